@@ -1,0 +1,33 @@
+package filter
+
+import "math/bits"
+
+// hashID names mix and place in a file: a change to either needs another.
+const hashID = 1
+
+// place is where a number lies: a line of a partition, and up to maxK
+// positions of posBits bits each inside that line.
+type place struct {
+	part, line uint32
+	pos        uint64
+}
+
+// mix turns n into two words. Numbers are dense and consecutive, so each bit of
+// n has to reach each bit of both. The second is folded from a 128-bit product,
+// so that among the numbers of one line it depends on all that is left of the
+// first once the line is known.
+func mix(n uint64) (line, pos uint64) {
+	x := n + 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	x ^= x >> 31
+	hi, lo := bits.Mul64(x, 0xd6e8feb86659fd93)
+	return x, hi ^ lo
+}
+
+// placeOf finds n among parts partitions, evenly for any count.
+func placeOf(n uint64, parts int) place {
+	x, pos := mix(n)
+	i, _ := bits.Mul64(x, uint64(parts)*partLines)
+	return place{part: uint32(i / partLines), line: uint32(i % partLines), pos: pos}
+}

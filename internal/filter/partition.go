@@ -1,0 +1,53 @@
+package filter
+
+import "github.com/bits-and-blooms/bloom/v3"
+
+// layoutID names the sizes below in a file: a change to any needs another.
+const layoutID = 1
+
+const (
+	lineWords = 8 // a cache line of 64 bytes: one miss answers a Test
+	lineBits  = lineWords * 64
+	posBits   = 9 // log2(lineBits)
+	posMask   = lineBits - 1
+	maxK      = 64 / posBits
+
+	partLines = 256
+	partBytes = partLines * lineWords * 8 // 16 KiB: what a live Add copies
+)
+
+// partition is a row of bloom/v3 filters, each one cache line long. It is
+// changed only while a single goroutine knows of it.
+type partition [partLines][lineWords]uint64
+
+// filter is the Bloom filter that lies in a line. It stays on the stack.
+func (p *partition) filter(line uint32, k uint) *bloom.BloomFilter {
+	return bloom.FromWithM(p[line%partLines][:], lineBits, k)
+}
+
+// test reports whether all bits of a place are set; a nil partition holds none.
+// It asks the bit set for each position, since TestLocations divides by m.
+func (p *partition) test(at place, k uint) bool {
+	if p == nil {
+		return false
+	}
+	b := p.filter(at.line, k).BitSet()
+	for range k {
+		if !b.Test(uint(at.pos & posMask)) {
+			return false
+		}
+		at.pos >>= posBits
+	}
+	return true
+}
+
+// set sets all bits of a place and reports whether that changed any.
+func (p *partition) set(at place, k uint) bool {
+	before := p[at.line%partLines]
+	b := p.filter(at.line, k).BitSet()
+	for range k {
+		b.Set(uint(at.pos & posMask))
+		at.pos >>= posBits
+	}
+	return before != p[at.line%partLines]
+}
