@@ -1,0 +1,113 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// table is csv whose number column is known.
+type table struct {
+	content
+	records records
+	column  int
+	header  []string // nil: the file has none
+	first   *record  // the first record, when it is not a header
+}
+
+func openCSV(in content) (decoder, error) { return openTable(in) }
+
+func openTable(in content) (*table, error) {
+	t := &table{content: in, records: records{lines: in.lines, reject: in.reject}}
+	if err := t.findDelimiter(); err != nil {
+		return nil, err
+	}
+	first, err := t.records.next()
+	if err == io.EOF {
+		return t, nil // an empty file has no numbers
+	}
+	if errors.Is(err, errRejected) {
+		return nil, errors.New("the first line is not csv: its quotes do not match, or it is too long")
+	}
+	if err != nil {
+		return nil, err
+	}
+	titles := first.all()
+	column, header, err := findColumn(titles, in.opts.Column)
+	if err != nil {
+		return nil, err
+	}
+	t.column = column
+	if header {
+		t.header = titles
+		return t, nil
+	}
+	t.first = &first
+	return t, nil
+}
+
+// findDelimiter sets the delimiter: the one asked for, or by the first line
+// that is not blank.
+func (t *table) findDelimiter() error {
+	if t.opts.Delimiter != 0 {
+		delim, err := checkDelimiter(t.opts.Delimiter)
+		t.records.delim = delim
+		return err
+	}
+	line, err := t.lines.filled()
+	if err == nil && len(line) == 5 && bytes.HasPrefix(bytes.ToLower(line), []byte("sep=")) {
+		t.records.delim, err = checkDelimiter(rune(line[4])) // as Excel says it
+		return err
+	}
+	if err == nil || errors.Is(err, errLongLine) {
+		t.records.delim = findDelimiter(line)
+		t.records.again = []textLine{{t.lines.number, line, t.lines.cut, err}}
+		return nil
+	}
+	if err == io.EOF {
+		t.records.delim = ','
+		return nil
+	}
+	return err
+}
+
+func (t *table) next(batch []phone.Number) (int, error) {
+	return fill(batch, t.one)
+}
+
+func (t *table) one() (phone.Number, error) {
+	rec, err := t.record()
+	if err != nil {
+		return 0, err
+	}
+	number, reason := t.value(&rec)
+	if reason != "" {
+		t.reject(rec.line, reason, rec.text)
+		return 0, errRejected
+	}
+	return number, nil
+}
+
+func (t *table) record() (record, error) {
+	if t.first != nil {
+		first := *t.first
+		t.first = nil
+		return first, nil
+	}
+	return t.records.next()
+}
+
+// value returns a record's number, or the reason why it has none.
+func (t *table) value(rec *record) (phone.Number, string) {
+	field, ok := rec.column(t.column)
+	cut := rec.cut && rec.last(t.column)
+	switch {
+	case !ok && rec.cut:
+		return 0, ReasonCut
+	case !ok:
+		return 0, ReasonColumns
+	}
+	return parseValue(field, t.opts.Region, cut)
+}

@@ -1,0 +1,198 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/csv"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// decode reads data in a format and checks what holds for each: no reject
+// without a reason, lines that rise, the same result however the reads fall.
+func decode(t *testing.T, opts Options, data []byte) ([]uint64, []Reject, error) {
+	t.Helper()
+	numbers, rejects, err := decodeFrom(t, opts, bytes.NewReader(data), 1000)
+	again, rejectsAgain, errAgain := decodeFrom(t, opts, iotest.HalfReader(bytes.NewReader(data)), 1)
+	if !slices.Equal(numbers, again) || !slices.Equal(rejects, rejectsAgain) || (err == nil) != (errAgain == nil) {
+		t.Errorf("depends on how it is read: %d and %d numbers, %d and %d rejects, %v and %v",
+			len(numbers), len(again), len(rejects), len(rejectsAgain), err, errAgain)
+	}
+	line := int64(0)
+	for _, r := range rejects {
+		if r.Reason == "" || r.Line <= line {
+			t.Errorf("reject at line %d after line %d, reason %q", r.Line, line, r.Reason)
+		}
+		line = r.Line
+	}
+	for _, n := range numbers {
+		if _, err := phone.FromDigits(n); err != nil {
+			t.Errorf("yields what is no number: %v", err)
+		}
+	}
+	return numbers, rejects, err
+}
+
+func decodeFrom(t *testing.T, opts Options, src io.Reader, batchSize int) ([]uint64, []Reject, error) {
+	t.Helper()
+	f, err := opts.Format.lookup()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var numbers []uint64
+	var rejects []Reject
+	c := content{lines: newLines(src), opts: opts, areas: new(areas)}
+	c.reject = func(line int64, reason string, text []byte) {
+		rejects = append(rejects, Reject{Line: line, Reason: reason, Text: string(text)})
+	}
+	if err := c.lines.start(); err != nil {
+		return nil, nil, err
+	}
+	d, err := f.open(c)
+	if err != nil {
+		return nil, rejects, err
+	}
+	batch := make([]phone.Number, batchSize)
+	for {
+		n, err := d.next(batch)
+		for _, number := range batch[:n] {
+			numbers = append(numbers, uint64(number))
+		}
+		if err != nil {
+			if err == io.EOF {
+				err = nil
+			}
+			return numbers, rejects, err
+		}
+	}
+}
+
+// addSamples seeds a fuzz test with the samples of a format.
+func addSamples(f *testing.F, dir string) {
+	f.Helper()
+	paths, err := filepath.Glob(filepath.Join("../../testdata", dir, "*"))
+	if err != nil || len(paths) == 0 {
+		f.Fatalf("no sample in %s: %v", dir, err)
+	}
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data[:min(len(data), 700)])
+	}
+}
+
+var ftcLineOf = regexp.MustCompile(`^(\d{3}),?(\d{7})$`)
+
+func FuzzFTC(f *testing.F) {
+	addSamples(f, "ftc")
+	f.Add([]byte("415,5550100\n415,555\r\n\n4155550100\r\n415,5550100\r"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		numbers, rejects, err := decode(t, Options{Format: FTC}, data)
+		if err != nil || len(data) > maxLine {
+			return
+		}
+		var want []uint64
+		bad := 0
+		for line := range strings.SplitSeq(strings.TrimPrefix(string(data), "\ufeff"), "\n") {
+			line = strings.TrimSuffix(line, "\r")
+			if m := ftcLineOf.FindStringSubmatch(line); m != nil {
+				number, err := phone.Parse("+1" + m[1] + m[2])
+				if err == nil {
+					want = append(want, uint64(number))
+					continue
+				}
+			}
+			if strings.TrimSpace(line) != "" {
+				bad++
+			}
+		}
+		if !slices.Equal(numbers, want) || len(rejects) != bad {
+			t.Errorf("got %d numbers and %d rejects, want %d and %d", len(numbers), len(rejects), len(want), bad)
+		}
+	})
+}
+
+func FuzzPlain(f *testing.F) {
+	addSamples(f, "plain")
+	f.Add([]byte("0199001234\r\n0033199001234\n+493012345"))
+	fr, err := phone.ParseRegion("FR")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, region := range []phone.Region{0, fr} {
+			numbers, rejects, err := decode(t, Options{Format: Plain, Region: region}, data)
+			if err != nil {
+				continue
+			}
+			filled := 0
+			for line := range bytes.SplitSeq(bytes.TrimPrefix(data, []byte("\ufeff")), []byte("\n")) {
+				if len(bytes.TrimSpace(line)) > 0 {
+					filled++
+				}
+			}
+			if got := len(numbers) + len(rejects); got != filled {
+				t.Errorf("read %d of %d lines", got, filled)
+			}
+		}
+	})
+}
+
+func FuzzCSV(f *testing.F) {
+	addSamples(f, "csv")
+	f.Add([]byte("phone,x\n+14155550100,\"a\nb\"\n\"+14155550101\",\"\"\"\"\n"))
+	f.Add([]byte("phone,x\n\"+1415,\n5\"5,\"\n+14155550101,\n\"\"\"\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, column := range []string{"", "1", "2"} {
+			decode(t, Options{Format: CSV, Column: column}, data)
+		}
+	})
+}
+
+// Where encoding/csv takes a file whole, its records and ours are the same.
+func FuzzRecords(f *testing.F) {
+	addSamples(f, "csv")
+	f.Add([]byte("a,b\n\"c\nd\",\"\"\"\"\n,\n\n\"\",e"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > maxLine || bytes.Contains(data, []byte("\r\r")) {
+			return
+		}
+		std := csv.NewReader(bytes.NewReader(data))
+		std.FieldsPerRecord = -1
+		want, err := std.ReadAll()
+		if err != nil {
+			return
+		}
+		want = slices.DeleteFunc(want, func(fields []string) bool {
+			return strings.Trim(strings.Join(fields, ""), " \t") == ""
+		})
+		r := records{lines: newLines(bytes.NewReader(data)), delim: ','}
+		var got [][]string
+		for {
+			rec, err := r.next()
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if fields := rec.all(); strings.Trim(strings.Join(fields, ""), " \t") != "" {
+				got = append(got, fields)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -1,0 +1,235 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// Reader yields the numbers of list files, one file after the other. Only
+// BytesRead and TotalBytes may be called by other goroutines.
+type Reader struct {
+	opts    Options
+	format  format
+	sources []Source
+	total   int64
+
+	at      int // the source being read
+	feed    *feed
+	decoder decoder
+	archive *archive // open while its members are read
+	err     error    // kept: a Reader that failed stays failed
+
+	totals Totals
+	areas  areas
+	seen   areas        // of the source being read
+	before int64        // bytes on disk of the sources read whole
+	meter  atomic.Int64 // bytes read from disk
+}
+
+// Open prepares to read the files at paths; "-" is standard input, a zip is
+// read as the files that it holds. All files must be there; their content is
+// read by Next. Close the Reader.
+func Open(paths []string, opts Options) (*Reader, error) {
+	f, err := opts.Format.lookup()
+	if err != nil {
+		return nil, err
+	}
+	if opts.OnReject == nil {
+		opts.OnReject = func(Reject) {}
+	}
+	r := &Reader{opts: opts, format: f}
+	for _, path := range paths {
+		found, err := findSources(path)
+		if err != nil {
+			return nil, err
+		}
+		r.sources = append(r.sources, found...)
+	}
+	if len(r.sources) == 0 {
+		return nil, errors.New("no file to read")
+	}
+	for _, s := range r.sources {
+		r.total += s.packed
+	}
+	return r, nil
+}
+
+// Next fills batch with numbers and returns how many. It returns fewer than
+// fit only at the end, then 0 and io.EOF. Any other error means that a file
+// could not be read whole: what was yielded must not become a list.
+func (r *Reader) Next(batch []phone.Number) (int, error) {
+	n := 0
+	for n < len(batch) && r.err == nil {
+		if r.decoder == nil {
+			r.err = r.begin()
+			continue
+		}
+		got, err := r.decoder.next(batch[n:])
+		n += got
+		r.totals.Numbers += int64(got)
+		if err == io.EOF {
+			r.finish()
+		} else if err != nil {
+			r.err = fmt.Errorf("read %s: %w", r.sources[r.at].Name, damaged(err))
+		}
+	}
+	if r.err != nil && (r.err != io.EOF || n == 0) {
+		return 0, r.err
+	}
+	return n, nil
+}
+
+// begin opens the next source; io.EOF after the last.
+func (r *Reader) begin() error {
+	if r.at == len(r.sources) {
+		return io.EOF
+	}
+	s := &r.sources[r.at]
+	in, err := r.openSource(s)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Name, damaged(err))
+	}
+	r.feed = newFeed(in)
+	c := content{lines: newLines(r.feed), opts: r.opts, areas: &r.seen, reject: r.reject}
+	if err := c.lines.start(); err != nil {
+		return fmt.Errorf("read %s: %w", s.Name, err)
+	}
+	r.decoder, err = r.format.open(c)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Name, err)
+	}
+	return nil
+}
+
+func (r *Reader) openSource(s *Source) (io.ReadCloser, error) {
+	if r.archive != nil && r.archive.path != s.path {
+		r.closeArchive()
+	}
+	if s.member < 0 {
+		return s.open(&r.meter)
+	}
+	if r.archive == nil {
+		a, err := openArchive(s.path, &r.meter)
+		if err != nil {
+			return nil, err
+		}
+		r.archive = a
+	}
+	r.meter.Store(r.before) // without the bytes of the zip's directory
+	return r.archive.open(s.member, s.base)
+}
+
+// finish notes what is known of a source that was read whole.
+func (r *Reader) finish() {
+	s := &r.sources[r.at]
+	r.feed.hash.Sum(s.SHA256[:0])
+	s.Size = r.feed.size
+	if s.packed > 0 {
+		r.before += s.packed
+		r.meter.Store(r.before)
+	}
+	r.addAreas(s.area())
+	r.feed.close(!s.blocks)
+	r.feed, r.decoder = nil, nil
+	r.at++
+}
+
+// addAreas takes over the area codes seen in a source. Of a file that is named
+// for one area code only that one counts: a stray number of another does not
+// mean that the other was screened.
+func (r *Reader) addAreas(named int) {
+	for area, seen := range r.seen {
+		if seen && (named < 0 || named == area) {
+			r.areas[area] = true
+		}
+	}
+	r.seen = areas{}
+}
+
+func (r *Reader) reject(line int64, reason string, text []byte) {
+	r.totals.Rejects++
+	r.opts.OnReject(Reject{
+		File:   r.sources[r.at].Name,
+		Line:   line,
+		Reason: reason,
+		Text:   string(text[:min(len(text), maxLine)]),
+	})
+}
+
+// Totals counts what was read so far.
+func (r *Reader) Totals() Totals { return r.totals }
+
+// Sources returns the files in the order in which they are read.
+func (r *Reader) Sources() []Source { return slices.Clone(r.sources) }
+
+// SnapshotDate is the oldest date in the names of the files; unknown when one
+// of them has none.
+func (r *Reader) SnapshotDate() (string, bool) {
+	names := make([]string, len(r.sources))
+	for i, s := range r.sources {
+		names[i] = s.Name
+	}
+	return SnapshotDate(names)
+}
+
+// Coverage returns the prefixes that the files read so far cover, sorted, such
+// as "1415": the area codes with at least one number, for formats whose files
+// are made by area code. For other formats it returns nil.
+func (r *Reader) Coverage() []string {
+	if !r.format.byArea {
+		return nil
+	}
+	var list []string
+	for area, seen := range r.areas {
+		if seen {
+			list = append(list, strconv.Itoa(1000+area))
+		}
+	}
+	return list
+}
+
+// BytesRead is how much was read from disk, of TotalBytes.
+func (r *Reader) BytesRead() int64 {
+	n := r.meter.Load()
+	if r.total > 0 {
+		return min(n, r.total)
+	}
+	return n
+}
+
+// TotalBytes is the size of the files on disk; 0 when one has no size, such
+// as standard input.
+func (r *Reader) TotalBytes() int64 {
+	for _, s := range r.sources {
+		if s.blocks {
+			return 0
+		}
+	}
+	return r.total
+}
+
+// Close ends the reading, wherever it is.
+func (r *Reader) Close() error {
+	if r.feed != nil {
+		r.feed.close(!r.sources[r.at].blocks)
+		r.feed = nil
+	}
+	r.closeArchive()
+	if r.err == nil {
+		r.err = errors.New("reader is closed")
+	}
+	return nil
+}
+
+func (r *Reader) closeArchive() {
+	if r.archive != nil {
+		r.archive.close()
+		r.archive = nil
+	}
+}

@@ -1,0 +1,192 @@
+package registry
+
+import (
+	"bytes"
+	"encoding/csv"
+	"errors"
+	"io"
+	"slices"
+)
+
+// records splits csv into records as encoding/csv does without LazyQuotes, but
+// within bounds: a quote that is never closed costs the record it is in, not
+// the rest of the file.
+type records struct {
+	lines  *lines
+	delim  byte
+	reject func(line int64, reason string, text []byte)
+
+	again []textLine // lines to be read again, after a record that was none
+	text  []byte     // of the record at hand, when it has quotes
+
+	parser *csv.Reader // reads source, one record at a time
+	source bytes.Reader
+}
+
+// record is valid until the next is read.
+type record struct {
+	line   int64
+	text   []byte   // as the file has it, without the line end
+	fields []string // unquoted; nil when there are no quotes
+	delim  byte
+	cut    bool // the file ends here without a line end
+}
+
+type textLine struct {
+	number int64
+	text   []byte
+	cut    bool
+	err    error // errLongLine
+}
+
+// next returns the next record that is not blank; errRejected for one that
+// went to the rejects.
+func (r *records) next() (record, error) {
+	for {
+		line, err := r.line()
+		if err != nil {
+			return record{}, err
+		}
+		if line.err != nil {
+			r.reject(line.number, ReasonTooLong, line.text)
+			return record{}, errRejected
+		}
+		if r.empty(line.text) {
+			continue
+		}
+		if bytes.IndexByte(line.text, '"') >= 0 {
+			return r.quoted(line)
+		}
+		return record{line: line.number, text: line.text, delim: r.delim, cut: line.cut}, nil
+	}
+}
+
+func (r *records) line() (textLine, error) {
+	if len(r.again) > 0 {
+		first := r.again[0]
+		r.again = r.again[1:]
+		return first, nil
+	}
+	text, err := r.lines.next()
+	if err != nil && !errors.Is(err, errLongLine) {
+		return textLine{}, err
+	}
+	return textLine{r.lines.number, text, r.lines.cut, err}, nil
+}
+
+// empty reports whether a line has no content: office programs leave lines of
+// delimiters behind.
+func (r *records) empty(line []byte) bool {
+	for _, c := range line {
+		if c != r.delim && c != ' ' && c != '\t' {
+			return false
+		}
+	}
+	return true
+}
+
+// quoted reads the record that begins with first, which has quotes and may go
+// on over further lines. When the quotes do not match, first is rejected and
+// the further lines are read again as records of their own.
+func (r *records) quoted(first textLine) (record, error) {
+	r.text = append(r.text[:0], first.text...)
+	size := len(r.text)
+	rest, err := r.gather()
+	if err != nil {
+		return record{}, err
+	}
+	fields, ok := r.parse()
+	if !ok {
+		r.again = slices.Concat(rest, r.again)
+		r.reject(first.number, ReasonQuotes, r.text[:size])
+		return record{}, errRejected
+	}
+	cut := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
+	cut = cut && r.text[len(r.text)-1] != '"' // a closing quote ends a field
+	return record{first.number, r.text, fields, r.delim, cut}, nil
+}
+
+// gather appends lines to the text until its quotes are paired, and returns
+// them. It gives up at the file's end and at a record of more than maxLine.
+func (r *records) gather() ([]textLine, error) {
+	var rest []textLine
+	quotes := bytes.Count(r.text, []byte{'"'})
+	for quotes%2 == 1 {
+		line, err := r.line()
+		if err == io.EOF {
+			return rest, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		line.text = bytes.Clone(line.text)
+		rest = append(rest, line)
+		if line.err != nil || len(r.text)+len(line.text) > maxLine {
+			return rest, nil
+		}
+		r.text = append(append(r.text, '\n'), line.text...)
+		quotes += bytes.Count(line.text, []byte{'"'})
+	}
+	return rest, nil
+}
+
+// parse returns the fields of the text, if it is one whole record.
+func (r *records) parse() ([]string, bool) {
+	if r.parser == nil {
+		r.parser = csv.NewReader(&r.source)
+		r.parser.Comma = rune(r.delim)
+		r.parser.FieldsPerRecord = -1
+		r.parser.ReuseRecord = true
+	}
+	n := len(r.text)
+	r.text = append(r.text, '\n')
+	r.source.Reset(r.text)
+	r.text = r.text[:n]
+	fields, err := r.parser.Read()
+	if err != nil {
+		r.parser = nil // it may hold a part of this record
+		return nil, false
+	}
+	return fields, true
+}
+
+// column returns a field, from 0, and whether the record has it.
+func (rec *record) column(i int) ([]byte, bool) {
+	if rec.fields != nil {
+		if i >= len(rec.fields) {
+			return nil, false
+		}
+		return []byte(rec.fields[i]), true
+	}
+	rest := rec.text
+	for ; i > 0; i-- {
+		end := bytes.IndexByte(rest, rec.delim)
+		if end < 0 {
+			return nil, false
+		}
+		rest = rest[end+1:]
+	}
+	if end := bytes.IndexByte(rest, rec.delim); end >= 0 {
+		return rest[:end], true
+	}
+	return rest, true
+}
+
+// last reports whether a field is the record's last, where a file that was cut
+// short ends.
+func (rec *record) last(i int) bool {
+	_, more := rec.column(i + 1)
+	return !more
+}
+
+// all returns the fields, copied.
+func (rec *record) all() []string {
+	if rec.fields != nil {
+		return slices.Clone(rec.fields)
+	}
+	var list []string
+	for _, field := range bytes.Split(rec.text, []byte{rec.delim}) {
+		list = append(list, string(field))
+	}
+	return list
+}

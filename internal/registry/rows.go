@@ -1,0 +1,126 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// Rows reads one csv or plain file in order, with its columns: for work that
+// gives each row an answer, such as scrubbing a file of leads.
+type Rows struct {
+	reader *Reader
+	table  *table
+	plain  *plain
+}
+
+// Row is one record. Number is 0 when Reason says why there is none.
+type Row struct {
+	Line   int64
+	Fields []string // all columns; of a record that cannot be split, its text
+	Number phone.Number
+	Reason string
+}
+
+// OpenRows opens the file at path, "-" for standard input; a zip may hold one
+// file. The options are those of Open, OnReject is not used. Close the Rows.
+func OpenRows(path string, opts Options) (*Rows, error) {
+	if opts.Format != CSV && opts.Format != Plain {
+		return nil, fmt.Errorf("rows are read from %s and %s, not from %q", CSV, Plain, string(opts.Format))
+	}
+	rows := &Rows{}
+	r, err := Open([]string{path}, opts)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.sources) > 1 {
+		return nil, fmt.Errorf("%s holds more than one file", path)
+	}
+	if err := r.begin(); err != nil {
+		r.Close()
+		return nil, err
+	}
+	rows.reader = r
+	rows.table, _ = r.decoder.(*table)
+	rows.plain, _ = r.decoder.(*plain)
+	return rows, nil
+}
+
+// Header returns the titles of the columns, nil when the file has none.
+func (r *Rows) Header() []string {
+	if r.table == nil {
+		return nil
+	}
+	return r.table.header
+}
+
+// Column is the index, from 0, of the field that holds the number.
+func (r *Rows) Column() int {
+	if r.table == nil {
+		return 0
+	}
+	return r.table.column
+}
+
+// Delimiter is the one of a csv, a comma for a plain file.
+func (r *Rows) Delimiter() rune {
+	if r.table == nil {
+		return ','
+	}
+	return rune(r.table.records.delim)
+}
+
+// BytesRead and TotalBytes are those of a Reader.
+func (r *Rows) BytesRead() int64 { return r.reader.BytesRead() }
+
+// TotalBytes is the size of the file on disk; 0 when it has none.
+func (r *Rows) TotalBytes() int64 { return r.reader.TotalBytes() }
+
+// Close ends the reading.
+func (r *Rows) Close() error { return r.reader.Close() }
+
+// Next returns the next row that is not blank, and io.EOF after the last. Any
+// other error means that the file could not be read whole.
+func (r *Rows) Next() (Row, error) {
+	var row Row
+	var err error
+	if r.table != nil {
+		row, err = r.table.row()
+	} else {
+		row, err = r.plain.row()
+	}
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("read %s: %w", r.reader.sources[0].Name, damaged(err))
+	}
+	return row, err
+}
+
+func (t *table) row() (Row, error) {
+	var broken Row
+	t.records.reject = func(line int64, reason string, text []byte) {
+		broken = Row{Line: line, Fields: []string{string(text)}, Reason: reason}
+	}
+	rec, err := t.record()
+	if errors.Is(err, errRejected) {
+		return broken, nil
+	}
+	if err != nil {
+		return Row{}, err
+	}
+	number, reason := t.value(&rec)
+	return Row{Line: rec.line, Fields: rec.all(), Number: number, Reason: reason}, nil
+}
+
+func (d *plain) row() (Row, error) {
+	line, err := d.lines.filled()
+	if err != nil && !errors.Is(err, errLongLine) {
+		return Row{}, err
+	}
+	row := Row{Line: d.lines.number, Fields: []string{string(line)}, Reason: ReasonTooLong}
+	if err == nil {
+		row.Number, row.Reason = parseValue(line, d.opts.Region, d.lines.cut)
+	}
+	return row, nil
+}

@@ -1,0 +1,142 @@
+package registry
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+)
+
+// Source is one file that is read: a file, or a member of a zip.
+type Source struct {
+	// Name has no directories: "818.txt", "archive.zip/818.txt", "-" for stdin.
+	Name string
+	// SnapshotDate is the date in the name, YYYY-MM-DD; of a zip and its
+	// member the older one. Empty: none.
+	SnapshotDate string
+	// SHA256 and Size are of the unpacked content, once it was read whole.
+	SHA256 [32]byte
+	Size   int64
+
+	path   string
+	member int    // index in the zip at path; -1: path itself
+	base   string // name of the file or member alone
+	packed int64  // bytes on disk; 0: not known
+	blocks bool   // reads may block for ever: stdin, a pipe
+}
+
+// area is the area code in the name, -1 when it has none.
+func (s *Source) area() int {
+	if area := nameArea(s.base); area >= 0 {
+		return area
+	}
+	return nameArea(filepath.Base(s.path))
+}
+
+// findSources returns the files at path in the order in which they are read.
+func findSources(path string) ([]Source, error) {
+	if path == "-" {
+		return []Source{{Name: "-", path: "-", base: "-", member: -1, blocks: true}}, nil
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, fmt.Errorf("%s is a directory: name the files in it", path)
+	}
+	base := filepath.Base(path)
+	if info.Mode().IsRegular() {
+		zipped, err := isZip(path)
+		if err != nil {
+			return nil, err
+		}
+		if zipped {
+			return zipSources(path)
+		}
+	}
+	date, _ := SnapshotDate([]string{base})
+	return []Source{{
+		Name: base, SnapshotDate: date, path: path, base: base, member: -1,
+		packed: info.Size(), blocks: !info.Mode().IsRegular(),
+	}}, nil
+}
+
+func zipSources(path string) ([]Source, error) {
+	a, err := openArchive(path, new(atomic.Int64))
+	if err != nil {
+		return nil, err
+	}
+	defer a.close()
+	var list []Source
+	for _, i := range a.members() {
+		m := a.zip.File[i]
+		base := memberBase(m.Name)
+		name := filepath.Base(path) + "/" + base
+		date, _ := SnapshotDate([]string{name})
+		list = append(list, Source{
+			Name: name, SnapshotDate: date, path: path, base: base, member: i,
+			packed: int64(m.CompressedSize64),
+		})
+	}
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%s holds no file", path)
+	}
+	return list, nil
+}
+
+// isZip tells by the first bytes; a name that says so must be right.
+func isZip(path string) (bool, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return false, err
+	}
+	defer file.Close()
+	head := make([]byte, 4)
+	n, err := io.ReadFull(file, head)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		return false, err
+	}
+	zipped := hasZipMagic(head[:n])
+	if !zipped && filepath.Ext(path) == ".zip" {
+		return false, fmt.Errorf("%s is not a zip: damaged or cut short, fetch the file again", path)
+	}
+	return zipped, nil
+}
+
+func hasZipMagic(head []byte) bool {
+	return bytes.HasPrefix(head, []byte("PK\x03\x04")) || bytes.HasPrefix(head, []byte("PK\x05\x06"))
+}
+
+// open starts reading a source that is a file of its own.
+func (s *Source) open(meter *atomic.Int64) (io.ReadCloser, error) {
+	if s.path == "-" {
+		return metered{io.NopCloser(os.Stdin), meter}, nil
+	}
+	file, err := os.Open(s.path)
+	if err != nil {
+		return nil, err
+	}
+	return metered{file, meter}, nil
+}
+
+// start passes over a byte order mark and refuses content that is not text.
+func (l *lines) start() error {
+	for len(l.window()) < 4 && l.fill() {
+	}
+	head := l.window()
+	switch {
+	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
+		l.skip(3, 0)
+	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
+		return errors.New("the text is UTF-16: save it as UTF-8")
+	case hasZipMagic(head):
+		return errors.New("a zip within a zip, or on standard input, is not read: unpack it first")
+	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
+		return errors.New("compressed with gzip or zstd: unpack it first")
+	}
+	return nil
+}

@@ -1,0 +1,65 @@
+package registry
+
+import (
+	"errors"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/phone/national"
+)
+
+// parseValue reads one number as people write it: international with + or
+// tel:, or of a region. It returns the number or the reason why there is none.
+// A value that ends with its file (cut) counts only when no longer number
+// begins with it: otherwise the rest may be missing.
+func parseValue(text []byte, region phone.Region, cut bool) (phone.Number, string) {
+	number, reason := parseWhole(text, region)
+	if cut && (reason != "" || extends(number)) {
+		return 0, ReasonCut
+	}
+	return number, reason
+}
+
+func parseWhole(text []byte, region phone.Region) (phone.Number, string) {
+	number, err := phone.Parse(string(text))
+	if errors.Is(err, phone.ErrNoPlus) {
+		number, err = national.Parse(string(text), region)
+	}
+	if err != nil {
+		return 0, reasonOf(err)
+	}
+	return number, ""
+}
+
+// extends reports whether a longer number begins with n.
+func extends(n phone.Number) bool {
+	for digits := uint64(n) * 10; digits < 1e15; digits *= 10 {
+		if _, err := phone.FromDigits(digits); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// reasonOf gives the reason for an error of package phone.
+func reasonOf(err error) string {
+	for _, known := range reasons {
+		if errors.Is(err, known.err) {
+			return known.reason
+		}
+	}
+	return ReasonSyntax
+}
+
+// reasons has the kinds of an error before the error itself.
+var reasons = [...]struct {
+	err    error
+	reason string
+}{
+	{phone.ErrEmpty, ReasonEmpty},
+	{phone.ErrNoPlus, ReasonNational},
+	{phone.ErrCallingCode, ReasonCallingCode},
+	{phone.ErrLength, ReasonLength},
+	{phone.ErrTrunk, ReasonTrunk},
+	{phone.ErrSpreadsheet, ReasonSpreadsheet},
+	{phone.ErrExtension, ReasonExtension},
+}
