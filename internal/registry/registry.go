@@ -136,19 +136,20 @@ type Reject struct {
 
 // The reasons of rejects.
 const (
-	ReasonEmpty       = "no number"
-	ReasonNotFTC      = "not an area code and seven digits"
-	ReasonSyntax      = "not a phone number"
-	ReasonNational    = "national number without a region"
-	ReasonCallingCode = "unknown calling code"
-	ReasonLength      = "wrong length for its country"
-	ReasonTrunk       = "trunk prefix after the calling code"
-	ReasonSpreadsheet = "damaged by a spreadsheet"
-	ReasonExtension   = "has an extension"
-	ReasonTooLong     = "line too long"
-	ReasonCut         = "the file ends inside this line"
-	ReasonQuotes      = "quotes do not match"
-	ReasonColumns     = "the number's column is missing"
+	ReasonEmpty        = "no number"
+	ReasonNotFTC       = "not an area code and seven digits"
+	ReasonSyntax       = "not a phone number"
+	ReasonNational     = "national number without a region"
+	ReasonCallingCode  = "unknown calling code"
+	ReasonLength       = "wrong length for its country"
+	ReasonTrunk        = "trunk prefix after the calling code"
+	ReasonSpreadsheet  = "damaged by a spreadsheet"
+	ReasonExtension    = "has an extension"
+	ReasonNoSuchNumber = "no such number in its region"
+	ReasonTooLong      = "line too long"
+	ReasonCut          = "the file ends inside this line"
+	ReasonQuotes       = "quotes do not match"
+	ReasonColumns      = "the number's column is missing"
 )
 
 // Totals counts what was read so far.

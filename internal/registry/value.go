@@ -12,19 +12,11 @@ import (
 // A value that ends with its file (cut) counts only when no longer number
 // begins with it: otherwise the rest may be missing.
 func parseValue(text []byte, region phone.Region, cut bool) (phone.Number, string) {
-	number, reason := parseWhole(text, region)
-	if cut && (reason != "" || extends(number)) {
+	number, err := national.Parse(string(text), region)
+	switch {
+	case cut && (err != nil || extends(number)):
 		return 0, ReasonCut
-	}
-	return number, reason
-}
-
-func parseWhole(text []byte, region phone.Region) (phone.Number, string) {
-	number, err := phone.Parse(string(text))
-	if errors.Is(err, phone.ErrNoPlus) {
-		number, err = national.Parse(string(text), region)
-	}
-	if err != nil {
+	case err != nil:
 		return 0, reasonOf(err)
 	}
 	return number, ""
@@ -62,4 +54,5 @@ var reasons = [...]struct {
 	{phone.ErrTrunk, ReasonTrunk},
 	{phone.ErrSpreadsheet, ReasonSpreadsheet},
 	{phone.ErrExtension, ReasonExtension},
+	{national.ErrNoSuchNumber, ReasonNoSuchNumber},
 }
