@@ -13,29 +13,44 @@ const (
 // has a number with these digits: +1 416 is Canada whatever follows. A Number that did not come from Parse or
 // FromDigits and has no calling code belongs to every region.
 func (n Number) Regions() RegionSet {
-	u, digits := uint64(n), 11
-	p := &plans[planByLead[100]]
-	if u < 1e10 || u >= 2e10 {
-		digits = decimalLen(u)
-		p = planOf(u, digits)
+	u := uint64(n)
+	if u >= 1e10 && u < 2e10 {
+		return areaCode(u)
 	}
+	digits := decimalLen(u)
+	p := planOf(u, digits)
 	if p.regions < unionBase {
-		return single(p, u)
+		return single(p)
 	}
 	return lookup(p, u, digits)
 }
 
-func single(p *plan, u uint64) RegionSet {
+// areaCode is lookup for +1, made quick: nearly always the area code tells.
+func areaCode(u uint64) RegionSet {
+	p := &plans[planByLead[100]]
+	area := u / 1e7 % 1000
+	v := p.regions
+	for _, digit := range [3]uint64{area / 100, area / 10 % 10, area % 10} {
+		if v >= nodeBase {
+			v = nodes[v-nodeBase][digit]
+		}
+	}
+	if v >= nodeBase {
+		return lookup(p, u, 11)
+	}
+	return regionsAt(v)
+}
+
+func single(p *plan) RegionSet {
 	if p.code == 0 {
 		return everywhere
 	}
-	return RegionSet{}.With(Region(p.regions))
+	return regionsAt(p.regions)
 }
 
 func lookup(p *plan, u uint64, digits int) RegionSet {
 	if isCanada310(u) {
-		u = 1_600_000_0000 // a number that is Canada's alone: the trie knows ten digits only
-		digits = 11
+		return RegionSet{}.With(canada)
 	}
 	v := p.regions
 	for i := digits - int(p.digits) - 1; v >= nodeBase; i-- {
@@ -44,6 +59,11 @@ func lookup(p *plan, u uint64, digits int) RegionSet {
 		}
 		v = nodes[v-nodeBase][u/pow10[i]%10]
 	}
+	return regionsAt(v)
+}
+
+// regionsAt reads a table entry that is no node.
+func regionsAt(v uint16) RegionSet {
 	if v >= unionBase {
 		return unions[v-unionBase]
 	}

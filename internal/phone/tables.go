@@ -2,7 +2,10 @@
 
 package phone
 
-const world Region = 246
+const (
+	canada Region = 37
+	world  Region = 246
+)
 
 // regionCodes holds the two letters of each region from 1 on, in alphabetical order.
 const regionCodes = "" +

@@ -88,7 +88,7 @@ func (t *tables) source() ([]byte, error) {
 
 func (t *tables) writeRegions(b *bytes.Buffer) {
 	countries := t.regions[:len(t.regions)-1]
-	fmt.Fprintf(b, "\nconst world Region = %d\n", len(t.regions))
+	fmt.Fprintf(b, "\nconst (\ncanada Region = %d\nworld Region = %d\n)\n", t.numbers["CA"], t.numbers[world])
 	fmt.Fprintf(b, "\n// regionCodes holds the two letters of each region from 1 on, in alphabetical order.\nconst regionCodes = \"\" +\n")
 	var lines []string
 	for chunk := range slices.Chunk(countries, 40) {
