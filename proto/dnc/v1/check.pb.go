@@ -634,7 +634,8 @@ func (x *CheckNumberResponse) GetPolicyVersion() string {
 	return ""
 }
 
-// Asks about many numbers at one revision. Exactly one of `numbers` and `e164` is used.
+// Asks about many numbers at one revision, in `numbers` or in `e164`, not both
+// (FIELD_INVALID). None at all gives an empty answer.
 type CheckNumbersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Numbers as strings.

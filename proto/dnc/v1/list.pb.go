@@ -94,6 +94,11 @@ const (
 	ImportMode_IMPORT_MODE_REMOVE ImportMode = 3
 	// Additions and deletions of a change file. Moves the snapshot date to the file's.
 	ImportMode_IMPORT_MODE_DELTA ImportMode = 4
+	// Only in ImportRecord, refused in a header: the server wrote the list's own view
+	// again, after a load was abandoned.
+	ImportMode_IMPORT_MODE_RELOAD ImportMode = 5
+	// Only in ImportRecord, refused in a header: RevertImport.
+	ImportMode_IMPORT_MODE_REVERT ImportMode = 6
 )
 
 // Enum value maps for ImportMode.
@@ -104,6 +109,8 @@ var (
 		2: "IMPORT_MODE_ADD",
 		3: "IMPORT_MODE_REMOVE",
 		4: "IMPORT_MODE_DELTA",
+		5: "IMPORT_MODE_RELOAD",
+		6: "IMPORT_MODE_REVERT",
 	}
 	ImportMode_value = map[string]int32{
 		"IMPORT_MODE_UNSPECIFIED": 0,
@@ -111,6 +118,8 @@ var (
 		"IMPORT_MODE_ADD":         2,
 		"IMPORT_MODE_REMOVE":      3,
 		"IMPORT_MODE_DELTA":       4,
+		"IMPORT_MODE_RELOAD":      5,
+		"IMPORT_MODE_REVERT":      6,
 	}
 )
 
@@ -1783,6 +1792,7 @@ type ImportChunk struct {
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Numbers in ascending order, repeats allowed: unsigned varints as in protobuf, the
 	// first the number itself, each further one the difference from the one before.
+	// Each chunk begins anew.
 	Ascending []byte `protobuf:"bytes,2,opt,name=ascending,proto3" json:"ascending,omitempty"`
 	// Numbers in any order.
 	Numbers []uint64 `protobuf:"fixed64,3,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`
@@ -1873,7 +1883,7 @@ type ImportCommit struct {
 	// The files with their hashes and sizes; replaces the header's.
 	Sources []*ImportSource `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
 	// The prefixes that the files hold in whole (a file an area code): coverage of a list
-	// that declares none. Empty: the files do not say.
+	// that declares none. Coded as in CreateListRequest. Empty: the files do not say. At most 10,000.
 	Coverage      []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2445,7 +2455,8 @@ type ImportResult struct {
 	JournalId string `protobuf:"bytes,15,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
 	// The list's snapshot date after, YYYY-MM-DD.
 	SnapshotDate string `protobuf:"bytes,16,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
-	// SHA-256 of the list's numbers after, ascending, eight bytes each, big-endian. Empty when nothing was computed.
+	// SHA-256 of the list's numbers after, ascending, each once, coded in one run like
+	// ImportChunk.ascending. Empty when it was not computed.
 	ContentSha256 []byte `protobuf:"bytes,17,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
 	// How long it took, from the header on, earlier connections left out.
 	Elapsed       *durationpb.Duration `protobuf:"bytes,18,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
@@ -2646,7 +2657,7 @@ type ImportRecord struct {
 	Duplicates uint64 `protobuf:"varint,16,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
 	// As in ImportResult.
 	Rejected uint64 `protobuf:"varint,17,opt,name=rejected,proto3" json:"rejected,omitempty"`
-	// How many were rejected for what.
+	// How many the client rejected for what.
 	RejectTallies []*RejectTally `protobuf:"bytes,18,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
 	// As in ImportResult.
 	Added uint64 `protobuf:"varint,19,opt,name=added,proto3" json:"added,omitempty"`
@@ -3332,7 +3343,8 @@ type ExportSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many numbers were sent.
 	Numbers uint64 `protobuf:"varint,1,opt,name=numbers,proto3" json:"numbers,omitempty"`
-	// SHA-256 of them, ascending, eight bytes each, big-endian.
+	// SHA-256 of them all, coded in one run like ImportChunk.ascending: to compare with
+	// ImportResult and ImportRecord.
 	ContentSha256 []byte `protobuf:"bytes,2,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3770,14 +3782,16 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x16LIST_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15LIST_STATE_NOT_LOADED\x10\x01\x12\x15\n" +
 	"\x11LIST_STATE_LOADED\x10\x02\x12\x14\n" +
-	"\x10LIST_STATE_STALE\x10\x03*\x86\x01\n" +
+	"\x10LIST_STATE_STALE\x10\x03*\xb6\x01\n" +
 	"\n" +
 	"ImportMode\x12\x1b\n" +
 	"\x17IMPORT_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IMPORT_MODE_REPLACE\x10\x01\x12\x13\n" +
 	"\x0fIMPORT_MODE_ADD\x10\x02\x12\x16\n" +
 	"\x12IMPORT_MODE_REMOVE\x10\x03\x12\x15\n" +
-	"\x11IMPORT_MODE_DELTA\x10\x04*\xc6\x01\n" +
+	"\x11IMPORT_MODE_DELTA\x10\x04\x12\x16\n" +
+	"\x12IMPORT_MODE_RELOAD\x10\x05\x12\x16\n" +
+	"\x12IMPORT_MODE_REVERT\x10\x06*\xc6\x01\n" +
 	"\fImportFormat\x12\x1d\n" +
 	"\x19IMPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11IMPORT_FORMAT_FTC\x10\x01\x12\x19\n" +
