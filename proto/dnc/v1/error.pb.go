@@ -38,7 +38,7 @@ const (
 	ErrorReason_ERROR_REASON_NUMBER_EMPTY ErrorReason = 1
 	// INVALID_ARGUMENT. The number holds a character that no number has (letters,
 	// full-width digits, a second plus, a spreadsheet's exponent, an extension), or a
-	// trunk prefix after its country code ("+44 (0)20"). Mend the input; do not retry.
+	// trunk prefix after its country code. Mend the input; do not retry.
 	ErrorReason_ERROR_REASON_NUMBER_SYNTAX ErrorReason = 2
 	// INVALID_ARGUMENT. A national form without a region: no country is ever guessed.
 	// Write the number with its plus, or name the region. Do not retry as it is.
