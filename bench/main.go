@@ -1,0 +1,33 @@
+// Command bench makes list files of any size and, beside the tests of the
+// project, measures it at scale. It is a module of its own, so that what it
+// needs is no burden for those who use the project.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+
+	"github.com/spf13/cobra"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := command().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(2)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "bench",
+		Short:         "Make list files and measure dncd at scale",
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.AddCommand(genCommand())
+	return root
+}
