@@ -3,6 +3,7 @@ module github.com/dncd/dncd/bench
 go 1.26.0
 
 require (
+	github.com/dncd/dncd v0.0.0-00010101000000-000000000000
 	github.com/nyaruka/phonenumbers v1.8.1
 	github.com/spf13/cobra v1.10.2
 	golang.org/x/sync v0.24.0
