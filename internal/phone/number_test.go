@@ -71,6 +71,8 @@ func TestParse(t *testing.T) {
 		{in: "+49030123456", err: phone.ErrTrunk},
 		{in: "+49 (0)30 123456", err: phone.ErrTrunk},
 		{in: "+11415555012", err: phone.ErrTrunk},
+		{in: "+81 090 1234 567", err: phone.ErrTrunk},
+		{in: "+91 0 74104 10123", err: phone.ErrTrunk},
 	}
 	for _, tt := range tests {
 		got, err := phone.Parse(tt.in)

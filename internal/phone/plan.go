@@ -5,7 +5,8 @@ type plan struct {
 	code    uint16
 	digits  uint8  // of the calling code
 	lengths uint16 // bit i: a national number may have i digits
-	refused uint16 // bit d: no national number begins with digit d, which is the trunk prefix
+	refused uint16 // bit d: no national number begins with digit d, which is the trunk prefix or 0
+	zero    uint16 // bit d: no national number begins with 0 and d, 0 being the trunk prefix
 	regions uint16 // a table entry, see regionsAt
 }
 
@@ -37,10 +38,20 @@ func validate(u uint64, digits int) (Number, error) {
 	if p.lengths>>national&1 == 0 && !isCanada310(u) {
 		return 0, p.lengthError(national)
 	}
-	if p.refused != 0 && p.refused>>(u/pow10[national-1]%10)&1 == 1 {
+	if p.hasTrunk(u, national) {
 		return 0, ErrTrunk
 	}
 	return Number(u), nil
+}
+
+// hasTrunk reports a trunk prefix before the national digits of u: "+49 030" instead of "+49 30". Stored, it would make
+// two numbers of one.
+func (p *plan) hasTrunk(u uint64, national int) bool {
+	if national < 2 {
+		return false
+	}
+	lead := u / pow10[national-2] % 100
+	return p.refused>>(lead/10)&1 == 1 || lead < 10 && p.zero>>lead&1 == 1
 }
 
 func unknownCode(digits int) error {

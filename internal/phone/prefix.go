@@ -41,7 +41,7 @@ func (p Prefix) check(digits int) error {
 	if plan.code == 0 {
 		return ErrCallingCode
 	}
-	if national := digits - int(plan.digits); national > 0 && plan.refused>>(uint64(p)/pow10[national-1]%10)&1 == 1 {
+	if plan.hasTrunk(uint64(p), digits-int(plan.digits)) {
 		return ErrTrunk
 	}
 	return nil

@@ -6,8 +6,9 @@ const (
 	nodeBase  = 0x8000 // from here: nodes[v-nodeBase]
 )
 
-// Regions returns the regions that the number belongs to: the one that libphonenumber names, or, where it names none,
-// every region of the calling code. Toll-free numbers of +1 belong to the United States.
+// Regions returns the regions that the number belongs to: the one that libphonenumber names, with any other that has
+// the number among its fixed lines; or, where it names none, every region of the calling code. Toll-free numbers of +1
+// belong to the United States.
 //
 // What libphonenumber holds invalid still belongs to a region from the third national digit on, when no other region
 // has a number with these digits: +1 416 is Canada whatever follows. A Number that did not come from Parse or

@@ -26,6 +26,6 @@ func BenchmarkParseNANP(b *testing.B)            { benchParse(b, "4155550123", "
 func BenchmarkParseNANPPunctuated(b *testing.B)  { benchParse(b, "(415) 555-0123", "US") }
 func BenchmarkParseBritain(b *testing.B)         { benchParse(b, "07700900123", "GB") }
 func BenchmarkParseBritainLostZero(b *testing.B) { benchParse(b, "7700900123", "GB") }
-func BenchmarkParseSlowIDD(b *testing.B)         { benchParse(b, "0033199001234", "FR") }
+func BenchmarkParseAbroad(b *testing.B)          { benchParse(b, "0033199001234", "FR") }
 func BenchmarkParseSlowItaly(b *testing.B)       { benchParse(b, "0612345678", "IT") }
 func BenchmarkParseSlowOverseas(b *testing.B)    { benchParse(b, "0692123456", "FR") }

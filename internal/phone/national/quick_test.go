@@ -16,7 +16,14 @@ func TestQuickAgreesWithSlow(t *testing.T) {
 		d := &rules()[r]
 		for range 60 {
 			digits := fmt.Sprintf("%0*d", d.full, rng.Uint64N(1e12)%power(d.full))
-			for _, s := range []string{digits, d.trunk + digits, "0" + digits, d.code + digits, digits[1:]} {
+			if n, err := phone.Parse("+" + there(rng)); err == nil && d.abroad != "" {
+				if got, ok := d.quick([]byte(d.abroad + n.E164()[1:])); !ok || got != n {
+					t.Errorf("%s in %s behind %s: %s", n.E164(), r, d.abroad, got.E164())
+				}
+			}
+			for _, s := range []string{
+				digits, d.trunk + digits, "0" + digits, d.code + digits, digits[1:],
+			} {
 				got, ok := d.quick([]byte(s))
 				if !ok {
 					continue
@@ -31,6 +38,12 @@ func TestQuickAgreesWithSlow(t *testing.T) {
 	if quick < 5000 {
 		t.Errorf("quick read %d of the numbers, want more than 5000", quick)
 	}
+}
+
+// there returns the digits of an international number, valid or not.
+func there(rng *rand.Rand) string {
+	d := &rules()[1+phone.Region(rng.IntN(int(phone.World)-1))]
+	return d.code + fmt.Sprint(1+rng.Uint64N(power(d.full)-1))
 }
 
 func power(n int) uint64 {

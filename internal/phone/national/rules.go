@@ -18,8 +18,8 @@ type dialling struct {
 	lengths uint32 // bit i: national numbers may have i digits
 	full    int    // the most digits of a fixed line or mobile: no digit is missing
 	trunk   string // trunk prefix, "" when the region has none
-	// simple: the trunk prefix is one digit, no other rule takes digits away or puts some in, and international
-	// numbers begin with 00.
+	abroad  string // prefix of international numbers, "" when there are several
+	// simple: the trunk prefix is a zero, and no other rule takes digits away or puts some in.
 	simple bool
 	lone   bool // the trunk prefix is all that may stand before a national number
 	french bool
@@ -58,8 +58,11 @@ func newDialling(m *phonenumbers.PhoneMetadata) dialling {
 		}
 		d.full = max(d.full, int(slices.Max(lengths)))
 	}
+	if prefix := m.GetInternationalPrefix(); strings.Trim(prefix, "0123456789") == "" {
+		d.abroad = prefix
+	}
 	rule := m.GetNationalPrefixForParsing()
-	d.simple = m.GetInternationalPrefix() == "00" && m.GetNationalPrefixTransformRule() == "" && d.trunk == "0" &&
+	d.simple = d.abroad == "00" && m.GetNationalPrefixTransformRule() == "" && d.trunk == "0" &&
 		(rule == "0" || strings.HasPrefix(rule, "0|")) && !strings.Contains(rule, "(")
 	d.lone = rule == "0"
 	return d
@@ -69,6 +72,8 @@ func newDialling(m *phonenumbers.PhoneMetadata) dialling {
 func (d *dialling) quick(digits []byte) (phone.Number, bool) {
 	var national []byte
 	switch {
+	case d.isAbroad(digits):
+		return number("", digits[len(d.abroad):])
 	case d.code == "1":
 		national = nanp(digits)
 	case d.simple:
@@ -77,9 +82,21 @@ func (d *dialling) quick(digits []byte) (phone.Number, bool) {
 	if national == nil || d.french && (d.code != france || isOverseas(national)) {
 		return 0, false
 	}
+	return number(d.code, national)
+}
+
+func (d *dialling) isAbroad(digits []byte) bool {
+	n := len(d.abroad)
+	return n > 0 && len(digits) > n && string(digits[:n]) == d.abroad && digits[n] != '0'
+}
+
+func number(code string, national []byte) (phone.Number, bool) {
 	var u uint64
-	for _, c := range d.code {
+	for _, c := range []byte(code) {
 		u = u*10 + uint64(c-'0')
+	}
+	if len(code)+len(national) > phone.MaxDigits {
+		return 0, false
 	}
 	for _, c := range national {
 		u = u*10 + uint64(c-'0')

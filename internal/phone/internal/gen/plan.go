@@ -27,6 +27,7 @@ type plan struct {
 	regions []string // in libphonenumber's order
 	lengths uint32   // bit i: a national number may have i digits
 	refused uint32   // bit d: no national number begins with digit d, and a trunk prefix does
+	zero    uint32   // bit d: no national number begins with 0 and d, and 0 is the trunk prefix
 	root    trie
 }
 
@@ -72,7 +73,7 @@ func newPlan(code int, territories []*phonenumbers.PhoneMetadata) (plan, error) 
 	if err != nil {
 		return plan{}, err
 	}
-	p.refused = b.refused(territories[0].GetNationalPrefix())
+	p.refused, p.zero = b.trunk(territories[0].GetNationalPrefix())
 	p.root = trie{regions: p.regions}
 	if len(p.regions) > 1 {
 		p.root = b.build(b.auto.start(), 0, nil)
@@ -154,21 +155,30 @@ func (b *builder) territory(m *phonenumbers.PhoneMetadata) (territory, error) {
 	return t, err
 }
 
-// refused returns the digits that a national number cannot begin with although people write them there: zero, and
-// the trunk prefix when it is one digit.
-func (b *builder) refused(trunk string) uint32 {
-	digits := []int{0}
-	if len(trunk) == 1 && trunk != "0" {
-		digits = append(digits, int(trunk[0]-'0'))
+// trunk returns the digits that a national number cannot begin with although people write them there: zero, and the
+// trunk prefix when it is one digit; and those that cannot follow a zero which is the trunk prefix.
+func (b *builder) trunk(prefix string) (refused, afterZero uint32) {
+	if len(prefix) == 1 && !b.begins(int(prefix[0]-'0')) {
+		refused |= 1 << (prefix[0] - '0')
 	}
-	var refused uint32
-	for _, d := range digits {
-		s := b.auto.step(b.auto.start(), d)
-		if !slices.ContainsFunc(b.territories, func(t territory) bool { return len(s[t.general]) > 0 }) {
-			refused |= 1 << d
+	if !b.begins(0) {
+		return refused | 1, 0
+	}
+	for d := range 10 {
+		if prefix == "0" && !b.begins(0, d) {
+			afterZero |= 1 << d
 		}
 	}
-	return refused
+	return refused, afterZero
+}
+
+// begins reports whether a national number of some region begins with these digits.
+func (b *builder) begins(digits ...int) bool {
+	s := b.auto.start()
+	for _, d := range digits {
+		s = b.auto.step(s, d)
+	}
+	return slices.ContainsFunc(b.territories, func(t territory) bool { return len(s[t.general]) > 0 })
 }
 
 // named returns, as bits in the order of territories, the region that libphonenumber names for exactly these

@@ -118,7 +118,7 @@ func (t *tables) writePlans(b *bytes.Buffer) {
 	fmt.Fprintf(b, "\nvar plans = [...]plan{\n{},\n")
 	for i, p := range t.plans {
 		code := fmt.Sprint(p.code)
-		fmt.Fprintf(b, "{%s, %d, %#x, %#x, %#x},\n", code, len(code), p.lengths, p.refused, t.roots[i])
+		fmt.Fprintf(b, "{%s, %d, %#x, %#x, %#x, %#x},\n", code, len(code), p.lengths, p.refused, p.zero, t.roots[i])
 		width := [...]int{1: 100, 2: 10, 3: 1}[len(code)]
 		for n := range width {
 			lead[p.code*width+n] = byte(i + 1)
