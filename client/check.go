@@ -1,0 +1,151 @@
+package client
+
+import (
+	"context"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Result answers whether a number may be called.
+type Result struct {
+	// Number is what was asked about, in E.164.
+	Number string `json:"number"`
+	// Verdict is the answer.
+	Verdict Verdict `json:"verdict"`
+	// Cause says why the verdict is Unknown; empty for the others.
+	Cause Cause `json:"cause"`
+	// Reasons are what the answer rests on, the deciding ones first. They may be
+	// shared with other results: not to be changed.
+	Reasons []Reason `json:"reasons"`
+	// Revision is what the answer was computed from, in the journal JournalID.
+	Revision  uint64 `json:"revision"`
+	JournalID string `json:"journal_id"`
+	// CheckedAt is the time that counted as now.
+	CheckedAt time.Time `json:"checked_at"`
+	// ValidUntil is the first time at which time alone could change the answer; zero: never.
+	ValidUntil time.Time `json:"valid_until"`
+	// OpensAt is when calling hours open, with NotNow.
+	OpensAt time.Time `json:"opens_at"`
+	// PolicyVersion is the policy that was applied; empty: none is in force.
+	PolicyVersion string `json:"policy_version"`
+}
+
+// Callable reports whether the number may be called now. It is true for Allow alone.
+func (r Result) Callable() bool { return r.Verdict == Allow }
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r Result) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// Reason is one thing that an answer rests on.
+type Reason struct {
+	Kind ReasonKind `json:"kind"`
+	// List is the list's name; empty when no list is meant.
+	List     string   `json:"list"`
+	ListKind ListKind `json:"list_kind"`
+	// Scope of the record or the list; empty is everyone.
+	Scope string `json:"scope,empty"`
+	// Channel is how the record came in, Since when.
+	Channel Channel   `json:"channel"`
+	Since   time.Time `json:"since"`
+	// SnapshotDate of the list's content, YYYY-MM-DD.
+	SnapshotDate string `json:"snapshot_date"`
+	// Rule of the policy.
+	Rule string `json:"rule"`
+	// Record is the event that recorded the opt-out or consent.
+	Record EventID `json:"record"`
+	// ConsentKind is what a consent rests on.
+	ConsentKind string `json:"consent_kind"`
+	// ExpiresAt is when the record ends; zero: never.
+	ExpiresAt time.Time `json:"expires_at"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r Reason) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// EventID says where an event stands in the journal. The zero EventID is none.
+type EventID struct {
+	Revision uint64 `json:"revision"`
+	Index    uint32 `json:"index"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (id EventID) MarshalJSON() ([]byte, error) { return encode(id) }
+
+// Check asks whether a number may be called now. An error comes with the zero
+// Result, which is not callable. Besides ErrUnavailable and those of a deadline
+// the errors are ErrInvalidNumber, ErrInvalidArgument and those of MinRevision.
+func (c *Client) Check(ctx context.Context, number string, opts ...CallOption) (Result, error) {
+	if err := sendable(number); err != nil {
+		return Result{}, err
+	}
+	o := c.checkOptions(opts)
+	request := &dncv1.CheckNumberRequest{
+		Number:      number,
+		Region:      o.region,
+		Scope:       o.scope,
+		MinRevision: o.minRevision,
+		JournalId:   o.journalID,
+	}
+	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumberResponse, error) {
+		return on.checks.CheckNumber(ctx, request)
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	return Result{
+		Number:        answer.GetNumber(),
+		Verdict:       verdict(answer.GetVerdict()),
+		Cause:         name[Cause](answer.GetCause(), "CAUSE_"),
+		Reasons:       fromReasons(answer.GetReasons()),
+		Revision:      answer.GetRevision(),
+		JournalID:     answer.GetJournalId(),
+		CheckedAt:     fromTime(answer.GetCheckedAt()),
+		ValidUntil:    fromTime(answer.GetValidUntil()),
+		OpensAt:       fromTime(answer.GetOpensAt()),
+		PolicyVersion: answer.GetPolicyVersion(),
+	}, nil
+}
+
+// maxNumberBytes is the contract's limit for a number in a string.
+const maxNumberBytes = 64
+
+// sendable refuses what no message can carry, and an empty number, before a call
+// is spent on it. All else is the server's to judge.
+func sendable(number string) *Error {
+	switch {
+	case strings.TrimSpace(number) == "":
+		return invalid(reasonNumberEmpty, "phone number is empty: give one with + and the country code")
+	case len(number) > maxNumberBytes:
+		return invalid(reasonNumberSyntax, "not a phone number: longer than 64 bytes")
+	case !utf8.ValidString(number):
+		return invalid(reasonNumberSyntax, "not a phone number: the text is not UTF-8")
+	}
+	return nil
+}
+
+func fromReasons(list []*dncv1.Reason) []Reason {
+	reasons := make([]Reason, len(list))
+	for i, r := range list {
+		reasons[i] = Reason{
+			Kind:         name[ReasonKind](r.GetKind(), "REASON_KIND_"),
+			List:         r.GetList(),
+			ListKind:     name[ListKind](r.GetListKind(), "LIST_KIND_"),
+			Scope:        r.GetScope(),
+			Channel:      name[Channel](r.GetChannel(), "CHANNEL_"),
+			Since:        fromTime(r.GetSince()),
+			SnapshotDate: r.GetSnapshotDate(),
+			Rule:         r.GetRule(),
+			Record:       fromEventID(r.GetRecord()),
+			ConsentKind:  name[string](r.GetConsentKind(), "CONSENT_KIND_"),
+			ExpiresAt:    fromTime(r.GetExpiresAt()),
+		}
+	}
+	return reasons
+}
+
+func fromEventID(id *dncv1.EventId) EventID {
+	return EventID{Revision: id.GetRevision(), Index: id.GetIndex()}
+}

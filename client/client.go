@@ -1,0 +1,162 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Client is a set of connections to one dncd server. Make it with New, Close it
+// at the end. Safe for concurrent use.
+type Client struct {
+	opts  options
+	conns []*connection
+	next  atomic.Uint32 // the connection whose turn it is
+}
+
+// connection is one connection with its stubs.
+type connection struct {
+	*grpc.ClientConn
+	checks  dncv1.CheckServiceClient
+	records dncv1.RecordServiceClient
+	lists   dncv1.ListServiceClient
+	admin   dncv1.AdminServiceClient
+}
+
+// New returns a Client of the server at target: "host:port", "unix:///path" or
+// another target of gRPC. It never blocks and does not connect yet: that target
+// exists shows in the first call.
+//
+// Without WithTLS or WithTLSFiles the connection is plain text, which New refuses
+// for a target that is neither a loopback address nor a unix socket, unless
+// WithInsecure allows it.
+func New(target string, opts ...Option) (*Client, error) {
+	c := &Client{opts: options{timeout: defaultTimeout, connections: defaultConnections}}
+	for _, opt := range opts {
+		opt(&c.opts)
+	}
+	dial, err := dialOptions(target, &c.opts)
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", target, err)
+	}
+	for range c.opts.connections {
+		cc, err := grpc.NewClient(target, dial...)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("connect to %s: %w", target, err), c.Close())
+		}
+		c.conns = append(c.conns, &connection{
+			ClientConn: cc,
+			checks:     dncv1.NewCheckServiceClient(cc),
+			records:    dncv1.NewRecordServiceClient(cc),
+			lists:      dncv1.NewListServiceClient(cc),
+			admin:      dncv1.NewAdminServiceClient(cc),
+		})
+	}
+	return c, nil
+}
+
+// Close ends all connections. Calls under way fail.
+func (c *Client) Close() error {
+	var errs []error
+	for _, conn := range c.conns {
+		errs = append(errs, conn.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// pick returns the connection whose turn it is, passing over those that are down.
+func (c *Client) pick() *connection {
+	turn, n := c.next.Add(1), uint32(len(c.conns))
+	for i := range n {
+		if conn := c.conns[(turn+i)%n]; conn.GetState() != connectivity.TransientFailure {
+			return conn
+		}
+	}
+	return c.conns[turn%n]
+}
+
+// isDown reports whether no connection is up or being made.
+func (c *Client) isDown() bool {
+	for _, conn := range c.conns {
+		if conn.GetState() != connectivity.TransientFailure {
+			return false
+		}
+	}
+	return true
+}
+
+// bounded gives ctx the client's timeout when it has no deadline.
+func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, c.opts.timeout)
+}
+
+const (
+	maxAttempts  = 4
+	firstBackoff = 50 * time.Millisecond
+)
+
+// retried makes a call that may be made again without harm: a read, or a write
+// with a request id.
+func retried[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		answer, err := call(ctx, c.pick())
+		if err == nil {
+			return answer, nil
+		}
+		e := fromStatus(err)
+		if attempt == maxAttempts || !c.worthRetry(e) || !pause(ctx, attempt) {
+			var none R
+			return none, e
+		}
+	}
+}
+
+// once makes a call that must not be made again: the first might have counted.
+func once[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
+	answer, err := call(ctx, c.pick())
+	if err != nil {
+		var none R
+		return none, fromStatus(err)
+	}
+	return answer, nil
+}
+
+// worthRetry reports whether the same call may succeed a little later.
+func (c *Client) worthRetry(e *Error) bool {
+	switch e.Reason {
+	case reasonQueueFull:
+		return true
+	case reasonUnavailable, reasonShuttingDown:
+		return c.opts.waitForReady || !c.isDown()
+	}
+	return false
+}
+
+// pause waits before the next attempt, at random up to twice as long each time.
+// It is false when ctx ends first.
+func pause(ctx context.Context, attempt int) bool {
+	longest := firstBackoff << (attempt - 1)
+	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,31 @@
+// Package client asks a dncd server whether numbers may be called, and keeps
+// its opt-outs and lists.
+//
+//	c, err := client.New("127.0.0.1:7362", client.WithScope("acme/telecom"))
+//	...
+//	r, err := c.Check(ctx, "+14155550123")
+//	if err != nil || !r.Callable() {
+//		// do not dial
+//	}
+//
+// What it promises:
+//
+//   - Result.Callable is true for ALLOW alone. The zero Result is not callable,
+//     and every error comes with a zero Result.
+//   - New never blocks and dials nothing; connections are made by the first calls.
+//   - A call whose context has no deadline ends after WithTimeout, 2 s by default.
+//     Import and Export move whole lists and have no deadline of their own.
+//   - Without a connection, a call fails at once with ErrUnavailable, unless
+//     WithWaitForReady was given.
+//   - Only what is safe is tried again, within the deadline: checks, other reads,
+//     and records of opt-outs by their request id. Changes to lists are not.
+//   - Errors that came from the server or the connection are an *Error, to be told
+//     apart by errors.Is and the sentinels of this package or by Error.Reason, never
+//     by their text. They hold no phone number.
+//   - A Client is safe for concurrent use.
+//
+// Numbers are strings in E.164 with their plus, or national forms when Region
+// says how to read them. Every exported type marshals to the JSON that dnc prints:
+// field names as in the contract, times in RFC 3339 UTC, durations in seconds,
+// every field present and null when unset.
+package client

@@ -1,0 +1,233 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Error is what a server or the connection to it answered instead of a result.
+type Error struct {
+	// Reason is a value of the contract's ErrorReason without its prefix, such as
+	// "LIST_NOT_FOUND", or UNAVAILABLE when no server answered.
+	Reason string
+	// Message is for a person to act on. It holds no phone number.
+	Message string
+	// Metadata is what the reason comes with: "field", "limit", "list" and others;
+	// "request_id" for a write whose outcome may be unknown.
+	Metadata map[string]string
+
+	code codes.Code
+}
+
+// Error returns the message.
+func (e *Error) Error() string { return e.Message }
+
+// Code is the status code of gRPC in its canonical form, such as "NOT_FOUND".
+func (e *Error) Code() string { return canonical[e.code] }
+
+// Is makes errors.Is work with the sentinels of this package and with those of
+// package context.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case context.DeadlineExceeded:
+		return e.code == codes.DeadlineExceeded
+	case context.Canceled:
+		return e.code == codes.Canceled
+	}
+	s, ok := target.(*sentinel)
+	return ok && slices.Contains(s.reasons, e.Reason)
+}
+
+// sentinel stands for one reason or several.
+type sentinel struct {
+	text    string
+	reasons []string
+}
+
+func (s *sentinel) Error() string { return s.text }
+
+func forReasons(text string, reasons ...string) error { return &sentinel{text, reasons} }
+
+// Reasons that the client itself gives or decides on.
+const (
+	reasonUnavailable   = "UNAVAILABLE"
+	reasonShuttingDown  = "SHUTTING_DOWN"
+	reasonQueueFull     = "QUEUE_FULL"
+	reasonTimeOver      = "TIME_OVER"
+	reasonInternal      = "INTERNAL"
+	reasonNotBuilt      = "NOT_BUILT"
+	reasonFieldInvalid  = "FIELD_INVALID"
+	reasonNumberEmpty   = "NUMBER_EMPTY"
+	reasonNumberSyntax  = "NUMBER_SYNTAX"
+	reasonImportRunning = "IMPORT_RUNNING"
+)
+
+// What errors.Is tells apart. Each stands for the reasons of the contract that it
+// names; what to do about them is said there.
+var (
+	// ErrUnavailable: no server answered, or it is stopping. Nothing is known about the number.
+	ErrUnavailable = forReasons("server unavailable", reasonUnavailable, reasonShuttingDown)
+	// ErrInvalidNumber: the number is not one. The more exact ones below are kinds of it.
+	ErrInvalidNumber = forReasons("invalid number", reasonNumberEmpty, reasonNumberSyntax,
+		"NUMBER_NO_COUNTRY", "NUMBER_CALLING_CODE", "NUMBER_LENGTH")
+	// ErrNumberEmpty: no digit at all.
+	ErrNumberEmpty = forReasons("empty number", reasonNumberEmpty)
+	// ErrNumberSyntax: a character that no number has.
+	ErrNumberSyntax = forReasons("not a phone number", reasonNumberSyntax)
+	// ErrNumberNoCountry: a national form, and no region to read it by.
+	ErrNumberNoCountry = forReasons("number without a country", "NUMBER_NO_COUNTRY")
+	// ErrNumberCallingCode: begins with no calling code in use.
+	ErrNumberCallingCode = forReasons("unknown calling code", "NUMBER_CALLING_CODE")
+	// ErrNumberLength: too few or too many digits.
+	ErrNumberLength = forReasons("wrong length", "NUMBER_LENGTH")
+	// ErrInvalidArgument: something else in the request breaks the contract.
+	ErrInvalidArgument = forReasons("invalid argument", reasonFieldInvalid, "REGION_INVALID", "SCOPE_INVALID",
+		"BATCH_TOO_LARGE", "PAGE_TOKEN_INVALID", "LIST_NAME_INVALID", "JURISDICTION_REQUIRED")
+	// ErrNotBuilt: in the contract, not built by this server.
+	ErrNotBuilt = forReasons("not built by this server", reasonNotBuilt)
+
+	// ErrJournalChanged: revisions of another journal mean nothing here.
+	ErrJournalChanged = forReasons("journal changed", "JOURNAL_CHANGED")
+	// ErrRevisionNotReached: MinRevision was not reached in time.
+	ErrRevisionNotReached = forReasons("revision not reached", "REVISION_NOT_REACHED")
+	// ErrHistoryGone: older than the kept history.
+	ErrHistoryGone = forReasons("history gone", "HISTORY_GONE")
+
+	// ErrRequestIDReused: the request id was used for another write.
+	ErrRequestIDReused = forReasons("request id reused", "REQUEST_ID_REUSED")
+	// ErrNothingToWithdraw: no opt-out is in force at exactly that scope.
+	ErrNothingToWithdraw = forReasons("nothing to withdraw", "NOTHING_TO_WITHDRAW")
+	// ErrRecordLimit: the number holds as many records as it may.
+	ErrRecordLimit = forReasons("too many records", "RECORD_LIMIT")
+
+	// ErrListNotFound: no list has that name.
+	ErrListNotFound = forReasons("list not found", "LIST_NOT_FOUND")
+	// ErrListExists: a list has that name.
+	ErrListExists = forReasons("list exists", "LIST_EXISTS")
+	// ErrConfirmationRequired: the change makes numbers callable and was not confirmed.
+	ErrConfirmationRequired = forReasons("confirmation required", "CONFIRMATION_REQUIRED")
+	// ErrImportRunning: a load of that list is being written.
+	ErrImportRunning = forReasons("import running", reasonImportRunning)
+	// ErrSnapshotDate: the load needs a snapshot date, or a possible one.
+	ErrSnapshotDate = forReasons("snapshot date", "SNAPSHOT_DATE_REQUIRED", "SNAPSHOT_DATE_INVALID")
+
+	// ErrDiskFull: too little disk is free for writes; checks go on.
+	ErrDiskFull = forReasons("disk full", "DISK_FULL")
+	// ErrQueueFull: too many writes wait. Nothing was written.
+	ErrQueueFull = forReasons("too many writes wait", reasonQueueFull)
+	// ErrStoreDamaged: the store takes no writes until it is mended or reopened.
+	ErrStoreDamaged = forReasons("store damaged or read-only", "STORE_DAMAGED", "STORE_READ_ONLY", "STAGE_DAMAGED")
+	// ErrPermissionDenied: the certificate or role does not allow it.
+	ErrPermissionDenied = forReasons("permission denied", "PERMISSION_DENIED")
+)
+
+// fromStatus makes an Error of what gRPC returned.
+func fromStatus(err error) *Error {
+	var own *Error
+	if errors.As(err, &own) {
+		return own
+	}
+	s := status.Convert(err)
+	if s.Code() == codes.Unknown {
+		s = status.FromContextError(err)
+	}
+	e := &Error{Message: s.Message(), code: s.Code()}
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+			e.Reason, e.Metadata = info.GetReason(), info.GetMetadata()
+			return e
+		}
+	}
+	e.Reason, e.Message = withoutInfo(s)
+	return e
+}
+
+// withoutInfo gives a reason to a status that no dncd sent: gRPC's own, of the
+// connection or of the deadline.
+func withoutInfo(s *status.Status) (reason, message string) {
+	switch s.Code() {
+	case codes.Unavailable:
+		return reasonUnavailable, "server is not reachable: " + innermost(s.Message())
+	case codes.DeadlineExceeded:
+		return reasonTimeOver, "no answer in time: the outcome is not known"
+	case codes.Canceled:
+		return reasonTimeOver, "canceled before the answer came"
+	case codes.Unimplemented:
+		return reasonNotBuilt, "not built by this server: " + s.Message()
+	case codes.PermissionDenied, codes.Unauthenticated:
+		return "PERMISSION_DENIED", s.Message()
+	}
+	return reasonInternal, s.Message()
+}
+
+// innermost takes the cause out of gRPC's nested descriptions.
+func innermost(message string) string {
+	if _, cause, found := strings.Cut(message, `desc = "`); found {
+		message = strings.TrimSuffix(cause, `"`)
+	}
+	if _, cause, found := strings.Cut(message, "transport: "); found {
+		message = cause
+	}
+	return strings.TrimPrefix(message, "Error while dialing: ")
+}
+
+// fromItem makes an Error of what is wrong with one item of a batch.
+func fromItem(item *dncv1.ItemError) *Error {
+	return &Error{
+		Reason:  strings.TrimPrefix(item.GetReason().String(), "ERROR_REASON_"),
+		Message: item.GetMessage(),
+		code:    codes.InvalidArgument,
+	}
+}
+
+func invalid(reason, message string) *Error {
+	return &Error{Reason: reason, Message: message, code: codes.InvalidArgument}
+}
+
+func invalidField(field, message string) *Error {
+	e := invalid(reasonFieldInvalid, message)
+	e.Metadata = map[string]string{"field": field}
+	return e
+}
+
+// broken is for an answer that breaks the contract.
+func broken(message string) *Error {
+	return &Error{Reason: reasonInternal, Message: message, code: codes.Internal}
+}
+
+// with adds metadata to a copy of the error.
+func (e *Error) with(key, value string) *Error {
+	c := *e
+	c.Metadata = map[string]string{key: value}
+	for k, v := range e.Metadata {
+		c.Metadata[k] = v
+	}
+	return &c
+}
+
+var canonical = map[codes.Code]string{
+	codes.Canceled:           "CANCELLED",
+	codes.Unknown:            "UNKNOWN",
+	codes.InvalidArgument:    "INVALID_ARGUMENT",
+	codes.DeadlineExceeded:   "DEADLINE_EXCEEDED",
+	codes.NotFound:           "NOT_FOUND",
+	codes.AlreadyExists:      "ALREADY_EXISTS",
+	codes.PermissionDenied:   "PERMISSION_DENIED",
+	codes.ResourceExhausted:  "RESOURCE_EXHAUSTED",
+	codes.FailedPrecondition: "FAILED_PRECONDITION",
+	codes.Aborted:            "ABORTED",
+	codes.OutOfRange:         "OUT_OF_RANGE",
+	codes.Unimplemented:      "UNIMPLEMENTED",
+	codes.Internal:           "INTERNAL",
+	codes.Unavailable:        "UNAVAILABLE",
+	codes.DataLoss:           "DATA_LOSS",
+	codes.Unauthenticated:    "UNAUTHENTICATED",
+}

@@ -1,0 +1,92 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+	"io"
+	"iter"
+
+	"github.com/dncd/dncd/internal/phone"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Export yields the numbers of a list at one revision, ascending, in E.164. An
+// error is the last thing yielded, and then what came before it is not the list:
+// also when the stream was cut, or its count or SHA-256 is not the server's. There
+// is no deadline but that of ctx, and nothing is tried again.
+func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) {
+		o, err := readOptions(opts)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := c.pick().lists.Export(ctx, &dncv1.ExportRequest{
+			List: list, MinRevision: o.minRevision, JournalId: o.journalID,
+		})
+		if err != nil {
+			yield("", fromStatus(err))
+			return
+		}
+		r := &exportReader{hash: sha256.New()}
+		for !r.isWhole {
+			frame, err := stream.Recv()
+			if err == nil {
+				err = r.take(frame, yield)
+			}
+			if err == errStopped {
+				return
+			}
+			if err != nil {
+				yield("", exportError(err))
+				return
+			}
+		}
+	}
+}
+
+// exportReader is how far an export was read.
+type exportReader struct {
+	hash    hash.Hash
+	count   uint64
+	buffer  []byte // big-endian numbers on their way into the hash
+	isWhole bool
+}
+
+func (r *exportReader) take(frame *dncv1.ExportResponse, yield func(string, error) bool) error {
+	if summary := frame.GetSummary(); summary != nil {
+		r.isWhole = true
+		if summary.GetNumbers() != r.count || !bytes.Equal(summary.GetContentSha256(), r.hash.Sum(nil)) {
+			return broken("the export does not match the count or SHA-256 that the server gave: try again")
+		}
+		return nil
+	}
+	numbers, err := decodeAscending(frame.GetChunk().GetAscending())
+	if err != nil {
+		return err
+	}
+	r.count += uint64(len(numbers))
+	r.buffer = r.buffer[:0]
+	for _, n := range numbers {
+		r.buffer = binary.BigEndian.AppendUint64(r.buffer, n)
+	}
+	r.hash.Write(r.buffer)
+	for _, n := range numbers {
+		if !yield(phone.Number(n).E164(), nil) {
+			return errStopped
+		}
+	}
+	return nil
+}
+
+func exportError(err error) error {
+	if err == io.EOF {
+		return broken("the export was cut before its end: try again")
+	}
+	return fromStatus(err)
+}

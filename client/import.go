@@ -1,0 +1,256 @@
+package client
+
+import (
+	"context"
+	"encoding/hex"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// ImportRequest is a load of many numbers into a list.
+type ImportRequest struct {
+	// List by name. Required.
+	List string
+	// Mode is Replace when empty. A replace takes all files of the list at once.
+	Mode ImportMode
+	// Numbers to load. Required.
+	Numbers NumberSource
+	// Sources are the files by name, as far as they are known before they are read.
+	Sources []ImportSource
+	// SnapshotDate of the content, YYYY-MM-DD: the registry's own, never the day of
+	// the load. Required for a list with a max age, but in Add and Remove.
+	SnapshotDate string
+	// MaxShrink and MaxRejects are the guards' ratios, 0 to 1; nil: the server's
+	// defaults, 0.1 and 0.01.
+	MaxShrink  *float64
+	MaxRejects *float64
+	// Override loads in spite of every guard but that of nothing accepted.
+	Override bool
+	// DryRun compares and guards, and changes nothing.
+	DryRun bool
+	// TakeOver abandons a load of this list that is prepared and does not end.
+	TakeOver bool
+
+	// OnProgress is told now and then how far the load is; may be nil. It is called
+	// by one goroutine at a time.
+	OnProgress func(Progress)
+	// OnReject is told each number that the server rejects; may be nil. Called like
+	// OnProgress.
+	OnReject func(ImportReject)
+}
+
+// NumberSource yields the numbers of a load.
+type NumberSource interface {
+	// Next fills batch with numbers, as the digits of E.164 without the plus, and
+	// returns how many. After the last it returns 0 and io.EOF. Any other error ends
+	// the import: the list stays as it is.
+	Next(batch []uint64) (int, error)
+	// Summary is asked for once, after io.EOF.
+	Summary() SourceSummary
+}
+
+// SourceSummary says what was read by the time a NumberSource ended.
+type SourceSummary struct {
+	// Read counts all entries, Rejected those that were not yielded as numbers.
+	Read, Rejected uint64
+	// RejectTallies are the rejects by reason, at most 100.
+	RejectTallies []RejectTally
+	// Sources are the files with their hashes; empty: those of the request.
+	Sources []ImportSource
+	// Coverage are the prefixes that the files hold in whole; empty: they do not say.
+	Coverage []string
+}
+
+// Progress says how far a load is.
+type Progress struct {
+	// Phase is SENDING, then COMPARING, WRITING and SWITCHING.
+	Phase string
+	// Done numbers in this phase, of Total; 0: not known.
+	Done, Total uint64
+}
+
+// ImportReject is a number that the server rejected.
+type ImportReject struct {
+	Number  string
+	Reason  string // as in Error
+	Message string
+}
+
+// ImportResult is what became of a load. Read = Accepted + Duplicates + Rejected.
+type ImportResult struct {
+	ImportID string `json:"import_id"`
+	// Refused says that a guard failed: nothing changed.
+	Refused bool `json:"refused"`
+	// GuardFailures are all guards that failed, overridden ones too.
+	GuardFailures []GuardFailure `json:"guard_failures"`
+	DryRun        bool           `json:"dry_run"`
+	// AlreadyLoaded says that no number changed; at most the snapshot date moved on.
+	AlreadyLoaded bool   `json:"already_loaded"`
+	Read          uint64 `json:"read"`
+	Accepted      uint64 `json:"accepted"`
+	Duplicates    uint64 `json:"duplicates"`
+	Rejected      uint64 `json:"rejected"`
+	Added         uint64 `json:"added"`
+	Removed       uint64 `json:"removed"`
+	Unchanged     uint64 `json:"unchanged"`
+	// Numbers on the list after, or that would be.
+	Numbers uint64 `json:"numbers"`
+	// Revision from which the load counts; when nothing changed, the current one.
+	Revision      uint64        `json:"revision"`
+	JournalID     string        `json:"journal_id"`
+	SnapshotDate  string        `json:"snapshot_date"`
+	ContentSHA256 string        `json:"content_sha256"`
+	Elapsed       time.Duration `json:"elapsed"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// GuardFailure is a guard that failed.
+type GuardFailure struct {
+	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS or SNAPSHOT_OLDER.
+	Guard   string `json:"guard"`
+	Prefix  string `json:"prefix"`
+	Message string `json:"message"`
+	// Before and After: numbers for shrinks, entries read and rejected for rejects.
+	Before     uint64  `json:"before"`
+	After      uint64  `json:"after"`
+	Limit      float64 `json:"limit"`
+	Overridden bool    `json:"overridden"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (g GuardFailure) MarshalJSON() ([]byte, error) { return encode(g) }
+
+// Import loads numbers into a list, in bounded memory, and returns after the list
+// has switched. A connection that breaks is made again, and the load goes on after
+// the last chunk that the server holds. A load that a guard refused is no error:
+// see ImportResult.Refused. There is no deadline but that of ctx. Until the switch
+// nothing counts; when Import returns an error after all numbers were sent, the
+// list may still switch: Imports tells.
+func (c *Client) Import(ctx context.Context, r ImportRequest) (ImportResult, error) {
+	header, err := c.importHeader(&r)
+	if err != nil {
+		return ImportResult{}, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := newLoad(c, &r, header)
+	result, err := l.run(ctx)
+	if err != nil {
+		return ImportResult{}, err
+	}
+	return fromImportResult(result), nil
+}
+
+func (c *Client) importHeader(r *ImportRequest) (*dncv1.ImportHeader, error) {
+	mode, err := value[dncv1.ImportMode](r.Mode, "IMPORT_MODE_", dncv1.ImportMode_value)
+	if err != nil {
+		return nil, err
+	}
+	if r.Mode == Delta {
+		return nil, &Error{Reason: reasonNotBuilt, Message: "mode delta is not built yet: load the full list with mode replace"}
+	}
+	sources, err := toSources(r.Sources)
+	if err != nil {
+		return nil, err
+	}
+	return &dncv1.ImportHeader{
+		List: r.List, Mode: mode, Sources: sources, SnapshotDate: r.SnapshotDate,
+		Guards: &dncv1.ImportGuards{
+			MaxShrinkRatio: r.MaxShrink, MaxRejectRatio: r.MaxRejects, Override: r.Override,
+		},
+		DryRun: r.DryRun, TakeOver: r.TakeOver, RecordedBy: c.opts.user,
+	}, nil
+}
+
+// Numbers makes a NumberSource of strings in E.164. One that is not a number is
+// counted as a reject. The sequence is read by one goroutine, and not to its end
+// when the import ends early.
+func Numbers(numbers iter.Seq[string]) NumberSource {
+	s := &stringSource{tallies: map[string]uint64{}}
+	s.next, s.stop = iter.Pull(numbers)
+	return s
+}
+
+type stringSource struct {
+	next           func() (string, bool)
+	stop           func()
+	read, rejected uint64
+	tallies        map[string]uint64
+}
+
+func (s *stringSource) Next(batch []uint64) (int, error) {
+	n := 0
+	for n < len(batch) {
+		text, ok := s.next()
+		if !ok {
+			break
+		}
+		s.read++
+		number, err := phone.Parse(text)
+		if err != nil {
+			s.rejected++
+			s.tallies[err.Error()]++
+			continue
+		}
+		batch[n] = uint64(number)
+		n++
+	}
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (s *stringSource) Summary() SourceSummary {
+	sum := SourceSummary{Read: s.read, Rejected: s.rejected}
+	for reason, count := range s.tallies {
+		sum.RejectTallies = append(sum.RejectTallies, RejectTally{reason[:min(len(reason), 128)], count})
+	}
+	return sum
+}
+
+func (s *stringSource) Close() error {
+	s.stop()
+	return nil
+}
+
+func fromImportResult(r *dncv1.ImportResult) ImportResult {
+	return ImportResult{
+		ImportID:      r.GetImportId(),
+		Refused:       r.GetRefused(),
+		GuardFailures: each(r.GetGuardFailures(), fromGuardFailure),
+		DryRun:        r.GetDryRun(),
+		AlreadyLoaded: r.GetAlreadyLoaded(),
+		Read:          r.GetRead(),
+		Accepted:      r.GetAccepted(),
+		Duplicates:    r.GetDuplicates(),
+		Rejected:      r.GetRejected(),
+		Added:         r.GetAdded(),
+		Removed:       r.GetRemoved(),
+		Unchanged:     r.GetUnchanged(),
+		Numbers:       r.GetNumbers(),
+		Revision:      r.GetRevision(),
+		JournalID:     r.GetJournalId(),
+		SnapshotDate:  r.GetSnapshotDate(),
+		ContentSHA256: hex.EncodeToString(r.GetContentSha256()),
+		Elapsed:       r.GetElapsed().AsDuration(),
+	}
+}
+
+func fromGuardFailure(g *dncv1.GuardFailure) GuardFailure {
+	return GuardFailure{
+		Guard:      fromGuard(g.GetGuard()),
+		Prefix:     g.GetPrefix(),
+		Message:    g.GetMessage(),
+		Before:     g.GetBefore(),
+		After:      g.GetAfter(),
+		Limit:      g.GetLimit(),
+		Overridden: g.GetOverridden(),
+	}
+}

@@ -1,0 +1,163 @@
+package client
+
+import (
+	"context"
+	"encoding/hex"
+	"iter"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// ImportRecord is one load, as the journal has it.
+type ImportRecord struct {
+	ImportID string `json:"import_id"`
+	List     string `json:"list"`
+	ListID   string `json:"list_id"`
+	// State is STAGING, PREPARED, SWITCHED, CONFIRMED or ABANDONED.
+	State            string         `json:"state"`
+	Mode             ImportMode     `json:"mode"`
+	Sources          []ImportSource `json:"sources"`
+	SnapshotDate     string         `json:"snapshot_date"`
+	RecordedBy       string         `json:"recorded_by"`
+	RecordedByProven bool           `json:"recorded_by_proven"`
+	StartedAt        time.Time      `json:"started_at"`
+	EndedAt          time.Time      `json:"ended_at"`
+	PreparedRevision uint64         `json:"prepared_revision"`
+	// Revision from which it counts or was given up; 0: still running.
+	Revision         uint64        `json:"revision"`
+	Read             uint64        `json:"read"`
+	Accepted         uint64        `json:"accepted"`
+	Duplicates       uint64        `json:"duplicates"`
+	Rejected         uint64        `json:"rejected"`
+	RejectTallies    []RejectTally `json:"reject_tallies"`
+	Added            uint64        `json:"added"`
+	Removed          uint64        `json:"removed"`
+	Numbers          uint64        `json:"numbers"`
+	OverriddenGuards []string      `json:"overridden_guards"`
+	RevertedTo       uint64        `json:"reverted_to"`
+	ContentSHA256    string        `json:"content_sha256"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r ImportRecord) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// ImportSource is a file that was read.
+type ImportSource struct {
+	// Name without directories. It must hold no phone number.
+	Name string `json:"name"`
+	// SHA256 of its content, unpacked, in hexadecimal; Size in bytes.
+	SHA256 string `json:"sha256"`
+	Size   uint64 `json:"size"`
+	// Format is a value of the contract's ImportFormat: FTC, CSV, PLAIN ...
+	Format string `json:"format"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s ImportSource) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// RejectTally is how many entries were rejected for one reason.
+type RejectTally struct {
+	Reason string `json:"reason"`
+	Count  uint64 `json:"count"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (t RejectTally) MarshalJSON() ([]byte, error) { return encode(t) }
+
+// Imports yields the loads of a list, newest first; of all lists, deleted ones
+// too, when list is empty. An error is the last thing yielded.
+func (c *Client) Imports(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
+	return func(yield func(ImportRecord, error) bool) {
+		request := &dncv1.ListImportsRequest{List: list, PageSize: pageSize}
+		for {
+			page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListImportsResponse, error) {
+				return on.lists.ListImports(ctx, request)
+			})
+			if err != nil {
+				yield(ImportRecord{}, err)
+				return
+			}
+			for _, r := range page.GetImports() {
+				if !yield(fromImport(r), nil) {
+					return
+				}
+			}
+			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+				return
+			}
+		}
+	}
+}
+
+func importOrNil(r *dncv1.ImportRecord) *ImportRecord {
+	if r == nil {
+		return nil
+	}
+	record := fromImport(r)
+	return &record
+}
+
+func fromImport(r *dncv1.ImportRecord) ImportRecord {
+	return ImportRecord{
+		ImportID:         r.GetImportId(),
+		List:             r.GetList(),
+		ListID:           r.GetListId(),
+		State:            name[string](r.GetState(), "IMPORT_STATE_"),
+		Mode:             name[ImportMode](r.GetMode(), "IMPORT_MODE_"),
+		Sources:          each(r.GetSources(), fromSource),
+		SnapshotDate:     r.GetSnapshotDate(),
+		RecordedBy:       r.GetRecordedBy(),
+		RecordedByProven: r.GetRecordedByProven(),
+		StartedAt:        fromTime(r.GetStartedAt()),
+		EndedAt:          fromTime(r.GetEndedAt()),
+		PreparedRevision: r.GetPreparedRevision(),
+		Revision:         r.GetRevision(),
+		Read:             r.GetRead(),
+		Accepted:         r.GetAccepted(),
+		Duplicates:       r.GetDuplicates(),
+		Rejected:         r.GetRejected(),
+		RejectTallies:    each(r.GetRejectTallies(), fromTally),
+		Added:            r.GetAdded(),
+		Removed:          r.GetRemoved(),
+		Numbers:          r.GetNumbers(),
+		OverriddenGuards: each(r.GetOverriddenGuards(), fromGuard),
+		RevertedTo:       r.GetRevertedTo(),
+		ContentSHA256:    hex.EncodeToString(r.GetContentSha256()),
+	}
+}
+
+func fromSource(s *dncv1.ImportSource) ImportSource {
+	return ImportSource{
+		Name:   s.GetName(),
+		SHA256: hex.EncodeToString(s.GetSha256()),
+		Size:   s.GetSize(),
+		Format: name[string](s.GetFormat(), "IMPORT_FORMAT_"),
+	}
+}
+
+func toSources(sources []ImportSource) ([]*dncv1.ImportSource, error) {
+	list := make([]*dncv1.ImportSource, len(sources))
+	for i, s := range sources {
+		sum, err := hex.DecodeString(s.SHA256)
+		if err != nil {
+			return nil, invalidField("sources", "a SHA-256 is not hexadecimal")
+		}
+		format, err := value[dncv1.ImportFormat](s.Format, "IMPORT_FORMAT_", dncv1.ImportFormat_value)
+		if err != nil {
+			return nil, err
+		}
+		list[i] = &dncv1.ImportSource{Name: s.Name, Sha256: sum, Size: s.Size, Format: format}
+	}
+	return list, nil
+}
+
+func fromTally(t *dncv1.RejectTally) RejectTally {
+	return RejectTally{Reason: t.GetReason(), Count: t.GetCount()}
+}
+
+func toTally(t RejectTally) *dncv1.RejectTally {
+	return &dncv1.RejectTally{Reason: t.Reason, Count: t.Count}
+}
+
+func fromGuard(g dncv1.ImportGuard) string { return name[string](g, "IMPORT_GUARD_") }

@@ -1,0 +1,104 @@
+package client
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// encode renders a struct of this package as every one of them is rendered:
+// fields in order under the name of their json tag, all of them; times in RFC 3339
+// UTC, durations in seconds; null for what is unset. A string that is empty is
+// unset, unless its tag says ",empty": a scope of "" is everyone.
+func encode(v any) ([]byte, error) {
+	return appendStruct(make([]byte, 0, 512), reflect.ValueOf(v))
+}
+
+func appendStruct(b []byte, v reflect.Value) (_ []byte, err error) {
+	b = append(b, '{')
+	for i := range v.NumField() {
+		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(strconv.AppendQuote(b, name), ':')
+		if b, err = appendValue(b, v.Field(i), option == "empty"); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, '}'), nil
+}
+
+func appendValue(b []byte, v reflect.Value, empty bool) ([]byte, error) {
+	switch x := v.Interface().(type) {
+	case time.Time:
+		return appendTime(b, x), nil
+	case time.Duration:
+		return appendDuration(b, x), nil
+	}
+	switch v.Kind() {
+	case reflect.Bool:
+		return strconv.AppendBool(b, v.Bool()), nil
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return strconv.AppendInt(b, v.Int(), 10), nil
+	case reflect.Uint, reflect.Uint32, reflect.Uint64:
+		return strconv.AppendUint(b, v.Uint(), 10), nil
+	case reflect.Float64:
+		return strconv.AppendFloat(b, v.Float(), 'g', -1, 64), nil
+	case reflect.String:
+		return appendString(b, v.String(), empty)
+	case reflect.Slice:
+		return appendSlice(b, v)
+	case reflect.Pointer:
+		if v.IsNil() {
+			return append(b, "null"...), nil
+		}
+		return appendStruct(b, v.Elem())
+	case reflect.Struct:
+		if v.IsZero() {
+			return append(b, "null"...), nil
+		}
+		return appendStruct(b, v)
+	}
+	return nil, fmt.Errorf("no JSON form for %s", v.Type())
+}
+
+func appendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, "null"...)
+	}
+	b = t.UTC().AppendFormat(append(b, '"'), time.RFC3339Nano)
+	return append(b, '"')
+}
+
+// appendDuration renders zero as null: the contract has no duration that is set to zero.
+func appendDuration(b []byte, d time.Duration) []byte {
+	if d == 0 {
+		return append(b, "null"...)
+	}
+	return strconv.AppendFloat(b, d.Seconds(), 'f', -1, 64)
+}
+
+func appendString(b []byte, s string, empty bool) ([]byte, error) {
+	if s == "" && !empty {
+		return append(b, "null"...), nil
+	}
+	quoted, err := json.Marshal(s)
+	return append(b, quoted...), err
+}
+
+func appendSlice(b []byte, v reflect.Value) (_ []byte, err error) {
+	b = append(b, '[')
+	for i := range v.Len() {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		if b, err = appendValue(b, v.Index(i), true); err != nil {
+			return nil, err
+		}
+	}
+	return append(b, ']'), nil
+}

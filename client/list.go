@@ -1,0 +1,206 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// List is a list as it is now.
+type List struct {
+	Name string `json:"name"`
+	// ID is opaque and never used again.
+	ID   string   `json:"id"`
+	Kind ListKind `json:"kind"`
+	// Scope where it counts; empty everywhere.
+	Scope string `json:"scope,empty"`
+	// Jurisdiction it speaks for, as declared; empty: all regions.
+	Jurisdiction []string `json:"jurisdiction"`
+	// Coverage as declared, EffectiveCoverage as far as the content bears it out:
+	// prefixes in E.164 without the plus.
+	Coverage          []string `json:"coverage"`
+	EffectiveCoverage []string `json:"effective_coverage"`
+	// MaxAge in whole days; zero: any age.
+	MaxAge time.Duration `json:"max_age"`
+	// State is NOT_LOADED, LOADED or STALE.
+	State        string `json:"state"`
+	SnapshotDate string `json:"snapshot_date"`
+	// Numbers it holds.
+	Numbers uint64 `json:"numbers"`
+	// Visible is the revision that its content is read at; 0: not loaded.
+	Visible         uint64    `json:"visible"`
+	CreatedAt       time.Time `json:"created_at"`
+	UpdatedRevision uint64    `json:"updated_revision"`
+	UpdatedAt       time.Time `json:"updated_at"`
+	// LastImport is its last finished load, RunningImport the one being written; nil: none.
+	LastImport    *ImportRecord `json:"last_import"`
+	RunningImport *ImportRecord `json:"running_import"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (l List) MarshalJSON() ([]byte, error) { return encode(l) }
+
+// NewList is a list to be created. Name and Kind are required, and a Jurisdiction
+// for a registry.
+type NewList struct {
+	// Name of 1 to 64 bytes of [a-z0-9._-].
+	Name string
+	Kind ListKind
+	// Scope where it counts; empty everywhere.
+	Scope string
+	// Jurisdiction: the regions it speaks for; empty: all.
+	Jurisdiction []string
+	// Coverage: the prefixes it covers, such as "1415"; empty: those of its files,
+	// else the whole jurisdiction.
+	Coverage []string
+	// MaxAge in whole days; zero: any age.
+	MaxAge time.Duration
+}
+
+// ListChange is a change of a list's settings. What is nil stays.
+type ListChange struct {
+	// Jurisdiction; empty: all regions.
+	Jurisdiction *[]string
+	// Coverage; empty: not declared.
+	Coverage *[]string
+	// MaxAge in whole days; zero: any age.
+	MaxAge *time.Duration
+}
+
+// Change is what a write to a list came to.
+type Change struct {
+	List      List   `json:"list"`
+	Revision  uint64 `json:"revision"`
+	JournalID string `json:"journal_id"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (c Change) MarshalJSON() ([]byte, error) { return encode(c) }
+
+// Deletion says from which revision on a list is gone.
+type Deletion struct {
+	Revision  uint64 `json:"revision"`
+	JournalID string `json:"journal_id"`
+	// Numbers it held.
+	Numbers uint64 `json:"numbers"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (d Deletion) MarshalJSON() ([]byte, error) { return encode(d) }
+
+// CreateList creates an empty list. It counts at once: until its first load,
+// checks in its jurisdiction and scope answer Unknown. Not tried again by itself:
+// after ErrUnavailable or a deadline, ErrListExists may mean that it was created.
+func (c *Client) CreateList(ctx context.Context, l NewList) (Change, error) {
+	kind, err := value[dncv1.ListKind](l.Kind, "LIST_KIND_", dncv1.ListKind_value)
+	if err != nil {
+		return Change{}, err
+	}
+	request := &dncv1.CreateListRequest{
+		Name: l.Name, Kind: kind, Scope: l.Scope, Jurisdiction: l.Jurisdiction, Coverage: l.Coverage,
+		MaxAge: toDuration(l.MaxAge), RecordedBy: c.opts.user,
+	}
+	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CreateListResponse, error) {
+		return on.lists.CreateList(ctx, request)
+	})
+	if err != nil {
+		return Change{}, err
+	}
+	return Change{fromList(answer.GetList()), answer.GetRevision(), answer.GetJournalId()}, nil
+}
+
+// GetList returns one list. Without it: ErrListNotFound.
+func (c *Client) GetList(ctx context.Context, name string) (List, error) {
+	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetListResponse, error) {
+		return on.lists.GetList(ctx, &dncv1.GetListRequest{Name: name})
+	})
+	if err != nil {
+		return List{}, err
+	}
+	return fromList(answer.GetList()), nil
+}
+
+// Lists returns all lists, by name.
+func (c *Client) Lists(ctx context.Context) ([]List, error) {
+	var lists []List
+	request := &dncv1.ListListsRequest{PageSize: pageSize}
+	for {
+		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListListsResponse, error) {
+			return on.lists.ListLists(ctx, request)
+		})
+		if err != nil {
+			return nil, err
+		}
+		lists = append(lists, each(page.GetLists(), fromList)...)
+		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+			return lists, nil
+		}
+	}
+}
+
+// UpdateList changes a list's settings. Setting the same twice is harmless.
+func (c *Client) UpdateList(ctx context.Context, name string, change ListChange) (Change, error) {
+	request := &dncv1.UpdateListRequest{Name: name, RecordedBy: c.opts.user}
+	if change.Jurisdiction != nil {
+		request.Jurisdiction = &dncv1.JurisdictionValue{Regions: *change.Jurisdiction}
+	}
+	if change.Coverage != nil {
+		request.Coverage = &dncv1.CoverageValue{Prefixes: *change.Coverage}
+	}
+	if change.MaxAge != nil {
+		request.MaxAge = durationpb.New(*change.MaxAge)
+	}
+	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.UpdateListResponse, error) {
+		return on.lists.UpdateList(ctx, request)
+	})
+	if err != nil {
+		return Change{}, err
+	}
+	return Change{fromList(answer.GetList()), answer.GetRevision(), answer.GetJournalId()}, nil
+}
+
+// DeleteList deletes a list: its numbers become callable as far as it goes, which
+// confirm says that the caller knows. A registry is not deleted without it:
+// ErrConfirmationRequired.
+func (c *Client) DeleteList(ctx context.Context, name string, confirm bool) (Deletion, error) {
+	request := &dncv1.DeleteListRequest{Name: name, Confirm: confirm, RecordedBy: c.opts.user}
+	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.DeleteListResponse, error) {
+		return on.lists.DeleteList(ctx, request)
+	})
+	if err != nil {
+		return Deletion{}, err
+	}
+	return Deletion{answer.GetRevision(), answer.GetJournalId(), answer.GetNumbers()}, nil
+}
+
+func fromList(l *dncv1.List) List {
+	return List{
+		Name:              l.GetName(),
+		ID:                l.GetId(),
+		Kind:              name[ListKind](l.GetKind(), "LIST_KIND_"),
+		Scope:             l.GetScope(),
+		Jurisdiction:      l.GetJurisdiction(),
+		Coverage:          l.GetCoverage(),
+		EffectiveCoverage: l.GetEffectiveCoverage(),
+		MaxAge:            l.GetMaxAge().AsDuration(),
+		State:             name[string](l.GetState(), "LIST_STATE_"),
+		SnapshotDate:      l.GetSnapshotDate(),
+		Numbers:           l.GetNumbers(),
+		Visible:           l.GetVisible(),
+		CreatedAt:         fromTime(l.GetCreatedAt()),
+		UpdatedRevision:   l.GetUpdatedRevision(),
+		UpdatedAt:         fromTime(l.GetUpdatedAt()),
+		LastImport:        importOrNil(l.GetLastImport()),
+		RunningImport:     importOrNil(l.GetRunningImport()),
+	}
+}
+
+func toDuration(d time.Duration) *durationpb.Duration {
+	if d == 0 {
+		return nil
+	}
+	return durationpb.New(d)
+}

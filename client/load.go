@@ -1,0 +1,330 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"google.golang.org/grpc"
+
+	"github.com/dncd/dncd/internal/phone"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+const (
+	// chunksAhead is how many chunks may wait for their ack: what is kept to be sent again.
+	chunksAhead = 16
+	// maxBreaks is how many times in a row a load is taken up again without an ack in between.
+	maxBreaks = 8
+)
+
+type importStream = grpc.BidiStreamingClient[dncv1.ImportRequest, dncv1.ImportResponse]
+
+// load is one Import. The goroutine of run reads the source and sends; each
+// stream has a goroutine that receives.
+type load struct {
+	client  *Client
+	request *ImportRequest
+	header  *dncv1.ImportHeader
+
+	// Of the sending goroutine alone.
+	batch   []uint64
+	lastSeq uint64
+	commit  *dncv1.ImportCommit // set once the source has ended
+
+	window chan struct{} // a token for each chunk that waits for its ack
+
+	mu      sync.Mutex
+	unacked []chunk // sent or to be sent, by ascending seq
+	acked   uint64  // numbers staged durably
+	breaks  int     // streams lost since the last ack
+}
+
+// chunk is kept until it is acked.
+type chunk struct {
+	frame *dncv1.ImportChunk
+	count uint64
+}
+
+func newLoad(c *Client, r *ImportRequest, header *dncv1.ImportHeader) *load {
+	return &load{
+		client:  c,
+		request: r,
+		header:  header,
+		batch:   make([]uint64, chunkNumbers),
+		window:  make(chan struct{}, chunksAhead),
+	}
+}
+
+// run sends the load over as many streams as it takes.
+func (l *load) run(ctx context.Context) (*dncv1.ImportResult, error) {
+	defer l.closeSource()
+	for {
+		result, err := l.stream(ctx)
+		if err == nil {
+			return result, nil
+		}
+		if !l.goesOn(err) || !pause(ctx, l.breaks) {
+			return nil, err
+		}
+	}
+}
+
+// goesOn reports whether a load may be taken up on another stream after err.
+func (l *load) goesOn(err error) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var e *Error
+	if !errors.As(err, &e) || l.header.GetImportId() == "" {
+		return false
+	}
+	l.breaks++
+	switch e.Reason {
+	case reasonUnavailable, reasonShuttingDown, reasonQueueFull:
+		return l.breaks <= maxBreaks
+	case reasonImportRunning: // the server has not yet noticed that the old stream is gone
+		return l.breaks <= maxBreaks
+	}
+	return false
+}
+
+// stream opens the import on one stream and sends what the server does not hold.
+func (l *load) stream(ctx context.Context) (*dncv1.ImportResult, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	s, err := l.client.pick().lists.Import(ctx)
+	if err != nil {
+		return nil, fromStatus(err)
+	}
+	opened, err := l.open(s)
+	if err != nil {
+		return nil, err
+	}
+	l.drop(opened.GetLastChunk())
+	end := make(chan ending, 1)
+	go func() { end <- l.receive(s) }()
+	err = l.send(ctx, s, end)
+	var fault *sourceError
+	if errors.As(err, &fault) {
+		cancel()
+		<-end
+		return nil, fault.error
+	}
+	e := <-end // of the receiving side: it knows why sending failed
+	return e.result, e.err
+}
+
+func (l *load) open(s importStream) (*dncv1.ImportOpened, error) {
+	// A failed Send tells nothing: Recv has the reason.
+	_ = s.Send(&dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: l.header}})
+	answer, err := s.Recv()
+	if err != nil {
+		return nil, cutOr(err)
+	}
+	opened := answer.GetOpened()
+	if opened.GetImportId() == "" {
+		return nil, broken("the server did not open the import")
+	}
+	l.header.ImportId = opened.GetImportId()
+	return opened, nil
+}
+
+// ending is how the receiving side of a stream ended.
+type ending struct {
+	result *dncv1.ImportResult
+	err    error
+}
+
+// sourceError is an error of the caller's NumberSource.
+type sourceError struct{ error }
+
+// errStreamEnded makes the sending side stop when the receiving side has.
+var errStreamEnded = errors.New("stream ended")
+
+// send sends the chunks that were not acked, then the rest of the source, then the commit.
+func (l *load) send(ctx context.Context, s importStream, end chan ending) error {
+	for _, c := range l.waiting() {
+		if err := s.Send(chunkFrame(c.frame)); err != nil {
+			return err
+		}
+	}
+	for l.commit == nil {
+		frame, err := l.next(ctx, end)
+		if err != nil {
+			return err
+		}
+		if frame == nil {
+			break
+		}
+		if err := s.Send(chunkFrame(frame)); err != nil {
+			return err
+		}
+	}
+	if err := s.Send(&dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Commit{Commit: l.commit}}); err != nil {
+		return err
+	}
+	return s.CloseSend()
+}
+
+func chunkFrame(c *dncv1.ImportChunk) *dncv1.ImportRequest {
+	return &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Chunk{Chunk: c}}
+}
+
+// next reads a chunk from the source, once the window has room for it; nil at the
+// source's end.
+func (l *load) next(ctx context.Context, end chan ending) (*dncv1.ImportChunk, error) {
+	select {
+	case l.window <- struct{}{}:
+	case e := <-end:
+		end <- e
+		return nil, errStreamEnded
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	n, err := l.fill()
+	if err != nil {
+		return nil, &sourceError{err}
+	}
+	if n == 0 {
+		<-l.window
+		return nil, l.finish()
+	}
+	l.lastSeq++
+	frame := &dncv1.ImportChunk{Seq: l.lastSeq, Ascending: encodeAscending(l.batch[:n])}
+	l.mu.Lock()
+	l.unacked = append(l.unacked, chunk{frame, uint64(n)})
+	l.mu.Unlock()
+	return frame, nil
+}
+
+// fill reads a whole chunk of numbers; 0 at the source's end.
+func (l *load) fill() (int, error) {
+	n := 0
+	for n < len(l.batch) {
+		got, err := l.request.Numbers.Next(l.batch[n:])
+		n += got
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// finish makes the commit of what the source says about itself.
+func (l *load) finish() error {
+	sum := l.request.Numbers.Summary()
+	sources, err := toSources(sum.Sources)
+	if err != nil {
+		return &sourceError{err}
+	}
+	if len(sources) == 0 {
+		sources = l.header.GetSources()
+	}
+	l.commit = &dncv1.ImportCommit{
+		Chunks:        l.lastSeq,
+		Read:          sum.Read,
+		Rejected:      sum.Rejected,
+		RejectTallies: each(sum.RejectTallies, toTally),
+		Sources:       sources,
+		Coverage:      sum.Coverage,
+	}
+	return nil
+}
+
+func (l *load) closeSource() {
+	if closer, ok := l.request.Numbers.(io.Closer); ok {
+		closer.Close()
+	}
+}
+
+// receive takes acks and progress until the result or an error.
+func (l *load) receive(s importStream) ending {
+	for {
+		answer, err := s.Recv()
+		if err != nil {
+			return ending{err: cutOr(err)}
+		}
+		switch frame := answer.GetFrame().(type) {
+		case *dncv1.ImportResponse_Ack:
+			l.ack(frame.Ack)
+		case *dncv1.ImportResponse_Progress:
+			p := frame.Progress
+			l.report(Progress{name[string](p.GetPhase(), "IMPORT_PHASE_"), p.GetDone(), p.GetTotal()})
+		case *dncv1.ImportResponse_Result:
+			return ending{result: frame.Result}
+		}
+	}
+}
+
+// cutOr is the error of a stream that ended before its time.
+func cutOr(err error) error {
+	if err == io.EOF {
+		return &Error{Reason: reasonUnavailable, Message: "the server closed the import before its end: try again"}
+	}
+	return fromStatus(err)
+}
+
+func (l *load) ack(a *dncv1.ImportAck) {
+	l.mu.Lock()
+	rejects := l.rejects(a)
+	l.breaks = 0
+	l.mu.Unlock()
+	l.drop(a.GetSeq())
+	if l.request.OnReject != nil {
+		for _, r := range rejects {
+			l.request.OnReject(r)
+		}
+	}
+	l.mu.Lock()
+	done := l.acked
+	l.mu.Unlock()
+	l.report(Progress{Phase: "SENDING", Done: done})
+}
+
+// rejects finds the numbers of an acked chunk that the server rejects.
+func (l *load) rejects(a *dncv1.ImportAck) []ImportReject {
+	var found []ImportReject
+	for _, c := range l.unacked {
+		if c.frame.GetSeq() != a.GetSeq() || len(a.GetRejects()) == 0 {
+			continue
+		}
+		numbers, err := decodeAscending(c.frame.GetAscending())
+		if err != nil {
+			return nil
+		}
+		for _, r := range a.GetRejects() {
+			if int(r.GetIndex()) < len(numbers) {
+				e := fromItem(r.GetError())
+				found = append(found, ImportReject{phone.Number(numbers[r.GetIndex()]).E164(), e.Reason, e.Message})
+			}
+		}
+	}
+	return found
+}
+
+// drop forgets the chunks up to seq, which the server holds durably.
+func (l *load) drop(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for len(l.unacked) > 0 && l.unacked[0].frame.GetSeq() <= seq {
+		l.acked += l.unacked[0].count
+		l.unacked = l.unacked[1:]
+		<-l.window
+	}
+}
+
+func (l *load) waiting() []chunk {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return append([]chunk(nil), l.unacked...)
+}
+
+func (l *load) report(p Progress) {
+	if l.request.OnProgress != nil {
+		l.request.OnProgress(p)
+	}
+}

@@ -1,0 +1,234 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// NumberInfo is what holds for a number.
+type NumberInfo struct {
+	Number string `json:"number"`
+	// Regions it may belong to; several when the numbering plan does not tell.
+	Regions   []string  `json:"regions"`
+	Revision  uint64    `json:"revision"`
+	JournalID string    `json:"journal_id"`
+	ReadAt    time.Time `json:"read_at"`
+	// Records in force and expired, oldest first. Withdrawn ones are in the history.
+	Records []Record `json:"records"`
+	// Lists that hold it.
+	Lists []ListEntry `json:"lists"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (n NumberInfo) MarshalJSON() ([]byte, error) { return encode(n) }
+
+// Record is one fact about one number.
+type Record struct {
+	ID EventID `json:"id"`
+	// Kind is OPT_OUT or CONSENT.
+	Kind        string  `json:"kind"`
+	ConsentKind string  `json:"consent_kind"`
+	Scope       string  `json:"scope,empty"`
+	Channel     Channel `json:"channel"`
+	// ReceivedAt is when the person said it, RecordedAt when it became durable.
+	ReceivedAt time.Time `json:"received_at"`
+	RecordedAt time.Time `json:"recorded_at"`
+	// ExpiresAt is when it ends; zero: never.
+	ExpiresAt time.Time `json:"expires_at"`
+	InForce   bool      `json:"in_force"`
+	Story     Story     `json:"story"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r Record) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// Story is who received an objection, how it is proven and who wrote it down.
+type Story struct {
+	// State is PRESENT, MISSING, ERASED or NONE; the rest is empty unless PRESENT.
+	State            string `json:"state"`
+	Desk             string `json:"desk"`
+	Evidence         string `json:"evidence"`
+	Note             string `json:"note"`
+	Reason           string `json:"reason"`
+	RecordedBy       string `json:"recorded_by"`
+	RecordedByProven bool   `json:"recorded_by_proven"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s Story) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// ListEntry is a list that holds a number.
+type ListEntry struct {
+	List         string   `json:"list"`
+	ListID       string   `json:"list_id"`
+	Kind         ListKind `json:"kind"`
+	Scope        string   `json:"scope,empty"`
+	SnapshotDate string   `json:"snapshot_date"`
+	Stale        bool     `json:"stale"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (e ListEntry) MarshalJSON() ([]byte, error) { return encode(e) }
+
+// History is every event about a number, oldest first, read at one revision.
+type History struct {
+	Number    string         `json:"number"`
+	Events    []HistoryEvent `json:"events"`
+	Revision  uint64         `json:"revision"`
+	JournalID string         `json:"journal_id"`
+	// HistoryFrom is the first revision that the kept journal holds.
+	HistoryFrom uint64 `json:"history_from"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (h History) MarshalJSON() ([]byte, error) { return encode(h) }
+
+// HistoryEvent is one event about a number.
+type HistoryEvent struct {
+	ID   EventID   `json:"id"`
+	Time time.Time `json:"time"`
+	// Kind is a value of the contract's EventKind: OPT_OUT_RECORDED, LISTED ...
+	Kind        string    `json:"kind"`
+	Scope       string    `json:"scope,empty"`
+	Channel     Channel   `json:"channel"`
+	ReceivedAt  time.Time `json:"received_at"`
+	ExpiresAt   time.Time `json:"expires_at"`
+	ConsentKind string    `json:"consent_kind"`
+	// Ended are the events that a withdrawal ended.
+	Ended        []EventID `json:"ended"`
+	List         string    `json:"list"`
+	ListID       string    `json:"list_id"`
+	SnapshotDate string    `json:"snapshot_date"`
+	Story        Story     `json:"story"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (e HistoryEvent) MarshalJSON() ([]byte, error) { return encode(e) }
+
+// GetNumber returns what holds for a number. One that nothing was recorded about
+// is an answer with no records and no lists. Errors as for Check.
+func (c *Client) GetNumber(ctx context.Context, number string, opts ...CallOption) (NumberInfo, error) {
+	o, err := readOptions(opts)
+	if err != nil {
+		return NumberInfo{}, err
+	}
+	if err := sendable(number); err != nil {
+		return NumberInfo{}, err
+	}
+	request := &dncv1.GetNumberRequest{
+		Number: number, Region: o.region, MinRevision: o.minRevision, JournalId: o.journalID,
+	}
+	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetNumberResponse, error) {
+		return on.records.GetNumber(ctx, request)
+	})
+	if err != nil {
+		return NumberInfo{}, err
+	}
+	return NumberInfo{
+		Number:    answer.GetNumber(),
+		Regions:   answer.GetRegions(),
+		Revision:  answer.GetRevision(),
+		JournalID: answer.GetJournalId(),
+		ReadAt:    fromTime(answer.GetReadAt()),
+		Records:   each(answer.GetRecords(), fromRecord),
+		Lists:     each(answer.GetLists(), fromListEntry),
+	}, nil
+}
+
+// History returns every event about a number. Errors as for Check.
+func (c *Client) History(ctx context.Context, number string, opts ...CallOption) (History, error) {
+	o, err := readOptions(opts)
+	if err != nil {
+		return History{}, err
+	}
+	if err := sendable(number); err != nil {
+		return History{}, err
+	}
+	request := &dncv1.ListHistoryRequest{
+		Number: number, Region: o.region, MinRevision: o.minRevision, JournalId: o.journalID, PageSize: pageSize,
+	}
+	var h History
+	for {
+		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListHistoryResponse, error) {
+			return on.records.ListHistory(ctx, request)
+		})
+		if err != nil {
+			return History{}, err
+		}
+		h.Number, h.Revision, h.JournalID = page.GetNumber(), page.GetRevision(), page.GetJournalId()
+		h.HistoryFrom = page.GetHistoryFrom()
+		h.Events = append(h.Events, each(page.GetEvents(), fromHistoryEvent)...)
+		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+			return h, nil
+		}
+	}
+}
+
+// pageSize is the largest page that the contract allows.
+const pageSize = 1000
+
+func each[P, T any](list []P, from func(P) T) []T {
+	out := make([]T, len(list))
+	for i, p := range list {
+		out[i] = from(p)
+	}
+	return out
+}
+
+func fromRecord(r *dncv1.Record) Record {
+	return Record{
+		ID:          fromEventID(r.GetId()),
+		Kind:        name[string](r.GetKind(), "RECORD_KIND_"),
+		ConsentKind: name[string](r.GetConsentKind(), "CONSENT_KIND_"),
+		Scope:       r.GetScope(),
+		Channel:     name[Channel](r.GetChannel(), "CHANNEL_"),
+		ReceivedAt:  fromTime(r.GetReceivedAt()),
+		RecordedAt:  fromTime(r.GetRecordedAt()),
+		ExpiresAt:   fromTime(r.GetExpiresAt()),
+		InForce:     r.GetInForce(),
+		Story:       fromStory(r.GetStory()),
+	}
+}
+
+func fromStory(s *dncv1.Story) Story {
+	return Story{
+		State:            name[string](s.GetState(), "STORY_STATE_"),
+		Desk:             s.GetDesk(),
+		Evidence:         s.GetEvidence(),
+		Note:             s.GetNote(),
+		Reason:           s.GetReason(),
+		RecordedBy:       s.GetRecordedBy(),
+		RecordedByProven: s.GetRecordedByProven(),
+	}
+}
+
+func fromListEntry(e *dncv1.ListEntry) ListEntry {
+	return ListEntry{
+		List:         e.GetList(),
+		ListID:       e.GetListId(),
+		Kind:         name[ListKind](e.GetKind(), "LIST_KIND_"),
+		Scope:        e.GetScope(),
+		SnapshotDate: e.GetSnapshotDate(),
+		Stale:        e.GetStale(),
+	}
+}
+
+func fromHistoryEvent(e *dncv1.HistoryEvent) HistoryEvent {
+	return HistoryEvent{
+		ID:           fromEventID(e.GetId()),
+		Time:         fromTime(e.GetTime()),
+		Kind:         name[string](e.GetKind(), "EVENT_KIND_"),
+		Scope:        e.GetScope(),
+		Channel:      name[Channel](e.GetChannel(), "CHANNEL_"),
+		ReceivedAt:   fromTime(e.GetReceivedAt()),
+		ExpiresAt:    fromTime(e.GetExpiresAt()),
+		ConsentKind:  name[string](e.GetConsentKind(), "CONSENT_KIND_"),
+		Ended:        each(e.GetEnded(), fromEventID),
+		List:         e.GetList(),
+		ListID:       e.GetListId(),
+		SnapshotDate: e.GetSnapshotDate(),
+		Story:        fromStory(e.GetStory()),
+	}
+}

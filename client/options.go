@@ -1,0 +1,122 @@
+package client
+
+import (
+	"crypto/tls"
+	"time"
+)
+
+const (
+	defaultTimeout     = 2 * time.Second
+	defaultConnections = 2
+)
+
+// Option changes how a Client works. Options are given to New.
+type Option func(*options)
+
+type options struct {
+	scope        string
+	user         string
+	timeout      time.Duration
+	connections  int
+	waitForReady bool
+	insecure     bool
+	tls          func() (*tls.Config, error) // nil: plain text
+}
+
+// WithScope sets the scope of checks that name none themselves. It applies to
+// checks alone: opt-outs and lists always say their own.
+func WithScope(scope string) Option { return func(o *options) { o.scope = scope } }
+
+// WithUser sets who records opt-outs and loads lists, as claimed to the server.
+// The name in a client certificate goes before it.
+func WithUser(name string) Option { return func(o *options) { o.user = name } }
+
+// WithTimeout sets how long a call may take whose context has no deadline. The
+// default is 2 s; zero or less keeps it.
+func WithTimeout(d time.Duration) Option {
+	return func(o *options) {
+		if d > 0 {
+			o.timeout = d
+		}
+	}
+}
+
+// WithConnections sets how many connections are kept, 2 by default. One
+// saturates at some ten thousand calls a second; 2 to 8 a process are plenty.
+func WithConnections(n int) Option { return func(o *options) { o.connections = max(1, n) } }
+
+// WithWaitForReady makes calls wait for a connection until their deadline
+// instead of failing with ErrUnavailable while there is none.
+func WithWaitForReady() Option { return func(o *options) { o.waitForReady = true } }
+
+// WithTLS encrypts the connection. A nil config means TLS 1.3 with the system's
+// root certificates.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) { o.tls = func() (*tls.Config, error) { return config, nil } }
+}
+
+// WithTLSFiles encrypts the connection with certificates in PEM files: ca holds
+// the roots that sign the server's certificate (empty: the system's), cert and
+// key are this client's own (both empty: none).
+func WithTLSFiles(ca, cert, key string) Option {
+	return func(o *options) { o.tls = func() (*tls.Config, error) { return loadTLS(ca, cert, key) } }
+}
+
+// WithInsecure allows plain text to a target that is not on this machine, where
+// New otherwise asks for TLS. Numbers and verdicts can then be read on the way.
+func WithInsecure() Option { return func(o *options) { o.insecure = true } }
+
+// CallOption changes one call.
+type CallOption func(*callOptions)
+
+type callOptions struct {
+	scope       string
+	scopeSet    bool
+	region      string
+	minRevision uint64
+	journalID   string
+}
+
+// Scope says for whom the call would be: it overrides WithScope. The empty scope
+// names none, and is blocked by opt-outs and lists at any scope. For checks alone.
+func Scope(scope string) CallOption {
+	return func(o *callOptions) { o.scope, o.scopeSet = scope, true }
+}
+
+// Region says how national forms are read, as an ISO 3166-1 code such as "FR".
+// It never overrides a country code.
+func Region(code string) CallOption { return func(o *callOptions) { o.region = code } }
+
+// MinRevision asks for an answer from that revision of that journal or a later
+// one: what a write returned. The call waits for it within its deadline, else
+// ErrRevisionNotReached; with another journal ErrJournalChanged. An empty
+// journalID is not compared.
+func MinRevision(revision uint64, journalID string) CallOption {
+	return func(o *callOptions) { o.minRevision, o.journalID = revision, journalID }
+}
+
+// checkOptions are those of a check, with the client's default scope.
+func (c *Client) checkOptions(opts []CallOption) callOptions {
+	o := gather(opts)
+	if !o.scopeSet {
+		o.scope = c.opts.scope
+	}
+	return o
+}
+
+// readOptions are those of a read that is not a check, which has no scope.
+func readOptions(opts []CallOption) (callOptions, error) {
+	o := gather(opts)
+	if o.scopeSet {
+		return o, invalidField("scope", "only checks take a scope")
+	}
+	return o, nil
+}
+
+func gather(opts []CallOption) callOptions {
+	var o callOptions
+	for _, opt := range opts {
+		opt(&o)
+	}
+	return o
+}

@@ -1,0 +1,168 @@
+package client
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// OptOut is an objection to be recorded. Only Number is required.
+type OptOut struct {
+	// Number in E.164, or a national form of Region.
+	Number string
+	Region string
+	// Scope that may not call: itself and all below it. Empty is everyone.
+	Scope string
+	// Channel is how it came in, Desk who received it, ReceivedAt when (zero: now).
+	Channel    Channel
+	Desk       string
+	ReceivedAt time.Time
+	// Evidence proves it: a ticket, a recording's id, a link. Note is anything else.
+	Evidence string
+	Note     string
+	// ExpiresAt is when it ends; zero: never.
+	ExpiresAt time.Time
+	// RequestID makes the write safe to try again: 1 to 128 bytes, unique to it,
+	// remembered for 7 days. Empty: the client makes one. After an error that leaves
+	// the outcome unknown it is in Error.Metadata["request_id"].
+	RequestID string
+}
+
+// Withdrawal ends the opt-outs of one number at exactly one scope.
+type Withdrawal struct {
+	Number string
+	Region string
+	// Scope of the opt-outs; empty: those for everyone.
+	Scope string
+	// Reason why. Required: the number becomes callable.
+	Reason string
+	// RequestID as in OptOut.
+	RequestID string
+}
+
+// Receipt says that a record is durable, and from which revision on it counts.
+type Receipt struct {
+	Number    string `json:"number"`
+	Revision  uint64 `json:"revision"`
+	JournalID string `json:"journal_id"`
+	// Index is the event's place within the revision.
+	Index uint32 `json:"index"`
+	// Duplicate says that the request id was written before; then all fields are
+	// those of the first answer.
+	Duplicate  bool      `json:"duplicate"`
+	RecordedAt time.Time `json:"recorded_at"`
+	// RequestID is the one that was used.
+	RequestID string `json:"request_id"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r Receipt) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// WithdrawReceipt is the Receipt of a withdrawal.
+type WithdrawReceipt struct {
+	Number     string    `json:"number"`
+	Revision   uint64    `json:"revision"`
+	JournalID  string    `json:"journal_id"`
+	Index      uint32    `json:"index"`
+	Duplicate  bool      `json:"duplicate"`
+	RecordedAt time.Time `json:"recorded_at"`
+	RequestID  string    `json:"request_id"`
+	// Withdrawn is how many opt-outs it ended, 1 or more.
+	Withdrawn uint32 `json:"withdrawn"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r WithdrawReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// RecordOptOut records that a person objects to calls. When it returns without an
+// error the objection is durable, and no check at its scope or below, at or after
+// the receipt's revision, answers Allow while it is in force.
+func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
+	channel, err := value[dncv1.Channel](o.Channel, "CHANNEL_", dncv1.Channel_value)
+	if err != nil {
+		return Receipt{}, err
+	}
+	if err := sendable(o.Number); err != nil {
+		return Receipt{}, err
+	}
+	request := &dncv1.RecordOptOutRequest{
+		Number:     o.Number,
+		Region:     o.Region,
+		Scope:      o.Scope,
+		Channel:    channel,
+		Desk:       o.Desk,
+		ReceivedAt: toTime(o.ReceivedAt),
+		Evidence:   o.Evidence,
+		Note:       o.Note,
+		ExpiresAt:  toTime(o.ExpiresAt),
+		RequestId:  requestID(o.RequestID),
+		RecordedBy: c.opts.user,
+	}
+	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.RecordOptOutResponse, error) {
+		return on.records.RecordOptOut(ctx, request)
+	})
+	if err != nil {
+		return Receipt{}, withRequestID(err, request.GetRequestId())
+	}
+	return Receipt{
+		Number:     answer.GetNumber(),
+		Revision:   answer.GetRevision(),
+		JournalID:  answer.GetJournalId(),
+		Index:      answer.GetIndex(),
+		Duplicate:  answer.GetDuplicate(),
+		RecordedAt: fromTime(answer.GetRecordedAt()),
+		RequestID:  request.GetRequestId(),
+	}, nil
+}
+
+// WithdrawOptOut ends all opt-outs in force at exactly that scope; those above and
+// below stay. Without one: ErrNothingToWithdraw.
+func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawReceipt, error) {
+	if err := sendable(w.Number); err != nil {
+		return WithdrawReceipt{}, err
+	}
+	request := &dncv1.WithdrawOptOutRequest{
+		Number:     w.Number,
+		Region:     w.Region,
+		Scope:      w.Scope,
+		Reason:     w.Reason,
+		RequestId:  requestID(w.RequestID),
+		RecordedBy: c.opts.user,
+	}
+	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {
+		return on.records.WithdrawOptOut(ctx, request)
+	})
+	if err != nil {
+		return WithdrawReceipt{}, withRequestID(err, request.GetRequestId())
+	}
+	return WithdrawReceipt{
+		Number:     answer.GetNumber(),
+		Revision:   answer.GetRevision(),
+		JournalID:  answer.GetJournalId(),
+		Index:      answer.GetIndex(),
+		Duplicate:  answer.GetDuplicate(),
+		RecordedAt: fromTime(answer.GetRecordedAt()),
+		RequestID:  request.GetRequestId(),
+		Withdrawn:  answer.GetWithdrawn(),
+	}, nil
+}
+
+// requestID returns the given id, or makes one of 130 random bits.
+func requestID(given string) string {
+	if given != "" {
+		return given
+	}
+	return rand.Text()
+}
+
+// withRequestID tells the caller the id to try a write again with.
+func withRequestID(err error, id string) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.with("request_id", id)
+	}
+	return err
+}

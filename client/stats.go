@@ -1,0 +1,126 @@
+package client
+
+import (
+	"context"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Stats is the state of the store, at one revision.
+type Stats struct {
+	Revision     uint64    `json:"revision"`
+	JournalID    string    `json:"journal_id"`
+	RevisionTime time.Time `json:"revision_time"`
+	// HistoryFrom is the first revision that the kept journal holds.
+	HistoryFrom uint64 `json:"history_from"`
+	// State is READY, DISK_FULL, READ_ONLY or DAMAGED; StateMessage says what to do.
+	State        string `json:"state"`
+	StateMessage string `json:"state_message"`
+	// RecordNumbers is how many numbers hold a record.
+	RecordNumbers      uint64        `json:"record_numbers"`
+	Records            uint64        `json:"records"`
+	RecordsFilter      *FilterStats  `json:"records_filter"`
+	Lists              []ListStats   `json:"lists"`
+	DiskBytes          uint64        `json:"disk_bytes"`
+	DiskFreeBytes      uint64        `json:"disk_free_bytes"`
+	MinFreeBytes       uint64        `json:"min_free_bytes"`
+	OldestList         string        `json:"oldest_list"`
+	OldestSnapshotDate string        `json:"oldest_snapshot_date"`
+	PolicyVersion      string        `json:"policy_version"`
+	BlockCacheBytes    uint64        `json:"block_cache_bytes"`
+	Uptime             time.Duration `json:"uptime"`
+	OpenDuration       time.Duration `json:"open_duration"`
+	Version            string        `json:"version"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s Stats) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// ListStats is one list in numbers.
+type ListStats struct {
+	Name         string `json:"name"`
+	ID           string `json:"id"`
+	State        string `json:"state"`
+	Numbers      uint64 `json:"numbers"`
+	Bytes        uint64 `json:"bytes"`
+	SnapshotDate string `json:"snapshot_date"`
+	Visible      uint64 `json:"visible"`
+	// Filter in front of it; nil: none yet.
+	Filter *FilterStats `json:"filter"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s ListStats) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// FilterStats is a filter in numbers. Ratios and rates are 0 to 1.
+type FilterStats struct {
+	Bytes             uint64  `json:"bytes"`
+	Count             uint64  `json:"count"`
+	FillRatio         float64 `json:"fill_ratio"`
+	FalsePositiveRate float64 `json:"false_positive_rate"`
+	LongestChain      uint32  `json:"longest_chain"`
+	Rebuilding        bool    `json:"rebuilding"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s FilterStats) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// Stats returns the state of the store, also while it is damaged.
+func (c *Client) Stats(ctx context.Context) (Stats, error) {
+	s, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetStatsResponse, error) {
+		return on.admin.GetStats(ctx, &dncv1.GetStatsRequest{})
+	})
+	if err != nil {
+		return Stats{}, err
+	}
+	return Stats{
+		Revision:           s.GetRevision(),
+		JournalID:          s.GetJournalId(),
+		RevisionTime:       fromTime(s.GetRevisionTime()),
+		HistoryFrom:        s.GetHistoryFrom(),
+		State:              name[string](s.GetState(), "STORE_STATE_"),
+		StateMessage:       s.GetStateMessage(),
+		RecordNumbers:      s.GetRecordNumbers(),
+		Records:            s.GetRecords(),
+		RecordsFilter:      fromFilter(s.GetRecordsFilter()),
+		Lists:              each(s.GetLists(), fromListStats),
+		DiskBytes:          s.GetDiskBytes(),
+		DiskFreeBytes:      s.GetDiskFreeBytes(),
+		MinFreeBytes:       s.GetMinFreeBytes(),
+		OldestList:         s.GetOldestList(),
+		OldestSnapshotDate: s.GetOldestSnapshotDate(),
+		PolicyVersion:      s.GetPolicyVersion(),
+		BlockCacheBytes:    s.GetBlockCacheBytes(),
+		Uptime:             s.GetUptime().AsDuration(),
+		OpenDuration:       s.GetOpenDuration().AsDuration(),
+		Version:            s.GetVersion(),
+	}, nil
+}
+
+func fromListStats(l *dncv1.ListStats) ListStats {
+	return ListStats{
+		Name:         l.GetName(),
+		ID:           l.GetId(),
+		State:        name[string](l.GetState(), "LIST_STATE_"),
+		Numbers:      l.GetNumbers(),
+		Bytes:        l.GetBytes(),
+		SnapshotDate: l.GetSnapshotDate(),
+		Visible:      l.GetVisible(),
+		Filter:       fromFilter(l.GetFilter()),
+	}
+}
+
+func fromFilter(f *dncv1.FilterStats) *FilterStats {
+	if f == nil {
+		return nil
+	}
+	return &FilterStats{
+		Bytes:             f.GetBytes(),
+		Count:             f.GetCount(),
+		FillRatio:         f.GetFillRatio(),
+		FalsePositiveRate: f.GetFalsePositiveRate(),
+		LongestChain:      f.GetLongestChain(),
+		Rebuilding:        f.GetRebuilding(),
+	}
+}
