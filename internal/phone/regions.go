@@ -28,19 +28,26 @@ func (n Number) Regions() RegionSet {
 
 // areaCode is lookup for +1, made quick: nearly always the area code tells.
 func areaCode(u uint64) RegionSet {
-	p := &plans[planByLead[100]]
-	area := u / 1e7 % 1000
-	v := p.regions
-	for _, digit := range [3]uint64{area / 100, area / 10 % 10, area % 10} {
-		if v >= nodeBase {
-			v = nodes[v-nodeBase][digit]
-		}
-	}
+	v := areaCodes[u/1e7%1000]
 	if v >= nodeBase {
-		return lookup(p, u, 11)
+		return lookup(&plans[planByLead[100]], u, 11)
 	}
 	return regionsAt(v)
 }
+
+// areaCodes holds, for each area code of +1, the entry that its three digits lead to.
+var areaCodes = func() (entries [1000]uint16) {
+	for area := range entries {
+		v := plans[planByLead[100]].regions
+		for _, digit := range [3]int{area / 100, area / 10 % 10, area % 10} {
+			if v >= nodeBase {
+				v = nodes[v-nodeBase][digit]
+			}
+		}
+		entries[area] = v
+	}
+	return entries
+}()
 
 func single(p *plan) RegionSet {
 	if p.code == 0 {
@@ -51,7 +58,7 @@ func single(p *plan) RegionSet {
 
 func lookup(p *plan, u uint64, digits int) RegionSet {
 	if isCanada310(u) {
-		return RegionSet{}.With(canada)
+		return singles[canada]
 	}
 	v := p.regions
 	for i := digits - int(p.digits) - 1; v >= nodeBase; i-- {
@@ -68,5 +75,13 @@ func regionsAt(v uint16) RegionSet {
 	if v >= unionBase {
 		return unions[v-unionBase]
 	}
-	return RegionSet{}.With(Region(v))
+	return singles[v]
 }
+
+// singles holds the set of each region alone: copying it is quicker than setting a bit in a new set.
+var singles = func() (sets [unionBase]RegionSet) {
+	for r := range sets {
+		sets[r] = sets[r].With(Region(r))
+	}
+	return sets
+}()

@@ -38,7 +38,7 @@ func Parse(s string, region phone.Region) (phone.Number, error) {
 	if plain, ok := withoutTrunkZero(s, err); ok {
 		return phone.Parse(plain)
 	}
-	if err != phone.ErrNoPlus {
+	if !errors.Is(err, phone.ErrNoPlus) {
 		return 0, err
 	}
 	var buf [maxDigits]byte
