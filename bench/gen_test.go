@@ -19,7 +19,7 @@ import (
 func gen(t *testing.T, args ...string) map[string][]byte {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "out")
-	if _, err := run(t, append(args, "--out", dir)...); err != nil {
+	if _, err := runGen(t, append(args, "--out", dir)...); err != nil {
 		t.Fatal(err)
 	}
 	files := map[string][]byte{}
@@ -37,7 +37,7 @@ func gen(t *testing.T, args ...string) map[string][]byte {
 	return files
 }
 
-func run(t *testing.T, args ...string) (string, error) {
+func runGen(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
 	cmd := command()
@@ -204,7 +204,7 @@ func TestGenRefuses(t *testing.T) {
 		{"date", []string{"--out", t.TempDir(), "--date", "9/9/2026"}, "--date"},
 	}
 	for _, tt := range tests {
-		if _, err := run(t, tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := runGen(t, tt.args...); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%s: got %v, want an error about %q", tt.name, err, tt.want)
 		}
 	}

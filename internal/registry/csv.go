@@ -61,9 +61,10 @@ func (t *table) findDelimiter() error {
 		t.records.delim, err = checkDelimiter(rune(line[4])) // as Excel says it
 		return err
 	}
-	if err == nil || errors.Is(err, errLongLine) {
+	long := errors.Is(err, errLongLine)
+	if err == nil || long {
 		t.records.delim = findDelimiter(line)
-		t.records.again = []textLine{{t.lines.number, line, t.lines.cut, err}}
+		t.records.again = []textLine{{t.lines.number, line, t.lines.cut, long}}
 		return nil
 	}
 	if err == io.EOF {

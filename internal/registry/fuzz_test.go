@@ -156,7 +156,10 @@ func FuzzCSV(f *testing.F) {
 	f.Add([]byte("phone,x\n\"+1415,\n5\"5,\"\n+14155550101,\n\"\"\"\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, column := range []string{"", "1", "2"} {
-			decode(t, Options{Format: CSV, Column: column}, data)
+			numbers, rejects, _ := decode(t, Options{Format: CSV, Column: column}, data)
+			if read, lines := len(numbers)+len(rejects), bytes.Count(data, []byte("\n"))+1; read > lines {
+				t.Errorf("read %d records of %d lines", read, lines)
+			}
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ func TestLines(t *testing.T) {
 		l := newLines(src)
 		for i, w := range want {
 			line, err := l.next()
-			if string(line) != w.text || err != w.err || l.number != int64(i+1) {
+			if string(line) != w.text || !errors.Is(err, w.err) || l.number != int64(i+1) {
 				t.Fatalf("%s: line %d (%d): got %d bytes, %v", name, i+1, l.number, len(line), err)
 			}
 			if last := i == len(want)-1; l.cut != last {

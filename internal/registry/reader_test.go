@@ -2,6 +2,7 @@ package registry
 
 import (
 	"crypto/sha256"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -87,14 +88,18 @@ func TestStdin(t *testing.T) {
 	stdin := os.Stdin
 	os.Stdin = in
 	defer func() { os.Stdin = stdin }()
+	written := make(chan error, 1)
 	go func() {
-		io.WriteString(out, "+14155550100\n+141555")
-		io.WriteString(out, "50101\n")
-		out.Close()
+		_, err1 := io.WriteString(out, "+14155550100\n+141555")
+		_, err2 := io.WriteString(out, "50101\n")
+		written <- errors.Join(err1, err2, out.Close())
 	}()
 	got := load(t, Options{Format: Plain}, "-")
 	if got.err != nil || len(got.numbers) != 2 || got.reader.TotalBytes() != 0 {
 		t.Errorf("got %d numbers, %v", len(got.numbers), got.err)
+	}
+	if err := <-written; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -36,7 +36,7 @@ type textLine struct {
 	number int64
 	text   []byte
 	cut    bool
-	err    error // errLongLine
+	long   bool // only its start is here
 }
 
 // next returns the next record that is not blank; errRejected for one that
@@ -47,7 +47,7 @@ func (r *records) next() (record, error) {
 		if err != nil {
 			return record{}, err
 		}
-		if line.err != nil {
+		if line.long {
 			r.reject(line.number, ReasonTooLong, line.text)
 			return record{}, errRejected
 		}
@@ -68,10 +68,11 @@ func (r *records) line() (textLine, error) {
 		return first, nil
 	}
 	text, err := r.lines.next()
-	if err != nil && !errors.Is(err, errLongLine) {
+	long := errors.Is(err, errLongLine)
+	if err != nil && !long {
 		return textLine{}, err
 	}
-	return textLine{r.lines.number, text, r.lines.cut, err}, nil
+	return textLine{r.lines.number, text, r.lines.cut, long}, nil
 }
 
 // empty reports whether a line has no content: office programs leave lines of
@@ -121,7 +122,7 @@ func (r *records) gather() ([]textLine, error) {
 		}
 		line.text = bytes.Clone(line.text)
 		rest = append(rest, line)
-		if line.err != nil || len(r.text)+len(line.text) > maxLine {
+		if line.long || len(r.text)+len(line.text) > maxLine {
 			return rest, nil
 		}
 		r.text = append(append(r.text, '\n'), line.text...)
