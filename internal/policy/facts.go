@@ -1,0 +1,111 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// EventID names one event of the journal: its revision and its place in it. A record's id is that of its event.
+type EventID struct {
+	Revision uint64
+	Index    uint32
+}
+
+// RecordKind is what a record states.
+type RecordKind uint8
+
+// The kinds of record. Consents come with the policies that read them.
+const (
+	RecordUnspecified RecordKind = iota
+	RecordOptOut
+)
+
+// Channel is the way an objection came in.
+type Channel uint8
+
+// The channels; the numbers are stored.
+const (
+	ChannelUnspecified Channel = iota
+	ChannelCall
+	ChannelEmail
+	ChannelLetter
+	ChannelSMS
+	ChannelWeb
+	ChannelInPerson
+	ChannelOther
+)
+
+// Record is one fact about one number, without its story.
+type Record struct {
+	ID         EventID
+	Kind       RecordKind
+	Scope      Scope
+	Channel    Channel
+	ReceivedAt time.Time
+	RecordedAt time.Time
+	ExpiresAt  time.Time // zero: never
+}
+
+// InForce reports whether the record holds at now: it does while now is before its expiry.
+func (r *Record) InForce(now time.Time) bool { return r.ExpiresAt.IsZero() || now.Before(r.ExpiresAt) }
+
+// ListKind is what a list is.
+type ListKind uint8
+
+// The kinds of list; the numbers are stored.
+const (
+	ListUnspecified ListKind = iota
+	ListRegistry             // a national or state registry: must name a jurisdiction and cover the number
+	ListSuppression          // another firm's, or a subcontractor's, opt-outs
+	ListLitigator            // people known to sue
+)
+
+// List is what a decision needs to know of a list.
+type List struct {
+	Name         string
+	Kind         ListKind
+	Scope        Scope
+	Jurisdiction phone.RegionSet // empty: everywhere
+	Loaded       bool            // false: its content has never been visible, or failed its check
+	SnapshotDate Date            // the source's own date; zero: none
+	MaxAgeDays   int             // zero: no limit
+}
+
+// Applies reports whether the list stands against a call to a number of regions by a caller at scope.
+func (l *List) Applies(regions phone.RegionSet, caller Scope) bool {
+	return (l.Jurisdiction.IsEmpty() || l.Jurisdiction.Intersects(regions)) && l.Scope.Blocks(caller)
+}
+
+// StaleFrom is the first instant at which the list is too old; zero when it has no maximum age.
+// A list of 31 days is good on day 31 and stale on day 32, in UTC. A list with a maximum age and no date is always stale.
+func (l *List) StaleFrom() time.Time {
+	if l.MaxAgeDays == 0 {
+		return time.Time{}
+	}
+	if l.SnapshotDate == 0 {
+		return time.Unix(0, 0).UTC()
+	}
+	return (l.SnapshotDate + Date(l.MaxAgeDays) + 1).Time()
+}
+
+// Membership is what one list that applies says of the number.
+type Membership struct {
+	List    *List
+	Listed  bool
+	Covered bool // false: outside the coverage of the list, so that not listed says nothing
+	Damaged bool // the entry could not be read
+}
+
+// Facts is all that is known about one number, at one revision, for one caller.
+type Facts struct {
+	Scope   Scope        // the caller's; empty: none named
+	Records []Record     // all that are not withdrawn, at any scope
+	Lists   []Membership // one for each list that applies
+	Damaged bool         // something that could have blocked could not be read
+}
+
+// Reset empties f and keeps its room, so that a check path can use it again.
+func (f *Facts) Reset() {
+	*f = Facts{Records: f.Records[:0], Lists: f.Lists[:0]}
+}

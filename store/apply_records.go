@@ -1,0 +1,138 @@
+package store
+
+import (
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// maxRecordSetBytes bounds the records of one number; one more is refused with ErrTooManyRecords.
+const maxRecordSetBytes = 256 << 10
+
+func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) error {
+	set, before, err := a.records(c.GetNumber())
+	if err != nil {
+		return err
+	}
+	received := c.GetReceivedAt()
+	if received == 0 {
+		received = a.time
+	}
+	set.Records = append(set.Records, &storev1.Record{
+		Revision:   id.Revision,
+		Index:      id.Index,
+		Kind:       uint32(policy.RecordOptOut),
+		Scope:      c.GetScope(),
+		Channel:    c.GetChannel(),
+		ReceivedAt: received,
+		RecordedAt: a.time,
+		ExpiresAt:  c.GetExpiresAt(),
+		StoryHash:  story,
+	})
+	if proto.Size(set) > maxRecordSetBytes {
+		return ErrTooManyRecords
+	}
+	a.numbers = append(a.numbers, c.GetNumber())
+	return a.putRecords(id, c.GetNumber(), set, before)
+}
+
+// withdrawOptOuts ends every opt-out in force at exactly the scope, and says how many.
+func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn) (int, error) {
+	set, before, err := a.records(c.GetNumber())
+	if err != nil {
+		return 0, err
+	}
+	kept := set.Records[:0]
+	ended := 0
+	for _, r := range set.GetRecords() {
+		if policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() {
+			ended++
+			continue
+		}
+		kept = append(kept, r)
+	}
+	if ended == 0 {
+		return 0, ErrNothingToWithdraw
+	}
+	set.Records = kept
+	return ended, a.putRecords(id, c.GetNumber(), set, before)
+}
+
+// records reads the records of a number, without those that have expired, and how many were stored.
+func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, err error) {
+	set = new(storev1.RecordSet)
+	if _, err := a.get(recordsKey(number), set); err != nil {
+		return nil, 0, err
+	}
+	stored = len(set.GetRecords())
+	kept := set.Records[:0]
+	for _, r := range set.GetRecords() {
+		if r.GetExpiresAt() == 0 || a.time < r.GetExpiresAt() {
+			kept = append(kept, r)
+		}
+	}
+	set.Records = kept
+	return set, stored, nil
+}
+
+func (a *applier) putRecords(id policy.EventID, number uint64, set *storev1.RecordSet, before int) error {
+	numbers := present(len(set.GetRecords())) - present(before)
+	if err := a.count(numbers, len(set.GetRecords())-before); err != nil {
+		return err
+	}
+	if err := a.put(recordsKey(number), set); err != nil {
+		return err
+	}
+	key := historyKey(number, id)
+	return a.set(key, seal(key, nil))
+}
+
+func present(records int) int {
+	if records > 0 {
+		return 1
+	}
+	return 0
+}
+
+// recordOf is a stored record as a decision reads it.
+func recordOf(r *storev1.Record) policy.Record {
+	return policy.Record{
+		ID:         policy.EventID{Revision: r.GetRevision(), Index: r.GetIndex()},
+		Kind:       policy.RecordKind(r.GetKind()),
+		Scope:      policy.Scope(r.GetScope()),
+		Channel:    policy.Channel(r.GetChannel()),
+		ReceivedAt: nanoTime(r.GetReceivedAt()),
+		RecordedAt: nanoTime(r.GetRecordedAt()),
+		ExpiresAt:  nanoTime(r.GetExpiresAt()),
+	}
+}
+
+// nanoTime is the instant of Unix nanoseconds; 0 is no instant.
+func nanoTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns).UTC()
+}
+
+// timeNano is the inverse of nanoTime.
+func timeNano(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+// errTime is a time outside the years that Unix nanoseconds can hold.
+var errTime = fmt.Errorf("a time must lie between the years 1970 and 2262")
+
+func checkTime(t time.Time) error {
+	if !t.IsZero() && (t.Year() < 1970 || t.Year() > 2261) {
+		return errTime
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package store
+
+import (
+	"github.com/maypok86/otter/v2"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+const defaultBlockCache = 64 << 20
+
+// blockCacheOverhead is what an entry takes besides its block: key, node and table.
+const blockCacheOverhead = 160
+
+// blockCacheKey names a block as of a load, so that no entry ever grows old.
+type blockCacheKey struct {
+	list    policy.EventID
+	visible uint64
+	block   uint64
+}
+
+// blockCache keeps the blocks that were asked for lately, absent ones too, in bounded memory.
+type blockCache struct {
+	s     *Store
+	cache *otter.Cache[blockCacheKey, packed]
+}
+
+func newBlockCache(s *Store, bytes int64) *blockCache {
+	if bytes <= 0 {
+		return &blockCache{s: s}
+	}
+	return &blockCache{s: s, cache: otter.Must(&otter.Options[blockCacheKey, packed]{
+		MaximumWeight: uint64(bytes),
+		Weigher:       func(_ blockCacheKey, p packed) uint32 { return uint32(len(p)) + blockCacheOverhead },
+	})}
+}
+
+// get returns a block of l; nil when l has none there.
+func (c *blockCache) get(l *List, block uint64) (packed, error) {
+	if c.cache == nil {
+		return c.s.readBlock(l, block)
+	}
+	key := blockCacheKey{list: l.ID, visible: l.Visible, block: block}
+	if p, ok := c.cache.GetIfPresent(key); ok {
+		return p, nil
+	}
+	p, err := c.s.readBlock(l, block)
+	if err == nil {
+		c.cache.Set(key, p)
+	}
+	return p, err
+}
+
+// carry takes over to a new load the entries of the blocks that it did not write.
+func (c *blockCache) carry(l *List, prepared uint64, written func(block uint64) bool) {
+	if c.cache == nil {
+		return
+	}
+	for key, p := range c.cache.All() {
+		if key.list != l.ID || key.visible != l.Visible || written(key.block) {
+			continue
+		}
+		key.visible = prepared
+		c.cache.Set(key, p)
+	}
+}
+
+// bytes is what the cache holds now.
+func (c *blockCache) bytes() uint64 {
+	if c.cache == nil {
+		return 0
+	}
+	return c.cache.WeightedSize()
+}
+
+func (c *blockCache) close() {
+	if c.cache != nil {
+		c.cache.StopAllGoroutines()
+	}
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"math/bits"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// A block holds those of 4096 consecutive numbers that are on a list, as a sorted array of offsets or as a bitmap,
+// whichever is shorter. It is read as it lies: a lookup decodes nothing.
+const (
+	blockBits  = 12
+	blockSize  = 1 << blockBits
+	blockMask  = blockSize - 1
+	bitmapLen  = blockSize / 64
+	maxInArray = blockSize / 8 / 2 // above it a bitmap is shorter
+)
+
+const (
+	blockArray  byte = 1
+	blockBitmap byte = 2
+)
+
+// bitmap is a block in memory: bit i is block*4096+i.
+type bitmap [bitmapLen]uint64
+
+func (b *bitmap) set(offset uint64) { b[offset>>6] |= 1 << (offset & 63) }
+
+func (b *bitmap) count() int {
+	n := 0
+	for _, w := range b {
+		n += bits.OnesCount64(w)
+	}
+	return n
+}
+
+// numbers yields the numbers of the block, ascending.
+func (b *bitmap) numbers(block uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		for i, w := range b {
+			for ; w != 0; w &= w - 1 {
+				if !yield(block<<blockBits + uint64(i<<6+bits.TrailingZeros64(w))) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// appendNumbers appends the numbers of the block, ascending.
+func (b *bitmap) appendNumbers(to []uint64, block uint64) []uint64 {
+	for i, w := range b {
+		base := block<<blockBits + uint64(i<<6)
+		for ; w != 0; w &= w - 1 {
+			to = append(to, base+uint64(bits.TrailingZeros64(w)))
+		}
+	}
+	return to
+}
+
+// encode appends the stored form, unsealed. An empty block is an empty array.
+func (b *bitmap) encode(to []byte) []byte {
+	if b.count() > maxInArray {
+		to = append(to, blockBitmap)
+		for _, w := range b {
+			to = binary.LittleEndian.AppendUint64(to, w)
+		}
+		return to
+	}
+	to = append(to, blockArray)
+	for n := range b.numbers(0) {
+		to = binary.LittleEndian.AppendUint16(to, uint16(n))
+	}
+	return to
+}
+
+// packed is a block in its stored form, unsealed and checked; nil is an absent block.
+type packed []byte
+
+// parsePacked checks the form of a block.
+func parsePacked(key, payload []byte) (packed, error) {
+	ok := len(payload) > 0
+	if ok {
+		switch body := payload[1:]; payload[0] {
+		case blockArray:
+			ok = len(body)%2 == 0 && len(body) <= 2*maxInArray
+		case blockBitmap:
+			ok = len(body) == blockSize/8
+		default:
+			ok = false
+		}
+	}
+	if !ok {
+		return nil, damagedKey(key)
+	}
+	return packed(payload), nil
+}
+
+func (p packed) contains(n uint64) bool {
+	if len(p) == 0 {
+		return false
+	}
+	offset := n & blockMask
+	if p[0] == blockBitmap {
+		return p[1+offset>>3]&(1<<(offset&7)) != 0
+	}
+	lo, hi := 0, (len(p)-1)/2
+	for lo < hi {
+		mid := (lo + hi) / 2
+		switch v := uint64(binary.LittleEndian.Uint16(p[1+2*mid:])); {
+		case v == offset:
+			return true
+		case v < offset:
+			lo = mid + 1
+		default:
+			hi = mid
+		}
+	}
+	return false
+}
+
+// unpack adds the numbers of the block to b.
+func (p packed) unpack(b *bitmap) {
+	if len(p) == 0 {
+		return
+	}
+	body := p[1:]
+	if p[0] == blockBitmap {
+		for i := range b {
+			b[i] |= binary.LittleEndian.Uint64(body[8*i:])
+		}
+		return
+	}
+	for ; len(body) >= 2; body = body[2:] {
+		b.set(uint64(binary.LittleEndian.Uint16(body)) & blockMask)
+	}
+}
+
+// listed reports whether n is on l, read at l's own timestamp.
+func (s *Store) listed(l *List, n uint64, past bool) (bool, error) {
+	if past {
+		p, err := s.readBlock(l, n>>blockBits)
+		return p.contains(n), err
+	}
+	p, err := s.blocks.get(l, n>>blockBits)
+	return p.contains(n), err
+}
+
+// readBlock reads one block of the store; nil when there is none.
+func (s *Store) readBlock(l *List, block uint64) (packed, error) {
+	txn := s.db.NewTransactionAt(l.Visible, false)
+	defer txn.Discard()
+	key := blockKey(l.ID, block)
+	item, err := txn.Get(key)
+	if err == badger.ErrKeyNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read block: %w", err)
+	}
+	var p packed
+	err = item.Value(func(v []byte) error {
+		payload, err := unseal(key, v)
+		if err != nil {
+			return err
+		}
+		p, err = parsePacked(key, slices.Clone(payload))
+		return err
+	})
+	return p, err
+}
+
+// storedBlock is one block met in an iteration; its bytes are valid until the next.
+type storedBlock struct {
+	block   uint64
+	version uint64
+	packed  packed
+}
+
+// blockCursor walks the blocks of a list as of one timestamp, in order.
+type blockCursor struct {
+	it *badger.Iterator
+}
+
+func newBlockCursor(txn *badger.Txn, l *List) *blockCursor {
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix = blockPrefix(l.ID)
+	opt.PrefetchValues = false // values lie in mapped tables: nothing to wait for
+	it := txn.NewIterator(opt)
+	it.Rewind()
+	return &blockCursor{it}
+}
+
+// next returns the next block, ok false at the end.
+func (c *blockCursor) next() (b storedBlock, ok bool, err error) {
+	if !c.it.Valid() {
+		return storedBlock{}, false, nil
+	}
+	item := c.it.Item()
+	key := item.Key()
+	b.block, b.version = binary.BigEndian.Uint64(key[1+listIDBytes:]), item.Version()
+	err = item.Value(func(v []byte) error {
+		payload, err := unseal(key, v)
+		if err != nil {
+			return err
+		}
+		b.packed, err = parsePacked(key, payload)
+		return err
+	})
+	return b, true, err
+}
+
+// advance moves to the next block.
+func (c *blockCursor) advance() { c.it.Next() }
+
+func (c *blockCursor) close() { c.it.Close() }
+
+// eachBlock calls f for every block of l as of timestamp at, in order. The bitmap is used again for the next.
+func (s *Store) eachBlock(l *List, at uint64, f func(block uint64, bits *bitmap) error) error {
+	if at == 0 {
+		return nil
+	}
+	txn := s.db.NewTransactionAt(at, false)
+	defer txn.Discard()
+	c := newBlockCursor(txn, l)
+	defer c.close()
+	var b bitmap
+	for ; ; c.advance() {
+		stored, ok, err := c.next()
+		if err != nil || !ok {
+			return err
+		}
+		b = bitmap{}
+		stored.packed.unpack(&b)
+		if err := f(stored.block, &b); err != nil {
+			return err
+		}
+	}
+}

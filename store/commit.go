@@ -1,0 +1,395 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Limits of the committer. A group stays below Badger's transaction limit (15 % of a memtable) and its revision below
+// the largest value.
+const (
+	queueLen       = 8192
+	maxGroupEvents = 1000
+	maxGroupBytes  = 512 << 10 // of state; one event adds at most maxEventBytes and one record set
+	maxEventBytes  = 256 << 10
+	maxRevision    = 384 << 10 // bytes of events before the last one
+)
+
+// write is one event on its way, with what goes along.
+type write struct {
+	ctx    context.Context
+	event  *storev1.Event
+	story  Story
+	tale   *tale
+	filter *filter.Set // of a load that switches
+	done   chan answer // holds one
+}
+
+type answer struct {
+	receipt Receipt
+	err     error
+}
+
+// Receipt says what a write led to.
+type Receipt struct {
+	ID        policy.EventID // of the event
+	JournalID string
+	Duplicate bool // the request id was known: this is the receipt of the first time
+	Ended     int  // opt-outs that a withdrawal ended
+}
+
+// submit has an event committed, and returns once it is durable or refused. When ctx ends first the outcome is
+// unknown, unless the group had not started: then nothing is written.
+func (s *Store) submit(ctx context.Context, w *write) (Receipt, error) {
+	if err := s.admit(ctx, w); err != nil {
+		return Receipt{}, err
+	}
+	select {
+	case s.queue <- w:
+	default:
+		return Receipt{}, ErrBusy
+	}
+	select {
+	case a := <-w.done:
+		return a.receipt, a.err
+	case <-ctx.Done():
+		return Receipt{}, ctx.Err()
+	case <-s.stopped:
+	}
+	select {
+	case a := <-w.done:
+		return a.receipt, a.err
+	default:
+		return Receipt{}, ErrClosed
+	}
+}
+
+func (s *Store) admit(ctx context.Context, w *write) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+		return err
+	}
+	if proto.Size(w.event) > maxEventBytes {
+		return ErrTooLarge
+	}
+	w.ctx, w.done = ctx, make(chan answer, 1)
+	return nil
+}
+
+// commitLoop is the committer: the only goroutine that commits revisions. Whatever waits when it wakes becomes one.
+func (s *Store) commitLoop() {
+	defer close(s.stopped)
+	var next *write
+	for {
+		if next == nil {
+			select {
+			case next = <-s.queue:
+			case f := <-s.control:
+				f()
+				continue
+			case <-s.closing:
+				s.refuseWaiting()
+				return
+			}
+		}
+		next = s.commitGroup(next)
+	}
+}
+
+// between runs f in the committer, between two groups, and waits for it. It reports false when the store closes first.
+func (s *Store) between(f func()) bool {
+	done := make(chan struct{})
+	select {
+	case s.control <- func() { f(); close(done) }:
+		<-done
+		return true
+	case <-s.closing:
+		return false
+	}
+}
+
+func (s *Store) refuseWaiting() {
+	for {
+		select {
+		case w := <-s.queue:
+			w.done <- answer{err: ErrClosed}
+		default:
+			return
+		}
+	}
+}
+
+// group is a revision in the making.
+type group struct {
+	s        *Store
+	base     *View
+	txn      *badger.Txn
+	a        *applier
+	events   []*storev1.Event
+	tales    []*tale
+	filters  map[policy.EventID]*filter.Set // of lists that switch
+	accepted []accepted
+	bytes    int
+}
+
+type accepted struct {
+	w   *write
+	out outcome
+}
+
+// commitGroup commits first and what waits behind it as one revision, and returns the write that had no room.
+func (s *Store) commitGroup(first *write) (left *write) {
+	g := s.newGroup()
+	defer g.txn.Discard()
+	err := s.writableNow()
+	for w := first; w != nil && err == nil; w = s.waiting() {
+		if g.full() {
+			left = w
+			break
+		}
+		err = g.take(w)
+	}
+	if err == nil {
+		err = g.commit()
+	} else if len(g.accepted) == 0 {
+		first.done <- answer{err: err}
+		return left
+	}
+	for _, m := range g.accepted {
+		g.answer(m, err)
+	}
+	return left
+}
+
+// writableNow is asked before each group: after a failed commit or on a full disk nothing is written.
+func (s *Store) writableNow() error {
+	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+		return err
+	}
+	return s.checkSpace(maxGroupBytes)
+}
+
+func (s *Store) waiting() *write {
+	select {
+	case w := <-s.queue:
+		return w
+	default:
+		return nil
+	}
+}
+
+func (s *Store) newGroup() *group {
+	base := s.View()
+	now := base.now(s.opt.Clock())
+	txn := s.db.NewTransactionAt(base.revision, true)
+	return &group{
+		s: s, base: base, txn: txn,
+		a:       newApplier(txn, base.revision+1, now.UnixNano()),
+		filters: map[policy.EventID]*filter.Set{},
+	}
+}
+
+func (g *group) full() bool {
+	return len(g.events) >= maxGroupEvents || g.a.bytes >= maxGroupBytes || g.bytes >= maxRevision
+}
+
+// take applies one write to the group. A refused one is answered at once and leaves no trace; an error that is no
+// refusal may have left half an event in the transaction, and ends the group.
+func (g *group) take(w *write) error {
+	if err := w.ctx.Err(); err != nil {
+		w.done <- answer{err: err}
+		return nil
+	}
+	out, err := g.a.apply(len(g.events), w.event)
+	if isRefusal(err) {
+		w.done <- answer{err: err}
+		return nil
+	}
+	g.accepted = append(g.accepted, accepted{w, out})
+	if err != nil {
+		g.s.noteDamage(err)
+		return err
+	}
+	if out.first != nil {
+		return nil
+	}
+	g.events = append(g.events, w.event)
+	g.bytes += proto.Size(w.event)
+	if w.tale != nil {
+		g.tales = append(g.tales, w.tale)
+	}
+	if c := w.event.GetLoadSwitched(); c != nil && w.filter != nil {
+		g.filters[eventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
+	}
+	return nil
+}
+
+var refusals = []error{
+	ErrNothingToWithdraw, ErrTooManyRecords, ErrRequestReused,
+	ErrListExists, ErrListNotFound, ErrImportRunning, errMoved,
+}
+
+func isRefusal(err error) bool {
+	return err != nil && slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
+}
+
+// commit makes the group durable and visible. After an error the outcome is unknown, and nothing is written any more.
+func (g *group) commit() error {
+	if len(g.events) == 0 {
+		return nil
+	}
+	view, err := g.write()
+	if err != nil {
+		g.s.fail(err)
+		return errors.Join(ErrReadOnly, err)
+	}
+	g.s.publish(view)
+	return nil
+}
+
+// write goes in the order of the promises: stories, filter bits, commit, mark.
+func (g *group) write() (*View, error) {
+	s := g.s
+	e, err := g.entry()
+	if err != nil {
+		return nil, err
+	}
+	view, err := g.view(e)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.stories.put(e.revision, g.tales); err != nil {
+		return nil, err
+	}
+	for _, f := range s.adding {
+		f.AddAll(g.a.numbers)
+	}
+	if err := g.txn.CommitAt(e.revision, nil); err != nil {
+		return nil, fmt.Errorf("commit revision %d: %w", e.revision, err)
+	}
+	s.written.Add(uint64(g.a.bytes))
+	at := position{e.revision, view.chain}
+	return view, s.mark.write(mark{journal: view.journal, tip: at, checkpoint: s.tail.advance(at, s.written.Load())})
+}
+
+func (g *group) entry() (entry, error) {
+	if err := g.a.finish(); err != nil {
+		return entry{}, err
+	}
+	body, err := proto.Marshal(&storev1.Revision{Time: g.a.time, Events: g.events})
+	if err != nil {
+		return entry{}, fmt.Errorf("encode revision: %w", err)
+	}
+	e := entry{revision: g.a.revision, prev: g.base.chain, body: body}
+	key := journalKey(e.revision)
+	return e, g.a.set(key, seal(key, e.value()))
+}
+
+// view is the view that the group leads to.
+func (g *group) view(e entry) (*View, error) {
+	v := *g.base
+	v.revision, v.time, v.chain = e.revision, time.Unix(0, g.a.time).UTC(), e.hash()
+	v.next = make(chan struct{})
+	if len(g.a.lists) > 0 {
+		var err error
+		if v.lists, err = g.lists(); err != nil {
+			return nil, err
+		}
+	}
+	return &v, nil
+}
+
+// lists are the view's lists after the group. A list that did not switch keeps its filter.
+func (g *group) lists() ([]*List, error) {
+	var lists []*List
+	for _, l := range g.base.lists {
+		if _, changed := g.a.lists[l.ID]; !changed {
+			lists = append(lists, l)
+		}
+	}
+	for id, st := range g.a.lists {
+		if st == nil {
+			continue
+		}
+		l, err := compileList(id, st)
+		if err != nil {
+			return nil, err
+		}
+		if old := g.base.listByID(id); old != nil && old.Visible == l.Visible {
+			l.filter = old.filter
+		} else {
+			l.filter = g.filters[id]
+		}
+		lists = append(lists, l)
+	}
+	slices.SortFunc(lists, byName)
+	return lists, nil
+}
+
+// publish makes v what readers see, and wakes those who wait for it.
+func (s *Store) publish(v *View) {
+	old := s.view.Swap(v)
+	if old.next != nil && old.next != v.next {
+		close(old.next)
+	}
+}
+
+func (g *group) answer(m accepted, err error) {
+	if err != nil {
+		m.w.done <- answer{err: err}
+		return
+	}
+	r := Receipt{ID: m.out.id, JournalID: g.base.journal.String(), Ended: m.out.ended}
+	if first := m.out.first; first != nil {
+		if !g.s.sameStory(first, m.w.story) {
+			m.w.done <- answer{err: ErrRequestReused}
+			return
+		}
+		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
+		r.Duplicate, r.Ended = true, int(first.GetEnded())
+	}
+	m.w.done <- answer{receipt: r}
+}
+
+// sameStory reports whether a repeated request tells what the first one told. An erased story cannot be compared.
+func (s *Store) sameStory(first *storev1.Request, told Story) bool {
+	story, state := s.stories.get(first.GetRevision(), first.GetStoryHash())
+	return state == StoryMissing || story == told
+}
+
+// tailTrail remembers recent positions with the bytes written before them, to know which of them lie in tables.
+type tailTrail struct {
+	checkpoint position
+	trail      []trailPoint
+}
+
+type trailPoint struct {
+	position
+	written uint64
+}
+
+const trailStep = 1 << 20
+
+// advance notes a committed position and returns the newest one that surely lies in tables.
+func (t *tailTrail) advance(at position, written uint64) position {
+	if n := len(t.trail); n == 0 || written-t.trail[n-1].written >= trailStep {
+		t.trail = append(t.trail, trailPoint{at, written})
+	}
+	for len(t.trail) > 0 && written-t.trail[0].written >= memTailBytes {
+		t.checkpoint = t.trail[0].position
+		t.trail = t.trail[1:]
+	}
+	return t.checkpoint
+}

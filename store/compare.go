@@ -1,0 +1,243 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"slices"
+	"strconv"
+
+	"github.com/dncd/dncd/internal/phone"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Mode says what a load does to the list.
+type Mode uint8
+
+// The modes of a load; the numbers are stored.
+const (
+	Replace Mode = Mode(storev1.LoadMode_LOAD_MODE_REPLACE) // the list becomes the load
+	Add     Mode = Mode(storev1.LoadMode_LOAD_MODE_ADD)     // the load is added
+	Remove  Mode = Mode(storev1.LoadMode_LOAD_MODE_REMOVE)  // the load is taken away
+	// Reload writes the view as it is again, after a load was abandoned. The store's own.
+	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
+)
+
+// change is what a load does to one block.
+type change struct {
+	block    uint64
+	old, new bitmap
+	stale    bool // it has a version later than what is visible, of a load that never switched
+}
+
+func (c *change) differs() bool { return c.old != c.new }
+
+// loadInput is what a load is worked out from: the same input gives the same changes, however often.
+type loadInput struct {
+	list   *List  // at the visible it is compared with
+	at     uint64 // timestamp of the walk: visible to compare, P-1 to write
+	mode   Mode
+	staged string // content file; "" for Reload
+}
+
+// eachChange walks the list and the staged content together and calls f for each block that either holds.
+func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) error) error {
+	txn := s.db.NewTransactionAt(in.at, false)
+	defer txn.Discard()
+	cursor := newBlockCursor(txn, in.list)
+	defer cursor.close()
+	staged := &stagedBlocks{}
+	if in.mode != Reload {
+		var err error
+		if staged, err = openContent(in.staged); err != nil {
+			return err
+		}
+		defer staged.close()
+	}
+	var c change
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		ok, err := s.nextChange(&c, in, cursor, staged)
+		if err != nil || !ok {
+			return err
+		}
+		if err := f(&c); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, staged *stagedBlocks) (bool, error) {
+	stored, found, err := cursor.next()
+	if err != nil || (!found && !staged.more) {
+		return false, err
+	}
+	*c = change{}
+	inStore := found && (!staged.more || stored.block <= staged.block())
+	inStage := staged.more && (!found || staged.block() <= stored.block)
+	if c.block = stored.block; inStage {
+		c.block = staged.block()
+	}
+	if inStore {
+		if err := s.unpackVisible(c, in.list, stored); err != nil {
+			return false, err
+		}
+		cursor.advance()
+	}
+	var load bitmap
+	if inStage {
+		if err := staged.take(&load); err != nil {
+			return false, err
+		}
+	}
+	c.new = in.mode.merge(&c.old, &load)
+	return true, nil
+}
+
+// unpackVisible fills in the block as the list shows it, though a later version may lie there.
+func (s *Store) unpackVisible(c *change, l *List, stored storedBlock) error {
+	if stored.version <= l.Visible {
+		stored.packed.unpack(&c.old)
+		return nil
+	}
+	c.stale = true
+	if l.Visible == 0 {
+		return nil
+	}
+	visible, err := s.readBlock(l, stored.block)
+	visible.unpack(&c.old)
+	return err
+}
+
+func (m Mode) merge(old, load *bitmap) (b bitmap) {
+	for i := range b {
+		switch m {
+		case Replace:
+			b[i] = load[i]
+		case Add:
+			b[i] = old[i] | load[i]
+		case Remove:
+			b[i] = old[i] &^ load[i]
+		default:
+			b[i] = old[i]
+		}
+	}
+	return b
+}
+
+// comparison is what a load would change.
+type comparison struct {
+	added, removed, unchanged uint64
+	stale                     bool // blocks of a load that never switched lie about
+	prefixes                  []prefixCount
+	longest                   int    // digits of the longest prefix
+	result                    []byte // SHA-256 of the numbers after
+}
+
+type prefixCount struct {
+	prefix        string
+	before, after uint64
+}
+
+func (c *comparison) before() uint64  { return c.unchanged + c.removed }
+func (c *comparison) numbers() uint64 { return c.unchanged + c.added }
+
+// compare works out what the load would change, over all and in each prefix.
+func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Prefix, progress func(done uint64)) (*comparison, error) {
+	set := phone.NewPrefixSet(prefixes)
+	c := &comparison{prefixes: make([]prefixCount, set.Len())}
+	for i, p := range set.All() {
+		c.prefixes[i].prefix = p.String()
+		c.longest = max(c.longest, p.Digits())
+	}
+	hash := newAscendingWriter(discard{})
+	var numbers []uint64
+	err := s.eachChange(ctx, in, func(ch *change) error {
+		c.count(ch, set)
+		numbers = ch.new.appendNumbers(numbers[:0], ch.block)
+		progress(c.numbers() + c.removed)
+		return hash.add(numbers)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := hash.flush(); err != nil {
+		return nil, err
+	}
+	c.result = hash.sha.Sum(nil)
+	return c, nil
+}
+
+type discard struct{}
+
+func (discard) Write(b []byte) (int, error) { return len(b), nil }
+
+func (c *comparison) count(ch *change, set phone.PrefixSet) {
+	var kept, added, removed bitmap
+	for i := range kept {
+		kept[i] = ch.old[i] & ch.new[i]
+		added[i] = ch.new[i] &^ ch.old[i]
+		removed[i] = ch.old[i] &^ ch.new[i]
+	}
+	c.unchanged += uint64(kept.count())
+	c.added += uint64(added.count())
+	c.removed += uint64(removed.count())
+	c.stale = c.stale || ch.stale
+	if set.Len() == 0 {
+		return
+	}
+	c.countPrefixes(ch.block, &ch.old, set, func(p *prefixCount, n uint64) { p.before += n })
+	c.countPrefixes(ch.block, &ch.new, set, func(p *prefixCount, n uint64) { p.after += n })
+}
+
+// countPrefixes adds the numbers of a block to the prefix that covers them. Nearly every block lies in one as a whole:
+// no prefix that leaves four digits open begins or ends inside it, when its first and last number agree.
+func (c *comparison) countPrefixes(block uint64, bits *bitmap, set phone.PrefixSet, add func(*prefixCount, uint64)) {
+	first := set.Index(phone.Number(block << blockBits))
+	last := set.Index(phone.Number(block<<blockBits + blockMask))
+	coarse := len(strconv.FormatUint(block<<blockBits, 10))-c.longest >= 4
+	if coarse && first == last {
+		if first >= 0 {
+			add(&c.prefixes[first], uint64(bits.count()))
+		}
+		return
+	}
+	for n := range bits.numbers(block) {
+		if i := set.Index(phone.Number(n)); i >= 0 {
+			add(&c.prefixes[i], 1)
+		}
+	}
+}
+
+// held are the prefixes in which the list would hold a number.
+func (c *comparison) held() []string {
+	held := []string{}
+	for _, p := range c.prefixes {
+		if p.after > 0 {
+			held = append(held, p.prefix)
+		}
+	}
+	slices.Sort(held)
+	return held
+}
+
+// byLoss puts the prefixes that lose most first.
+func byLoss(a, b prefixCount) int {
+	return cmp.Compare(int64(b.before)-int64(b.after), int64(a.before)-int64(a.after))
+}
+
+// identityOf is a load's identity: SHA-256 over the sorted hashes of its sources.
+func identityOf(sources []Source) []byte {
+	hashes := make([][]byte, 0, len(sources))
+	for _, s := range sources {
+		hashes = append(hashes, s.SHA256[:])
+	}
+	slices.SortFunc(hashes, slices.Compare)
+	h := sha256.New()
+	for _, b := range hashes {
+		h.Write(b)
+	}
+	return h.Sum(nil)
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/options"
+)
+
+// Badger's sizes, for a small footprint: a memtable is held about three times in memory (active, being flushed, and
+// its mapped log), and bounds a transaction to 15 % of it.
+const (
+	memTableBytes = 16 << 20
+	memTables     = 2
+	maxValueBytes = 1 << 20 // every value is smaller, so that none goes to the value log
+	vlogFileBytes = 1 << 20
+
+	// memTailBytes is more than what Badger can hold in memtables that are not yet tables: what was written before
+	// that many bytes ago lies in tables.
+	memTailBytes = 2 * (memTables + 1) * memTableBytes
+)
+
+// badgerOptions are settings chosen on purpose, see docs/design/001: a commit is synced before it returns, a flipped
+// bit in a table is an error at open, and no value lies in the value log.
+func badgerOptions(dir string, log *slog.Logger) badger.Options {
+	return badger.DefaultOptions(dir).
+		WithLogger(badgerLog{log}).
+		WithSyncWrites(true).
+		WithNumVersionsToKeep(1).
+		WithDetectConflicts(false).
+		WithCompression(options.None).
+		WithBlockCacheSize(0).
+		WithChecksumVerificationMode(options.OnTableRead).
+		WithMetricsEnabled(false).
+		WithMemTableSize(memTableBytes).
+		WithNumMemtables(memTables).
+		WithValueThreshold(maxValueBytes).
+		WithValueLogFileSize(vlogFileBytes).
+		WithNumCompactors(2)
+}
+
+// openBadger opens a database whose files were checked first: what Badger would take for an empty or a shorter
+// database is refused here.
+func openBadger(opt badger.Options, managed bool) (*badger.DB, error) {
+	if err := prepareFiles(opt.Dir); err != nil {
+		return nil, err
+	}
+	open := badger.Open
+	if managed {
+		open = badger.OpenManaged
+	}
+	db, err := protectOpen(open, opt)
+	if err == nil {
+		return db, nil
+	}
+	if strings.Contains(err.Error(), "Another process is using this Badger database") {
+		return nil, ErrLocked
+	}
+	return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// protectOpen turns a panic of Badger over a damaged file into an error.
+func protectOpen(open func(badger.Options) (*badger.DB, error), opt badger.Options) (db *badger.DB, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("badger cannot read its files: %v", p)
+		}
+	}()
+	return open(opt)
+}
+
+// prepareFiles removes the empty logs that a power cut leaves, which hold nothing and stop Badger, and refuses a
+// directory that has tables and no MANIFEST: Badger would delete them.
+func prepareFiles(dir string) error {
+	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(dir, 0o700)
+	}
+	if err != nil {
+		return fmt.Errorf("read data directory: %w", err)
+	}
+	tables, manifest := false, false
+	for _, f := range files {
+		switch ext := filepath.Ext(f.Name()); {
+		case ext == ".sst":
+			tables = true
+		case f.Name() == "MANIFEST":
+			manifest = true
+		case ext == ".mem" || ext == ".vlog":
+			if err := removeEmpty(filepath.Join(dir, f.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	if tables && !manifest {
+		return fmt.Errorf("%w: %s has tables and no MANIFEST", ErrDamaged, filepath.Base(dir))
+	}
+	return nil
+}
+
+func removeEmpty(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("check log file: %w", err)
+	}
+	if info.Size() > 0 {
+		return nil
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove empty log file: %w", err)
+	}
+	return nil
+}
+
+// badgerLog passes Badger's warnings and errors on; what is below tells keys, which are people's numbers.
+type badgerLog struct{ log *slog.Logger }
+
+func (l badgerLog) Errorf(f string, a ...any) { l.emit(slog.LevelError, f, a) }
+
+func (l badgerLog) Warningf(f string, a ...any) { l.emit(slog.LevelWarn, f, a) }
+
+func (badgerLog) Infof(string, ...any) {}
+
+func (badgerLog) Debugf(string, ...any) {}
+
+func (l badgerLog) emit(level slog.Level, f string, a []any) {
+	l.log.Log(context.Background(), level, "badger: "+strings.TrimSpace(fmt.Sprintf(f, a...)))
+}

@@ -1,0 +1,47 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Errors that a caller decides on, with errors.Is.
+var (
+	ErrLocked               = errors.New("the data directory is in use by another process")
+	ErrDamaged              = errors.New("the store is damaged")
+	ErrReadOnly             = errors.New("a commit failed and its outcome is unknown: no writes until the store is opened again")
+	ErrDiskFull             = errors.New("not enough free disk space for writes")
+	ErrBusy                 = errors.New("too many writes are waiting")
+	ErrClosed               = errors.New("the store is closed")
+	ErrTooLarge             = errors.New("the change is too large for one event")
+	ErrTooManyRecords       = errors.New("the number holds too many records")
+	ErrNothingToWithdraw    = errors.New("no opt-out in force at exactly that scope")
+	ErrRequestReused        = errors.New("the request id was used before for something else")
+	ErrListNotFound         = errors.New("no such list")
+	ErrListExists           = errors.New("a list of that name exists")
+	ErrListName             = errors.New("a list name is 1 to 64 characters of a-z 0-9 . _ - and begins with a letter or digit")
+	ErrSettings             = errors.New("invalid list settings")
+	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
+	ErrImportRunning        = errors.New("a load of the list is running")
+	ErrImportNotFound       = errors.New("no such import")
+	ErrChunkOrder           = errors.New("chunk out of order")
+	ErrChunksMissing        = errors.New("not every chunk was received")
+	ErrNumber               = errors.New("not an E.164 number")
+	ErrSnapshotDate         = errors.New("unusable snapshot date")
+	ErrSnapshotDateRequired = errors.New("the list has a maximum age: a load must name its snapshot date")
+	ErrMode                 = errors.New("unknown import mode")
+	ErrCounts               = errors.New("the counts do not add up")
+	ErrHistoryGone          = errors.New("that revision is not kept")
+	ErrFutureRevision       = errors.New("that revision does not exist yet")
+)
+
+// errMoved tells a load that the list changed under its comparison: compare again.
+var errMoved = errors.New("the list changed since the load was compared")
+
+// errStage is a stage file that is missing or damaged.
+var errStage = errors.New("the staged content is missing or damaged")
+
+// damagedKey names what is damaged by its kind, never by its key, which may be a person's number.
+func damagedKey(key []byte) error {
+	return fmt.Errorf("%w: a value of kind %q fails its checksum", ErrDamaged, key[:1])
+}

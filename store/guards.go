@@ -1,0 +1,179 @@
+package store
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Guards are the limits beyond which a load is refused, as shares from 0 to 1. Negative: off.
+type Guards struct {
+	MaxShrink  float64 // of the whole list, and of each covered prefix
+	MaxRejects float64 // of the entries read
+}
+
+// Guard names what can refuse a load.
+type Guard uint8
+
+// The guards; the numbers are stored.
+const (
+	GuardUnspecified  Guard = iota
+	GuardEmpty              // not one number accepted; cannot be overridden
+	GuardShrink             // the list would lose too many numbers
+	GuardPrefixShrink       // a covered prefix would
+	GuardRejects            // too many entries were rejected
+	GuardOlder              // the snapshot is older than the list's
+)
+
+// GuardFailure is a guard that failed, with its figures.
+type GuardFailure struct {
+	Guard         Guard
+	Prefix        string // of GuardPrefixShrink
+	Before, After uint64 // numbers; of GuardRejects: entries read and rejected
+	Limit         float64
+	From, To      policy.Date // of GuardOlder: the list's date and the load's
+	Overridden    bool
+}
+
+// maxGuardFailures bounds what is reported; the prefixes that lose most go first.
+const maxGuardFailures = 1000
+
+// plan is how a load is taken, given the list as it is.
+type plan struct {
+	mode     Mode
+	moves    bool        // it moves snapshot date and coverage
+	date     policy.Date // of the list afterwards
+	coverage []string    // candidates for the effective coverage; nil: all
+	prefixes []phone.Prefix
+}
+
+// plan works out mode, date and coverage. Errors: ErrSnapshotDate, ErrSnapshotDateRequired, ErrMode.
+func (i *Import) plan(l *List, c *Commit) (*plan, error) {
+	p := &plan{mode: i.header.Mode, moves: i.header.Mode == Replace || !l.Loaded}
+	if !l.Loaded && p.mode == Remove {
+		return nil, fmt.Errorf("%w: a list that was never loaded has nothing to remove", ErrMode)
+	}
+	if !l.Loaded {
+		p.mode = Replace
+	}
+	p.date = l.SnapshotDate
+	if p.moves {
+		p.date = c.SnapshotDate
+		if err := i.checkDate(l, c.SnapshotDate); err != nil {
+			return nil, err
+		}
+	}
+	p.coverage = l.Settings.Coverage
+	if len(p.coverage) == 0 && p.moves {
+		p.coverage = c.FileCoverage
+	}
+	p.prefixes = phonePrefixes(slices.Concat(p.coverage, l.Coverage))
+	return p, nil
+}
+
+func (i *Import) checkDate(l *List, date policy.Date) error {
+	if date == 0 && l.MaxAgeDays > 0 {
+		return ErrSnapshotDateRequired
+	}
+	if tomorrow := policy.DateOf(i.s.Now().Add(24 * time.Hour)); date > tomorrow {
+		return fmt.Errorf("%w: %s is more than a day ahead", ErrSnapshotDate, date)
+	}
+	return nil
+}
+
+// load is what the journal keeps of the import.
+func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *storev1.Load {
+	load := &storev1.Load{
+		ImportId: i.id,
+		Mode:     storev1.LoadMode(p.mode),
+		Sources:  sourceMessages(c.Sources),
+		Identity: identityOf(c.Sources),
+		Content:  staged.sha[:],
+		Result:   cmp.result,
+		Numbers:  cmp.numbers(),
+		Counts: &storev1.Counts{
+			Read: c.Read, Accepted: staged.numbers, Duplicates: staged.duplicates, Rejected: c.Rejected,
+			Added: cmp.added, Removed: cmp.removed, Unchanged: cmp.unchanged,
+		},
+		SnapshotDate: int32(p.date),
+		FileCoverage: prefixStrings(phonePrefixes(c.FileCoverage)),
+	}
+	for _, r := range c.Rejects {
+		load.Rejects = append(load.Rejects, &storev1.RejectTally{Reason: r.Reason, Count: r.Count})
+	}
+	p.cover(load, cmp, i.s.View().listByID(i.list))
+	return load
+}
+
+// cover sets the effective coverage: the candidates in which the load holds a number.
+func (p *plan) cover(load *storev1.Load, cmp *comparison, l *List) {
+	if !p.moves {
+		now := l.state.GetLoad()
+		load.FileCoverage = now.GetFileCoverage()
+		load.EffectiveCoverage, load.CoversAll = now.GetEffectiveCoverage(), now.GetCoversAll()
+		return
+	}
+	load.CoversAll = len(p.coverage) == 0
+	candidates := phone.NewPrefixSet(phonePrefixes(p.coverage))
+	for _, h := range cmp.held() {
+		if prefix := phonePrefixes([]string{h}); candidates.Has(prefix[0]) {
+			load.EffectiveCoverage = append(load.EffectiveCoverage, h)
+		}
+	}
+}
+
+func sourceMessages(sources []Source) []*storev1.Source {
+	out := make([]*storev1.Source, 0, len(sources))
+	for _, s := range sources {
+		out = append(out, &storev1.Source{Name: s.Name, Sha256: s.SHA256[:], Size: s.Size})
+	}
+	return out
+}
+
+func sameCoverage(a, b *storev1.Load) bool {
+	return a.GetCoversAll() == b.GetCoversAll() && slices.Equal(a.GetEffectiveCoverage(), b.GetEffectiveCoverage()) &&
+		slices.Equal(a.GetFileCoverage(), b.GetFileCoverage())
+}
+
+// guard asks every guard and returns those that fail.
+func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint64) []GuardFailure {
+	var failures []GuardFailure
+	fail := func(f GuardFailure) {
+		f.Overridden = h.Override && f.Guard != GuardEmpty
+		failures = append(failures, f)
+	}
+	if accepted == 0 {
+		fail(GuardFailure{Guard: GuardEmpty, Before: c.Read})
+	}
+	if shrinks(cmp.before(), cmp.numbers(), h.Guards.MaxShrink) {
+		fail(GuardFailure{Guard: GuardShrink, Before: cmp.before(), After: cmp.numbers(), Limit: h.Guards.MaxShrink})
+	}
+	if h.Guards.MaxRejects >= 0 && float64(c.Rejected) > h.Guards.MaxRejects*float64(c.Read) {
+		fail(GuardFailure{Guard: GuardRejects, Before: c.Read, After: c.Rejected, Limit: h.Guards.MaxRejects})
+	}
+	if p.moves && c.SnapshotDate != 0 && c.SnapshotDate < l.SnapshotDate {
+		fail(GuardFailure{Guard: GuardOlder, From: l.SnapshotDate, To: c.SnapshotDate})
+	}
+	for _, x := range slices.SortedFunc(slices.Values(cmp.prefixes), byLoss) {
+		if shrinks(x.before, x.after, h.Guards.MaxShrink) && len(failures) < maxGuardFailures {
+			fail(GuardFailure{Guard: GuardPrefixShrink, Prefix: x.prefix, Before: x.before, After: x.after, Limit: h.Guards.MaxShrink})
+		}
+	}
+	return failures
+}
+
+// shrinks reports a loss beyond the share max. A set that becomes empty always shrinks too far, unless the guard is off.
+func shrinks(before, after uint64, maxShare float64) bool {
+	if maxShare < 0 || after >= before {
+		return false
+	}
+	return after == 0 || float64(before-after) > maxShare*float64(before)
+}
+
+func refuses(failures []GuardFailure, override bool) bool {
+	return slices.ContainsFunc(failures, func(f GuardFailure) bool { return !override || f.Guard == GuardEmpty })
+}

@@ -1,0 +1,118 @@
+package store
+
+import (
+	"errors"
+	"sync"
+	"time"
+)
+
+// State says whether the store takes writes, and why not.
+type State struct {
+	Cause error // nil, or ErrDiskFull, ErrReadOnly or ErrDamaged with what happened
+}
+
+// Writable reports whether writes are taken.
+func (s State) Writable() bool { return s.Cause == nil }
+
+// Ready reports whether checks are answered in full. A full disk stops writes alone.
+func (s State) Ready() bool { return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) }
+
+// health holds the state and tells of its changes.
+type health struct {
+	mu      sync.Mutex
+	lasting error // damage or a failed commit: until the store is opened again
+	disk    error
+	changed chan struct{}
+}
+
+func (h *health) init() { h.changed = make(chan struct{}) }
+
+func (h *health) state() State {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lasting != nil {
+		return State{h.lasting}
+	}
+	return State{h.disk}
+}
+
+// last sets the lasting cause; the first one stays, but damage goes before a failed commit. It reports whether it is new.
+func (h *health) last(err error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.lasting != nil && (errors.Is(h.lasting, ErrDamaged) || !errors.Is(err, ErrDamaged)) {
+		return false
+	}
+	h.lasting = err
+	h.tell()
+	return true
+}
+
+func (h *health) setDisk(err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if (h.disk == nil) != (err == nil) {
+		h.tell()
+	}
+	h.disk = err
+}
+
+func (h *health) tell() {
+	close(h.changed)
+	h.changed = make(chan struct{})
+}
+
+func (h *health) changes() <-chan struct{} {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.changed
+}
+
+// State is the store's state now.
+func (s *Store) State() State { return s.health.state() }
+
+// StateChanged is closed at the next change of State.
+func (s *Store) StateChanged() <-chan struct{} { return s.health.changes() }
+
+// noteDamage stops writes after a read that failed. Whoever met it answers with doubt.
+func (s *Store) noteDamage(err error) {
+	if !errors.Is(err, ErrDamaged) {
+		err = errors.Join(ErrDamaged, err)
+	}
+	if s.health.last(err) {
+		s.log.Error("the store is damaged: no more writes; stop the server and run dncd fsck", "err", err)
+	}
+}
+
+// fail stops writes after a commit whose outcome is unknown.
+func (s *Store) fail(err error) {
+	if s.health.last(errors.Join(ErrReadOnly, err)) {
+		s.log.Error("a commit failed: no more writes until the server is started again", "err", err)
+	}
+}
+
+const spaceWatchEvery = time.Second
+
+// watchSpace keeps State up to date about the disk, also while nobody writes.
+func (s *Store) watchSpace() {
+	tick := time.NewTicker(spaceWatchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C:
+			s.checkSpace(0)
+			if err := s.space.keepBallast(); err != nil {
+				s.log.Warn("no ballast", "err", err)
+			}
+		}
+	}
+}
+
+// checkSpace returns ErrDiskFull when the disk has no room for so many bytes more.
+func (s *Store) checkSpace(bytes int64) error {
+	err := s.space.writable(bytes)
+	s.health.setDisk(err)
+	return err
+}

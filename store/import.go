@@ -1,0 +1,408 @@
+package store
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Header opens an import.
+type Header struct {
+	List     string
+	Mode     Mode
+	ImportID string // to go on with one; empty: a new one
+	Guards   Guards
+	DryRun   bool // compare and guard, change nothing
+	Override bool // load in spite of every guard but GuardEmpty
+	TakeOver bool // abandon a load of the list that is prepared and does not end
+	Request  Request
+}
+
+// Source is one file of a load.
+type Source struct {
+	Name   string // base name
+	SHA256 [sha256.Size]byte
+	Size   uint64 // bytes, unpacked
+}
+
+// RejectTally counts the entries rejected for one reason.
+type RejectTally struct {
+	Reason string
+	Count  uint64
+}
+
+// Commit ends an import: what the client knows of its files.
+type Commit struct {
+	Chunks       uint64 // of all connections
+	Read         uint64 // entries in the files: those sent and those rejected
+	Rejected     uint64
+	Rejects      []RejectTally
+	Sources      []Source
+	SnapshotDate policy.Date // the source's own; zero: none
+	FileCoverage []string    // prefixes that the files hold in whole
+}
+
+// Counts accounts for every entry of a load: Accepted + Duplicates + Rejected = Read.
+type Counts struct {
+	Read, Accepted, Duplicates, Rejected uint64
+	Added, Removed, Unchanged            uint64
+}
+
+// Result says what became of an import.
+type Result struct {
+	Counts
+	Receipt
+	ImportID      string
+	Refused       bool // a guard failed and was not overridden: nothing changed
+	GuardFailures []GuardFailure
+	DryRun        bool
+	AlreadyLoaded bool        // no number changed, at most date and coverage
+	Numbers       uint64      // on the list after
+	SnapshotDate  policy.Date // the list's, after
+	ContentSHA256 []byte      // of the list's numbers after
+	Elapsed       time.Duration
+}
+
+// Import is one load on its way. Its methods are called by one goroutine at a time.
+type Import struct {
+	s       *Store
+	id      string
+	dir     string
+	header  Header
+	list    policy.EventID
+	log     *chunkLog
+	started time.Time
+}
+
+// importMeta is what the stage remembers of an import's header.
+type importMeta struct {
+	List policy.EventID
+	Mode Mode
+}
+
+const metaFile = "import.json"
+
+// BeginImport opens a new import, or an earlier one to go on with. Errors: ErrListNotFound, ErrImportNotFound, ErrMode,
+// ErrDiskFull and what else refuses writes.
+func (s *Store) BeginImport(h Header) (*Import, error) {
+	if h.Mode < Replace || h.Mode > Remove {
+		return nil, ErrMode
+	}
+	l, err := s.View().List(h.List)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.writableFor(0); err != nil {
+		return nil, err
+	}
+	i := &Import{s: s, id: h.ImportID, header: h, list: l.ID, started: time.Now()}
+	if i.id == "" {
+		i.id = newImportID()
+		err = i.makeStage()
+	} else {
+		err = i.findStage()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if !s.imports.open(i.id) {
+		return nil, ErrImportRunning
+	}
+	if i.log, err = openChunkLog(filepath.Join(i.dir, "chunks")); err != nil {
+		s.imports.shut(i.id)
+		return nil, err
+	}
+	return i, nil
+}
+
+func newImportID() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func (i *Import) makeStage() error {
+	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
+	if err := os.Mkdir(i.dir, 0o700); err != nil {
+		return fmt.Errorf("make stage: %w", err)
+	}
+	meta, err := json.Marshal(importMeta{i.list, i.header.Mode})
+	if err != nil {
+		return fmt.Errorf("make stage: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(i.dir, metaFile), meta, 0o600); err != nil {
+		return fmt.Errorf("make stage: %w", err)
+	}
+	return errors.Join(syncDir(i.dir), syncDir(filepath.Dir(i.dir)))
+}
+
+// findStage finds the stage of an import to go on with. Its id is made by the store: anything else is unknown.
+func (i *Import) findStage() error {
+	if b, err := hex.DecodeString(i.id); err != nil || len(b) != 12 {
+		return ErrImportNotFound
+	}
+	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
+	b, err := os.ReadFile(filepath.Join(i.dir, metaFile))
+	if err != nil {
+		return ErrImportNotFound
+	}
+	var meta importMeta
+	if json.Unmarshal(b, &meta) != nil || meta != (importMeta{i.list, i.header.Mode}) {
+		return ErrImportNotFound
+	}
+	return nil
+}
+
+// ID names the import, to go on with it later.
+func (i *Import) ID() string { return i.id }
+
+// LastChunk is the last chunk that is staged; 0: none.
+func (i *Import) LastChunk() uint64 { return i.log.last }
+
+// Put stages a chunk; it is durable when Put returns. Chunks are numbered from 1; one that is staged already is passed
+// over. Numbers are E.164 digits, checked by the caller, and may be put in another order. Errors: ErrChunkOrder,
+// ErrDiskFull.
+func (i *Import) Put(seq uint64, numbers []uint64) error {
+	if seq <= i.log.last {
+		return nil
+	}
+	if seq != i.log.last+1 {
+		return ErrChunkOrder
+	}
+	if err := i.s.writableFor(int64(len(numbers)) * 8); err != nil {
+		return err
+	}
+	return i.log.append(seq, numbers)
+}
+
+// Close ends this use of the import and keeps what is staged, to go on later.
+func (i *Import) Close() error {
+	defer i.s.imports.shut(i.id)
+	return i.log.close()
+}
+
+// discard drops what is staged.
+func (i *Import) discard() {
+	os.RemoveAll(i.dir)
+}
+
+// Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
+// When ctx ends after the load was prepared, the load goes on without the caller. Errors: ErrChunksMissing, ErrCounts,
+// ErrSnapshotDate, ErrImportRunning, ErrListNotFound, ErrDiskFull and what else refuses writes.
+func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total uint64)) (Result, error) {
+	if err := i.check(&c); err != nil {
+		return Result{}, err
+	}
+	if i.header.TakeOver {
+		i.s.imports.interrupt(i.list)
+	}
+	owned, release, err := i.s.imports.take(ctx, i.list)
+	if err != nil {
+		return Result{}, err
+	}
+	handedOver := false
+	defer func() {
+		if !handedOver {
+			release()
+		}
+	}()
+	if err := i.freeList(owned); err != nil {
+		return Result{}, err
+	}
+	staged, err := i.s.sortContent(i.log, i.dir)
+	if err != nil {
+		return Result{}, err
+	}
+	p, err := i.prepare(ctx, owned, &c, staged, progress)
+	if err != nil {
+		return Result{}, err
+	}
+	if p.done {
+		i.discard()
+		os.Remove(staged.path)
+		return p.result, nil
+	}
+	handedOver = true
+	return i.finish(ctx, owned, release, p, progress)
+}
+
+// check refuses a commit that does not account for its chunks and entries.
+func (i *Import) check(c *Commit) error {
+	if c.Chunks != i.log.last {
+		return fmt.Errorf("%w: %d of %d", ErrChunksMissing, i.log.last, c.Chunks)
+	}
+	if i.log.entries+c.Rejected != c.Read {
+		return fmt.Errorf("%w: %d read are not %d staged and %d rejected", ErrCounts, c.Read, i.log.entries, c.Rejected)
+	}
+	if _, err := parsePrefixes(c.FileCoverage); err != nil {
+		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
+	}
+	return nil
+}
+
+// freeList ends a prepared load that holds the list, if the caller takes over.
+func (i *Import) freeList(ctx context.Context) error {
+	l := i.s.View().listByID(i.list)
+	if l == nil {
+		return ErrListNotFound
+	}
+	if l.Pending == 0 {
+		return nil
+	}
+	if !i.header.TakeOver {
+		return ErrImportRunning
+	}
+	return i.s.abandonLoad(ctx, i.list, l.Pending)
+}
+
+// finish loads in a task of its own, so that a caller who goes away does not stop it.
+func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, progress func(done, total uint64)) (Result, error) {
+	type ending struct {
+		receipt Receipt
+		err     error
+	}
+	ended := make(chan ending, 1)
+	var told sync.Mutex // progress is not called once Commit has returned
+	gone := false
+	tell := func(done uint64) {
+		told.Lock()
+		defer told.Unlock()
+		if !gone {
+			progress(done, p.result.Numbers)
+		}
+	}
+	i.s.run(func() {
+		defer release()
+		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
+		if err == nil {
+			i.discard()
+		}
+		ended <- ending{receipt, err}
+	})
+	defer func() {
+		told.Lock()
+		gone = true
+		told.Unlock()
+	}()
+	select {
+	case e := <-ended:
+		p.result.Receipt = e.receipt
+		p.result.Elapsed = time.Since(i.started)
+		return p.result, e.err
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+}
+
+// prepared is a load that is ready to be written, or that came to its end before.
+type prepared struct {
+	result   Result
+	revision uint64
+	done     bool
+}
+
+// prepare compares, guards and, when there is something to load, commits the event. A list that changes meanwhile is
+// compared again.
+func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, progress func(done, total uint64)) (prepared, error) {
+	for {
+		p, err := i.tryPrepare(ctx, owned, c, staged, progress)
+		if !errors.Is(err, errMoved) {
+			return p, err
+		}
+	}
+}
+
+func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged content, progress func(done, total uint64)) (prepared, error) {
+	l := i.s.View().listByID(i.list)
+	if l == nil {
+		return prepared{}, ErrListNotFound
+	}
+	plan, err := i.plan(l, c)
+	if err != nil {
+		return prepared{}, err
+	}
+	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path}
+	total := staged.numbers + l.Numbers
+	cmp, err := i.s.compare(ctx, in, plan.prefixes, func(done uint64) { progress(min(done, total), total) })
+	if err != nil {
+		return prepared{}, err
+	}
+	load := plan.load(i, c, staged, cmp)
+	result := i.result(load, plan, cmp, staged)
+	result.GuardFailures = guard(l, i.header, c, plan, cmp, staged.numbers)
+	result.Refused = refuses(result.GuardFailures, i.header.Override)
+	if i.header.Override {
+		for _, f := range result.GuardFailures {
+			load.Overridden = append(load.Overridden, uint32(f.Guard))
+		}
+	}
+	return i.decide(owned, l, load, cmp, result)
+}
+
+// decide ends the import here, or commits that it is prepared: with the list's own context, so that a caller who goes
+// away does not leave its outcome unknown.
+func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *comparison, result Result) (prepared, error) {
+	v := i.s.View()
+	result.Receipt = Receipt{ID: policy.EventID{Revision: v.revision}, JournalID: v.JournalID()}
+	result.Elapsed = time.Since(i.started)
+	unchanged := l.Loaded && cmp.added == 0 && cmp.removed == 0
+	switch {
+	case result.Refused, i.header.DryRun:
+		return prepared{result: result, done: true}, nil
+	case unchanged:
+		return i.confirm(ctx, l, load, result)
+	}
+	receipt, err := i.s.prepare(ctx, l, load, i.header.Request)
+	return prepared{result: result, revision: receipt.ID.Revision}, err
+}
+
+// confirm takes over the date and coverage of a load that changes no number.
+func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, result Result) (prepared, error) {
+	result.AlreadyLoaded = true
+	now := l.state.GetLoad()
+	if now.GetSnapshotDate() == load.GetSnapshotDate() && sameCoverage(now, load) {
+		return prepared{result: result, done: true}, nil
+	}
+	load.Content = nil
+	receipt, err := i.s.record(ctx, &storev1.Event{Change: &storev1.Event_LoadConfirmed{
+		LoadConfirmed: &storev1.LoadConfirmed{List: listRef(l.ID), Load: load, Base: l.Visible},
+	}}, i.header.Request)
+	result.Receipt = receipt
+	return prepared{result: result, done: true}, err
+}
+
+func (i *Import) result(load *storev1.Load, plan *plan, cmp *comparison, staged content) Result {
+	m := load.GetCounts()
+	return Result{
+		ImportID: i.id,
+		Counts: Counts{
+			Read: m.GetRead(), Accepted: m.GetAccepted(), Duplicates: m.GetDuplicates(), Rejected: m.GetRejected(),
+			Added: m.GetAdded(), Removed: m.GetRemoved(), Unchanged: m.GetUnchanged(),
+		},
+		DryRun:        i.header.DryRun,
+		Numbers:       cmp.numbers(),
+		SnapshotDate:  plan.date,
+		ContentSHA256: cmp.result,
+	}
+}
+
+// phonePrefixes parses prefixes that were checked before.
+func phonePrefixes(list []string) []phone.Prefix {
+	prefixes, err := parsePrefixes(list)
+	if err != nil {
+		return nil
+	}
+	return prefixes
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// Keys of the state. Integers are big-endian, so that order on disk is order of value.
+const (
+	keyBlock   = 'b' // list id, block: numbers, at the timestamp of their load
+	keyCommit  = 'c' // list id, P, n: proof of one block commit
+	keyHistory = 'h' // number, revision, index: empty; the event is in the journal
+	keyJournal = 'j' // revision
+	keyList    = 'l' // list id
+	keyImport  = 'p' // list id, P
+	keyRequest = 'q' // first half of the SHA-256 of a request id
+	keyRecords = 'r' // number
+	keyTotals  = 't'
+)
+
+const listIDBytes = 12
+
+func appendListID(k []byte, id policy.EventID) []byte {
+	k = binary.BigEndian.AppendUint64(k, id.Revision)
+	return binary.BigEndian.AppendUint32(k, id.Index)
+}
+
+func journalKey(revision uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{keyJournal}, revision)
+}
+
+func recordsKey(number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{keyRecords}, number)
+}
+
+func historyKey(number uint64, id policy.EventID) []byte {
+	k := make([]byte, 0, 1+8+listIDBytes)
+	k = binary.BigEndian.AppendUint64(append(k, keyHistory), number)
+	return appendListID(k, id)
+}
+
+func requestKey(hash []byte) []byte { return append([]byte{keyRequest}, hash[:16]...) }
+
+func totalsKey() []byte { return []byte{keyTotals} }
+
+func listKey(id policy.EventID) []byte { return appendListID([]byte{keyList}, id) }
+
+func importKey(id policy.EventID, prepared uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendListID([]byte{keyImport}, id), prepared)
+}
+
+func commitKey(id policy.EventID, prepared uint64, n uint32) []byte {
+	k := make([]byte, 0, 1+listIDBytes+8+4)
+	k = appendListID(append(k, keyCommit), id)
+	k = binary.BigEndian.AppendUint64(k, prepared)
+	return binary.BigEndian.AppendUint32(k, n)
+}
+
+func blockPrefix(id policy.EventID) []byte { return appendListID([]byte{keyBlock}, id) }
+
+func blockKey(id policy.EventID, block uint64) []byte {
+	k := make([]byte, 0, 1+listIDBytes+8)
+	k = appendListID(append(k, keyBlock), id)
+	return binary.BigEndian.AppendUint64(k, block)
+}
+
+// readListID reads the list id behind the first byte of a key.
+func readListID(key []byte) policy.EventID {
+	return policy.EventID{
+		Revision: binary.BigEndian.Uint64(key[1:]),
+		Index:    binary.BigEndian.Uint32(key[9:]),
+	}
+}
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+const crcBytes = 4
+
+func valueCRC(key, payload []byte) uint32 {
+	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, payload)
+}
+
+// seal appends to payload a CRC over key and payload: a value that was damaged, or that belongs to another key, is seen.
+func seal(key, payload []byte) []byte {
+	return binary.LittleEndian.AppendUint32(payload, valueCRC(key, payload))
+}
+
+// unseal returns the payload of a sealed value, or errDamagedValue.
+func unseal(key, value []byte) ([]byte, error) {
+	n := len(value) - crcBytes
+	if n < 0 || binary.LittleEndian.Uint32(value[n:]) != valueCRC(key, value[:n]) {
+		return nil, damagedKey(key)
+	}
+	return value[:n:n], nil
+}

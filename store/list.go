@@ -1,0 +1,207 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Settings is what a person says of a list.
+type Settings struct {
+	Kind         policy.ListKind
+	Scope        policy.Scope
+	Jurisdiction []string // region codes, e.g. US; empty: everywhere; a registry must name one
+	Coverage     []string // prefixes, calling code first, e.g. 1415; empty: not declared
+	MaxAgeDays   int      // 0: no limit
+}
+
+// Limits of settings.
+const (
+	MaxListName     = 64
+	MaxCoverage     = 10_000
+	MaxJurisdiction = 250
+	MaxAgeDays      = 3660
+)
+
+// List is a list as one view has it. It never changes.
+type List struct {
+	policy.List
+	ID              policy.EventID
+	Settings        Settings
+	Visible         uint64 // timestamp of its content; 0: never loaded
+	Pending         uint64 // a load that is prepared and not switched; 0: none
+	Numbers         uint64
+	Coverage        []string // effective; nil with CoversAll
+	CoversAll       bool
+	CreatedAt       time.Time
+	UpdatedAt       time.Time
+	UpdatedRevision uint64
+
+	state    *storev1.ListState
+	coverage phone.PrefixSet
+	filter   *filter.Set // of Visible; nil: not there yet, look in the store
+}
+
+// compileList makes the value that checks read from the stored state of a list.
+func compileList(id policy.EventID, st *storev1.ListState) (*List, error) {
+	settings := settingsOf(st.GetSettings())
+	jurisdiction, err := settings.regions()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	prefixes, err := parsePrefixes(st.GetLoad().GetEffectiveCoverage())
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	return &List{
+		List: policy.List{
+			Name:         st.GetName(),
+			Kind:         settings.Kind,
+			Scope:        settings.Scope,
+			Jurisdiction: jurisdiction,
+			Loaded:       st.GetVisible() != 0,
+			SnapshotDate: policy.Date(st.GetLoad().GetSnapshotDate()),
+			MaxAgeDays:   settings.MaxAgeDays,
+		},
+		ID:              id,
+		Settings:        settings,
+		Visible:         st.GetVisible(),
+		Pending:         st.GetPending(),
+		Numbers:         st.GetLoad().GetNumbers(),
+		Coverage:        st.GetLoad().GetEffectiveCoverage(),
+		CoversAll:       st.GetLoad().GetCoversAll(),
+		CreatedAt:       nanoTime(st.GetCreatedTime()),
+		UpdatedAt:       nanoTime(st.GetUpdatedTime()),
+		UpdatedRevision: st.GetUpdatedRevision(),
+		state:           st,
+		coverage:        phone.NewPrefixSet(prefixes),
+	}, nil
+}
+
+// covers reports whether the list, as loaded, speaks about n.
+func (l *List) covers(n phone.Number) bool {
+	if l.CoversAll {
+		return true
+	}
+	_, ok := l.coverage.Match(n)
+	return ok
+}
+
+// FilterStats describes one filter.
+type FilterStats struct {
+	Ready   bool // false: being built; checks read the store
+	Numbers uint64
+	Bytes   uint64
+	Fill    float64 // 1: as many numbers as it was made for
+	Chain   int     // longest chain of partitions
+}
+
+// FilterStats describes the list's filter.
+func (l *List) FilterStats() FilterStats { return filterStats(l.filter) }
+
+func filterStats(f *filter.Set) FilterStats {
+	if f == nil {
+		return FilterStats{}
+	}
+	return FilterStats{Ready: true, Numbers: f.Len(), Bytes: f.Bytes(), Fill: f.Fill(), Chain: f.Chain()}
+}
+
+func settingsOf(m *storev1.ListSettings) Settings {
+	return Settings{
+		Kind:         policy.ListKind(m.GetKind()),
+		Scope:        policy.Scope(m.GetScope()),
+		Jurisdiction: m.GetJurisdiction(),
+		Coverage:     m.GetCoverage(),
+		MaxAgeDays:   int(m.GetMaxAgeDays()),
+	}
+}
+
+func (s Settings) message() *storev1.ListSettings {
+	return &storev1.ListSettings{
+		Kind:         uint32(s.Kind),
+		Scope:        string(s.Scope),
+		Jurisdiction: s.Jurisdiction,
+		Coverage:     s.Coverage,
+		MaxAgeDays:   uint32(s.MaxAgeDays),
+	}
+}
+
+func (s Settings) regions() (phone.RegionSet, error) {
+	var all phone.RegionSet
+	for _, code := range s.Jurisdiction {
+		set, err := phone.Jurisdiction(code)
+		if err != nil {
+			return phone.RegionSet{}, fmt.Errorf("jurisdiction: %w", err)
+		}
+		all = all.Union(set)
+	}
+	return all, nil
+}
+
+// check returns ErrSettings with what is wrong, and puts jurisdiction and coverage in order.
+func (s *Settings) check() error {
+	if s.Kind < policy.ListRegistry || s.Kind > policy.ListLitigator {
+		return fmt.Errorf("%w: kind must be registry, suppression or litigator", ErrSettings)
+	}
+	if s.Kind == policy.ListRegistry && len(s.Jurisdiction) == 0 {
+		return ErrJurisdiction
+	}
+	if len(s.Jurisdiction) > MaxJurisdiction || len(s.Coverage) > MaxCoverage {
+		return fmt.Errorf("%w: at most %d regions and %d prefixes", ErrSettings, MaxJurisdiction, MaxCoverage)
+	}
+	if s.MaxAgeDays < 0 || s.MaxAgeDays > MaxAgeDays {
+		return fmt.Errorf("%w: max age must be 0 to %d days", ErrSettings, MaxAgeDays)
+	}
+	if _, err := s.regions(); err != nil {
+		return fmt.Errorf("%w: %w", ErrSettings, err)
+	}
+	prefixes, err := parsePrefixes(s.Coverage)
+	if err != nil {
+		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
+	}
+	s.Coverage = prefixStrings(prefixes)
+	s.Jurisdiction = slices.Compact(slices.Sorted(slices.Values(s.Jurisdiction)))
+	return nil
+}
+
+func parsePrefixes(list []string) ([]phone.Prefix, error) {
+	prefixes := make([]phone.Prefix, 0, len(list))
+	for _, p := range list {
+		prefix, err := phone.ParsePrefix(p)
+		if err != nil {
+			return nil, err
+		}
+		prefixes = append(prefixes, prefix)
+	}
+	return prefixes, nil
+}
+
+func prefixStrings(prefixes []phone.Prefix) []string {
+	out := make([]string, 0, len(prefixes))
+	for _, p := range prefixes {
+		out = append(out, p.String())
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// checkListName returns ErrListName unless name is 1 to 64 of [a-z0-9._-], beginning with a letter or digit.
+func checkListName(name string) error {
+	if name == "" || len(name) > MaxListName || name[0] == '.' || name[0] == '_' || name[0] == '-' {
+		return ErrListName
+	}
+	for _, c := range []byte(name) {
+		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
+			return ErrListName
+		}
+	}
+	return nil
+}
+
+func byName(a, b *List) int { return cmp.Compare(a.Name, b.Name) }

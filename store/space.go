@@ -1,0 +1,149 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	defaultMinFree = 2 << 30
+	defaultBallast = 128 << 20
+	ballastFile    = "ballast"
+
+	// openNeeds is what opening takes on a disk that was full: Badger's replayed memtables as tables, and new logs.
+	openNeeds = 96 << 20
+
+	spaceCheckEvery = 200 * time.Millisecond
+)
+
+// space guards against a full disk, which kills a process that writes to mapped files (SIGBUS): writes stop while
+// there is room, counting the holes in sparse files as used, and a ballast file gives room to open again.
+type space struct {
+	dir     string
+	minFree int64
+	ballast int64
+
+	mu      sync.Mutex
+	checked time.Time
+	free    int64
+	err     error
+}
+
+// writable returns ErrDiskFull while less than the minimum is free besides the bytes about to be written.
+// It looks at the disk a few times a second.
+func (s *space) writable(bytes int64) error {
+	if s.minFree < 0 {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if now := time.Now(); now.Sub(s.checked) >= spaceCheckEvery {
+		s.free, s.err = freeBytes(s.dir)
+		s.checked = now
+	}
+	if s.err != nil {
+		return fmt.Errorf("%w: %w", ErrDiskFull, s.err)
+	}
+	if s.free-bytes < s.minFree {
+		return fmt.Errorf("%w: %d MiB are free and %d MiB must stay so", ErrDiskFull, max(s.free, 0)>>20, s.minFree>>20)
+	}
+	s.free -= bytes
+	return nil
+}
+
+// prepare makes room to open by giving up the ballast, or returns ErrDiskFull.
+func (s *space) prepare() error {
+	if s.minFree < 0 {
+		return nil
+	}
+	path := filepath.Join(s.dir, ballastFile)
+	needs := min(openNeeds, s.minFree)
+	free, err := freeBytes(s.dir)
+	if err != nil {
+		return err
+	}
+	if free >= needs {
+		return nil
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("release ballast: %w", err)
+	}
+	if free, err = freeBytes(s.dir); err != nil {
+		return err
+	}
+	if free < needs {
+		return fmt.Errorf("%w: opening needs %d MiB and %d MiB are free; make room on the disk", ErrDiskFull, needs>>20, max(free, 0)>>20)
+	}
+	return nil
+}
+
+// keepBallast makes the ballast when there is room for it.
+func (s *space) keepBallast() error {
+	if s.minFree < 0 || s.ballast <= 0 {
+		return nil
+	}
+	path := filepath.Join(s.dir, ballastFile)
+	if info, err := os.Stat(path); err == nil && info.Size() >= s.ballast {
+		return nil
+	}
+	free, err := freeBytes(s.dir)
+	if err != nil || free < s.minFree+s.ballast {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return fmt.Errorf("make ballast: %w", err)
+	}
+	err = reserve(f, s.ballast)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("make ballast: %w", err)
+	}
+	return nil
+}
+
+// freeBytes is what the disk of dir has left for this process, less the holes in the files below dir: they are
+// promised already. It may be negative.
+func freeBytes(dir string) (int64, error) {
+	var fsys unix.Statfs_t
+	if err := unix.Statfs(dir, &fsys); err != nil {
+		return 0, fmt.Errorf("look at free disk space: %w", err)
+	}
+	free := int64(fsys.Bavail) * int64(fsys.Bsize)
+	_, holes, err := diskUse(dir)
+	return free - holes, err
+}
+
+// diskUse adds up the blocks that the files below dir take, and the holes in them.
+func diskUse(dir string) (used, holes int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // deleted meanwhile
+		}
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil // deleted meanwhile
+		}
+		taken := info.Size()
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			taken = int64(st.Blocks) * 512
+		}
+		used += taken
+		holes += max(info.Size()-taken, 0)
+		return nil
+	})
+	if err != nil {
+		err = fmt.Errorf("look at the data directory: %w", err)
+	}
+	return used, holes, err
+}

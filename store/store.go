@@ -1,0 +1,255 @@
+// Package store keeps every opt-out and every list of an organisation, and answers what it knows about a number.
+//
+// Every change is an event of the journal; a revision is one atomic commit of one or more events, and Badger's
+// timestamp. It promises:
+//   - A write that was acknowledged is on disk: committed, synced, and its revision marked beside the database.
+//   - A reader sees one revision whole, from one immutable View; a list switches from one load to the next at once.
+//   - A filter says no only where the store says no: bits are set before the commit.
+//   - What cannot be read comes out as doubt (policy.Facts.Damaged), never as absence.
+//   - Apply is deterministic: the same events give the same state.
+//   - No error and no log line holds a number.
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/filter"
+)
+
+// Options of a store. The zero value is good.
+type Options struct {
+	Clock      func() time.Time // nil: time.Now
+	Logger     *slog.Logger     // nil: silent
+	FilterFPR  float64          // false-positive rate of the filters; 0: 0.001
+	BlockCache int64            // bytes of decoded blocks kept in memory; 0: 64 MiB, negative: none
+	MinFree    int64            // writes stop below so many free bytes; 0: 2 GiB, negative: no guard
+	Ballast    int64            // bytes kept to be able to open on a full disk; 0: 128 MiB, negative: none
+	StageTTL   time.Duration    // an import nobody continued is dropped after it; 0: 24 h
+}
+
+func (o Options) withDefaults() Options {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FilterFPR == 0 {
+		o.FilterFPR = 0.001
+	}
+	if o.BlockCache == 0 {
+		o.BlockCache = defaultBlockCache
+	}
+	if o.MinFree == 0 {
+		o.MinFree = defaultMinFree
+	}
+	if o.Ballast == 0 {
+		o.Ballast = defaultBallast
+	}
+	if o.StageTTL == 0 {
+		o.StageTTL = 24 * time.Hour
+	}
+	return o
+}
+
+// The parts of a data directory.
+const (
+	lockFile   = "LOCK"
+	badgerDir  = "badger"
+	storiesDir = "stories"
+	filtersDir = "filters"
+	stageDir   = "stage"
+)
+
+// Store is one open data directory. Its methods may be called from any goroutine.
+type Store struct {
+	dir      string
+	opt      Options
+	log      *slog.Logger
+	lock     *os.File
+	db       *badger.DB
+	stories  *stories
+	space    space
+	blocks   *blockCache
+	openedIn time.Duration
+
+	view    atomic.Pointer[View]
+	queue   chan *write   // waiting writes, bounded
+	control chan func()   // run by the committer between two groups
+	closing chan struct{} // closed by Close
+	stopped chan struct{} // closed when the committer has ended
+	tasks   sync.WaitGroup
+
+	// Of the committer alone.
+	mark   *markWriter
+	tail   tailTrail
+	adding []*filter.Set // the records' filters that take new numbers: the view's, and one being rebuilt
+
+	written atomic.Uint64 // bytes put into the database since it was opened
+	saved   atomic.Uint64 // revision of the records' filter on disk
+
+	imports imports
+	health  health
+}
+
+// Open opens the data directory, making it if it is not there, and verifies it. Errors: ErrLocked, ErrDiskFull, and
+// ErrDamaged when the database cannot be opened at all. Damage that leaves it readable does not fail Open: see State.
+func Open(dir string, o Options) (*Store, error) {
+	start := time.Now()
+	s := &Store{
+		dir: dir, opt: o.withDefaults(),
+		queue:   make(chan *write, queueLen),
+		control: make(chan func()),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+	}
+	s.log = s.opt.Logger
+	s.space = space{dir: dir, minFree: s.opt.MinFree, ballast: s.opt.Ballast}
+	s.blocks = newBlockCache(s, s.opt.BlockCache)
+	s.imports.init()
+	s.health.init()
+	if err := s.open(); err != nil {
+		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.closeFiles()))
+	}
+	s.openedIn = time.Since(start)
+	go s.commitLoop()
+	s.startTasks()
+	return s, nil
+}
+
+func (s *Store) open() error {
+	if err := s.makeDirs(); err != nil {
+		return err
+	}
+	var err error
+	if s.lock, err = lockDir(s.dir); err != nil {
+		return err
+	}
+	if err := s.space.prepare(); err != nil {
+		return err
+	}
+	if s.db, err = openBadger(badgerOptions(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
+		return err
+	}
+	s.db.SetDiscardTs(0) // every version is kept
+	if s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log); err != nil {
+		return err
+	}
+	if err := s.openJournal(); err != nil {
+		return err
+	}
+	if s.view.Load().damaged {
+		return nil
+	}
+	s.openFilters()
+	return s.space.keepBallast()
+}
+
+func (s *Store) makeDirs() error {
+	for _, d := range []string{"", filtersDir, stageDir} {
+		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startTasks starts what runs beside the committer. A damaged store does nothing by itself.
+func (s *Store) startTasks() {
+	if s.view.Load().damaged {
+		return
+	}
+	s.startFilters()
+	s.startLoads()
+	s.run(s.watchSpace)
+}
+
+// run starts a task that ends soon after closing is closed.
+func (s *Store) run(task func()) { s.tasks.Go(task) }
+
+// View is the newest revision. A reader loads it once, before anything else.
+func (s *Store) View() *View { return s.view.Load() }
+
+// Now is the time that counts: the clock's, and never before the last event's.
+func (s *Store) Now() time.Time { return s.View().now(s.opt.Clock()) }
+
+func (v *View) now(clock time.Time) time.Time {
+	if clock.Before(v.time) {
+		return v.time
+	}
+	return clock
+}
+
+// Close ends what runs, saves the filters and closes the files. Waiting writes get ErrClosed.
+func (s *Store) Close() error {
+	close(s.closing)
+	<-s.stopped
+	s.imports.end()
+	s.tasks.Wait()
+	s.blocks.close()
+	healthy := s.health.state().Cause == nil
+	if healthy {
+		s.saveRecordsFilter()
+	}
+	tip := s.tip()
+	if err := s.closeDatabases(); err != nil {
+		return fmt.Errorf("close store: %w", errors.Join(err, s.closeFiles()))
+	}
+	// Everything lies in tables now: the next open need not verify it again.
+	var err error
+	if healthy {
+		err = s.mark.write(mark{journal: s.View().journal, tip: tip, checkpoint: tip})
+	}
+	return errors.Join(err, s.closeFiles())
+}
+
+func (s *Store) tip() position {
+	v := s.View()
+	return position{v.revision, v.chain}
+}
+
+func (s *Store) closeDatabases() error {
+	err := errors.Join(s.db.Close(), s.stories.close())
+	s.db, s.stories = nil, nil
+	return err
+}
+
+// closeFiles closes whatever is open; it serves a failed Open too.
+func (s *Store) closeFiles() error {
+	var err error
+	if s.db != nil {
+		err = s.db.Close()
+	}
+	if s.stories != nil {
+		err = errors.Join(err, s.stories.close())
+	}
+	if s.mark != nil {
+		err = errors.Join(err, s.mark.close())
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// lockDir takes the directory for this process, or returns ErrLocked. The lock ends with the process.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := flock(f); err != nil {
+		f.Close()
+		return nil, ErrLocked
+	}
+	return f, nil
+}

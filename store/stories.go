@@ -1,0 +1,177 @@
+package store
+
+import (
+	"bytes"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Story is what is told about an event. It is personal data that may have to be erased, so the journal holds its
+// salted hash alone, and the story lies beside it without versions.
+type Story struct {
+	Desk        string // that received the objection
+	Evidence    string // where its proof lies
+	Note        string
+	RecordedBy  string
+	Proven      bool   // RecordedBy is the name in a client certificate
+	Reason      string // of a withdrawal
+	ChannelText string // the channel in the caller's words
+}
+
+// StoryState says what became of an event's story.
+type StoryState uint8
+
+// The states of a story.
+const (
+	StoryNone    StoryState = iota // none was told
+	StoryPresent                   // as told: it matches the hash in the journal
+	StoryMissing                   // erased, lost, or not matching its hash
+)
+
+const saltBytes = 16
+
+// stories is the side store: revision and hash -> salt and story.
+type stories struct{ db *badger.DB }
+
+func openStories(dir string, log *slog.Logger) (*stories, error) {
+	opt := badgerOptions(dir, log).
+		WithMemTableSize(4 << 20).
+		WithValueThreshold(256 << 10).
+		WithNumMemtables(1)
+	db, err := openBadger(opt, false)
+	if err != nil {
+		return nil, fmt.Errorf("open stories: %w", err)
+	}
+	return &stories{db}, nil
+}
+
+// tale is a story on its way to disk.
+type tale struct {
+	hash  []byte
+	entry *storev1.StoryEntry
+}
+
+// newTale salts and hashes a story; nil for an empty one.
+func newTale(s Story) (*tale, error) {
+	if s == (Story{}) {
+		return nil, nil
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(storyMessage(s))
+	if err != nil {
+		return nil, fmt.Errorf("encode story: %w", err)
+	}
+	salt := make([]byte, saltBytes)
+	rand.Read(salt)
+	return &tale{hash: storyHash(salt, body), entry: &storev1.StoryEntry{Salt: salt, Story: body}}, nil
+}
+
+func (t *tale) hashBytes() []byte {
+	if t == nil {
+		return nil
+	}
+	return t.hash
+}
+
+func storyHash(salt, body []byte) []byte {
+	h := sha256.New()
+	h.Write([]byte("dncd story "))
+	h.Write(salt)
+	h.Write(body)
+	return h.Sum(nil)
+}
+
+func storyKey(revision uint64, hash []byte) []byte {
+	return append(binary.BigEndian.AppendUint64(nil, revision), hash...)
+}
+
+// put makes the tales of one revision durable.
+func (s *stories) put(revision uint64, tales []*tale) error {
+	if len(tales) == 0 {
+		return nil
+	}
+	batch := s.db.NewWriteBatch()
+	defer batch.Cancel()
+	for _, t := range tales {
+		b, err := proto.Marshal(t.entry)
+		if err != nil {
+			return fmt.Errorf("write stories: %w", err)
+		}
+		if err := batch.Set(storyKey(revision, t.hash), b); err != nil {
+			return fmt.Errorf("write stories: %w", err)
+		}
+	}
+	if err := batch.Flush(); err != nil {
+		return fmt.Errorf("write stories: %w", err)
+	}
+	return nil
+}
+
+// get reads the story of an event of revision. It never fails: a story that cannot be read is missing.
+func (s *stories) get(revision uint64, hash []byte) (Story, StoryState) {
+	if len(hash) == 0 {
+		return Story{}, StoryNone
+	}
+	var found storev1.StoryEntry
+	err := s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(storyKey(revision, hash))
+		if err != nil {
+			return err
+		}
+		return item.Value(func(v []byte) error { return proto.Unmarshal(v, &found) })
+	})
+	var m storev1.Story
+	if err != nil || !bytes.Equal(storyHash(found.GetSalt(), found.GetStory()), hash) || proto.Unmarshal(found.GetStory(), &m) != nil {
+		return Story{}, StoryMissing
+	}
+	return storyOf(&m), StoryPresent
+}
+
+// sweep deletes the stories of revisions after last: their commit never came.
+func (s *stories) sweep(last uint64) error {
+	var orphans [][]byte
+	err := s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		for it.Seek(storyKey(last+1, nil)); it.Valid(); it.Next() {
+			orphans = append(orphans, it.Item().KeyCopy(nil))
+		}
+		return nil
+	})
+	if err != nil || len(orphans) == 0 {
+		return err
+	}
+	batch := s.db.NewWriteBatch()
+	defer batch.Cancel()
+	for _, k := range orphans {
+		err = errors.Join(err, batch.Delete(k))
+	}
+	if err = errors.Join(err, batch.Flush()); err != nil {
+		return fmt.Errorf("sweep stories: %w", err)
+	}
+	return nil
+}
+
+func (s *stories) close() error { return s.db.Close() }
+
+func storyMessage(s Story) *storev1.Story {
+	return &storev1.Story{
+		Desk: s.Desk, Evidence: s.Evidence, Note: s.Note, RecordedBy: s.RecordedBy, Proven: s.Proven,
+		Reason: s.Reason, ChannelText: s.ChannelText,
+	}
+}
+
+func storyOf(m *storev1.Story) Story {
+	return Story{
+		Desk: m.GetDesk(), Evidence: m.GetEvidence(), Note: m.GetNote(), RecordedBy: m.GetRecordedBy(), Proven: m.GetProven(),
+		Reason: m.GetReason(), ChannelText: m.GetChannelText(),
+	}
+}

@@ -1,0 +1,178 @@
+package store
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"math"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// openJournal verifies the journal against the mark and makes the first view. Damage gives a view that only blocks.
+func (s *Store) openJournal() error {
+	m, seq, err := readMark(s.dir)
+	missing := errors.Is(err, errNoMark)
+	if err != nil && !missing {
+		return err
+	}
+	if missing && s.db.MaxVersion() == 0 {
+		m, missing = newMark(), false
+	}
+	if s.mark, err = openMark(s.dir, seq); err != nil {
+		return err
+	}
+	if missing {
+		return s.openDamaged(m, fmt.Errorf("%w: the mark is missing or unreadable", ErrDamaged))
+	}
+	v, err := s.verifiedView(m)
+	if err != nil {
+		return s.openDamaged(m, err)
+	}
+	if err := s.stories.sweep(v.revision); err != nil {
+		return err
+	}
+	s.tail.checkpoint = m.checkpoint
+	s.view.Store(v)
+	return s.mark.write(mark{journal: m.journal, tip: s.tip(), checkpoint: m.checkpoint})
+}
+
+func newMark() mark {
+	var m mark
+	rand.Read(m.journal[:])
+	m.tip.chain = chainStart(m.journal)
+	m.checkpoint = m.tip
+	return m
+}
+
+// openDamaged makes a view in which what is found counts and what is not found is unknown.
+func (s *Store) openDamaged(m mark, why error) error {
+	s.noteDamage(why)
+	v := &View{
+		s: s, journal: m.journal, damaged: true,
+		revision: max(m.tip.revision, s.db.MaxVersion()),
+		chain:    m.tip.chain,
+		next:     make(chan struct{}),
+	}
+	txn := s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	lists, err := readLists(txn)
+	if err != nil {
+		lists = nil // no list can be told: all is unknown
+	}
+	v.lists = lists
+	s.view.Store(v)
+	return nil
+}
+
+// verifiedView is the view of the newest revision, when journal, lists and loads are as the mark says.
+func (s *Store) verifiedView(m mark) (*View, error) {
+	txn := s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	tip, last, err := verifyJournal(txn, m)
+	if err != nil {
+		return nil, err
+	}
+	at := s.db.NewTransactionAt(tip.revision, false)
+	defer at.Discard()
+	lists, err := readLists(at)
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range lists {
+		if err := verifyCommits(at, l); err != nil {
+			return nil, err
+		}
+	}
+	return &View{
+		s: s, journal: m.journal, revision: tip.revision, chain: tip.chain, time: last,
+		lists: lists, next: make(chan struct{}),
+	}, nil
+}
+
+// verifyJournal walks from the checkpoint to the end: no revision missing, each chained to the one before, the marked
+// one as marked, and at most one beyond it, whose acknowledgement never went out.
+func verifyJournal(txn *badger.Txn, m mark) (tip position, last time.Time, err error) {
+	at := m.checkpoint
+	if at.revision > 0 {
+		if last, err = verifyCheckpoint(txn, at); err != nil {
+			return tip, last, err
+		}
+	}
+	if at.revision == m.tip.revision && at.chain != m.tip.chain {
+		return tip, last, fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, at.revision)
+	}
+	err = eachEntry(txn, at.revision+1, func(e entry) error {
+		if e.revision != at.revision+1 || e.prev != at.chain {
+			return fmt.Errorf("%w: the journal breaks off after revision %d", ErrDamaged, at.revision)
+		}
+		at = position{e.revision, e.hash()}
+		if e.revision == m.tip.revision && at.chain != m.tip.chain {
+			return fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, e.revision)
+		}
+		rev, err := e.decode()
+		last = nanoTime(rev.GetTime())
+		return err
+	})
+	if err != nil {
+		return tip, last, err
+	}
+	if at.revision < m.tip.revision {
+		return tip, last, fmt.Errorf("%w: revisions %d to %d were acknowledged and are gone", ErrDamaged, at.revision+1, m.tip.revision)
+	}
+	if at.revision > m.tip.revision+1 {
+		return tip, last, fmt.Errorf("%w: the mark is older than the journal", ErrDamaged)
+	}
+	return at, last, nil
+}
+
+func verifyCheckpoint(txn *badger.Txn, at position) (time.Time, error) {
+	e, err := readEntry(txn, at.revision)
+	if err != nil {
+		return time.Time{}, fmt.Errorf("%w: checkpoint: %w", ErrDamaged, err)
+	}
+	if e.hash() != at.chain {
+		return time.Time{}, fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, at.revision)
+	}
+	rev, err := e.decode()
+	return nanoTime(rev.GetTime()), err
+}
+
+// verifyCommits checks that every block commit of the list's load is there.
+func verifyCommits(txn *badger.Txn, l *List) error {
+	if l.Visible == 0 {
+		return nil
+	}
+	total := uint32(0)
+	for n := range l.state.GetCommits() {
+		c, err := readCommit(txn, l.ID, l.Visible, n)
+		if err != nil {
+			return err
+		}
+		total = chainCRC(total, c.GetCrc())
+	}
+	if total != l.state.GetCrc() {
+		return fmt.Errorf("%w: list %s: its load is not the one that was written", ErrDamaged, l.Name)
+	}
+	return nil
+}
+
+func readCommit(txn *badger.Txn, list policy.EventID, prepared uint64, n uint32) (*storev1.BlockCommit, error) {
+	c := new(storev1.BlockCommit)
+	found, err := getMessage(txn, commitKey(list, prepared, n), c)
+	if err == nil && !found {
+		err = fmt.Errorf("%w: a part of a load is missing", ErrDamaged)
+	}
+	return c, err
+}
+
+// chainCRC adds the CRC of one more block commit to a load's total.
+func chainCRC(total, crc uint32) uint32 {
+	b := [4]byte{byte(crc >> 24), byte(crc >> 16), byte(crc >> 8), byte(crc)}
+	return crc32.Update(total, castagnoli, b[:])
+}

@@ -1,0 +1,208 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// View is the whole store as of one revision. It never changes; a reader loads it once, first, and takes everything
+// from it.
+type View struct {
+	s        *Store
+	journal  JournalID
+	revision uint64
+	time     time.Time // of the last event
+	chain    chainHash
+	lists    []*List       // by name
+	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
+	damaged  bool          // what is not found may have been lost
+	past     bool          // not the newest revision: past the block cache, which is of the present
+	next     chan struct{} // closed when a newer view is there; nil for the past
+}
+
+// Revision is the last revision that the view holds; 0: none yet.
+func (v *View) Revision() uint64 { return v.revision }
+
+// JournalID is the id of the journal of the view's revision, 32 hex digits.
+func (v *View) JournalID() string { return v.journal.String() }
+
+// Time is that of the last event; zero when there is none.
+func (v *View) Time() time.Time { return v.time }
+
+// Lists are all lists, by name.
+func (v *View) Lists() []*List { return v.lists }
+
+// List is the list of that name, or ErrListNotFound.
+func (v *View) List(name string) (*List, error) {
+	i, ok := slices.BinarySearchFunc(v.lists, name, func(l *List, n string) int {
+		switch {
+		case l.Name < n:
+			return -1
+		case l.Name > n:
+			return 1
+		}
+		return 0
+	})
+	if !ok {
+		return nil, ErrListNotFound
+	}
+	return v.lists[i], nil
+}
+
+// listByID is the list with that id, nil when there is none.
+func (v *View) listByID(id policy.EventID) *List {
+	for _, l := range v.lists {
+		if l.ID == id {
+			return l
+		}
+	}
+	return nil
+}
+
+// Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f.
+// It allocates nothing when nothing is found and f has room.
+func (v *View) Lookup(n phone.Number, f *policy.Facts) {
+	f.Damaged = v.damaged
+	if v.records.Test(uint64(n)) {
+		v.readRecords(n, f)
+	}
+	regions := n.Regions()
+	for _, l := range v.lists {
+		if l.Applies(regions, f.Scope) {
+			f.Lists = append(f.Lists, v.membership(l, n))
+		}
+	}
+}
+
+func (v *View) readRecords(n phone.Number, f *policy.Facts) {
+	set, err := v.recordSet(n)
+	if err != nil {
+		v.s.noteDamage(err)
+		f.Damaged = true
+		return
+	}
+	for _, r := range set.GetRecords() {
+		f.Records = append(f.Records, recordOf(r))
+	}
+}
+
+func (v *View) recordSet(n phone.Number) (*storev1.RecordSet, error) {
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	set := new(storev1.RecordSet)
+	_, err := getMessage(txn, recordsKey(uint64(n)), set)
+	return set, err
+}
+
+func (v *View) membership(l *List, n phone.Number) policy.Membership {
+	m := policy.Membership{List: &l.List, Covered: l.covers(n)}
+	if l.Visible == 0 || !l.filter.Test(uint64(n)) {
+		return m
+	}
+	listed, err := v.s.listed(l, uint64(n), v.past)
+	if err != nil {
+		v.s.noteDamage(err)
+		m.Damaged = true
+		return m
+	}
+	m.Listed = listed
+	return m
+}
+
+// ViewAt is the store as of an older revision, past the filters and caches of the present: ErrFutureRevision when it
+// does not exist, ErrHistoryGone when it is not kept.
+func (s *Store) ViewAt(revision uint64) (*View, error) {
+	now := s.View()
+	if revision == now.revision {
+		return now, nil
+	}
+	if revision > now.revision {
+		return nil, ErrFutureRevision
+	}
+	txn := s.db.NewTransactionAt(revision, false)
+	defer txn.Discard()
+	v := &View{s: s, journal: now.journal, revision: revision, damaged: now.damaged, past: true}
+	if revision == 0 {
+		return v, nil
+	}
+	e, err := readEntry(txn, revision)
+	if errors.Is(err, badger.ErrKeyNotFound) {
+		return nil, fmt.Errorf("%w: revision %d", ErrHistoryGone, revision)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rev, err := e.decode()
+	if err != nil {
+		return nil, err
+	}
+	v.time, v.chain = nanoTime(rev.GetTime()), e.hash()
+	v.lists, err = readLists(txn)
+	return v, err
+}
+
+// readLists compiles all lists that the transaction sees, by name, without filters.
+func readLists(txn *badger.Txn) ([]*List, error) {
+	var lists []*List
+	err := eachList(txn, func(id policy.EventID, st *storev1.ListState) error {
+		l, err := compileList(id, st)
+		lists = append(lists, l)
+		return err
+	})
+	slices.SortFunc(lists, byName)
+	return lists, err
+}
+
+// Wait returns the first view at revision or later, or the context's error.
+func (s *Store) Wait(ctx context.Context, revision uint64) (*View, error) {
+	for {
+		v := s.View()
+		if v.revision >= revision {
+			return v, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-s.closing:
+			return nil, ErrClosed
+		case <-v.next:
+		}
+	}
+}
+
+// Export yields the numbers of a list of the view, ascending, in batches that are valid until the next one.
+func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, error] {
+	return func(yield func([]phone.Number, error) bool) {
+		var batch []phone.Number
+		err := v.s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			batch = batch[:0]
+			for n := range bits.numbers(block) {
+				batch = append(batch, phone.Number(n))
+			}
+			if len(batch) > 0 && !yield(batch, nil) {
+				return errStop
+			}
+			return nil
+		})
+		if err != nil && !errors.Is(err, errStop) {
+			yield(nil, err)
+		}
+	}
+}
+
+// errStop ends an iteration early, for good reason.
+var errStop = errors.New("stop")

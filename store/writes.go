@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Request goes along with a write.
+type Request struct {
+	ID    string // made by the caller; the same id within 7 days gives the first receipt; empty: none
+	Story Story
+}
+
+// OptOut is a person's objection to calls from a scope.
+type OptOut struct {
+	Number     phone.Number
+	Scope      policy.Scope
+	Channel    policy.Channel
+	ReceivedAt time.Time // zero: when it is recorded
+	ExpiresAt  time.Time // zero: never
+}
+
+// RecordOptOut records an objection. Once it returns without error, no view answers for that number, at that scope or
+// below, as if it did not exist. Errors: ErrTooManyRecords, ErrRequestReused, and those of every write: ErrBusy,
+// ErrDiskFull, ErrReadOnly, ErrDamaged, ErrClosed, ErrTooLarge, and the context's.
+func (s *Store) RecordOptOut(ctx context.Context, o OptOut, r Request) (Receipt, error) {
+	if err := errors.Join(checkTime(o.ReceivedAt), checkTime(o.ExpiresAt)); err != nil {
+		return Receipt{}, err
+	}
+	if err := checkNumber(o.Number); err != nil {
+		return Receipt{}, err
+	}
+	return s.record(ctx, &storev1.Event{Change: &storev1.Event_OptOut{OptOut: &storev1.OptOut{
+		Number:     uint64(o.Number),
+		Scope:      string(o.Scope),
+		Channel:    uint32(o.Channel),
+		ReceivedAt: timeNano(o.ReceivedAt),
+		ExpiresAt:  timeNano(o.ExpiresAt),
+	}}}, r)
+}
+
+func checkNumber(n phone.Number) error {
+	if _, err := phone.FromDigits(uint64(n)); err != nil {
+		return fmt.Errorf("%w: %w", ErrNumber, err)
+	}
+	return nil
+}
+
+// WithdrawOptOut ends every opt-out of the number in force at exactly the scope. Errors: ErrNothingToWithdraw,
+// ErrRequestReused, and those of every write.
+func (s *Store) WithdrawOptOut(ctx context.Context, n phone.Number, scope policy.Scope, r Request) (Receipt, error) {
+	return s.record(ctx, &storev1.Event{Change: &storev1.Event_OptOutWithdrawn{OptOutWithdrawn: &storev1.OptOutWithdrawn{
+		Number: uint64(n),
+		Scope:  string(scope),
+	}}}, r)
+}
+
+// CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, and those of every write.
+func (s *Store) CreateList(ctx context.Context, name string, settings Settings, r Request) (*List, Receipt, error) {
+	if err := errors.Join(checkListName(name), settings.check()); err != nil {
+		return nil, Receipt{}, err
+	}
+	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListCreated{
+		ListCreated: &storev1.ListCreated{Name: name, Settings: settings.message()},
+	}}, r)
+	if err != nil {
+		return nil, receipt, err
+	}
+	return s.View().listByID(receipt.ID), receipt, nil
+}
+
+// UpdateList changes the settings of a list; kind and scope stay. Errors: ErrListNotFound, ErrSettings,
+// ErrJurisdiction, ErrImportRunning, and those of every write.
+func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings) error, r Request) (*List, Receipt, error) {
+	for {
+		l, receipt, err := s.tryUpdate(ctx, name, change, r)
+		if !errors.Is(err, errMoved) {
+			return l, receipt, err
+		}
+	}
+}
+
+func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Settings) error, r Request) (*List, Receipt, error) {
+	l, err := s.View().List(name)
+	if err != nil {
+		return nil, Receipt{}, err
+	}
+	settings := l.Settings
+	if err := change(&settings); err != nil {
+		return nil, Receipt{}, err
+	}
+	settings.Kind, settings.Scope = l.Settings.Kind, l.Settings.Scope
+	if err := settings.check(); err != nil {
+		return nil, Receipt{}, err
+	}
+	held, all, err := s.effectiveCoverage(l, settings.Coverage)
+	if err != nil {
+		return nil, Receipt{}, err
+	}
+	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{
+		List: listRef(l.ID), Settings: settings.message(), Base: l.Visible, EffectiveCoverage: held, CoversAll: all,
+	}}}, r)
+	if err != nil {
+		return nil, receipt, err
+	}
+	return s.View().listByID(l.ID), receipt, nil
+}
+
+// effectiveCoverage is what a loaded list would cover if declared were its coverage.
+func (s *Store) effectiveCoverage(l *List, declared []string) (held []string, all bool, err error) {
+	if !l.Loaded {
+		return nil, false, nil
+	}
+	if len(declared) == 0 {
+		declared = l.state.GetLoad().GetFileCoverage()
+	}
+	for _, p := range phonePrefixes(declared) {
+		found, err := s.holdsPrefix(l, p)
+		if err != nil {
+			return nil, false, err
+		}
+		if found {
+			held = append(held, p.String())
+		}
+	}
+	return held, len(declared) == 0, nil
+}
+
+// DeleteList takes a list out of every check; its name is free again. Errors: ErrListNotFound, ErrImportRunning, and
+// those of every write.
+func (s *Store) DeleteList(ctx context.Context, name string, r Request) (Receipt, error) {
+	l, err := s.View().List(name)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return s.record(ctx, &storev1.Event{Change: &storev1.Event_ListDeleted{
+		ListDeleted: &storev1.ListDeleted{List: listRef(l.ID)},
+	}}, r)
+}
+
+// record submits an event with the request and story that go along.
+func (s *Store) record(ctx context.Context, e *storev1.Event, r Request) (Receipt, error) {
+	if r.ID != "" {
+		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
+		if err != nil {
+			return Receipt{}, fmt.Errorf("encode event: %w", err)
+		}
+		hash := sha256.Sum256(body)
+		e.RequestId, e.RequestHash = []byte(r.ID), hash[:]
+	}
+	t, err := newTale(r.Story)
+	if err != nil {
+		return Receipt{}, err
+	}
+	e.StoryHash = t.hashBytes()
+	return s.submit(ctx, &write{event: e, story: r.Story, tale: t})
+}
