@@ -11,7 +11,7 @@ import (
 )
 
 // maxRecordSetBytes bounds the records of one number; one more is refused with ErrTooManyRecords.
-const maxRecordSetBytes = 256 << 10
+const maxRecordSetBytes = 64 << 10
 
 func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) error {
 	set, before, err := a.records(c.GetNumber())

@@ -1,0 +1,342 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// testOptions are small and look at no disk: several test runs may share one that is nearly full.
+func testOptions() Options { return Options{MinFree: -1} }
+
+func open(t testing.TB, dir string) *Store {
+	t.Helper()
+	return openWith(t, dir, testOptions())
+}
+
+func openWith(t testing.TB, dir string, o Options) *Store {
+	t.Helper()
+	s, err := Open(dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !s.isClosing() {
+			closeStore(t, s)
+		}
+	})
+	return s
+}
+
+func closeStore(t testing.TB, s *Store) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Error("close:", err)
+	}
+}
+
+// fiction is the n-th number reserved for fiction in an area code of +1.
+func fiction(area, n int) phone.Number {
+	return phone.Number(10_000_000_000 + area*10_000_000 + 5550100 + n%100)
+}
+
+func optOut(t testing.TB, s *Store, n phone.Number, scope policy.Scope) Receipt {
+	t.Helper()
+	r, err := s.RecordOptOut(context.Background(), OptOut{Number: n, Scope: scope}, Request{})
+	if err != nil {
+		t.Fatal("record opt-out:", err)
+	}
+	return r
+}
+
+func verdict(v *View, n phone.Number, scope policy.Scope, now time.Time) policy.Decision {
+	f := &policy.Facts{Scope: scope}
+	v.Lookup(n, f)
+	return policy.Decide(f, now)
+}
+
+func wantVerdict(t testing.TB, s *Store, n phone.Number, scope policy.Scope, want policy.Verdict, cause policy.Cause) {
+	t.Helper()
+	d := verdict(s.View(), n, scope, s.Now())
+	if d.Verdict != want || d.Cause != cause {
+		t.Errorf("number %s…%d at scope %q: verdict %d cause %d, want %d cause %d", n, uint64(n)%100, scope, d.Verdict, d.Cause, want, cause)
+	}
+}
+
+func createList(t testing.TB, s *Store, name string, settings Settings) *List {
+	t.Helper()
+	if settings.Kind == policy.ListUnspecified {
+		settings.Kind, settings.Jurisdiction = policy.ListRegistry, []string{"US"}
+	}
+	l, _, err := s.CreateList(context.Background(), name, settings, Request{})
+	if err != nil {
+		t.Fatal("create list:", err)
+	}
+	return l
+}
+
+// load stages numbers in chunks and commits them.
+func load(t testing.TB, s *Store, list string, mode Mode, numbers []uint64, c Commit) Result {
+	t.Helper()
+	i, err := s.BeginImport(Header{List: list, Mode: mode, Guards: Guards{MaxShrink: -1, MaxRejects: -1}})
+	if err != nil {
+		t.Fatal("begin import:", err)
+	}
+	defer i.Close()
+	r, err := commit(i, numbers, c)
+	if err != nil {
+		t.Fatal("commit import:", err)
+	}
+	return r
+}
+
+func commit(i *Import, numbers []uint64, c Commit) (Result, error) {
+	const chunk = 5000
+	c.Read = uint64(len(numbers)) + c.Rejected
+	for len(numbers) > 0 {
+		n := min(chunk, len(numbers))
+		if err := i.Put(i.LastChunk()+1, append([]uint64(nil), numbers[:n]...)); err != nil {
+			return Result{}, err
+		}
+		numbers = numbers[n:]
+	}
+	c.Chunks = i.LastChunk()
+	return i.Commit(context.Background(), c, func(uint64, uint64) {})
+}
+
+func export(t testing.TB, s *Store, list string) []uint64 {
+	t.Helper()
+	v := s.View()
+	l, err := v.List(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return exportList(t, v, l)
+}
+
+func exportList(t testing.TB, v *View, l *List) []uint64 {
+	t.Helper()
+	numbers := []uint64{}
+	for batch, err := range v.Export(context.Background(), l) {
+		if err != nil {
+			t.Fatal("export:", err)
+		}
+		for _, n := range batch {
+			numbers = append(numbers, uint64(n))
+		}
+	}
+	return numbers
+}
+
+// registryNumbers are n numbers as a registry has them: dense, in area codes from the first one on.
+func registryNumbers(n int) []uint64 {
+	numbers := make([]uint64, n)
+	for i := range numbers {
+		numbers[i] = 12_012_000_000 + uint64(i)*13
+	}
+	return numbers
+}
+
+func TestOptOutBlocksItsScopeAndBelow(t *testing.T) {
+	s := open(t, t.TempDir())
+	n := fiction(415, 7)
+	if r := optOut(t, s, n, "acme"); r.ID.Revision != 1 || s.View().Revision() != 1 {
+		t.Errorf("receipt %+v, view at %d, want revision 1", r, s.View().Revision())
+	}
+	for _, c := range []struct {
+		scope policy.Scope
+		want  policy.Verdict
+	}{
+		{"acme", policy.Block},
+		{"acme/telecom", policy.Block},
+		{"acmeco", policy.Allow},
+		{"other", policy.Allow},
+		{"", policy.Block},
+	} {
+		wantVerdict(t, s, n, c.scope, c.want, policy.CauseNone)
+	}
+	wantVerdict(t, s, fiction(415, 8), "acme", policy.Allow, policy.CauseNone)
+}
+
+func TestWithdrawEndsExactlyItsScope(t *testing.T) {
+	s := open(t, t.TempDir())
+	n := fiction(415, 7)
+	optOut(t, s, n, "acme")
+	optOut(t, s, n, "acme")
+	optOut(t, s, n, "acme/telecom")
+	r, err := s.WithdrawOptOut(context.Background(), n, "acme", Request{})
+	if err != nil || r.Ended != 2 {
+		t.Fatalf("withdraw: ended %d, %v, want 2", r.Ended, err)
+	}
+	wantVerdict(t, s, n, "acme", policy.Allow, policy.CauseNone)
+	wantVerdict(t, s, n, "acme/telecom", policy.Block, policy.CauseNone)
+	if _, err := s.WithdrawOptOut(context.Background(), n, "acme", Request{}); !errors.Is(err, ErrNothingToWithdraw) {
+		t.Errorf("second withdrawal: %v, want ErrNothingToWithdraw", err)
+	}
+}
+
+func TestReopenKeepsWhatWasAcknowledged(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	for i := range 50 {
+		optOut(t, s, fiction(415, i), "acme")
+	}
+	id := s.View().JournalID()
+	closeStore(t, s)
+	s = open(t, dir)
+	if got := s.View(); got.Revision() != 50 || got.JournalID() != id || s.State().Cause != nil {
+		t.Errorf("reopened at revision %d of %s, %v, want 50 of %s", got.Revision(), got.JournalID(), s.State().Cause, id)
+	}
+	for i := range 50 {
+		wantVerdict(t, s, fiction(415, i), "acme", policy.Block, policy.CauseNone)
+	}
+}
+
+func TestSecondProcessIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	open(t, dir)
+	if _, err := Open(dir, testOptions()); !errors.Is(err, ErrLocked) {
+		t.Errorf("second open: %v, want ErrLocked", err)
+	}
+}
+
+func TestRequestIDGivesTheFirstReceipt(t *testing.T) {
+	s := open(t, t.TempDir())
+	ctx := context.Background()
+	o := OptOut{Number: fiction(415, 1), Scope: "acme"}
+	req := Request{ID: "r1", Story: Story{Desk: "after-sales"}}
+	first, err := s.RecordOptOut(ctx, o, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.RecordOptOut(ctx, o, req)
+	if err != nil || !again.Duplicate || again.ID != first.ID {
+		t.Errorf("again: %+v, %v, want a duplicate of %+v", again, err, first)
+	}
+	if _, err := s.RecordOptOut(ctx, OptOut{Number: o.Number}, req); !errors.Is(err, ErrRequestReused) {
+		t.Errorf("other content: %v, want ErrRequestReused", err)
+	}
+	if _, err := s.RecordOptOut(ctx, o, Request{ID: "r1", Story: Story{Desk: "legal"}}); !errors.Is(err, ErrRequestReused) {
+		t.Errorf("other story: %v, want ErrRequestReused", err)
+	}
+	if s.View().Revision() != 1 {
+		t.Errorf("revision %d, want 1", s.View().Revision())
+	}
+}
+
+func TestRequestIDIsRememberedSevenDays(t *testing.T) {
+	now := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
+	o := testOptions()
+	o.Clock = func() time.Time { return now }
+	s := openWith(t, t.TempDir(), o)
+	objection := OptOut{Number: fiction(415, 1)}
+	for _, c := range []struct {
+		after     time.Duration
+		duplicate bool
+	}{{0, false}, {requestMemory - 1, true}, {requestMemory, false}} {
+		now = time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC).Add(c.after)
+		r, err := s.RecordOptOut(context.Background(), objection, Request{ID: "r1"})
+		if err != nil || r.Duplicate != c.duplicate {
+			t.Errorf("after %v: duplicate %v, %v, want %v", c.after, r.Duplicate, err, c.duplicate)
+		}
+	}
+}
+
+func TestHistoryTellsEveryEvent(t *testing.T) {
+	s := open(t, t.TempDir())
+	ctx := context.Background()
+	n := fiction(415, 1)
+	story := Story{Desk: "after-sales", Evidence: "ticket 17", RecordedBy: "ann"}
+	if _, err := s.RecordOptOut(ctx, OptOut{Number: n, Scope: "acme", Channel: policy.ChannelEmail}, Request{Story: story}); err != nil {
+		t.Fatal(err)
+	}
+	optOut(t, s, fiction(415, 2), "acme")
+	if _, err := s.WithdrawOptOut(ctx, n, "acme", Request{Story: Story{Reason: "asked again"}}); err != nil {
+		t.Fatal(err)
+	}
+	events, err := s.View().History(n, policy.EventID{}, 10)
+	if err != nil || len(events) != 2 {
+		t.Fatalf("history: %d events, %v, want 2", len(events), err)
+	}
+	first, second := events[0], events[1]
+	if first.Kind != EventOptOut || first.Story != story || first.StoryState != StoryPresent || first.Channel != policy.ChannelEmail {
+		t.Errorf("first event %+v", first)
+	}
+	if second.Kind != EventOptOutWithdrawn || second.ID.Revision != 3 || second.Story.Reason != "asked again" {
+		t.Errorf("second event %+v", second)
+	}
+	page, err := s.View().History(n, first.ID, 10)
+	if err != nil || len(page) != 1 || page[0].ID != second.ID {
+		t.Errorf("history after the first: %+v, %v", page, err)
+	}
+}
+
+func TestExpiryIsTheLastMoment(t *testing.T) {
+	s := open(t, t.TempDir())
+	n, end := fiction(415, 1), time.Now().Add(time.Hour).UTC()
+	if _, err := s.RecordOptOut(context.Background(), OptOut{Number: n, ExpiresAt: end}, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := verdict(s.View(), n, "", end.Add(-1)); d.Verdict != policy.Block || !d.ValidUntil.Equal(end) {
+		t.Errorf("before: %+v, want BLOCK until %v", d, end)
+	}
+	if d := verdict(s.View(), n, "", end); d.Verdict != policy.Allow {
+		t.Errorf("at its end: %+v, want ALLOW", d)
+	}
+}
+
+func TestClockThatJumpsBackNeverGoesBehindTheJournal(t *testing.T) {
+	now := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
+	o := testOptions()
+	o.Clock = func() time.Time { return now }
+	s := openWith(t, t.TempDir(), o)
+	optOut(t, s, fiction(415, 1), "")
+	now = now.Add(-48 * time.Hour)
+	optOut(t, s, fiction(415, 2), "")
+	if got, want := s.Now(), now.Add(48*time.Hour); !got.Equal(want) {
+		t.Errorf("now %v, want %v", got, want)
+	}
+	if at, err := s.RevisionAt(now.Add(48 * time.Hour)); at != 2 || err != nil {
+		t.Errorf("revision at the last event's time: %d, %v, want 2", at, err)
+	}
+}
+
+func TestWaitersWakeAtTheirRevision(t *testing.T) {
+	s := open(t, t.TempDir())
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	seen := make(chan uint64)
+	go func() {
+		v, err := s.Wait(ctx, 2)
+		if err != nil {
+			v = &View{}
+		}
+		seen <- v.Revision()
+	}()
+	optOut(t, s, fiction(415, 1), "")
+	optOut(t, s, fiction(415, 2), "")
+	if got := <-seen; got != 2 {
+		t.Errorf("woke at revision %d, want 2", got)
+	}
+}
+
+func TestTooManyRecordsIsRefused(t *testing.T) {
+	s := open(t, t.TempDir())
+	n := fiction(415, 1)
+	var err error
+	for i := range 20_000 {
+		scope := policy.Scope(fmt.Sprintf("%0200d", i))
+		if _, err = s.RecordOptOut(context.Background(), OptOut{Number: n, Scope: scope}, Request{}); err != nil {
+			break
+		}
+	}
+	if !errors.Is(err, ErrTooManyRecords) {
+		t.Errorf("endless records: %v, want ErrTooManyRecords", err)
+	}
+	wantVerdict(t, s, n, "", policy.Block, policy.CauseNone)
+}
