@@ -11,7 +11,7 @@ import (
 var digit = regexp.MustCompile(`\d`)
 
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"415-555-0123", "0033199001234", "+44 (0)20 7946 0958", "0692123456", "3.3E+10", "(0)", "00(0)", "x"} {
+	for _, s := range []string{"415-555-0123", "0033199001234", "+44 (0)20 7946 0958", "0692123456", "3.3E+10", "(0)", "0(0)", "00(0)", "x"} {
 		for _, code := range []string{"", "US", "FR", "GB", "IT", "AR", "BR", "JP"} {
 			f.Add(s, uint8(region(f, code)))
 		}

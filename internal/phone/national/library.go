@@ -30,6 +30,9 @@ func (d *dialling) read(digits string) (phone.Number, error) {
 		parsed = d.inFrenchPlan(parsed)
 	}
 	n, err := phone.Parse(phonenumbers.Format(parsed, phonenumbers.E164))
+	if errors.Is(err, phone.ErrNoPlus) {
+		return 0, ErrNoSuchNumber // zeros alone have no E.164 form
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -49,7 +49,7 @@ func Parse(s string, region phone.Region) (phone.Number, error) {
 	case region != 0 && region != phone.World:
 		return inRegion(digits, region)
 	case digits[0] == '0' && len(digits) > 1 && digits[1] == '0':
-		return abroad(s, string(digits[2:]))
+		return Parse("+"+afterDigits(s, 2), 0)
 	}
 	return 0, phone.ErrNoPlus
 }
@@ -64,15 +64,17 @@ func withoutTrunkZero(s string, err error) (string, bool) {
 	return before + after, ok
 }
 
-// abroad reads s, an international number behind 00, whose other digits are given.
-func abroad(s, digits string) (phone.Number, error) {
-	n, err := phone.Parse("+" + digits)
-	if plain, ok := withoutTrunkZero(s, err); ok {
-		var buf [maxDigits]byte
-		rest, _ := collect(&buf, plain)
-		return phone.Parse("+" + string(rest[2:]))
+// afterDigits returns what follows the first n digits of s, which has as many.
+func afterDigits(s string, n int) string {
+	for i := range len(s) {
+		if s[i]-'0' <= 9 {
+			n--
+		}
+		if n == 0 {
+			return s[i+1:]
+		}
 	}
-	return n, err
+	return ""
 }
 
 // collect gathers the digits of s, and reports whether there is room for all.
