@@ -1,0 +1,110 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type adminService struct {
+	dncv1.UnimplementedAdminServiceServer
+	service
+}
+
+// GetStats implements dncv1.AdminServiceServer.
+func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1.GetStatsResponse, error) {
+	st := s.store.Stats()
+	now := s.store.Now()
+	resp := &dncv1.GetStatsResponse{
+		Revision:        st.Revision,
+		JournalId:       st.JournalID,
+		RevisionTime:    stamp(st.Time),
+		HistoryFrom:     historyFrom,
+		State:           stateOf(st.State),
+		StateMessage:    stateText(st.State),
+		RecordNumbers:   st.Numbers,
+		Records:         st.Records,
+		RecordsFilter:   filterMessage(st.RecordsFilter),
+		DiskBytes:       st.DiskBytes,
+		DiskFreeBytes:   count(st.FreeBytes),
+		MinFreeBytes:    count(st.MinFree),
+		BlockCacheBytes: st.CacheBytes,
+		Uptime:          durationpb.New(time.Since(s.started)),
+		OpenDuration:    durationpb.New(st.OpenedIn),
+		Version:         s.version,
+	}
+	for _, l := range st.Lists {
+		resp.Lists = append(resp.Lists, listStats(l, now))
+	}
+	if l := oldest(st.Lists); l != nil {
+		resp.OldestList, resp.OldestSnapshotDate = l.Name, l.SnapshotDate.String()
+	}
+	return resp, nil
+}
+
+// count is a size that may be negative inside, as free space short of what is promised, on the wire.
+func count(n int64) uint64 { return uint64(max(n, 0)) }
+
+func listStats(l *store.List, now time.Time) *dncv1.ListStats {
+	return &dncv1.ListStats{
+		Name:         l.Name,
+		Id:           listID(l.ID),
+		State:        listState(l, now),
+		Numbers:      l.Numbers,
+		SnapshotDate: l.SnapshotDate.String(),
+		Visible:      l.Visible,
+		Filter:       filterMessage(l.FilterStats()),
+	}
+}
+
+func filterMessage(f store.FilterStats) *dncv1.FilterStats {
+	if !f.Ready {
+		return nil
+	}
+	return &dncv1.FilterStats{
+		Bytes:        f.Bytes,
+		Count:        f.Numbers,
+		FillRatio:    f.Fill,
+		LongestChain: uint32(f.Chain),
+	}
+}
+
+// oldest is the loaded list with the oldest snapshot date; nil when none has one.
+func oldest(lists []*store.List) *store.List {
+	var found *store.List
+	for _, l := range lists {
+		if l.Loaded && l.SnapshotDate != 0 && (found == nil || l.SnapshotDate < found.SnapshotDate) {
+			found = l
+		}
+	}
+	return found
+}
+
+func stateOf(s store.State) dncv1.StoreState {
+	switch {
+	case s.Cause == nil:
+		return dncv1.StoreState_STORE_STATE_READY
+	case errors.Is(s.Cause, store.ErrDamaged):
+		return dncv1.StoreState_STORE_STATE_DAMAGED
+	case errors.Is(s.Cause, store.ErrDiskFull):
+		return dncv1.StoreState_STORE_STATE_DISK_FULL
+	}
+	return dncv1.StoreState_STORE_STATE_READ_ONLY
+}
+
+// stateText says what happened to the store and what to do; empty when all is well.
+func stateText(s store.State) string {
+	if s.Cause == nil {
+		return ""
+	}
+	return withoutDigits(faultOf(s.Cause).message)
+}
+
+// dateSeconds is the start of a day in Unix seconds.
+func dateSeconds(d policy.Date) float64 { return float64(d.Time().Unix()) }

@@ -1,0 +1,232 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// Limits of one message of checks.
+const (
+	maxChecks     = 10_000
+	maxCheckBytes = 256 << 10
+)
+
+// CheckNumbers implements dncv1.CheckServiceServer.
+func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbersRequest) (*dncv1.CheckNumbersResponse, error) {
+	if err := checkBatch(req); err != nil {
+		return nil, err
+	}
+	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	if err != nil {
+		return nil, err
+	}
+	b := batch{view: v, req: req, now: s.store.Now()}
+	if b.region, err = parseRegion(req.GetRegion()); err != nil {
+		return nil, err
+	}
+	if b.scope, err = scopeOf(req.GetScope()); err != nil {
+		return nil, err
+	}
+	if err := b.run(ctx); err != nil {
+		return nil, err
+	}
+	s.metrics.addTally(sourceBatch, &b.tally)
+	return b.resp, nil
+}
+
+// checkBatch refuses what is not one batch within its limits.
+func checkBatch(req *dncv1.CheckNumbersRequest) error {
+	if req.GetAsOf() != nil {
+		return notBuilt("as_of")
+	}
+	if len(req.GetNumbers()) > 0 && len(req.GetE164()) > 0 {
+		return invalidField("numbers", "and e164 are both set: use one of them")
+	}
+	count := len(req.GetNumbers()) + len(req.GetE164())
+	bytes := 8 * len(req.GetE164())
+	for _, n := range req.GetNumbers() {
+		bytes += len(n) + 2 // tag and length
+	}
+	if count > maxChecks || bytes > maxCheckBytes {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE,
+			fmt.Sprintf("at most %d numbers and %d KiB in one message: split the batch", maxChecks, maxCheckBytes>>10),
+			"limit", fmt.Sprint(maxChecks), "actual", fmt.Sprint(count))
+	}
+	return nil
+}
+
+// batch answers one CheckNumbers.
+type batch struct {
+	view   *store.View
+	req    *dncv1.CheckNumbersRequest
+	now    time.Time
+	region phone.Region
+	scope  policy.Scope
+
+	resp    *dncv1.CheckNumbersResponse
+	tally   tally
+	reasons reasonTable
+	details []dncv1.CheckDetail // room for the next ones
+	until   *timestamppb.Timestamp
+}
+
+func (b *batch) run(ctx context.Context) error {
+	f := factsPool.Get().(*policy.Facts)
+	defer release(f)
+	n := max(len(b.req.GetNumbers()), len(b.req.GetE164()))
+	b.resp = &dncv1.CheckNumbersResponse{
+		Revision:  b.view.Revision(),
+		JournalId: b.view.JournalID(),
+		CheckedAt: stamp(b.now),
+		Verdicts:  make([]dncv1.Verdict, n),
+	}
+	if len(b.req.GetNumbers()) > 0 && !b.req.GetVerdictsOnly() {
+		b.resp.E164 = make([]uint64, n)
+	}
+	for i := range n {
+		if i%1024 == 1023 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.check(i, f)
+	}
+	b.resp.Reasons = b.reasons.list
+	return nil
+}
+
+func (b *batch) check(i int, f *policy.Facts) {
+	n, err := b.number(i)
+	if err != nil {
+		b.tally[policy.Unspecified]++
+		if !b.req.GetVerdictsOnly() {
+			b.detail(i).Error = itemError(err)
+		}
+		return
+	}
+	if b.resp.E164 != nil {
+		b.resp.E164[i] = uint64(n)
+	}
+	d := decide(b.view, n, b.scope, f, b.now)
+	b.tally[d.Verdict]++
+	b.resp.Verdicts[i] = verdictOf(d.Verdict)
+	if d.Verdict != policy.Allow && !b.req.GetVerdictsOnly() {
+		b.explain(i, f, &d)
+	}
+}
+
+func (b *batch) number(i int) (phone.Number, error) {
+	if len(b.req.GetE164()) > 0 {
+		return phone.FromDigits(b.req.E164[i])
+	}
+	return parseNumber(b.req.Numbers[i], b.region)
+}
+
+func (b *batch) explain(i int, f *policy.Facts, d *policy.Decision) {
+	detail := b.detail(i)
+	detail.Cause = causeOf(d.Cause)
+	detail.ValidUntil = b.stamp(d.ValidUntil)
+	detail.ReasonIndexes = b.reasons.indexes(f, d)
+}
+
+// stamp shares the message of a time among the answers that follow each other with the same.
+func (b *batch) stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	if b.until == nil || !b.until.AsTime().Equal(t) {
+		b.until = timestamppb.New(t)
+	}
+	return b.until
+}
+
+// detail adds a detail. They are made many at a time.
+func (b *batch) detail(i int) *dncv1.CheckDetail {
+	if len(b.details) == 0 {
+		b.details = make([]dncv1.CheckDetail, min(len(b.resp.Verdicts)-i, 128))
+	}
+	d := &b.details[0]
+	b.details = b.details[1:]
+	d.Index = uint32(i)
+	b.resp.Details = append(b.resp.Details, d)
+	return d
+}
+
+// maxReasonBytes bounds the reasons of a batch, so that the answer stays under 4 MiB. Details beyond it name none.
+const maxReasonBytes = 3 << 20
+
+// reasonTable holds each reason of a batch once.
+type reasonTable struct {
+	list  []*dncv1.Reason
+	place map[reasonKey]uint32
+	alone [][]uint32 // by place: an index list of that place alone, shared by all details that name no other
+	bytes int
+}
+
+// reasonKey tells reasons apart: a record by its event, a list by its place in the view and the cause.
+type reasonKey struct {
+	record policy.EventID
+	list   *policy.List
+	cause  policy.Cause
+}
+
+func (t *reasonTable) indexes(f *policy.Facts, d *policy.Decision) []uint32 {
+	found := orderedReasons(d)
+	if unnamedDamage(f, d) {
+		found = append(found, policy.Reason{Cause: policy.DataDamaged})
+	}
+	if len(found) == 1 {
+		if i, ok := t.add(&found[0]); ok {
+			return t.alone[i]
+		}
+		return nil
+	}
+	out := make([]uint32, 0, len(found))
+	for i := range found {
+		if at, ok := t.add(&found[i]); ok {
+			out = append(out, at)
+		}
+	}
+	return out
+}
+
+// add returns the place of r in the table; false when the table is full.
+func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
+	key := reasonKey{list: r.List, cause: r.Cause}
+	if r.Record != nil {
+		key.record = r.Record.ID
+	}
+	if i, ok := t.place[key]; ok {
+		return i, true
+	}
+	if t.bytes >= maxReasonBytes {
+		return 0, false
+	}
+	if t.place == nil {
+		t.place = make(map[reasonKey]uint32)
+	}
+	i := uint32(len(t.list))
+	m := messageOf(r)
+	t.bytes += len(m.GetScope()) + len(m.GetList()) + reasonOverhead
+	t.place[key] = i
+	t.list = append(t.list, m)
+	t.alone = append(t.alone, []uint32{i})
+	return i, true
+}
+
+// reasonOverhead is more than what a reason takes on the wire besides its texts.
+const reasonOverhead = 80
+
+// messageOf is reasonOf, also for damage that no list tells of.
+func messageOf(r *policy.Reason) *dncv1.Reason {
+	if r.Record == nil && r.List == nil {
+		return &dncv1.Reason{Kind: dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED}
+	}
+	return reasonOf(r)
+}

@@ -1,0 +1,134 @@
+package server
+
+import (
+	"encoding/binary"
+	"fmt"
+	"sync"
+
+	"github.com/dncd/dncd/internal/phone"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Limits of a chunk.
+const (
+	maxChunkBytes   = 512 << 10
+	maxChunkRejects = 200_000 // an ack stays under 4 MiB
+	toldRejects     = 1000    // so many come with a message, the rest with their reason
+)
+
+// chunk stages one chunk and acks it.
+func (l *load) chunk(c *dncv1.ImportChunk) error {
+	if err := checkChunk(c); err != nil {
+		return err
+	}
+	d := decoder{numbers: l.buffer[:0]}
+	if err := d.decode(c); err != nil {
+		return err
+	}
+	l.buffer = d.numbers[:0]
+	last := l.imp.LastChunk()
+	if err := l.imp.Put(c.GetSeq(), d.numbers); err != nil {
+		return err
+	}
+	if c.GetSeq() > last {
+		l.s.rejects.add(l.imp.ID(), uint64(len(d.rejects)))
+	}
+	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: &dncv1.ImportAck{
+		Seq:     c.GetSeq(),
+		Rejects: d.rejects,
+	}}})
+}
+
+func checkChunk(c *dncv1.ImportChunk) error {
+	if c.GetSeq() == 0 {
+		return chunkInvalid("seq is missing: number the chunks from 1")
+	}
+	if len(c.GetRemovedAscending()) > 0 || len(c.GetRemovedNumbers()) > 0 {
+		return chunkInvalid("removed numbers belong to the mode delta alone")
+	}
+	if len(c.GetAscending()) > 0 && len(c.GetNumbers()) > 0 {
+		return chunkInvalid("ascending and numbers are both set: use one of them")
+	}
+	if n := len(c.GetAscending()) + 8*len(c.GetNumbers()); n > maxChunkBytes {
+		return chunkInvalid(fmt.Sprintf("a chunk holds at most %d KiB: send smaller ones", maxChunkBytes>>10)).
+			with("limit", fmt.Sprint(maxChunkBytes)).with("actual", fmt.Sprint(n))
+	}
+	return nil
+}
+
+func chunkInvalid(message string) *fault {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, message)
+}
+
+// decoder reads the numbers of a chunk and sets aside what is none.
+type decoder struct {
+	numbers []uint64
+	rejects []*dncv1.ImportReject
+	index   uint32
+}
+
+func (d *decoder) decode(c *dncv1.ImportChunk) error {
+	for _, n := range c.GetNumbers() {
+		d.add(n)
+	}
+	last := uint64(0)
+	for b := c.GetAscending(); len(b) > 0; {
+		step, n := binary.Uvarint(b)
+		if n <= 0 || last+step < last {
+			return chunkInvalid("ascending does not decode: varints, each the difference from the number before")
+		}
+		last += step
+		d.add(last)
+		b = b[n:]
+	}
+	if len(d.rejects) > maxChunkRejects {
+		return chunkInvalid("the chunk holds hardly any phone number: check the file's format and column")
+	}
+	return nil
+}
+
+func (d *decoder) add(u uint64) {
+	if _, err := phone.FromDigits(u); err != nil {
+		d.reject(err)
+	} else {
+		d.numbers = append(d.numbers, u)
+	}
+	d.index++
+}
+
+func (d *decoder) reject(err error) {
+	e := itemError(err)
+	if len(d.rejects) >= toldRejects {
+		e.Message = ""
+	}
+	d.rejects = append(d.rejects, &dncv1.ImportReject{Index: d.index, Error: e})
+}
+
+// rejectCounts holds how many entries of each open import the server rejected, over all of its connections.
+type rejectCounts struct {
+	mu     sync.Mutex
+	counts map[string]uint64
+}
+
+func newRejectCounts() *rejectCounts { return &rejectCounts{counts: make(map[string]uint64)} }
+
+func (r *rejectCounts) add(id string, n uint64) {
+	if n == 0 {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.counts[id] += n
+}
+
+func (r *rejectCounts) of(id string) uint64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.counts[id]
+}
+
+func (r *rejectCounts) forget(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.counts, id)
+}

@@ -1,0 +1,204 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/phone/national"
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+const (
+	errorDomain  = "dncd"
+	reasonPrefix = "ERROR_REASON_"
+)
+
+// fault is an error with the reason that the contract gives it.
+type fault struct {
+	reason  dncv1.ErrorReason
+	message string
+	meta    map[string]string
+	err     error // the cause, for the log; nil: none
+}
+
+func (f *fault) Error() string { return f.message }
+
+func (f *fault) Unwrap() error { return f.err }
+
+// refuse makes a fault; pairs are keys and values of its metadata.
+func refuse(reason dncv1.ErrorReason, message string, pairs ...string) *fault {
+	f := &fault{reason: reason, message: message}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		f = f.with(pairs[i], pairs[i+1])
+	}
+	return f
+}
+
+func (f *fault) with(key, value string) *fault {
+	if f.meta == nil {
+		f.meta = make(map[string]string)
+	}
+	f.meta[key] = value
+	return f
+}
+
+// invalidField refuses one field of a request; message says what it must be.
+func invalidField(field, message string) *fault {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, field+" "+message, "field", field)
+}
+
+// notBuilt refuses what the contract has and this server has not.
+func notBuilt(feature string) *fault {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_NOT_BUILT,
+		feature+" is in the contract and not built yet: leave it out, or use a later server", "feature", feature)
+}
+
+// reasons tells what the errors of the packages below mean on the wire. The first that errors.Is finds counts: the
+// store's state goes before what was asked, and a store's error before the one that it wraps.
+var reasons = []struct {
+	err    error
+	reason dncv1.ErrorReason
+	advice string // what to do next, where the error does not say it
+}{
+	{store.ErrDamaged, dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED, "stop the server and run dncd fsck on its data directory"},
+	{store.ErrReadOnly, dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY, "restart the server, then try again with the same request_id"},
+	{store.ErrDiskFull, dncv1.ErrorReason_ERROR_REASON_DISK_FULL, "checks go on; free space on the server's disk, then try again"},
+	{store.ErrClosed, dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, "try another node, or this one after its restart"},
+	{store.ErrBusy, dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL, "nothing was written; try again after a pause"},
+	{store.ErrRequestReused, dncv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED, "nothing was written; make a new id for a new write"},
+	{store.ErrNothingToWithdraw, dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_WITHDRAW, "look at the number's records for the scopes that have one"},
+	{store.ErrTooManyRecords, dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT, "withdraw some before adding more"},
+	{store.ErrListNotFound, dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND, "create it first, or check the name"},
+	{store.ErrListExists, dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS, "use it, or choose another name"},
+	{store.ErrListName, dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID, ""},
+	{store.ErrJurisdiction, dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED, "name a region such as US"},
+	{store.ErrSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
+	{store.ErrImportRunning, dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING, "try again when it has ended"},
+	{store.ErrImportNotFound, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "begin again without an import_id"},
+	{store.ErrChunkOrder, dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER, "open the import again and go on after last_chunk"},
+	{store.ErrChunksMissing, dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER, "open the import again and go on after last_chunk"},
+	{store.ErrNumber, dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, ""},
+	{store.ErrSnapshotDateRequired, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED, "give the date of the registry's file, never the day of the load"},
+	{store.ErrSnapshotDate, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, ""},
+	{store.ErrMode, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
+	{store.ErrCounts, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "read must be what was sent and what was rejected"},
+	{store.ErrTooLarge, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "send less in one write"},
+	{store.ErrHistoryGone, dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE, "ask for a later one"},
+	{store.ErrFutureRevision, dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE, "leave as_of out to ask about now"},
+	{phone.ErrEmpty, dncv1.ErrorReason_ERROR_REASON_NUMBER_EMPTY, ""},
+	{phone.ErrNoPlus, dncv1.ErrorReason_ERROR_REASON_NUMBER_NO_COUNTRY, ""},
+	{phone.ErrSyntax, dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX, ""},
+	{phone.ErrTrunk, dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX, ""},
+	{phone.ErrCallingCode, dncv1.ErrorReason_ERROR_REASON_NUMBER_CALLING_CODE, ""},
+	{phone.ErrLength, dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH, ""},
+	{national.ErrNoSuchNumber, dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH, ""},
+	{phone.ErrRegion, dncv1.ErrorReason_ERROR_REASON_REGION_INVALID, ""},
+	{policy.ErrScope, dncv1.ErrorReason_ERROR_REASON_SCOPE_INVALID, ""},
+	{context.DeadlineExceeded, dncv1.ErrorReason_ERROR_REASON_TIME_OVER, ""},
+	{context.Canceled, dncv1.ErrorReason_ERROR_REASON_TIME_OVER, ""},
+}
+
+const internalMessage = "a fault in the server: its log has the cause; try again once, then report it"
+
+// faultOf returns err as a fault; one that nobody foresaw is INTERNAL and keeps its text to itself.
+func faultOf(err error) *fault {
+	var f *fault
+	if errors.As(err, &f) {
+		return f
+	}
+	for _, r := range reasons {
+		if !errors.Is(err, r.err) {
+			continue
+		}
+		message := err.Error()
+		if r.reason == dncv1.ErrorReason_ERROR_REASON_TIME_OVER {
+			message = "the caller's time was over: the outcome of a write is unknown until its request_id is tried again"
+		}
+		if r.advice != "" {
+			message += ": " + r.advice
+		}
+		return &fault{reason: r.reason, message: message, err: err}
+	}
+	return &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL, message: internalMessage, err: err}
+}
+
+// itemError is err for one item of a batch.
+func itemError(err error) *dncv1.ItemError {
+	f := faultOf(err)
+	return &dncv1.ItemError{Reason: f.reason, Message: f.message}
+}
+
+// statusOf is the one way by which an error leaves the server.
+func statusOf(f *fault) error {
+	s := status.New(codeOf(f), f.message)
+	detailed, err := s.WithDetails(&errdetails.ErrorInfo{
+		Domain:   errorDomain,
+		Reason:   strings.TrimPrefix(f.reason.String(), reasonPrefix),
+		Metadata: f.meta,
+	})
+	if err != nil {
+		return s.Err()
+	}
+	return detailed.Err()
+}
+
+func codeOf(f *fault) codes.Code {
+	if f.reason == dncv1.ErrorReason_ERROR_REASON_TIME_OVER && errors.Is(f.err, context.Canceled) {
+		return codes.Canceled
+	}
+	if c, ok := reasonCodes[f.reason]; ok {
+		return c
+	}
+	return codes.Internal
+}
+
+// reasonCodes are the codes that error.proto documents.
+var reasonCodes = map[dncv1.ErrorReason]codes.Code{
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_EMPTY:           codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX:          codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_NO_COUNTRY:      codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_CALLING_CODE:    codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH:          codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_REGION_INVALID:         codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_SCOPE_INVALID:          codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID:          codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE:        codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID:     codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_NOT_BUILT:              codes.Unimplemented,
+	dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED:        codes.FailedPrecondition,
+	dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED:   codes.Unavailable,
+	dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE:           codes.OutOfRange,
+	dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE:        codes.OutOfRange,
+	dncv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED:      codes.AlreadyExists,
+	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_WITHDRAW:    codes.NotFound,
+	dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT:           codes.ResourceExhausted,
+	dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND:         codes.NotFound,
+	dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS:            codes.AlreadyExists,
+	dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID:      codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED:  codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED:  codes.FailedPrecondition,
+	dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING:         codes.Aborted,
+	dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND:       codes.NotFound,
+	dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER:     codes.FailedPrecondition,
+	dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID:          codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED: codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID:  codes.InvalidArgument,
+	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT:      codes.FailedPrecondition,
+	dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED:          codes.DataLoss,
+	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:              codes.ResourceExhausted,
+	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL:             codes.ResourceExhausted,
+	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:          codes.Unavailable,
+	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY:        codes.Unavailable,
+	dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          codes.Unavailable,
+	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               codes.Internal,
+	dncv1.ErrorReason_ERROR_REASON_TIME_OVER:              codes.DeadlineExceeded,
+	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
+}

@@ -1,0 +1,118 @@
+package server
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"hash"
+
+	"google.golang.org/grpc"
+
+	"github.com/dncd/dncd/internal/phone"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type exportStream = grpc.ServerStreamingServer[dncv1.ExportResponse]
+
+// Export implements dncv1.ListServiceServer.
+func (s *listService) Export(req *dncv1.ExportRequest, stream exportStream) error {
+	if req.GetAsOf() != nil {
+		return notBuilt("as_of")
+	}
+	v, err := s.view(stream.Context(), req.GetJournalId(), req.GetMinRevision())
+	if err != nil {
+		return err
+	}
+	name, err := listName(req.GetList())
+	if err != nil {
+		return err
+	}
+	l, err := v.List(name)
+	if err != nil {
+		return s.aboutList(name, err)
+	}
+	ctx, cancel := s.untilStopping(stream.Context())
+	defer cancel()
+	err = s.export(ctx, v, l, stream)
+	if err != nil && ctx.Err() != nil && stream.Context().Err() == nil {
+		return store.ErrClosed
+	}
+	return err
+}
+
+func (s *listService) export(ctx context.Context, v *store.View, l *store.List, stream exportStream) error {
+	m, err := s.messageWithImports(v, l)
+	if err != nil {
+		return err
+	}
+	err = stream.Send(&dncv1.ExportResponse{Frame: &dncv1.ExportResponse_Header{Header: &dncv1.ExportHeader{
+		List:      m,
+		Revision:  v.Revision(),
+		JournalId: v.JournalID(),
+	}}})
+	if err != nil {
+		return err
+	}
+	e := &exporter{stream: stream, sum: sha256.New()}
+	for numbers, err := range v.Export(ctx, l) {
+		if err != nil {
+			return err
+		}
+		if err := e.add(numbers); err != nil {
+			return err
+		}
+	}
+	return e.finish()
+}
+
+// exporter packs numbers into chunks and adds up what the summary says.
+type exporter struct {
+	stream exportStream
+	chunk  []byte
+	last   uint64 // in this chunk
+	total  uint64
+	sum    hash.Hash
+	run    []byte // the same numbers, coded in one run, for the sum
+	before uint64 // in the run
+}
+
+const exportChunkBytes = 256 << 10
+
+func (e *exporter) add(numbers []phone.Number) error {
+	e.run = e.run[:0]
+	for _, n := range numbers {
+		u := uint64(n)
+		e.run = binary.AppendUvarint(e.run, u-e.before)
+		e.before = u
+		e.chunk = binary.AppendUvarint(e.chunk, u-e.last)
+		e.last = u
+		if len(e.chunk) >= exportChunkBytes {
+			if err := e.flush(); err != nil {
+				return err
+			}
+		}
+	}
+	e.sum.Write(e.run)
+	e.total += uint64(len(numbers))
+	return nil
+}
+
+func (e *exporter) flush() error {
+	if len(e.chunk) == 0 {
+		return nil
+	}
+	err := e.stream.Send(&dncv1.ExportResponse{Frame: &dncv1.ExportResponse_Chunk{Chunk: &dncv1.ExportChunk{Ascending: e.chunk}}})
+	e.chunk, e.last = e.chunk[:0], 0
+	return err
+}
+
+func (e *exporter) finish() error {
+	if err := e.flush(); err != nil {
+		return err
+	}
+	return e.stream.Send(&dncv1.ExportResponse{Frame: &dncv1.ExportResponse_Summary{Summary: &dncv1.ExportSummary{
+		Numbers:       e.total,
+		ContentSha256: e.sum.Sum(nil),
+	}}})
+}

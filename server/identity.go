@@ -1,0 +1,54 @@
+package server
+
+import (
+	"context"
+	"crypto/x509"
+
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// recorder fills in who records: the name in the caller's verified certificate, else what the caller claims.
+func recorder(ctx context.Context, claimed string, story *store.Story) error {
+	if err := checkText(field{name: "recorded_by", value: claimed, max: maxRecordedBy}); err != nil {
+		return err
+	}
+	cert := verifiedCertificate(ctx)
+	if cert == nil {
+		story.RecordedBy = claimed
+		return nil
+	}
+	name := certificateName(cert)
+	if name == "" || checkText(field{value: name, max: maxRecordedBy}) != nil {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
+			"the client certificate names nobody: it needs a common name or a DNS name of at most 256 bytes")
+	}
+	story.RecordedBy, story.Proven = name, true
+	return nil
+}
+
+// verifiedCertificate is the caller's certificate when the client CA vouches for it.
+func verifiedCertificate(ctx context.Context) *x509.Certificate {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return nil
+	}
+	info, ok := p.AuthInfo.(credentials.TLSInfo)
+	if !ok || len(info.State.VerifiedChains) == 0 || len(info.State.VerifiedChains[0]) == 0 {
+		return nil
+	}
+	return info.State.VerifiedChains[0][0]
+}
+
+func certificateName(c *x509.Certificate) string {
+	if c.Subject.CommonName != "" {
+		return c.Subject.CommonName
+	}
+	if len(c.DNSNames) > 0 {
+		return c.DNSNames[0]
+	}
+	return ""
+}

@@ -1,0 +1,358 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type importStream = grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.ImportResponse]
+
+// Import implements dncv1.ListServiceServer.
+func (s *listService) Import(stream importStream) error {
+	l := &load{s: s, stream: stream, frames: receive(stream)}
+	committed, err := l.run()
+	if committed || err != nil {
+		s.metrics.wrote(writeLoad, false, err)
+	}
+	return err
+}
+
+// load is one stream of an import.
+type load struct {
+	s      *listService
+	stream importStream
+	frames <-chan frame
+	by     store.Request
+	header *dncv1.ImportHeader
+	imp    *store.Import
+	buffer []uint64
+}
+
+type frame struct {
+	req *dncv1.ImportRequest
+	err error
+}
+
+// receive reads frames ahead, so that a load that waits for one ends when the server stops.
+func receive(stream importStream) <-chan frame {
+	frames := make(chan frame, 1)
+	go func() {
+		for {
+			req, err := stream.Recv()
+			select {
+			case frames <- frame{req, err}:
+			case <-stream.Context().Done(): // the handler has returned, or the caller is gone
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return frames
+}
+
+// next is the next frame; io.EOF when the client has sent all.
+func (l *load) next() (*dncv1.ImportRequest, error) {
+	select {
+	case f := <-l.frames:
+		return f.req, f.err
+	case <-l.s.draining:
+		return nil, store.ErrClosed
+	case <-l.stream.Context().Done():
+		return nil, l.stream.Context().Err()
+	}
+}
+
+func (l *load) run() (committed bool, err error) {
+	req, err := l.next()
+	if errors.Is(err, io.EOF) {
+		return false, invalidField("frame", "is missing: begin with a header")
+	}
+	if err != nil {
+		return false, err
+	}
+	if l.header = req.GetHeader(); l.header == nil {
+		return false, invalidField("frame", "must be a header first")
+	}
+	if err := l.open(); err != nil {
+		return false, l.s.aboutList(l.header.GetList(), err)
+	}
+	defer l.imp.Close()
+	return l.take()
+}
+
+func (l *load) open() error {
+	h, err := l.storeHeader()
+	if err != nil {
+		return err
+	}
+	if l.imp, err = l.s.store.BeginImport(h); err != nil {
+		return err
+	}
+	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: &dncv1.ImportOpened{
+		ImportId:  l.imp.ID(),
+		LastChunk: l.imp.LastChunk(),
+	}}})
+}
+
+// take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
+func (l *load) take() (committed bool, err error) {
+	for {
+		req, err := l.next()
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		switch f := req.GetFrame().(type) {
+		case *dncv1.ImportRequest_Chunk:
+			err = l.chunk(f.Chunk)
+		case *dncv1.ImportRequest_Commit:
+			return true, l.commit(f.Commit)
+		default:
+			err = invalidField("frame", "must be a chunk or the commit after the header")
+		}
+		if err != nil {
+			return false, withImport(err, l.imp.ID())
+		}
+	}
+}
+
+func withImport(err error, id string) error { return faultOf(err).with("import_id", id) }
+
+func (l *load) send(resp *dncv1.ImportResponse) error { return l.stream.Send(resp) }
+
+var modes = map[dncv1.ImportMode]store.Mode{
+	dncv1.ImportMode_IMPORT_MODE_UNSPECIFIED: store.Replace,
+	dncv1.ImportMode_IMPORT_MODE_REPLACE:     store.Replace,
+	dncv1.ImportMode_IMPORT_MODE_ADD:         store.Add,
+	dncv1.ImportMode_IMPORT_MODE_REMOVE:      store.Remove,
+}
+
+// storeHeader checks the header, and what can be known already of the load's date: better now than after the upload.
+func (l *load) storeHeader() (store.Header, error) {
+	name, err := listName(l.header.GetList())
+	if err != nil {
+		return store.Header{}, err
+	}
+	mode, err := modeOf(l.header.GetMode())
+	if err != nil {
+		return store.Header{}, err
+	}
+	guards, err := guardsOf(l.header.GetGuards())
+	if err != nil {
+		return store.Header{}, err
+	}
+	if _, err := sourcesOf(l.header.GetSources(), false); err != nil {
+		return store.Header{}, err
+	}
+	if err := l.checkDate(name, mode); err != nil {
+		return store.Header{}, err
+	}
+	l.by, err = l.s.request(l.stream.Context(), "", l.header.GetRecordedBy(), store.Story{})
+	return store.Header{
+		List:     name,
+		Mode:     mode,
+		ImportID: l.header.GetImportId(),
+		Guards:   guards,
+		DryRun:   l.header.GetDryRun(),
+		Override: l.header.GetGuards().GetOverride(),
+		TakeOver: l.header.GetTakeOver(),
+		Request:  l.by,
+	}, err
+}
+
+func modeOf(m dncv1.ImportMode) (store.Mode, error) {
+	if mode, ok := modes[m]; ok {
+		return mode, nil
+	}
+	if m == dncv1.ImportMode_IMPORT_MODE_DELTA {
+		return 0, notBuilt("IMPORT_MODE_DELTA")
+	}
+	return 0, invalidField("mode", "must be replace, add, remove or delta")
+}
+
+// checkDate refuses a date that is none, or lies ahead, or is missing where the list's age counts.
+func (l *load) checkDate(name string, mode store.Mode) error {
+	date, err := policy.ParseDate(l.header.GetSnapshotDate())
+	if err != nil {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
+	}
+	if date > policy.DateOf(l.s.store.Now())+1 {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID,
+			"the snapshot date lies more than a day ahead: give the date of the registry's file", "field", "snapshot_date")
+	}
+	list, err := l.s.store.View().List(name)
+	if err != nil {
+		return err
+	}
+	if date == 0 && list.MaxAgeDays > 0 && (mode == store.Replace || !list.Loaded) {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED,
+			"the list has a max age: give the date of the registry's file, never the day of the load", "field", "snapshot_date")
+	}
+	return nil
+}
+
+// Guards that a header leaves unset.
+const (
+	defaultShrink  = 0.1
+	defaultRejects = 0.01
+)
+
+func guardsOf(g *dncv1.ImportGuards) (store.Guards, error) {
+	out := store.Guards{MaxShrink: defaultShrink, MaxRejects: defaultRejects}
+	if g != nil && g.MaxShrinkRatio != nil {
+		out.MaxShrink = g.GetMaxShrinkRatio()
+	}
+	if g != nil && g.MaxRejectRatio != nil {
+		out.MaxRejects = g.GetMaxRejectRatio()
+	}
+	if !(out.MaxShrink >= 0 && out.MaxShrink <= 1) {
+		return out, invalidField("guards.max_shrink_ratio", "must be 0 to 1")
+	}
+	if !(out.MaxRejects >= 0 && out.MaxRejects <= 1) {
+		return out, invalidField("guards.max_reject_ratio", "must be 0 to 1")
+	}
+	return out, nil
+}
+
+// Limits of what tells about files.
+const (
+	maxSources    = 1000
+	maxSourceName = 255
+	maxTallies    = 100
+	maxTallyText  = 128
+)
+
+// sourcesOf reads the files; hashed asks for their hashes too.
+func sourcesOf(sources []*dncv1.ImportSource, hashed bool) ([]store.Source, error) {
+	if len(sources) > maxSources {
+		return nil, invalidField("sources", fmt.Sprintf("holds more than %d files: load them in several imports", maxSources))
+	}
+	out := make([]store.Source, 0, len(sources))
+	for _, src := range sources {
+		if err := checkText(field{name: "sources.name", value: src.GetName(), max: maxSourceName}); err != nil {
+			return nil, err
+		}
+		if strings.ContainsAny(src.GetName(), `/\`) {
+			return nil, invalidField("sources.name", "must be a file's base name, without directories")
+		}
+		s := store.Source{Name: src.GetName(), Size: src.GetSize()}
+		if n := len(src.GetSha256()); n != len(s.SHA256) && (hashed || n != 0) {
+			return nil, invalidField("sources.sha256", "must be the 32 bytes of a SHA-256")
+		}
+		copy(s.SHA256[:], src.GetSha256())
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// commit ends the load and tells the client how far it is meanwhile.
+func (l *load) commit(req *dncv1.ImportCommit) error {
+	c, err := l.storeCommit(req)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := l.s.untilStopping(l.stream.Context())
+	defer cancel()
+	told := &progress{stream: l.stream}
+	result, err := l.imp.Commit(ctx, c, told.report)
+	if err != nil {
+		if ctx.Err() != nil && l.stream.Context().Err() == nil {
+			err = store.ErrClosed // the load itself goes on, after a restart if need be
+		}
+		return withImport(l.s.aboutList(l.header.GetList(), err), l.imp.ID())
+	}
+	l.s.rejects.forget(l.imp.ID())
+	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Result{Result: resultMessage(&result)}})
+}
+
+func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
+	sources, err := sourcesOf(req.GetSources(), true)
+	if err != nil {
+		return store.Commit{}, err
+	}
+	if len(req.GetRejectTallies()) > maxTallies {
+		return store.Commit{}, invalidField("reject_tallies", fmt.Sprintf("holds more than %d reasons", maxTallies))
+	}
+	if len(req.GetCoverage()) > store.MaxCoverage {
+		return store.Commit{}, invalidField("coverage", fmt.Sprintf("holds more than %d prefixes", store.MaxCoverage))
+	}
+	date, err := policy.ParseDate(l.header.GetSnapshotDate())
+	if err != nil {
+		return store.Commit{}, err
+	}
+	c := store.Commit{
+		Chunks:       req.GetChunks(),
+		Read:         req.GetRead(),
+		Rejected:     req.GetRejected() + l.s.rejects.of(l.imp.ID()),
+		Sources:      sources,
+		SnapshotDate: date,
+		FileCoverage: req.GetCoverage(),
+	}
+	for _, t := range req.GetRejectTallies() {
+		if err := checkText(field{name: "reject_tallies.reason", value: t.GetReason(), max: maxTallyText}); err != nil {
+			return c, err
+		}
+		c.Rejects = append(c.Rejects, store.RejectTally{Reason: t.GetReason(), Count: t.GetCount()})
+	}
+	return c, nil
+}
+
+// untilStopping is ctx, ended when the grace of a stop is nearly over.
+func (s *service) untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.stopping:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
+}
+
+// progress tells the client how far a load is, now and then.
+type progress struct {
+	stream importStream
+	last   time.Time
+	total  uint64
+	phase  dncv1.ImportPhase
+	failed bool
+}
+
+const progressEvery = 500 * time.Millisecond
+
+// report is called with the numbers compared, then, with another total or from the start again, written.
+func (p *progress) report(done, total uint64) {
+	switch {
+	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_UNSPECIFIED:
+		p.phase = dncv1.ImportPhase_IMPORT_PHASE_COMPARING
+	case total != p.total:
+		p.phase = dncv1.ImportPhase_IMPORT_PHASE_WRITING
+	}
+	p.total = total
+	now := time.Now()
+	if p.failed || now.Sub(p.last) < progressEvery {
+		return
+	}
+	p.last = now
+	err := p.stream.Send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Progress{Progress: &dncv1.ImportProgress{
+		Phase: p.phase,
+		Done:  done,
+		Total: total,
+	}}})
+	p.failed = err != nil
+}

@@ -1,0 +1,98 @@
+package server
+
+import (
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// Where a check came from.
+const (
+	sourceUnary = iota
+	sourceBatch
+	sourceCount
+)
+
+var sourceNames = [sourceCount]string{"unary", "batch"}
+
+// verdictNames are the label's values, by policy.Verdict; the zero verdict is an error.
+var verdictNames = [...]string{"error", "allow", "block", "not_now", "unknown"}
+
+// What a write was.
+const (
+	writeOptOut     = "opt_out"
+	writeWithdrawal = "opt_out_withdrawal"
+	writeList       = "list"
+	writeLoad       = "load"
+)
+
+// metrics counts what the services do. No label holds anything about a number.
+type metrics struct {
+	checks   [sourceCount][len(verdictNames)]prometheus.Counter // resolved once: a check costs one atomic addition
+	writes   *prometheus.CounterVec
+	refusals *prometheus.CounterVec
+	panics   prometheus.Counter
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	checks := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "dncd_checks_total",
+		Help: "Numbers checked, by verdict and by the call they came in.",
+	}, []string{"verdict", "source"})
+	m := &metrics{
+		writes: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dncd_writes_total",
+			Help: "Writes by kind and by result: ok, duplicate (a request_id tried again) or refused.",
+		}, []string{"kind", "result"}),
+		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "dncd_rpc_errors_total",
+			Help: "Calls that ended with an error, by method and by the reason of the contract.",
+		}, []string{"method", "reason"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "dncd_panics_total",
+			Help: "Calls that ended in a panic, which was caught. Each one is a fault to report.",
+		}),
+	}
+	for _, c := range []prometheus.Collector{checks, m.writes, m.refusals, m.panics} {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	for source, name := range sourceNames {
+		for verdict, v := range verdictNames {
+			m.checks[source][verdict] = checks.WithLabelValues(v, name)
+		}
+	}
+	return m, nil
+}
+
+func (m *metrics) checked(source int, v policy.Verdict) { m.checks[source][v].Inc() }
+
+// tally counts the verdicts of a batch before they are added at once.
+type tally [len(verdictNames)]uint64
+
+func (m *metrics) addTally(source int, t *tally) {
+	for v, n := range t {
+		if n > 0 {
+			m.checks[source][v].Add(float64(n))
+		}
+	}
+}
+
+func (m *metrics) wrote(kind string, duplicate bool, err error) {
+	result := "ok"
+	switch {
+	case err != nil:
+		result = "refused"
+	case duplicate:
+		result = "duplicate"
+	}
+	m.writes.WithLabelValues(kind, result).Inc()
+}
+
+func (m *metrics) refused(method string, reason dncv1.ErrorReason) {
+	m.refusals.WithLabelValues(method, strings.ToLower(strings.TrimPrefix(reason.String(), reasonPrefix))).Inc()
+}

@@ -1,0 +1,193 @@
+package server
+
+import (
+	"context"
+	"encoding/binary"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// GetNumber implements dncv1.RecordServiceServer.
+func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberRequest) (*dncv1.GetNumberResponse, error) {
+	if req.GetAsOf() != nil {
+		return nil, notBuilt("as_of")
+	}
+	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	if err != nil {
+		return nil, err
+	}
+	n, err := numberOf(req.GetNumber(), req.GetRegion())
+	if err != nil {
+		return nil, err
+	}
+	now := s.store.Now()
+	facts, err := v.Number(n, now)
+	if err != nil {
+		return nil, err
+	}
+	resp := &dncv1.GetNumberResponse{
+		Number:    n.E164(),
+		Regions:   n.Regions().Strings(),
+		Revision:  v.Revision(),
+		JournalId: v.JournalID(),
+		ReadAt:    stamp(now),
+		Lists:     listEntries(facts.Lists, now),
+	}
+	bytes := 0
+	for i := range facts.Records {
+		r := recordMessage(&facts.Records[i], now)
+		if bytes += proto.Size(r); bytes > pageBytes {
+			return nil, refuse(dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT,
+				"the number's records are larger than one answer may be: read its history, which has pages")
+		}
+		resp.Records = append(resp.Records, r)
+	}
+	return resp, nil
+}
+
+func recordMessage(r *store.RecordDetail, now time.Time) *dncv1.Record {
+	return &dncv1.Record{
+		Id:         eventID(r.ID),
+		Kind:       dncv1.RecordKind_RECORD_KIND_OPT_OUT,
+		Scope:      string(r.Scope),
+		Channel:    channelOf(r.Channel),
+		ReceivedAt: stamp(r.ReceivedAt),
+		RecordedAt: stamp(r.RecordedAt),
+		ExpiresAt:  stamp(r.ExpiresAt),
+		InForce:    r.InForce(now),
+		Story:      storyMessage(r.Story, r.StoryState),
+	}
+}
+
+var storyStates = [...]dncv1.StoryState{
+	store.StoryNone:    dncv1.StoryState_STORY_STATE_NONE,
+	store.StoryPresent: dncv1.StoryState_STORY_STATE_PRESENT,
+	store.StoryMissing: dncv1.StoryState_STORY_STATE_MISSING,
+}
+
+func storyMessage(story store.Story, state store.StoryState) *dncv1.Story {
+	return &dncv1.Story{
+		State:            storyStates[state],
+		Desk:             story.Desk,
+		Evidence:         story.Evidence,
+		Note:             story.Note,
+		Reason:           story.Reason,
+		RecordedBy:       story.RecordedBy,
+		RecordedByProven: story.Proven,
+	}
+}
+
+func listEntries(lists []*store.List, now time.Time) []*dncv1.ListEntry {
+	out := make([]*dncv1.ListEntry, 0, len(lists))
+	for _, l := range lists {
+		out = append(out, &dncv1.ListEntry{
+			List:         l.Name,
+			ListId:       listID(l.ID),
+			Kind:         listKindOf(l.Kind),
+			Scope:        string(l.Scope),
+			SnapshotDate: l.SnapshotDate.String(),
+			Stale:        stale(l, now),
+		})
+	}
+	return out
+}
+
+const historyCall = "ListHistory"
+
+// ListHistory implements dncv1.RecordServiceServer.
+func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryRequest) (*dncv1.ListHistoryResponse, error) {
+	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	if err != nil {
+		return nil, err
+	}
+	n, err := numberOf(req.GetNumber(), req.GetRegion())
+	if err != nil {
+		return nil, err
+	}
+	page := historyPage{size: pageSize(req.GetPageSize()), until: v.Revision()}
+	if req.GetPageToken() != "" {
+		cursor, err := s.tokens.read(req.GetPageToken(), historyCall, n.E164())
+		if err != nil {
+			return nil, err
+		}
+		page.resume(cursor)
+	}
+	found, err := v.History(n, page.after, page.size+1)
+	if err != nil {
+		return nil, err
+	}
+	events, more := page.cut(found)
+	resp := &dncv1.ListHistoryResponse{
+		Number:      n.E164(),
+		Events:      events,
+		Revision:    page.until,
+		JournalId:   v.JournalID(),
+		HistoryFrom: historyFrom,
+	}
+	if more {
+		resp.NextPageToken = s.tokens.make(historyCall, n.E164(), page.cursor(found[len(events)-1].ID))
+	}
+	return resp, nil
+}
+
+// historyFrom is the first revision of the kept journal, as long as nothing trims it.
+const historyFrom = 1
+
+// historyPage is where a page begins, and the revision that all pages are read at.
+type historyPage struct {
+	size  int
+	until uint64
+	after policy.EventID
+}
+
+func (p *historyPage) cursor(last policy.EventID) []byte {
+	b := binary.BigEndian.AppendUint64(nil, p.until)
+	b = binary.BigEndian.AppendUint64(b, last.Revision)
+	return binary.BigEndian.AppendUint32(b, last.Index)
+}
+
+// resume reads a cursor, which a token's tag has vouched for.
+func (p *historyPage) resume(cursor []byte) {
+	p.until = binary.BigEndian.Uint64(cursor)
+	p.after = policy.EventID{Revision: binary.BigEndian.Uint64(cursor[8:]), Index: binary.BigEndian.Uint32(cursor[16:])}
+}
+
+// cut returns the events that the page holds, and whether others follow. One event always fits.
+func (p *historyPage) cut(found []store.HistoryEvent) (events []*dncv1.HistoryEvent, more bool) {
+	bytes := 0
+	for i := range found {
+		if found[i].ID.Revision > p.until {
+			return events, false
+		}
+		e := historyMessage(&found[i])
+		bytes += proto.Size(e)
+		if len(events) == p.size || (bytes > pageBytes && len(events) > 0) {
+			return events, true
+		}
+		events = append(events, e)
+	}
+	return events, false
+}
+
+var eventKinds = map[store.EventKind]dncv1.EventKind{
+	store.EventOptOut:          dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED,
+	store.EventOptOutWithdrawn: dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
+}
+
+func historyMessage(e *store.HistoryEvent) *dncv1.HistoryEvent {
+	return &dncv1.HistoryEvent{
+		Id:         eventID(e.ID),
+		Time:       stamp(e.Time),
+		Kind:       eventKinds[e.Kind],
+		Scope:      string(e.Scope),
+		Channel:    channelOf(e.Channel),
+		ReceivedAt: stamp(e.ReceivedAt),
+		ExpiresAt:  stamp(e.ExpiresAt),
+		Story:      storyMessage(e.Story, e.StoryState),
+	}
+}

@@ -1,0 +1,159 @@
+package server
+
+import (
+	"context"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type recordService struct {
+	dncv1.UnimplementedRecordServiceServer
+	service
+}
+
+// receivedSkew is how far ahead of the server's clock a desk's may be.
+const receivedSkew = 24 * time.Hour
+
+// RecordOptOut implements dncv1.RecordServiceServer.
+func (s *recordService) RecordOptOut(ctx context.Context, req *dncv1.RecordOptOutRequest) (*dncv1.RecordOptOutResponse, error) {
+	resp, err := s.recordOptOut(ctx, req)
+	s.metrics.wrote(writeOptOut, resp.GetDuplicate(), err)
+	return resp, err
+}
+
+func (s *recordService) recordOptOut(ctx context.Context, req *dncv1.RecordOptOutRequest) (*dncv1.RecordOptOutResponse, error) {
+	n, err := numberOf(req.GetNumber(), req.GetRegion())
+	if err != nil {
+		return nil, err
+	}
+	o, err := s.optOut(n, req)
+	if err != nil {
+		return nil, err
+	}
+	story := store.Story{Desk: req.GetDesk(), Evidence: req.GetEvidence(), Note: req.GetNote()}
+	r, err := s.request(ctx, req.GetRequestId(), req.GetRecordedBy(), story)
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.store.RecordOptOut(ctx, o, r)
+	if err != nil {
+		return nil, err
+	}
+	return &dncv1.RecordOptOutResponse{
+		Revision:   receipt.ID.Revision,
+		JournalId:  receipt.JournalID,
+		Index:      receipt.ID.Index,
+		Duplicate:  receipt.Duplicate,
+		Number:     n.E164(),
+		RecordedAt: s.recordedAt(receipt),
+	}, nil
+}
+
+// optOut is what a request records, without its story.
+func (s *recordService) optOut(n phone.Number, req *dncv1.RecordOptOutRequest) (store.OptOut, error) {
+	o := store.OptOut{Number: n, Channel: policy.Channel(req.GetChannel())}
+	if err := knownEnum("channel", int32(req.GetChannel()), dncv1.Channel_name); err != nil {
+		return o, err
+	}
+	var err error
+	if o.Scope, err = scopeOf(req.GetScope()); err != nil {
+		return o, err
+	}
+	if o.ReceivedAt, err = timeOf("received_at", req.GetReceivedAt()); err != nil {
+		return o, err
+	}
+	if o.ExpiresAt, err = timeOf("expires_at", req.GetExpiresAt()); err != nil {
+		return o, err
+	}
+	return o, checkTimes(o, s.store.Now())
+}
+
+func checkTimes(o store.OptOut, now time.Time) error {
+	if o.ReceivedAt.After(now.Add(receivedSkew)) {
+		return invalidField("received_at", "lies more than a day in the future: check the date")
+	}
+	if o.ExpiresAt.IsZero() {
+		return nil
+	}
+	if !o.ExpiresAt.After(now) {
+		return invalidField("expires_at", "has passed: the opt-out would never count")
+	}
+	if !o.ExpiresAt.After(o.ReceivedAt) {
+		return invalidField("expires_at", "must be later than received_at")
+	}
+	return nil
+}
+
+// request is what goes along with a write: its id, and its story with who recorded it.
+func (s *service) request(ctx context.Context, id, claimed string, story store.Story) (store.Request, error) {
+	err := checkText(
+		field{name: "request_id", value: id, max: maxRequestID},
+		field{name: "desk", value: story.Desk, max: maxDesk},
+		field{name: "evidence", value: story.Evidence, max: maxEvidence},
+		field{name: "note", value: story.Note, max: maxNote, lines: true},
+		field{name: "reason", value: story.Reason, max: maxReason},
+	)
+	if err != nil {
+		return store.Request{}, err
+	}
+	if err := recorder(ctx, claimed, &story); err != nil {
+		return store.Request{}, err
+	}
+	return store.Request{ID: id, Story: story}, nil
+}
+
+// WithdrawOptOut implements dncv1.RecordServiceServer.
+func (s *recordService) WithdrawOptOut(ctx context.Context, req *dncv1.WithdrawOptOutRequest) (*dncv1.WithdrawOptOutResponse, error) {
+	resp, err := s.withdrawOptOut(ctx, req)
+	s.metrics.wrote(writeWithdrawal, resp.GetDuplicate(), err)
+	return resp, err
+}
+
+func (s *recordService) withdrawOptOut(ctx context.Context, req *dncv1.WithdrawOptOutRequest) (*dncv1.WithdrawOptOutResponse, error) {
+	n, err := numberOf(req.GetNumber(), req.GetRegion())
+	if err != nil {
+		return nil, err
+	}
+	scope, err := scopeOf(req.GetScope())
+	if err != nil {
+		return nil, err
+	}
+	if req.GetReason() == "" {
+		return nil, invalidField("reason", "is missing: say why the number becomes callable")
+	}
+	r, err := s.request(ctx, req.GetRequestId(), req.GetRecordedBy(), store.Story{Reason: req.GetReason()})
+	if err != nil {
+		return nil, err
+	}
+	receipt, err := s.store.WithdrawOptOut(ctx, n, scope, r)
+	if err != nil {
+		return nil, err
+	}
+	return &dncv1.WithdrawOptOutResponse{
+		Revision:   receipt.ID.Revision,
+		JournalId:  receipt.JournalID,
+		Index:      receipt.ID.Index,
+		Duplicate:  receipt.Duplicate,
+		Number:     n.E164(),
+		Withdrawn:  uint32(receipt.Ended),
+		RecordedAt: s.recordedAt(receipt),
+	}, nil
+}
+
+// recordedAt is the time of a receipt's event.
+func (s *recordService) recordedAt(r store.Receipt) *timestamppb.Timestamp {
+	v := s.store.View()
+	if v.Revision() != r.ID.Revision {
+		var err error
+		if v, err = s.store.ViewAt(r.ID.Revision); err != nil {
+			return nil // history that is not kept: the write itself is durable
+		}
+	}
+	return stamp(v.Time())
+}

@@ -1,0 +1,77 @@
+package server
+
+import (
+	"fmt"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// resultMessage is what became of a load, on the wire.
+func resultMessage(r *store.Result) *dncv1.ImportResult {
+	m := &dncv1.ImportResult{
+		ImportId:      r.ImportID,
+		Refused:       r.Refused,
+		DryRun:        r.DryRun,
+		AlreadyLoaded: r.AlreadyLoaded,
+		Read:          r.Read,
+		Accepted:      r.Accepted,
+		Duplicates:    r.Duplicates,
+		Rejected:      r.Rejected,
+		Added:         r.Added,
+		Removed:       r.Removed,
+		Unchanged:     r.Unchanged,
+		Numbers:       r.Numbers,
+		Revision:      r.Receipt.ID.Revision,
+		JournalId:     r.Receipt.JournalID,
+		SnapshotDate:  r.SnapshotDate.String(),
+		ContentSha256: r.ContentSHA256,
+		Elapsed:       durationpb.New(r.Elapsed),
+	}
+	for i := range r.GuardFailures {
+		m.GuardFailures = append(m.GuardFailures, guardFailure(&r.GuardFailures[i]))
+	}
+	return m
+}
+
+var guardsByStore = map[store.Guard]dncv1.ImportGuard{
+	store.GuardEmpty:        dncv1.ImportGuard_IMPORT_GUARD_NOTHING_ACCEPTED,
+	store.GuardShrink:       dncv1.ImportGuard_IMPORT_GUARD_SHRINK,
+	store.GuardPrefixShrink: dncv1.ImportGuard_IMPORT_GUARD_PREFIX_SHRINK,
+	store.GuardRejects:      dncv1.ImportGuard_IMPORT_GUARD_REJECTS,
+	store.GuardOlder:        dncv1.ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER,
+}
+
+func guardFailure(f *store.GuardFailure) *dncv1.GuardFailure {
+	return &dncv1.GuardFailure{
+		Guard:      guardsByStore[f.Guard],
+		Prefix:     f.Prefix,
+		Message:    guardMessage(f),
+		Before:     f.Before,
+		After:      f.After,
+		Limit:      f.Limit,
+		Overridden: f.Overridden,
+	}
+}
+
+func guardMessage(f *store.GuardFailure) string {
+	switch f.Guard {
+	case store.GuardEmpty:
+		return "not one number was accepted: check the file's format, column and region"
+	case store.GuardShrink:
+		return fmt.Sprintf("the list would shrink from %d to %d numbers, by more than %s: check that all of its files are there",
+			f.Before, f.After, percent(f.Limit))
+	case store.GuardPrefixShrink:
+		return fmt.Sprintf("prefix %s would shrink from %d to %d numbers, by more than %s: check that its file is there and whole",
+			f.Prefix, f.Before, f.After, percent(f.Limit))
+	case store.GuardRejects:
+		return fmt.Sprintf("%d of %d entries were rejected, more than %s: look at the rejects", f.After, f.Before, percent(f.Limit))
+	case store.GuardOlder:
+		return fmt.Sprintf("the load of %s is older than the list of %s: check that it is the newest file", f.To, f.From)
+	}
+	return "refused"
+}
+
+func percent(ratio float64) string { return fmt.Sprintf("%.4g %%", 100*ratio) }

@@ -1,0 +1,219 @@
+// Package server answers the contract dnc.v1 over gRPC, on top of package store.
+//
+// It promises:
+//   - A check takes everything from one view of the store, loaded first. What nobody knows is UNKNOWN or an error, never
+//     ALLOW.
+//   - Every error of a method carries a google.rpc.ErrorInfo with a reason of the contract; errors.go alone makes them.
+//   - What the contract has and this server has not is refused with NOT_BUILT, never ignored.
+//   - Health and /readyz follow the store in both directions.
+//   - No error, log line or metric holds a number.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// Options of a server. Store is required; the rest has good zero values.
+type Options struct {
+	Store      *store.Store
+	TLS        *tls.Config          // nil: plain text
+	Registry   *prometheus.Registry // nil: one of its own; the server's metrics are added to it
+	Logger     *slog.Logger         // nil: silent
+	Version    string               // told by GetStats and by dncd_build_info
+	Reflection bool                 // serve gRPC reflection
+	Grace      time.Duration        // what is in flight has so long to end at a stop; 0: 30 s
+}
+
+// Server serves one store.
+type Server struct {
+	opt    Options
+	grpc   *grpc.Server
+	health *health.Server
+
+	draining chan struct{} // closed when a stop begins: streams that wait end
+	stopping chan struct{} // closed when the grace is nearly over: streams that work end
+}
+
+// Limits of connections and messages, as DESIGN.md has them.
+const (
+	maxStreams        = 256
+	maxHeaderBytes    = 8 << 10
+	maxReceiveBytes   = 1 << 20
+	maxSendBytes      = 4 << 20
+	connectionTimeout = 10 * time.Second
+	keepaliveTime     = 60 * time.Second
+	keepaliveTimeout  = 20 * time.Second
+	keepaliveMinTime  = 30 * time.Second
+	connectionAge     = 30 * time.Minute
+	connectionGrace   = time.Hour // a load or an export on an aged connection goes on for so long
+	defaultGrace      = 30 * time.Second
+)
+
+// New makes a server. It serves nothing until Serve.
+func New(o Options) (*Server, error) {
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Grace == 0 {
+		o.Grace = defaultGrace
+	}
+	s := &Server{opt: o, health: health.NewServer(), draining: make(chan struct{}), stopping: make(chan struct{})}
+	m, err := newMetrics(o.Registry)
+	if err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	if err := o.Registry.Register(newCollector(o.Store, o.Version)); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	g := guard{log: o.Logger, metrics: m}
+	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(g.unknown))...)
+	g.next = s.grpc
+	s.register(g, m)
+	setHealth(s.health, o.Store.State())
+	return s, nil
+}
+
+func (s *Server) grpcOptions() []grpc.ServerOption {
+	options := []grpc.ServerOption{
+		grpc.MaxConcurrentStreams(maxStreams),
+		grpc.MaxHeaderListSize(maxHeaderBytes),
+		grpc.MaxRecvMsgSize(maxReceiveBytes),
+		grpc.MaxSendMsgSize(maxSendBytes),
+		grpc.ConnectionTimeout(connectionTimeout),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			Time: keepaliveTime, Timeout: keepaliveTimeout,
+			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,
+		}),
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
+		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
+		grpc.WaitForHandlers(true), // the store closes after this
+	}
+	if s.opt.TLS != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(s.opt.TLS)))
+	}
+	return options
+}
+
+func (s *Server) register(g guard, m *metrics) {
+	base := service{
+		store:    s.opt.Store,
+		log:      s.opt.Logger,
+		metrics:  m,
+		tokens:   newTokens(),
+		draining: s.draining,
+		stopping: s.stopping,
+		version:  s.opt.Version,
+		started:  time.Now(),
+	}
+	dncv1.RegisterCheckServiceServer(g, &checkService{service: base})
+	dncv1.RegisterRecordServiceServer(g, &recordService{service: base})
+	dncv1.RegisterListServiceServer(g, &listService{service: base, rejects: newRejectCounts()})
+	dncv1.RegisterAdminServiceServer(g, &adminService{service: base})
+	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
+	if s.opt.Reflection {
+		reflection.Register(s.grpc)
+	}
+}
+
+// Serve answers gRPC on rpc and HTTP on web (nil: none) until ctx ends, then stops gracefully: health goes NOT_SERVING,
+// what is in flight ends, streams get an end. It closes both listeners and is called once.
+func (s *Server) Serve(ctx context.Context, rpc, web net.Listener) error {
+	follow, stopFollowing := context.WithCancel(context.Background())
+	var tasks sync.WaitGroup
+	defer tasks.Wait()
+	defer stopFollowing()
+	tasks.Go(func() { followStore(follow, s.opt.Store, s.health) })
+
+	failed := make(chan error, 2)
+	tasks.Go(func() { failed <- s.grpc.Serve(rpc) })
+	httpServer := s.serveHTTP(web, failed, &tasks)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.stop()
+	return errors.Join(err, stopHTTP(httpServer))
+}
+
+func (s *Server) serveHTTP(l net.Listener, failed chan<- error, tasks *sync.WaitGroup) *http.Server {
+	if l == nil {
+		return nil
+	}
+	h := s.httpServer(l)
+	if s.opt.TLS != nil && !Loopback(l.Addr()) {
+		l = tls.NewListener(l, forHTTP(s.opt.TLS))
+	}
+	tasks.Go(func() {
+		if err := h.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			failed <- err
+		}
+	})
+	return h
+}
+
+const httpGrace = 2 * time.Second
+
+func stopHTTP(h *http.Server) error {
+	if h == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), httpGrace)
+	defer cancel()
+	if h.Shutdown(ctx) != nil {
+		return h.Close()
+	}
+	return nil
+}
+
+// stop ends gRPC: what waits ends at once, what works has the grace, what is left is cut.
+func (s *Server) stop() {
+	s.health.Shutdown()
+	close(s.draining)
+	done := make(chan struct{})
+	go func() {
+		s.grpc.GracefulStop()
+		close(done)
+	}()
+	if !ended(done, s.opt.Grace*4/5) {
+		close(s.stopping)
+		if !ended(done, s.opt.Grace/5) {
+			s.opt.Logger.Warn("calls were still running at the end of the grace: cut")
+			s.grpc.Stop()
+		}
+	}
+	<-done
+}
+
+func ended(done <-chan struct{}, wait time.Duration) bool {
+	select {
+	case <-done:
+		return true
+	case <-time.After(wait):
+		return false
+	}
+}

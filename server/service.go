@@ -1,0 +1,75 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strconv"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// service is what every service stands on.
+type service struct {
+	store    *store.Store
+	log      *slog.Logger
+	metrics  *metrics
+	tokens   tokens
+	draining <-chan struct{} // closed when a stop begins: streams that wait end
+	stopping <-chan struct{} // closed when the grace is nearly over: streams that work end
+	version  string
+	started  time.Time
+}
+
+const defaultWait = 2 * time.Second
+
+// view returns the view that a request asks for: the newest, or, with min, one at least as fresh as that.
+func (s *service) view(ctx context.Context, journal string, min uint64) (*store.View, error) {
+	v := s.store.View()
+	if journal != "" && journal != v.JournalID() {
+		return nil, journalChanged(v)
+	}
+	if min <= v.Revision() {
+		return v, nil
+	}
+	ctx, cancel := waitTime(ctx)
+	defer cancel()
+	v, err := s.store.Wait(ctx, min)
+	if err != nil {
+		return nil, s.notReached(err)
+	}
+	if journal != "" && journal != v.JournalID() {
+		return nil, journalChanged(v)
+	}
+	return v, nil
+}
+
+// waitTime bounds a wait by the caller's deadline, a little earlier so that the answer arrives, else by two seconds.
+func waitTime(ctx context.Context) (context.Context, context.CancelFunc) {
+	wait := defaultWait
+	if deadline, ok := ctx.Deadline(); ok {
+		left := time.Until(deadline)
+		wait = left - min(left/10, 50*time.Millisecond)
+	}
+	return context.WithTimeout(ctx, wait)
+}
+
+func (s *service) notReached(err error) error {
+	if !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return refuse(dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED,
+		"min_revision was not reached in time: try again, here or at another node").at(s.store.View())
+}
+
+func journalChanged(v *store.View) error {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED,
+		"journal_id is not this store's: a backup was restored or a loss accepted; read again without it").at(v)
+}
+
+// at adds where the server stands.
+func (f *fault) at(v *store.View) *fault {
+	return f.with("revision", strconv.FormatUint(v.Revision(), 10)).with("journal_id", v.JournalID())
+}

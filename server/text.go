@@ -1,0 +1,118 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/phone/national"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// Limits of text, in bytes, as the contract has them.
+const (
+	maxNumber     = 64
+	maxDesk       = 256
+	maxEvidence   = 1024
+	maxNote       = 4096
+	maxReason     = 1024
+	maxRequestID  = 128
+	maxRecordedBy = 256
+)
+
+// field is one text of a request with its limit.
+type field struct {
+	name  string
+	value string
+	max   int
+	lines bool // line feed and tab are allowed
+}
+
+// checkText refuses text that is too long or holds control characters. That it is UTF-8 has been checked in decoding.
+func checkText(fields ...field) error {
+	for _, f := range fields {
+		if len(f.value) > f.max {
+			return tooLong(f.name, len(f.value), f.max)
+		}
+		if strings.ContainsFunc(f.value, f.forbids) {
+			return invalidField(f.name, "holds a control character: leave it out")
+		}
+	}
+	return nil
+}
+
+func (f field) forbids(r rune) bool {
+	return unicode.IsControl(r) && !(f.lines && (r == '\n' || r == '\t'))
+}
+
+func tooLong(name string, actual, limit int) error {
+	return invalidField(name, fmt.Sprintf("is longer than %d bytes: shorten it", limit)).
+		with("limit", fmt.Sprint(limit)).with("actual", fmt.Sprint(actual))
+}
+
+// parseRegion reads the region of a request; the empty one is none.
+func parseRegion(code string) (phone.Region, error) {
+	if code == "" {
+		return 0, nil
+	}
+	r, err := phone.ParseRegion(code)
+	if err != nil {
+		return 0, faultOf(err).with("field", "region")
+	}
+	return r, nil
+}
+
+// parseNumber reads a number: E.164, or a national form when there is a region.
+func parseNumber(s string, region phone.Region) (phone.Number, error) {
+	if len(s) > maxNumber {
+		return 0, phone.ErrLength
+	}
+	if region == 0 {
+		return phone.Parse(s)
+	}
+	return national.Parse(s, region)
+}
+
+// numberOf reads the number of a request about one number.
+func numberOf(s, regionCode string) (phone.Number, error) {
+	region, err := parseRegion(regionCode)
+	if err != nil {
+		return 0, err
+	}
+	n, err := parseNumber(s, region)
+	if err != nil {
+		return 0, faultOf(err).with("field", "number")
+	}
+	return n, nil
+}
+
+func scopeOf(s string) (policy.Scope, error) {
+	scope, err := policy.ParseScope(s)
+	if err != nil {
+		return "", faultOf(err).with("field", "scope")
+	}
+	return scope, nil
+}
+
+// timeOf reads a time of a request; unset is the zero time.
+func timeOf(name string, t *timestamppb.Timestamp) (time.Time, error) {
+	if t == nil {
+		return time.Time{}, nil
+	}
+	if t.CheckValid() != nil || t.AsTime().Unix() <= 0 || t.AsTime().Year() > 2200 {
+		return time.Time{}, invalidField(name, "is no time between 1970 and 2200")
+	}
+	return t.AsTime(), nil
+}
+
+// stamp is t on the wire: the zero time is unset.
+func stamp(t time.Time) *timestamppb.Timestamp {
+	if t.IsZero() {
+		return nil
+	}
+	return timestamppb.New(t)
+}
