@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+// checkFlags are those of `dnc check`.
+type checkFlags struct {
+	scope       string
+	region      string
+	minRevision uint64
+	file        string
+	column      string
+	out         string
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	var flags checkFlags
+	cmd := &cobra.Command{
+		Use:   "check NUMBER... | check --file FILE",
+		Short: "Ask whether numbers may be called now",
+		Long: `Ask whether numbers may be called now.
+
+ALLOW is the only verdict that permits a call. The exit code is 0 when every number
+may be called, 1 when one may not, and 2 when one is not a number or the server
+could not be asked.
+
+With --file, a csv or a file of numbers is read to its end and written with three
+more columns: verdict, reason and revision. A row without a valid number gets
+the verdict INVALID. The exit code is then 0 when every row was answered.`,
+		Example: `  dnc check +14155550123
+  dnc check +14155550123 +33199001234 --scope acme/telecom -o json
+  dnc check 01.99.00.12.34 --region FR
+  dnc check --file leads.csv --column phone --region FR --out verdicts.csv
+  cut -d, -f2 leads.csv | dnc check --file - --region FR`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("file") {
+				return a.checkFile(cmd, args, flags)
+			}
+			return a.checkNumbers(cmd, args, flags)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.scope, "scope", "", "for whom the call would be, such as acme/telecom")
+	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
+	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
+	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
+	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its place from 1")
+	f.StringVar(&flags.out, "out", "", "with --file, where the rows go (default: standard output)")
+	return cmd
+}
+
+func (f checkFlags) options() []client.CallOption {
+	opts := []client.CallOption{client.Scope(f.scope), client.Region(f.region)}
+	if f.minRevision > 0 {
+		opts = append(opts, client.MinRevision(f.minRevision, ""))
+	}
+	return opts
+}
+
+// checkNumbers answers each argument with a line, in order.
+func (a *app) checkNumbers(cmd *cobra.Command, numbers []string, flags checkFlags) error {
+	if len(numbers) == 0 {
+		return usagef(cmd, "a number is missing")
+	}
+	if flags.column != "" || flags.out != "" {
+		return usagef(cmd, "--column and --out go with --file")
+	}
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	for _, number := range numbers {
+		if err := a.checkNumber(cmd.Context(), c, number, flags); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkNumber answers one number. An error of the number alone ends nothing.
+func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, flags checkFlags) error {
+	result, err := c.Check(ctx, number, flags.options()...)
+	if errors.Is(err, client.ErrInvalidNumber) {
+		return a.invalidNumber(number, err)
+	}
+	if err != nil {
+		return err
+	}
+	if !result.Callable() {
+		a.end(exitNo)
+	}
+	return a.print(result, func() string {
+		line := result.Number + "  " + string(result.Verdict)
+		if why := describeResult(result); why != "" {
+			line += "  " + why
+		}
+		return line
+	})
+}
+
+// badNumber is the JSON of an argument that is not a number.
+type badNumber struct {
+	Number string    `json:"number"` // as typed
+	Error  itemError `json:"error"`
+}
+
+type itemError struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+func (a *app) invalidNumber(number string, err error) error {
+	a.end(exitError)
+	var e *client.Error
+	if a.output == "json" && errors.As(err, &e) {
+		return a.print(badNumber{number, itemError{e.Reason, e.Message}}, nil)
+	}
+	a.complain(fmt.Errorf("%q: %w", number, err))
+	return nil
+}

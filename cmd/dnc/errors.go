@@ -1,0 +1,96 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+// hinted is an error with what to do next.
+type hinted struct {
+	error
+	hint string
+}
+
+func (h *hinted) Unwrap() error { return h.error }
+
+func withHint(err error, hint string) error { return &hinted{err, hint} }
+
+// usagef is an error in how dnc was called.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return withHint(fmt.Errorf(format, args...), fmt.Sprintf("see `%s --help`", cmd.CommandPath()))
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	if strings.Contains(err.Error(), "unknown shorthand flag") {
+		return withHint(err, "put -- before an argument that begins with a dash")
+	}
+	return usagef(cmd, "%v", err)
+}
+
+// counted returns an error unless there are least to most arguments.
+func counted(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return usagef(cmd, "%s is missing", what)
+		case len(args) > most:
+			return usagef(cmd, "too many arguments: %s is all it takes", what)
+		}
+		return nil
+	}
+}
+
+// report writes an error and its hint, and sets the exit code that it means.
+func (a *app) report(err error) {
+	code := exitError
+	if errors.Is(err, client.ErrConfirmationRequired) {
+		code = exitNo
+	}
+	a.end(code)
+	a.complain(err)
+}
+
+// complain writes an error and its hint.
+func (a *app) complain(err error) {
+	fmt.Fprintf(a.stderr, "dnc: %v\n", err)
+	if hint := hintFor(err); hint != "" {
+		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
+	}
+}
+
+func hintFor(err error) string {
+	var h *hinted
+	if errors.As(err, &h) {
+		return h.hint
+	}
+	var e *client.Error
+	if !errors.As(err, &e) {
+		return ""
+	}
+	return hints[e.Reason]
+}
+
+// hints say, by the reason of an error, which flag or command helps.
+var hints = map[string]string{
+	"UNAVAILABLE":            "start the server with `dncd`, or say where it is with --addr",
+	"TIME_OVER":              "give it longer with --timeout; an opt-out may be recorded a second time without harm",
+	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or say how to read it, such as --region US",
+	"REGION_INVALID":         "a region is a two-letter ISO code, such as --region US",
+	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",
+	"REVISION_NOT_REACHED":   "give it longer with --timeout, or ask without --min-revision",
+	"NOTHING_TO_WITHDRAW":    "`dnc show NUMBER` tells which scopes it is opted out at; --scope names exactly one",
+	"LIST_NOT_FOUND":         "`dnc list ls` shows the lists, `dnc list create` makes one",
+	"LIST_EXISTS":            "`dnc list show NAME` shows it, `dnc list update NAME` changes it",
+	"JURISDICTION_REQUIRED":  "say which regions the registry speaks for, such as --jurisdiction US",
+	"CONFIRMATION_REQUIRED":  "--yes does it in spite of that",
+	"IMPORT_RUNNING":         "wait for its end: `dnc imports NAME` shows how far it is",
+	"SNAPSHOT_DATE_REQUIRED": "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
+	"SNAPSHOT_DATE_INVALID":  "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
+	"DISK_FULL":              "free space on the server's disk: checks go on meanwhile",
+	"STORE_DAMAGED":          "stop the server and run `dncd fsck --data DIR` on it",
+}

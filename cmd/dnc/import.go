@@ -1,0 +1,213 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/registry"
+)
+
+// importFlags are those of `dnc import`.
+type importFlags struct {
+	list, mode, format   string
+	column, region       string
+	snapshotDate         string
+	maxShrink, maxReject string
+	rejects              string
+	dryRun, yes          bool
+}
+
+func (a *app) importCommand() *cobra.Command {
+	var flags importFlags
+	cmd := &cobra.Command{
+		Use:   "import FILE... --list NAME",
+		Short: "Load list files, or zips of them, into a list",
+		Long: `Load list files, or zips of them, into a list.
+
+Mode replace takes all files of the list at once: the list becomes what they hold.
+It switches at once, and a check sees the old list or the new one. Every line is
+accounted for: read = accepted + duplicates + rejected.
+
+A load that looks wrong is refused and changes nothing (exit code 1): nothing
+accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
+rejects than --max-rejects, a snapshot date older than the list's. --yes loads in
+spite of all but the first, and takes over from a load that does not end.
+
+The snapshot date is the registry's own, not the day of the load. Without
+--snapshot-date it is taken from the names of the files, the oldest of several.`,
+		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
+  dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
+  dnc import more.txt --list partner --mode add
+  dnc import 2026-9-9_*.zip --list us-ftc --dry-run`,
+		Args: counted(1, 1000, "a file"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.importFiles(cmd, args, flags)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&flags.list, "list", "", "the list (required)")
+	f.StringVar(&flags.mode, "mode", "replace", "replace, add or remove")
+	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
+	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1")
+	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
+	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")
+	f.StringVar(&flags.maxShrink, "max-shrink", "10%", "refuse a load that shrinks the list, or one covered prefix, by more")
+	f.StringVar(&flags.maxReject, "max-rejects", "1%", "refuse a load with a larger share of rejects")
+	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text")
+	f.BoolVar(&flags.dryRun, "dry-run", false, "compare and count, change nothing")
+	f.BoolVar(&flags.yes, "yes", false, "load in spite of the guards")
+	complete(cmd, "mode", "replace", "add", "remove")
+	complete(cmd, "format", "auto", "ftc", "csv", "plain")
+	a.completeLists(cmd, "list")
+	return cmd
+}
+
+// importFiles loads files and prints what became of it.
+func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags) (err error) {
+	request, err := flags.request(cmd)
+	if err != nil {
+		return err
+	}
+	source, err := openSource(paths, flags)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	if err := source.rejects.create(flags.rejects); err != nil {
+		return err
+	}
+	request.Numbers, request.Sources = source, source.files()
+	if request.SnapshotDate == "" && request.Mode == client.Replace {
+		request.SnapshotDate, _ = source.reader.SnapshotDate()
+	}
+	result, err := a.load(cmd.Context(), c, request, source)
+	if err := errors.Join(err, source.rejects.close()); err != nil {
+		return err
+	}
+	return a.printImport(flags.list, result, source.rejects)
+}
+
+// load runs the import under a progress bar.
+func (a *app) load(ctx context.Context, c *client.Client, request client.ImportRequest, source *source) (client.ImportResult, error) {
+	meter := &loadMeter{source: source}
+	request.OnProgress = meter.take
+	request.OnReject = source.rejects.fromServer
+	bar := a.startProgress(meter.state)
+	defer bar.stop()
+	return c.Import(ctx, request)
+}
+
+// request is the import without its numbers.
+func (f importFlags) request(cmd *cobra.Command) (client.ImportRequest, error) {
+	var none client.ImportRequest
+	if f.list == "" {
+		return none, usagef(cmd, "--list is missing")
+	}
+	mode, err := f.importMode(cmd)
+	if err != nil {
+		return none, err
+	}
+	maxShrink, err := parseRatio(cmd, "max-shrink", f.maxShrink)
+	if err != nil {
+		return none, err
+	}
+	maxReject, err := parseRatio(cmd, "max-rejects", f.maxReject)
+	if err != nil {
+		return none, err
+	}
+	return client.ImportRequest{
+		List: f.list, Mode: mode, SnapshotDate: f.snapshotDate, MaxShrink: &maxShrink, MaxRejects: &maxReject,
+		Override: f.yes, TakeOver: f.yes, DryRun: f.dryRun,
+	}, nil
+}
+
+func (f importFlags) importMode(cmd *cobra.Command) (client.ImportMode, error) {
+	switch mode := client.ImportMode(strings.ToUpper(f.mode)); mode {
+	case client.Replace, client.Add, client.Remove:
+		return mode, nil
+	case client.Delta:
+		return "", withHint(errors.New("--mode delta is not built yet"), "load the full list with --mode replace: it finds the difference by itself")
+	}
+	return "", usagef(cmd, "--mode is replace, add or remove, not %q", f.mode)
+}
+
+// parseRatio reads 10% or 0.1.
+func parseRatio(cmd *cobra.Command, flag, text string) (float64, error) {
+	number, percent := strings.CutSuffix(text, "%")
+	ratio, err := strconv.ParseFloat(number, 64)
+	if percent {
+		ratio /= 100
+	}
+	if err != nil || !(ratio >= 0 && ratio <= 1) {
+		return 0, usagef(cmd, "--%s %q is not a share such as 10%%", flag, text)
+	}
+	return ratio, nil
+}
+
+// printImport says what became of a load.
+func (a *app) printImport(list string, r client.ImportResult, rejects *rejectLog) error {
+	if err := a.print(r, func() string { return describeResultOfImport(list, r) }); err != nil {
+		return err
+	}
+	rejects.explain(a.stderr)
+	if r.Refused {
+		a.end(exitNo)
+		fmt.Fprintf(a.stderr, "dnc: import refused, %s is as it was\n", list)
+	}
+	for _, g := range r.GuardFailures {
+		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g))
+	}
+	return nil
+}
+
+func describeResultOfImport(list string, r client.ImportResult) string {
+	lines := []string{fmt.Sprintf("read %d = %d accepted + %s + %d rejected",
+		r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected)}
+	changes := fmt.Sprintf("%s (%d added, %d removed, %d unchanged)", count(r.Numbers, "number"), r.Added, r.Removed, r.Unchanged)
+	if r.SnapshotDate != "" {
+		changes += ", snapshot " + r.SnapshotDate
+	}
+	switch end := fmt.Sprintf("revision %d  %.1f s", r.Revision, r.Elapsed.Seconds()); {
+	case r.Refused:
+		lines = append(lines, fmt.Sprintf("%s would hold %s", list, changes))
+	case r.DryRun:
+		lines = append(lines, fmt.Sprintf("dry run: %s would hold %s", list, changes))
+	case r.AlreadyLoaded:
+		lines = append(lines, fmt.Sprintf("%s  already loaded: %s  %s", list, changes, end))
+	default:
+		lines = append(lines, fmt.Sprintf("%s  %s  %s", list, changes, end))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// describeGuard says which guard failed and which flag overrides it.
+func describeGuard(g client.GuardFailure) string {
+	flags := map[string]string{
+		"SHRINK":         "--max-shrink or --yes",
+		"PREFIX_SHRINK":  "--max-shrink or --yes",
+		"REJECTS":        "--max-rejects or --yes",
+		"SNAPSHOT_OLDER": "--yes",
+	}
+	text := lower(g.Guard)
+	if g.Prefix != "" {
+		text += " of " + g.Prefix
+	}
+	text += ": " + g.Message
+	if g.Overridden {
+		return text + " (overridden)"
+	}
+	if flag := flags[g.Guard]; flag != "" {
+		text += " (" + flag + " loads it in spite of that)"
+	}
+	return text
+}

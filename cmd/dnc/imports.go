@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+func (a *app) importsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "imports [LIST]",
+		Short: "Show what was loaded when, by whom and from which files, newest first",
+		Example: `  dnc imports
+  dnc imports us-ftc -o json`,
+		Args: counted(0, 1, "one list"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			list := strings.Join(args, "")
+			for r, err := range c.Imports(cmd.Context(), list) {
+				if err != nil {
+					return err
+				}
+				if err := a.print(r, func() string { return r.List + "  " + describeImport(r) + filesOf(r) }); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		ValidArgsFunction: a.firstIsList,
+	}
+}
+
+// describeImport is a load on one line.
+func describeImport(r client.ImportRecord) string {
+	when := r.EndedAt
+	if when.IsZero() {
+		when = r.StartedAt
+	}
+	text := fmt.Sprintf("%s  %s  %s  read %d = %d accepted + %d duplicates + %d rejected  (%d added, %d removed, %d after)",
+		stamp(when), lower(r.State), lower(string(r.Mode)), r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Added, r.Removed, r.Numbers)
+	if r.Revision > 0 {
+		text += fmt.Sprintf("  revision %d", r.Revision)
+	}
+	if r.SnapshotDate != "" {
+		text += "  snapshot " + r.SnapshotDate
+	}
+	if r.RecordedBy != "" {
+		text += "  by " + r.RecordedBy
+	}
+	return text
+}
+
+// filesOf is a line for each file of a load.
+func filesOf(r client.ImportRecord) string {
+	var b strings.Builder
+	for _, s := range r.Sources {
+		fmt.Fprintf(&b, "\n    %s  %d bytes  sha256 %s", s.Name, s.Size, orDash(s.SHA256))
+	}
+	return b.String()
+}

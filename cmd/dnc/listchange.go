@@ -1,0 +1,130 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+func (a *app) listUpdateCommand() *cobra.Command {
+	var jurisdiction, coverage []string
+	var maxAge string
+	cmd := &cobra.Command{
+		Use:   "update NAME",
+		Short: "Change a list's jurisdiction, coverage or max age",
+		Example: `  dnc list update us-ftc --coverage 1415,1818,1212
+  dnc list update partner --max-age none`,
+		Args: counted(1, 1, "one name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var change client.ListChange
+			if cmd.Flags().Changed("jurisdiction") {
+				change.Jurisdiction = &jurisdiction
+			}
+			if cmd.Flags().Changed("coverage") {
+				change.Coverage = &coverage
+			}
+			if cmd.Flags().Changed("max-age") {
+				age, err := parseDays(cmd, maxAge)
+				if err != nil {
+					return err
+				}
+				change.MaxAge = &age
+			}
+			if change == (client.ListChange{}) {
+				return usagef(cmd, "nothing to change: give --jurisdiction, --coverage or --max-age")
+			}
+			return a.listUpdate(cmd, args[0], change)
+		},
+		ValidArgsFunction: a.firstIsList,
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&jurisdiction, "jurisdiction", nil, `regions it speaks for; "" is all of them`)
+	f.StringSliceVar(&coverage, "coverage", nil, `prefixes it covers; "" leaves it to its files`)
+	f.StringVar(&maxAge, "max-age", "", "days for which a snapshot may be relied on, such as 31d; none is any age")
+	return cmd
+}
+
+func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChange) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	done, err := c.UpdateList(cmd.Context(), name, change)
+	if err != nil {
+		return err
+	}
+	return a.print(done.List, func() string {
+		return fmt.Sprintf("%s updated  revision %d\n%s", done.List.Name, done.Revision, listDetails(done.List))
+	})
+}
+
+func (a *app) listDeleteCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "delete NAME",
+		Short: "Delete a list: its numbers become callable as far as it goes",
+		Long: `Delete a list. Its numbers become callable as far as it goes: other lists and
+opt-outs still count. A registry is deleted with --yes only.`,
+		Example: "  dnc list delete partner\n  dnc list delete us-ftc --yes",
+		Args:    counted(1, 1, "one name"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.listDelete(cmd, args[0], yes)
+		},
+		ValidArgsFunction: a.firstIsList,
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "yes, the numbers of this registry become callable")
+	return cmd
+}
+
+func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	gone, err := c.DeleteList(cmd.Context(), name, yes)
+	if errors.Is(err, client.ErrConfirmationRequired) {
+		return a.explainDeletion(cmd, c, name, err)
+	}
+	if err != nil {
+		return err
+	}
+	return a.print(gone, func() string {
+		return fmt.Sprintf("%s deleted  revision %d\n%s that it held: callable as far as this list goes", name, gone.Revision, count(gone.Numbers, "number"))
+	})
+}
+
+// explainDeletion says how many numbers the deletion of a registry would free.
+func (a *app) explainDeletion(cmd *cobra.Command, c *client.Client, name string, refusal error) error {
+	l, err := c.GetList(cmd.Context(), name)
+	if err != nil {
+		return refusal
+	}
+	return withHint(fmt.Errorf("%s is a registry: the %s on it would become callable: %w", l.Name, count(l.Numbers, "number"), refusal),
+		"--yes deletes it in spite of that")
+}
+
+// parseDays reads whole days: 31d. Empty and "none" are no limit.
+func parseDays(cmd *cobra.Command, text string) (time.Duration, error) {
+	if text == "" || text == "none" {
+		return 0, nil
+	}
+	n, err := strconv.ParseUint(strings.TrimSuffix(text, "d"), 10, 16)
+	if err != nil || !strings.HasSuffix(text, "d") {
+		return 0, usagef(cmd, "--max-age %q is not a number of days such as 31d", text)
+	}
+	return time.Duration(n) * 24 * time.Hour, nil
+}
+
+// days is a max age as it is typed.
+func days(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+}

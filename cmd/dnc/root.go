@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+const (
+	exitDone  = 0
+	exitNo    = 1 // refused by a guard, or a checked number is not callable
+	exitError = 2
+)
+
+// app is one run of dnc: its global flags and its outcome.
+type app struct {
+	stdout, stderr io.Writer
+
+	addr     string
+	output   string
+	user     string
+	timeout  time.Duration
+	tls      bool
+	tlsCA    string
+	tlsCert  string
+	tlsKey   string
+	insecure bool
+
+	connected *client.Client
+	code      int // exitNo or exitError once a command has said so
+}
+
+// run executes dnc with these arguments and returns its exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	a := &app{stdout: stdout, stderr: stderr}
+	root := a.rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if a.connected != nil {
+		a.connected.Close()
+	}
+	if err != nil {
+		a.report(err)
+	}
+	return a.code
+}
+
+// end notes how a command ends; an error wins over a no.
+func (a *app) end(code int) { a.code = max(a.code, code) }
+
+func (a *app) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "dnc",
+		Short: "Ask a dncd server whether numbers may be called, and keep its lists and opt-outs",
+		Long: `dnc asks a dncd server whether numbers may be called, and keeps its lists and opt-outs.
+
+It exits with 0 when all was done, with 1 when a guard refused it or a checked
+number may not be called, and with 2 on an error.`,
+		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
+  dnc import 2026-9-9_415_*.txt.zip --list us-ftc
+  dnc check +14155550123
+  dnc optout add +14155550123 --scope acme --channel call --desk after-sales`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		PersistentPreRunE: a.checkGlobals,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usagef(cmd, "unknown command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	a.globalFlags(root)
+	root.SetFlagErrorFunc(flagError)
+	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.showCommand(), a.historyCommand(),
+		a.listCommand(), a.importCommand(), a.importsCommand(), a.exportCommand(), a.statsCommand())
+	return root
+}
+
+func (a *app) globalFlags(root *cobra.Command) {
+	f := root.PersistentFlags()
+	f.StringVar(&a.addr, "addr", envOr("DNC_ADDR", "127.0.0.1:7362"), "the server: host:port or unix:///path (DNC_ADDR)")
+	f.StringVarP(&a.output, "output", "o", "text", "text, or json: one object a line")
+	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a request may take; loads and exports have no limit")
+	f.StringVar(&a.user, "by", os.Getenv("DNC_USER"), "who records it, where no client certificate says so (DNC_USER)")
+	f.BoolVar(&a.tls, "tls", false, "encrypt the connection (implied by the other --tls flags)")
+	f.StringVar(&a.tlsCA, "tls-ca", "", "PEM file of the roots that sign the server's certificate (default: the system's)")
+	f.StringVar(&a.tlsCert, "tls-cert", "", "PEM file of this client's certificate")
+	f.StringVar(&a.tlsKey, "tls-key", "", "PEM file of its key")
+	f.BoolVar(&a.insecure, "insecure", false, "allow plain text to a server on another machine")
+	complete(root, "output", "text", "json")
+}
+
+func envOr(key, otherwise string) string {
+	if value := os.Getenv(key); value != "" {
+		return value
+	}
+	return otherwise
+}
+
+func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
+	if a.output != "text" && a.output != "json" {
+		return usagef(cmd, "--output is text or json, not %q", a.output)
+	}
+	if a.timeout <= 0 {
+		return usagef(cmd, "--timeout must be more than nothing, such as 10s")
+	}
+	return nil
+}
+
+// connect returns the client, which connects with its first call.
+func (a *app) connect() (*client.Client, error) {
+	if a.connected != nil {
+		return a.connected, nil
+	}
+	opts := []client.Option{client.WithUser(a.user), client.WithTimeout(a.timeout)}
+	if a.tls || a.tlsCA != "" || a.tlsCert != "" || a.tlsKey != "" {
+		opts = append(opts, client.WithTLSFiles(a.tlsCA, a.tlsCert, a.tlsKey))
+	}
+	if a.insecure {
+		opts = append(opts, client.WithInsecure())
+	}
+	c, err := client.New(a.addr, opts...)
+	if err != nil {
+		return nil, withHint(err, "encrypt with --tls or --tls-ca FILE; --insecure allows plain text")
+	}
+	a.connected = c
+	return c, nil
+}
+
+// complete makes a flag complete to fixed values.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+	if err != nil {
+		panic(fmt.Sprintf("completion of --%s: %v", flag, err)) // the flag is not there
+	}
+}
+
+// completeLists makes a flag complete to the server's lists.
+func (a *app) completeLists(cmd *cobra.Command, flag string) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, a.listNames); err != nil {
+		panic(fmt.Sprintf("completion of --%s: %v", flag, err))
+	}
+}
+
+// listNames asks the server for its lists, briefly: completion must not hang.
+func (a *app) listNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)
+	defer cancel()
+	c, err := a.connect()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	lists, _ := c.Lists(ctx)
+	var names []string
+	for _, l := range lists {
+		names = append(names, cobra.CompletionWithDesc(l.Name, describeList(l)))
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// firstIsList completes the first argument to a list, and none after it.
+func (a *app) firstIsList(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.listNames(cmd, args, begun)
+}

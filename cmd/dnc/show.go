@@ -1,0 +1,124 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	var region string
+	cmd := &cobra.Command{
+		Use:   "show NUMBER",
+		Short: "Show what holds for a number now: its records and the lists it is on",
+		Example: `  dnc show +14155550123
+  dnc show 01.99.00.12.34 --region FR -o json`,
+		Args: counted(1, 1, "one number"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			info, err := c.GetNumber(cmd.Context(), args[0], client.Region(region))
+			if err != nil {
+				return err
+			}
+			return a.print(info, func() string { return describeNumber(info) })
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVar(&region, "region", "", "how a national number is read, such as FR")
+	return cmd
+}
+
+func describeNumber(n client.NumberInfo) string {
+	lines := []string{fmt.Sprintf("%s  %s  revision %d", n.Number, strings.Join(n.Regions, ","), n.Revision)}
+	for _, r := range n.Records {
+		state := "in force"
+		if !r.InForce {
+			state = "expired"
+		}
+		what := lower(r.Kind)
+		if r.ConsentKind != "" {
+			what += " " + lower(r.ConsentKind)
+		}
+		lines = append(lines, fmt.Sprintf("  %s for %s%s%s", what, forWhom(r.Scope),
+			note(state, by(r.Channel), since(r.ReceivedAt), until(r.ExpiresAt)), storyText(r.Story)))
+	}
+	for _, l := range n.Lists {
+		stale := ""
+		if l.Stale {
+			stale = "stale"
+		}
+		lines = append(lines, fmt.Sprintf("  on %s%s", l.List, note(lower(string(l.Kind)), dated("snapshot", l.SnapshotDate), stale)))
+	}
+	if len(lines) == 1 {
+		lines = append(lines, "  no records, on no list")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// storyText is what a story tells, in its order.
+func storyText(s client.Story) string {
+	if s.State == "MISSING" || s.State == "ERASED" {
+		return "  story " + lower(s.State)
+	}
+	text := ""
+	for _, fact := range []struct{ name, value string }{
+		{"desk", s.Desk}, {"evidence", s.Evidence}, {"note", s.Note}, {"reason", s.Reason}, {"by", s.RecordedBy},
+	} {
+		if fact.value != "" {
+			text += fmt.Sprintf("  %s: %s", fact.name, fact.value)
+		}
+	}
+	return text
+}
+
+func (a *app) historyCommand() *cobra.Command {
+	var region string
+	cmd := &cobra.Command{
+		Use:   "history NUMBER",
+		Short: "Show every event about a number, oldest first",
+		Example: `  dnc history +14155550123
+  dnc history +14155550123 -o json`,
+		Args: counted(1, 1, "one number"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			h, err := c.History(cmd.Context(), args[0], client.Region(region))
+			if err != nil {
+				return err
+			}
+			return a.printHistory(h)
+		},
+		ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVar(&region, "region", "", "how a national number is read, such as FR")
+	return cmd
+}
+
+func (a *app) printHistory(h client.History) error {
+	if len(h.Events) == 0 && a.output == "text" {
+		fmt.Fprintf(a.stdout, "%s  no event up to revision %d\n", h.Number, h.Revision)
+	}
+	for _, e := range h.Events {
+		if err := a.print(e, func() string { return describeEvent(e) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func describeEvent(e client.HistoryEvent) string {
+	where := "for " + forWhom(e.Scope)
+	if e.List != "" {
+		where = e.List + note(dated("snapshot", e.SnapshotDate))
+	}
+	return fmt.Sprintf("%d.%d  %s  %s  %s%s%s", e.ID.Revision, e.ID.Index, stamp(e.Time), lower(e.Kind), where,
+		note(by(e.Channel), since(e.ReceivedAt), until(e.ExpiresAt)), storyText(e.Story))
+}

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"encoding/hex"
+	"sync"
+
+	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/registry"
+)
+
+// source gives the numbers of list files to the client.
+type source struct {
+	reader  *registry.Reader
+	format  registry.Format
+	rejects *rejectLog
+	batch   [4096]phone.Number
+}
+
+func openSource(paths []string, flags importFlags) (*source, error) {
+	format, err := chooseFormat(paths, flags)
+	if err != nil {
+		return nil, err
+	}
+	region, err := parseRegion(flags.region)
+	if err != nil {
+		return nil, err
+	}
+	s := &source{format: format, rejects: &rejectLog{tallies: map[string]uint64{}}}
+	s.reader, err = registry.Open(paths, registry.Options{
+		Format: format, Column: flags.column, Region: region, OnReject: s.rejects.fromFile,
+	})
+	return s, err
+}
+
+// Next implements client.NumberSource.
+func (s *source) Next(batch []uint64) (int, error) {
+	n, err := s.reader.Next(s.batch[:min(len(batch), len(s.batch))])
+	for i, number := range s.batch[:n] {
+		batch[i] = uint64(number)
+	}
+	return n, err
+}
+
+// Summary implements client.NumberSource.
+func (s *source) Summary() client.SourceSummary {
+	totals := s.reader.Totals()
+	return client.SourceSummary{
+		Read:          uint64(totals.Read()),
+		Rejected:      uint64(totals.Rejects),
+		RejectTallies: s.rejects.list(),
+		Sources:       s.files(),
+		Coverage:      s.reader.Coverage(),
+	}
+}
+
+// files are the sources by name; with hash and size once they were read.
+func (s *source) files() []client.ImportSource {
+	var list []client.ImportSource
+	for _, f := range s.reader.Sources() {
+		file := client.ImportSource{Name: f.Name, Format: string(s.format)}
+		if f.SHA256 != [32]byte{} {
+			file.SHA256, file.Size = hex.EncodeToString(f.SHA256[:]), uint64(f.Size)
+		}
+		list = append(list, file)
+	}
+	return list
+}
+
+func (s *source) Close() error { return s.reader.Close() }
+
+// loadMeter is how far a load is: by bytes while files are read, then by what the
+// server reports.
+type loadMeter struct {
+	source *source
+	mu     sync.Mutex
+	last   client.Progress
+}
+
+func (m *loadMeter) take(p client.Progress) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = p
+}
+
+func (m *loadMeter) state() progressState {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.last.Phase == "" || m.last.Phase == "SENDING" {
+		return progressState{"reading", m.source.reader.BytesRead(), m.source.reader.TotalBytes(), true}
+	}
+	return progressState{lower(m.last.Phase), int64(m.last.Done), int64(m.last.Total), false}
+}
