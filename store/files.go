@@ -34,7 +34,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 	return syncDir(filepath.Dir(path))
 }
 
-// syncDir makes the names in a directory durable.
+// syncDir makes the names in a directory, or the content of a file, durable.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -1,0 +1,391 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Gap is a run of revisions that are gone, both ends included.
+type Gap struct{ From, To uint64 }
+
+// Report is what fsck found.
+type Report struct {
+	Revision  uint64
+	JournalID string
+	Events    uint64
+	Lists     int
+	Stories   uint64
+	Missing   uint64   // stories that are not there: erased or lost; no damage to any check
+	Problems  []string // empty: the store is whole
+	Lost      []Gap    // acknowledged revisions that are gone
+	Repaired  bool
+	Unloaded  []string // lists that repair marked as not loaded: load them again
+	Kept      string   // where repair left the damaged files
+}
+
+// OK reports whether the store is whole.
+func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+const maxProblems = 100
+
+func (r *Report) problem(err error) {
+	if len(r.Problems) < maxProblems {
+		r.Problems = append(r.Problems, err.Error())
+	}
+}
+
+// Fsck verifies all that a directory holds: every value, the whole journal, the state against the journal, each list
+// against its load, and the filters. It needs the directory for itself. An error means that it could not look.
+func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
+	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
+	s.log = s.opt.Logger
+	s.health.init()
+	if _, err := os.Stat(filepath.Join(dir, badgerDir)); err != nil {
+		return Report{}, fmt.Errorf("fsck: no store there: %w", err)
+	}
+	var err error
+	if s.lock, err = lockDir(dir); err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
+	defer s.lock.Close()
+	return s.fsck(ctx)
+}
+
+func (s *Store) fsck(ctx context.Context) (Report, error) {
+	var r Report
+	var err error
+	if s.db, err = openBadger(badgerOptions(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
+		r.problem(err)
+		return r, nil
+	}
+	defer s.db.Close()
+	if s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log); err != nil {
+		r.problem(err)
+		return r, nil
+	}
+	defer s.stories.close()
+	m, _, err := readMark(s.dir)
+	if err != nil && !(errors.Is(err, errNoMark) && s.db.MaxVersion() == 0) {
+		r.problem(fmt.Errorf("mark: %w", err))
+	}
+	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
+	c := &checker{ctx: ctx, s: s, r: &r, mark: m}
+	c.run()
+	return r, ctx.Err()
+}
+
+// checker walks one store.
+type checker struct {
+	ctx   context.Context
+	s     *Store
+	r     *Report
+	mark  mark
+	txn   *badger.Txn
+	lists []*List
+}
+
+func (c *checker) run() {
+	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
+	defer c.txn.Discard()
+	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.filters} {
+		if err := step(); err != nil {
+			c.r.problem(err)
+		}
+	}
+}
+
+func (c *checker) tables() error {
+	if err := c.s.db.VerifyChecksum(); err != nil {
+		return fmt.Errorf("%w: tables: %w", ErrDamaged, err)
+	}
+	return nil
+}
+
+// values checks the CRC of every version of every value.
+func (c *checker) values() error {
+	it := c.txn.NewIterator(badger.IteratorOptions{AllVersions: true})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if c.ctx.Err() != nil {
+			return nil
+		}
+		item := it.Item()
+		if item.IsDeletedOrExpired() {
+			continue
+		}
+		err := item.Value(func(v []byte) error { _, err := unseal(item.Key(), v); return err })
+		if err != nil {
+			c.r.problem(err)
+		}
+	}
+	return nil
+}
+
+// journal walks the whole chain, and holds each event against the state of its revision.
+func (c *checker) journal() error {
+	w := newChainWalk(c.mark)
+	err := eachEntry(c.txn, 1, func(e entry) error {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		rev, err := w.take(e)
+		if err != nil {
+			return err
+		}
+		for i, event := range rev.GetEvents() {
+			c.r.Events++
+			c.event(eventID(e.revision, i), event)
+		}
+		return nil
+	})
+	c.r.Revision = max(c.r.Revision, w.at.revision)
+	c.r.Lost = w.finish()
+	for _, g := range c.r.Lost {
+		c.r.problem(fmt.Errorf("%w: revisions %d to %d are gone", ErrDamaged, g.From, g.To))
+	}
+	return errors.Join(err, w.contradiction)
+}
+
+func (c *checker) event(id policy.EventID, e *storev1.Event) {
+	if hash := e.GetStoryHash(); len(hash) > 0 {
+		c.r.Stories++
+		if _, state := c.s.stories.get(id.Revision, hash); state == StoryMissing {
+			c.r.Missing++
+		}
+	}
+	var err error
+	switch ch := e.GetChange().(type) {
+	case *storev1.Event_OptOut:
+		err = c.recordOf(id, ch.OptOut.GetNumber(), func(r *storev1.Record) bool {
+			return r.GetRevision() == id.Revision && r.GetIndex() == id.Index
+		}, true)
+	case *storev1.Event_OptOutWithdrawn:
+		err = c.recordOf(id, ch.OptOutWithdrawn.GetNumber(), func(r *storev1.Record) bool {
+			return r.GetScope() == ch.OptOutWithdrawn.GetScope() && r.GetRevision() < id.Revision
+		}, false)
+	}
+	if err != nil {
+		c.r.problem(err)
+	}
+}
+
+// recordOf checks that, right after an event, the state holds (or does not hold) a record of its number. What later
+// events of the same revision did is seen too: an opt-out that they withdrew is excused.
+func (c *checker) recordOf(id policy.EventID, number uint64, match func(*storev1.Record) bool, want bool) error {
+	txn := c.s.db.NewTransactionAt(id.Revision, false)
+	defer txn.Discard()
+	var set storev1.RecordSet
+	if _, err := getMessage(txn, recordsKey(number), &set); err != nil {
+		return err
+	}
+	if _, err := txn.Get(historyKey(number, id)); err != nil {
+		return fmt.Errorf("%w: revision %d event %d is missing in its number's history", ErrDamaged, id.Revision, id.Index)
+	}
+	for _, r := range set.GetRecords() {
+		if match(r) {
+			if want {
+				return nil
+			}
+			return fmt.Errorf("%w: revision %d event %d is not in the state", ErrDamaged, id.Revision, id.Index)
+		}
+	}
+	if want && !c.endedInRevision(txn, id, number) {
+		return fmt.Errorf("%w: revision %d event %d is not in the state", ErrDamaged, id.Revision, id.Index)
+	}
+	return nil
+}
+
+// endedInRevision reports whether a later event of the same revision is about the same number.
+func (c *checker) endedInRevision(txn *badger.Txn, id policy.EventID, number uint64) bool {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: historyKey(number, id)[:17]})
+	defer it.Close()
+	it.Seek(historyKey(number, policy.EventID{Revision: id.Revision, Index: id.Index + 1}))
+	return it.Valid()
+}
+
+func (c *checker) listStates() error {
+	lists, err := readLists(c.txn)
+	c.lists, c.r.Lists = lists, len(lists)
+	return err
+}
+
+func (c *checker) blocks() error {
+	for _, l := range c.lists {
+		if err := c.s.verifyList(c.ctx, c.txn, l); err != nil {
+			c.r.problem(fmt.Errorf("list %s: %w", l.Name, err))
+		}
+	}
+	return nil
+}
+
+// verifyList checks the content of a list against what its load was: every block commit with its blocks, and the
+// numbers as a whole.
+func (s *Store) verifyList(ctx context.Context, txn *badger.Txn, l *List) error {
+	if l.Visible == 0 {
+		return nil
+	}
+	if err := verifyCommits(txn, l); err != nil {
+		return err
+	}
+	if err := verifyBlocks(txn, l); err != nil {
+		return err
+	}
+	hash := newAscendingWriter(discard{})
+	var numbers []uint64
+	err := s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		numbers = bits.appendNumbers(numbers[:0], block)
+		return hash.add(numbers)
+	})
+	if err != nil {
+		return err
+	}
+	if err := hash.flush(); err != nil {
+		return err
+	}
+	if hash.numbers != l.Numbers || !bytes.Equal(hash.sha.Sum(nil), l.state.GetLoad().GetResult()) {
+		return fmt.Errorf("%w: its content is not the one that was loaded", ErrDamaged)
+	}
+	return nil
+}
+
+// verifyBlocks checks the blocks that the load wrote against the proofs of its commits.
+func verifyBlocks(txn *badger.Txn, l *List) error {
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: blockPrefix(l.ID), AllVersions: true})
+	defer it.Close()
+	it.Rewind()
+	for n := range l.state.GetCommits() {
+		c, err := readCommit(txn, l.ID, l.Visible, n)
+		if err != nil {
+			return err
+		}
+		crc := uint32(0)
+		for left := c.GetBlocks(); left > 0 && it.Valid(); it.Next() {
+			if it.Item().Version() != l.Visible {
+				continue
+			}
+			err := it.Item().Value(func(v []byte) error { crc = blockCRC(crc, it.Item().Key(), v); return nil })
+			if err != nil {
+				return fmt.Errorf("%w: %w", ErrDamaged, err)
+			}
+			left--
+		}
+		if crc != c.GetCrc() {
+			return fmt.Errorf("%w: a part of its load is not the one that was written", ErrDamaged)
+		}
+	}
+	return nil
+}
+
+// filters checks that no saved filter says no to what the store holds.
+func (c *checker) filters() error {
+	v := &View{s: c.s, journal: c.mark.journal, revision: c.r.Revision}
+	if f, err := c.s.loadRecordsFilter(v); err == nil {
+		it := c.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			if !f.Test(numberOfKey(it.Item().Key())) {
+				return fmt.Errorf("%w: the records' filter denies a number", ErrDamaged)
+			}
+		}
+	}
+	for _, l := range c.lists {
+		f, err := c.s.loadListFilter(v, l)
+		if err != nil {
+			continue // it will be built again at open
+		}
+		err = c.s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
+			for n := range bits.numbers(block) {
+				if !f.Test(n) {
+					return fmt.Errorf("%w: the filter of list %s denies a number", ErrDamaged, l.Name)
+				}
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chainWalk follows a journal from its first revision, over losses that were accepted.
+type chainWalk struct {
+	mark          mark
+	at            position
+	segment       chainHash // what the last chain began with
+	open          []Gap     // revisions that are missing and not accepted
+	marked        chainHash // at the mark's revision
+	contradiction error
+}
+
+func newChainWalk(m mark) *chainWalk { return &chainWalk{mark: m} }
+
+// take follows one entry. It fails on one that contradicts the chain.
+func (w *chainWalk) take(e entry) (*storev1.Revision, error) {
+	rev, err := e.decode()
+	if err != nil {
+		return nil, err
+	}
+	gap := e.revision != w.at.revision+1
+	if gap {
+		w.open = append(w.open, Gap{w.at.revision + 1, e.revision - 1})
+	}
+	accepted := false
+	for _, event := range rev.GetEvents() {
+		if l := event.GetLossAccepted(); l != nil {
+			accepted = true
+			w.open = nil
+			w.segment = e.prev
+			if e.prev != chainStart(JournalID(l.GetJournalId())) {
+				w.contradict(e.revision)
+			}
+		}
+	}
+	switch {
+	case accepted:
+	case w.at.revision == 0 && !gap:
+		w.segment = e.prev
+	case !gap && e.prev != w.at.chain:
+		w.contradict(e.revision)
+	}
+	w.at = position{e.revision, e.hash()}
+	if e.revision == w.mark.tip.revision {
+		w.marked = w.at.chain
+	}
+	return rev, nil
+}
+
+func (w *chainWalk) contradict(revision uint64) {
+	if w.contradiction == nil {
+		w.contradiction = fmt.Errorf("%w: revision %d is not chained to the one before it", ErrDamaged, revision)
+	}
+}
+
+// finish holds the end against the mark and returns what is lost.
+func (w *chainWalk) finish() []Gap {
+	m := w.mark
+	if m.tip.revision > w.at.revision {
+		return append(w.open, Gap{w.at.revision + 1, m.tip.revision})
+	}
+	if m.tip.revision > 0 && w.contradiction == nil && len(w.open) == 0 {
+		if w.marked != m.tip.chain {
+			w.contradiction = fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, m.tip.revision)
+		} else if w.segment != chainStart(m.journal) {
+			w.contradiction = fmt.Errorf("%w: the journal is not the mark's", ErrDamaged)
+		}
+	}
+	return w.open
+}

@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// damagedStore is a directory with opt-outs of acme and a list, as a crash leaves it, or as a clean stop does.
+type damagedStore struct {
+	dir     string
+	numbers []uint64
+	journal string
+	last    uint64
+}
+
+const damagedOptOuts = 60
+
+func makeStore(t *testing.T, clean bool) damagedStore {
+	t.Helper()
+	dir := t.TempDir()
+	s := open(t, dir)
+	d := damagedStore{dir: t.TempDir(), numbers: registryNumbers(20_000)}
+	createList(t, s, "us-ftc", Settings{})
+	load(t, s, "us-ftc", Replace, d.numbers, Commit{})
+	for i := range damagedOptOuts {
+		n := fiction(415, i)
+		if _, err := s.RecordOptOut(context.Background(), OptOut{Number: n, Scope: "acme"}, Request{Story: Story{Desk: "after-sales"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.journal, d.last = s.View().JournalID(), s.View().Revision()
+	if clean {
+		closeStore(t, s)
+	}
+	if err := os.CopyFS(filepath.Join(d.dir, "d"), os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	d.dir = filepath.Join(d.dir, "d")
+	return d
+}
+
+func (d *damagedStore) file(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(d.dir, pattern))
+	if err != nil || len(found) == 0 {
+		t.Fatalf("no file %s: %v", pattern, err)
+	}
+	return slices.MaxFunc(found, func(a, b string) int { return int(size(t, a) - size(t, b)) })
+}
+
+func size(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// flip turns one byte of a file, at a share of what it holds before its zeros.
+func flip(t *testing.T, path string, share float64) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	end := len(b)
+	for end > 0 && b[end-1] == 0 {
+		end--
+	}
+	b[int(float64(end-1)*share)] ^= 0x10
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func mustFsck(t *testing.T, dir string) Report {
+	t.Helper()
+	r, err := Fsck(context.Background(), dir, testOptions())
+	if err != nil {
+		t.Fatal("fsck:", err)
+	}
+	return r
+}
+
+// wantWhole checks that a repaired store holds every opt-out, and its list or none of it.
+func (d *damagedStore) wantWhole(t *testing.T, unloaded bool) {
+	t.Helper()
+	s := open(t, d.dir)
+	defer closeStore(t, s)
+	if cause := s.State().Cause; cause != nil {
+		t.Fatal("repaired store:", cause)
+	}
+	for i := range damagedOptOuts {
+		wantVerdict(t, s, fiction(415, i), "acme", policy.Block, policy.CauseNone)
+	}
+	facts, err := s.View().Number(fiction(415, 1), s.Now())
+	if err != nil || len(facts.Records) != 1 {
+		t.Errorf("number: %+v, %v", facts, err)
+	}
+	listed := phone.Number(d.numbers[77])
+	if unloaded {
+		wantVerdict(t, s, listed, "other", policy.Unknown, policy.NotLoaded)
+		return
+	}
+	wantVerdict(t, s, listed, "other", policy.Block, policy.CauseNone)
+	if got := export(t, s, "us-ftc"); !slices.Equal(got, d.numbers) {
+		t.Errorf("list holds %d numbers, want %d", len(got), len(d.numbers))
+	}
+	optOut(t, s, fiction(212, 1), "acme")
+	if got := s.View().Revision(); got <= d.last {
+		t.Errorf("next revision %d, want after %d", got, d.last)
+	}
+}
+
+func TestFsckFindsNothingOnAWholeStore(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		d := makeStore(t, clean)
+		r := mustFsck(t, d.dir)
+		if !r.OK() || r.Revision != d.last || r.JournalID != d.journal || r.Events < damagedOptOuts || r.Missing != 0 {
+			t.Errorf("clean %v: %+v", clean, r)
+		}
+		d.wantWhole(t, false)
+	}
+}
+
+func TestRepairOfEveryKindOfDamage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		clean  bool
+		damage func(t *testing.T, d *damagedStore)
+		loss   bool // without --accept-loss it refuses
+	}{
+		{name: "no MANIFEST", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "badger/MANIFEST")) }},
+		{name: "MANIFEST flipped", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/MANIFEST"), 0.5) }},
+		{name: "no mark", damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
+		{name: "no mark after a clean stop", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
+		{name: "tail of the log cut", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.999) }, loss: true},
+		{name: "story table", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "stories/*.sst"), 0.3) }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := makeStore(t, c.clean)
+			c.damage(t, &d)
+			if r := mustFsck(t, d.dir); r.OK() {
+				t.Fatal("fsck finds nothing")
+			}
+			r, err := Repair(context.Background(), d.dir, false, testOptions())
+			if c.loss {
+				if !errors.Is(err, ErrLoss) {
+					t.Fatalf("repair: %v, want ErrLoss", err)
+				}
+				r, err = Repair(context.Background(), d.dir, true, testOptions())
+			}
+			if err != nil || !r.Repaired || r.Kept == "" {
+				t.Fatalf("repair: %+v, %v", r, err)
+			}
+			if changed := r.JournalID != d.journal; changed != c.loss {
+				t.Errorf("journal id changed: %v, want %v", changed, c.loss)
+			}
+			if r := mustFsck(t, d.dir); !r.OK() {
+				t.Fatalf("after repair: %v", r.Problems)
+			}
+			if c.name != "tail of the log cut" {
+				d.wantWhole(t, false)
+			}
+		})
+	}
+}
+
+// A flip anywhere in the largest table: journal, state or blocks. Whatever is hit, repair gives a whole store or says
+// what is lost, and nobody becomes callable meanwhile.
+func TestRepairOfAFlippedTable(t *testing.T) {
+	seen := map[string]int{}
+	for _, share := range []float64{0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 0.999} {
+		d := makeStore(t, true)
+		flip(t, d.file(t, "badger/*.sst"), share)
+		if r := mustFsck(t, d.dir); r.OK() {
+			t.Errorf("at %v: fsck finds nothing", share)
+			continue
+		}
+		r, err := Repair(context.Background(), d.dir, false, testOptions())
+		if errors.Is(err, ErrLoss) {
+			if len(r.Lost) == 0 {
+				t.Errorf("at %v: loss without a gap: %+v", share, r)
+			}
+			seen["loss"]++
+			continue
+		}
+		if err != nil {
+			t.Errorf("at %v: %v", share, err)
+			continue
+		}
+		if r := mustFsck(t, d.dir); !r.OK() {
+			t.Errorf("at %v: after repair: %v", share, r.Problems)
+		}
+		if len(r.Unloaded) > 0 {
+			seen["unloaded"]++
+		} else {
+			seen["whole"]++
+		}
+		d.wantWhole(t, len(r.Unloaded) > 0)
+	}
+	if len(seen) < 3 {
+		t.Errorf("outcomes %v, want each of loss, unloaded and whole: the flips no longer meet all kinds of values", seen)
+	}
+}
+
+func TestRepairNeverUsesALostRevisionAgain(t *testing.T) {
+	d := makeStore(t, false)
+	flip(t, d.file(t, "badger/*.mem"), 0.999)
+	r, err := Repair(context.Background(), d.dir, true, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Lost) == 0 || r.Revision <= d.last {
+		t.Errorf("lost %v, goes on at revision %d, want after %d", r.Lost, r.Revision, d.last)
+	}
+	s := open(t, d.dir)
+	if _, err := s.ViewAt(d.last); !errors.Is(err, ErrHistoryGone) {
+		t.Errorf("view at a lost revision: %v, want ErrHistoryGone", err)
+	}
+}

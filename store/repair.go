@@ -1,0 +1,319 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// ErrLoss is returned by Repair when acknowledged revisions are gone and the caller did not accept that.
+var ErrLoss = errors.New("acknowledged revisions are gone for good")
+
+// Repair rebuilds a damaged directory: the state from the journal, each list from its blocks where they are as its load
+// wrote them, else marked as not loaded. What was there is kept in a directory beside, named in the report. When
+// revisions are lost it returns ErrLoss and changes nothing, unless acceptLoss: then the loss is an event of the
+// journal, which goes on under a new id and never uses a lost revision again.
+func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report, error) {
+	report, err := Fsck(ctx, dir, o)
+	if err != nil || report.OK() {
+		return report, err
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return report, fmt.Errorf("repair: %w", err)
+	}
+	defer lock.Close()
+	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report}
+	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
+	r.s.log = r.s.opt.Logger
+	if err := r.run(); err != nil {
+		return report, fmt.Errorf("repair: %w", err)
+	}
+	report.Repaired = true
+	return report, nil
+}
+
+// repairer builds a fresh store in a directory inside the damaged one.
+type repairer struct {
+	ctx        context.Context
+	dir        string
+	acceptLoss bool
+	report     *Report
+	s          *Store // the fresh one
+	mark       mark
+	marked     bool   // the mark could be read
+	highest    uint64 // revision or version met anywhere
+	tip        position
+	time       int64
+	loss       bool             // the journal cannot go on as it is: a person must accept that
+	events     []*storev1.Event // to append to the journal
+}
+
+func (r *repairer) run() error {
+	fresh, err := os.MkdirTemp(r.dir, "repair-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(fresh)
+	r.s.dir = fresh
+	m, _, err := readMark(r.dir)
+	if err != nil && !errors.Is(err, errNoMark) {
+		return err
+	}
+	r.mark, r.marked = m, err == nil
+	if err := r.build(); err != nil {
+		return errors.Join(err, r.s.closeFiles())
+	}
+	if err := r.s.closeDatabases(); err != nil {
+		return err
+	}
+	if err := r.writeMark(); err != nil {
+		return err
+	}
+	return r.swap()
+}
+
+func (r *repairer) build() error {
+	if err := r.s.makeDirs(); err != nil {
+		return err
+	}
+	// Nothing counts until the files are in place: syncing at the end is enough.
+	opt := badgerOptions(filepath.Join(r.s.dir, badgerDir), r.s.log).WithSyncWrites(false)
+	var err error
+	if r.s.db, err = openBadger(opt, true); err != nil {
+		return err
+	}
+	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
+		return err
+	}
+	for _, step := range []func() error{r.copyEntries, r.copyStories, r.replay, r.checkLists, r.append, r.copyStage} {
+		if err := errors.Join(step(), r.ctx.Err()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// copyEntries takes over the journal and the blocks with their proofs: all else follows from them.
+func (r *repairer) copyEntries() error {
+	batch := r.s.db.NewManagedWriteBatch()
+	defer batch.Cancel()
+	err := salvage(filepath.Join(r.dir, badgerDir), r.s.dir, r.s.log, func(key []byte, version uint64, value []byte) error {
+		r.highest = max(r.highest, version)
+		if len(key) == 0 || (key[0] != keyJournal && key[0] != keyBlock && key[0] != keyCommit) {
+			return nil
+		}
+		if _, err := unseal(key, value); err != nil {
+			return nil // it shows as a gap, or as a hole in its list
+		}
+		return batch.SetEntryAt(badger.NewEntry(slices.Clone(key), slices.Clone(value)), version)
+	})
+	return errors.Join(err, batch.Flush())
+}
+
+// copyStories takes over every story that still matches its hash; the others show as missing.
+func (r *repairer) copyStories() error {
+	batch := r.s.stories.db.NewWriteBatch()
+	defer batch.Cancel()
+	err := salvage(filepath.Join(r.dir, storiesDir), r.s.dir, r.s.log, func(key []byte, _ uint64, value []byte) error {
+		var e storev1.StoryEntry
+		if len(key) != 40 || proto.Unmarshal(value, &e) != nil || !slices.Equal(storyHash(e.GetSalt(), e.GetStory()), key[8:]) {
+			return nil
+		}
+		return batch.Set(slices.Clone(key), slices.Clone(value))
+	})
+	return errors.Join(err, batch.Flush())
+}
+
+// replay applies the journal anew. What a revision that is gone would have changed is passed over where it is missed.
+func (r *repairer) replay() error {
+	w := newChainWalk(r.mark)
+	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	err := eachEntry(txn, 1, func(e entry) error {
+		rev, err := w.take(e)
+		if err != nil {
+			return err
+		}
+		r.time = rev.GetTime()
+		return r.apply(e.revision, rev)
+	})
+	if err != nil {
+		return err
+	}
+	r.tip = w.at
+	r.highest = max(r.highest, r.tip.revision, r.mark.tip.revision)
+	r.report.Lost = w.finish()
+	if !r.marked && len(r.report.Lost) == 0 {
+		// How much came after is not known: from where on is said.
+		r.report.Lost = []Gap{{r.tip.revision + 1, max(r.highest, r.tip.revision+1)}}
+	}
+	for _, g := range r.report.Lost {
+		r.highest = max(r.highest, g.To)
+	}
+	r.loss = len(r.report.Lost) > 0 || w.contradiction != nil
+	if r.loss && !r.acceptLoss {
+		return errors.Join(ErrLoss, w.contradiction)
+	}
+	return nil
+}
+
+func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
+	txn := r.s.db.NewTransactionAt(revision-1, true)
+	defer txn.Discard()
+	a := newApplier(txn, revision, rev.GetTime())
+	for i, e := range rev.GetEvents() {
+		if _, err := a.apply(i, e); err != nil && !isRefusal(err) {
+			return err
+		}
+	}
+	if err := a.finish(); err != nil {
+		return err
+	}
+	return txn.CommitAt(revision, nil)
+}
+
+// checkLists marks a list as not loaded when its content is not what its load wrote.
+func (r *repairer) checkLists() error {
+	txn := r.s.db.NewTransactionAt(r.tip.revision, false)
+	defer txn.Discard()
+	lists, err := readLists(txn)
+	if err != nil {
+		return err
+	}
+	all := r.s.db.NewTransactionAt(math.MaxUint64, false)
+	defer all.Discard()
+	for _, l := range lists {
+		err := r.s.verifyList(r.ctx, all, l)
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			return err
+		}
+		if err != nil {
+			r.report.Unloaded = append(r.report.Unloaded, l.Name)
+			r.events = append(r.events, &storev1.Event{Change: &storev1.Event_ListUnloaded{
+				ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
+			}})
+		}
+	}
+	return nil
+}
+
+// append commits what repair itself changes as one more revision. After a loss it restarts the chain under a new
+// journal id, at a revision that was never used.
+func (r *repairer) append() error {
+	e := entry{revision: r.tip.revision + 1, prev: r.tip.chain}
+	if r.loss {
+		r.mark.journal = newMark().journal
+		r.events = append([]*storev1.Event{r.lossEvent()}, r.events...)
+		e = entry{revision: r.highest + 1, prev: chainStart(r.mark.journal)}
+	}
+	if len(r.events) == 0 {
+		return nil
+	}
+	rev := &storev1.Revision{Time: max(r.time, r.s.opt.Clock().UnixNano()), Events: r.events}
+	var err error
+	if e.body, err = proto.Marshal(rev); err != nil {
+		return err
+	}
+	if err := r.apply(e.revision, rev); err != nil {
+		return err
+	}
+	txn := r.s.db.NewTransactionAt(e.revision, true)
+	defer txn.Discard()
+	key := journalKey(e.revision)
+	if err := txn.Set(key, seal(key, e.value())); err != nil {
+		return err
+	}
+	r.tip = position{e.revision, e.hash()}
+	return txn.CommitAt(e.revision, nil)
+}
+
+func (r *repairer) lossEvent() *storev1.Event {
+	loss := &storev1.LossAccepted{JournalId: r.mark.journal[:]}
+	for _, g := range r.report.Lost {
+		loss.Gaps = append(loss.Gaps, &storev1.Gap{From: g.From, To: g.To})
+	}
+	return &storev1.Event{Change: &storev1.Event_LossAccepted{LossAccepted: loss}}
+}
+
+// copyStage takes over the content of loads that are to be finished.
+func (r *repairer) copyStage() error {
+	files, err := filepath.Glob(filepath.Join(r.dir, stageDir, "*.numbers"))
+	if err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := copyFile(f, filepath.Join(r.s.dir, stageDir, filepath.Base(f))); err != nil {
+			return err
+		}
+	}
+	return syncDir(filepath.Join(r.s.dir, stageDir))
+}
+
+func (r *repairer) writeMark() error {
+	w, err := openMark(r.s.dir, 0)
+	if err != nil {
+		return err
+	}
+	r.report.Revision, r.report.JournalID = r.tip.revision, r.mark.journal.String()
+	return errors.Join(w.write(mark{journal: r.mark.journal, tip: r.tip, checkpoint: r.tip}), w.close())
+}
+
+// storeParts are what is moved besides the mark.
+var storeParts = []string{badgerDir, storiesDir, filtersDir, stageDir}
+
+// swap puts the fresh store in place and keeps the damaged one. It moves the parts, since the data directory itself may
+// be a mount point. The new mark goes first: an open in between finds a journal that is not the mark's, which is damage,
+// and never an empty store.
+func (r *repairer) swap() error {
+	r.report.Kept = filepath.Join(r.dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000"))
+	if err := os.Mkdir(r.report.Kept, 0o700); err != nil {
+		return err
+	}
+	if r.marked {
+		if err := copyFile(filepath.Join(r.dir, markFile), filepath.Join(r.report.Kept, markFile)); err != nil {
+			return err
+		}
+	}
+	if err := syncTree(r.s.dir); err != nil {
+		return err
+	}
+	if err := moveAll(r.s.dir, r.dir, []string{markFile}); err != nil {
+		return err
+	}
+	if err := moveAll(r.dir, r.report.Kept, storeParts); err != nil {
+		return err
+	}
+	return moveAll(r.s.dir, r.dir, storeParts)
+}
+
+func moveAll(from, to string, names []string) error {
+	for _, name := range names {
+		err := os.Rename(filepath.Join(from, name), filepath.Join(to, name))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return errors.Join(syncDir(from), syncDir(to))
+}
+
+// syncTree makes every file below dir durable.
+func syncTree(dir string) error {
+	return filepath.WalkDir(dir, func(path string, _ fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		return syncDir(path)
+	})
+}
