@@ -51,7 +51,7 @@ func waitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	wait := defaultWait
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
-		wait = left - min(left/10, 50*time.Millisecond)
+		wait = left - min(left/5, 100*time.Millisecond)
 	}
 	return context.WithTimeout(ctx, wait)
 }
