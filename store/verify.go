@@ -54,7 +54,7 @@ func newMark() mark {
 func (s *Store) openDamaged(m mark, why error) error {
 	s.noteDamage(why)
 	v := &View{
-		s: s, journal: m.journal, damaged: true,
+		s: s, journal: m.journal, id: m.journal.String(), damaged: true,
 		revision: max(m.tip.revision, s.db.MaxVersion()),
 		chain:    m.tip.chain,
 		next:     make(chan struct{}),
@@ -90,7 +90,7 @@ func (s *Store) verifiedView(m mark) (*View, error) {
 		}
 	}
 	return &View{
-		s: s, journal: m.journal, revision: tip.revision, chain: tip.chain, time: last,
+		s: s, journal: m.journal, id: m.journal.String(), revision: tip.revision, chain: tip.chain, time: last,
 		lists: lists, next: make(chan struct{}),
 	}, nil
 }

@@ -21,6 +21,7 @@ import (
 type View struct {
 	s        *Store
 	journal  JournalID
+	id       string // journal as text: every answer carries it
 	revision uint64
 	time     time.Time // of the last event
 	chain    chainHash
@@ -35,7 +36,7 @@ type View struct {
 func (v *View) Revision() uint64 { return v.revision }
 
 // JournalID is the id of the journal of the view's revision, 32 hex digits.
-func (v *View) JournalID() string { return v.journal.String() }
+func (v *View) JournalID() string { return v.id }
 
 // Time is that of the last event; zero when there is none.
 func (v *View) Time() time.Time { return v.time }
@@ -132,7 +133,7 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	}
 	txn := s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
-	v := &View{s: s, journal: now.journal, revision: revision, damaged: now.damaged, past: true}
+	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, damaged: now.damaged, past: true}
 	if revision == 0 {
 		return v, nil
 	}
