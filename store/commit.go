@@ -151,11 +151,15 @@ type accepted struct {
 
 // commitGroup commits first and what waits behind it as one revision, and returns the write that had no room.
 func (s *Store) commitGroup(first *write) (left *write) {
+	if err := s.writableNow(); err != nil {
+		first.done <- answer{err: err}
+		return nil
+	}
 	g := s.newGroup()
 	defer g.txn.Discard()
-	err := s.writableNow()
-	for w := first; w != nil && err == nil; w = s.waiting() {
-		if g.full() {
+	var err error
+	for w := first; w != nil; w = s.waiting() {
+		if err != nil || g.full() {
 			left = w
 			break
 		}
@@ -163,9 +167,6 @@ func (s *Store) commitGroup(first *write) (left *write) {
 	}
 	if err == nil {
 		err = g.commit()
-	} else if len(g.accepted) == 0 {
-		first.done <- answer{err: err}
-		return left
 	}
 	for _, m := range g.accepted {
 		g.answer(m, err)
@@ -351,7 +352,7 @@ func (g *group) answer(m accepted, err error) {
 		m.w.done <- answer{err: err}
 		return
 	}
-	r := Receipt{ID: m.out.id, JournalID: g.base.id, Ended: m.out.ended}
+	r := Receipt{ID: m.out.id, JournalID: g.base.journal.String(), Ended: m.out.ended}
 	if first := m.out.first; first != nil {
 		if !g.s.sameStory(first, m.w.story) {
 			m.w.done <- answer{err: ErrRequestReused}
