@@ -10,7 +10,7 @@ import (
 
 // Encode writes the Set as it is when Encode is called, with h before it: all
 // that was added before the call, and nothing that is added later. Adders and
-// Tests go on meanwhile. w gets pieces of 16 KiB, so it needs no buffer.
+// Tests go on meanwhile. w gets pieces of 4 KiB and more.
 func (s *Set) Encode(w io.Writer, h Header) error {
 	if err := s.Clone().encode(w, h); err != nil {
 		return fmt.Errorf("encode filter: %w", err)

@@ -11,7 +11,7 @@
 //     the filter, however large, besides one pointer.
 //   - A damaged file is an error: never a panic, nor more memory than its size.
 //
-// The bits lie in partitions of 16 KiB, chosen by hash, each a row of bloom/v3
+// The bits lie in partitions of 4 KiB, chosen by hash, each a row of bloom/v3
 // filters of one cache line. A published partition never changes: adding copies
 // it, sets the bits and swaps a pointer. A partition past its capacity gets
 // another behind it. docs/design/002-filter-layout.md has the measurements.
@@ -52,7 +52,7 @@ type level struct {
 // not added says "perhaps" with probability fpr, e.g. 0.001. An fpr outside
 // 0.000001 to 0.5 is moved to the nearest of these, NaN to 0.001. The Set takes
 // more than capacity, at a rising rate of "perhaps"; see NeedsRebuild. Memory is
-// taken as numbers come, 16 KiB at a time.
+// taken as numbers come, 4 KiB at a time.
 func New(capacity uint64, fpr float64) *Set {
 	return newSet(shapeFor(capacity, fpr))
 }

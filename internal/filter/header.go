@@ -25,7 +25,7 @@ type Header struct {
 }
 
 // A file is, all integers little-endian: a prologue; for each level, for each
-// partition, the count of its numbers (uint64); the 16 KiB of each partition with
+// partition, the count of its numbers (uint64); the 4 KiB of each partition with
 // a count that is not 0, in the same order; the SHA-256 of all of that.
 const (
 	version   = 1

@@ -7,10 +7,7 @@ import (
 	"math/bits"
 	"math/rand/v2"
 	"runtime"
-	"slices"
-	"strings"
 	"testing"
-	"time"
 
 	"github.com/bits-and-blooms/bloom/v3"
 )
@@ -45,14 +42,14 @@ func (l plainLayout) test(n uint64) bool {
 
 func (l plainLayout) bytes() uint64 { return uint64(l.f.Cap()) / 8 }
 
-// partLayout is a bloom/v3 filter a partition of 16 KiB, keyed by bytes.
+// partLayout is a bloom/v3 filter a partition of 4 KiB, keyed by bytes.
 type partLayout struct{ parts []*bloom.BloomFilter }
 
 func newParts(n uint64) layout {
 	m, k := bloom.EstimateParameters(uint(n), 0.001)
-	l := partLayout{make([]*bloom.BloomFilter, m/(16<<13)+1)}
+	l := partLayout{make([]*bloom.BloomFilter, m/(4<<13)+1)}
 	for i := range l.parts {
-		l.parts[i] = bloom.New(16<<13, k)
+		l.parts[i] = bloom.New(4<<13, k)
 	}
 	return l
 }
@@ -63,7 +60,7 @@ func (l partLayout) part(n uint64) plainLayout {
 }
 func (l partLayout) add(n uint64)       { l.part(n).add(n) }
 func (l partLayout) test(n uint64) bool { return l.part(n).test(n) }
-func (l partLayout) bytes() uint64      { return uint64(len(l.parts)) * 16 << 10 }
+func (l partLayout) bytes() uint64      { return uint64(len(l.parts)) * 4 << 10 }
 
 // lineBytesLayout is a bloom/v3 filter a cache line, keyed by bytes.
 type lineBytesLayout struct {
@@ -225,47 +222,37 @@ func layouts(n uint64) []struct {
 		{"parts", newParts(n)},
 		{"line-bytes", newLineBytes(n)},
 		{"line-locs", newLineLocs(n)},
-		{"part16-locs", newPartLocs(n, 8)},
+		{"part4-locs", newPartLocs(n, 6)},
+		{"part4-bits", partBitsLayout{newPartLocs(n, 6)}},
 		{"part16-bits", partBitsLayout{newPartLocs(n, 8)}},
-		{"part64-bits", partBitsLayout{newPartLocs(n, 10)}},
 		{"set", newSetLayout(n)},
 		{"own", newOwn(n)},
 	}
 }
 
-// BenchmarkLayouts compares the candidates in one run, in turns, so that the
-// figures can be read as ratios on a machine that others use too. One op is one
-// Test of an absent number that waits for the answer of the one before.
+// BenchmarkLayouts compares the candidates, each holding -filter.n numbers. One
+// op is one Test of an absent number: "waiting" for the answer of the one before,
+// or "overlapping" with it as the processor likes.
 func BenchmarkLayouts(b *testing.B) {
 	n := *benchN
 	ls := layouts(n)
 	for _, c := range ls {
 		fillLayout(c.l, n)
 	}
-	const perRound = 1_000_000
-	times := make([][2][]float64, len(ls))
+	const perRound = 500_000
+	rounds := contest{}
 	fprs := make([]float64, len(ls))
 	for b.Loop() {
+		base := rand.Uint64N(1 << 48)
 		for i, c := range ls {
-			base := rand.Uint64N(1 << 48)
-			d, _ := timeTests(c.l, base, perRound, true)
-			times[i][0] = append(times[i][0], d)
-			d, fprs[i] = timeTests(c.l, base+perRound*8, perRound, false)
-			times[i][1] = append(times[i][1], d)
+			rounds.time(c.name+" waiting", perRound, func() { fprs[i] = askAbsent(c.l, base, perRound, true) })
+			rounds.time(c.name+" overlapping", perRound, func() { askAbsent(c.l, base+perRound*8, perRound, false) })
 		}
 	}
-	var table strings.Builder
 	for i, c := range ls {
-		wait, overlap := median(times[i][0]), median(times[i][1])
-		fmt.Fprintf(&table, "\n%-12s waiting %6.1f ns  overlapping %6.1f ns  fpr %.5f  %.2f bytes/number",
-			c.name, wait, overlap, fprs[i], float64(c.l.bytes())/float64(n))
+		rounds.note(c.name+" waiting", fmt.Sprintf("fpr %.5f  %.2f bytes/number", fprs[i], float64(c.l.bytes())/float64(n)))
 	}
-	b.Log(table.String())
-}
-
-func median(x []float64) float64 {
-	slices.Sort(x)
-	return x[len(x)/2]
+	rounds.log(b)
 }
 
 // fillLayout adds the numbers 4 i + 1. Tests ask for multiples of 4.
@@ -276,19 +263,16 @@ func fillLayout(l layout, n uint64) {
 	runtime.GC()
 }
 
-// timeTests asks for absent numbers and returns ns a test and the share of yes.
-func timeTests(l layout, base, rounds uint64, wait bool) (ns, fpr float64) {
+// askAbsent returns the share of yes.
+func askAbsent(l layout, base, rounds uint64, wait bool) float64 {
 	var yes, dep uint64
-	start := time.Now()
 	for i := range rounds {
-		hit := l.test((base + i*7 + dep) << 2)
-		if hit {
+		if l.test((base + i*7 + dep) << 2) {
 			yes++
 		}
 		if wait {
 			dep = yes
 		}
 	}
-	d := time.Since(start)
-	return float64(d.Nanoseconds()) / float64(rounds), float64(yes) / float64(rounds)
+	return float64(yes) / float64(rounds)
 }

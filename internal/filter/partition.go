@@ -12,8 +12,8 @@ const (
 	posMask   = lineBits - 1
 	maxK      = 64 / posBits
 
-	partLines = 256
-	partBytes = partLines * lineWords * 8 // 16 KiB: what a live Add copies
+	partLines = 64
+	partBytes = partLines * lineWords * 8 // 4 KiB, a page: what a live Add copies
 )
 
 // partition is a row of bloom/v3 filters, each one cache line long. It is

@@ -33,10 +33,10 @@ func TestAddersAndTesters(t *testing.T) {
 			}
 		})
 		asking.Go(func() {
-			for seen := uint64(0); seen < each; {
-				upTo := done[a].Load()
-				for ; seen < upTo; seen++ {
-					check(a, seen)
+			for upTo := uint64(0); upTo < each; { // again and again, the old ones too
+				upTo = done[a].Load()
+				for i := uint64(0); i < upTo; i += 1 + upTo/64 {
+					check(a, upTo-1-i)
 				}
 			}
 		})
