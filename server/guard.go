@@ -88,25 +88,23 @@ func (g guard) refused(ctx context.Context, method string, err error) error {
 	return statusOf(f)
 }
 
-// classify tells the errors that gRPC's own code makes, which are status errors, from those of the handlers.
+// classify tells the errors that gRPC's own code makes, which are status errors, from those of the handlers. For a
+// message that does not decode, or is too large, gRPC has sent its own status already: what is made of it here counts
+// in the metrics alone.
 func (g guard) classify(ctx context.Context, method string, err error) *fault {
 	var f *fault
 	s, ok := status.FromError(err)
-	if errors.As(err, &f) || !ok {
+	switch {
+	case errors.As(err, &f), !ok:
 		return faultOf(err)
-	}
-	switch s.Code() {
-	case codes.Unimplemented: // from the generated Unimplemented*Server
+	case s.Code() == codes.Unimplemented: // from the generated Unimplemented*Server
 		return notBuilt(method[strings.LastIndexByte(method, '/')+1:])
-	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable: // the stream broke
-		if ctx.Err() != nil {
-			return faultOf(ctx.Err())
-		}
+	case ctx.Err() != nil:
+		return faultOf(ctx.Err())
+	case s.Code() == codes.Canceled, s.Code() == codes.Unavailable: // the stream broke
 		return faultOf(context.Canceled)
-	case codes.ResourceExhausted:
-		return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "a message is larger than 1 MiB: send less in one")
 	}
-	return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "the request does not decode: text must be UTF-8 and the message that of this method")
+	return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "the request does not decode or is larger than 1 MiB")
 }
 
 // unknown answers calls of services and methods that are not registered.

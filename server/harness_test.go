@@ -306,3 +306,24 @@ func numbers(count int) []uint64 {
 
 // digits is a number of the request as it may not turn up elsewhere.
 func digits(number string) string { return strings.TrimPrefix(number, "+") }
+
+// serveServer serves s on loopback without HTTP, and returns a connection to it.
+func serveServer(t testing.TB, s *server.Server) *grpc.ClientConn {
+	t.Helper()
+	l := listen(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(ctx, l, nil) }()
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn.Close()
+		cancel()
+		if err := <-served; err != nil {
+			t.Errorf("Serve: %v", err)
+		}
+	})
+	return conn
+}

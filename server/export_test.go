@@ -1,0 +1,33 @@
+package server
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/health"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// ReasonCode is the code that an error of that reason leaves with.
+func ReasonCode(r dncv1.ErrorReason) codes.Code { return codeOf(&fault{reason: r}) }
+
+// GRPC is the server to register test services with.
+func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
+
+// Guarded registers a service as the server's own are.
+func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
+	m, err := newMetrics(prometheus.NewRegistry())
+	return guard{next: s.grpc, log: log, metrics: m}, err
+}
+
+// SetHealth exposes the mapping of the store's state to health.
+var SetHealth = setHealth
+
+// StateOf exposes the mapping of the store's state to the contract.
+var StateOf = stateOf
+
+// NewHealth is the health service that the server uses.
+func NewHealth() *health.Server { return health.NewServer() }
