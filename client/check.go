@@ -119,7 +119,7 @@ func sendable(number string) *Error {
 	case strings.TrimSpace(number) == "":
 		return invalid(reasonNumberEmpty, "phone number is empty: give one with + and the country code")
 	case len(number) > maxNumberBytes:
-		return invalid(reasonNumberSyntax, "not a phone number: longer than 64 bytes")
+		return invalid("NUMBER_LENGTH", "not a phone number: longer than 64 bytes")
 	case !utf8.ValidString(number):
 		return invalid(reasonNumberSyntax, "not a phone number: the text is not UTF-8")
 	}

@@ -54,7 +54,8 @@ func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) it
 type exportReader struct {
 	hash    hash.Hash
 	count   uint64
-	buffer  []byte // big-endian numbers on their way into the hash
+	run     []byte // numbers on their way into the hash, coded in one run over all chunks
+	last    uint64 // in the run
 	isWhole bool
 }
 
@@ -71,11 +72,12 @@ func (r *exportReader) take(frame *dncv1.ExportResponse, yield func(string, erro
 		return err
 	}
 	r.count += uint64(len(numbers))
-	r.buffer = r.buffer[:0]
+	r.run = r.run[:0]
 	for _, n := range numbers {
-		r.buffer = binary.BigEndian.AppendUint64(r.buffer, n)
+		r.run = binary.AppendUvarint(r.run, n-r.last)
+		r.last = n
 	}
-	r.hash.Write(r.buffer)
+	r.hash.Write(r.run)
 	for _, n := range numbers {
 		if !yield(phone.Number(n).E164(), nil) {
 			return errStopped

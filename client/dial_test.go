@@ -1,0 +1,50 @@
+package client
+
+import "testing"
+
+func TestIsLocal(t *testing.T) {
+	tests := map[string]bool{
+		"127.0.0.1:7362":           true,
+		"127.8.9.1:7362":           true,
+		"[::1]:7362":               true,
+		"localhost:7362":           true,
+		"localhost":                true,
+		"unix:///run/dncd.sock":    true,
+		"unix:run/dncd.sock":       true,
+		"dns:///localhost:7362":    true,
+		"passthrough:///127.0.0.1": true,
+		"dncd.example:7362":        false,
+		"10.0.0.1:7362":            false,
+		"0.0.0.0:7362":             false,
+		"dns:///dncd.example:7362": false,
+		"localhost.example:7362":   false,
+		"":                         false,
+	}
+	for target, want := range tests {
+		if got := isLocal(target); got != want {
+			t.Errorf("isLocal(%q) is %v, want %v", target, got, want)
+		}
+	}
+}
+
+func TestPlainTextStaysOnTheMachine(t *testing.T) {
+	if _, err := New("dncd.example:7362"); err == nil {
+		t.Error("New connects to another machine in plain text")
+	}
+	for _, opts := range [][]Option{{WithInsecure()}, {WithTLS(nil)}} {
+		c, err := New("dncd.example:7362", opts...)
+		if err != nil {
+			t.Errorf("New: %v", err)
+			continue
+		}
+		c.Close()
+	}
+}
+
+func TestTLSFilesThatAreMissing(t *testing.T) {
+	for _, opt := range []Option{WithTLSFiles("no-such-file", "", ""), WithTLSFiles("", "cert-without-key", "")} {
+		if _, err := New("127.0.0.1:1", opt); err == nil {
+			t.Error("New takes certificates that are not there")
+		}
+	}
+}

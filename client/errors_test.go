@@ -1,0 +1,92 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+func statusWith(t *testing.T, code codes.Code, reason string) error {
+	t.Helper()
+	s, err := status.New(code, "what to do").WithDetails(&errdetails.ErrorInfo{Reason: reason, Domain: "dncd", Metadata: map[string]string{"list": "us-ftc"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.Err()
+}
+
+func TestErrorsIs(t *testing.T) {
+	tests := []struct {
+		err  error
+		is   []error
+		isNo []error
+	}{
+		{statusWith(t, codes.NotFound, "LIST_NOT_FOUND"), []error{ErrListNotFound}, []error{ErrNothingToWithdraw, ErrUnavailable}},
+		{statusWith(t, codes.InvalidArgument, "NUMBER_LENGTH"), []error{ErrInvalidNumber, ErrNumberLength}, []error{ErrNumberSyntax, ErrInvalidArgument}},
+		{statusWith(t, codes.Unavailable, "REVISION_NOT_REACHED"), []error{ErrRevisionNotReached}, []error{ErrUnavailable}},
+		{statusWith(t, codes.Unavailable, "SHUTTING_DOWN"), []error{ErrUnavailable}, []error{ErrStoreDamaged}},
+		{statusWith(t, codes.DeadlineExceeded, "TIME_OVER"), []error{context.DeadlineExceeded}, []error{context.Canceled, ErrUnavailable}},
+		{status.Error(codes.Unavailable, "connection refused"), []error{ErrUnavailable}, []error{ErrStoreDamaged, ErrInvalidNumber}},
+		{context.Canceled, []error{context.Canceled}, []error{context.DeadlineExceeded}},
+		{statusWith(t, codes.Aborted, "A_REASON_OF_TOMORROW"), nil, []error{ErrImportRunning, ErrUnavailable, ErrInvalidNumber}},
+	}
+	for _, tt := range tests {
+		got := fmt.Errorf("wrapped: %w", fromStatus(tt.err))
+		for _, want := range tt.is {
+			if !errors.Is(got, want) {
+				t.Errorf("%v is not %v", tt.err, want)
+			}
+		}
+		for _, want := range tt.isNo {
+			if errors.Is(got, want) {
+				t.Errorf("%v is %v", tt.err, want)
+			}
+		}
+	}
+}
+
+// TestEverySentinelIsOfTheContract catches a reason that is spelled wrong.
+func TestEverySentinelIsOfTheContract(t *testing.T) {
+	for _, err := range []error{
+		ErrUnavailable, ErrInvalidNumber, ErrNumberEmpty, ErrNumberSyntax, ErrNumberNoCountry, ErrNumberCallingCode,
+		ErrNumberLength, ErrInvalidArgument, ErrNotBuilt, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
+		ErrRequestIDReused, ErrNothingToWithdraw, ErrRecordLimit, ErrListNotFound, ErrListExists,
+		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrStoreDamaged,
+		ErrPermissionDenied,
+	} {
+		for _, reason := range err.(*sentinel).reasons {
+			if _, ok := dncv1.ErrorReason_value["ERROR_REASON_"+reason]; !ok && reason != reasonUnavailable {
+				t.Errorf("%v stands for %s, which is no reason", err, reason)
+			}
+		}
+	}
+}
+
+func TestErrorKeepsWhatTheServerSaid(t *testing.T) {
+	e := fromStatus(statusWith(t, codes.NotFound, "LIST_NOT_FOUND"))
+	if e.Code() != "NOT_FOUND" || e.Error() != "what to do" || e.Metadata["list"] != "us-ftc" {
+		t.Errorf("got %s %q %v", e.Code(), e, e.Metadata)
+	}
+	with := e.with("request_id", "r1")
+	if with.Metadata["request_id"] != "r1" || with.Metadata["list"] != "us-ftc" || e.Metadata["request_id"] != "" {
+		t.Errorf("got %v from %v", with.Metadata, e.Metadata)
+	}
+}
+
+func TestInnermost(t *testing.T) {
+	const message = `last connection error: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`
+	if got, want := innermost(message), "dial tcp 127.0.0.1:1: connect: connection refused"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := innermost("name resolver error: produced zero addresses"); !strings.Contains(got, "zero addresses") {
+		t.Errorf("got %q", got)
+	}
+}

@@ -1,0 +1,258 @@
+package client_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/dncd/dncd/client"
+)
+
+const today = "2026-09-09"
+
+func createRegistry(t testing.TB, c *client.Client, name string, coverage ...string) {
+	t.Helper()
+	_, err := c.CreateList(t.Context(), client.NewList{Name: name, Kind: "registry", Jurisdiction: []string{"US"}, Coverage: coverage})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// digits is a NumberSource of numbers in memory; at is called before each batch.
+type digits struct {
+	numbers []uint64
+	next    int
+	at      func(next int) error
+}
+
+func (d *digits) Next(batch []uint64) (int, error) {
+	if d.at != nil {
+		if err := d.at(d.next); err != nil {
+			return 0, err
+		}
+	}
+	n := copy(batch[:min(len(batch), 5000)], d.numbers[d.next:])
+	d.next += n
+	if n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+
+func (d *digits) Summary() client.SourceSummary {
+	return client.SourceSummary{Read: uint64(len(d.numbers))}
+}
+
+// someNumbers makes n different numbers in any order.
+func someNumbers(n int) []uint64 {
+	numbers := make([]uint64, n)
+	for i := range numbers {
+		numbers[i] = 14152000000 + uint64(i)*3
+	}
+	rand.Shuffle(n, func(i, j int) { numbers[i], numbers[j] = numbers[j], numbers[i] })
+	return numbers
+}
+
+func exported(t *testing.T, c *client.Client, list string) []string {
+	t.Helper()
+	var got []string
+	for number, err := range c.Export(t.Context(), list) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, number)
+	}
+	return got
+}
+
+func wantList(t *testing.T, c *client.Client, list string, numbers []uint64) {
+	t.Helper()
+	var want []string
+	for _, n := range slices.Sorted(slices.Values(numbers)) {
+		want = append(want, fmt.Sprintf("+%d", n))
+	}
+	if got := exported(t, c, list); !slices.Equal(got, want) {
+		t.Errorf("the list holds %d numbers, want %d", len(got), len(want))
+	}
+}
+
+func TestImportAndExport(t *testing.T) {
+	c := connect(t, serve(t), client.WithUser("ops"))
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(150_000)
+	phases := map[string]bool{}
+	r, err := c.Import(t.Context(), client.ImportRequest{
+		List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: append(slices.Clone(numbers), numbers[:10]...)},
+		OnProgress: func(p client.Progress) { phases[p.Phase] = true },
+	})
+	if err != nil || r.Refused || r.Read != 150_010 || r.Accepted != 150_000 || r.Duplicates != 10 || r.Added != 150_000 || r.SnapshotDate != today {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	if !phases["SENDING"] {
+		t.Errorf("no progress of sending: %v", phases)
+	}
+	wantList(t, c, "us-ftc", numbers)
+
+	again, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: "2026-09-10", Numbers: &digits{numbers: numbers}})
+	if err != nil || !again.AlreadyLoaded || again.Added != 0 {
+		t.Errorf("the same of another day: got %+v (%v), want already loaded", again, err)
+	}
+	loads := 0
+	for load, err := range c.Imports(t.Context(), "us-ftc") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if loads++; load.List != "us-ftc" || load.RecordedBy != "ops" {
+			t.Errorf("got load %+v", load)
+		}
+	}
+	if loads != 2 {
+		t.Errorf("got %d loads, want 2", loads)
+	}
+}
+
+func TestImportOfStrings(t *testing.T) {
+	c := connect(t, serve(t))
+	createRegistry(t, c, "us-ftc")
+	maxRejects := 0.5
+	r, err := c.Import(t.Context(), client.ImportRequest{
+		List: "us-ftc", MaxRejects: &maxRejects,
+		Numbers: client.Numbers(slices.Values([]string{"+14155550101", "no number", "+14155550100", "+14155550100"})),
+	})
+	if err != nil || r.Read != 4 || r.Accepted != 2 || r.Duplicates != 1 || r.Rejected != 1 {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	wantList(t, c, "us-ftc", []uint64{14155550100, 14155550101})
+}
+
+func TestImportRefusedByAGuard(t *testing.T) {
+	c := connect(t, serve(t))
+	createRegistry(t, c, "us-ftc")
+	load := func(numbers []uint64, override bool) client.ImportResult {
+		r, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: numbers}, Override: override})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	numbers := someNumbers(1000)
+	load(numbers, false)
+	r := load(numbers[:500], false)
+	if !r.Refused || len(r.GuardFailures) == 0 || r.GuardFailures[0].Guard != "SHRINK" || r.GuardFailures[0].Before != 1000 || r.GuardFailures[0].After != 500 {
+		t.Errorf("got %+v, want a refusal", r)
+	}
+	wantList(t, c, "us-ftc", numbers)
+	if r := load(numbers[:500], true); r.Refused || r.Removed != 500 {
+		t.Errorf("overridden: got %+v", r)
+	}
+	wantList(t, c, "us-ftc", numbers[:500])
+}
+
+func TestImportErrors(t *testing.T) {
+	c := connect(t, serve(t))
+	createRegistry(t, c, "us-ftc")
+	unreadable := errors.New("unreadable")
+	broken := &digits{numbers: someNumbers(200_000), at: func(next int) error {
+		if next >= 150_000 {
+			return unreadable
+		}
+		return nil
+	}}
+	for _, tt := range []struct {
+		request client.ImportRequest
+		want    error
+	}{
+		{client.ImportRequest{List: "none", Numbers: &digits{}}, client.ErrListNotFound},
+		{client.ImportRequest{List: "us-ftc", Mode: client.Delta, Numbers: &digits{}}, client.ErrNotBuilt},
+		{client.ImportRequest{List: "us-ftc", Mode: "SWAP", Numbers: &digits{}}, client.ErrInvalidArgument},
+		{client.ImportRequest{List: "us-ftc", SnapshotDate: "9 September", Numbers: &digits{}}, client.ErrSnapshotDate},
+		{client.ImportRequest{List: "us-ftc", Numbers: broken}, unreadable},
+	} {
+		if _, err := c.Import(t.Context(), tt.request); !errors.Is(err, tt.want) {
+			t.Errorf("%+v: got %v, want %v", tt.request, err, tt.want)
+		}
+	}
+	if l, err := c.GetList(t.Context(), "us-ftc"); err != nil || l.State != "NOT_LOADED" {
+		t.Errorf("after failed loads the list is %+v (%v), want not loaded", l, err)
+	}
+}
+
+// TestImportGoesOnAfterBreaks cuts the connection many times while a load is sent.
+func TestImportGoesOnAfterBreaks(t *testing.T) {
+	p := newProxy(t, serve(t))
+	c := connect(t, p.addr())
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(1_200_000)
+	source := &digits{numbers: numbers, at: func(next int) error {
+		if next%300_000 == 150_000 {
+			p.cut()
+		}
+		return nil
+	}}
+	r, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: source})
+	if err != nil || r.Accepted != uint64(len(numbers)) || r.Read != uint64(len(numbers)) || r.Duplicates != 0 {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	wantList(t, c, "us-ftc", numbers)
+}
+
+func TestExportThatIsCut(t *testing.T) {
+	p := newProxy(t, serve(t))
+	c := connect(t, p.addr())
+	createRegistry(t, c, "us-ftc")
+	if _, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", Numbers: &digits{numbers: someNumbers(1_000_000)}}); err != nil {
+		t.Fatal(err)
+	}
+	var last error
+	got := 0
+	for _, err := range c.Export(t.Context(), "us-ftc") {
+		if got++; got == 1000 {
+			p.cut()
+			time.Sleep(50 * time.Millisecond)
+		}
+		last = err
+	}
+	if last == nil || got > 1_000_000 {
+		t.Errorf("an export that was cut ended after %d numbers with %v", got, last)
+	}
+	if _, err := c.GetList(t.Context(), "none"); !errors.Is(err, client.ErrListNotFound) {
+		t.Errorf("got %v, want %v", err, client.ErrListNotFound)
+	}
+}
+
+func TestLists(t *testing.T) {
+	ctx := t.Context()
+	c := connect(t, serve(t))
+	const day = 24 * time.Hour
+	made, err := c.CreateList(ctx, client.NewList{Name: "us-ftc", Kind: "registry", Jurisdiction: []string{"US"}, Coverage: []string{"1415"}, MaxAge: 31 * day})
+	if err != nil || made.List.MaxAge != 31*day || made.List.Kind != client.Registry || made.List.State != "NOT_LOADED" || made.Revision != 1 {
+		t.Fatalf("got %+v (%v)", made, err)
+	}
+	if _, err := c.CreateList(ctx, client.NewList{Name: "us-ftc", Kind: "suppression"}); !errors.Is(err, client.ErrListExists) {
+		t.Errorf("got %v, want %v", err, client.ErrListExists)
+	}
+	if _, err := c.CreateList(ctx, client.NewList{Name: "x", Kind: "phonebook"}); !errors.Is(err, client.ErrInvalidArgument) {
+		t.Errorf("got %v, want %v", err, client.ErrInvalidArgument)
+	}
+	coverage, anyAge := []string{"1415", "1818"}, time.Duration(0)
+	changed, err := c.UpdateList(ctx, "us-ftc", client.ListChange{Coverage: &coverage, MaxAge: &anyAge})
+	if err != nil || !slices.Equal(changed.List.Coverage, coverage) || changed.List.MaxAge != 0 || !slices.Equal(changed.List.Jurisdiction, []string{"US"}) {
+		t.Errorf("got %+v (%v)", changed, err)
+	}
+	if lists, err := c.Lists(ctx); err != nil || len(lists) != 1 || lists[0].Name != "us-ftc" {
+		t.Errorf("got %+v (%v)", lists, err)
+	}
+	if s, err := c.Stats(ctx); err != nil || len(s.Lists) != 1 || s.State != "READY" || s.Revision != 2 {
+		t.Errorf("got %+v (%v)", s, err)
+	}
+	if _, err := c.DeleteList(ctx, "us-ftc", false); !errors.Is(err, client.ErrConfirmationRequired) {
+		t.Errorf("got %v, want %v", err, client.ErrConfirmationRequired)
+	}
+	if _, err := c.DeleteList(ctx, "us-ftc", true); err != nil {
+		t.Error(err)
+	}
+}

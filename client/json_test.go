@@ -1,0 +1,96 @@
+package client_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/dncd/dncd/client"
+)
+
+func TestJSON(t *testing.T) {
+	at := time.Date(2026, 9, 10, 14, 0, 0, 5e6, time.FixedZone("CEST", 7200))
+	tests := []struct {
+		name  string
+		value any
+		want  string
+	}{
+		{
+			"a whole result",
+			client.Result{
+				Number: "+14155550100", Verdict: client.Block, Revision: 7, JournalID: "ab", CheckedAt: at,
+				Reasons: []client.Reason{{Kind: client.ReasonOptOut, Channel: client.InPerson, Since: at, Record: client.EventID{Revision: 3}}},
+			},
+			`{"number":"+14155550100","verdict":"BLOCK","cause":null,"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,` +
+				`"scope":"","channel":"IN_PERSON","since":"2026-09-10T12:00:00.005Z","snapshot_date":null,"rule":null,` +
+				`"record":{"revision":3,"index":0},"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab",` +
+				`"checked_at":"2026-09-10T12:00:00.005Z","valid_until":null,"opens_at":null,"policy_version":null}`,
+		},
+		{
+			"the zero result",
+			client.Result{},
+			`{"number":null,"verdict":null,"cause":null,"reasons":[],"revision":0,"journal_id":null,` +
+				`"checked_at":null,"valid_until":null,"opens_at":null,"policy_version":null}`,
+		},
+		{
+			"durations and filters",
+			client.ListStats{Name: "a \"b\"", Numbers: 1 << 60, Filter: &client.FilterStats{FillRatio: 0.5, Rebuilding: true}},
+			`{"name":"a \"b\"","id":null,"state":null,"numbers":1152921504606846976,"bytes":0,"snapshot_date":null,"visible":0,` +
+				`"filter":{"bytes":0,"count":0,"fill_ratio":0.5,"false_positive_rate":0,"longest_chain":0,"rebuilding":true}}`,
+		},
+		{
+			"a load in seconds",
+			client.GuardFailure{Guard: "SHRINK", Before: 2, Limit: 0.1},
+			`{"guard":"SHRINK","prefix":null,"message":null,"before":2,"after":0,"limit":0.1,"overridden":false}`,
+		},
+	}
+	for _, tt := range tests {
+		got, err := json.Marshal(tt.value)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		if string(got) != tt.want {
+			t.Errorf("%s:\ngot  %s\nwant %s", tt.name, got, tt.want)
+		}
+	}
+}
+
+// TestJSONFields checks that no type leaves a field out, whatever it holds.
+func TestJSONFields(t *testing.T) {
+	for _, tt := range []struct {
+		value  any
+		fields int
+	}{
+		{client.Result{}, 10}, {client.Receipt{}, 7}, {client.WithdrawReceipt{}, 8}, {client.NumberInfo{}, 7},
+		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 5},
+		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.Change{}, 3}, {client.Deletion{}, 3},
+		{client.ImportRecord{}, 24}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
+		{client.ImportResult{}, 18}, {client.GuardFailure{}, 7}, {client.Stats{}, 20}, {client.ListStats{}, 8},
+		{client.FilterStats{}, 6},
+	} {
+		text, err := json.Marshal(tt.value)
+		if err != nil {
+			t.Fatalf("%T: %v", tt.value, err)
+		}
+		var got map[string]any
+		if err := json.Unmarshal(text, &got); err != nil {
+			t.Fatalf("%T: %v in %s", tt.value, err, text)
+		}
+		if len(got) != tt.fields {
+			t.Errorf("%T has %d fields, want %d: %s", tt.value, len(got), tt.fields, text)
+		}
+	}
+}
+
+func TestMaxAgeIsSeconds(t *testing.T) {
+	text, err := json.Marshal(client.List{MaxAge: 31 * 24 * time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got struct {
+		MaxAge float64 `json:"max_age"`
+	}
+	if err := json.Unmarshal(text, &got); err != nil || got.MaxAge != 2678400 {
+		t.Errorf("max_age is %v (%v), want 2678400", got.MaxAge, err)
+	}
+}
