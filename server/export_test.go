@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -9,6 +10,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
 )
 
 // ReasonCode is the code that an error of that reason leaves with.
@@ -31,3 +33,9 @@ var StateOf = stateOf
 
 // NewHealth is the health service that the server uses.
 func NewHealth() *health.Server { return health.NewServer() }
+
+// CheckHandler is CheckNumber without gRPC.
+func CheckHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, error), error) {
+	m, err := newMetrics(prometheus.NewRegistry())
+	return (&checkService{service: service{store: s, metrics: m}}).CheckNumber, err
+}

@@ -85,14 +85,25 @@ type node struct {
 
 func start(t testing.TB, change ...func(*server.Options)) *node {
 	t.Helper()
+	return startIn(t, t.TempDir(), store.Options{MinFree: -1}, change...)
+}
+
+// startIn serves the store in dir.
+func startIn(t testing.TB, dir string, so store.Options, change ...func(*server.Options)) *node {
+	t.Helper()
 	n := &node{t: t, clock: &clock{now: testDay}, registry: prometheus.NewRegistry(), log: new(syncBuffer)}
 	logger := slog.New(slog.NewTextHandler(n.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	so.Clock, so.Logger, so.Ballast = n.clock.Now, logger, -1
 	var err error
-	n.store, err = store.Open(t.TempDir(), store.Options{Clock: n.clock.Now, Logger: logger, MinFree: -1, Ballast: -1})
+	n.store, err = store.Open(dir, so)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { n.store.Close() })
+	t.Cleanup(func() {
+		if n.store != nil {
+			n.store.Close()
+		}
+	})
 	o := server.Options{Store: n.store, Registry: n.registry, Logger: logger, Version: "test", Grace: 5 * time.Second}
 	for _, c := range change {
 		c(&o)

@@ -1,0 +1,89 @@
+package server_test
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+func TestFullDiskStopsWritesAlone(t *testing.T) {
+	n := startIn(t, t.TempDir(), store.Options{MinFree: 1 << 60})
+	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french})
+	wantReason(t, err, codes.ResourceExhausted, "DISK_FULL")
+	if got := n.checkNumber(french, ""); got.GetVerdict() != dncv1.Verdict_VERDICT_ALLOW {
+		t.Errorf("check: got %v, want ALLOW", got.GetVerdict())
+	}
+	if got := n.health(""); got != healthv1.HealthCheckResponse_SERVING {
+		t.Errorf("health: got %v, want SERVING", got)
+	}
+	if code, body := get(t, n.web+"/readyz"); code != http.StatusOK || !strings.Contains(body, "without writes") {
+		t.Errorf("/readyz: got %d %q", code, body)
+	}
+	stats, err := n.admin.GetStats(testContext(t), &dncv1.GetStatsRequest{})
+	if err != nil || stats.GetState() != dncv1.StoreState_STORE_STATE_DISK_FULL || stats.GetStateMessage() == "" {
+		t.Errorf("stats: got %v and %v", stats, err)
+	}
+}
+
+// damaged is a store that lost its mark, which is damage that it finds at opening.
+func damaged(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	n := startIn(t, dir, store.Options{MinFree: -1})
+	n.optOut(french, "")
+	if err := n.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	n.store = nil
+	if err := os.Remove(filepath.Join(dir, "mark")); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestDamagedStoreServesNoAllow(t *testing.T) {
+	n := startIn(t, damaged(t), store.Options{MinFree: -1})
+	if got := n.checkNumber(french, ""); got.GetVerdict() == dncv1.Verdict_VERDICT_ALLOW {
+		t.Errorf("the opted-out number: got %v", got.GetVerdict())
+	}
+	got := n.checkNumber(listed, "")
+	if got.GetVerdict() != dncv1.Verdict_VERDICT_UNKNOWN || got.GetCause() != dncv1.Cause_CAUSE_DATA_DAMAGED ||
+		len(got.GetReasons()) != 1 || got.GetReasons()[0].GetKind() != dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED {
+		t.Errorf("another number: got %v, want UNKNOWN DATA_DAMAGED with its reason", got)
+	}
+	batch, err := n.check.CheckNumbers(testContext(t), &dncv1.CheckNumbersRequest{E164: []uint64{14155550100}})
+	if err != nil || batch.GetDetails()[0].GetCause() != dncv1.Cause_CAUSE_DATA_DAMAGED || len(batch.GetReasons()) != 1 {
+		t.Errorf("batch: got %v and %v", batch, err)
+	}
+	_, err = n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french})
+	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
+	_, err = n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french})
+	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
+	for service, want := range map[string]healthv1.HealthCheckResponse_ServingStatus{
+		"":                    healthv1.HealthCheckResponse_NOT_SERVING,
+		"dnc.v1.CheckService": healthv1.HealthCheckResponse_NOT_SERVING,
+		"dnc.v1.AdminService": healthv1.HealthCheckResponse_SERVING,
+	} {
+		if got := n.health(service); got != want {
+			t.Errorf("health of %q: got %v, want %v", service, got, want)
+		}
+	}
+	if code, body := get(t, n.web+"/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, "fsck") {
+		t.Errorf("/readyz: got %d %q, want 503 and what to do", code, body)
+	}
+	stats, err := n.admin.GetStats(testContext(t), &dncv1.GetStatsRequest{})
+	if err != nil || stats.GetState() != dncv1.StoreState_STORE_STATE_DAMAGED {
+		t.Errorf("stats: got %v and %v", stats, err)
+	}
+}
