@@ -5,7 +5,6 @@ import (
 	"container/heap"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash"
@@ -13,6 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+
+	"github.com/dncd/dncd/internal/policy"
 )
 
 // content is the staged numbers of a load, sorted and each once, in a file named by its hash. It is what a load that
@@ -27,12 +28,14 @@ type content struct {
 // sortRun is how many numbers are sorted at once in memory, 8 bytes each.
 const sortRun = 4 << 20
 
-func (s *Store) contentPath(sha []byte) string {
-	return filepath.Join(s.dir, stageDir, hex.EncodeToString(sha)+".numbers")
+// contentPath names a content file by hash and list: two lists that load the same numbers have a file each, which ends
+// with its own load.
+func (s *Store) contentPath(list policy.EventID, sha []byte) string {
+	return filepath.Join(s.dir, stageDir, fmt.Sprintf("%x-%d-%d.numbers", sha, list.Revision, list.Index))
 }
 
 // sortContent sorts the chunks of an import into its content file. Memory is bounded, whatever their order.
-func (s *Store) sortContent(c *chunkLog, dir string) (content, error) {
+func (s *Store) sortContent(list policy.EventID, c *chunkLog, dir string) (content, error) {
 	var out content
 	path := filepath.Join(dir, "sorted")
 	f, err := os.Create(path)
@@ -44,7 +47,7 @@ func (s *Store) sortContent(c *chunkLog, dir string) (content, error) {
 	if c.ascending {
 		err = c.eachChunk(w.add)
 	} else {
-		err = sortRuns(c, dir, w)
+		err = sortRuns(c, dir, sortRun, w)
 	}
 	if err = errors.Join(err, w.flush()); err != nil {
 		return out, fmt.Errorf("sort stage: %w", err)
@@ -53,7 +56,7 @@ func (s *Store) sortContent(c *chunkLog, dir string) (content, error) {
 		return out, fmt.Errorf("sort stage: %w", err)
 	}
 	out = content{sha: [sha256.Size]byte(w.sha.Sum(nil)), numbers: w.numbers, duplicates: w.duplicates}
-	out.path = s.contentPath(out.sha[:])
+	out.path = s.contentPath(list, out.sha[:])
 	if err := os.Rename(path, out.path); err != nil {
 		return out, fmt.Errorf("sort stage: %w", err)
 	}
@@ -93,15 +96,15 @@ func (w *ascendingWriter) add(numbers []uint64) error {
 
 func (w *ascendingWriter) flush() error { return w.w.Flush() }
 
-// sortRuns sorts the chunks in runs that fit in memory, and merges the runs.
-func sortRuns(c *chunkLog, dir string, w *ascendingWriter) error {
+// sortRuns sorts the chunks in runs of at most so many numbers, one in memory at a time, and merges the runs.
+func sortRuns(c *chunkLog, dir string, most int, w *ascendingWriter) error {
 	var runs []*numberReader
 	defer func() {
 		for _, r := range runs {
 			r.close()
 		}
 	}()
-	run := make([]uint64, 0, min(sortRun, c.entries+1))
+	run := make([]uint64, 0, min(uint64(most), c.entries))
 	spill := func() error {
 		slices.Sort(run)
 		r, err := spillRun(dir, run)
@@ -112,7 +115,7 @@ func sortRuns(c *chunkLog, dir string, w *ascendingWriter) error {
 		return nil
 	}
 	err := c.eachChunk(func(numbers []uint64) error {
-		if len(run)+len(numbers) > sortRun {
+		if len(run) > 0 && len(run)+len(numbers) > most {
 			if err := spill(); err != nil {
 				return err
 			}

@@ -221,7 +221,7 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 	if err := i.freeList(owned); err != nil {
 		return Result{}, err
 	}
-	staged, err := i.s.sortContent(i.log, i.dir)
+	staged, err := i.s.sortContent(i.list, i.log, i.dir)
 	if err != nil {
 		return Result{}, err
 	}
@@ -284,11 +284,11 @@ func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, 
 		}
 	}
 	i.s.run(func() {
-		defer release()
 		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
 		if err == nil {
 			i.discard()
 		}
+		release() // before the caller hears: the list is free for what it does next
 		ended <- ending{receipt, err}
 	})
 	defer func() {

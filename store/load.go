@@ -20,8 +20,10 @@ import (
 // opt-out does not wait behind it.
 const blockCommitBytes = 128 << 10
 
-// startLoads finishes what a crash interrupted, in the background.
+// startLoads finishes what a crash interrupted, in the background. Content that no load waits for goes at once, before
+// any import can work out its own.
 func (s *Store) startLoads() {
+	s.sweepStage(0)
 	s.run(s.sweepStages)
 	for _, l := range s.View().Lists() {
 		if l.Pending != 0 {
@@ -82,7 +84,7 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 	load := l.state.GetPendingLoad()
 	in := loadInput{list: l, at: prepared - 1, mode: Mode(load.GetMode())}
 	if in.mode != Reload {
-		in.staged = s.contentPath(load.GetContent())
+		in.staged = s.contentPath(id, load.GetContent())
 		if err := verifyContent(in.staged, load.GetContent()); err != nil {
 			return Receipt{}, err
 		}
@@ -118,7 +120,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter) (Receipt, 
 		return receipt, err
 	}
 	if len(load.GetContent()) > 0 {
-		os.Remove(s.contentPath(load.GetContent()))
+		os.Remove(s.contentPath(l.ID, load.GetContent()))
 	}
 	if now := s.View().listByID(l.ID); now != nil && now.Visible == w.prepared {
 		s.warnIf("save a list's filter", s.saveListFilter(now, f))

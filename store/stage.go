@@ -170,10 +170,8 @@ func (c *chunkLog) eachChunk(f func(numbers []uint64) error) error {
 // stageSweepEvery is how often stages that nobody continues are looked for.
 const stageSweepEvery = time.Hour
 
-// sweepStages drops now, and then from time to time, what no prepared load needs and nobody continued for the time to
-// live. At open nothing is being worked out: content that no load waits for goes at once.
+// sweepStages drops from time to time what no prepared load needs and nobody continued for the time to live.
 func (s *Store) sweepStages() {
-	s.sweepStage(0)
 	tick := time.NewTicker(stageSweepEvery)
 	defer tick.Stop()
 	for {
@@ -190,7 +188,7 @@ func (s *Store) sweepStage(contentTTL time.Duration) {
 	needed := map[string]bool{}
 	for _, l := range s.View().Lists() {
 		if l.Pending != 0 {
-			needed[filepath.Base(s.contentPath(l.state.GetPendingLoad().GetContent()))] = true
+			needed[filepath.Base(s.contentPath(l.ID, l.state.GetPendingLoad().GetContent()))] = true
 		}
 	}
 	files, err := os.ReadDir(filepath.Join(s.dir, stageDir))
