@@ -12,6 +12,7 @@ type imports struct {
 	mu     sync.Mutex
 	lists  map[policy.EventID]*listTurn
 	opened map[string]bool // imports that a caller holds open
+	update sync.Mutex      // held by the one change of settings that is worked out
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc
 }
@@ -56,6 +57,19 @@ func (m *imports) take(ctx context.Context, id policy.EventID) (owned context.Co
 	t.cancel = cancel
 	m.mu.Unlock()
 	return owned, func() { cancel(); t.free <- struct{}{} }, nil
+}
+
+// tryTake takes the list for a change of its settings; false when a load owns it.
+func (m *imports) tryTake(id policy.EventID) (release func(), ok bool) {
+	t := m.turn(id)
+	m.update.Lock()
+	select {
+	case <-t.free:
+		return func() { t.free <- struct{}{}; m.update.Unlock() }, true
+	default:
+		m.update.Unlock()
+		return nil, false
+	}
 }
 
 // interrupt stops the load that owns the list, if there is one.

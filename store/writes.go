@@ -78,7 +78,8 @@ func (s *Store) CreateList(ctx context.Context, name string, settings Settings, 
 	return s.View().listByID(receipt.ID), receipt, nil
 }
 
-// UpdateList changes the settings of a list; kind and scope stay. Errors: ErrListNotFound, ErrSettings,
+// UpdateList changes the settings of a list; kind and scope stay. It keeps off a load that is being compared: coverage
+// is worked out from settings, and a load from both. Errors: ErrListNotFound, ErrSettings,
 // ErrJurisdiction, ErrImportRunning, and those of every write.
 func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings) error, r Request) (*List, Receipt, error) {
 	for {
@@ -93,6 +94,14 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	l, err := s.View().List(name)
 	if err != nil {
 		return nil, Receipt{}, err
+	}
+	release, ok := s.imports.tryTake(l.ID)
+	if !ok {
+		return nil, Receipt{}, ErrImportRunning
+	}
+	defer release()
+	if l = s.View().listByID(l.ID); l == nil {
+		return nil, Receipt{}, ErrListNotFound
 	}
 	settings := l.Settings
 	if err := change(&settings); err != nil {
