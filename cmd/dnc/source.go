@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/hex"
+	"path"
+	"strings"
 	"sync"
 
 	"github.com/dncd/dncd/client"
@@ -58,13 +60,23 @@ func (s *source) Summary() client.SourceSummary {
 func (s *source) files() []client.ImportSource {
 	var list []client.ImportSource
 	for _, f := range s.reader.Sources() {
-		file := client.ImportSource{Name: f.Name, Format: string(s.format)}
+		file := client.ImportSource{Name: sourceName(f.Name), Format: string(s.format)}
 		if f.SHA256 != [32]byte{} {
 			file.SHA256, file.Size = hex.EncodeToString(f.SHA256[:]), uint64(f.Size)
 		}
 		list = append(list, file)
 	}
 	return list
+}
+
+// sourceName is a file's name for the record: a zip's member as "archive.zip:member.txt",
+// because the contract wants no directories.
+func sourceName(name string) string {
+	const longest = 255 // bytes, of the contract
+	if full := strings.ReplaceAll(name, "/", ":"); len(full) <= longest {
+		return full
+	}
+	return path.Base(name)
 }
 
 func (s *source) Close() error { return s.reader.Close() }

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"dnc":  func() { os.Exit(dnc()) },
+		"dncd": func() { os.Exit(dncd()) },
+	})
+}
+
+// TestScripts runs the real dnc against the real dncd. Besides testscript's own
+// commands there are:
+//
+//	serve [FLAG...]       starts dncd on a free port with the data directory data, and sets DNC_ADDR
+//	crash                 ends it with SIGKILL; halt with SIGTERM
+//	code N COMMAND...     runs a command that must exit with N
+func TestScripts(t *testing.T) {
+	samples, err := filepath.Abs("../../testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/script",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("SAMPLES", samples)
+			env.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
+			env.Values[daemonKey{}] = new(daemon)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve": serve,
+			"crash": func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGKILL) },
+			"halt":  func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGTERM) },
+			"code":  code,
+		},
+	})
+}
+
+// daemon is the dncd of one script.
+type daemon struct {
+	cmd  *exec.Cmd
+	once *sync.Once
+}
+
+type daemonKey struct{}
+
+func current(ts *testscript.TestScript) *daemon { return ts.Value(daemonKey{}).(*daemon) }
+
+var servingAt = regexp.MustCompile(`127\.0\.0\.1:[1-9]\d*`)
+
+func serve(ts *testscript.TestScript, _ bool, flags []string) {
+	d := current(ts)
+	args := append([]string{"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", "data", "--min-free", "1MiB"}, flags...)
+	d.cmd = exec.Command("dncd", args...)
+	d.cmd.Dir = ts.MkAbs(".")
+	d.once = new(sync.Once)
+	out, in := io.Pipe()
+	d.cmd.Stdout, d.cmd.Stderr = in, in
+	ts.Check(d.cmd.Start())
+	ts.Defer(func() { d.end(ts, syscall.SIGKILL) })
+	address := make(chan string, 1)
+	go func() {
+		lines := bufio.NewScanner(out)
+		for lines.Scan() {
+			if at := servingAt.FindString(lines.Text()); at != "" && len(address) == 0 {
+				address <- at
+			}
+			ts.Logf("dncd: %s", lines.Text())
+		}
+	}()
+	select {
+	case at := <-address:
+		ts.Setenv("DNC_ADDR", at)
+	case <-time.After(20 * time.Second):
+		ts.Fatalf("dncd does not serve")
+	}
+}
+
+func (d *daemon) end(ts *testscript.TestScript, signal syscall.Signal) {
+	if d.cmd == nil {
+		return
+	}
+	d.once.Do(func() {
+		if err := d.cmd.Process.Signal(signal); err != nil {
+			ts.Logf("signal dncd: %v", err)
+		}
+		_ = d.cmd.Wait()
+	})
+}
+
+func code(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: code N COMMAND...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	got := 0
+	var exit *exec.ExitError
+	if err := ts.Exec(args[1], args[2:]...); errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
