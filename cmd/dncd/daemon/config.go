@@ -1,0 +1,119 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+	"strings"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/dncd/dncd/server"
+	"github.com/dncd/dncd/store"
+)
+
+// config is what the flags say.
+type config struct {
+	listen, http, data string
+	tls                server.TLSFiles
+	insecure           bool
+	history            string
+	filterFPR          float64
+	blockCache         byteSize
+	minFree            byteSize
+	logLevel           string
+	logFormat          string
+	reflection         bool
+}
+
+func (c *config) addFlags(root *cobra.Command) {
+	c.blockCache, c.minFree = 64<<20, 2<<30
+	all := root.PersistentFlags() // of fsck too
+	all.StringVar(&c.data, "data", "./dnc-data", "`directory` of the store; locked by one process")
+	all.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	all.StringVar(&c.logFormat, "log-format", "text", "text or json")
+
+	f := root.Flags()
+	f.StringVar(&c.listen, "listen", "127.0.0.1:7362", "`address` of gRPC, host:port or unix:///path")
+	f.StringVar(&c.http, "http", "127.0.0.1:7363", "`address` of /metrics, /healthz and /readyz, and of pprof under /debug on loopback; empty: none")
+	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM `file` of the server's certificate, with its chain")
+	f.StringVar(&c.tls.Key, "tls-key", "", "PEM `file` of its key")
+	f.StringVar(&c.tls.ClientCA, "tls-client-ca", "", "PEM `file` of who vouches for clients; then each needs a certificate")
+	f.BoolVar(&c.insecure, "insecure", false, "listen without TLS beyond this machine")
+	f.StringVar(&c.history, "history", "0", "how far back as-of reads and the journal go; 0 keeps all, which is all there is yet")
+	f.Float64Var(&c.filterFPR, "filter-fpr", 0.001, "false-positive `rate` of the filters")
+	f.Var(&c.blockCache, "block-cache", "memory for decoded blocks")
+	f.Var(&c.minFree, "min-free", "writes stop when the disk has less free; 0: never")
+	f.BoolVar(&c.reflection, "reflection", false, "serve gRPC reflection")
+}
+
+// fromEnvironment sets the server's flags that were not given from DNCD_*. What fsck does is never taken from there.
+func fromEnvironment(cmd *cobra.Command) error {
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		name := "DNCD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		value, set := os.LookupEnv(name)
+		own := cmd == cmd.Root() || cmd.InheritedFlags().Lookup(f.Name) != nil
+		if !set || !own || f.Changed || failed != nil || f.Name == "help" || f.Name == "version" {
+			return
+		}
+		if err := cmd.Flags().Set(f.Name, value); err != nil {
+			failed = usageError{fmt.Errorf("%s: %w", name, err)}
+		}
+	})
+	return failed
+}
+
+// check refuses values that no flag can take.
+func (c *config) check() error {
+	if c.history != "0" && c.history != "" {
+		return usageError{errors.New("--history: trimming the journal is not built yet: leave it at 0, which keeps all")}
+	}
+	if !(c.filterFPR > 0 && c.filterFPR <= 0.5) {
+		return usageError{errors.New("--filter-fpr: must lie above 0 and be at most 0.5")}
+	}
+	if c.data == "" {
+		return usageError{errors.New("--data: must name a directory")}
+	}
+	return nil
+}
+
+// storeOptions are the store's; zero of a flag means none, which there is a negative number.
+func (c *config) storeOptions(log *slog.Logger) store.Options {
+	return store.Options{
+		Logger:     log,
+		FilterFPR:  c.filterFPR,
+		BlockCache: c.blockCache.orNone(),
+		MinFree:    c.minFree.orNone(),
+	}
+}
+
+// byteSize is a flag such as 64MiB or 2GB.
+type byteSize int64
+
+func (b byteSize) orNone() int64 {
+	if b == 0 {
+		return -1
+	}
+	return int64(b)
+}
+
+// String implements pflag.Value.
+func (b *byteSize) String() string { return strings.ReplaceAll(humanize.IBytes(uint64(*b)), " ", "") }
+
+// Set implements pflag.Value.
+func (b *byteSize) Set(s string) error {
+	n, err := humanize.ParseBytes(s)
+	if err != nil || n > math.MaxInt64/2 {
+		return errors.New("write it as 64MiB or 2GiB")
+	}
+	*b = byteSize(n)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (*byteSize) Type() string { return "size" }

@@ -1,0 +1,59 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"syscall"
+
+	"github.com/dncd/dncd/server"
+	"github.com/dncd/dncd/store"
+)
+
+// dataError is an error of the store in a directory.
+type dataError struct {
+	dir string
+	err error
+}
+
+func (e dataError) Error() string {
+	if errors.Is(e.err, store.ErrLocked) {
+		return fmt.Sprintf("the data directory %s is in use by another process", e.dir)
+	}
+	return fmt.Sprintf("data directory %s: %v", e.dir, e.err)
+}
+
+func (e dataError) Unwrap() error { return e.err }
+
+// hintFor says what to do about an error; empty when the error says it.
+func hintFor(err error) string {
+	dir := "DIR"
+	var data dataError
+	if errors.As(err, &data) {
+		dir = data.dir
+	}
+	var usage usageError
+	switch {
+	case errors.As(err, &usage):
+		return "dncd --help lists the flags"
+	case errors.Is(err, store.ErrLocked):
+		return "stop the other dncd, or give this one another directory with --data"
+	case errors.Is(err, store.ErrDamaged):
+		return fmt.Sprintf("dncd fsck --data %s tells what is damaged, with --repair it mends it", dir)
+	case errors.Is(err, store.ErrDiskFull):
+		return "free space on the disk; what is stored is not lost"
+	case errors.Is(err, store.ErrReadOnly):
+		return "start dncd again: it verifies the store when it opens it"
+	case errors.Is(err, store.ErrLoss):
+		return "restore a backup, or go on without them: --repair --accept-loss"
+	case errors.Is(err, errInsecure):
+		return "give --tls-cert and --tls-key, or --insecure if the network is trusted"
+	case errors.Is(err, server.ErrTLSPair), errors.Is(err, server.ErrTLSClient):
+		return "the flags are --tls-cert, --tls-key and --tls-client-ca"
+	case errors.Is(err, syscall.EADDRINUSE):
+		return "is dncd running already? Choose another address with --listen and --http"
+	case errors.Is(err, fs.ErrPermission):
+		return "check who owns the file or directory, and its mode"
+	}
+	return ""
+}

@@ -1,0 +1,124 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/store"
+)
+
+func fsckCommand(c *config) *cobra.Command {
+	var repair, acceptLoss bool
+	cmd := &cobra.Command{
+		Use:   "fsck",
+		Short: "Verify the store of a stopped server, and mend it",
+		Long: `fsck reads everything that the store holds and compares it with its checksums, its chain of revisions
+and its mark. The server must be stopped. It changes nothing without --repair.
+
+Exit code: 0 when the store is whole, or was mended; 1 when problems were found; 2 when fsck itself failed.`,
+		Example: `  dncd fsck --data /var/lib/dncd
+  dncd fsck --data /var/lib/dncd --repair`,
+		Args: usageArgs(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if acceptLoss && !repair {
+				return usageError{fmt.Errorf("--accept-loss needs --repair")}
+			}
+			return fsck(cmd.Context(), c, repair, acceptLoss, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().BoolVar(&repair, "repair", false, "rebuild what can be rebuilt into a fresh directory; the old one is kept")
+	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "with --repair: go on although acknowledged writes are gone; the journal gets a new id")
+	return cmd
+}
+
+const progressEvery = 5 * time.Second
+
+func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stderr io.Writer) error {
+	log, err := newLogger(stderr, c.logLevel, c.logFormat)
+	if err != nil {
+		return err
+	}
+	work := "checking"
+	if repair {
+		work = "checking and mending"
+	}
+	fmt.Fprintf(stderr, "%s %s\n", work, c.data)
+	done := tellTime(stderr, work)
+	var report store.Report
+	if repair {
+		report, err = store.Repair(ctx, c.data, acceptLoss, store.Options{Logger: log})
+	} else {
+		report, err = store.Fsck(ctx, c.data, store.Options{Logger: log})
+	}
+	done()
+	tellProblems(stdout, &report)
+	switch {
+	case err != nil:
+		return dataError{c.data, err}
+	case report.OK():
+		tellWhole(stdout, c.data, &report)
+	case report.Repaired:
+		tellRepaired(stdout, &report)
+	default:
+		fmt.Fprintf(stdout, "%d problems found in %s\nhint: dncd fsck --data %s --repair mends what can be mended, and keeps the old files\n",
+			len(report.Problems), c.data, c.data)
+		return errProblems
+	}
+	return nil
+}
+
+// tellTime writes a line every few seconds until its result is called.
+func tellTime(w io.Writer, work string) (stop func()) {
+	start := time.Now()
+	tick := time.NewTicker(progressEvery)
+	quit, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-tick.C:
+				fmt.Fprintf(w, "still %s, %v\n", work, time.Since(start).Round(time.Second))
+			case <-quit:
+				return
+			}
+		}
+	}()
+	return func() {
+		tick.Stop()
+		close(quit)
+		<-ended
+	}
+}
+
+func tellProblems(w io.Writer, r *store.Report) {
+	for _, p := range r.Problems {
+		fmt.Fprintln(w, "problem:", p)
+	}
+	for _, g := range r.Lost {
+		fmt.Fprintf(w, "lost: acknowledged revisions %d to %d\n", g.From, g.To)
+	}
+}
+
+func tellWhole(w io.Writer, dir string, r *store.Report) {
+	fmt.Fprintf(w, "%s is whole: revision %d of journal %s, %s events, %d lists, %s stories\n",
+		dir, r.Revision, r.JournalID, humanize.Comma(int64(r.Events)), r.Lists, humanize.Comma(int64(r.Stories)))
+	if r.Missing > 0 {
+		fmt.Fprintf(w, "%s stories are not there, erased or lost; no check depends on them\n", humanize.Comma(int64(r.Missing)))
+	}
+}
+
+func tellRepaired(w io.Writer, r *store.Report) {
+	fmt.Fprintf(w, "mended: revision %d of journal %s\n", r.Revision, r.JournalID)
+	if r.Kept != "" {
+		fmt.Fprintf(w, "the damaged files are kept in %s: remove them when all is well\n", r.Kept)
+	}
+	if len(r.Unloaded) > 0 {
+		fmt.Fprintf(w, "load these lists again, checks answer NOT_LOADED until then: %s\n", strings.Join(r.Unloaded, ", "))
+	}
+}

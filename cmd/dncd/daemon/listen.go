@@ -1,0 +1,88 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+
+	"github.com/dncd/dncd/server"
+)
+
+const unixScheme = "unix://"
+
+// errInsecure is the refusal to send numbers over a network in plain text.
+var errInsecure = errors.New("is reachable from other machines and there is no TLS")
+
+// listeners takes both addresses; web is nil when there is none.
+func (c *config) listeners(ctx context.Context, tls bool) (rpc, web net.Listener, err error) {
+	for _, a := range []struct{ flag, address string }{{"--listen", c.listen}, {"--http", c.http}} {
+		if err := c.checkExposure(a.address, tls); err != nil {
+			return nil, nil, fmt.Errorf("%s %s: %w", a.flag, a.address, err)
+		}
+	}
+	if rpc, err = listen(ctx, c.listen); err != nil {
+		return nil, nil, fmt.Errorf("--listen: %w", err)
+	}
+	if c.http == "" {
+		return rpc, nil, nil
+	}
+	if web, err = listen(ctx, c.http); err != nil {
+		closeAll(rpc, nil)
+		return nil, nil, fmt.Errorf("--http: %w", err)
+	}
+	return rpc, web, nil
+}
+
+// checkExposure refuses an address that other machines reach when there is no TLS, unless the user insists.
+func (c *config) checkExposure(address string, tls bool) error {
+	if tls || c.insecure || address == "" || strings.HasPrefix(address, unixScheme) {
+		return nil
+	}
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return err
+	}
+	if !server.Loopback(a) {
+		return errInsecure
+	}
+	return nil
+}
+
+func listen(ctx context.Context, address string) (net.Listener, error) {
+	path, isUnix := strings.CutPrefix(address, unixScheme)
+	if !isUnix {
+		return new(net.ListenConfig).Listen(ctx, "tcp", address)
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	return new(net.ListenConfig).Listen(ctx, "unix", path)
+}
+
+// removeStale removes a socket that a killed process left behind: one that nobody answers on.
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().Type() != fs.ModeSocket) {
+		return nil // listening tells what is wrong
+	}
+	if err != nil {
+		return err
+	}
+	if conn, err := net.Dial("unix", path); err == nil {
+		conn.Close()
+		return nil
+	}
+	return os.Remove(path)
+}
+
+func closeAll(listeners ...net.Listener) {
+	for _, l := range listeners {
+		if l != nil {
+			l.Close()
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"github.com/dncd/dncd/server"
+	"github.com/dncd/dncd/store"
+)
+
+// serve runs until ctx ends. The addresses are taken before the store is opened, so that a taken one is told at once.
+func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
+	if err := c.check(); err != nil {
+		return err
+	}
+	log, err := newLogger(stderr, c.logLevel, c.logFormat)
+	if err != nil {
+		return err
+	}
+	tls, err := c.tls.Config()
+	if err != nil {
+		return err
+	}
+	rpc, web, err := c.listeners(ctx, tls != nil)
+	if err != nil {
+		return err
+	}
+	defer closeAll(rpc, web)
+	st, err := store.Open(c.data, c.storeOptions(log))
+	if err != nil {
+		return dataError{c.data, err}
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+
+	registry := prometheus.NewRegistry()
+	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s, err := server.New(server.Options{
+		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(stdout, servingLine(c, rpc, web, st.Stats()))
+	if state := st.State(); !state.Ready() {
+		fmt.Fprintf(stderr, "dncd: not ready: %v\nhint: %s\n", state.Cause, hintFor(dataError{c.data, state.Cause}))
+	}
+	if err := s.Serve(ctx, rpc, web); err != nil {
+		return fmt.Errorf("serve: %w", err)
+	}
+	log.Info("stopped")
+	return nil
+}
+
+// servingLine is the one line that tells that dncd serves, and what.
+func servingLine(c *config, rpc, web net.Listener, st store.Stats) string {
+	numbers := st.Numbers
+	for _, l := range st.Lists {
+		numbers += l.Numbers
+	}
+	http := "off"
+	if web != nil {
+		http = web.Addr().String()
+	}
+	return fmt.Sprintf("dncd serves %s (http %s), data %s, revision %d, %s numbers, opened in %v; no policy: country rules are not applied",
+		addressOf(rpc), http, c.data, st.Revision, humanize.Comma(int64(numbers)), st.OpenedIn.Round(time.Millisecond))
+}
+
+func addressOf(l net.Listener) string {
+	if a, ok := l.Addr().(*net.UnixAddr); ok {
+		return unixScheme + a.Name
+	}
+	return l.Addr().String()
+}
+
+func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, usageError{errors.New("--log-level: debug, info, warn or error")}
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "text":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, usageError{errors.New("--log-format: text or json")}
+}
