@@ -18,8 +18,8 @@ const (
 	defaultBallast = 128 << 20
 	ballastFile    = "ballast"
 
-	// openNeeds is what opening takes on a disk that was full: Badger's replayed memtables as tables, and new logs.
-	openNeeds = 96 << 20
+	// flushSpare is what opening and closing take beside the tables that logs become: new logs, MANIFEST, filters.
+	flushSpare = 4 << 20
 
 	spaceCheckEvery = 200 * time.Millisecond
 )
@@ -59,30 +59,47 @@ func (s *space) writable(bytes int64) error {
 	return nil
 }
 
-// prepare makes room to open by giving up the ballast, or returns ErrDiskFull.
+// prepare makes room to open or to close by giving up the ballast, or returns ErrDiskFull. Both write what the logs
+// hold as tables, through mapped files.
 func (s *space) prepare() error {
 	if s.minFree < 0 {
 		return nil
 	}
-	path := filepath.Join(s.dir, ballastFile)
-	needs := min(openNeeds, s.minFree)
-	free, err := freeBytes(s.dir)
+	needs, err := s.flushNeeds()
 	if err != nil {
 		return err
 	}
-	if free >= needs {
-		return nil
+	free, err := availableBytes(s.dir)
+	if err != nil || free >= needs {
+		return err
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := os.Remove(filepath.Join(s.dir, ballastFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("release ballast: %w", err)
 	}
-	if free, err = freeBytes(s.dir); err != nil {
+	if free, err = availableBytes(s.dir); err != nil {
 		return err
 	}
 	if free < needs {
-		return fmt.Errorf("%w: opening needs %d MiB and %d MiB are free; make room on the disk", ErrDiskFull, needs>>20, max(free, 0)>>20)
+		return fmt.Errorf("%w: %d MiB are needed and %d MiB are free; make room on the disk", ErrDiskFull, needs>>20, free>>20)
 	}
 	return nil
+}
+
+// flushNeeds bounds the room that the databases' logs take as tables.
+func (s *space) flushNeeds() (int64, error) {
+	needs := int64(flushSpare)
+	for _, d := range []string{badgerDir, storiesDir} {
+		logs, err := filepath.Glob(filepath.Join(s.dir, d, "*.mem"))
+		if err != nil {
+			return 0, fmt.Errorf("look at the logs: %w", err)
+		}
+		for _, log := range logs {
+			if info, err := os.Stat(log); err == nil { // else flushed meanwhile
+				needs += takenBytes(info) * 5 / 4
+			}
+		}
+	}
+	return needs, nil
 }
 
 // keepBallast makes the ballast when there is room for it.
@@ -112,13 +129,29 @@ func (s *space) keepBallast() error {
 // freeBytes is what the disk of dir has left for this process, less the holes in the files below dir: they are
 // promised already. It may be negative.
 func freeBytes(dir string) (int64, error) {
+	free, err := availableBytes(dir)
+	if err != nil {
+		return 0, err
+	}
+	_, holes, err := diskUse(dir)
+	return free - holes, err
+}
+
+// availableBytes is what the disk of dir has left for this process.
+func availableBytes(dir string) (int64, error) {
 	var fsys unix.Statfs_t
 	if err := unix.Statfs(dir, &fsys); err != nil {
 		return 0, fmt.Errorf("look at free disk space: %w", err)
 	}
-	free := int64(fsys.Bavail) * int64(fsys.Bsize)
-	_, holes, err := diskUse(dir)
-	return free - holes, err
+	return int64(fsys.Bavail) * int64(fsys.Bsize), nil
+}
+
+// takenBytes is the room that a file takes, without its holes.
+func takenBytes(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
 }
 
 // diskUse adds up the blocks that the files below dir take, and the holes in them.
@@ -134,10 +167,7 @@ func diskUse(dir string) (used, holes int64, err error) {
 		if err != nil {
 			return nil // deleted meanwhile
 		}
-		taken := info.Size()
-		if st, ok := info.Sys().(*syscall.Stat_t); ok {
-			taken = int64(st.Blocks) * 512
-		}
+		taken := takenBytes(info)
 		used += taken
 		holes += max(info.Size()-taken, 0)
 		return nil

@@ -189,7 +189,8 @@ func (v *View) now(clock time.Time) time.Time {
 	return clock
 }
 
-// Close ends what runs, saves the filters and closes the files. Waiting writes get ErrClosed.
+// Close ends what runs, saves the filters and closes the files. Waiting writes get ErrClosed. On a disk that has no room
+// to close even without the ballast it leaves the files as a crash would, and returns ErrDiskFull: nothing is lost.
 func (s *Store) Close() error {
 	close(s.closing)
 	<-s.stopped
@@ -199,6 +200,9 @@ func (s *Store) Close() error {
 	healthy := s.health.state().Cause == nil
 	if healthy {
 		s.saveRecordsFilter()
+	}
+	if err := s.space.prepare(); err != nil {
+		return fmt.Errorf("close store: %w", err)
 	}
 	tip := s.tip()
 	if err := s.closeDatabases(); err != nil {
