@@ -1,37 +1,57 @@
 package client_test
 
 import (
+	"bufio"
 	"context"
-	"log/slog"
-	"net"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/dncd/dncd/client"
-	"github.com/dncd/dncd/server"
-	"github.com/dncd/dncd/store"
+	"github.com/dncd/dncd/cmd/dncd/daemon"
 )
 
-// serve starts a server on a new store and returns its address.
-func serve(t testing.TB) string {
-	t.Helper()
-	st, err := store.Open(t.TempDir(), store.Options{MinFree: -1, Ballast: -1, Logger: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s, err := server.New(server.Options{Store: st, Grace: 2 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+// start runs dncd in this process, with a data directory and flags, and returns the
+// address that it serves at and what ends it.
+func start(dir string, flags ...string) (addr string, stop func(), err error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	go func() { s.Serve(ctx, l, nil); close(done) }()
-	t.Cleanup(func() { cancel(); <-done; st.Close() })
-	return l.Addr().String()
+	out, in := io.Pipe()
+	var log strings.Builder
+	done := make(chan int, 1)
+	args := append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--min-free", "1MiB", "--log-level", "error"}, flags...)
+	go func() {
+		done <- daemon.Run(ctx, args, in, &log)
+		in.Close()
+	}()
+	stop = func() {
+		cancel()
+		<-done
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	go io.Copy(io.Discard, out)
+	if addr = servingAt.FindString(line); err != nil || addr == "" {
+		stop()
+		return "", nil, errors.Join(fmt.Errorf("dncd does not serve: %q, %s", line, log.String()), err)
+	}
+	return addr, stop, nil
+}
+
+var servingAt = regexp.MustCompile(`127\.0\.0\.1:\d+`)
+
+// serve starts a server on a new store and returns its address.
+func serve(t testing.TB, flags ...string) string {
+	t.Helper()
+	addr, stop, err := start(t.TempDir(), flags...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(stop)
+	return addr
 }
 
 func connect(t testing.TB, addr string, opts ...client.Option) *client.Client {
@@ -42,4 +62,25 @@ func connect(t testing.TB, addr string, opts ...client.Option) *client.Client {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// exampleServer starts a server for an example.
+func exampleServer() (addr string, stop func()) {
+	dir, err := os.MkdirTemp("", "dncd-example-")
+	if err != nil {
+		panic(err)
+	}
+	addr, end, err := start(dir)
+	if err != nil {
+		panic(err)
+	}
+	return addr, func() {
+		end()
+		os.RemoveAll(dir)
+	}
+}
+
+// soon is a context for an example.
+func soon() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.Background(), 10*time.Second)
 }

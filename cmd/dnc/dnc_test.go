@@ -40,7 +40,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("SAMPLES", samples)
 			env.Setenv("TODAY", time.Now().UTC().Format(time.DateOnly))
-			env.Values[daemonKey{}] = new(daemon)
+			env.Values[processKey{}] = new(process)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -52,28 +52,28 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// daemon is the dncd of one script.
-type daemon struct {
+// process is the dncd of one script.
+type process struct {
 	cmd  *exec.Cmd
 	once *sync.Once
 }
 
-type daemonKey struct{}
+type processKey struct{}
 
-func current(ts *testscript.TestScript) *daemon { return ts.Value(daemonKey{}).(*daemon) }
+func current(ts *testscript.TestScript) *process { return ts.Value(processKey{}).(*process) }
 
 var servingAt = regexp.MustCompile(`127\.0\.0\.1:[1-9]\d*`)
 
 func serve(ts *testscript.TestScript, _ bool, flags []string) {
-	d := current(ts)
+	p := current(ts)
 	args := append([]string{"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", "data", "--min-free", "1MiB"}, flags...)
-	d.cmd = exec.Command("dncd", args...)
-	d.cmd.Dir = ts.MkAbs(".")
-	d.once = new(sync.Once)
+	p.cmd = exec.Command("dncd", args...)
+	p.cmd.Dir = ts.MkAbs(".")
+	p.once = new(sync.Once)
 	out, in := io.Pipe()
-	d.cmd.Stdout, d.cmd.Stderr = in, in
-	ts.Check(d.cmd.Start())
-	ts.Defer(func() { d.end(ts, syscall.SIGKILL) })
+	p.cmd.Stdout, p.cmd.Stderr = in, in
+	ts.Check(p.cmd.Start())
+	ts.Defer(func() { p.end(ts, syscall.SIGKILL) })
 	address := make(chan string, 1)
 	go func() {
 		lines := bufio.NewScanner(out)
@@ -92,15 +92,15 @@ func serve(ts *testscript.TestScript, _ bool, flags []string) {
 	}
 }
 
-func (d *daemon) end(ts *testscript.TestScript, signal syscall.Signal) {
-	if d.cmd == nil {
+func (p *process) end(ts *testscript.TestScript, signal syscall.Signal) {
+	if p.cmd == nil {
 		return
 	}
-	d.once.Do(func() {
-		if err := d.cmd.Process.Signal(signal); err != nil {
+	p.once.Do(func() {
+		if err := p.cmd.Process.Signal(signal); err != nil {
 			ts.Logf("signal dncd: %v", err)
 		}
-		_ = d.cmd.Wait()
+		_ = p.cmd.Wait()
 	})
 }
 
