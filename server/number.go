@@ -189,5 +189,14 @@ func historyMessage(e *store.HistoryEvent) *dncv1.HistoryEvent {
 		ReceivedAt: stamp(e.ReceivedAt),
 		ExpiresAt:  stamp(e.ExpiresAt),
 		Story:      storyMessage(e.Story, e.StoryState),
+		Ended:      eventIDs(e.Ended),
 	}
+}
+
+func eventIDs(ids []policy.EventID) []*dncv1.EventId {
+	out := make([]*dncv1.EventId, 0, len(ids))
+	for _, id := range ids {
+		out = append(out, eventID(id))
+	}
+	return out
 }

@@ -33,7 +33,7 @@ type applier struct {
 // outcome is what became of one event that was not refused.
 type outcome struct {
 	id    policy.EventID
-	ended int              // opt-outs that a withdrawal ended
+	ended []policy.EventID // opt-outs that a withdrawal ended
 	first *storev1.Request // set: a repeat of this request; nothing was written
 }
 
@@ -55,37 +55,37 @@ func (a *applier) apply(index int, e *storev1.Event) (outcome, error) {
 		return outcome{}, err
 	}
 	if len(e.GetRequestId()) > 0 {
-		err = a.remember(id, e, ended)
+		err = a.remember(id, e, len(ended))
 	}
 	return outcome{id: id, ended: ended}, err
 }
 
-func (a *applier) change(id policy.EventID, e *storev1.Event) (int, error) {
+func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.EventID, err error) {
 	switch c := e.GetChange().(type) {
 	case *storev1.Event_OptOut:
-		return 0, a.optOut(id, c.OptOut, e.GetStoryHash())
+		return nil, a.optOut(id, c.OptOut, e.GetStoryHash())
 	case *storev1.Event_OptOutWithdrawn:
 		return a.withdrawOptOuts(id, c.OptOutWithdrawn)
 	case *storev1.Event_ListCreated:
-		return 0, a.createList(id, c.ListCreated)
+		return nil, a.createList(id, c.ListCreated)
 	case *storev1.Event_ListUpdated:
-		return 0, a.updateList(c.ListUpdated)
+		return nil, a.updateList(c.ListUpdated)
 	case *storev1.Event_ListDeleted:
-		return 0, a.deleteList(c.ListDeleted)
+		return nil, a.deleteList(c.ListDeleted)
 	case *storev1.Event_LoadPrepared:
-		return 0, a.prepareLoad(c.LoadPrepared, e.GetStoryHash())
+		return nil, a.prepareLoad(c.LoadPrepared, e.GetStoryHash())
 	case *storev1.Event_LoadSwitched:
-		return 0, a.switchLoad(c.LoadSwitched)
+		return nil, a.switchLoad(c.LoadSwitched)
 	case *storev1.Event_LoadAbandoned:
-		return 0, a.abandonLoad(c.LoadAbandoned)
+		return nil, a.abandonLoad(c.LoadAbandoned)
 	case *storev1.Event_LoadConfirmed:
-		return 0, a.confirmLoad(c.LoadConfirmed, e.GetStoryHash())
+		return nil, a.confirmLoad(c.LoadConfirmed, e.GetStoryHash())
 	case *storev1.Event_ListUnloaded:
-		return 0, a.unloadList(c.ListUnloaded)
+		return nil, a.unloadList(c.ListUnloaded)
 	case *storev1.Event_LossAccepted:
-		return 0, nil // it changes the journal, not the state
+		return nil, nil // it changes the journal, not the state
 	}
-	return 0, fmt.Errorf("event of an unknown kind: written by a later version")
+	return nil, fmt.Errorf("event of an unknown kind: written by a later version")
 }
 
 // repeated returns what e's request led to the first time, nil when it is new.

@@ -40,23 +40,23 @@ func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) err
 	return a.putRecords(id, c.GetNumber(), set, before)
 }
 
-// withdrawOptOuts ends every opt-out in force at exactly the scope, and says how many.
-func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn) (int, error) {
+// withdrawOptOuts ends every opt-out in force at exactly the scope, and says which.
+func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn) ([]policy.EventID, error) {
 	set, before, err := a.records(c.GetNumber())
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	kept := set.Records[:0]
-	ended := 0
+	var ended []policy.EventID
 	for _, r := range set.GetRecords() {
 		if policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() {
-			ended++
+			ended = append(ended, policy.EventID{Revision: r.GetRevision(), Index: r.GetIndex()})
 			continue
 		}
 		kept = append(kept, r)
 	}
-	if ended == 0 {
-		return 0, ErrNothingToWithdraw
+	if len(ended) == 0 {
+		return nil, ErrNothingToWithdraw
 	}
 	set.Records = kept
 	return ended, a.putRecords(id, c.GetNumber(), set, before)

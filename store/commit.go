@@ -352,7 +352,7 @@ func (g *group) answer(m accepted, err error) {
 		m.w.done <- answer{err: err}
 		return
 	}
-	r := Receipt{ID: m.out.id, JournalID: g.base.id, Ended: m.out.ended}
+	r := Receipt{ID: m.out.id, JournalID: g.base.id, Ended: len(m.out.ended)}
 	if first := m.out.first; first != nil {
 		if !g.s.sameStory(first, m.w.story) {
 			m.w.done <- answer{err: ErrRequestReused}

@@ -73,9 +73,10 @@ type HistoryEvent struct {
 	Time       time.Time
 	Kind       EventKind
 	Scope      policy.Scope
-	Channel    policy.Channel // of an opt-out
-	ReceivedAt time.Time      // of an opt-out
-	ExpiresAt  time.Time      // of an opt-out; zero: never
+	Channel    policy.Channel   // of an opt-out
+	ReceivedAt time.Time        // of an opt-out
+	ExpiresAt  time.Time        // of an opt-out; zero: never
+	Ended      []policy.EventID // of a withdrawal: the opt-outs that it ended
 	Story      Story
 	StoryState StoryState
 }
@@ -134,10 +135,30 @@ func (v *View) historyEvent(id policy.EventID, rev *storev1.Revision) (HistoryEv
 		h.ExpiresAt = nanoTime(c.OptOut.GetExpiresAt())
 	case *storev1.Event_OptOutWithdrawn:
 		h.Kind, h.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
+		var err error
+		if h.Ended, err = v.endedBy(id, rev, c.OptOutWithdrawn.GetNumber()); err != nil {
+			return h, err
+		}
 	default:
 		return h, fmt.Errorf("%w: revision %d event %d is not about a number", ErrDamaged, id.Revision, id.Index)
 	}
 	return h, nil
+}
+
+// endedBy applies the events of one number in a revision anew, up to the one with that id, and says what it ended.
+func (v *View) endedBy(id policy.EventID, rev *storev1.Revision, number uint64) (ended []policy.EventID, err error) {
+	txn := v.s.db.NewTransactionAt(id.Revision-1, true)
+	defer txn.Discard()
+	a := newApplier(txn, id.Revision, rev.GetTime())
+	for i, e := range rev.GetEvents()[:id.Index+1] {
+		if e.GetOptOut().GetNumber() != number && e.GetOptOutWithdrawn().GetNumber() != number {
+			continue
+		}
+		if ended, err = a.change(eventID(id.Revision, i), e); err != nil {
+			return nil, fmt.Errorf("%w: revision %d event %d cannot be told: %w", ErrDamaged, id.Revision, i, err)
+		}
+	}
+	return ended, nil
 }
 
 func numberOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -266,6 +267,9 @@ func TestHistoryTellsEveryEvent(t *testing.T) {
 	first, second := events[0], events[1]
 	if first.Kind != EventOptOut || first.Story != story || first.StoryState != StoryPresent || first.Channel != policy.ChannelEmail {
 		t.Errorf("first event %+v", first)
+	}
+	if !slices.Equal(second.Ended, []policy.EventID{first.ID}) {
+		t.Errorf("the withdrawal ended %v, want %v", second.Ended, first.ID)
 	}
 	if second.Kind != EventOptOutWithdrawn || second.ID.Revision != 3 || second.Story.Reason != "asked again" {
 		t.Errorf("second event %+v", second)
