@@ -166,6 +166,7 @@ func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Pref
 	if err := hash.flush(); err != nil {
 		return nil, err
 	}
+	c.rollUp(set)
 	c.result = hash.sha.Sum(nil)
 	return c, nil
 }
@@ -192,8 +193,8 @@ func (c *comparison) count(ch *change, set phone.PrefixSet) {
 	c.countPrefixes(ch.block, &ch.new, set, func(p *prefixCount, n uint64) { p.after += n })
 }
 
-// countPrefixes adds the numbers of a block to the prefix that covers them. Nearly every block lies in one as a whole:
-// no prefix that leaves four digits open begins or ends inside it, when its first and last number agree.
+// countPrefixes adds the numbers of a block to the longest prefix that covers them. Nearly every block lies in one as a
+// whole: no prefix that leaves four digits open begins or ends inside it, when its first and last number agree.
 func (c *comparison) countPrefixes(block uint64, bits *bitmap, set phone.PrefixSet, add func(*prefixCount, uint64)) {
 	first := set.Index(phone.Number(block << blockBits))
 	last := set.Index(phone.Number(block<<blockBits + blockMask))
@@ -207,6 +208,20 @@ func (c *comparison) countPrefixes(block uint64, bits *bitmap, set phone.PrefixS
 	for n := range bits.numbers(block) {
 		if i := set.Index(phone.Number(n)); i >= 0 {
 			add(&c.prefixes[i], 1)
+		}
+	}
+}
+
+// rollUp adds to a prefix what was counted under longer ones that begin with it. Those come behind it.
+func (c *comparison) rollUp(set phone.PrefixSet) {
+	prefixes := make([]phone.Prefix, 0, set.Len())
+	for _, p := range set.All() {
+		prefixes = append(prefixes, p)
+	}
+	for i, p := range slices.Backward(prefixes) {
+		if outer := set.Index(phone.Number(p / 10)); outer >= 0 {
+			c.prefixes[outer].before += c.prefixes[i].before
+			c.prefixes[outer].after += c.prefixes[i].after
 		}
 	}
 }
