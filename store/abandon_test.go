@@ -17,7 +17,7 @@ import (
 func numberOf(n uint64) phone.Number { return phone.Number(n) }
 
 // prepareOnly takes a load as far as its prepared event, as Commit does, and returns its revision.
-func prepareOnly(t testing.TB, s *Store, h Header, numbers []uint64) uint64 {
+func prepareOnly(t testing.TB, s *Store, h Header, numbers []uint64, c Commit) uint64 {
 	t.Helper()
 	i := begin(t, s, h)
 	put(t, i, 1, numbers...)
@@ -31,7 +31,8 @@ func prepareOnly(t testing.TB, s *Store, h Header, numbers []uint64) uint64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := i.prepare(ctx, owned, &Commit{Chunks: 1, Read: uint64(len(numbers))}, staged, silent)
+	c.Chunks, c.Read = 1, uint64(len(numbers))
+	p, err := i.prepare(ctx, owned, &c, staged, silent)
 	if err != nil || p.done {
 		t.Fatalf("prepare: %+v, %v", p, err)
 	}
@@ -166,7 +167,7 @@ func (c *abandonCase) run(t *testing.T) {
 		load(t, s, "a", Replace, before, Commit{})
 	}
 	old := s.View().Revision()
-	revision := prepareOnly(t, s, header("a", Replace), abandoned)
+	revision := prepareOnly(t, s, header("a", Replace), abandoned, Commit{})
 	writeBlocks(t, s, "a", 40)
 	wantContent(t, s, "a", before, abandoned)
 	s = c.give(t, s, revision)
@@ -217,7 +218,7 @@ func TestPreparedLoadHoldsTheList(t *testing.T) {
 	s := open(t, dir)
 	ctx := context.Background()
 	createList(t, s, "a", usRegistry())
-	prepareOnly(t, s, header("a", Replace), registryNumbers(30_000))
+	prepareOnly(t, s, header("a", Replace), registryNumbers(30_000), Commit{})
 	writeBlocks(t, s, "a", 5)
 	if _, err := s.DeleteList(ctx, "a", Request{}); !errors.Is(err, ErrImportRunning) {
 		t.Errorf("delete: %v, want ErrImportRunning", err)
@@ -243,7 +244,7 @@ func TestListCreatedAgainHoldsNothingOfTheOld(t *testing.T) {
 	}{
 		{"loaded", func(t *testing.T, s *Store) { load(t, s, "a", Replace, all[:6000], Commit{}) }},
 		{"abandoned", func(t *testing.T, s *Store) {
-			revision := prepareOnly(t, s, header("a", Replace), all[:6000])
+			revision := prepareOnly(t, s, header("a", Replace), all[:6000], Commit{})
 			writeBlocks(t, s, "a", 3)
 			if err := s.abandonLoad(context.Background(), listOf(t, s, "a").ID, revision); err != nil {
 				t.Fatal(err)
@@ -274,8 +275,8 @@ func TestListsWithTheSameContentHaveAStageEach(t *testing.T) {
 	for _, name := range []string{"a", "b", "c"} {
 		createList(t, s, name, usRegistry())
 	}
-	a := prepareOnly(t, s, header("a", Replace), numbers)
-	b := prepareOnly(t, s, header("b", Replace), numbers)
+	a := prepareOnly(t, s, header("a", Replace), numbers, Commit{})
+	b := prepareOnly(t, s, header("b", Replace), numbers, Commit{})
 	dry := header("c", Replace)
 	dry.DryRun = true
 	if _, err := commit(begin(t, s, dry), numbers, Commit{}); err != nil {

@@ -89,6 +89,9 @@ func TestListSpeaksOfItsCoverage(t *testing.T) {
 		{"declared goes before the files", []string{"1415"}, []string{"1415", "1212", "1818"}, []string{"1415"}, map[phone.Number]policy.Verdict{
 			fiction(415, 2): allow, fiction(818, 2): unknown,
 		}},
+		{"one declared inside another", []string{"1", "1415", "1818"}, nil, []string{"1", "1415"}, map[phone.Number]policy.Verdict{
+			fiction(415, 2): allow, fiction(818, 2): allow, fiction(212, 2): allow,
+		}},
 		{"neither", nil, nil, nil, map[phone.Number]policy.Verdict{
 			fiction(415, 1): block, fiction(415, 2): allow, fiction(818, 2): allow, canada: allow,
 		}},

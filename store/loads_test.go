@@ -347,7 +347,7 @@ func TestListSwitchesAtOnce(t *testing.T) {
 	createList(t, s, "a", usRegistry())
 	before, after := registryNumbers(40_000)[:30_000], registryNumbers(40_000)[10_000:]
 	load(t, s, "a", Replace, before, Commit{})
-	prepared := prepareOnly(t, s, header("a", Replace), after)
+	prepared := prepareOnly(t, s, header("a", Replace), after, Commit{})
 	for _, blocks := range []int{0, 20, 1 << 20} {
 		writeBlocks(t, s, "a", blocks)
 		if diff := cmp.Diff(before, export(t, s, "a")); diff != "" {
