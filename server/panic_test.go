@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
@@ -25,9 +26,8 @@ func (faulty) CheckNumber(_ context.Context, req *dncv1.CheckNumberRequest) (*dn
 }
 
 func (faulty) StreamChecks(grpc.BidiStreamingServer[dncv1.StreamChecksRequest, dncv1.StreamChecksResponse]) error {
-	var none []int
-	_ = none[14155550100]
-	return nil
+	none := make(map[int][]int)
+	return errors.New(string(rune(none[1][14155550100])))
 }
 
 func TestPanicIsCaught(t *testing.T) {
