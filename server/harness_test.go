@@ -148,11 +148,12 @@ func listen(t testing.TB) net.Listener {
 
 func (n *node) dial(o ...grpc.DialOption) {
 	n.t.Helper()
-	var err error
-	if n.conn, err = grpc.NewClient(n.addr, o...); err != nil {
+	conn, err := grpc.NewClient(n.addr, o...)
+	if err != nil {
 		n.t.Fatal(err)
 	}
-	n.t.Cleanup(func() { n.conn.Close() })
+	n.t.Cleanup(func() { conn.Close() })
+	n.conn = conn
 	n.check = dncv1.NewCheckServiceClient(n.conn)
 	n.record = dncv1.NewRecordServiceClient(n.conn)
 	n.list = dncv1.NewListServiceClient(n.conn)
