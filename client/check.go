@@ -46,7 +46,7 @@ type Reason struct {
 	List     string   `json:"list"`
 	ListKind ListKind `json:"list_kind"`
 	// Scope of the record or the list; empty is everyone.
-	Scope string `json:"scope,empty"`
+	Scope string `json:"scope" empty:"kept"`
 	// Channel is how the record came in, Since when.
 	Channel Channel   `json:"channel"`
 	Since   time.Time `json:"since"`

@@ -62,7 +62,11 @@ func TestEverySentinelIsOfTheContract(t *testing.T) {
 		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrStoreDamaged,
 		ErrPermissionDenied,
 	} {
-		for _, reason := range err.(*sentinel).reasons {
+		var s *sentinel
+		if !errors.As(err, &s) {
+			t.Fatalf("%v is no sentinel", err)
+		}
+		for _, reason := range s.reasons {
 			if _, ok := dncv1.ErrorReason_value["ERROR_REASON_"+reason]; !ok && reason != reasonUnavailable {
 				t.Errorf("%v stands for %s, which is no reason", err, reason)
 			}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"hash"
 	"io"
 	"iter"
@@ -39,7 +40,7 @@ func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) it
 			if err == nil {
 				err = r.take(frame, yield)
 			}
-			if err == errStopped {
+			if errors.Is(err, errStopped) {
 				return
 			}
 			if err != nil {

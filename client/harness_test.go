@@ -33,7 +33,7 @@ func start(dir string, flags ...string) (addr string, stop func(), err error) {
 		<-done
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	go io.Copy(io.Discard, out)
+	go func() { _, _ = io.Copy(io.Discard, out) }()
 	if addr = servingAt.FindString(line); err != nil || addr == "" {
 		stop()
 		return "", nil, errors.Join(fmt.Errorf("dncd does not serve: %q, %s", line, log.String()), err)

@@ -5,14 +5,13 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // encode renders a struct of this package as every one of them is rendered:
 // fields in order under the name of their json tag, all of them; times in RFC 3339
 // UTC, durations in seconds; null for what is unset. A string that is empty is
-// unset, unless its tag says ",empty": a scope of "" is everyone.
+// unset, unless a tag says that it is kept: a scope of "" is everyone.
 func encode(v any) ([]byte, error) {
 	return appendStruct(make([]byte, 0, 512), reflect.ValueOf(v))
 }
@@ -20,12 +19,12 @@ func encode(v any) ([]byte, error) {
 func appendStruct(b []byte, v reflect.Value) (_ []byte, err error) {
 	b = append(b, '{')
 	for i := range v.NumField() {
-		name, option, _ := strings.Cut(v.Type().Field(i).Tag.Get("json"), ",")
+		tag := v.Type().Field(i).Tag
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(strconv.AppendQuote(b, name), ':')
-		if b, err = appendValue(b, v.Field(i), option == "empty"); err != nil {
+		b = append(strconv.AppendQuote(b, tag.Get("json")), ':')
+		if b, err = appendValue(b, v.Field(i), tag.Get("empty") == "kept"); err != nil {
 			return nil, err
 		}
 	}

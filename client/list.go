@@ -16,7 +16,7 @@ type List struct {
 	ID   string   `json:"id"`
 	Kind ListKind `json:"kind"`
 	// Scope where it counts; empty everywhere.
-	Scope string `json:"scope,empty"`
+	Scope string `json:"scope" empty:"kept"`
 	// Jurisdiction it speaks for, as declared; empty: all regions.
 	Jurisdiction []string `json:"jurisdiction"`
 	// Coverage as declared, EffectiveCoverage as far as the content bears it out:

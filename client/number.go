@@ -30,7 +30,7 @@ type Record struct {
 	// Kind is OPT_OUT or CONSENT.
 	Kind        string  `json:"kind"`
 	ConsentKind string  `json:"consent_kind"`
-	Scope       string  `json:"scope,empty"`
+	Scope       string  `json:"scope" empty:"kept"`
 	Channel     Channel `json:"channel"`
 	// ReceivedAt is when the person said it, RecordedAt when it became durable.
 	ReceivedAt time.Time `json:"received_at"`
@@ -64,7 +64,7 @@ type ListEntry struct {
 	List         string   `json:"list"`
 	ListID       string   `json:"list_id"`
 	Kind         ListKind `json:"kind"`
-	Scope        string   `json:"scope,empty"`
+	Scope        string   `json:"scope" empty:"kept"`
 	SnapshotDate string   `json:"snapshot_date"`
 	Stale        bool     `json:"stale"`
 }
@@ -91,7 +91,7 @@ type HistoryEvent struct {
 	Time time.Time `json:"time"`
 	// Kind is a value of the contract's EventKind: OPT_OUT_RECORDED, LISTED ...
 	Kind        string    `json:"kind"`
-	Scope       string    `json:"scope,empty"`
+	Scope       string    `json:"scope" empty:"kept"`
 	Channel     Channel   `json:"channel"`
 	ReceivedAt  time.Time `json:"received_at"`
 	ExpiresAt   time.Time `json:"expires_at"`

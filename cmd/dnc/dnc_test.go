@@ -3,7 +3,6 @@ package main
 import (
 	"bufio"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -70,22 +69,24 @@ func serve(ts *testscript.TestScript, _ bool, flags []string) {
 	p.cmd = exec.Command("dncd", args...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.once = new(sync.Once)
-	out, in := io.Pipe()
-	p.cmd.Stdout, p.cmd.Stderr = in, in
+	out, err := p.cmd.StdoutPipe()
+	ts.Check(err)
+	log, err := os.Create(ts.MkAbs("dncd.log"))
+	ts.Check(err)
+	defer log.Close()
+	p.cmd.Stderr = log
 	ts.Check(p.cmd.Start())
 	ts.Defer(func() { p.end(ts, syscall.SIGKILL) })
 	address := make(chan string, 1)
 	go func() {
-		lines := bufio.NewScanner(out)
-		for lines.Scan() {
-			if at := servingAt.FindString(lines.Text()); at != "" && len(address) == 0 {
-				address <- at
-			}
-			ts.Logf("dncd: %s", lines.Text())
-		}
+		line, _ := bufio.NewReader(out).ReadString('\n')
+		address <- servingAt.FindString(line)
 	}()
 	select {
 	case at := <-address:
+		if at == "" {
+			ts.Fatalf("dncd does not serve: %s", ts.ReadFile("dncd.log"))
+		}
 		ts.Setenv("DNC_ADDR", at)
 	case <-time.After(20 * time.Second):
 		ts.Fatalf("dncd does not serve")

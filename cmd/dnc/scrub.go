@@ -43,7 +43,9 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	defer out.abandon()
 	s := &scrub{rows: rows, app: a, csv: csv.NewWriter(out), out: out, counts: map[string]uint64{}}
 	s.csv.Comma = rows.Delimiter()
-	s.writeHeader()
+	if err := s.writeHeader(); err != nil {
+		return err
+	}
 	bar := a.startProgress(func() progressState {
 		return progressState{"checking", rows.BytesRead(), rows.TotalBytes(), true}
 	})
@@ -161,10 +163,12 @@ func (s *scrub) typed(row registry.Row) string {
 	return ""
 }
 
-func (s *scrub) writeHeader() {
-	if header := s.rows.Header(); header != nil && s.app.output != "json" {
-		s.csv.Write(append(header[:len(header):len(header)], "verdict", "reason", "revision"))
+func (s *scrub) writeHeader() error {
+	header := s.rows.Header()
+	if header == nil || s.app.output == "json" {
+		return nil
 	}
+	return s.csv.Write(append(header[:len(header):len(header)], "verdict", "reason", "revision"))
 }
 
 // writeRow writes the row's own columns, as many as the header has, and three more.
