@@ -49,7 +49,7 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 // openBadger opens a database whose files were checked first: what Badger would take for an empty or a shorter
 // database is refused here.
 func openBadger(opt badger.Options, managed bool) (*badger.DB, error) {
-	if err := prepareFiles(opt.Dir); err != nil {
+	if err := errors.Join(prepareFiles(opt.Dir), checkTables(opt)); err != nil {
 		return nil, err
 	}
 	open := badger.Open
@@ -68,11 +68,7 @@ func openBadger(opt badger.Options, managed bool) (*badger.DB, error) {
 
 // protectOpen turns a panic of Badger over a damaged file into an error.
 func protectOpen(open func(badger.Options) (*badger.DB, error), opt badger.Options) (db *badger.DB, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("badger cannot read its files: %v", p)
-		}
-	}()
+	defer recoverDamage(&err)
 	return open(opt)
 }
 
