@@ -9,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -45,7 +44,7 @@ func writeBlocks(t testing.TB, s *Store, list string, blocks int) {
 	l := listOf(t, s, list)
 	load := l.state.GetPendingLoad()
 	in := loadInput{list: l, at: l.Pending - 1, mode: Mode(load.GetMode()), staged: s.contentPath(l.ID, load.GetContent())}
-	w := &blockWriter{s: s, list: l.ID, prepared: l.Pending, filter: filter.NewBuilder(load.GetNumbers(), 0.001)}
+	w := newBlockWriter(s, l.ID, l.Pending, load.GetNumbers())
 	err := s.eachChange(context.Background(), in, func(c *change) error {
 		if blocks--; blocks < 0 {
 			return errStop
@@ -55,7 +54,7 @@ func writeBlocks(t testing.TB, s *Store, list string, blocks int) {
 	if err != nil && !errors.Is(err, errStop) {
 		t.Fatal(err)
 	}
-	if err := w.flush(nil); err != nil {
+	if _, err := w.finish(nil); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -5,20 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"time"
-
-	"github.com/dgraph-io/badger/v4"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
-
-// blockCommitBytes is how much of a load is committed at once: large enough for speed, small enough that a person's
-// opt-out does not wait behind it.
-const blockCommitBytes = 128 << 10
 
 // startLoads finishes what a crash interrupted, in the background. Content that no load waits for goes at once, before
 // any import can work out its own.
@@ -89,7 +81,7 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 			return Receipt{}, err
 		}
 	}
-	w := &blockWriter{s: s, list: id, prepared: prepared, filter: filter.NewBuilder(load.GetNumbers(), s.opt.FilterFPR)}
+	w := newBlockWriter(s, id, prepared, load.GetNumbers())
 	err := s.eachChange(ctx, in, func(c *change) error {
 		if s.isClosing() {
 			return ErrClosed
@@ -97,18 +89,18 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 		progress(w.numbers)
 		return w.put(c)
 	})
-	if err = errors.Join(err, w.flush(err)); err != nil {
+	f, err := w.finish(err)
+	if err != nil {
 		return Receipt{}, err
 	}
-	return s.switchTo(l, load, w)
+	return s.switchTo(l, load, w, f)
 }
 
 // switchTo makes the load visible, with its filter; the cache keeps what did not change.
-func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter) (Receipt, error) {
+func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.Set) (Receipt, error) {
 	if w.numbers != load.GetNumbers() {
 		return Receipt{}, fmt.Errorf("%w: a load of %d numbers came to %d", errStage, load.GetNumbers(), w.numbers)
 	}
-	f := w.buildFilter()
 	s.blocks.carry(l, w.prepared, w.wrote)
 	receipt, err := s.submit(context.Background(), &write{
 		event: &storev1.Event{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{
@@ -161,114 +153,6 @@ func (s *Store) prepare(ctx context.Context, l *List, load *storev1.Load, r Requ
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_LoadPrepared{
 		LoadPrepared: &storev1.LoadPrepared{List: listRef(l.ID), Load: load, Base: l.Visible},
 	}}, r)
-}
-
-// blockWriter writes the changed blocks of a load at its timestamp, in commits that are split the same way every
-// time, and gathers the filter of the whole result.
-type blockWriter struct {
-	s        *Store
-	list     policy.EventID
-	prepared uint64
-	filter   *filter.Builder
-	batch    []uint64
-
-	txn     *badger.Txn
-	bytes   int
-	blocks  uint32
-	partCRC uint32
-
-	commits uint32
-	crc     uint32
-	numbers uint64
-	changed []uint64 // blocks written with other content, ascending
-}
-
-// put adds one block of the result.
-func (w *blockWriter) put(c *change) error {
-	before := len(w.batch)
-	w.batch = c.new.appendNumbers(w.batch, c.block)
-	w.numbers += uint64(len(w.batch) - before)
-	if len(w.batch) >= filterBatch {
-		w.filter.Add(w.batch)
-		w.batch = w.batch[:0]
-	}
-	if c.differs() {
-		w.changed = append(w.changed, c.block)
-	} else if !c.stale {
-		return nil
-	}
-	return w.write(c.block, &c.new)
-}
-
-func (w *blockWriter) write(block uint64, bits *bitmap) error {
-	if w.txn == nil {
-		w.txn = w.s.db.NewTransactionAt(w.prepared, true)
-	}
-	key := blockKey(w.list, block)
-	value := seal(key, bits.encode(make([]byte, 0, 1+blockSize/8+crcBytes)))
-	if err := w.txn.Set(key, value); err != nil {
-		return fmt.Errorf("write block: %w", err)
-	}
-	w.partCRC = blockCRC(w.partCRC, key, value)
-	w.blocks++
-	if w.bytes += len(key) + len(value); w.bytes >= blockCommitBytes {
-		return w.commit()
-	}
-	return nil
-}
-
-// blockCRC adds a block's key and sealed value to the CRC of its commit.
-func blockCRC(crc uint32, key, value []byte) uint32 { return chainCRC(crc, valueCRC(key, value)) }
-
-// commit makes the blocks so far durable, with their proof.
-func (w *blockWriter) commit() error {
-	if err := w.s.writableFor(int64(w.bytes)); err != nil {
-		return err
-	}
-	b, err := proto.Marshal(&storev1.BlockCommit{Crc: w.partCRC, Blocks: w.blocks})
-	if err != nil {
-		return fmt.Errorf("write blocks: %w", err)
-	}
-	key := commitKey(w.list, w.prepared, w.commits)
-	if err := w.txn.Set(key, seal(key, b)); err != nil {
-		return fmt.Errorf("write blocks: %w", err)
-	}
-	if err := w.txn.CommitAt(w.prepared, nil); err != nil {
-		w.s.fail(err)
-		return errors.Join(ErrReadOnly, fmt.Errorf("write blocks: %w", err))
-	}
-	w.s.written.Add(uint64(w.bytes))
-	w.crc = chainCRC(w.crc, w.partCRC)
-	w.commits++
-	w.txn, w.bytes, w.blocks, w.partCRC = nil, 0, 0, 0
-	return nil
-}
-
-// flush commits the rest, or drops it after a failure.
-func (w *blockWriter) flush(failed error) error {
-	if w.txn == nil {
-		return nil
-	}
-	defer func() {
-		if w.txn != nil {
-			w.txn.Discard()
-		}
-	}()
-	if failed != nil {
-		return nil
-	}
-	return w.commit()
-}
-
-func (w *blockWriter) buildFilter() *filter.Set {
-	w.filter.Add(w.batch)
-	return w.filter.Build()
-}
-
-// wrote reports whether the load changed a block.
-func (w *blockWriter) wrote(block uint64) bool {
-	_, found := slices.BinarySearch(w.changed, block)
-	return found
 }
 
 // writableFor is asked before a load writes so many bytes.

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+const (
+	// blockCommitBytes is how much of a load is committed at once: large enough for speed, small enough that a
+	// person's opt-out does not wait behind it.
+	blockCommitBytes = 128 << 10
+
+	// commitsAhead is how many commits of a load may wait for the disk while the next blocks are worked out.
+	commitsAhead = 4
+
+	loadBatch = 1 << 15 // numbers that go to the filter at once
+)
+
+// blockWriter writes the changed blocks of a load at its timestamp, in commits that are split the same way every time,
+// and builds the filter of the whole result beside it. put is called by one goroutine; the disk and the filter have
+// goroutines of their own.
+type blockWriter struct {
+	s        *Store
+	list     policy.EventID
+	prepared uint64
+	part     *blockPart
+	parts    chan *blockPart // to the committing goroutine
+	batch    []uint64
+	batches  chan []uint64 // to the filter's goroutines
+	free     chan []uint64 // batches that come back
+	filter   *filter.Builder
+	tasks    sync.WaitGroup
+	failed   chan error // the first error of a commit
+
+	commits uint32
+	crc     uint32
+	numbers uint64
+	changed []uint64 // blocks written with other content, ascending
+}
+
+// blockPart is the blocks of one commit.
+type blockPart struct {
+	txn    *badger.Txn
+	bytes  int
+	blocks uint32
+	crc    uint32
+}
+
+func newBlockWriter(s *Store, list policy.EventID, prepared, numbers uint64) *blockWriter {
+	workers := runtime.GOMAXPROCS(0)
+	w := &blockWriter{
+		s: s, list: list, prepared: prepared,
+		parts:   make(chan *blockPart, commitsAhead),
+		batch:   make([]uint64, 0, loadBatch+blockSize),
+		batches: make(chan []uint64, workers),
+		free:    make(chan []uint64, 2*workers),
+		filter:  filter.NewBuilder(numbers, s.opt.FilterFPR),
+		failed:  make(chan error, 1),
+	}
+	w.tasks.Go(w.commitParts)
+	for range workers {
+		w.tasks.Go(w.fillFilter)
+	}
+	return w
+}
+
+// put adds one block of the result.
+func (w *blockWriter) put(c *change) error {
+	before := len(w.batch)
+	w.batch = c.new.appendNumbers(w.batch, c.block)
+	w.numbers += uint64(len(w.batch) - before)
+	if len(w.batch) >= loadBatch {
+		w.passBatch()
+	}
+	if c.differs() {
+		w.changed = append(w.changed, c.block)
+	} else if !c.stale {
+		return nil
+	}
+	return w.write(c.block, &c.new)
+}
+
+func (w *blockWriter) passBatch() {
+	w.batches <- w.batch
+	select {
+	case w.batch = <-w.free:
+	default:
+		w.batch = make([]uint64, 0, loadBatch+blockSize)
+	}
+}
+
+func (w *blockWriter) fillFilter() {
+	for batch := range w.batches {
+		w.filter.Add(batch)
+		select {
+		case w.free <- batch[:0]:
+		default:
+		}
+	}
+}
+
+func (w *blockWriter) write(block uint64, bits *bitmap) error {
+	if w.part == nil {
+		w.part = &blockPart{txn: w.s.db.NewTransactionAt(w.prepared, true)}
+	}
+	p := w.part
+	key := blockKey(w.list, block)
+	value := seal(key, bits.encode(make([]byte, 0, 1+blockSize/8+crcBytes)))
+	if err := p.txn.Set(key, value); err != nil {
+		return fmt.Errorf("write block: %w", err)
+	}
+	p.crc = blockCRC(p.crc, key, value)
+	p.blocks++
+	if p.bytes += len(key) + len(value); p.bytes < blockCommitBytes {
+		return nil
+	}
+	return w.passPart()
+}
+
+// blockCRC adds a block's key and sealed value to the CRC of its commit.
+func blockCRC(crc uint32, key, value []byte) uint32 { return chainCRC(crc, valueCRC(key, value)) }
+
+// passPart hands the blocks so far to be committed.
+func (w *blockWriter) passPart() error {
+	select {
+	case err := <-w.failed:
+		return err
+	case w.parts <- w.part:
+		w.part = nil
+		return nil
+	}
+}
+
+// commitParts commits one part after the other, until one fails.
+func (w *blockWriter) commitParts() {
+	var err error
+	for p := range w.parts {
+		if err == nil {
+			if err = w.commit(p); err != nil {
+				w.failed <- err
+			}
+		}
+		p.txn.Discard()
+	}
+}
+
+// commit makes a part durable, with its proof.
+func (w *blockWriter) commit(p *blockPart) error {
+	if err := w.s.writableFor(int64(p.bytes)); err != nil {
+		return err
+	}
+	b, err := proto.Marshal(&storev1.BlockCommit{Crc: p.crc, Blocks: p.blocks})
+	if err != nil {
+		return fmt.Errorf("write blocks: %w", err)
+	}
+	key := commitKey(w.list, w.prepared, w.commits)
+	if err := p.txn.Set(key, seal(key, b)); err != nil {
+		return fmt.Errorf("write blocks: %w", err)
+	}
+	if err := p.txn.CommitAt(w.prepared, nil); err != nil {
+		w.s.fail(err)
+		return errors.Join(ErrReadOnly, fmt.Errorf("write blocks: %w", err))
+	}
+	w.s.written.Add(uint64(p.bytes))
+	w.crc = chainCRC(w.crc, p.crc)
+	w.commits++
+	return nil
+}
+
+// finish waits until all is on disk and returns the filter, or drops the rest after a failure.
+func (w *blockWriter) finish(failed error) (*filter.Set, error) {
+	if failed == nil && w.part != nil {
+		failed = w.passPart()
+	}
+	if w.part != nil {
+		w.part.txn.Discard()
+	}
+	w.batches <- w.batch
+	close(w.parts)
+	close(w.batches)
+	w.tasks.Wait()
+	select {
+	case err := <-w.failed:
+		failed = errors.Join(failed, err)
+	default:
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	return w.filter.Build(), nil
+}
+
+// wrote reports whether the load changed a block.
+func (w *blockWriter) wrote(block uint64) bool {
+	_, found := slices.BinarySearch(w.changed, block)
+	return found
+}
