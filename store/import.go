@@ -226,6 +226,9 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 		return Result{}, err
 	}
 	p, err := i.prepare(ctx, owned, &c, staged, progress)
+	if err != nil && i.s.isClosing() {
+		err = errors.Join(ErrClosed, err)
+	}
 	if err != nil {
 		return Result{}, err
 	}
@@ -335,6 +338,9 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	}
 	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path}
 	total := staged.numbers + l.Numbers
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(i.s.imports.ctx, cancel)()
 	cmp, err := i.s.compare(ctx, in, plan.prefixes, func(done uint64) { progress(min(done, total), total) })
 	if err != nil {
 		return prepared{}, err

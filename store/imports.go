@@ -13,6 +13,7 @@ type imports struct {
 	lists  map[policy.EventID]*listTurn
 	opened map[string]bool // imports that a caller holds open
 	update sync.Mutex      // held by the one change of settings that is worked out
+	owners sync.WaitGroup  // those who own a list read the database
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc
 }
@@ -53,23 +54,51 @@ func (m *imports) take(ctx context.Context, id policy.EventID) (owned context.Co
 		return nil, nil, ErrClosed
 	}
 	owned, cancel := context.WithCancel(m.ctx)
-	m.mu.Lock()
-	t.cancel = cancel
-	m.mu.Unlock()
-	return owned, func() { cancel(); t.free <- struct{}{} }, nil
+	done, ok := m.own(t, cancel)
+	if !ok {
+		cancel()
+		return nil, nil, ErrClosed
+	}
+	return owned, func() { cancel(); done() }, nil
 }
 
-// tryTake takes the list for a change of its settings; false when a load owns it.
-func (m *imports) tryTake(id policy.EventID) (release func(), ok bool) {
+// own counts whoever holds the token of t as an owner; false when the store closes.
+func (m *imports) own(t *listTurn, cancel context.CancelFunc) (release func(), ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.ctx.Err() != nil {
+		t.free <- struct{}{}
+		return nil, false
+	}
+	m.owners.Add(1)
+	t.cancel = cancel
+	return func() { t.free <- struct{}{}; m.owners.Done() }, true
+}
+
+// close stops the loads and waits until nobody owns a list.
+func (m *imports) close() {
+	m.mu.Lock()
+	m.end()
+	m.mu.Unlock()
+	m.owners.Wait()
+}
+
+// tryTake takes the list for a change of its settings. Errors: ErrImportRunning when a load owns it, ErrClosed.
+func (m *imports) tryTake(id policy.EventID) (release func(), err error) {
 	t := m.turn(id)
 	m.update.Lock()
 	select {
 	case <-t.free:
-		return func() { t.free <- struct{}{}; m.update.Unlock() }, true
 	default:
 		m.update.Unlock()
-		return nil, false
+		return nil, ErrImportRunning
 	}
+	done, ok := m.own(t, nil)
+	if !ok {
+		m.update.Unlock()
+		return nil, ErrClosed
+	}
+	return func() { done(); m.update.Unlock() }, nil
 }
 
 // interrupt stops the load that owns the list, if there is one.

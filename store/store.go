@@ -189,12 +189,13 @@ func (v *View) now(clock time.Time) time.Time {
 	return clock
 }
 
-// Close ends what runs, saves the filters and closes the files. Waiting writes get ErrClosed. On a disk that has no room
-// to close even without the ballast it leaves the files as a crash would, and returns ErrDiskFull: nothing is lost.
+// Close ends what runs, saves the filters and closes the files. Waiting writes and loads get ErrClosed; no view may be
+// read any more. On a disk that has no room to close even without the ballast it leaves the files as a crash would, and
+// returns ErrDiskFull: nothing is lost.
 func (s *Store) Close() error {
 	close(s.closing)
 	<-s.stopped
-	s.imports.end()
+	s.imports.close()
 	s.tasks.Wait()
 	s.blocks.close()
 	healthy := s.health.state().Cause == nil

@@ -95,9 +95,9 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	if err != nil {
 		return nil, Receipt{}, err
 	}
-	release, ok := s.imports.tryTake(l.ID)
-	if !ok {
-		return nil, Receipt{}, ErrImportRunning
+	release, err := s.imports.tryTake(l.ID)
+	if err != nil {
+		return nil, Receipt{}, err
 	}
 	defer release()
 	if l = s.View().listByID(l.ID); l == nil {
