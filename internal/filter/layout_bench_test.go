@@ -106,7 +106,11 @@ func (l lineLocsLayout) add(n uint64) {
 
 func (l lineLocsLayout) test(n uint64) bool {
 	i, pos := lineOf(n, l.lines)
-	locs := locations(0, pos)
+	var locs [maxK]uint64
+	for j := range locs {
+		locs[j] = pos & posMask
+		pos >>= posBits
+	}
 	return bloom.FromWithM(l.words[i*8:i*8+8:i*8+8], lineBits, maxK).TestLocations(locs[:])
 }
 
@@ -141,7 +145,11 @@ func (l partLocsLayout) add(n uint64) {
 
 func (l partLocsLayout) test(n uint64) bool {
 	f, base, pos := l.at(n)
-	locs := locations(base, pos)
+	var locs [maxK]uint64
+	for j := range locs {
+		locs[j] = base + pos&posMask
+		pos >>= posBits
+	}
 	return f.TestLocations(locs[:])
 }
 func (l partLocsLayout) bytes() uint64 { return uint64(len(l.parts)) * 64 << l.shift }

@@ -13,7 +13,7 @@ import (
 // adder's copy takes from another's is a false no. Meanwhile the set is encoded,
 // and what was there before must be in the file.
 func TestAddersAndTesters(t *testing.T) {
-	const adders, each = 4, 1500
+	const adders, each = 4, 3000
 	s := New(1, 0.001) // one partition, and then a chain
 	var done [adders]atomic.Uint64
 	number := func(adder int, i uint64) uint64 { return nanp(uint64(adder)*740_000 + i) }
