@@ -81,7 +81,7 @@ func startChild(t *testing.T, dir string, round int) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { c.cmd.Process.Kill() })
+	t.Cleanup(func() { _ = c.cmd.Process.Kill() }) // done already, mostly
 	go c.read(read)
 	return c
 }
@@ -149,10 +149,9 @@ func acknowledged(deeds []deed) (n int) {
 // kill ends the child with SIGKILL and returns all that it told.
 func (c *child) kill() []deed {
 	c.t.Helper()
-	c.cmd.Process.Kill()
+	killed := c.cmd.Process.Kill()
 	<-c.ended
-	c.cmd.Wait()
-	if c.cmd.ProcessState.Exited() {
+	if err := c.cmd.Wait(); err == nil || killed != nil || c.cmd.ProcessState.Exited() {
 		c.t.Fatalf("the child ended by itself:\n%s", c.output.String())
 	}
 	return c.told()

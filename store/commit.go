@@ -22,7 +22,7 @@ const (
 	maxGroupEvents = 1000
 	maxGroupBytes  = 512 << 10 // of state; one event adds at most maxEventBytes and one record set
 	maxEventBytes  = 256 << 10
-	maxRevision    = 384 << 10 // bytes of events before the last one
+	maxRevision    = 384 << 10 // bytes of events and their stories before the last one
 )
 
 // write is one event on its way, with what goes along.
@@ -230,6 +230,7 @@ func (g *group) take(w *write) error {
 	g.bytes += proto.Size(w.event)
 	if w.tale != nil {
 		g.tales = append(g.tales, w.tale)
+		g.bytes += proto.Size(w.tale.entry)
 	}
 	if c := w.event.GetLoadSwitched(); c != nil && w.filter != nil {
 		g.filters[eventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter

@@ -28,7 +28,7 @@ func TestFullDiskStopsWritesNotChecks(t *testing.T) {
 			closeStore(t, f.fill())
 		case fillAndDie:
 			f.fill()
-			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			t.Error(syscall.Kill(os.Getpid(), syscall.SIGKILL))
 		case comeBack:
 			f.comeBack()
 		}
@@ -130,11 +130,16 @@ func (f *fullDisk) loadIntoFullDisk(s *Store) {
 	if err := i.Put(1, slices.Clone(numbers)); err != nil {
 		f.t.Fatal(err)
 	}
-	go i.Commit(context.Background(), Commit{Chunks: 1, Read: uint64(len(numbers))}, func(uint64, uint64) {
+	progress := func(uint64, uint64) {
 		if s.View().Lists()[0].Pending != 0 {
 			fillOnce()
 		}
-	})
+	}
+	go func() {
+		if _, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: uint64(len(numbers))}, progress); !errors.Is(err, ErrClosed) {
+			f.t.Errorf("the load on a full disk ended before the store: %v", err)
+		}
+	}()
 	<-full
 	if l := s.View().Lists()[0]; l.Pending == 0 || l.Visible >= l.Pending {
 		f.t.Errorf("a load went on on a full disk: prepared %d, visible %d", l.Pending, l.Visible)
@@ -150,11 +155,11 @@ func (f *fullDisk) fillTo(left int64) {
 	}
 	defer junk.Close()
 	for piece := make([]byte, 64<<10); ; {
-		var disk syscall.Statfs_t
-		if err := syscall.Statfs(f.disk(), &disk); err != nil {
+		free, err := availableBytes(f.disk())
+		if err != nil {
 			f.t.Fatal(err)
 		}
-		if int64(disk.Bavail)*int64(disk.Bsize) <= left {
+		if free <= left {
 			return
 		}
 		if _, err := junk.Write(piece); err != nil && !errors.Is(err, syscall.ENOSPC) {

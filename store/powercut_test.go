@@ -153,7 +153,7 @@ func mount(t *testing.T, point string, args ...string) error {
 // unmount unmounts what is mounted at a point, at once, or when the last file that is open there is closed.
 func unmount(point string) {
 	if exec.Command("umount", point).Run() != nil {
-		exec.Command("umount", "-l", point).Run()
+		_ = exec.Command("umount", "-l", point).Run()
 	}
 }
 

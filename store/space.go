@@ -143,7 +143,7 @@ func availableBytes(dir string) (int64, error) {
 	if err := unix.Statfs(dir, &fsys); err != nil {
 		return 0, fmt.Errorf("look at free disk space: %w", err)
 	}
-	return int64(fsys.Bavail) * int64(fsys.Bsize), nil
+	return int64(fsys.Bavail) * int64(fsys.Bsize), nil //nolint:unconvert // of another type on other systems
 }
 
 // takenBytes is the room that a file takes, without its holes.
@@ -164,8 +164,11 @@ func diskUse(dir string) (used, holes int64, err error) {
 			return err
 		}
 		info, err := d.Info()
-		if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
 			return nil // deleted meanwhile
+		}
+		if err != nil {
+			return err
 		}
 		taken := takenBytes(info)
 		used += taken
