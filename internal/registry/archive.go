@@ -44,12 +44,16 @@ func openArchive(name string, meter *atomic.Int64) (*archive, error) {
 }
 
 // verify refuses what would not be read whole, or not end: encrypted members,
-// and members that share their bytes, as zip bombs do.
+// and members that share their bytes, as zip bombs do. And the zips of which
+// the text is not meant: spreadsheets.
 func (a *archive) verify(size int64) error {
 	packed := uint64(0)
 	for _, m := range a.zip.File {
 		if m.Flags&1 != 0 {
 			return errors.New("the zip is encrypted: unpack it first")
+		}
+		if m.Name == "[Content_Types].xml" {
+			return errors.New("an office document: save it as csv")
 		}
 		packed += m.CompressedSize64
 		if packed > uint64(size) {
@@ -90,10 +94,13 @@ func memberBase(name string) string {
 
 // damaged says what to do about an error that means a broken file.
 func damaged(err error) error {
+	if errors.Is(err, errUnsound) {
+		return err
+	}
 	var corrupt flate.CorruptInputError
 	if errors.Is(err, zip.ErrFormat) || errors.Is(err, zip.ErrChecksum) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &corrupt) {
-		return fmt.Errorf("damaged or cut short, fetch the file again: %w", err)
+		return fmt.Errorf("%w: %w", errUnsound, err)
 	}
 	return err
 }

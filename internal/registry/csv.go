@@ -11,20 +11,20 @@ import (
 // table is csv whose number column is known.
 type table struct {
 	content
-	records records
-	column  int
-	header  []string // nil: the file has none
-	first   *record  // the first record, when it is not a header
+	split  splitter
+	column int
+	header []string // nil: the file has none
+	first  *entry   // the first record, when it is not a header
 }
 
 func openCSV(in content) (decoder, error) { return openTable(in) }
 
 func openTable(in content) (*table, error) {
-	t := &table{content: in, records: records{lines: in.lines, reject: in.reject}}
+	t := &table{content: in, split: splitter{lines: in.lines, reject: in.reject}}
 	if err := t.findDelimiter(); err != nil {
 		return nil, err
 	}
-	first, err := t.records.next()
+	first, err := t.split.next()
 	if err == io.EOF {
 		return t, nil // an empty file has no numbers
 	}
@@ -53,22 +53,22 @@ func openTable(in content) (*table, error) {
 func (t *table) findDelimiter() error {
 	if t.opts.Delimiter != 0 {
 		delim, err := checkDelimiter(t.opts.Delimiter)
-		t.records.delim = delim
+		t.split.delim = delim
 		return err
 	}
 	line, err := t.lines.filled()
 	if err == nil && len(line) == 5 && bytes.HasPrefix(bytes.ToLower(line), []byte("sep=")) {
-		t.records.delim, err = checkDelimiter(rune(line[4])) // as Excel says it
+		t.split.delim, err = checkDelimiter(rune(line[4])) // as Excel says it
 		return err
 	}
 	long := errors.Is(err, errLongLine)
 	if err == nil || long {
-		t.records.delim = findDelimiter(line)
-		t.records.again = []textLine{{t.lines.number, line, t.lines.cut, long}}
+		t.split.delim = findDelimiter(line)
+		t.split.again = []textLine{{t.lines.number, line, t.lines.cut, long}}
 		return nil
 	}
 	if err == io.EOF {
-		t.records.delim = ','
+		t.split.delim = ','
 		return nil
 	}
 	return err
@@ -91,17 +91,17 @@ func (t *table) one() (phone.Number, error) {
 	return number, nil
 }
 
-func (t *table) record() (record, error) {
+func (t *table) record() (entry, error) {
 	if t.first != nil {
 		first := *t.first
 		t.first = nil
 		return first, nil
 	}
-	return t.records.next()
+	return t.split.next()
 }
 
 // value returns a record's number, or the reason why it has none.
-func (t *table) value(rec *record) (phone.Number, string) {
+func (t *table) value(rec *entry) (phone.Number, string) {
 	field, ok := rec.column(t.column)
 	cut := rec.cut && rec.last(t.column)
 	switch {

@@ -122,8 +122,11 @@ func TestCSVUnclear(t *testing.T) {
 		{"index too high", "name,phone\n", "3", "no column 3"},
 		{"index zero", "name,phone\n", "0", "no column 0"},
 		{"header is no csv", "na\"me,phone\n", "", "first line"},
-		{"UTF-16", "\xff\xfep\x00h\x00", "", "UTF-16"},
-		{"gzip", "\x1f\x8b\x08\x00", "", "unpack"},
+		{"UTF-32", "\xff\xfe\x00\x00p\x00\x00\x00", "", "UTF-32"},
+		{"cut gzip", "\x1f\x8b\x08\x00", "", "cut short"},
+		{"bzip2", "BZh91AY", "", "unpack"},
+		{"old Excel", "\xd0\xcf\x11\xe0", "", "save it as csv"},
+		{"tar", "phone.csv" + strings.Repeat("\x00", 248) + "ustar\x00", "", "tar"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -22,9 +22,10 @@ type lines struct {
 	src      io.Reader
 	buf      []byte
 	pos, end int
-	number   int64 // of the line returned last, from 1
-	cut      bool  // the line returned last has no line end
-	err      error // of src, once seen
+	number   int64  // of the line returned last, from 1
+	cut      bool   // the line returned last has no line end
+	err      error  // of src, once seen
+	text     []byte // a line that had to be decoded
 }
 
 func newLines(src io.Reader) *lines {
@@ -42,8 +43,8 @@ func (l *lines) skip(n int, lines int64) {
 	l.cut = false
 }
 
-// next returns the next line without its end, valid until the next call. It
-// returns io.EOF after the last, and errLongLine with the start of a line that
+// next returns the next line without its end, in UTF-8, valid until the next
+// call. It returns io.EOF after the last, and errLongLine with the start of a line that
 // is too long, the rest of which it passes over.
 func (l *lines) next() ([]byte, error) {
 	from := 0 // bytes of the window already searched
@@ -72,7 +73,7 @@ func (l *lines) take(line []byte, n int) ([]byte, error) {
 	if len(line) > maxLine {
 		return line[:maxLine], errLongLine
 	}
-	return bytes.TrimSuffix(line, []byte("\r")), nil
+	return l.decode(bytes.TrimSuffix(line, []byte("\r"))), nil
 }
 
 // last returns what follows the last line end.
@@ -84,7 +85,7 @@ func (l *lines) last() ([]byte, error) {
 	l.skip(len(w), 1)
 	line, whole := bytes.CutSuffix(w, []byte("\r"))
 	l.cut = !whole
-	return line, nil
+	return l.decode(line), nil
 }
 
 // long passes over a line whose start is given, up to its end or the file's.

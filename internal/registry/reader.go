@@ -91,7 +91,11 @@ func (r *Reader) begin() error {
 		return io.EOF
 	}
 	s := &r.sources[r.at]
-	in, err := r.openSource(s)
+	packed, err := r.openSource(s)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.Name, damaged(err))
+	}
+	in, err := unpack(packed, s.base)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", s.Name, damaged(err))
 	}

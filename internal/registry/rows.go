@@ -69,7 +69,7 @@ func (r *Rows) Delimiter() rune {
 	if r.table == nil {
 		return ','
 	}
-	return rune(r.table.records.delim)
+	return rune(r.table.split.delim)
 }
 
 // BytesRead and TotalBytes are those of a Reader.
@@ -99,7 +99,7 @@ func (r *Rows) Next() (Row, error) {
 
 func (t *table) row() (Row, error) {
 	var broken Row
-	t.records.reject = func(line int64, reason string, text []byte) {
+	t.split.reject = func(line int64, reason string, text []byte) {
 		broken = Row{Line: line, Fields: []string{string(text)}, Reason: reason}
 	}
 	rec, err := t.record()

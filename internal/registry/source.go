@@ -2,7 +2,6 @@ package registry
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -121,22 +120,4 @@ func (s *Source) open(meter *atomic.Int64) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return metered{file, meter}, nil
-}
-
-// start passes over a byte order mark and refuses content that is not text.
-func (l *lines) start() error {
-	for len(l.window()) < 4 && l.fill() {
-	}
-	head := l.window()
-	switch {
-	case bytes.HasPrefix(head, []byte("\xef\xbb\xbf")):
-		l.skip(3, 0)
-	case bytes.HasPrefix(head, []byte("\xff\xfe")), bytes.HasPrefix(head, []byte("\xfe\xff")):
-		return errors.New("the text is UTF-16: save it as UTF-8")
-	case hasZipMagic(head):
-		return errors.New("a zip within a zip, or on standard input, is not read: unpack it first")
-	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		return errors.New("compressed with gzip or zstd: unpack it first")
-	}
-	return nil
 }

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// records splits csv into records as encoding/csv does without LazyQuotes, but
+// splitter splits csv into records as encoding/csv does without LazyQuotes, but
 // within bounds: a quote that is never closed costs the record it is in, not
 // the rest of the file.
-type records struct {
+type splitter struct {
 	lines  *lines
 	delim  byte
 	reject func(line int64, reason string, text []byte)
@@ -23,8 +23,8 @@ type records struct {
 	source bytes.Reader
 }
 
-// record is valid until the next is read.
-type record struct {
+// entry is one record, valid until the next is read.
+type entry struct {
 	line   int64
 	text   []byte   // as the file has it, without the line end
 	fields []string // unquoted; nil when there are no quotes
@@ -41,15 +41,15 @@ type textLine struct {
 
 // next returns the next record that is not blank; errRejected for one that
 // went to the rejects.
-func (r *records) next() (record, error) {
+func (r *splitter) next() (entry, error) {
 	for {
 		line, err := r.line()
 		if err != nil {
-			return record{}, err
+			return entry{}, err
 		}
 		if line.long {
 			r.reject(line.number, ReasonTooLong, line.text)
-			return record{}, errRejected
+			return entry{}, errRejected
 		}
 		if r.empty(line.text) {
 			continue
@@ -57,11 +57,11 @@ func (r *records) next() (record, error) {
 		if bytes.IndexByte(line.text, '"') >= 0 {
 			return r.quoted(line)
 		}
-		return record{line: line.number, text: line.text, delim: r.delim, cut: line.cut}, nil
+		return entry{line: line.number, text: line.text, delim: r.delim, cut: line.cut}, nil
 	}
 }
 
-func (r *records) line() (textLine, error) {
+func (r *splitter) line() (textLine, error) {
 	if len(r.again) > 0 {
 		first := r.again[0]
 		r.again = r.again[1:]
@@ -77,7 +77,7 @@ func (r *records) line() (textLine, error) {
 
 // empty reports whether a line has no content: office programs leave lines of
 // delimiters behind.
-func (r *records) empty(line []byte) bool {
+func (r *splitter) empty(line []byte) bool {
 	for _, c := range line {
 		if c != r.delim && c != ' ' && c != '\t' {
 			return false
@@ -89,27 +89,27 @@ func (r *records) empty(line []byte) bool {
 // quoted reads the record that begins with first, which has quotes and may go
 // on over further lines. When the quotes do not match, first is rejected and
 // the further lines are read again as records of their own.
-func (r *records) quoted(first textLine) (record, error) {
+func (r *splitter) quoted(first textLine) (entry, error) {
 	r.text = append(r.text[:0], first.text...)
 	size := len(r.text)
 	rest, err := r.gather()
 	if err != nil {
-		return record{}, err
+		return entry{}, err
 	}
 	fields, ok := r.parse()
 	if !ok {
 		r.again = slices.Concat(rest, r.again)
 		r.reject(first.number, ReasonQuotes, r.text[:size])
-		return record{}, errRejected
+		return entry{}, errRejected
 	}
 	cut := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
 	cut = cut && r.text[len(r.text)-1] != '"' // a closing quote ends a field
-	return record{first.number, r.text, fields, r.delim, cut}, nil
+	return entry{first.number, r.text, fields, r.delim, cut}, nil
 }
 
 // gather appends lines to the text until its quotes are paired, and returns
 // them. It gives up at the file's end and at a record of more than maxLine.
-func (r *records) gather() ([]textLine, error) {
+func (r *splitter) gather() ([]textLine, error) {
 	var rest []textLine
 	quotes := bytes.Count(r.text, []byte{'"'})
 	for quotes%2 == 1 {
@@ -132,7 +132,7 @@ func (r *records) gather() ([]textLine, error) {
 }
 
 // parse returns the fields of the text, if it is one whole record.
-func (r *records) parse() ([]string, bool) {
+func (r *splitter) parse() ([]string, bool) {
 	if r.parser == nil {
 		r.parser = csv.NewReader(&r.source)
 		r.parser.Comma = rune(r.delim)
@@ -152,7 +152,7 @@ func (r *records) parse() ([]string, bool) {
 }
 
 // column returns a field, from 0, and whether the record has it.
-func (rec *record) column(i int) ([]byte, bool) {
+func (rec *entry) column(i int) ([]byte, bool) {
 	if rec.fields != nil {
 		if i >= len(rec.fields) {
 			return nil, false
@@ -175,13 +175,13 @@ func (rec *record) column(i int) ([]byte, bool) {
 
 // last reports whether a field is the record's last, where a file that was cut
 // short ends.
-func (rec *record) last(i int) bool {
+func (rec *entry) last(i int) bool {
 	_, more := rec.column(i + 1)
 	return !more
 }
 
 // all returns the fields, copied.
-func (rec *record) all() []string {
+func (rec *entry) all() []string {
 	if rec.fields != nil {
 		return slices.Clone(rec.fields)
 	}
