@@ -3,10 +3,10 @@ package server
 import (
 	"encoding/binary"
 	"fmt"
-	"sync"
 
 	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
 )
 
 // Limits of a chunk.
@@ -26,12 +26,8 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 		return err
 	}
 	l.buffer = d.numbers[:0]
-	last := l.imp.LastChunk()
-	if err := l.imp.Put(c.GetSeq(), d.numbers); err != nil {
+	if err := l.imp.Put(store.Chunk{Seq: c.GetSeq(), Numbers: d.numbers, Rejected: uint64(len(d.rejects))}); err != nil {
 		return err
-	}
-	if c.GetSeq() > last {
-		l.s.rejects.add(l.imp.ID(), uint64(len(d.rejects)))
 	}
 	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: &dncv1.ImportAck{
 		Seq:     c.GetSeq(),
@@ -102,33 +98,4 @@ func (d *decoder) reject(err error) {
 		e.Message = ""
 	}
 	d.rejects = append(d.rejects, &dncv1.ImportReject{Index: d.index, Error: e})
-}
-
-// rejectCounts holds how many entries of each open import the server rejected, over all of its connections.
-type rejectCounts struct {
-	mu     sync.Mutex
-	counts map[string]uint64
-}
-
-func newRejectCounts() *rejectCounts { return &rejectCounts{counts: make(map[string]uint64)} }
-
-func (r *rejectCounts) add(id string, n uint64) {
-	if n == 0 {
-		return
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.counts[id] += n
-}
-
-func (r *rejectCounts) of(id string) uint64 {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.counts[id]
-}
-
-func (r *rejectCounts) forget(id string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.counts, id)
 }

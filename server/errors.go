@@ -85,6 +85,7 @@ var reasons = []struct {
 	{store.ErrImportNotFound, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "begin again without an import_id"},
 	{store.ErrChunkOrder, dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER, "open the import again and go on after last_chunk"},
 	{store.ErrChunksMissing, dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER, "open the import again and go on after last_chunk"},
+	{store.ErrStage, dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED, "begin the import again"},
 	{store.ErrNumber, dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, ""},
 	{store.ErrSnapshotDateRequired, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED, "give the date of the registry's file, never the day of the load"},
 	{store.ErrSnapshotDate, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, ""},

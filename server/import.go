@@ -275,7 +275,6 @@ func (l *load) commit(req *dncv1.ImportCommit) error {
 		}
 		return withImport(l.s.aboutList(l.header.GetList(), err), l.imp.ID())
 	}
-	l.s.rejects.forget(l.imp.ID())
 	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Result{Result: resultMessage(&result)}})
 }
 
@@ -297,7 +296,7 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	c := store.Commit{
 		Chunks:       req.GetChunks(),
 		Read:         req.GetRead(),
-		Rejected:     req.GetRejected() + l.s.rejects.of(l.imp.ID()),
+		Rejected:     req.GetRejected(),
 		Sources:      sources,
 		SnapshotDate: date,
 		FileCoverage: req.GetCoverage(),

@@ -17,7 +17,6 @@ import (
 type listService struct {
 	dncv1.UnimplementedListServiceServer
 	service
-	rejects *rejectCounts
 }
 
 // listName folds a name as the contract has it.

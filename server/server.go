@@ -130,7 +130,7 @@ func (s *Server) register(g guard, m *metrics) {
 	}
 	dncv1.RegisterCheckServiceServer(g, &checkService{service: base})
 	dncv1.RegisterRecordServiceServer(g, &recordService{service: base})
-	dncv1.RegisterListServiceServer(g, &listService{service: base, rejects: newRejectCounts()})
+	dncv1.RegisterListServiceServer(g, &listService{service: base})
 	dncv1.RegisterAdminServiceServer(g, &adminService{service: base})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
 	if s.opt.Reflection {

@@ -225,7 +225,7 @@ func (r *numberReader) next() (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("%w: %w", errStage, err)
+		return false, fmt.Errorf("%w: %w", ErrStage, err)
 	}
 	r.at += d
 	return true, nil
@@ -243,7 +243,7 @@ type stagedBlocks struct {
 func openContent(path string) (*stagedBlocks, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errStage, err)
+		return nil, fmt.Errorf("%w: %w", ErrStage, err)
 	}
 	b := &stagedBlocks{r: newNumberReader(f)}
 	if b.more, err = b.r.next(); err != nil {
@@ -276,15 +276,15 @@ func (b *stagedBlocks) close() { b.r.close() }
 func verifyContent(path string, sha []byte) error {
 	f, err := os.Open(path)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errStage, err)
+		return fmt.Errorf("%w: %w", ErrStage, err)
 	}
 	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
-		return fmt.Errorf("%w: %w", errStage, err)
+		return fmt.Errorf("%w: %w", ErrStage, err)
 	}
 	if !slices.Equal(h.Sum(nil), sha) {
-		return errStage
+		return ErrStage
 	}
 	return nil
 }

@@ -146,7 +146,7 @@ func (d *damageTest) leaveImport(s *Store, prepared bool) {
 	}
 	defer i.Close()
 	numbers := childContent(2)[:500]
-	if err := i.Put(1, numbers); err != nil || !prepared {
+	if err := i.Put(Chunk{Seq: 1, Numbers: numbers}); err != nil || !prepared {
 		d.orFatal(err)
 		return
 	}

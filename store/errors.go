@@ -38,8 +38,8 @@ var (
 // errMoved tells a load that the list changed under its comparison: compare again.
 var errMoved = errors.New("the list changed since the load was compared")
 
-// errStage is a stage file that is missing or damaged.
-var errStage = errors.New("the staged content is missing or damaged")
+// ErrStage is a stage file that is missing or damaged.
+var ErrStage = errors.New("the staged numbers are missing or damaged")
 
 // damagedKey names what is damaged by its kind, never by its key, which may be a person's number.
 func damagedKey(key []byte) error {

@@ -46,8 +46,8 @@ type RejectTally struct {
 // Commit ends an import: what the client knows of its files.
 type Commit struct {
 	Chunks       uint64 // of all connections
-	Read         uint64 // entries in the files: those sent and those rejected
-	Rejected     uint64
+	Read         uint64 // entries in the files: those sent and those rejected before
+	Rejected     uint64 // by the client itself, and not sent
 	Rejects      []RejectTally
 	Sources      []Source
 	SnapshotDate policy.Date // the source's own; zero: none
@@ -171,20 +171,19 @@ func (i *Import) ID() string { return i.id }
 // LastChunk is the last chunk that is staged; 0: none.
 func (i *Import) LastChunk() uint64 { return i.log.last }
 
-// Put stages a chunk; it is durable when Put returns. Chunks are numbered from 1; one that is staged already is passed
-// over. Numbers are E.164 digits, checked by the caller, and may be put in another order. Errors: ErrChunkOrder,
+// Put stages a chunk; it is durable when Put returns. One that is staged already is passed over. Errors: ErrChunkOrder,
 // ErrDiskFull.
-func (i *Import) Put(seq uint64, numbers []uint64) error {
-	if seq <= i.log.last {
+func (i *Import) Put(c Chunk) error {
+	if c.Seq <= i.log.last {
 		return nil
 	}
-	if seq != i.log.last+1 {
+	if c.Seq != i.log.last+1 {
 		return ErrChunkOrder
 	}
-	if err := i.s.writableFor(int64(len(numbers)) * 8); err != nil {
+	if err := i.s.writableFor(int64(len(c.Numbers)) * 8); err != nil {
 		return err
 	}
-	return i.log.append(seq, numbers)
+	return i.log.append(c)
 }
 
 // Close ends this use of the import and keeps what is staged, to go on later.
@@ -246,9 +245,10 @@ func (i *Import) check(c *Commit) error {
 	if c.Chunks != i.log.last {
 		return fmt.Errorf("%w: %d of %d", ErrChunksMissing, i.log.last, c.Chunks)
 	}
-	if i.log.entries+c.Rejected != c.Read {
-		return fmt.Errorf("%w: %d read are not %d staged and %d rejected", ErrCounts, c.Read, i.log.entries, c.Rejected)
+	if sent := i.log.entries + i.log.rejected; sent+c.Rejected != c.Read {
+		return fmt.Errorf("%w: %d read are not %d sent and %d rejected", ErrCounts, c.Read, sent, c.Rejected)
 	}
+	c.Rejected += i.log.rejected
 	if _, err := parsePrefixes(c.FileCoverage); err != nil {
 		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
 	}

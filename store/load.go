@@ -44,7 +44,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 	for {
 		receipt, err := s.tryLoad(ctx, id, prepared, progress)
 		switch {
-		case errors.Is(err, errStage):
+		case errors.Is(err, ErrStage):
 			return Receipt{}, errors.Join(err, s.abandonLoad(ctx, id, prepared))
 		case errors.Is(err, ErrDiskFull), errors.Is(err, ErrBusy):
 			if err := s.pause(ctx, time.Second); err != nil {
@@ -99,7 +99,7 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 // switchTo makes the load visible, with its filter; the cache keeps what did not change.
 func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.Set) (Receipt, error) {
 	if w.numbers != load.GetNumbers() {
-		return Receipt{}, fmt.Errorf("%w: a load of %d numbers came to %d", errStage, load.GetNumbers(), w.numbers)
+		return Receipt{}, fmt.Errorf("%w: a load of %d numbers came to %d", ErrStage, load.GetNumbers(), w.numbers)
 	}
 	s.blocks.carry(l, w.prepared, w.wrote)
 	receipt, err := s.submit(context.Background(), &write{

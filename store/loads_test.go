@@ -33,7 +33,7 @@ func header(list string, m Mode) Header {
 
 func put(t testing.TB, i *Import, seq uint64, numbers ...uint64) {
 	t.Helper()
-	if err := i.Put(seq, slices.Clone(numbers)); err != nil {
+	if err := i.Put(Chunk{Seq: seq, Numbers: slices.Clone(numbers)}); err != nil {
 		t.Fatal("put chunk:", err)
 	}
 }
@@ -211,14 +211,14 @@ func TestChunksComeInOrderAndOnce(t *testing.T) {
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
-	if err := i.Put(2, registryNumbers(1)); !errors.Is(err, ErrChunkOrder) {
+	if err := i.Put(Chunk{Seq: 2, Numbers: registryNumbers(1)}); !errors.Is(err, ErrChunkOrder) {
 		t.Errorf("chunk 2 first: %v, want ErrChunkOrder", err)
 	}
 	put(t, i, 1, registryNumbers(10)...)
 	put(t, i, 1, uint64(fiction(415, 1)))
 	put(t, i, 0, uint64(fiction(415, 1)))
 	put(t, i, 2, registryNumbers(20)[10:]...)
-	if err := i.Put(4, nil); !errors.Is(err, ErrChunkOrder) {
+	if err := i.Put(Chunk{Seq: 4}); !errors.Is(err, ErrChunkOrder) {
 		t.Errorf("chunk 4 after 2: %v, want ErrChunkOrder", err)
 	}
 	if _, err := i.Commit(context.Background(), Commit{Chunks: 2, Read: 20}, silent); err != nil {
@@ -267,7 +267,7 @@ func TestSortInRuns(t *testing.T) {
 	}
 	defer c.close()
 	for chunk := range slices.Chunk(entries, 130) {
-		if err := c.append(c.last+1, slices.Clone(chunk)); err != nil {
+		if err := c.append(Chunk{Seq: c.last+1, Numbers: slices.Clone(chunk)}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -13,14 +13,22 @@ import (
 	"time"
 )
 
+// Chunk is a part of an import's entries.
+type Chunk struct {
+	Seq      uint64   // 1, 2, 3 ...
+	Numbers  []uint64 // E.164 digits, checked by the caller; may be put in another order
+	Rejected uint64   // entries of the chunk that the caller refused
+}
+
 // chunkLog is the staged chunks of one import, in order, each a frame: length, CRC, payload. The payload is sequence,
-// count, and the numbers ascending as varint differences.
+// rejects, count, and the numbers ascending as varint differences.
 type chunkLog struct {
 	f         *os.File
 	size      int64
 	last      uint64 // the last chunk
 	entries   uint64 // numbers, repeats among them
-	ascending bool   // each chunk begins where the one before ended, or after
+	rejected  uint64
+	ascending bool // each chunk begins where the one before ended, or after
 	highest   uint64
 }
 
@@ -38,11 +46,11 @@ func openChunkLog(path string) (*chunkLog, error) {
 	c := &chunkLog{f: f, ascending: true}
 	r := &frameReader{r: bufio.NewReaderSize(f, 1<<20)}
 	for {
-		seq, numbers, err := r.next()
-		if err != nil || seq != c.last+1 {
+		chunk, err := r.next()
+		if err != nil || chunk.Seq != c.last+1 {
 			break
 		}
-		c.note(seq, numbers)
+		c.note(chunk)
 		c.size = r.read
 	}
 	if err := f.Truncate(c.size); err != nil {
@@ -52,24 +60,27 @@ func openChunkLog(path string) (*chunkLog, error) {
 	return c, nil
 }
 
-func (c *chunkLog) note(seq uint64, numbers []uint64) {
-	c.last = seq
-	c.entries += uint64(len(numbers))
-	if len(numbers) > 0 {
-		c.ascending = c.ascending && numbers[0] >= c.highest
-		c.highest = max(c.highest, numbers[len(numbers)-1])
+// note counts a chunk whose numbers are ascending.
+func (c *chunkLog) note(chunk Chunk) {
+	c.last = chunk.Seq
+	c.entries += uint64(len(chunk.Numbers))
+	c.rejected += chunk.Rejected
+	if n := len(chunk.Numbers); n > 0 {
+		c.ascending = c.ascending && chunk.Numbers[0] >= c.highest
+		c.highest = max(c.highest, chunk.Numbers[n-1])
 	}
 }
 
-// append makes a chunk durable. It sorts numbers.
-func (c *chunkLog) append(seq uint64, numbers []uint64) error {
-	if !slices.IsSorted(numbers) {
-		slices.Sort(numbers)
+// append makes a chunk durable. It sorts its numbers.
+func (c *chunkLog) append(chunk Chunk) error {
+	if !slices.IsSorted(chunk.Numbers) {
+		slices.Sort(chunk.Numbers)
 	}
-	frame := make([]byte, frameHeader, frameHeader+20+3*len(numbers))
-	frame = binary.AppendUvarint(frame, seq)
-	frame = binary.AppendUvarint(frame, uint64(len(numbers)))
-	frame = appendAscending(frame, numbers)
+	frame := make([]byte, frameHeader, frameHeader+30+3*len(chunk.Numbers))
+	frame = binary.AppendUvarint(frame, chunk.Seq)
+	frame = binary.AppendUvarint(frame, chunk.Rejected)
+	frame = binary.AppendUvarint(frame, uint64(len(chunk.Numbers)))
+	frame = appendAscending(frame, chunk.Numbers)
 	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHeader))
 	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHeader:], castagnoli))
 	if _, err := c.f.WriteAt(frame, c.size); err != nil {
@@ -79,7 +90,7 @@ func (c *chunkLog) append(seq uint64, numbers []uint64) error {
 		return fmt.Errorf("stage chunk: %w", err)
 	}
 	c.size += int64(len(frame))
-	c.note(seq, numbers)
+	c.note(chunk)
 	return nil
 }
 
@@ -103,65 +114,65 @@ type frameReader struct {
 	numbers []uint64
 }
 
-func (r *frameReader) next() (seq uint64, numbers []uint64, err error) {
+func (r *frameReader) next() (Chunk, error) {
 	var h [frameHeader]byte
 	if _, err := io.ReadFull(r.r, h[:]); err != nil {
-		return 0, nil, io.EOF
+		return Chunk{}, io.EOF
 	}
 	size, crc := binary.LittleEndian.Uint32(h[:]), binary.LittleEndian.Uint32(h[4:])
 	if size > maxChunkBytes {
-		return 0, nil, errStage
+		return Chunk{}, ErrStage
 	}
 	r.buf = slices.Grow(r.buf[:0], int(size))[:size]
 	if _, err := io.ReadFull(r.r, r.buf); err != nil {
-		return 0, nil, errStage
+		return Chunk{}, ErrStage
 	}
 	if crc32.Checksum(r.buf, castagnoli) != crc {
-		return 0, nil, errStage
+		return Chunk{}, ErrStage
 	}
 	r.read += int64(frameHeader + size)
-	seq, numbers, err = r.decode()
-	return seq, numbers, err
+	return r.decode()
 }
 
-func (r *frameReader) decode() (seq uint64, numbers []uint64, err error) {
+func (r *frameReader) decode() (Chunk, error) {
 	b := r.buf
-	seq, n := binary.Uvarint(b)
-	if n <= 0 {
-		return 0, nil, errStage
+	var head [3]uint64 // sequence, rejects, count
+	for i := range head {
+		v, n := binary.Uvarint(b)
+		if n <= 0 {
+			return Chunk{}, ErrStage
+		}
+		head[i], b = v, b[n:]
 	}
-	b = b[n:]
-	count, n := binary.Uvarint(b)
-	if n <= 0 || count > uint64(len(b)) {
-		return 0, nil, errStage
+	if head[2] > uint64(len(b)) {
+		return Chunk{}, ErrStage
 	}
-	b = b[n:]
-	r.numbers = slices.Grow(r.numbers[:0], int(count))
+	r.numbers = slices.Grow(r.numbers[:0], int(head[2]))
 	last := uint64(0)
-	for range count {
+	for range head[2] {
 		d, n := binary.Uvarint(b)
 		if n <= 0 {
-			return 0, nil, errStage
+			return Chunk{}, ErrStage
 		}
 		last += d
 		r.numbers = append(r.numbers, last)
 		b = b[n:]
 	}
-	return seq, r.numbers, nil
+	return Chunk{Seq: head[0], Rejected: head[1], Numbers: r.numbers}, nil
 }
 
 // eachChunk calls f with the numbers of every chunk, ascending within it.
 func (c *chunkLog) eachChunk(f func(numbers []uint64) error) error {
 	r := &frameReader{r: bufio.NewReaderSize(io.NewSectionReader(c.f, 0, c.size), 1<<20)}
 	for {
-		_, numbers, err := r.next()
+		chunk, err := r.next()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		if err := f(numbers); err != nil {
+		if err := f(chunk.Numbers); err != nil {
 			return err
 		}
 	}

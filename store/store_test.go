@@ -101,7 +101,7 @@ func commit(i *Import, numbers []uint64, c Commit) (Result, error) {
 	c.Read = uint64(len(numbers)) + c.Rejected
 	for len(numbers) > 0 {
 		n := min(chunk, len(numbers))
-		if err := i.Put(i.LastChunk()+1, append([]uint64(nil), numbers[:n]...)); err != nil {
+		if err := i.Put(Chunk{Seq: i.LastChunk() + 1, Numbers: append([]uint64(nil), numbers[:n]...)}); err != nil {
 			return Result{}, err
 		}
 		numbers = numbers[n:]
