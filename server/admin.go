@@ -68,10 +68,11 @@ func filterMessage(f store.FilterStats) *dncv1.FilterStats {
 		return nil
 	}
 	return &dncv1.FilterStats{
-		Bytes:        f.Bytes,
-		Count:        f.Numbers,
-		FillRatio:    f.Fill,
-		LongestChain: uint32(f.Chain),
+		Bytes:             f.Bytes,
+		Count:             f.Numbers,
+		FillRatio:         f.Fill,
+		FalsePositiveRate: f.FPR,
+		LongestChain:      uint32(f.Chain),
 	}
 }
 

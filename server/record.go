@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -51,7 +50,7 @@ func (s *recordService) recordOptOut(ctx context.Context, req *dncv1.RecordOptOu
 		Index:      receipt.ID.Index,
 		Duplicate:  receipt.Duplicate,
 		Number:     n.E164(),
-		RecordedAt: s.recordedAt(receipt),
+		RecordedAt: stamp(receipt.Time),
 	}, nil
 }
 
@@ -142,18 +141,6 @@ func (s *recordService) withdrawOptOut(ctx context.Context, req *dncv1.WithdrawO
 		Duplicate:  receipt.Duplicate,
 		Number:     n.E164(),
 		Withdrawn:  uint32(receipt.Ended),
-		RecordedAt: s.recordedAt(receipt),
+		RecordedAt: stamp(receipt.Time),
 	}, nil
-}
-
-// recordedAt is the time of a receipt's event.
-func (s *recordService) recordedAt(r store.Receipt) *timestamppb.Timestamp {
-	v := s.store.View()
-	if v.Revision() != r.ID.Revision {
-		var err error
-		if v, err = s.store.ViewAt(r.ID.Revision); err != nil {
-			return nil // history that is not kept: the write itself is durable
-		}
-	}
-	return stamp(v.Time())
 }

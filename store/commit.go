@@ -44,8 +44,9 @@ type answer struct {
 type Receipt struct {
 	ID        policy.EventID // of the event
 	JournalID string
-	Duplicate bool // the request id was known: this is the receipt of the first time
-	Ended     int  // opt-outs that a withdrawal ended
+	Time      time.Time // of the event
+	Duplicate bool      // the request id was known: this is the receipt of the first time
+	Ended     int       // opt-outs that a withdrawal ended
 }
 
 // submit has an event committed, and returns once it is durable or refused. When ctx ends first the outcome is
@@ -353,14 +354,14 @@ func (g *group) answer(m accepted, err error) {
 		m.w.done <- answer{err: err}
 		return
 	}
-	r := Receipt{ID: m.out.id, JournalID: g.base.id, Ended: len(m.out.ended)}
+	r := Receipt{ID: m.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(m.out.ended)}
 	if first := m.out.first; first != nil {
 		if !g.s.sameStory(first, m.w.story) {
 			m.w.done <- answer{err: ErrRequestReused}
 			return
 		}
 		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
-		r.Duplicate, r.Ended = true, int(first.GetEnded())
+		r.Duplicate, r.Time, r.Ended = true, nanoTime(first.GetTime()), int(first.GetEnded())
 	}
 	m.w.done <- answer{receipt: r}
 }

@@ -267,7 +267,7 @@ func TestSortInRuns(t *testing.T) {
 	}
 	defer c.close()
 	for chunk := range slices.Chunk(entries, 130) {
-		if err := c.append(Chunk{Seq: c.last+1, Numbers: slices.Clone(chunk)}); err != nil {
+		if err := c.append(Chunk{Seq: c.last + 1, Numbers: slices.Clone(chunk)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -343,7 +343,9 @@ func TestLoadsOfOneListAtOnce(t *testing.T) {
 
 // Law 6, step by step: until the switch checks see the old list whole, whatever is written already.
 func TestListSwitchesAtOnce(t *testing.T) {
-	s := open(t, t.TempDir())
+	o := testOptions()
+	o.BlockCache = -1 // each lookup reads the store
+	s := openWith(t, t.TempDir(), o)
 	createList(t, s, "a", usRegistry())
 	before, after := registryNumbers(40_000)[:30_000], registryNumbers(40_000)[10_000:]
 	load(t, s, "a", Replace, before, Commit{})

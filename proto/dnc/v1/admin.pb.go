@@ -454,9 +454,9 @@ type FilterStats struct {
 	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
 	// Numbers added to it.
 	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	// Share of bits that are set, 0 to 1.
+	// Numbers in it by numbers it was made for: 1 is as full as intended.
 	FillRatio float64 `protobuf:"fixed64,3,opt,name=fill_ratio,json=fillRatio,proto3" json:"fill_ratio,omitempty"`
-	// The false-positive rate that the fill stands for, 0 to 1.
+	// The false-positive rate, 0 to 1, measured by asking for numbers that it does not hold.
 	FalsePositiveRate float64 `protobuf:"fixed64,4,opt,name=false_positive_rate,json=falsePositiveRate,proto3" json:"false_positive_rate,omitempty"`
 	// The longest chain of filters in one partition; 1 when none overflowed.
 	LongestChain uint32 `protobuf:"varint,5,opt,name=longest_chain,json=longestChain,proto3" json:"longest_chain,omitempty"`
