@@ -82,18 +82,25 @@ func (s *Store) loadRecordsFilter(v *View) (*filter.Set, error) {
 		return nil, errNotThatFilter
 	}
 	s.saved.Store(h.Revision)
-	return f, eachEntry(txn, h.Revision+1, func(e entry) error {
+	batch := make([]uint64, 0, filterBatch+maxGroupEvents)
+	err = eachEntry(txn, h.Revision+1, func(e entry) error {
 		rev, err := e.decode()
 		if err != nil {
 			return err
 		}
 		for _, event := range rev.GetEvents() {
 			if o := event.GetOptOut(); o != nil {
-				f.Add(o.GetNumber())
+				batch = append(batch, o.GetNumber())
 			}
+		}
+		if len(batch) >= filterBatch {
+			f.AddAll(batch)
+			batch = batch[:0]
 		}
 		return nil
 	})
+	f.AddAll(batch)
+	return f, err
 }
 
 func (s *Store) loadListFilter(v *View, l *List) (*filter.Set, error) {
