@@ -566,3 +566,24 @@ func (m *storeModel) checkTotals(r *rapid.T) {
 		r.Fatalf("%d numbers and %d records are counted, want %d and %d", st.Numbers, st.Records, numbers, records)
 	}
 }
+
+// At the very moment of its end an opt-out is over, for checks and for withdrawals alike.
+func TestNothingToWithdrawAtTheMomentOfExpiry(t *testing.T) {
+	clock := clockAt(time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC))
+	s := openAt(t, t.TempDir(), clock)
+	n, ctx := fiction(415, 1), context.Background()
+	for _, c := range []struct {
+		late time.Duration
+		want error
+	}{{-1, nil}, {0, ErrNothingToWithdraw}} {
+		o := OptOut{Number: n, ExpiresAt: clock.now().Add(time.Hour)}
+		if _, err := s.RecordOptOut(ctx, o, Request{}); err != nil {
+			t.Fatal(err)
+		}
+		clock.set(o.ExpiresAt.Add(c.late))
+		if _, err := s.WithdrawOptOut(ctx, n, "", Request{}); !errors.Is(err, c.want) {
+			t.Errorf("%v after its end: %v, want %v", c.late, err, c.want)
+		}
+		wantVerdict(t, s, n, "", policy.Allow, policy.CauseNone)
+	}
+}
