@@ -187,7 +187,7 @@ func childNumber(writer, n int) phone.Number { return fiction(500+writer*10+n/10
 // several block commits.
 func childContent(generation uint64) []uint64 {
 	var numbers []uint64
-	for i := range uint64(20_000) {
+	for i := range uint64(10_000) {
 		if (i+generation)%7 != 0 {
 			numbers = append(numbers, 12_012_000_000+i*blockSize+(i%3)*generation%100)
 		}

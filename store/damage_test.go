@@ -189,7 +189,7 @@ func (d *damageTest) allCases(random *rand.Rand, flips int) (cases []damage) {
 			}
 			content, err := os.ReadFile(path)
 			file := strings.TrimPrefix(path, d.path(base)+"/")
-			some := fileCases(random, content, max(flips, 4))
+			some := fileCases(random, content, max(flips, 3))
 			if short && !carries(file) {
 				random.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
 				some = some[:1]
