@@ -157,7 +157,7 @@ func withoutInfo(s *status.Status) (reason, message string) {
 	case codes.Unavailable:
 		return reasonUnavailable, "server is not reachable: " + innermost(s.Message())
 	case codes.DeadlineExceeded:
-		return reasonTimeOver, "no answer in time: the outcome is not known"
+		return reasonTimeOver, "no answer in time: a write may have counted all the same"
 	case codes.Canceled:
 		return reasonTimeOver, "canceled before the answer came"
 	case codes.Unimplemented:

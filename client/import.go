@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"io"
 	"iter"
 	"time"
@@ -43,7 +44,8 @@ type ImportRequest struct {
 	OnReject func(ImportReject)
 }
 
-// NumberSource yields the numbers of a load.
+// NumberSource yields the numbers of a load. One that is an io.Closer too is closed
+// when Import returns.
 type NumberSource interface {
 	// Next fills batch with numbers, as the digits of E.164 without the plus, and
 	// returns how many. After the last it returns 0 and io.EOF. Any other error ends
@@ -132,7 +134,13 @@ func (g GuardFailure) MarshalJSON() ([]byte, error) { return encode(g) }
 // see ImportResult.Refused. There is no deadline but that of ctx. Until the switch
 // nothing counts; when Import returns an error after all numbers were sent, the
 // list may still switch: Imports tells.
-func (c *Client) Import(ctx context.Context, r ImportRequest) (ImportResult, error) {
+func (c *Client) Import(ctx context.Context, r ImportRequest) (_ ImportResult, err error) {
+	if r.Numbers == nil {
+		return ImportResult{}, invalidField("numbers", "a load needs numbers: set Numbers")
+	}
+	if closer, ok := r.Numbers.(io.Closer); ok {
+		defer func() { err = errors.Join(err, closer.Close()) }()
+	}
 	header, err := c.importHeader(&r)
 	if err != nil {
 		return ImportResult{}, err

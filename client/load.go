@@ -59,7 +59,6 @@ func newLoad(c *Client, r *ImportRequest, header *dncv1.ImportHeader) *load {
 
 // run sends the load over as many streams as it takes.
 func (l *load) run(ctx context.Context) (*dncv1.ImportResult, error) {
-	defer l.closeSource()
 	for {
 		result, err := l.stream(ctx)
 		if err == nil {
@@ -233,12 +232,6 @@ func (l *load) finish() error {
 		Coverage:      sum.Coverage,
 	}
 	return nil
-}
-
-func (l *load) closeSource() {
-	if closer, ok := l.request.Numbers.(io.Closer); ok {
-		closer.Close()
-	}
 }
 
 // receive takes acks and progress until the result or an error.

@@ -78,7 +78,7 @@ func hintFor(err error) string {
 // hints say, by the reason of an error, which flag or command helps.
 var hints = map[string]string{
 	"UNAVAILABLE":            "start the server with `dncd`, or say where it is with --addr",
-	"TIME_OVER":              "give it longer with --timeout; an opt-out may be recorded a second time without harm",
+	"TIME_OVER":              "give it longer with --timeout; to record an opt-out a second time does no harm",
 	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or say how to read it, such as --region US",
 	"REGION_INVALID":         "a region is a two-letter ISO code, such as --region US",
 	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",

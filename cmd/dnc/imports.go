@@ -56,10 +56,17 @@ func describeImport(r client.ImportRecord) string {
 	return text
 }
 
+// filesShown is how many files of a load are shown: a registry has hundreds.
+const filesShown = 10
+
 // filesOf is a line for each file of a load.
 func filesOf(r client.ImportRecord) string {
 	var b strings.Builder
-	for _, s := range r.Sources {
+	for i, s := range r.Sources {
+		if i == filesShown {
+			fmt.Fprintf(&b, "\n    and %d more: -o json has them all", len(r.Sources)-i)
+			break
+		}
 		fmt.Fprintf(&b, "\n    %s  %d bytes  sha256 %s", s.Name, s.Size, orDash(s.SHA256))
 	}
 	return b.String()

@@ -67,7 +67,7 @@ func (a *app) listCreate(cmd *cobra.Command, l client.NewList) error {
 	if err != nil {
 		return err
 	}
-	return a.print(change.List, func() string {
+	return a.print(change, func() string {
 		return fmt.Sprintf("%s created  revision %d\nchecks that it applies to answer UNKNOWN until its first import",
 			change.List.Name, change.Revision)
 	})

@@ -59,7 +59,7 @@ func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChan
 	if err != nil {
 		return err
 	}
-	return a.print(done.List, func() string {
+	return a.print(done, func() string {
 		return fmt.Sprintf("%s updated  revision %d\n%s", done.List.Name, done.Revision, listDetails(done.List))
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -68,6 +69,7 @@ number may not be called, and with 2 on an error.`,
   dnc import 2026-9-9_415_*.txt.zip --list us-ftc
   dnc check +14155550123
   dnc optout add +14155550123 --scope acme --channel call --desk after-sales`,
+		Version:           version(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		PersistentPreRunE: a.checkGlobals,
@@ -79,11 +81,20 @@ number may not be called, and with 2 on an error.`,
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetVersionTemplate("dnc {{.Version}}\n")
 	a.globalFlags(root)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.showCommand(), a.historyCommand(),
 		a.listCommand(), a.importCommand(), a.importsCommand(), a.exportCommand(), a.statsCommand())
 	return root
+}
+
+// version is that of the module, as it was built.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
 }
 
 func (a *app) globalFlags(root *cobra.Command) {

@@ -50,7 +50,7 @@ func describeStats(s client.Stats) string {
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, l := range s.Lists {
 		fmt.Fprintf(w, "\nlist %s\t%s\t%s\tsnapshot %s\tblocks %s\tfilter %s", l.Name, lower(l.State),
-			count(l.Numbers, "number"), orDash(l.SnapshotDate), size(l.Bytes), describeFilter(l.Filter))
+			count(l.Numbers, "number"), orDash(l.SnapshotDate), knownSize(l.Bytes), describeFilter(l.Filter))
 	}
 	w.Flush()
 	return b.String()
@@ -72,6 +72,14 @@ func orNone(s string) string {
 		return "none"
 	}
 	return s
+}
+
+// knownSize is size; 0 is not known.
+func knownSize(bytes uint64) string {
+	if bytes == 0 {
+		return "-"
+	}
+	return size(bytes)
 }
 
 // size is bytes for people, in powers of 1024.

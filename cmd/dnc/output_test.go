@@ -1,0 +1,55 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"github.com/dncd/dncd/client"
+)
+
+func TestDescribeResult(t *testing.T) {
+	at := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
+	tests := []struct {
+		result client.Result
+		want   string
+	}{
+		{client.Result{Verdict: client.Allow}, ""},
+		{
+			client.Result{Reasons: []client.Reason{{Kind: client.ReasonListed, List: "us-ftc", SnapshotDate: "2026-09-09"}}},
+			"us-ftc (listed, snapshot 2026-09-09)",
+		},
+		{
+			client.Result{Reasons: []client.Reason{
+				{Kind: client.ReasonOptOut, Scope: "acme", Channel: client.InPerson, Since: at, ExpiresAt: at.AddDate(1, 0, 0)},
+				{Kind: client.ReasonListed, List: "partner", Scope: "acme"},
+			}},
+			"opt-out for acme (by in person, since 2026-09-09, until 2027-09-09T12:00:00Z); partner (listed, for acme)",
+		},
+		{
+			client.Result{Cause: client.CauseStaleList, Reasons: []client.Reason{{Kind: client.ReasonStaleList, List: "us-ftc", SnapshotDate: "2026-08-01"}}},
+			"STALE_LIST: us-ftc (stale list, snapshot 2026-08-01)",
+		},
+		{client.Result{Cause: client.CauseDataDamaged}, "DATA_DAMAGED"},
+		{client.Result{Cause: client.CauseDataDamaged, Reasons: []client.Reason{{Kind: client.ReasonDataDamaged}}}, "DATA_DAMAGED: damaged data"},
+		{client.Result{Cause: client.CauseNoRule, Reasons: []client.Reason{{Kind: client.ReasonNoRule}}}, "NO_RULE: no rule for its country"},
+		{client.Result{Reasons: []client.Reason{{Kind: client.ReasonConsentRequired, Rule: "fr"}}}, "consent required (fr)"},
+		{client.Result{Reasons: []client.Reason{{Kind: client.ReasonConsent, ConsentKind: "PERMISSION", Since: at}}}, "consent for everyone (permission, since 2026-09-09)"},
+		{
+			client.Result{OpensAt: at, Reasons: []client.Reason{{Kind: client.ReasonCallingHours, Rule: "fr"}}},
+			"outside calling hours (fr); opens 2026-09-09T12:00:00Z",
+		},
+	}
+	for _, tt := range tests {
+		if got := describeResult(tt.result); got != tt.want {
+			t.Errorf("got %q, want %q", got, tt.want)
+		}
+	}
+}
+
+func TestSize(t *testing.T) {
+	for bytes, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 30: "5.0 GiB", 1 << 60: "1048576.0 TiB"} {
+		if got := size(bytes); got != want {
+			t.Errorf("size(%d) is %q, want %q", bytes, got, want)
+		}
+	}
+}
