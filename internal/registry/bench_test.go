@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -17,6 +18,10 @@ func benchLines(layout, end string) []byte {
 		fmt.Fprintf(&b, layout+end, 2_000_000+i*7)
 	}
 	return b.Bytes()
+}
+
+func benchXML(layout string) []byte {
+	return slices.Concat([]byte("<list><ac val='415'>"), benchLines(layout, ""), []byte("</ac></list>"))
 }
 
 func perNumber(b *testing.B, numbers int) {
@@ -33,6 +38,9 @@ func BenchmarkParse(b *testing.B) {
 		{"ftc", Options{Format: FTC}, benchLines("415,%07d", "\n")},
 		{"ftc-crlf", Options{Format: FTC}, benchLines("415,%07d", "\r\n")},
 		{"ftc-nocomma", Options{Format: FTC}, benchLines("415%07d", "\n")},
+		{"ftc-xml", Options{Format: FTCXML}, benchXML("<ph val='%07d' />\r\n")},
+		{"ftc-xml-irregular", Options{Format: FTCXML}, benchXML("<PH VAL='%07d'>\r\n")},
+		{"ftc-change", Options{Format: FTCChange}, benchLines("415,%07d,9/9/2026,A", "\r\n")},
 		{"plain", Options{Format: Plain}, benchLines("+1415%07d", "\n")},
 		{"csv", Options{Format: CSV, Column: "2"}, benchLines("name,+1415%07d,note", "\n")},
 		{"csv-quoted", Options{Format: CSV, Column: "2"}, benchLines("name,+1415%07d,\"a note\"", "\n")},

@@ -106,26 +106,27 @@ func (d *ftc) slow() (phone.Number, error) {
 }
 
 // enter makes an area code the current one and reports whether it has numbers.
-// Of +1 the area code alone decides that, and it is asked once, at both ends,
-// instead of for each number: FuzzFTC holds the two against each other.
 func (d *ftc) enter(code []byte) bool {
-	area := 0
-	for _, c := range code {
-		if c < '0' || c > '9' {
-			return false
-		}
-		area = area*10 + int(c-'0')
-	}
-	base := 1e10 + uint64(area)*1e7
-	_, low := phone.FromDigits(base)
-	_, high := phone.FromDigits(base + 9_999_999)
-	if low != nil || high != nil {
+	area, ok := allDigits(code)
+	base, known := areaBase(int(area))
+	if !ok || !known {
 		return false
 	}
 	d.last = uint32(code[0]) | uint32(code[1])<<8 | uint32(code[2])<<16
-	d.area = area
+	d.area = int(area)
 	d.base = base
 	return true
+}
+
+// areaBase returns the number with seven zeros behind an area code of +1, and
+// whether the area code has numbers. It alone decides that, and so it is asked
+// once, at both ends, instead of for each number: FuzzFTC holds the two against
+// each other.
+func areaBase(area int) (uint64, bool) {
+	base := 1e10 + uint64(area)*1e7
+	_, low := phone.FromDigits(base)
+	_, high := phone.FromDigits(base + 9_999_999)
+	return base, low == nil && high == nil
 }
 
 // ftcDigits returns the ten digits of a line in either layout.
@@ -136,8 +137,13 @@ func ftcDigits(line []byte) (uint64, bool) {
 	if len(line) != 10 {
 		return 0, false
 	}
+	return allDigits(line)
+}
+
+// allDigits returns the value of at most 19 digits.
+func allDigits(text []byte) (uint64, bool) {
 	v := uint64(0)
-	for _, c := range line {
+	for _, c := range text {
 		if c < '0' || c > '9' {
 			return 0, false
 		}

@@ -11,6 +11,9 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 )
 
+// errRemoval: a removal where only numbers to add are read.
+var errRemoval = errors.New("it takes numbers away: load it with --mode delta")
+
 // Reader yields the numbers of list files, one file after the other. Only
 // BytesRead and TotalBytes may be called by other goroutines.
 type Reader struct {
@@ -62,27 +65,64 @@ func Open(paths []string, opts Options) (*Reader, error) {
 
 // Next fills batch with numbers and returns how many. It returns fewer than
 // fit only at the end, then 0 and io.EOF. Any other error means that a file
-// could not be read whole: what was yielded must not become a list.
+// could not be read whole: what was yielded must not become a list. A file that
+// takes numbers away is such an error: those are read by NextChanges.
 func (r *Reader) Next(batch []phone.Number) (int, error) {
 	n := 0
-	for n < len(batch) && r.err == nil {
-		if r.decoder == nil {
-			r.err = r.begin()
-			continue
-		}
+	for n < len(batch) && r.ready() {
 		got, err := r.decoder.next(batch[n:])
 		n += got
-		r.totals.Numbers += int64(got)
-		if err == io.EOF {
-			r.finish()
-		} else if err != nil {
-			r.err = fmt.Errorf("read %s: %w", r.sources[r.at].Name, damaged(err))
-		}
+		r.took(got, err)
 	}
 	if r.err != nil && (r.err != io.EOF || n == 0) {
 		return 0, r.err
 	}
 	return n, nil
+}
+
+// NextChanges is Next for files that may take numbers away too. It fills add
+// and remove, each from its start, until one of them is full, and returns how
+// many it filled; both must have room. The files' order is kept among additions
+// and among removals, not between the two: a number in both must stay listed,
+// since nothing shows which was meant last.
+func (r *Reader) NextChanges(add, remove []phone.Number) (added, removed int, err error) {
+	for added < len(add) && removed < len(remove) && r.ready() {
+		a, b, err := r.changes(add[added:], remove[removed:])
+		added += a
+		removed += b
+		r.took(a+b, err)
+	}
+	if r.err != nil && (r.err != io.EOF || added+removed == 0) {
+		return 0, 0, r.err
+	}
+	return added, removed, nil
+}
+
+func (r *Reader) changes(add, remove []phone.Number) (added, removed int, err error) {
+	if d, ok := r.decoder.(changer); ok {
+		return d.nextChanges(add, remove)
+	}
+	added, err = r.decoder.next(add)
+	return added, 0, err
+}
+
+// ready begins the next source when it has to, and reports whether there is
+// something to read.
+func (r *Reader) ready() bool {
+	for r.err == nil && r.decoder == nil {
+		r.err = r.begin()
+	}
+	return r.err == nil
+}
+
+// took notes what a decoder gave.
+func (r *Reader) took(numbers int, err error) {
+	r.totals.Numbers += int64(numbers)
+	if err == io.EOF {
+		r.finish()
+	} else if err != nil {
+		r.err = fmt.Errorf("read %s: %w", r.sources[r.at].Name, damaged(err))
+	}
 }
 
 // begin opens the next source; io.EOF after the last.

@@ -74,8 +74,13 @@ func TestParseFormat(t *testing.T) {
 			t.Errorf("%s: got %q, %v", name, f, err)
 		}
 	}
-	if _, err := ParseFormat("auto"); err == nil {
-		t.Error("auto is a format")
+	for _, name := range []string{"", "Auto"} {
+		if f, err := ParseFormat(name); f != Auto || err != nil {
+			t.Errorf("%q: got %q, %v", name, f, err)
+		}
+	}
+	if _, err := ParseFormat("xls"); err == nil {
+		t.Error("xls is a format")
 	}
 }
 

@@ -6,9 +6,10 @@
 //   - Every line or record is a number or a reject: Totals.Numbers +
 //     Totals.Rejects is what was read. Blank lines and the header line of a
 //     csv are not counted.
+//   - A number that a file takes away is never yielded as one to add.
 //   - A reject has its file, its line and a reason. It never becomes a number,
 //     whole or in part.
-//   - A file that was cut short is an error (zip) or ends in a reject (text):
+//   - A file that was cut short is an error (compressed files, XML) or ends in a reject (text):
 //     never a shorter number, never a silent end.
 //   - Memory does not grow with the input: lines, records and archives are
 //     read in bounded pieces.
@@ -17,7 +18,6 @@
 package registry
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 
@@ -29,8 +29,16 @@ type Format string
 
 // The formats that can be read.
 const (
+	// Auto is the format that the files' content shows: see Reader.Format.
+	Auto Format = "auto"
 	// FTC is the text of the US registry: `AAA,NNNNNNN` or `AAANNNNNNN` a line.
 	FTC Format = "ftc"
+	// FTCXML is the same as XML: `<ac val='415'>` with `<ph val='5550100' />` in it.
+	FTCXML Format = "ftc-xml"
+	// FTCChange is the US registry's list of additions and deletions, comma-separated.
+	FTCChange Format = "ftc-change"
+	// LNNTE is the Canadian registry: the layout of FTC or of FTCXML.
+	LNNTE Format = "lnnte"
 	// CSV has one number a record, in a column of any name.
 	CSV Format = "csv"
 	// Plain has one number a line.
@@ -45,6 +53,8 @@ type format struct {
 	// byArea says that the files are made an area code at a time, so that the
 	// area codes seen tell what the list covers.
 	byArea bool
+	// removes says that a file may take numbers away: its decoder is a changer.
+	removes bool
 }
 
 // decoder yields the numbers of one file.
@@ -52,6 +62,15 @@ type decoder interface {
 	// next fills batch from the start and returns how many it filled: 0 only
 	// with an error, which is io.EOF after the last number.
 	next(batch []phone.Number) (int, error)
+}
+
+// changer is a decoder of a format that removes.
+type changer interface {
+	decoder
+	// nextChanges fills add and remove from the start until one of them is full
+	// and returns how many it filled of each: 0 and 0 only with an error, which
+	// is io.EOF after the last number.
+	nextChanges(add, remove []phone.Number) (added, removed int, err error)
 }
 
 // content is one unpacked file, as a decoder gets it.
@@ -65,19 +84,13 @@ type content struct {
 // areas are the area codes of +1 that hold a number.
 type areas [1000]bool
 
-// errRejected says that the line or record at hand went to the rejects.
-var errRejected = errors.New("rejected")
-
-// refuse makes a reject of the line that was read last.
-func (c *content) refuse(reason string, text []byte) error {
-	c.reject(c.lines.number, reason, text)
-	return errRejected
-}
-
 // formats lists every format. Adding one is one file and one entry here.
 func formats() []format {
 	return []format{
 		{name: FTC, open: openFTC, byArea: true},
+		{name: FTCXML, open: openXML, byArea: true},
+		{name: FTCChange, open: openChange, removes: true},
+		{name: LNNTE, open: openLNNTE, byArea: true},
 		{name: CSV, open: openCSV},
 		{name: Plain, open: openPlain},
 	}
@@ -92,15 +105,26 @@ func (f Format) lookup() (format, error) {
 	return format{}, fmt.Errorf("unknown list format %q: use %s", string(f), FormatNames())
 }
 
-// ParseFormat returns the format with that name.
+// Removes reports whether files of the format may take numbers away, so that
+// they are for NextChanges.
+func (f Format) Removes() bool {
+	known, err := f.lookup()
+	return err == nil && known.removes
+}
+
+// ParseFormat returns the format with that name; Auto for an empty one.
 func ParseFormat(name string) (Format, error) {
+	if name == "" || strings.EqualFold(name, string(Auto)) {
+		return Auto, nil
+	}
 	f, err := Format(strings.ToLower(name)).lookup()
 	return f.name, err
 }
 
-// FormatNames returns the formats that can be read, for help and errors.
+// FormatNames returns the formats that can be read, for help and errors:
+// without Auto.
 func FormatNames() string {
-	names := make([]string, 0, 3)
+	names := make([]string, 0, 6)
 	for _, f := range formats() {
 		names = append(names, string(f.name))
 	}
@@ -114,6 +138,10 @@ type Options struct {
 	// or an index from 1. Empty: the only column, or the only one with an
 	// obvious name.
 	Column string
+	// Columns of a change list, in order: the names of ChangeColumns separated
+	// by commas, "-" for a column to pass over. Empty: as the FTC is said to
+	// order them, "area,number,date,action".
+	Columns string
 	// Region for national numbers in csv and plain files. Zero: numbers must
 	// be international.
 	Region phone.Region
@@ -123,34 +151,6 @@ type Options struct {
 	// calls Next. May be nil.
 	OnReject func(Reject)
 }
-
-// Reject is a line or record that is not a number.
-type Reject struct {
-	File   string // base name; of a zip's member, "archive.zip/member.txt"
-	Line   int64  // from 1; of a record over several lines, its first
-	Reason string // one of the Reason constants: short, stable, no digits
-	// Text is what the file holds there, at most 64 KiB. It may be a phone
-	// number: for the reject file only, never for a log.
-	Text string
-}
-
-// The reasons of rejects.
-const (
-	ReasonEmpty        = "no number"
-	ReasonNotFTC       = "not an area code and seven digits"
-	ReasonSyntax       = "not a phone number"
-	ReasonNational     = "national number without a region"
-	ReasonCallingCode  = "unknown calling code"
-	ReasonLength       = "wrong length for its country"
-	ReasonTrunk        = "trunk prefix after the calling code"
-	ReasonSpreadsheet  = "damaged by a spreadsheet"
-	ReasonExtension    = "has an extension"
-	ReasonNoSuchNumber = "no such number in its region"
-	ReasonTooLong      = "line too long"
-	ReasonCut          = "the file ends inside this line"
-	ReasonQuotes       = "quotes do not match"
-	ReasonColumns      = "the number's column is missing"
-)
 
 // Totals counts what was read so far.
 type Totals struct {

@@ -1,0 +1,45 @@
+package registry
+
+import "errors"
+
+// Reject is a line or record that is not a number.
+type Reject struct {
+	File   string // base name; of a zip's member, "archive.zip/member.txt"
+	Line   int64  // from 1; of a record over several lines, its first
+	Reason string // one of the Reason constants: short, stable, no digits
+	// Text is what the file holds there, at most 64 KiB. It may be a phone
+	// number: for the reject file only, never for a log.
+	Text string
+}
+
+// The reasons of rejects.
+const (
+	ReasonEmpty        = "no number"
+	ReasonNotFTC       = "not an area code and seven digits"
+	ReasonSyntax       = "not a phone number"
+	ReasonNational     = "national number without a region"
+	ReasonCallingCode  = "unknown calling code"
+	ReasonLength       = "wrong length for its country"
+	ReasonTrunk        = "trunk prefix after the calling code"
+	ReasonSpreadsheet  = "damaged by a spreadsheet"
+	ReasonExtension    = "has an extension"
+	ReasonNoSuchNumber = "no such number in its region"
+	ReasonTooLong      = "line too long"
+	ReasonCut          = "the file ends inside this line"
+	ReasonQuotes       = "quotes do not match"
+	ReasonColumns      = "the number's column is missing"
+	ReasonNotChange    = "not an area code, seven digits, a date and A or D"
+	ReasonAction       = "the action is neither A nor D"
+	ReasonXMLNumber    = "ph without a val of seven digits"
+	ReasonXMLArea      = "not inside an ac with a val of three digits"
+	ReasonXMLOther     = "neither ac nor ph"
+)
+
+// errRejected says that the line or record at hand went to the rejects.
+var errRejected = errors.New("rejected")
+
+// refuse makes a reject of the line that was read last.
+func (c *content) refuse(reason string, text []byte) error {
+	c.reject(c.lines.number, reason, text)
+	return errRejected
+}
