@@ -6,6 +6,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -195,6 +196,37 @@ func TestImportGoesOnAfterBreaks(t *testing.T) {
 	}}
 	r, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: source})
 	if err != nil || r.Accepted != uint64(len(numbers)) || r.Read != uint64(len(numbers)) || r.Duplicates != 0 {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	wantList(t, c, "us-ftc", numbers)
+}
+
+// TestImportGoesOnAfterARestart stops the server in the midst of a load and starts it again.
+func TestImportGoesOnAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	addr, stop, err := start(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { stop() }()
+	p := newProxy(t, addr)
+	c := connect(t, p.addr())
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(400_000)
+	restart := sync.OnceValue(func() error {
+		stop()
+		addr, stop, err = start(dir)
+		p.target.Store(addr)
+		return err
+	})
+	source := &digits{numbers: numbers, at: func(next int) error {
+		if next < 200_000 {
+			return nil
+		}
+		return restart()
+	}}
+	r, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: source})
+	if err != nil || r.Accepted != uint64(len(numbers)) || r.Duplicates != 0 {
 		t.Fatalf("got %+v (%v)", r, err)
 	}
 	wantList(t, c, "us-ftc", numbers)

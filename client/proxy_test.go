@@ -11,8 +11,8 @@ import (
 // proxy stands between client and server, and breaks what goes through it.
 type proxy struct {
 	listener net.Listener
-	target   string
-	mute     atomic.Bool // what the server says is swallowed
+	target   atomic.Value // string
+	mute     atomic.Bool  // what the server says is swallowed
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -24,7 +24,8 @@ func newProxy(t *testing.T, target string) *proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &proxy{listener: l, target: target}
+	p := &proxy{listener: l}
+	p.target.Store(target)
 	go p.accept()
 	t.Cleanup(func() {
 		l.Close()
@@ -41,7 +42,7 @@ func (p *proxy) accept() {
 		if err != nil {
 			return
 		}
-		up, err := net.Dial("tcp", p.target)
+		up, err := net.Dial("tcp", p.target.Load().(string))
 		if err != nil {
 			down.Close()
 			continue
