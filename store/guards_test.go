@@ -37,6 +37,7 @@ var guardCases = []struct {
 }{
 	{name: "nothing lost", guards: Guards{0.1, 0.01}, west: 100, south: 101},
 	{name: "exactly the limits", guards: Guards{0.1, 0.01}, west: 90, south: 90, reject: 1},
+	{name: "exactly the rejects", guards: Guards{0.1, 0.01}, west: 90, south: 108, reject: 2},
 	{name: "beyond them", guards: Guards{0.1, 0.01}, west: 89, south: 89, reject: 2,
 		want: []guardName{{GuardShrink, ""}, {GuardRejects, ""}, {GuardPrefixShrink, "1415"}, {GuardPrefixShrink, "1818"}}},
 	{name: "one prefix", guards: Guards{0.1, 0.01}, west: 100, south: 85, want: []guardName{{GuardPrefixShrink, "1818"}}},

@@ -341,6 +341,20 @@ func TestLoadsOfOneListAtOnce(t *testing.T) {
 	}
 }
 
+// Apply itself refuses a load that was compared with other content than the list's.
+func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	for want := range 2 {
+		before := listOf(t, s, "a")
+		load(t, s, "a", Replace, registryNumbers(10+want), Commit{})
+		now := listOf(t, s, "a")
+		if _, err := s.prepare(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, errMoved) {
+			t.Errorf("compared with %d instead of %d: %v, want errMoved", before.Visible, now.Visible, err)
+		}
+	}
+}
+
 // Law 6, step by step: until the switch checks see the old list whole, whatever is written already.
 func TestListSwitchesAtOnce(t *testing.T) {
 	o := testOptions()

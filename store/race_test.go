@@ -225,6 +225,33 @@ func TestRecordsFilterGrowsBehindTheScenes(t *testing.T) {
 	}
 }
 
+// Close waits for a load that is being compared, which ends with an error.
+func TestCloseAwaitsAComparison(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	i := begin(t, s, header("a", Replace))
+	put(t, i, 1, registryNumbers(1000)...)
+	closed := make(chan struct{})
+	var once sync.Once
+	_, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 1000}, func(uint64, uint64) {
+		once.Do(func() {
+			go func() {
+				closeStore(t, s)
+				close(closed)
+			}()
+			select {
+			case <-closed:
+				t.Error("closed while a load is being compared")
+			case <-time.After(100 * time.Millisecond):
+			}
+		})
+	})
+	if !errors.Is(err, ErrClosed) {
+		t.Errorf("the load: %v, want ErrClosed", err)
+	}
+	<-closed
+}
+
 // Close while writes and loads are under way: each ends with an answer, and what was acknowledged is there.
 func TestCloseInTheMiddle(t *testing.T) {
 	for round := range 4 {
