@@ -64,7 +64,10 @@ func (d *ftcXML) next(batch []phone.Number) (int, error) {
 // The longest regular element is <ph val='NNNNNNN' />.
 const phElement = 20
 
-var phStart = binary.LittleEndian.Uint64([]byte("<ph val="))
+const (
+	phStart   = 0x3d6c61762068703c // "<ph val=" as a little-endian word
+	lowerCase = 0x0020202000202000 // or-ed to it makes its letters lower case
+)
 
 // fast reads regular elements, and the space between, from the window.
 func (d *ftcXML) fast(batch []phone.Number) int {
@@ -96,11 +99,11 @@ func (d *ftcXML) fast(batch []phone.Number) int {
 	return n
 }
 
-// regularPh returns the digits and the size of the element that text begins
-// with; 0 for any but the regular ones.
+// regularPh returns the digits and the size of the tag that text begins with; 0
+// for any but the regular ones.
 func regularPh(text []byte) (local uint64, size int) {
 	quote := text[8]
-	if binary.LittleEndian.Uint64(text) != phStart || quote != '\'' && quote != '"' || text[16] != quote {
+	if binary.LittleEndian.Uint64(text)|lowerCase != phStart || quote != '\'' && quote != '"' || text[16] != quote {
 		return 0, 0
 	}
 	local, ok := sevenDigits(binary.LittleEndian.Uint64(text[9:]))
@@ -108,10 +111,13 @@ func regularPh(text []byte) (local uint64, size int) {
 	if text[size] == ' ' {
 		size++
 	}
-	if !ok || text[size] != '/' || text[size+1] != '>' {
+	if text[size] == '/' {
+		size++
+	}
+	if !ok || text[size] != '>' {
 		return 0, 0
 	}
-	return local, size + 2
+	return local, size + 1
 }
 
 // slow reads the text up to a tag, and the tag. The number is 0 when the tag
