@@ -29,7 +29,7 @@ func newDrawer(l layout) *drawer {
 
 // file returns the lines of a share, sorted, valid until the next call.
 func (d *drawer) file(s share, seed uint64) []byte {
-	d.draw(s, rand.New(rand.NewPCG(seed, uint64(s.index))))
+	d.drawShare(s, seed)
 	d.text = append(d.text[:0], d.layout.header...)
 	if need := len(d.text) + s.count*d.layout.size(s.numberRange); cap(d.text) < need {
 		d.text = append(make([]byte, 0, need), d.text...)
@@ -38,6 +38,11 @@ func (d *drawer) file(s share, seed uint64) []byte {
 		d.write(s.numberRange, g)
 	}
 	return d.text
+}
+
+// drawShare draws the numbers that a share has with this seed.
+func (d *drawer) drawShare(s share, seed uint64) {
+	d.draw(s, rand.New(rand.NewPCG(seed, uint64(s.index))))
 }
 
 // draw sets the bits of s.count numbers.

@@ -8,14 +8,13 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"runtime"
-	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // run makes the files, on all cores.
 func (g *generator) run(ctx context.Context) (made, error) {
+	if g.order != sorted && g.order != shuffled {
+		return made{}, fmt.Errorf("--order: unknown order %q, use %s or %s", g.order, sorted, shuffled)
+	}
 	shares, err := divide(g.numbers, g.layout.ranges())
 	if err != nil {
 		return made{}, err
@@ -23,27 +22,13 @@ func (g *generator) run(ctx context.Context) (made, error) {
 	if err := makeEmpty(g.out); err != nil {
 		return made{}, err
 	}
-	var next, size atomic.Int64
-	group, ctx := errgroup.WithContext(ctx)
-	for range min(runtime.GOMAXPROCS(0), len(shares)) {
-		group.Go(func() error {
-			d := newDrawer(g.layout)
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= len(shares) {
-					return nil
-				}
-				n, err := g.write(shares[i], d.file(shares[i], g.seed))
-				if err != nil {
-					return err
-				}
-				size.Add(int64(n))
-			}
-			return ctx.Err()
-		})
+	if g.order == shuffled {
+		return g.shuffle(ctx, shares)
 	}
-	err = group.Wait()
-	return made{files: len(shares), numbers: g.numbers, bytes: size.Load()}, err
+	size, err := onAllCores(ctx, len(shares), g.layout, func(d *drawer, i int) (int, error) {
+		return g.write(shares[i], d.file(shares[i], g.seed))
+	})
+	return made{files: len(shares), numbers: g.numbers, bytes: size}, err
 }
 
 // makeEmpty makes a directory. One that holds files is refused: they would be

@@ -15,6 +15,7 @@ type generator struct {
 	date    time.Time // the registry's date, in the names of the files
 	seed    uint64
 	zip     bool
+	order   string // sorted or shuffled
 	out     string
 }
 
@@ -65,6 +66,7 @@ same numbers, format, seed and date make the same files.`,
 	f.StringVar(&g.out, "out", "", "directory to make the files in: a new or an empty one")
 	f.StringVar(&date, "date", time.Now().UTC().Format(time.DateOnly), "the registry's date, for the names of the files")
 	f.Uint64Var(&g.seed, "seed", 1, "where the random numbers start")
+	f.StringVar(&g.order, "order", sorted, "sorted, or shuffled over all files")
 	f.BoolVar(&g.zip, "zip", false, "pack each file into a zip of its own, as the registry does")
 	if err := cmd.MarkFlagRequired("out"); err != nil {
 		panic(err) // the flag is defined above

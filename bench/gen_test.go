@@ -186,6 +186,38 @@ func TestGenZip(t *testing.T) {
 	}
 }
 
+func TestGenShuffled(t *testing.T) {
+	for _, format := range []registry.Format{registry.FTC, registry.CSV} {
+		args := []string{"--numbers", "750000", "--date", "2026-09-09", "--format", string(format)}
+		shuffledArgs := append(args, "--order", "shuffled")
+		files := gen(t, shuffledArgs...)
+		if len(files) != 2 {
+			t.Errorf("%s: got %d files, want 2", format, len(files))
+		}
+		if !equal(files, gen(t, shuffledArgs...)) {
+			t.Errorf("%s: the same seed makes other files", format)
+		}
+		got, want := read(t, files, format), read(t, gen(t, args...), format)
+		if falls := countFalls(got); falls < len(got)*4/10 {
+			t.Errorf("%s: only %d of %d numbers are below the one before", format, falls, len(got))
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("%s: shuffled files hold other numbers than sorted ones", format)
+		}
+	}
+}
+
+func countFalls(numbers []phone.Number) int {
+	falls := 0
+	for i := 1; i < len(numbers); i++ {
+		if numbers[i] < numbers[i-1] {
+			falls++
+		}
+	}
+	return falls
+}
+
 func TestGenRefuses(t *testing.T) {
 	used := t.TempDir()
 	if err := os.WriteFile(filepath.Join(used, "old.txt"), nil, 0o600); err != nil {
@@ -201,6 +233,7 @@ func TestGenRefuses(t *testing.T) {
 		{"no numbers", []string{"--out", t.TempDir(), "--numbers", "0"}, "--numbers"},
 		{"too many numbers", []string{"--out", t.TempDir(), "--numbers", "9000000000"}, "--numbers"},
 		{"format", []string{"--out", t.TempDir(), "--format", "xls"}, "--format"},
+		{"order", []string{"--out", t.TempDir(), "--order", "random"}, "--order"},
 		{"date", []string{"--out", t.TempDir(), "--date", "9/9/2026"}, "--date"},
 	}
 	for _, tt := range tests {
