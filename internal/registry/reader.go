@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
-	"strconv"
 	"sync/atomic"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -36,17 +34,32 @@ type Reader struct {
 }
 
 // Open prepares to read the files at paths; "-" is standard input, a zip is
-// read as the files that it holds. All files must be there; their content is
-// read by Next. Close the Reader.
+// read as the files that it holds, and a pattern such as "*.zip" that is no file
+// stands for those that it matches. All files must be there. Their content is
+// read by Next; Auto reads the beginning of each. Close the Reader.
 func Open(paths []string, opts Options) (*Reader, error) {
-	f, err := opts.Format.lookup()
+	r, err := open(paths, opts)
 	if err != nil {
 		return nil, err
 	}
+	if opts.Format == Auto {
+		err = r.detect()
+	} else {
+		err = r.use(opts.Format)
+	}
+	if err != nil {
+		r.Close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// open is Open but for the format.
+func open(paths []string, opts Options) (*Reader, error) {
 	if opts.OnReject == nil {
 		opts.OnReject = func(Reject) {}
 	}
-	r := &Reader{opts: opts, format: f}
+	r := &Reader{opts: opts}
 	for _, path := range paths {
 		found, err := findSources(path)
 		if err != nil {
@@ -155,6 +168,10 @@ func (r *Reader) openSource(s *Source) (io.ReadCloser, error) {
 	if r.archive != nil && r.archive.path != s.path {
 		r.closeArchive()
 	}
+	if in := s.opened; in != nil {
+		s.opened = nil
+		return in, nil
+	}
 	if s.member < 0 {
 		return s.open(&r.meter)
 	}
@@ -206,58 +223,6 @@ func (r *Reader) reject(line int64, reason string, text []byte) {
 	})
 }
 
-// Totals counts what was read so far.
-func (r *Reader) Totals() Totals { return r.totals }
-
-// Sources returns the files in the order in which they are read.
-func (r *Reader) Sources() []Source { return slices.Clone(r.sources) }
-
-// SnapshotDate is the oldest date in the names of the files; unknown when one
-// of them has none.
-func (r *Reader) SnapshotDate() (string, bool) {
-	names := make([]string, len(r.sources))
-	for i, s := range r.sources {
-		names[i] = s.Name
-	}
-	return SnapshotDate(names)
-}
-
-// Coverage returns the prefixes that the files read so far cover, sorted, such
-// as "1415": the area codes with at least one number, for formats whose files
-// are made by area code. For other formats it returns nil.
-func (r *Reader) Coverage() []string {
-	if !r.format.byArea {
-		return nil
-	}
-	var list []string
-	for area, seen := range r.areas {
-		if seen {
-			list = append(list, strconv.Itoa(1000+area))
-		}
-	}
-	return list
-}
-
-// BytesRead is how much was read from disk, of TotalBytes.
-func (r *Reader) BytesRead() int64 {
-	n := r.meter.Load()
-	if r.total > 0 {
-		return min(n, r.total)
-	}
-	return n
-}
-
-// TotalBytes is the size of the files on disk; 0 when one has no size, such
-// as standard input.
-func (r *Reader) TotalBytes() int64 {
-	for _, s := range r.sources {
-		if s.blocks {
-			return 0
-		}
-	}
-	return r.total
-}
-
 // Close ends the reading, wherever it is.
 func (r *Reader) Close() error {
 	if r.feed != nil {
@@ -265,6 +230,11 @@ func (r *Reader) Close() error {
 		r.feed = nil
 	}
 	r.closeArchive()
+	for _, s := range r.sources {
+		if s.opened != nil {
+			s.opened.Close()
+		}
+	}
 	if r.err == nil {
 		r.err = errors.New("reader is closed")
 	}

@@ -2,10 +2,13 @@ package registry
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 )
 
@@ -19,12 +22,16 @@ type Source struct {
 	// SHA256 and Size are of the unpacked content, once it was read whole.
 	SHA256 [32]byte
 	Size   int64
+	// Format is how it is read.
+	Format Format
 
 	path   string
 	member int    // index in the zip at path; -1: path itself
 	base   string // name of the file or member alone
 	packed int64  // bytes on disk; 0: not known
 	blocks bool   // reads may block for ever: stdin, a pipe
+
+	opened io.ReadCloser // when reading has begun before its turn
 }
 
 // area is the area code in the name, -1 when it has none.
@@ -41,9 +48,41 @@ func findSources(path string) ([]Source, error) {
 		return []Source{{Name: "-", path: "-", base: "-", member: -1, blocks: true}}, nil
 	}
 	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?[") {
+		return matchSources(path)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return fileSources(path, info)
+}
+
+// matchSources returns the files that a pattern matches, by name: a shell leaves
+// it to us when it is quoted.
+func matchSources(pattern string) ([]Source, error) {
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", pattern, err)
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no file matches %q", pattern)
+	}
+	var list []Source
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		found, err := fileSources(path, info)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, found...)
+	}
+	return list, nil
+}
+
+func fileSources(path string, info fs.FileInfo) ([]Source, error) {
 	if info.IsDir() {
 		return nil, fmt.Errorf("%s is a directory: name the files in it", path)
 	}

@@ -1,0 +1,61 @@
+package registry
+
+import (
+	"slices"
+	"strconv"
+)
+
+// Format is the format that is read: with Auto the one that was found.
+func (r *Reader) Format() Format { return r.format.name }
+
+// Totals counts what was read so far.
+func (r *Reader) Totals() Totals { return r.totals }
+
+// Sources returns the files in the order in which they are read.
+func (r *Reader) Sources() []Source { return slices.Clone(r.sources) }
+
+// SnapshotDate is the oldest date in the names of the files; unknown when one
+// of them has none.
+func (r *Reader) SnapshotDate() (string, bool) {
+	names := make([]string, len(r.sources))
+	for i, s := range r.sources {
+		names[i] = s.Name
+	}
+	return SnapshotDate(names)
+}
+
+// Coverage returns the prefixes that the files read so far cover, sorted, such
+// as "1415": the area codes with at least one number, for formats whose files
+// are made by area code. For other formats it returns nil.
+func (r *Reader) Coverage() []string {
+	if !r.format.byArea {
+		return nil
+	}
+	var list []string
+	for area, seen := range r.areas {
+		if seen {
+			list = append(list, strconv.Itoa(1000+area))
+		}
+	}
+	return list
+}
+
+// BytesRead is how much was read from disk, of TotalBytes.
+func (r *Reader) BytesRead() int64 {
+	n := r.meter.Load()
+	if r.total > 0 {
+		return min(n, r.total)
+	}
+	return n
+}
+
+// TotalBytes is the size of the files on disk; 0 when one has no size, such
+// as standard input.
+func (r *Reader) TotalBytes() int64 {
+	for _, s := range r.sources {
+		if s.blocks {
+			return 0
+		}
+	}
+	return r.total
+}
