@@ -7,6 +7,8 @@ import (
 	"strings"
 	"unicode"
 
+	"golang.org/x/text/unicode/norm"
+
 	"github.com/dncd/dncd/internal/phone"
 )
 
@@ -32,7 +34,7 @@ func findColumn(first []string, want string) (column int, header bool, err error
 			continue
 		}
 		if column >= 0 {
-			return 0, false, fmt.Errorf("more than one column could be meant, choose by index with --column: the first line has %s", describe(first))
+			return 0, false, fmt.Errorf("more than one column could be meant, say which by its place instead of its name: the first line has %s", describe(first))
 		}
 		column = i
 	}
@@ -47,14 +49,17 @@ func findColumn(first []string, want string) (column int, header bool, err error
 
 // obvious reports whether a title can only mean the number.
 func obvious(title string) bool {
-	switch strings.Map(letterOnly, plainTitle(title)) {
-	case "phone", "phonenumber", "number", "telephone", "telephonenumber", "tel",
+	switch titleKey(title) {
+	case "phone", "phonenumber", "phoneno", "number", "telephone", "telephonenumber", "telephoneno", "tel", "telno",
 		"mobile", "mobilenumber", "mobilephone", "msisdn",
-		"numero", "numerodetelephone", "numerotelephone", "portable":
+		"numero", "numerodetelephone", "numerotelephone", "ndetelephone", "numtel", "ntel", "portable", "telephoneportable", "telephonemobile":
 		return true
 	}
 	return false
 }
+
+// titleKey folds a title to its letters and digits.
+func titleKey(title string) string { return strings.Map(letterOnly, plainTitle(title)) }
 
 func letterOnly(r rune) rune {
 	if unicode.IsLetter(r) || unicode.IsDigit(r) {
@@ -63,13 +68,18 @@ func letterOnly(r rune) rune {
 	return -1
 }
 
-// plainTitle folds what people vary in a title: case, outer spaces, accents.
+// plainTitle folds what people vary in a title: case, outer spaces, accents,
+// whether these are written as one character or as two.
 func plainTitle(title string) string {
-	return accents.Replace(strings.ToLower(strings.TrimSpace(title)))
+	return strings.Map(withoutMark, norm.NFD.String(strings.ToLower(strings.TrimSpace(title))))
 }
 
-// The accent after the letter is the decomposed form, as macOS writes it.
-var accents = strings.NewReplacer("é", "e", "è", "e", "\u0301", "", "\u0300", "")
+func withoutMark(r rune) rune {
+	if unicode.Is(unicode.Mn, r) {
+		return -1
+	}
+	return r
+}
 
 // isTitle reports whether a field is a column's title rather than a number:
 // it has a letter and hardly a digit.

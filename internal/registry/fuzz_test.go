@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
@@ -241,6 +242,45 @@ func FuzzCSV(f *testing.F) {
 			if read, lines := len(numbers)+len(rejects), bytes.Count(data, []byte("\n"))+1; read > lines {
 				t.Errorf("read %d records of %d lines", read, lines)
 			}
+		}
+	})
+}
+
+// Rows of opt-outs are those of a csv, and each has a number that is one.
+func FuzzOptOuts(f *testing.F) {
+	addSamples(f, "opt-outs")
+	f.Add([]byte("phone,date\n+14155550100,2026-09-09\n+14155550101,9/9/2026\n\"+14155550102\",\"x\ny\""))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var rejects []Reject
+		in := content{lines: newLines(bytes.NewReader(data))}
+		in.reject = func(line int64, reason string, _ []byte) {
+			rejects = append(rejects, Reject{Line: line, Reason: reason})
+		}
+		if in.lines.start() != nil {
+			return
+		}
+		d, err := openRecords(in, RecordOptions{Location: time.UTC})
+		if err != nil {
+			return
+		}
+		rows, batch := 0, make([]Record, 3)
+		for {
+			n, err := d.(*recordTable).fill(batch)
+			for _, row := range batch[:n] {
+				if _, err := phone.FromDigits(uint64(row.Number)); err != nil || row.Line < 1 || (row.Channel == "") != (titleKey(row.ChannelText) == "") {
+					t.Errorf("line %d: %v, channel %q of %q", row.Line, err, row.Channel, row.ChannelText)
+				}
+			}
+			rows += n
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if lines := bytes.Count(data, newline) + 1; rows+len(rejects) > lines && !bytes.HasPrefix(data, []byte("\xfe")) && !bytes.HasPrefix(data, []byte("\xff")) {
+			t.Errorf("read %d records of %d lines", rows+len(rejects), lines)
 		}
 	})
 }

@@ -34,12 +34,12 @@ func (d *plain) one() (phone.Number, error) {
 }
 
 // fill calls one until batch is full or the file ends, over its rejects.
-func fill(batch []phone.Number, one func() (phone.Number, error)) (int, error) {
+func fill[T any](batch []T, one func() (T, error)) (int, error) {
 	for n := 0; n < len(batch); {
-		number, err := one()
+		item, err := one()
 		switch {
 		case err == nil:
-			batch[n] = number
+			batch[n] = item
 			n++
 		case errors.Is(err, errRejected):
 		case err == io.EOF && n > 0:

@@ -32,6 +32,9 @@ const (
 	ReasonAction       = "the action is neither A nor D"
 	ReasonXMLNumber    = "ph without a val of seven digits"
 	ReasonXMLArea      = "not inside an ac with a val of three digits"
+	ReasonShifted      = "more columns than the header has"
+	ReasonDate         = "not a date: use year-month-day"
+	ReasonDayFirst     = "which is the day? say --day-first, or write year-month-day"
 	ReasonXMLOther     = "neither ac nor ph"
 )
 

@@ -1,0 +1,119 @@
+package registry
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// RecordField names a field of an opt-out in a file.
+type RecordField string
+
+// The fields that a file of opt-outs may have.
+const (
+	FieldNumber     RecordField = "number"
+	FieldScope      RecordField = "scope"
+	FieldChannel    RecordField = "channel"
+	FieldDesk       RecordField = "desk"
+	FieldReceivedAt RecordField = "received_at"
+	FieldEvidence   RecordField = "evidence"
+	FieldExpiresAt  RecordField = "expires_at"
+)
+
+// recordField is a field and the titles that say so in English and French, as
+// titleKey gives them; the first is the field's own. Those of the number are in
+// obvious.
+type recordField struct {
+	name   RecordField
+	titles []string
+}
+
+func recordFields() []recordField {
+	return []recordField{
+		{FieldNumber, nil},
+		{FieldScope, []string{"scope", "perimetre", "marque", "brand"}},
+		{FieldChannel, []string{"channel", "canal", "canaldereception", "moyen"}},
+		{FieldDesk, []string{"desk", "service", "bureau"}},
+		{FieldReceivedAt, []string{"receivedat", "received", "receivedon", "receiveddate", "datereceived", "date", "optoutdate",
+			"recule", "recu", "datedereception", "datereception", "datedopposition", "dateopposition"}},
+		{FieldEvidence, []string{"evidence", "proof", "preuve", "justificatif"}},
+		{FieldExpiresAt, []string{"expiresat", "expires", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "end", "enddate",
+			"expirele", "dateexpiration", "datedexpiration", "fin", "datedefin", "datefin"}},
+	}
+}
+
+func isRecordField(name RecordField) bool {
+	return slices.ContainsFunc(recordFields(), func(f recordField) bool { return f.name == name })
+}
+
+// RecordFieldNames returns the fields of an opt-out, for help and errors.
+func RecordFieldNames() string {
+	var names []string
+	for _, f := range recordFields() {
+		names = append(names, string(f.name))
+	}
+	return strings.Join(names, ", ")
+}
+
+// recordColumns are the indexes of the columns, from 0; -1: none.
+type recordColumns struct {
+	scope, channel, desk, receivedAt, evidence, expiresAt int
+}
+
+// findRecordColumns finds all columns but that of the number.
+func findRecordColumns(t *table, want map[RecordField]string) (recordColumns, error) {
+	titles := t.header
+	if titles == nil && t.first != nil {
+		titles = t.first.all()
+	}
+	var failed error
+	find := func(name RecordField) int {
+		column, err := findRecordColumn(titles, t.header != nil, name, want[name])
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("column of %s: %w", name, err))
+		}
+		return column
+	}
+	c := recordColumns{
+		scope: find(FieldScope), channel: find(FieldChannel), desk: find(FieldDesk),
+		receivedAt: find(FieldReceivedAt), evidence: find(FieldEvidence), expiresAt: find(FieldExpiresAt),
+	}
+	return c, failed
+}
+
+func findRecordColumn(titles []string, header bool, name RecordField, want string) (int, error) {
+	switch {
+	case want == "-" || len(titles) == 0:
+		return -1, nil
+	case want != "":
+		column, _, err := findColumn(titles, want)
+		return column, err
+	case !header:
+		return -1, nil
+	}
+	return recognize(titles, name)
+}
+
+// recognize returns the column whose title says the field, the field's own name
+// before any other; -1 when there is none.
+func recognize(titles []string, name RecordField) (int, error) {
+	all := recordFields()
+	known := all[slices.IndexFunc(all, func(f recordField) bool { return f.name == name })].titles
+	var found []int
+	for i, title := range titles {
+		switch key := titleKey(title); {
+		case key == known[0]:
+			return i, nil
+		case slices.Contains(known, key):
+			found = append(found, i)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return -1, nil
+	case 1:
+		return found[0], nil
+	}
+	return -1, fmt.Errorf("more than one could be meant, say which: the first line has %s", describe(titles))
+}

@@ -1,0 +1,236 @@
+package registry
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// Record is one row of a file of opt-outs. A field at its zero value is not set:
+// the file has no column for it, or the row's cell is empty.
+type Record struct {
+	File   string // as in Reject
+	Line   int64
+	Number phone.Number // always set
+
+	Scope       string
+	Channel     Channel
+	ChannelText string // the channel as the file has it
+	Desk        string
+	ReceivedAt  time.Time
+	Evidence    string
+	ExpiresAt   time.Time
+}
+
+// RecordOptions says how to read files of opt-outs.
+type RecordOptions struct {
+	// Columns name the column of a field: by its title (any case, with or without
+	// accents) or its place from 1; "-" for none. A field that is not here has the
+	// column whose title says so in English or French. Others are ignored.
+	Columns map[RecordField]string
+	// Region for national numbers. Zero: numbers must be international.
+	Region phone.Region
+	// DayFirst reads 9/10/2026 as the 9th of October. Without it such a date is
+	// a reject.
+	DayFirst bool
+	// Location of times without an offset; a date alone is its midnight there.
+	// Nil: UTC.
+	Location *time.Location
+	// Delimiter of the csv. Zero: found in the first line.
+	Delimiter rune
+	// OnReject is called for each reject, in order, by the goroutine that calls
+	// Next. May be nil.
+	OnReject func(Reject)
+}
+
+// Records yields the rows of csv files of opt-outs, one file after the other.
+// Each file has columns of its own.
+type Records struct {
+	reader *Reader
+}
+
+// OpenRecords prepares to read the csv files at paths, which may be what Open
+// takes. Close the Records.
+func OpenRecords(paths []string, opts RecordOptions) (*Records, error) {
+	for field := range opts.Columns {
+		if !isRecordField(field) {
+			return nil, fmt.Errorf("unknown field %q of an opt-out: use %s", string(field), RecordFieldNames())
+		}
+	}
+	if opts.Location == nil {
+		opts.Location = time.UTC
+	}
+	r, err := open(paths, Options{
+		Format: CSV, Column: opts.Columns[FieldNumber], Region: opts.Region, Delimiter: opts.Delimiter, OnReject: opts.OnReject,
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.sources {
+		r.sources[i].Format = CSV
+	}
+	r.format = format{name: CSV, open: func(in content) (decoder, error) { return openRecords(in, opts) }}
+	return &Records{reader: r}, nil
+}
+
+// Next fills batch with rows and returns how many. It returns fewer than fit
+// only at the end, then 0 and io.EOF. Any other error means that a file could
+// not be read whole.
+func (r *Records) Next(batch []Record) (int, error) {
+	in := r.reader
+	n := 0
+	for n < len(batch) && in.ready() {
+		got, err := in.decoder.(*recordTable).fill(batch[n:])
+		for i := range batch[n : n+got] {
+			batch[n+i].File = in.sources[in.at].Name
+		}
+		n += got
+		in.took(got, err)
+	}
+	if in.err != nil && (in.err != io.EOF || n == 0) {
+		return 0, in.err
+	}
+	return n, nil
+}
+
+// Totals counts what was read so far.
+func (r *Records) Totals() Totals { return r.reader.Totals() }
+
+// Sources returns the files in the order in which they are read.
+func (r *Records) Sources() []Source { return r.reader.Sources() }
+
+// BytesRead is how much was read from disk, of TotalBytes. Like TotalBytes it
+// may be called by other goroutines.
+func (r *Records) BytesRead() int64 { return r.reader.BytesRead() }
+
+// TotalBytes is the size of the files on disk; 0 when one has no size.
+func (r *Records) TotalBytes() int64 { return r.reader.TotalBytes() }
+
+// Close ends the reading, wherever it is.
+func (r *Records) Close() error { return r.reader.Close() }
+
+// recordTable is csv whose columns are known.
+type recordTable struct {
+	*table
+	opts     RecordOptions
+	at       recordColumns
+	cells    []string           // of the record at hand
+	channels map[string]Channel // as they were read before
+}
+
+func openRecords(in content, opts RecordOptions) (decoder, error) {
+	t, err := openTable(in)
+	if err != nil {
+		return nil, err
+	}
+	r := &recordTable{table: t, opts: opts, channels: map[string]Channel{}}
+	r.at, err = findRecordColumns(t, opts.Columns)
+	return r, err
+}
+
+// fill is the decoder's next for records.
+func (t *recordTable) fill(batch []Record) (int, error) {
+	return fill(batch, t.one)
+}
+
+func (t *recordTable) one() (Record, error) {
+	rec, err := t.record()
+	if err != nil {
+		return Record{}, err
+	}
+	t.divide(&rec)
+	row, reason := t.row(&rec)
+	if reason != "" {
+		t.reject(rec.line, reason, rec.text)
+		return Record{}, errRejected
+	}
+	row.Line = rec.line
+	return row, nil
+}
+
+// divide sets the cells to those of a record.
+func (t *recordTable) divide(rec *entry) {
+	if rec.fields != nil {
+		t.cells = append(t.cells[:0], rec.fields...)
+		return
+	}
+	t.cells = t.cells[:0]
+	rest, delim := string(rec.text), rec.delim
+	for {
+		end := strings.IndexByte(rest, delim)
+		if end < 0 {
+			break
+		}
+		t.cells = append(t.cells, rest[:end])
+		rest = rest[end+1:]
+	}
+	t.cells = append(t.cells, rest)
+}
+
+// cell returns a cell without outer spaces, "" for none.
+func (t *recordTable) cell(i int) string {
+	if i < 0 || i >= len(t.cells) {
+		return ""
+	}
+	return strings.TrimSpace(t.cells[i])
+}
+
+// row reads the cells, or returns the reason why they are no record.
+func (t *recordTable) row(rec *entry) (row Record, reason string) {
+	if t.shifted() {
+		return row, ReasonShifted
+	}
+	if row.Number, reason = t.value(rec); reason != "" {
+		return row, reason
+	}
+	if row.ReceivedAt, reason = t.date(t.at.receivedAt, rec); reason != "" {
+		return row, reason
+	}
+	if row.ExpiresAt, reason = t.date(t.at.expiresAt, rec); reason != "" {
+		return row, reason
+	}
+	row.Scope = t.cell(t.at.scope)
+	row.Desk = t.cell(t.at.desk)
+	row.Evidence = t.cell(t.at.evidence)
+	row.ChannelText = t.cell(t.at.channel)
+	row.Channel = t.channel(row.ChannelText)
+	return row, ""
+}
+
+// shifted reports whether the row has more cells than there are columns, as when
+// a delimiter within a text was not quoted: the cells are then not those of
+// their titles.
+func (t *recordTable) shifted() bool {
+	if t.header == nil || len(t.cells) <= len(t.header) {
+		return false
+	}
+	return strings.TrimSpace(strings.Join(t.cells[len(t.header):], "")) != ""
+}
+
+func (t *recordTable) date(column int, rec *entry) (time.Time, string) {
+	text := t.cell(column)
+	if text == "" {
+		return time.Time{}, ""
+	}
+	when, reason := parseDate(text, t.opts.DayFirst, t.opts.Location)
+	if rec.cut && column == len(t.cells)-1 && (reason != "" || len(text) < len("2026-09-09")) {
+		return time.Time{}, ReasonCut
+	}
+	return when, reason
+}
+
+// channel is parseChannel with a memory: a file has few.
+func (t *recordTable) channel(text string) Channel {
+	const most = 1000
+	c, ok := t.channels[text]
+	if !ok {
+		c = parseChannel(text)
+		if len(t.channels) < most {
+			t.channels[strings.Clone(text)] = c
+		}
+	}
+	return c
+}
