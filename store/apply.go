@@ -35,7 +35,10 @@ type outcome struct {
 	id    policy.EventID
 	ended []policy.EventID // opt-outs that a withdrawal ended
 	first *storev1.Request // set: a repeat of this request; nothing was written
+	held  bool             // a unique opt-out that is there already, under id; nothing was written
 }
+
+func (o *outcome) repeats() bool { return o.first != nil || o.held }
 
 func newApplier(txn *badger.Txn, revision uint64, t int64) *applier {
 	return &applier{txn: txn, revision: revision, time: t, lists: map[policy.EventID]*storev1.ListState{}}
@@ -51,6 +54,9 @@ func (a *applier) apply(index int, e *storev1.Event) (outcome, error) {
 		}
 	}
 	ended, err := a.change(id, e)
+	if held := (*heldError)(nil); errors.As(err, &held) {
+		return outcome{id: held.id, held: true}, nil
+	}
 	if err != nil {
 		return outcome{}, err
 	}

@@ -18,6 +18,9 @@ func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) err
 	if err != nil {
 		return err
 	}
+	if held := heldBy(set, c); c.GetUnique() && held != nil {
+		return &heldError{policy.EventID{Revision: held.GetRevision(), Index: held.GetIndex()}}
+	}
 	received := c.GetReceivedAt()
 	if received == 0 {
 		received = a.time
@@ -38,6 +41,23 @@ func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) err
 	}
 	a.numbers = append(a.numbers, c.GetNumber())
 	return a.putRecords(id, c.GetNumber(), set, before)
+}
+
+// heldError says that a unique opt-out is there already, as the event with that id.
+type heldError struct{ id policy.EventID }
+
+func (*heldError) Error() string { return "the number holds that opt-out already" }
+
+// heldBy is the record of set that already says what c would: an opt-out with its scope and channel, and with its
+// received_at where c has one. nil: none does.
+func heldBy(set *storev1.RecordSet, c *storev1.OptOut) *storev1.Record {
+	for _, r := range set.GetRecords() {
+		if policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() && r.GetChannel() == c.GetChannel() &&
+			(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt()) {
+			return r
+		}
+	}
+	return nil
 }
 
 // withdrawOptOuts ends every opt-out in force at exactly the scope, and says which.

@@ -32,7 +32,18 @@ type write struct {
 	story  Story
 	tale   *tale
 	filter *filter.Set // of a load that switches
-	done   chan answer // holds one
+	done   chan answer // holds one; nil: part of a batch
+	batch  *batch
+	place  int // in the batch
+}
+
+// tell gives a write its answer, once.
+func (w *write) tell(a answer) {
+	if w.batch != nil {
+		w.batch.tell(w.place, a)
+		return
+	}
+	w.done <- a
 }
 
 type answer struct {
@@ -45,7 +56,7 @@ type Receipt struct {
 	ID        policy.EventID // of the event
 	JournalID string
 	Time      time.Time // of the event
-	Duplicate bool      // the request id was known: this is the receipt of the first time
+	Duplicate bool      // the request id, or a unique opt-out, was known: this is the receipt of the first time
 	Ended     int       // opt-outs that a withdrawal ended
 }
 
@@ -125,7 +136,7 @@ func (s *Store) refuseWaiting() {
 	for {
 		select {
 		case w := <-s.queue:
-			w.done <- answer{err: ErrClosed}
+			w.tell(answer{err: ErrClosed})
 		default:
 			return
 		}
@@ -153,7 +164,7 @@ type accepted struct {
 // commitGroup commits first and what waits behind it as one revision, and returns the write that had no room.
 func (s *Store) commitGroup(first *write) (left *write) {
 	if err := s.writableNow(); err != nil {
-		first.done <- answer{err: err}
+		first.tell(answer{err: err})
 		return nil
 	}
 	g := s.newGroup()
@@ -211,12 +222,12 @@ func (g *group) full() bool {
 // refusal may have left half an event in the transaction, and ends the group.
 func (g *group) take(w *write) error {
 	if err := w.ctx.Err(); err != nil {
-		w.done <- answer{err: err}
+		w.tell(answer{err: err})
 		return nil
 	}
 	out, err := g.a.apply(len(g.events), w.event)
 	if isRefusal(err) {
-		w.done <- answer{err: err}
+		w.tell(answer{err: err})
 		return nil
 	}
 	g.accepted = append(g.accepted, accepted{w, out})
@@ -224,7 +235,7 @@ func (g *group) take(w *write) error {
 		g.s.noteDamage(err)
 		return err
 	}
-	if out.first != nil {
+	if out.repeats() {
 		return nil
 	}
 	g.events = append(g.events, w.event)
@@ -351,19 +362,19 @@ func (s *Store) publish(v *View) {
 
 func (g *group) answer(m accepted, err error) {
 	if err != nil {
-		m.w.done <- answer{err: err}
+		m.w.tell(answer{err: err})
 		return
 	}
-	r := Receipt{ID: m.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(m.out.ended)}
+	r := Receipt{ID: m.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(m.out.ended), Duplicate: m.out.held}
 	if first := m.out.first; first != nil {
 		if !g.s.sameStory(first, m.w.story) {
-			m.w.done <- answer{err: ErrRequestReused}
+			m.w.tell(answer{err: ErrRequestReused})
 			return
 		}
 		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
 		r.Duplicate, r.Time, r.Ended = true, nanoTime(first.GetTime()), int(first.GetEnded())
 	}
-	m.w.done <- answer{receipt: r}
+	m.w.tell(answer{receipt: r})
 }
 
 // sameStory reports whether a repeated request tells what the first one told. An erased story cannot be compared.

@@ -33,19 +33,27 @@ type OptOut struct {
 // below, as if it did not exist. Errors: ErrTooManyRecords, ErrRequestReused, and those of every write: ErrBusy,
 // ErrDiskFull, ErrReadOnly, ErrDamaged, ErrClosed, ErrTooLarge, and the context's.
 func (s *Store) RecordOptOut(ctx context.Context, o OptOut, r Request) (Receipt, error) {
+	if err := o.check(); err != nil {
+		return Receipt{}, err
+	}
+	return s.record(ctx, &storev1.Event{Change: &storev1.Event_OptOut{OptOut: o.message()}}, r)
+}
+
+func (o *OptOut) check() error {
 	if err := errors.Join(checkTime(o.ReceivedAt), checkTime(o.ExpiresAt)); err != nil {
-		return Receipt{}, err
+		return err
 	}
-	if err := checkNumber(o.Number); err != nil {
-		return Receipt{}, err
-	}
-	return s.record(ctx, &storev1.Event{Change: &storev1.Event_OptOut{OptOut: &storev1.OptOut{
+	return checkNumber(o.Number)
+}
+
+func (o *OptOut) message() *storev1.OptOut {
+	return &storev1.OptOut{
 		Number:     uint64(o.Number),
 		Scope:      string(o.Scope),
 		Channel:    uint32(o.Channel),
 		ReceivedAt: timeNano(o.ReceivedAt),
 		ExpiresAt:  timeNano(o.ExpiresAt),
-	}}}, r)
+	}
 }
 
 func checkNumber(n phone.Number) error {

@@ -400,7 +400,10 @@ type OptOut struct {
 	// Unix nanoseconds.
 	ReceivedAt int64 `protobuf:"varint,4,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
 	// Unix nanoseconds; 0: never.
-	ExpiresAt     int64 `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt int64 `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// A duplicate, not recorded, where the number holds an opt-out in force with the same scope and channel and, unless
+	// received_at is 0, the same received_at.
+	Unique        bool `protobuf:"varint,6,opt,name=unique,proto3" json:"unique,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -468,6 +471,13 @@ func (x *OptOut) GetExpiresAt() int64 {
 		return x.ExpiresAt
 	}
 	return 0
+}
+
+func (x *OptOut) GetUnique() bool {
+	if x != nil {
+		return x.Unique
+	}
+	return false
 }
 
 // OptOutWithdrawn ends every opt-out of the number at exactly the scope.
@@ -1624,7 +1634,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x0eload_confirmed\x18& \x01(\v2\x17.store.v1.LoadConfirmedH\x00R\rloadConfirmed\x12=\n" +
 	"\rlist_unloaded\x18' \x01(\v2\x16.store.v1.ListUnloadedH\x00R\flistUnloaded\x12=\n" +
 	"\rloss_accepted\x180 \x01(\v2\x16.store.v1.LossAcceptedH\x00R\flossAcceptedB\b\n" +
-	"\x06change\"\x90\x01\n" +
+	"\x06change\"\xa8\x01\n" +
 	"\x06OptOut\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
@@ -1632,7 +1642,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\vreceived_at\x18\x04 \x01(\x03R\n" +
 	"receivedAt\x12\x1d\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\x03R\texpiresAt\"?\n" +
+	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12\x16\n" +
+	"\x06unique\x18\x06 \x01(\bR\x06unique\"?\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\"\x9a\x01\n" +

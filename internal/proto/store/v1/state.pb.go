@@ -821,6 +821,59 @@ func (x *StoryEntry) GetStory() []byte {
 	return nil
 }
 
+// StagedOptOuts is one chunk of an import of opt-outs, before anything of it counts: as many stories as opt-outs.
+type StagedOptOuts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	OptOuts       []*OptOut              `protobuf:"bytes,1,rep,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
+	Stories       []*Story               `protobuf:"bytes,2,rep,name=stories,proto3" json:"stories,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StagedOptOuts) Reset() {
+	*x = StagedOptOuts{}
+	mi := &file_store_v1_state_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StagedOptOuts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StagedOptOuts) ProtoMessage() {}
+
+func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StagedOptOuts.ProtoReflect.Descriptor instead.
+func (*StagedOptOuts) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *StagedOptOuts) GetOptOuts() []*OptOut {
+	if x != nil {
+		return x.OptOuts
+	}
+	return nil
+}
+
+func (x *StagedOptOuts) GetStories() []*Story {
+	if x != nil {
+		return x.Stories
+	}
+	return nil
+}
+
 var File_store_v1_state_proto protoreflect.FileDescriptor
 
 const file_store_v1_state_proto_rawDesc = "" +
@@ -892,7 +945,10 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"StoryEntry\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x14\n" +
-	"\x05story\x18\x02 \x01(\fR\x05story*\x99\x01\n" +
+	"\x05story\x18\x02 \x01(\fR\x05story\"g\n" +
+	"\rStagedOptOuts\x12+\n" +
+	"\bopt_outs\x18\x01 \x03(\v2\x10.store.v1.OptOutR\aoptOuts\x12)\n" +
+	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories*\x99\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x01\x12\x19\n" +
@@ -913,33 +969,37 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_store_v1_state_proto_goTypes = []any{
-	(ImportState)(0),     // 0: store.v1.ImportState
-	(*RecordSet)(nil),    // 1: store.v1.RecordSet
-	(*Record)(nil),       // 2: store.v1.Record
-	(*ListState)(nil),    // 3: store.v1.ListState
-	(*ImportEntry)(nil),  // 4: store.v1.ImportEntry
-	(*Request)(nil),      // 5: store.v1.Request
-	(*Totals)(nil),       // 6: store.v1.Totals
-	(*BlockCommit)(nil),  // 7: store.v1.BlockCommit
-	(*Story)(nil),        // 8: store.v1.Story
-	(*StoryEntry)(nil),   // 9: store.v1.StoryEntry
-	(*ListSettings)(nil), // 10: store.v1.ListSettings
-	(*Load)(nil),         // 11: store.v1.Load
+	(ImportState)(0),      // 0: store.v1.ImportState
+	(*RecordSet)(nil),     // 1: store.v1.RecordSet
+	(*Record)(nil),        // 2: store.v1.Record
+	(*ListState)(nil),     // 3: store.v1.ListState
+	(*ImportEntry)(nil),   // 4: store.v1.ImportEntry
+	(*Request)(nil),       // 5: store.v1.Request
+	(*Totals)(nil),        // 6: store.v1.Totals
+	(*BlockCommit)(nil),   // 7: store.v1.BlockCommit
+	(*Story)(nil),         // 8: store.v1.Story
+	(*StoryEntry)(nil),    // 9: store.v1.StoryEntry
+	(*StagedOptOuts)(nil), // 10: store.v1.StagedOptOuts
+	(*ListSettings)(nil),  // 11: store.v1.ListSettings
+	(*Load)(nil),          // 12: store.v1.Load
+	(*OptOut)(nil),        // 13: store.v1.OptOut
 }
 var file_store_v1_state_proto_depIdxs = []int32{
 	2,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
-	10, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	11, // 2: store.v1.ListState.load:type_name -> store.v1.Load
-	11, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	11, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	11, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	12, // 2: store.v1.ListState.load:type_name -> store.v1.Load
+	12, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	12, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
 	0,  // 5: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	6,  // [6:6] is the sub-list for method output_type
-	6,  // [6:6] is the sub-list for method input_type
-	6,  // [6:6] is the sub-list for extension type_name
-	6,  // [6:6] is the sub-list for extension extendee
-	0,  // [0:6] is the sub-list for field type_name
+	13, // 6: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	8,  // 7: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -954,7 +1014,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// OptOutRow is one objection of many, with its own story.
+type OptOutRow struct {
+	OptOut
+	Story Story
+}
+
+// Outcome is what became of one row.
+type Outcome struct {
+	ID        policy.EventID // that recorded it, now or before
+	Duplicate bool           // the number held it already: nothing was recorded
+	Err       error          // refused for itself: ErrNumber, ErrTooManyRecords, ErrTooLarge or a time out of range
+}
+
+const (
+	batchRows   = maxGroupEvents // rows that wait for their commit together
+	batchesOpen = 3              // so many batches may wait: others find room in the queue
+)
+
+// RecordOptOuts records many objections in order, in as few revisions as there is room for. A row that says what its
+// number already holds is a duplicate: the same scope, channel and received_at, or, without a received_at, the same
+// scope and channel, of an opt-out in force, also one that an earlier row recorded.
+//
+// The outcomes are those of the rows that are durable or refused, from the first on: all of them, unless an error ended
+// the work. Then rows after them may have been recorded too; to record all of them again does no harm. Errors: those of
+// every write, and the context's.
+func (s *Store) RecordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome, error) {
+	outcomes := make([]Outcome, 0, len(rows))
+	b := s.bulk(ctx, func(o []Outcome) error {
+		outcomes = append(outcomes, o...)
+		return nil
+	})
+	for len(rows) > 0 {
+		n := min(len(rows), batchRows)
+		if err := b.add(rows[:n]); err != nil {
+			return outcomes, err
+		}
+		rows = rows[n:]
+	}
+	return outcomes, b.end()
+}
+
+// bulk records batches of rows, several at a time, and tells their outcomes in order.
+type bulk struct {
+	s      *Store
+	ctx    context.Context
+	tell   func([]Outcome) error
+	opened []*batch // waiting for their commit, oldest first
+}
+
+func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
+	return &bulk{s: s, ctx: ctx, tell: tell}
+}
+
+// add submits a batch. It waits for earlier ones when too many are open.
+func (b *bulk) add(rows []OptOutRow) error {
+	next, err := newBatch(b.ctx, rows)
+	if err != nil {
+		return err
+	}
+	for len(b.opened) >= batchesOpen {
+		if err := b.settle(); err != nil {
+			return err
+		}
+	}
+	b.opened = append(b.opened, next)
+	return b.s.submitBatch(b.ctx, next)
+}
+
+// end waits for all that was added.
+func (b *bulk) end() error {
+	for len(b.opened) > 0 {
+		if err := b.settle(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// settle waits for the oldest batch and tells its outcomes.
+func (b *bulk) settle() error {
+	oldest := b.opened[0]
+	b.opened = b.opened[1:]
+	if err := b.s.await(b.ctx, oldest); err != nil {
+		return err
+	}
+	outcomes, err := oldest.results()
+	return errors.Join(b.tell(outcomes), err)
+}
+
+// batch is rows on their way through the committer.
+type batch struct {
+	writes  []*write // of the rows that were not refused before
+	answers []answer // of all rows; the committer alone writes those of writes
+	waiting atomic.Int64
+	done    chan struct{} // closed when no answer is awaited any more
+}
+
+func newBatch(ctx context.Context, rows []OptOutRow) (*batch, error) {
+	b := &batch{answers: make([]answer, len(rows)), writes: make([]*write, 0, len(rows)), done: make(chan struct{})}
+	for i := range rows {
+		w, err := rows[i].write()
+		if isRowError(err) {
+			b.answers[i].err = err
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		w.ctx, w.batch, w.place = ctx, b, i
+		b.writes = append(b.writes, w)
+	}
+	b.waiting.Store(int64(len(b.writes)))
+	if len(b.writes) == 0 {
+		close(b.done)
+	}
+	return b, nil
+}
+
+// write is the event of a row, refused where it never could be recorded.
+func (r *OptOutRow) write() (*write, error) {
+	if err := r.check(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errRow, err)
+	}
+	t, err := newTale(r.Story)
+	if err != nil {
+		return nil, err
+	}
+	m := r.OptOut.message()
+	m.Unique = true
+	e := &storev1.Event{StoryHash: t.hashBytes(), Change: &storev1.Event_OptOut{OptOut: m}}
+	if proto.Size(e) > maxEventBytes {
+		return nil, fmt.Errorf("%w: %w", errRow, ErrTooLarge)
+	}
+	return &write{event: e, story: r.Story, tale: t}, nil
+}
+
+// errRow wraps what is wrong with one row alone.
+var errRow = errors.New("the row cannot be recorded")
+
+// isRowError tells what refuses one row from what ends the work.
+func isRowError(err error) bool { return errors.Is(err, errRow) || errors.Is(err, ErrTooManyRecords) }
+
+// tell notes the answer to one row. In the committer alone.
+func (b *batch) tell(place int, a answer) {
+	b.answers[place] = a
+	if b.waiting.Add(-1) == 0 {
+		close(b.done)
+	}
+}
+
+// results are the outcomes up to the first answer that is about more than its row.
+func (b *batch) results() ([]Outcome, error) {
+	outcomes := make([]Outcome, 0, len(b.answers))
+	for _, a := range b.answers {
+		if a.err != nil && !isRowError(a.err) {
+			return outcomes, a.err
+		}
+		outcomes = append(outcomes, Outcome{ID: a.receipt.ID, Duplicate: a.receipt.Duplicate, Err: a.err})
+	}
+	return outcomes, nil
+}
+
+// submitBatch queues the writes of a batch, and waits for room instead of refusing.
+func (s *Store) submitBatch(ctx context.Context, b *batch) error {
+	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+		return err
+	}
+	for _, w := range b.writes {
+		select {
+		case s.queue <- w:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.stopped:
+			return ErrClosed
+		}
+	}
+	return nil
+}
+
+// await waits until every write of a batch has its answer.
+func (s *Store) await(ctx context.Context, b *batch) error {
+	select {
+	case <-b.done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.stopped:
+	}
+	select {
+	case <-b.done:
+		return nil
+	default:
+		return ErrClosed
+	}
+}
