@@ -81,6 +81,23 @@ func flip(t *testing.T, path string, share float64) {
 	}
 }
 
+// cutManifest takes from the MANIFEST the record of the table that a clean stop wrote, so that Badger would delete it.
+func cutManifest(t *testing.T, d *damagedStore) {
+	t.Helper()
+	before, err := os.ReadFile(filepath.Join(d.dir, "badger", "MANIFEST"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	closeStore(t, open(t, d.dir))
+	after, err := os.ReadFile(filepath.Join(d.dir, "badger", "MANIFEST"))
+	if err != nil || len(after) <= len(before) {
+		t.Fatalf("a clean stop adds no table to the MANIFEST: %d bytes, then %d, %v", len(before), len(after), err)
+	}
+	if err := os.WriteFile(filepath.Join(d.dir, "badger", "MANIFEST"), before, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func mustFsck(t *testing.T, dir string) Report {
 	t.Helper()
 	r, err := Fsck(context.Background(), dir, testOptions())
@@ -140,6 +157,8 @@ func TestRepairOfEveryKindOfDamage(t *testing.T) {
 	}{
 		{name: "no MANIFEST", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "badger/MANIFEST")) }},
 		{name: "MANIFEST flipped", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/MANIFEST"), 0.5) }},
+		{name: "MANIFEST without its end", damage: cutManifest},
+		{name: "stories' MANIFEST", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "stories/MANIFEST"), 0.5) }},
 		{name: "no mark", damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
 		{name: "no mark after a clean stop", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
 		{name: "tail of the log cut", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.999) }, loss: true},

@@ -127,7 +127,7 @@ func (f *fullDisk) loadIntoFullDisk(s *Store) {
 		f.t.Fatal(err)
 	}
 	numbers := f.listed()
-	if err := i.Put(1, slices.Clone(numbers)); err != nil {
+	if err := i.Put(Chunk{Seq: 1, Numbers: slices.Clone(numbers)}); err != nil {
 		f.t.Fatal(err)
 	}
 	progress := func(uint64, uint64) {

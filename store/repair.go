@@ -109,7 +109,7 @@ func (r *repairer) build() error {
 func (r *repairer) copyEntries() error {
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
-	err := salvage(filepath.Join(r.dir, badgerDir), r.s.dir, r.s.log, func(key []byte, version uint64, value []byte) error {
+	err := r.salvage(badgerDir, func(key []byte, version uint64, value []byte) error {
 		r.highest = max(r.highest, version)
 		if len(key) == 0 || (key[0] != keyJournal && key[0] != keyBlock && key[0] != keyCommit) {
 			return nil
@@ -122,11 +122,22 @@ func (r *repairer) copyEntries() error {
 	return errors.Join(err, batch.Flush())
 }
 
+// salvage reads a database and the tables that were set aside from it.
+func (r *repairer) salvage(name string, f func(key []byte, version uint64, value []byte) error) error {
+	for _, dir := range []string{name, name + unlistedSuffix} {
+		err := salvage(filepath.Join(r.dir, dir), r.s.dir, r.s.log, f)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // copyStories takes over every story that still matches its hash; the others show as missing.
 func (r *repairer) copyStories() error {
 	batch := r.s.stories.db.NewWriteBatch()
 	defer batch.Cancel()
-	err := salvage(filepath.Join(r.dir, storiesDir), r.s.dir, r.s.log, func(key []byte, _ uint64, value []byte) error {
+	err := r.salvage(storiesDir, func(key []byte, _ uint64, value []byte) error {
 		var e storev1.StoryEntry
 		if len(key) != 40 || proto.Unmarshal(value, &e) != nil || !slices.Equal(storyHash(e.GetSalt(), e.GetStory()), key[8:]) {
 			return nil
@@ -271,7 +282,7 @@ func (r *repairer) writeMark() error {
 }
 
 // storeParts are what is moved besides the mark.
-var storeParts = []string{badgerDir, storiesDir, filtersDir, stageDir}
+var storeParts = []string{badgerDir, badgerDir + unlistedSuffix, storiesDir, storiesDir + unlistedSuffix, filtersDir, stageDir}
 
 // swap puts the fresh store in place and keeps the damaged one. It moves the parts, since the data directory itself may
 // be a mount point. The new mark goes first: an open in between finds a journal that is not the mark's, which is damage,

@@ -52,6 +52,13 @@ func (e salvageError) Error() string { return e.err.Error() }
 // salvageTable yields a table's entries up to where it cannot be read.
 func salvageTable(path string, f func(key []byte, version uint64, value []byte) error) (err error) {
 	defer recoverDamage(&err)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := checkForm(content); err != nil { // Badger ends the process over it
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
 	file, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return err

@@ -141,8 +141,12 @@ func (s *Store) open() error {
 		return err
 	}
 	s.db.SetDiscardTs(0) // every version is kept
-	if s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log); err != nil {
+	s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log)
+	if s.stories == nil {
 		return err
+	}
+	if err != nil {
+		s.noteDamage(err) // no writes; checks need no story
 	}
 	if err := s.openJournal(); err != nil {
 		return err
@@ -150,8 +154,19 @@ func (s *Store) open() error {
 	if s.view.Load().damaged {
 		return nil
 	}
+	s.dropUnlisted()
 	s.openFilters()
 	return s.space.keepBallast()
+}
+
+// dropUnlisted deletes the tables that were set aside, once the journal was found whole without them.
+func (s *Store) dropUnlisted() {
+	if s.State().Cause != nil {
+		return
+	}
+	for _, dir := range []string{badgerDir, storiesDir} {
+		s.warnIf("delete tables that are not needed", os.RemoveAll(filepath.Join(s.dir, dir+unlistedSuffix)))
+	}
 }
 
 func (s *Store) makeDirs() error {

@@ -40,6 +40,7 @@ const (
 const saltBytes = 16
 
 // stories is the side store: revision and hash -> salt and story.
+// A damaged one has no database: then every story is missing, and none is taken.
 type stories struct{ db *badger.DB }
 
 func openStories(dir string, log *slog.Logger) (*stories, error) {
@@ -48,6 +49,9 @@ func openStories(dir string, log *slog.Logger) (*stories, error) {
 		WithValueThreshold(256 << 10).
 		WithNumMemtables(1)
 	db, err := openBadger(opt, false)
+	if errors.Is(err, ErrDamaged) {
+		return &stories{}, fmt.Errorf("open stories: %w", err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open stories: %w", err)
 	}
@@ -120,6 +124,9 @@ func (s *stories) get(revision uint64, hash []byte) (Story, StoryState) {
 	if len(hash) == 0 {
 		return Story{}, StoryNone
 	}
+	if s.db == nil {
+		return Story{}, StoryMissing
+	}
 	var found storev1.StoryEntry
 	err := s.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(storyKey(revision, hash))
@@ -137,6 +144,9 @@ func (s *stories) get(revision uint64, hash []byte) (Story, StoryState) {
 
 // sweep deletes the stories of revisions after last: their commit never came.
 func (s *stories) sweep(last uint64) error {
+	if s.db == nil {
+		return nil
+	}
 	var orphans [][]byte
 	err := s.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{})
@@ -160,7 +170,12 @@ func (s *stories) sweep(last uint64) error {
 	return nil
 }
 
-func (s *stories) close() error { return s.db.Close() }
+func (s *stories) close() error {
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
 
 func storyMessage(s Story) *storev1.Story {
 	return &storev1.Story{

@@ -32,6 +32,9 @@ func checkTables(opt badger.Options) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, badger.ManifestFilename, err)
 	}
+	if err := setAside(opt.Dir, manifest); err != nil {
+		return fmt.Errorf("check tables: %w", err)
+	}
 	for id := range manifest.Tables {
 		path := table.NewFilename(id, opt.Dir)
 		content, err := os.ReadFile(path)
@@ -50,8 +53,49 @@ var (
 	errTableSum  = errors.New("a checksum does not match")
 )
 
-// checkTable verifies a table: blocks, then an index with their places, its length, its checksum, and the length of that.
+// unlistedSuffix names the directory beside a database's for tables that its MANIFEST does not list.
+const unlistedSuffix = ".unlisted"
+
+// setAside moves the tables that the MANIFEST does not list out of Badger's way, which would delete them. Most are of a
+// flush or a compaction that a crash cut short, and hold nothing that is not elsewhere too. But a MANIFEST that lost its
+// end looks the same: then they are what repair needs.
+func setAside(dir string, manifest badger.Manifest) error {
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil {
+		return err
+	}
+	for _, path := range tables {
+		id, ok := table.ParseFileID(filepath.Base(path))
+		if _, listed := manifest.Tables[id]; !ok || listed {
+			continue
+		}
+		if err := os.MkdirAll(dir+unlistedSuffix, 0o700); err != nil {
+			return err
+		}
+		if err := os.Rename(path, filepath.Join(dir+unlistedSuffix, filepath.Base(path))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkTable verifies a table as a whole.
 func checkTable(content []byte) error {
+	return checkBlocks(content, func(block []byte) error {
+		body, sum, err := cutTail(block)
+		if err != nil {
+			return err
+		}
+		return checkSum(body, sum)
+	})
+}
+
+// checkForm verifies that a table can be walked: its index, and that each block lies inside.
+func checkForm(content []byte) error { return checkBlocks(content, func([]byte) error { return nil }) }
+
+// checkBlocks verifies the index of a table and calls f with each block. A table is blocks, then an index with their
+// places, its length, its checksum, and the length of that.
+func checkBlocks(content []byte, f func(block []byte) error) error {
 	rest, sum, err := cutTail(content)
 	if err != nil {
 		return err
@@ -69,11 +113,7 @@ func checkTable(content []byte) error {
 		if !places.Offsets(&at, i) || uint64(at.Offset())+uint64(at.Len()) > uint64(len(blocks)) {
 			return errTableForm
 		}
-		body, sum, err := cutTail(blocks[at.Offset() : at.Offset()+at.Len()])
-		if err != nil {
-			return err
-		}
-		if err := checkSum(body, sum); err != nil {
+		if err := f(blocks[at.Offset() : at.Offset()+at.Len()]); err != nil {
 			return err
 		}
 	}
