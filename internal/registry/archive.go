@@ -2,7 +2,6 @@ package registry
 
 import (
 	"archive/zip"
-	"compress/flate"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +9,8 @@ import (
 	"path"
 	"strings"
 	"sync/atomic"
+
+	"github.com/klauspost/compress/flate"
 )
 
 // archive is an open zip.
@@ -35,6 +36,7 @@ func openArchive(name string, meter *atomic.Int64) (*archive, error) {
 		file.Close()
 		return nil, fmt.Errorf("%s: %w", name, damaged(err))
 	}
+	z.RegisterDecompressor(zip.Deflate, flate.NewReader) // a quarter faster than the standard one
 	a := &archive{path: name, file: file, zip: z}
 	if err := a.verify(info.Size()); err != nil {
 		file.Close()
