@@ -4,7 +4,6 @@ import (
 	"context"
 	"time"
 
-
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"

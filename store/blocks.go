@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"iter"
 	"math/bits"
@@ -156,7 +157,7 @@ func (s *Store) readBlock(l *List, block uint64) (packed, error) {
 	defer txn.Discard()
 	key := blockKey(l.ID, block)
 	item, err := txn.Get(key)
-	if err == badger.ErrKeyNotFound {
+	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
 	if err != nil {

@@ -40,7 +40,7 @@ func (s *Store) sortContent(list policy.EventID, c *chunkLog, dir string) (conte
 	path := filepath.Join(dir, "sorted")
 	f, err := os.Create(path)
 	if err != nil {
-		return out, fmt.Errorf("sort stage: %w", err)
+		return out, stageError("sort stage", err)
 	}
 	defer f.Close()
 	w := newAscendingWriter(f)
@@ -50,15 +50,15 @@ func (s *Store) sortContent(list policy.EventID, c *chunkLog, dir string) (conte
 		err = sortRuns(c, dir, sortRun, w)
 	}
 	if err = errors.Join(err, w.flush()); err != nil {
-		return out, fmt.Errorf("sort stage: %w", err)
+		return out, stageError("sort stage", err)
 	}
 	if err := f.Sync(); err != nil {
-		return out, fmt.Errorf("sort stage: %w", err)
+		return out, stageError("sort stage", err)
 	}
 	out = content{sha: [sha256.Size]byte(w.sha.Sum(nil)), numbers: w.numbers, duplicates: w.duplicates}
 	out.path = s.contentPath(list, out.sha[:])
 	if err := os.Rename(path, out.path); err != nil {
-		return out, fmt.Errorf("sort stage: %w", err)
+		return out, stageError("sort stage", err)
 	}
 	return out, syncDir(filepath.Dir(out.path))
 }
@@ -147,7 +147,10 @@ func spillRun(dir string, run []uint64) (*numberReader, error) {
 	last := uint64(0)
 	var buf [binary.MaxVarintLen64]byte
 	for _, n := range run {
-		b.Write(buf[:binary.PutUvarint(buf[:], n-last)])
+		if _, err := b.Write(buf[:binary.PutUvarint(buf[:], n-last)]); err != nil {
+			f.Close()
+			return nil, err
+		}
 		last = n
 	}
 	if err := b.Flush(); err != nil {

@@ -135,12 +135,16 @@ func (f *fullDisk) loadIntoFullDisk(s *Store) {
 			fillOnce()
 		}
 	}
+	ended := make(chan error, 1)
 	go func() {
-		if _, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: uint64(len(numbers))}, progress); !errors.Is(err, ErrClosed) {
-			f.t.Errorf("the load on a full disk ended before the store: %v", err)
-		}
+		_, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: uint64(len(numbers))}, progress)
+		ended <- err
 	}()
-	<-full
+	select {
+	case <-full:
+	case err := <-ended:
+		f.t.Fatalf("the load on a full disk ended before it filled up: %v", err)
+	}
 	if l := s.View().Lists()[0]; l.Pending == 0 || l.Visible >= l.Pending {
 		f.t.Errorf("a load went on on a full disk: prepared %d, visible %d", l.Pending, l.Visible)
 	}

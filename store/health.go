@@ -102,7 +102,7 @@ func (s *Store) watchSpace() {
 		case <-s.closing:
 			return
 		case <-tick.C:
-			s.checkSpace(0)
+			_ = s.checkSpace(0) // it sets the state
 			if err := s.space.keepBallast(); err != nil {
 				s.log.Warn("no ballast", "err", err)
 			}

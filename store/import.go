@@ -136,14 +136,14 @@ func newImportID() string {
 func (i *Import) makeStage() error {
 	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
 	if err := os.Mkdir(i.dir, 0o700); err != nil {
-		return fmt.Errorf("make stage: %w", err)
+		return stageError("make stage", err)
 	}
 	meta, err := json.Marshal(importMeta{i.list, i.header.Mode})
 	if err != nil {
-		return fmt.Errorf("make stage: %w", err)
+		return stageError("make stage", err)
 	}
 	if err := os.WriteFile(filepath.Join(i.dir, metaFile), meta, 0o600); err != nil {
-		return fmt.Errorf("make stage: %w", err)
+		return stageError("make stage", err)
 	}
 	return errors.Join(syncDir(i.dir), syncDir(filepath.Dir(i.dir)))
 }

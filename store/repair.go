@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -114,7 +115,7 @@ func (r *repairer) copyEntries() error {
 		if len(key) == 0 || (key[0] != keyJournal && key[0] != keyBlock && key[0] != keyCommit) {
 			return nil
 		}
-		if _, err := unseal(key, value); err != nil {
+		if !sound(key, value) {
 			return nil // it shows as a gap, or as a hole in its list
 		}
 		return batch.SetEntryAt(badger.NewEntry(slices.Clone(key), slices.Clone(value)), version)
@@ -138,13 +139,25 @@ func (r *repairer) copyStories() error {
 	batch := r.s.stories.db.NewWriteBatch()
 	defer batch.Cancel()
 	err := r.salvage(storiesDir, func(key []byte, _ uint64, value []byte) error {
-		var e storev1.StoryEntry
-		if len(key) != 40 || proto.Unmarshal(value, &e) != nil || !slices.Equal(storyHash(e.GetSalt(), e.GetStory()), key[8:]) {
+		if !soundStory(key, value) {
 			return nil
 		}
 		return batch.Set(slices.Clone(key), slices.Clone(value))
 	})
 	return errors.Join(err, batch.Flush())
+}
+
+// sound reports whether a sealed value is the one that was written under its key.
+func sound(key, value []byte) bool {
+	_, err := unseal(key, value)
+	return err == nil
+}
+
+// soundStory reports whether a story matches the hash in its key.
+func soundStory(key, value []byte) bool {
+	var e storev1.StoryEntry
+	return len(key) == 8+sha256.Size && proto.Unmarshal(value, &e) == nil &&
+		slices.Equal(storyHash(e.GetSalt(), e.GetStory()), key[8:])
 }
 
 // replay applies the journal anew. What a revision that is gone would have changed is passed over where it is missed.

@@ -112,7 +112,8 @@ func (s *space) keepBallast() error {
 		return nil
 	}
 	free, err := freeBytes(s.dir)
-	if err != nil || free < s.minFree+s.ballast {
+	// As much again must stay free: a ballast that brings the disk to its limit would stop the writes that it protects.
+	if err != nil || free < s.minFree+2*s.ballast {
 		return err
 	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
@@ -124,6 +125,14 @@ func (s *space) keepBallast() error {
 		return fmt.Errorf("make ballast: %w", err)
 	}
 	return nil
+}
+
+// stageError is a failure to write a stage; a disk that filled up since it was last looked at is ErrDiskFull.
+func stageError(op string, err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%s: %w: %w", op, ErrDiskFull, err)
+	}
+	return fmt.Errorf("%s: %w", op, err)
 }
 
 // freeBytes is what the disk of dir has left for this process, less the holes in the files below dir: they are

@@ -41,7 +41,7 @@ const (
 func openChunkLog(path string) (*chunkLog, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("open stage: %w", err)
+		return nil, stageError("open stage", err)
 	}
 	c := &chunkLog{f: f, ascending: true}
 	r := &frameReader{r: bufio.NewReaderSize(f, 1<<20)}
@@ -55,7 +55,7 @@ func openChunkLog(path string) (*chunkLog, error) {
 	}
 	if err := f.Truncate(c.size); err != nil {
 		f.Close()
-		return nil, fmt.Errorf("open stage: %w", err)
+		return nil, stageError("open stage", err)
 	}
 	return c, nil
 }
@@ -84,10 +84,10 @@ func (c *chunkLog) append(chunk Chunk) error {
 	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHeader))
 	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHeader:], castagnoli))
 	if _, err := c.f.WriteAt(frame, c.size); err != nil {
-		return fmt.Errorf("stage chunk: %w", err)
+		return stageError("stage chunk", err)
 	}
 	if err := syncData(c.f); err != nil {
-		return fmt.Errorf("stage chunk: %w", err)
+		return stageError("stage chunk", err)
 	}
 	c.size += int64(len(frame))
 	c.note(chunk)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"testing"
@@ -57,7 +58,7 @@ func BenchmarkAsOf(b *testing.B) {
 			txn := db.NewTransactionAt(at, false)
 			_, err := txn.Get(benchKey(at % benchKeys))
 			txn.Discard()
-			if err != nil && err != badger.ErrKeyNotFound {
+			if err != nil && !errors.Is(err, badger.ErrKeyNotFound) {
 				b.Fatal(err)
 			}
 		}

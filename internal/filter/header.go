@@ -81,7 +81,7 @@ func (p *prologue) header() Header {
 func parsePrologue(b []byte, size int64) (*prologue, error) {
 	var p prologue
 	if _, err := binary.Decode(b, binary.LittleEndian, &p); err != nil {
-		return nil, fmt.Errorf("%w: %v", ErrCorrupt, err)
+		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
 	if p.Magic != magic {
 		return nil, fmt.Errorf("%w: it does not begin as a filter file", ErrCorrupt)
