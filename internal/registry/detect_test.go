@@ -153,26 +153,28 @@ func TestDetectLarge(t *testing.T) {
 
 func TestDetectPipe(t *testing.T) {
 	for name, data := range map[string][]byte{"text": []byte(manyLines()), "gzip": gzipOf(t, manyLines())} {
-		in, out, err := os.Pipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer in.Close()
-		stdin := os.Stdin
-		os.Stdin = in
-		defer func() { os.Stdin = stdin }()
-		written := make(chan error, 1)
-		go func() {
-			_, err := out.Write(data)
-			written <- errors.Join(err, out.Close())
-		}()
-		got := load(t, Options{Format: Auto}, "-")
-		if got.err != nil || len(got.numbers) != 60_000 || got.reader.Format() != FTC {
-			t.Errorf("%s: got %d numbers, %v", name, len(got.numbers), got.err)
-		}
-		if err := <-written; err != nil {
-			t.Error(err)
-		}
+		t.Run(name, func(t *testing.T) {
+			in, out, err := os.Pipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			stdin := os.Stdin
+			os.Stdin = in
+			defer func() { os.Stdin = stdin }()
+			written := make(chan error, 1)
+			go func() {
+				_, err := out.Write(data)
+				written <- errors.Join(err, out.Close())
+			}()
+			got := load(t, Options{Format: Auto}, "-")
+			if got.err != nil || len(got.numbers) != 60_000 || got.reader.Format() != FTC {
+				t.Errorf("got %d numbers, %v", len(got.numbers), got.err)
+			}
+			if err := <-written; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

@@ -21,9 +21,9 @@ const (
 	FieldExpiresAt  RecordField = "expires_at"
 )
 
-// recordField is a field and the titles that say so in English and French, as
-// titleKey gives them; the first is the field's own. Those of the number are in
-// obvious.
+// recordField is a field and the titles that say so in English and French,
+// compared by titleKey; the first is the field's own. Those of the number are
+// in obvious.
 type recordField struct {
 	name   RecordField
 	titles []string
@@ -32,14 +32,14 @@ type recordField struct {
 func recordFields() []recordField {
 	return []recordField{
 		{FieldNumber, nil},
-		{FieldScope, []string{"scope", "perimetre", "marque", "brand"}},
-		{FieldChannel, []string{"channel", "canal", "canaldereception", "moyen"}},
+		{FieldScope, []string{"scope", "brand", "périmètre", "marque"}},
+		{FieldChannel, []string{"channel", "canal", "canal de réception", "moyen"}},
 		{FieldDesk, []string{"desk", "service", "bureau"}},
-		{FieldReceivedAt, []string{"receivedat", "received", "receivedon", "receiveddate", "datereceived", "date", "optoutdate",
-			"recule", "recu", "datedereception", "datereception", "datedopposition", "dateopposition"}},
+		{FieldReceivedAt, []string{"received_at", "received", "received on", "received date", "date received", "date", "opt-out date",
+			"reçu le", "reçu", "date de réception", "date réception", "date d'opposition", "date opposition"}},
 		{FieldEvidence, []string{"evidence", "proof", "preuve", "justificatif"}},
-		{FieldExpiresAt, []string{"expiresat", "expires", "expireson", "expiry", "expirydate", "expiration", "expirationdate", "end", "enddate",
-			"expirele", "dateexpiration", "datedexpiration", "fin", "datedefin", "datefin"}},
+		{FieldExpiresAt, []string{"expires_at", "expires", "expires on", "expiry", "expiry date", "expiration", "expiration date", "end", "end date",
+			"expire le", "date expiration", "date d'expiration", "fin", "date de fin", "date fin"}},
 	}
 }
 
@@ -99,7 +99,10 @@ func findRecordColumn(titles []string, header bool, name RecordField, want strin
 // before any other; -1 when there is none.
 func recognize(titles []string, name RecordField) (int, error) {
 	all := recordFields()
-	known := all[slices.IndexFunc(all, func(f recordField) bool { return f.name == name })].titles
+	known := slices.Clone(all[slices.IndexFunc(all, func(f recordField) bool { return f.name == name })].titles)
+	for i := range known {
+		known[i] = titleKey(known[i])
+	}
 	var found []int
 	for i, title := range titles {
 		switch key := titleKey(title); {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/unicode/norm"
 
 	"github.com/dncd/dncd/internal/phone"
 )
@@ -135,6 +136,24 @@ func TestOptOutColumns(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// Every title that is known is recognized, however it is written.
+func TestOptOutTitles(t *testing.T) {
+	for _, field := range recordFields() {
+		for _, title := range field.titles {
+			for _, written := range []string{title, strings.ToUpper(title), " " + norm.NFD.String(title) + " ", strings.ReplaceAll(title, " ", "_")} {
+				if got, err := recognize([]string{"phone", written}, field.name); got != 1 || err != nil {
+					t.Errorf("%s: %q is not recognized: %d, %v", field.name, written, got, err)
+				}
+			}
+		}
+	}
+	for _, title := range []string{"number", "Phone", "TÉLÉPHONE", "Numéro de téléphone", "n° tél.", "Tel", "mobile"} {
+		if !obvious(title) {
+			t.Errorf("%q is not the number's", title)
+		}
 	}
 }
 
