@@ -221,8 +221,7 @@ func (g *group) full() bool {
 // take applies one write to the group. A refused one is answered at once and leaves no trace; an error that is no
 // refusal may have left half an event in the transaction, and ends the group.
 func (g *group) take(w *write) error {
-	if err := w.ctx.Err(); err != nil {
-		w.tell(answer{err: err})
+	if w.gone() {
 		return nil
 	}
 	out, err := g.a.apply(len(g.events), w.event)
@@ -248,6 +247,15 @@ func (g *group) take(w *write) error {
 		g.filters[eventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
 	}
 	return nil
+}
+
+// gone answers a write whose caller's time is over, and reports that.
+func (w *write) gone() bool {
+	err := w.ctx.Err()
+	if err != nil {
+		w.tell(answer{err: err})
+	}
+	return err != nil
 }
 
 var refusals = []error{
