@@ -10,6 +10,8 @@ import (
 	"os/signal"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/bench/internal/peer"
 )
 
 func main() {
@@ -32,6 +34,17 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(genCommand())
+	root.AddCommand(genCommand(), loadCommand(), plotCommand(), badgerCommand())
 	return root
+}
+
+// badgerCommand is how load starts this program again: see peer.BadgerCommand.
+func badgerCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:    peer.BadgerCommand,
+		Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return peer.LoadBadger(cmd.Context(), args, cmd.OutOrStdout())
+		},
+	}
 }

@@ -21,6 +21,9 @@ type Result struct {
 	// Seconds from the first line read to the last number held, as safe as the
 	// peer is set up to keep it.
 	Seconds float64 `json:"seconds"`
+	// CPU is the processor time of the process that keeps the numbers, in seconds:
+	// near Seconds, it and not who sends to it is what takes the time.
+	CPU float64 `json:"cpu"`
 	// MemoryPeak and Memory are of the process that keeps the numbers, in bytes,
 	// while loading and after.
 	MemoryPeak float64 `json:"memory_peak"`

@@ -65,7 +65,11 @@ func (l redisLoad) run(ctx context.Context, in Input) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	r.Held, r.Memory, r.MemoryPeak = int(held), memory.RSS, memory.RSSPeak
+	cpu, err := process.CPUOf(server.cmd.Process.Pid)
+	if err != nil {
+		return Result{}, err
+	}
+	r.Held, r.Memory, r.MemoryPeak, r.CPU = int(held), memory.RSS, memory.RSSPeak, cpu.Seconds()
 	if err := server.stop(); err != nil {
 		return Result{}, err
 	}

@@ -1,0 +1,154 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dncd/dncd/bench/internal/peer"
+	"github.com/dncd/dncd/bench/internal/report"
+)
+
+// The test's program stands in for bench where a peer starts it again.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == peer.BadgerCommand {
+		if err := command().ExecuteContext(context.Background()); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// runBench runs a command and returns what it printed.
+func runBench(t *testing.T, args ...string) (stdout, stderr string, err error) {
+	t.Helper()
+	var out, log bytes.Buffer
+	cmd := command()
+	cmd.SetOut(&out)
+	cmd.SetErr(&log)
+	cmd.SetArgs(args)
+	err = cmd.ExecuteContext(t.Context())
+	return out.String(), log.String(), err
+}
+
+func TestLoad(t *testing.T) {
+	for _, order := range []string{sorted, shuffled} {
+		t.Run(order, func(t *testing.T) {
+			data := t.TempDir()
+			out, log, err := runBench(t, "load", "--json", "--numbers", "30000", "--order", order,
+				"--peers", "badger", "--peer-numbers", "5000", "--data", data, "--settle", "0")
+			if err != nil {
+				t.Fatalf("%v\n%s", err, log)
+			}
+			rows := decodeRows[report.Load](t, out)
+			if len(rows) != 4 || rows[0].Case != report.CaseMachine || rows[1].Case != report.CaseDncd {
+				t.Fatalf("got rows\n%s\nwant a machine, dncd, badger and a ratio", out)
+			}
+			l := rows[1]
+			if l.Numbers != 30_000 || l.Order != order || l.Runs != 1 {
+				t.Errorf("got %+v, want 1 run of 30000 numbers %s", l, order)
+			}
+			if l.Seconds <= 0 || l.Rate <= 0 || l.BytesOnDisk <= 0 || l.ReopenSeconds <= 0 || l.PrepareSeconds <= 0 || l.WriteSeconds <= 0 {
+				t.Errorf("a figure is missing: %+v", l)
+			}
+			if p := rows[2]; p.Case != "badger-writebatch" || p.Numbers != 5_000 || p.Seconds <= 0 || p.BytesOnDisk <= 0 {
+				t.Errorf("got %+v of badger", p)
+			}
+			if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+		})
+	}
+}
+
+func decodeRows[R any](t *testing.T, out string) []R {
+	t.Helper()
+	var rows []R
+	for line := range strings.Lines(out) {
+		var row R
+		if err := json.Unmarshal([]byte(line), &row); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		rows = append(rows, row)
+	}
+	return rows
+}
+
+func TestLoadRefuses(t *testing.T) {
+	tests := []struct {
+		name string
+		args []string
+		want string
+	}{
+		{"runs", []string{"--runs", "0"}, "--runs"},
+		{"peer", []string{"--peers", "oracle"}, "oracle"},
+		{"directory", []string{"--data", filepath.Join(t.TempDir(), "none")}, "--data"},
+	}
+	for _, tt := range tests {
+		if _, _, err := runBench(t, append([]string{"load"}, tt.args...)...); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want an error about %q", tt.name, err, tt.want)
+		}
+	}
+}
+
+func TestSample(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "out")
+	if _, err := runGen(t, "--numbers", "800000", "--out", dir); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*"))
+	if err != nil || len(files) != 2 {
+		t.Fatal(files, err)
+	}
+	got, err := sample(files, 800_000, 1000)
+	if err != nil || len(got) != 1000 || !slices.IsSorted(got) || len(slices.Compact(got)) != 1000 {
+		t.Fatalf("got %d numbers, %v; want 1000 that rise", len(got), err)
+	}
+	if last := uint64(got[999]) / 1e7 % 1000; last != 202 {
+		t.Errorf("the last is of area code %d, want one of the last file's", last)
+	}
+	if got, err := sample(files[1:], 10, 1000); err != nil || len(got) != 10 {
+		t.Errorf("of 10 numbers: got %d, %v", len(got), err)
+	}
+}
+
+func TestPlotLoad(t *testing.T) {
+	results := filepath.Join(t.TempDir(), "results.json")
+	var rows []report.Load
+	for _, order := range []string{sorted, shuffled} {
+		for _, n := range []int{1e6, 1e7, 258e6} {
+			rows = append(rows, report.Load{Case: report.CaseDncd, Order: order, Numbers: n, Seconds: 1, Rate: float64(n), BytesPerNumber: 4})
+		}
+	}
+	file, err := os.Create(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := report.JSON(file, rows...); err != nil {
+		t.Fatal(err)
+	}
+	out, _, err := runBench(t, "plot-load", results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"<svg", "258 M", sorted, shuffled, "million numbers a second", "</svg>"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the plot has no %q", want)
+		}
+	}
+	if err := os.WriteFile(results, []byte(`{"case":"machine"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := runBench(t, "plot-load", results); err == nil {
+		t.Error("results without a load make a plot")
+	}
+}
