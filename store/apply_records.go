@@ -48,16 +48,20 @@ type heldError struct{ id policy.EventID }
 
 func (*heldError) Error() string { return "the number holds that opt-out already" }
 
-// heldBy is the record of set that already says what c would: an opt-out with its scope and channel, and with its
-// received_at where c has one. nil: none does.
+// heldBy is the record of set, all in force, that already says what c would: an opt-out with its scope and channel, and
+// with its received_at where c has one. nil: none does.
 func heldBy(set *storev1.RecordSet, c *storev1.OptOut) *storev1.Record {
 	for _, r := range set.GetRecords() {
-		if policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() && r.GetChannel() == c.GetChannel() &&
-			(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt()) {
+		if sameOptOut(r, c) {
 			return r
 		}
 	}
 	return nil
+}
+
+func sameOptOut(r *storev1.Record, c *storev1.OptOut) bool {
+	return policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() && r.GetChannel() == c.GetChannel() &&
+		(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt())
 }
 
 // withdrawOptOuts ends every opt-out in force at exactly the scope, and says which.

@@ -65,46 +65,57 @@ func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
 	return &bulk{s: s, ctx: ctx, tell: tell}
 }
 
-// add submits a batch. It waits for earlier ones when too many are open.
+// add submits a batch. It waits for earlier ones when too many are open. After an error nothing more is told.
 func (b *bulk) add(rows []OptOutRow) error {
 	next, err := newBatch(b.ctx, rows)
 	if err != nil {
+		b.abandon()
 		return err
 	}
-	for len(b.opened) >= batchesOpen {
-		if err := b.settle(); err != nil {
-			return err
-		}
+	if err := b.settle(batchesOpen - 1); err != nil {
+		return err
 	}
 	b.opened = append(b.opened, next)
-	return b.s.submitBatch(b.ctx, next)
+	if err := b.s.submitBatch(b.ctx, next); err != nil {
+		b.abandon()
+		return err
+	}
+	return nil
 }
 
 // end waits for all that was added.
-func (b *bulk) end() error {
-	for len(b.opened) > 0 {
-		if err := b.settle(); err != nil {
+func (b *bulk) end() error { return b.settle(0) }
+
+// settle waits for the oldest batches, until no more than open are left, and tells their outcomes.
+func (b *bulk) settle(open int) error {
+	for len(b.opened) > open {
+		oldest := b.opened[0]
+		if err := b.s.await(b.ctx, oldest); err != nil {
+			return err
+		}
+		b.opened = b.opened[1:]
+		outcomes, err := oldest.results()
+		if err = errors.Join(b.tell(outcomes), err); err != nil {
+			b.abandon()
 			return err
 		}
 	}
 	return nil
 }
 
-// settle waits for the oldest batch and tells its outcomes.
-func (b *bulk) settle() error {
-	oldest := b.opened[0]
-	b.opened = b.opened[1:]
-	if err := b.s.await(b.ctx, oldest); err != nil {
-		return err
+// abandon waits for what is open without telling what became of it: the work ends here.
+func (b *bulk) abandon() {
+	for _, one := range b.opened {
+		if b.s.await(b.ctx, one) != nil {
+			return
+		}
 	}
-	outcomes, err := oldest.results()
-	return errors.Join(b.tell(outcomes), err)
 }
 
 // batch is rows on their way through the committer.
 type batch struct {
 	writes  []*write // of the rows that were not refused before
-	answers []answer // of all rows; the committer alone writes those of writes
+	answers []answer // of all rows
 	waiting atomic.Int64
 	done    chan struct{} // closed when no answer is awaited any more
 }
@@ -154,7 +165,7 @@ var errRow = errors.New("the row cannot be recorded")
 // isRowError tells what refuses one row from what ends the work.
 func isRowError(err error) bool { return errors.Is(err, errRow) || errors.Is(err, ErrTooManyRecords) }
 
-// tell notes the answer to one row. In the committer alone.
+// tell notes the answer to one row, once.
 func (b *batch) tell(place int, a answer) {
 	b.answers[place] = a
 	if b.waiting.Add(-1) == 0 {
@@ -176,19 +187,31 @@ func (b *batch) results() ([]Outcome, error) {
 
 // submitBatch queues the writes of a batch, and waits for room instead of refusing.
 func (s *Store) submitBatch(ctx context.Context, b *batch) error {
-	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+	err := s.health.state().Cause
+	if err != nil && !errors.Is(err, ErrDiskFull) {
+		b.refuse(0, err)
 		return err
 	}
-	for _, w := range b.writes {
+	for i, w := range b.writes {
 		select {
 		case s.queue <- w:
+			continue
 		case <-ctx.Done():
-			return ctx.Err()
+			err = ctx.Err()
 		case <-s.stopped:
-			return ErrClosed
+			err = ErrClosed
 		}
+		b.refuse(i, err)
+		return err
 	}
 	return nil
+}
+
+// refuse answers the writes from the i-th on, which nobody took.
+func (b *batch) refuse(i int, err error) {
+	for _, w := range b.writes[i:] {
+		w.tell(answer{err: err})
+	}
 }
 
 // await waits until every write of a batch has its answer.

@@ -98,6 +98,7 @@ type Store struct {
 	saved   atomic.Uint64 // revision of the records' filter on disk
 
 	imports imports
+	records recordJobs
 	health  health
 }
 
@@ -185,6 +186,7 @@ func (s *Store) startTasks() {
 	}
 	s.startFilters()
 	s.startLoads()
+	s.run(s.tendRecords)
 	s.run(s.watchSpace)
 }
 

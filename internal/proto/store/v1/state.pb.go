@@ -823,9 +823,11 @@ func (x *StoryEntry) GetStory() []byte {
 
 // StagedOptOuts is one chunk of an import of opt-outs, before anything of it counts: as many stories as opt-outs.
 type StagedOptOuts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	OptOuts       []*OptOut              `protobuf:"bytes,1,rep,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
-	Stories       []*Story               `protobuf:"bytes,2,rep,name=stories,proto3" json:"stories,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	OptOuts []*OptOut              `protobuf:"bytes,1,rep,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
+	Stories []*Story               `protobuf:"bytes,2,rep,name=stories,proto3" json:"stories,omitempty"`
+	// Places, among the chunk's rows, of those that were refused and are not here; ascending.
+	Refused       []uint32 `protobuf:"varint,3,rep,packed,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -870,6 +872,13 @@ func (x *StagedOptOuts) GetOptOuts() []*OptOut {
 func (x *StagedOptOuts) GetStories() []*Story {
 	if x != nil {
 		return x.Stories
+	}
+	return nil
+}
+
+func (x *StagedOptOuts) GetRefused() []uint32 {
+	if x != nil {
+		return x.Refused
 	}
 	return nil
 }
@@ -945,10 +954,11 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"StoryEntry\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x14\n" +
-	"\x05story\x18\x02 \x01(\fR\x05story\"g\n" +
+	"\x05story\x18\x02 \x01(\fR\x05story\"\x81\x01\n" +
 	"\rStagedOptOuts\x12+\n" +
 	"\bopt_outs\x18\x01 \x03(\v2\x10.store.v1.OptOutR\aoptOuts\x12)\n" +
-	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories*\x99\x01\n" +
+	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
+	"\arefused\x18\x03 \x03(\rR\arefused*\x99\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x01\x12\x19\n" +

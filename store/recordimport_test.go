@@ -1,0 +1,297 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// stageRows stages rows in chunks of 2,500.
+func stageRows(t testing.TB, s *Store, h RecordsHeader, rows []OptOutRow) *RecordImport {
+	t.Helper()
+	i, err := s.BeginRecords(h)
+	if err != nil {
+		t.Fatal("begin import:", err)
+	}
+	for at, seq := 0, uint64(1); at < len(rows); at, seq = at+2500, seq+1 {
+		if err := i.Put(RowChunk{Seq: seq, Rows: rows[at:min(at+2500, len(rows))]}); err != nil {
+			t.Fatal("put:", err)
+		}
+	}
+	return i
+}
+
+func noProgress(uint64, uint64) {}
+
+func commitRows(t testing.TB, i *RecordImport, c RecordsCommit) RecordsResult {
+	t.Helper()
+	c.Chunks = i.LastChunk()
+	r, err := i.Commit(context.Background(), c, noProgress)
+	if err != nil {
+		t.Fatal("commit:", err)
+	}
+	if r.Accepted+r.Duplicates+r.Rejected != r.Read {
+		t.Errorf("%d accepted + %d duplicates + %d rejected, not %d read", r.Accepted, r.Duplicates, r.Rejected, r.Read)
+	}
+	return r
+}
+
+func importRows(t testing.TB, s *Store, h RecordsHeader, rows []OptOutRow) RecordsResult {
+	t.Helper()
+	i := stageRows(t, s, h, rows)
+	defer i.Close()
+	return commitRows(t, i, RecordsCommit{Read: uint64(len(rows))})
+}
+
+// held is every record in force with its story, without revisions and recorded_at.
+func held(t testing.TB, s *Store) []NumberRecords {
+	t.Helper()
+	var all []NumberRecords
+	for n, err := range s.View().Records(context.Background(), s.Now(), true, func(*RecordDetail) bool { return true }) {
+		if err != nil {
+			t.Fatal("records:", err)
+		}
+		for i := range n.Records {
+			n.Records[i].ID, n.Records[i].RecordedAt = policy.EventID{}, time.Time{}
+		}
+		all = append(all, n)
+	}
+	return all
+}
+
+// withRepeats is rows with every tenth said again at the end.
+func withRepeats(rows []OptOutRow) []OptOutRow {
+	for i, n := 0, len(rows); i < n; i += 10 {
+		rows = append(rows, rows[i])
+	}
+	return rows
+}
+
+func TestRecordImportAccountsForEveryRow(t *testing.T) {
+	s := open(t, t.TempDir())
+	rows := withRepeats(bulkRows(0, 3000))
+	tried := importRows(t, s, RecordsHeader{MaxRejects: 0.01, DryRun: true}, rows)
+	if tried.Accepted != 3000 || tried.Duplicates != 300 || s.View().Revision() != 0 {
+		t.Errorf("dry run: %+v at revision %d", tried, s.View().Revision())
+	}
+	first := importRows(t, s, RecordsHeader{MaxRejects: 0.01}, rows)
+	if first.Accepted != 3000 || first.Duplicates != 300 || first.First != 1 || first.Last != s.View().Revision() {
+		t.Errorf("first time: %+v at revision %d", first, s.View().Revision())
+	}
+	for _, dry := range []bool{true, false} {
+		again := importRows(t, s, RecordsHeader{MaxRejects: 0.01, DryRun: dry}, rows)
+		if again.Accepted != 0 || again.Duplicates != 3300 || again.First != 0 || s.View().Revision() != first.Last {
+			t.Errorf("again, dry run %v: %+v at revision %d", dry, again, s.View().Revision())
+		}
+	}
+	if got := len(held(t, s)); got != 3000 {
+		t.Errorf("%d numbers hold records, want 3000", got)
+	}
+}
+
+func TestRecordImportGuards(t *testing.T) {
+	rows := bulkRows(0, 90)
+	for _, c := range []struct {
+		name     string
+		h        RecordsHeader
+		rows     []OptOutRow
+		rejected uint64
+		refused  bool
+		failures int
+	}{
+		{"within the limit", RecordsHeader{MaxRejects: 0.1}, rows, 10, false, 0},
+		{"beyond it", RecordsHeader{MaxRejects: 0.09}, rows, 10, true, 1},
+		{"overridden", RecordsHeader{MaxRejects: 0.09, Override: true}, rows, 10, false, 1},
+		{"nothing but rejects", RecordsHeader{MaxRejects: 1, Override: true}, nil, 10, true, 1},
+		{"an empty file", RecordsHeader{}, nil, 0, false, 0},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := open(t, t.TempDir())
+			i := stageRows(t, s, c.h, c.rows)
+			defer i.Close()
+			r := commitRows(t, i, RecordsCommit{Read: uint64(len(c.rows)) + c.rejected, Rejected: c.rejected})
+			if r.Refused != c.refused || len(r.GuardFailures) != c.failures || r.Rejected != c.rejected {
+				t.Errorf("result %+v", r)
+			}
+			if recorded := len(held(t, s)) > 0; recorded == (c.refused || len(c.rows) == 0) {
+				t.Errorf("rows recorded: %v", recorded)
+			}
+		})
+	}
+}
+
+func TestRecordImportThatDoesNotAddUpIsRefused(t *testing.T) {
+	s := open(t, t.TempDir())
+	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 10))
+	defer i.Close()
+	for _, c := range []struct {
+		commit RecordsCommit
+		want   error
+	}{
+		{RecordsCommit{Chunks: 2, Read: 10}, ErrChunksMissing},
+		{RecordsCommit{Chunks: 1, Read: 11}, ErrCounts},
+		{RecordsCommit{Chunks: 1, Read: 9, Rejected: ^uint64(0)}, ErrCounts},
+	} {
+		if _, err := i.Commit(context.Background(), c.commit, noProgress); !errors.Is(err, c.want) {
+			t.Errorf("commit %+v: %v, want %v", c.commit, err, c.want)
+		}
+	}
+	if err := i.Put(RowChunk{Seq: 3}); !errors.Is(err, ErrChunkOrder) {
+		t.Errorf("a chunk out of order: %v", err)
+	}
+	if err := i.Put(RowChunk{Seq: 1}); err != nil {
+		t.Errorf("a chunk again: %v", err)
+	}
+}
+
+func TestRecordImportGoesOnAfterAChunk(t *testing.T) {
+	dir, rows := t.TempDir(), bulkRows(0, 5000)
+	s := open(t, dir)
+	i := stageRows(t, s, RecordsHeader{}, rows[:2500])
+	id := i.ID()
+	if _, err := s.BeginRecords(RecordsHeader{ImportID: id}); !errors.Is(err, ErrImportRunning) {
+		t.Errorf("opened twice: %v", err)
+	}
+	i.Close()
+	closeStore(t, s)
+	torn, err := os.OpenFile(filepath.Join(dir, recordStageDir, id, rowsFile), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	torn.Write([]byte{200, 0, 0, 0, 1, 2, 3})
+	torn.Close()
+	s = open(t, dir)
+	if i, err = s.BeginRecords(RecordsHeader{ImportID: id}); err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if i.LastChunk() != 1 || i.Committed() {
+		t.Fatalf("last chunk %d, committed %v, want 1 and false", i.LastChunk(), i.Committed())
+	}
+	if err := i.Put(RowChunk{Seq: 2, Rows: rows[2500:]}); err != nil {
+		t.Fatal(err)
+	}
+	if r := commitRows(t, i, RecordsCommit{Read: 5000}); r.Accepted != 5000 {
+		t.Errorf("%+v", r)
+	}
+	if _, err := s.BeginRecords(RecordsHeader{ImportID: "0123456789abcdef01234567"}); !errors.Is(err, ErrImportNotFound) {
+		t.Errorf("an unknown import: %v", err)
+	}
+}
+
+// TestRecordImportEndsAfterARestart closes the store in the middle of the work, several times: it goes on by itself,
+// counts each row once, and leaves no row behind in the stage.
+func TestRecordImportEndsAfterARestart(t *testing.T) {
+	rows := withRepeats(bulkRows(0, 20*batchRows))
+	calm := open(t, t.TempDir())
+	undisturbed := importRows(t, calm, RecordsHeader{}, rows)
+	dir := t.TempDir()
+	s := open(t, dir)
+	i := stageRows(t, s, RecordsHeader{}, rows)
+	id := i.ID()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	gone := make(chan error, 1)
+	go func() {
+		_, err := i.Commit(ctx, RecordsCommit{Chunks: i.LastChunk(), Read: uint64(len(rows))}, noProgress)
+		gone <- err
+	}()
+	for round := range 4 {
+		awaitRevision(t, s, uint64(4*round+2))
+		if round == 0 {
+			cancel()
+			if err := <-gone; !errors.Is(err, context.Canceled) {
+				t.Errorf("commit of a caller that went: %v", err)
+			}
+			i.Close()
+		}
+		closeStore(t, s)
+		if round%2 == 1 { // as if the machine had lost what was not synced
+			dropLastLine(t, filepath.Join(dir, recordStageDir, id, progressFile))
+		}
+		s = open(t, dir)
+	}
+	i, err := s.BeginRecords(RecordsHeader{ImportID: id})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if !i.Committed() {
+		t.Error("the import is not known as committed")
+	}
+	r := commitRows(t, i, RecordsCommit{})
+	if r.Accepted != undisturbed.Accepted || r.Duplicates != undisturbed.Duplicates || r.First != 1 {
+		t.Errorf("%d accepted, %d duplicates from revision %d, undisturbed %d, %d, %d",
+			r.Accepted, r.Duplicates, r.First, undisturbed.Accepted, undisturbed.Duplicates, undisturbed.First)
+	}
+	if diff := cmp.Diff(held(t, calm), held(t, s)); diff != "" {
+		t.Errorf("records differ from an undisturbed import (-want +got):\n%s", diff)
+	}
+	if again := commitRows(t, i, RecordsCommit{}); again.Accepted != r.Accepted || again.Last != r.Last {
+		t.Errorf("asked again: %+v, want %+v", again, r)
+	}
+	if _, err := os.Stat(filepath.Join(dir, recordStageDir, id, commitFile)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the stage is still there: %v", err)
+	}
+}
+
+func awaitRevision(t testing.TB, s *Store, revision uint64) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if _, err := s.Wait(ctx, revision); err != nil {
+		t.Fatalf("revision %d does not come: %v", revision, err)
+	}
+}
+
+func dropLastLine(t testing.TB, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b[:len(b)*2/3], 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestRecordStagesAreSwept(t *testing.T) {
+	dir := t.TempDir()
+	o := testOptions()
+	o.StageTTL = time.Hour
+	s := openWith(t, dir, o)
+	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 10))
+	stage := filepath.Join(dir, recordStageDir, i.ID())
+	age := func(hours time.Duration) {
+		old := time.Now().Add(-hours * time.Hour)
+		for _, path := range []string{filepath.Join(stage, rowsFile), stage} {
+			if err := os.Chtimes(path, old, old); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.tendRecordStages()
+	}
+	age(2)
+	if _, err := os.Stat(stage); err != nil {
+		t.Errorf("a stage in use: %v", err)
+	}
+	i.Close()
+	age(0)
+	if _, err := os.Stat(stage); err != nil {
+		t.Errorf("a young stage: %v", err)
+	}
+	age(2)
+	if _, err := os.Stat(stage); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("an old stage is still there: %v", err)
+	}
+}

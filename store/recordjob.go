@@ -1,0 +1,274 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// recordJobs are the imports of opt-outs that are being recorded.
+type recordJobs struct {
+	mu   sync.Mutex
+	jobs map[string]*recordJob // by import id
+}
+
+// recordJob records the rows of one committed import.
+type recordJob struct {
+	s        *Store
+	dir      string
+	order    recordOrder
+	recorded atomic.Uint64 // rows done, of order.Rows
+
+	ended  chan struct{}
+	result RecordsResult // once ended
+	err    error
+}
+
+// awaitRecords returns what became of a committed import, and starts the work where nobody does it.
+func (s *Store) awaitRecords(ctx context.Context, id string, progress func(done, total uint64)) (RecordsResult, error) {
+	var result RecordsResult
+	if readJSON(filepath.Join(s.recordStage(id), resultFile), &result) == nil {
+		return result, nil
+	}
+	j, err := s.recordJob(id)
+	if err != nil {
+		return RecordsResult{}, err
+	}
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-j.ended:
+			return j.result, j.err
+		case <-ctx.Done():
+			return RecordsResult{}, ctx.Err()
+		case <-tick.C:
+			progress(j.recorded.Load(), j.order.Rows)
+		}
+	}
+}
+
+// recordJob is the job of a committed import, running.
+func (s *Store) recordJob(id string) (*recordJob, error) {
+	s.records.mu.Lock()
+	defer s.records.mu.Unlock()
+	if j := s.records.jobs[id]; j != nil {
+		return j, nil
+	}
+	if s.isClosing() {
+		return nil, ErrClosed
+	}
+	j := &recordJob{s: s, dir: s.recordStage(id), ended: make(chan struct{})}
+	j.result.ImportID = id
+	if err := readJSON(filepath.Join(j.dir, commitFile), &j.order); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStage, err)
+	}
+	if s.records.jobs == nil {
+		s.records.jobs = map[string]*recordJob{}
+	}
+	s.records.jobs[id] = j
+	s.run(func() {
+		j.err = j.run()
+		s.warnIf("record an import of opt-outs", j.err)
+		s.records.mu.Lock()
+		delete(s.records.jobs, id)
+		s.records.mu.Unlock()
+		close(j.ended)
+	})
+	return j, nil
+}
+
+// run records what is left to record, and leaves the result in place of the rows.
+func (j *recordJob) run() error {
+	log, err := openRowLog(filepath.Join(j.dir, rowsFile))
+	if err != nil {
+		return err
+	}
+	defer log.close()
+	if log.rows != j.order.Rows {
+		return errors.Join(ErrStage, os.RemoveAll(j.dir)) // what is left of it cannot be accounted for
+	}
+	t, err := j.openTally()
+	if err != nil {
+		return err
+	}
+	defer t.close()
+	j.recorded.Store(t.now.Rows)
+	if err := j.record(log, t); err != nil {
+		return fmt.Errorf("record opt-outs: %w", err)
+	}
+	j.finish(&t.now)
+	return j.leaveResult()
+}
+
+func (j *recordJob) record(log *rowLog, t *recordTally) error {
+	work := j.s.bulk(context.Background(), func(outcomes []Outcome) error {
+		defer func() { j.recorded.Store(t.now.Rows) }()
+		return t.note(outcomes)
+	})
+	skip := t.now.Rows
+	err := log.eachChunk(func(c RowChunk) error {
+		if n := uint64(len(c.Rows)); skip >= n {
+			skip -= n
+			return nil
+		}
+		t.places = append(t.places, chunkPlaces{from: t.queued, chunk: RowChunk{Seq: c.Seq, Refused: c.Refused}, first: int(skip)})
+		rows := c.Rows[skip:]
+		skip = 0
+		t.queued += uint64(len(rows))
+		for len(rows) > 0 {
+			n := min(len(rows), batchRows)
+			if err := work.add(rows[:n]); err != nil {
+				return err
+			}
+			rows = rows[n:]
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return work.end()
+}
+
+// finish makes the result of what was counted.
+func (j *recordJob) finish(c *recordCounts) {
+	view := j.s.View()
+	j.result = RecordsResult{
+		ImportID: j.result.ImportID, Read: j.order.Read, Accepted: c.Accepted, Duplicates: c.Duplicates,
+		Rejected: j.order.Rejected + c.Refused, GuardFailures: j.order.GuardFailures,
+		First: c.First.Revision, Last: c.Last.Revision, Refusals: c.Refusals,
+		JournalID: view.JournalID(), Elapsed: time.Since(j.order.Started),
+	}
+}
+
+// leaveResult keeps the result for whoever asks again, and drops the rows: they are personal data.
+func (j *recordJob) leaveResult() error {
+	if err := writeJSON(filepath.Join(j.dir, resultFile), &j.result); err != nil {
+		return fmt.Errorf("keep result: %w", err)
+	}
+	for _, name := range []string{commitFile, progressFile, rowsFile} {
+		if err := os.Remove(filepath.Join(j.dir, name)); err != nil {
+			return fmt.Errorf("drop stage: %w", err)
+		}
+	}
+	return nil
+}
+
+// recordCounts is how far an import is, as a line of its progress file.
+type recordCounts struct {
+	Rows, Accepted, Duplicates, Refused uint64         // Rows is the sum of the others
+	First, Last                         policy.EventID // that recorded rows; zero: none yet
+	Refusals                            []Refusal
+}
+
+// recordTally counts rows as they become durable. The progress file is written behind: after a crash it may lack the
+// last rows, which then come out as duplicates of themselves. Those are told by their ids.
+type recordTally struct {
+	now    recordCounts
+	f      *os.File
+	lost   map[policy.EventID]bool // ids after until that rows were counted for
+	after  policy.EventID          // what the progress file knew when the work went on
+	until  uint64                  // the last revision then; 0: the work is new
+	queued uint64
+	places []chunkPlaces // of the rows that are not counted yet
+	told   uint64        // rows counted since the work went on
+}
+
+// chunkPlaces tells where the rows of a chunk stood.
+type chunkPlaces struct {
+	from  uint64 // the chunk's first row, among those queued
+	chunk RowChunk
+	first int // of the chunk's rows, that was queued
+}
+
+func (j *recordJob) openTally() (*recordTally, error) {
+	f, err := os.OpenFile(filepath.Join(j.dir, progressFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open progress: %w", err)
+	}
+	t := &recordTally{f: f, lost: map[policy.EventID]bool{}, until: j.s.View().Revision()}
+	lines := bufio.NewScanner(f)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var c recordCounts
+		if json.Unmarshal(lines.Bytes(), &c) == nil {
+			t.now = c
+		}
+	}
+	t.after = t.now.Last
+	if t.after == (policy.EventID{}) {
+		t.after.Revision = j.order.Revision
+		t.after.Index = 1<<32 - 1
+	}
+	return t, lines.Err()
+}
+
+func (t *recordTally) close() { t.f.Close() }
+
+// note counts the rows of a batch.
+func (t *recordTally) note(outcomes []Outcome) error {
+	for _, o := range outcomes {
+		t.count(o)
+	}
+	line, err := json.Marshal(&t.now)
+	if err == nil {
+		_, err = t.f.Write(append(line, '\n'))
+	}
+	if err != nil {
+		return fmt.Errorf("note progress: %w", err)
+	}
+	return nil
+}
+
+func (t *recordTally) count(o Outcome) {
+	place := t.place()
+	t.now.Rows++
+	t.told++
+	switch {
+	case o.Err != nil:
+		t.now.Refused++
+		if len(t.now.Refusals) < maxRefusals {
+			t.now.Refusals = append(t.now.Refusals, place)
+		}
+	case o.Duplicate && !t.isOwn(o.ID):
+		t.now.Duplicates++
+	default:
+		t.now.Accepted++
+		if t.now.First == (policy.EventID{}) {
+			t.now.First = o.ID
+		}
+		t.now.Last = o.ID
+	}
+}
+
+// isOwn reports whether a duplicate is of the row itself, recorded just before a crash and not counted then.
+func (t *recordTally) isOwn(id policy.EventID) bool {
+	if !isAfter(id, t.after) || id.Revision > t.until || t.lost[id] {
+		return false
+	}
+	t.lost[id] = true
+	return true
+}
+
+func isAfter(id, other policy.EventID) bool {
+	return id.Revision > other.Revision || id.Revision == other.Revision && id.Index > other.Index
+}
+
+// place is where the next row to be counted stood.
+func (t *recordTally) place() Refusal {
+	for len(t.places) > 1 && t.places[1].from <= t.told {
+		t.places = t.places[1:]
+	}
+	p := &t.places[0]
+	return Refusal{Seq: p.chunk.Seq, Place: p.chunk.place(p.first + int(t.told-p.from))}
+}

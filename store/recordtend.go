@@ -1,0 +1,132 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// tendRecordsEvery is how often imports of opt-outs are looked for that stopped, or that nobody continued.
+const tendRecordsEvery = 10 * time.Second
+
+// tendRecords goes on with committed imports that a crash or a full disk stopped, and drops what nobody continued.
+func (s *Store) tendRecords() {
+	tick := time.NewTicker(tendRecordsEvery)
+	defer tick.Stop()
+	for {
+		s.tendRecordStages()
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Store) tendRecordStages() {
+	stages, err := os.ReadDir(filepath.Join(s.dir, recordStageDir))
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("imports of opt-outs stay as they are", "err", err)
+		}
+		return
+	}
+	for _, d := range stages {
+		s.warnIf("go on with an import of opt-outs", s.tendRecordStage(d))
+	}
+}
+
+func (s *Store) tendRecordStage(d fs.DirEntry) error {
+	dir := s.recordStage(d.Name())
+	if _, err := os.Stat(filepath.Join(dir, commitFile)); err == nil {
+		if s.writableFor(0) != nil {
+			return nil // not now
+		}
+		_, err := s.recordJob(d.Name())
+		return err
+	}
+	info, err := d.Info()
+	if err != nil || s.imports.isOpen(d.Name()) {
+		return err
+	}
+	if rows, err := os.Stat(filepath.Join(dir, rowsFile)); err == nil && rows.ModTime().After(info.ModTime()) {
+		info = rows
+	}
+	if time.Since(info.ModTime()) < s.opt.StageTTL {
+		return nil
+	}
+	return os.RemoveAll(dir)
+}
+
+// rehearse counts the staged rows that are duplicates, of records in the view and of one another, without recording
+// any. Its memory is bounded: it passes over the rows as often as it takes to keep rehearseRows of them in mind.
+func (i *RecordImport) rehearse(ctx context.Context, v *View) (duplicates uint64, err error) {
+	passes := 1 + i.log.rows/rehearseRows
+	for pass := range passes {
+		r := rehearsal{view: v, now: i.s.Now(), seen: map[said]bool{}}
+		err := i.log.eachChunk(func(c RowChunk) error {
+			for n := range c.Rows {
+				if uint64(c.Rows[n].Number)%passes == pass {
+					r.take(&c.Rows[n].OptOut)
+				}
+			}
+			return errors.Join(r.failed, ctx.Err())
+		})
+		if err != nil {
+			return 0, err
+		}
+		duplicates += r.duplicates
+	}
+	return duplicates, nil
+}
+
+const rehearseRows = 1 << 20
+
+type rehearsal struct {
+	view       *View
+	now        time.Time
+	seen       map[said]bool
+	duplicates uint64
+	failed     error
+}
+
+// said is what makes two objections the same; without a time, whatever its time.
+type said struct {
+	number   uint64
+	scope    policy.Scope
+	channel  policy.Channel
+	received int64
+}
+
+func (r *rehearsal) take(o *OptOut) {
+	at := said{uint64(o.Number), o.Scope, o.Channel, timeNano(o.ReceivedAt)}
+	whenever := said{at.number, at.scope, at.channel, 0}
+	if r.seen[at] || r.holds(o) {
+		r.duplicates++
+	}
+	r.seen[at], r.seen[whenever] = true, true
+}
+
+// holds reports whether the view holds the objection, in force.
+func (r *rehearsal) holds(o *OptOut) bool {
+	if !r.view.records.Test(uint64(o.Number)) {
+		return false
+	}
+	set, err := r.view.recordSet(o.Number)
+	if err != nil {
+		r.failed = err
+		return false
+	}
+	m := o.message()
+	for _, held := range set.GetRecords() {
+		if record := recordOf(held); record.InForce(r.now) && sameOptOut(held, m) {
+			return true
+		}
+	}
+	return false
+}

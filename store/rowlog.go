@@ -1,0 +1,195 @@
+package store
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"slices"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// RowChunk is a part of an import's rows.
+type RowChunk struct {
+	Seq     uint64      // 1, 2, 3 ...
+	Rows    []OptOutRow // that may be recorded
+	Refused []uint32    // places of the rows that the caller refused, among all of the chunk's, ascending
+}
+
+// place is where the i-th of Rows stood in the chunk.
+func (c *RowChunk) place(i int) uint32 {
+	at := uint32(i)
+	for _, refused := range c.Refused {
+		if refused > at {
+			break
+		}
+		at++
+	}
+	return at
+}
+
+// rowLog is the staged chunks of one import of opt-outs, in order, each a frame: length, CRC, payload. The payload is
+// the sequence, the counts of rows and of refused ones, and a storev1.StagedOptOuts.
+type rowLog struct {
+	f       *os.File
+	size    int64
+	last    uint64 // the last chunk
+	rows    uint64
+	refused uint64
+}
+
+// openRowLog opens or makes a log, drops a frame that was not written whole, and counts what is there.
+func openRowLog(path string) (*rowLog, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open stage: %w", err)
+	}
+	l := &rowLog{f: f}
+	r := &rowReader{r: bufio.NewReaderSize(f, 1<<20)}
+	for {
+		frame, err := r.next()
+		if err != nil || frame.seq != l.last+1 {
+			break
+		}
+		l.note(frame)
+		l.size = r.read
+	}
+	if err := f.Truncate(l.size); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open stage: %w", err)
+	}
+	return l, nil
+}
+
+func (l *rowLog) note(f rowFrame) {
+	l.last = f.seq
+	l.rows += f.rows
+	l.refused += f.refused
+}
+
+// append makes a chunk durable.
+func (l *rowLog) append(c RowChunk) error {
+	m := &storev1.StagedOptOuts{Refused: c.Refused}
+	for i := range c.Rows {
+		m.OptOuts = append(m.OptOuts, c.Rows[i].OptOut.message())
+		m.Stories = append(m.Stories, storyMessage(c.Rows[i].Story))
+	}
+	counts := rowFrame{seq: c.Seq, rows: uint64(len(c.Rows)), refused: uint64(len(c.Refused))}
+	frame := counts.appendTo(make([]byte, frameHeader, 1<<16))
+	frame, err := proto.MarshalOptions{}.MarshalAppend(frame, m)
+	if err != nil {
+		return fmt.Errorf("stage chunk: %w", err)
+	}
+	if len(frame) > maxChunkBytes {
+		return ErrTooLarge
+	}
+	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHeader))
+	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHeader:], castagnoli))
+	if _, err := l.f.WriteAt(frame, l.size); err != nil {
+		return fmt.Errorf("stage chunk: %w", err)
+	}
+	if err := syncData(l.f); err != nil {
+		return fmt.Errorf("stage chunk: %w", err)
+	}
+	l.size += int64(len(frame))
+	l.note(counts)
+	return nil
+}
+
+func (l *rowLog) close() error { return l.f.Close() }
+
+// eachChunk calls f with every chunk, in order.
+func (l *rowLog) eachChunk(f func(RowChunk) error) error {
+	r := &rowReader{r: bufio.NewReaderSize(io.NewSectionReader(l.f, 0, l.size), 1<<20)}
+	for {
+		frame, err := r.next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		c, err := frame.chunk()
+		if err != nil {
+			return err
+		}
+		if err := f(c); err != nil {
+			return err
+		}
+	}
+}
+
+// rowFrame is one frame of a row log; its body is valid until the next is read.
+type rowFrame struct {
+	seq, rows, refused uint64
+	body               []byte
+}
+
+func (f *rowFrame) appendTo(b []byte) []byte {
+	for _, v := range []uint64{f.seq, f.rows, f.refused} {
+		b = binary.AppendUvarint(b, v)
+	}
+	return b
+}
+
+func (f *rowFrame) chunk() (RowChunk, error) {
+	m := new(storev1.StagedOptOuts)
+	if proto.Unmarshal(f.body, m) != nil || uint64(len(m.GetOptOuts())) != f.rows || uint64(len(m.GetStories())) != f.rows {
+		return RowChunk{}, ErrStage
+	}
+	c := RowChunk{Seq: f.seq, Refused: m.GetRefused(), Rows: make([]OptOutRow, f.rows)}
+	for i, o := range m.GetOptOuts() {
+		c.Rows[i] = OptOutRow{
+			OptOut: OptOut{
+				Number:     phone.Number(o.GetNumber()),
+				Scope:      policy.Scope(o.GetScope()),
+				Channel:    policy.Channel(o.GetChannel()),
+				ReceivedAt: nanoTime(o.GetReceivedAt()),
+				ExpiresAt:  nanoTime(o.GetExpiresAt()),
+			},
+			Story: storyOf(m.GetStories()[i]),
+		}
+	}
+	return c, nil
+}
+
+// rowReader reads the frames of a row log.
+type rowReader struct {
+	r    *bufio.Reader
+	read int64
+	buf  []byte
+}
+
+// next returns the next frame, io.EOF at the end, ErrStage for one that is damaged or cut.
+func (r *rowReader) next() (rowFrame, error) {
+	var h [frameHeader]byte
+	if _, err := io.ReadFull(r.r, h[:]); err != nil {
+		return rowFrame{}, io.EOF
+	}
+	size, crc := binary.LittleEndian.Uint32(h[:]), binary.LittleEndian.Uint32(h[4:])
+	if size > maxChunkBytes {
+		return rowFrame{}, ErrStage
+	}
+	r.buf = slices.Grow(r.buf[:0], int(size))[:size]
+	if _, err := io.ReadFull(r.r, r.buf); err != nil || crc32.Checksum(r.buf, castagnoli) != crc {
+		return rowFrame{}, ErrStage
+	}
+	r.read += int64(frameHeader + size)
+	f := rowFrame{body: r.buf}
+	for _, v := range []*uint64{&f.seq, &f.rows, &f.refused} {
+		n := 0
+		if *v, n = binary.Uvarint(f.body); n <= 0 {
+			return rowFrame{}, ErrStage
+		}
+		f.body = f.body[n:]
+	}
+	return f, nil
+}
