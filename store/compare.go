@@ -19,6 +19,8 @@ const (
 	Replace Mode = Mode(storev1.LoadMode_LOAD_MODE_REPLACE) // the list becomes the load
 	Add     Mode = Mode(storev1.LoadMode_LOAD_MODE_ADD)     // the load is added
 	Remove  Mode = Mode(storev1.LoadMode_LOAD_MODE_REMOVE)  // the load is taken away
+	Delta   Mode = Mode(storev1.LoadMode_LOAD_MODE_DELTA)   // additions and removals; a number in both stays
+	Revert  Mode = Mode(storev1.LoadMode_LOAD_MODE_REVERT)  // the list becomes what it was; see Store.Revert
 	// Reload writes the view as it is again, after a load was abandoned. The store's own.
 	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
 )
@@ -37,7 +39,8 @@ type loadInput struct {
 	list   *List  // at the visible it is compared with
 	at     uint64 // timestamp of the walk: visible to compare, P-1 to write
 	mode   Mode
-	staged string // content file; "" for Reload
+	staged string // content file; "" for Reload and Revert
+	past   uint64 // of Revert: the older visible
 }
 
 // eachChange walks the list and the staged content together and calls f for each block that either holds.
@@ -46,20 +49,17 @@ func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) er
 	defer txn.Discard()
 	cursor := newBlockCursor(txn, in.list)
 	defer cursor.close()
-	staged := &stagedBlocks{}
-	if in.mode != Reload {
-		var err error
-		if staged, err = openContent(in.staged); err != nil {
-			return err
-		}
-		defer staged.close()
+	source, err := s.openSource(in)
+	if err != nil {
+		return err
 	}
+	defer source.close()
 	var c change
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		ok, err := s.nextChange(&c, in, cursor, staged)
+		ok, err := s.nextChange(&c, in, cursor, source)
 		if err != nil || !ok {
 			return err
 		}
@@ -69,16 +69,17 @@ func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) er
 	}
 }
 
-func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, staged *stagedBlocks) (bool, error) {
+func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, source blockSource) (bool, error) {
 	stored, found, err := cursor.next()
-	if err != nil || (!found && !staged.more) {
+	brought, more := source.peek()
+	if err != nil || (!found && !more) {
 		return false, err
 	}
 	*c = change{}
-	inStore := found && (!staged.more || stored.block <= staged.block())
-	inStage := staged.more && (!found || staged.block() <= stored.block)
-	if c.block = stored.block; inStage {
-		c.block = staged.block()
+	inStore := found && (!more || stored.block <= brought)
+	inLoad := more && (!found || brought <= stored.block)
+	if c.block = stored.block; inLoad {
+		c.block = brought
 	}
 	if inStore {
 		if err := s.unpackVisible(c, in.list, stored); err != nil {
@@ -86,13 +87,13 @@ func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, staged 
 		}
 		cursor.advance()
 	}
-	var load bitmap
-	if inStage {
-		if err := staged.take(&load); err != nil {
+	var add, remove bitmap
+	if inLoad {
+		if err := source.take(&add, &remove); err != nil {
 			return false, err
 		}
 	}
-	c.new = in.mode.merge(&c.old, &load)
+	c.new = in.mode.merge(&c.old, &add, &remove)
 	return true, nil
 }
 
@@ -111,15 +112,17 @@ func (s *Store) unpackVisible(c *change, l *List, stored storedBlock) error {
 	return err
 }
 
-func (m Mode) merge(old, load *bitmap) (b bitmap) {
+func (m Mode) merge(old, add, remove *bitmap) (b bitmap) {
 	for i := range b {
 		switch m {
-		case Replace:
-			b[i] = load[i]
+		case Replace, Revert:
+			b[i] = add[i]
 		case Add:
-			b[i] = old[i] | load[i]
+			b[i] = old[i] | add[i]
 		case Remove:
-			b[i] = old[i] &^ load[i]
+			b[i] = old[i] &^ add[i]
+		case Delta:
+			b[i] = old[i]&^remove[i] | add[i]
 		default:
 			b[i] = old[i]
 		}

@@ -236,45 +236,6 @@ func (r *numberReader) next() (bool, error) {
 
 func (r *numberReader) close() { r.f.Close() }
 
-// stagedBlocks reads a content file block by block.
-type stagedBlocks struct {
-	r    *numberReader
-	more bool
-}
-
-// openContent opens the content of a load; nil bytes are no content.
-func openContent(path string) (*stagedBlocks, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrStage, err)
-	}
-	b := &stagedBlocks{r: newNumberReader(f)}
-	if b.more, err = b.r.next(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return b, nil
-}
-
-// block is the block that comes next.
-func (b *stagedBlocks) block() uint64 { return b.r.at >> blockBits }
-
-// take adds the numbers of the next block to bits, and moves behind it.
-func (b *stagedBlocks) take(bits *bitmap) error {
-	block := b.block()
-	for b.more && b.block() == block {
-		bits.set(b.r.at & blockMask)
-		more, err := b.r.next()
-		if err != nil {
-			return err
-		}
-		b.more = more
-	}
-	return nil
-}
-
-func (b *stagedBlocks) close() { b.r.close() }
-
 // verifyContent checks a content file against its hash: what was prepared must be what is loaded.
 func verifyContent(path string, sha []byte) error {
 	f, err := os.Open(path)

@@ -45,30 +45,34 @@ const maxGuardFailures = 1000
 // plan is how a load is taken, given the list as it is.
 type plan struct {
 	mode     Mode
-	moves    bool        // it moves snapshot date and coverage
+	covers   bool        // it moves the coverage
 	date     policy.Date // of the list afterwards
+	dated    policy.Date // the load's own, to compare with the list's; zero: none
 	coverage []string    // candidates for the effective coverage; nil: all
 	prefixes []phone.Prefix
+	past     *storev1.Load // of a revert: the load to go back to, with reverted_to set
 }
 
-// plan works out mode, date and coverage. Errors: ErrSnapshotDate, ErrSnapshotDateRequired, ErrMode.
+// plan works out mode, date and coverage. Errors: ErrSnapshotDate, ErrSnapshotDateRequired, ErrMode, ErrNothingToRevert.
 func (i *Import) plan(l *List, c *Commit) (*plan, error) {
-	p := &plan{mode: i.header.Mode, moves: i.header.Mode == Replace || !l.Loaded}
-	if !l.Loaded && p.mode == Remove {
+	if i.header.Mode == Revert {
+		return i.s.planRevert(l)
+	}
+	p := &plan{mode: i.header.Mode, covers: i.header.Mode == Replace || !l.Loaded, date: l.SnapshotDate}
+	if !l.Loaded && (p.mode == Remove || p.mode == Delta) {
 		return nil, fmt.Errorf("%w: a list that was never loaded has nothing to remove", ErrMode)
 	}
 	if !l.Loaded {
 		p.mode = Replace
 	}
-	p.date = l.SnapshotDate
-	if p.moves {
-		p.date = c.SnapshotDate
+	if p.covers || p.mode == Delta {
+		p.date, p.dated = c.SnapshotDate, c.SnapshotDate
 		if err := i.checkDate(l, c.SnapshotDate); err != nil {
 			return nil, err
 		}
 	}
 	p.coverage = l.Settings.Coverage
-	if len(p.coverage) == 0 && p.moves {
+	if len(p.coverage) == 0 && p.covers {
 		p.coverage = c.FileCoverage
 	}
 	p.prefixes = phonePrefixes(slices.Concat(p.coverage, l.Coverage))
@@ -101,6 +105,10 @@ func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *stor
 		},
 		SnapshotDate: int32(p.date),
 		FileCoverage: prefixStrings(phonePrefixes(c.FileCoverage)),
+		RevertedTo:   p.past.GetRevertedTo(),
+	}
+	if p.mode == Revert {
+		load.Content = nil // it lies in the blocks
 	}
 	for _, r := range c.Rejects {
 		load.Rejects = append(load.Rejects, &storev1.RejectTally{Reason: r.Reason, Count: r.Count})
@@ -111,8 +119,11 @@ func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *stor
 
 // cover sets the effective coverage: the candidates in which the load holds a number.
 func (p *plan) cover(load *storev1.Load, cmp *comparison, l *List) {
-	if !p.moves {
+	if !p.covers {
 		now := l.state.GetLoad()
+		if p.past != nil {
+			now = p.past
+		}
 		load.FileCoverage = now.GetFileCoverage()
 		load.EffectiveCoverage, load.CoversAll = now.GetEffectiveCoverage(), now.GetCoversAll()
 		return
@@ -155,8 +166,8 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if h.Guards.MaxRejects >= 0 && float64(c.Rejected) > h.Guards.MaxRejects*float64(c.Read) {
 		fail(GuardFailure{Guard: GuardRejects, Before: c.Read, After: c.Rejected, Limit: h.Guards.MaxRejects})
 	}
-	if p.moves && c.SnapshotDate != 0 && c.SnapshotDate < l.SnapshotDate {
-		fail(GuardFailure{Guard: GuardOlder, From: l.SnapshotDate, To: c.SnapshotDate})
+	if p.dated != 0 && p.dated < l.SnapshotDate {
+		fail(GuardFailure{Guard: GuardOlder, From: l.SnapshotDate, To: p.dated})
 	}
 	for _, x := range slices.SortedFunc(slices.Values(cmp.prefixes), byLoss) {
 		if shrinks(x.before, x.after, h.Guards.MaxShrink) && len(failures) < maxGuardFailures {

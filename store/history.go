@@ -189,6 +189,7 @@ type ImportEntry struct {
 	Numbers       uint64
 	SnapshotDate  policy.Date
 	Overridden    []Guard
+	RevertedTo    uint64 // of a revert: the revision that its content was read at before
 	ContentSHA256 []byte
 	StartedAt     time.Time
 	EndedAt       time.Time
@@ -242,6 +243,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		Numbers:       load.GetNumbers(),
 		SnapshotDate:  policy.Date(load.GetSnapshotDate()),
 		ContentSHA256: load.GetResult(),
+		RevertedTo:    load.GetRevertedTo(),
 		StartedAt:     nanoTime(m.GetTime()),
 	}
 	for _, s := range load.GetSources() {

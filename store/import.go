@@ -97,7 +97,7 @@ const metaFile = "import.json"
 // BeginImport opens a new import, or an earlier one to go on with. Errors: ErrListNotFound, ErrImportNotFound, ErrMode,
 // ErrDiskFull and what else refuses writes.
 func (s *Store) BeginImport(h Header) (*Import, error) {
-	if h.Mode < Replace || h.Mode > Remove {
+	if (h.Mode < Replace || h.Mode > Remove) && h.Mode != Delta {
 		return nil, ErrMode
 	}
 	l, err := s.View().List(h.List)
@@ -180,10 +180,25 @@ func (i *Import) Put(c Chunk) error {
 	if c.Seq != i.log.last+1 {
 		return ErrChunkOrder
 	}
-	if err := i.s.writableFor(int64(len(c.Numbers)) * 8); err != nil {
+	if err := i.s.writableFor(int64(len(c.Numbers)+len(c.Removed)) * 8); err != nil {
 		return err
 	}
+	if i.header.Mode == Delta {
+		c = deltaChunk(c)
+	}
 	return i.log.append(c)
+}
+
+// deltaChunk puts additions and removals into one sequence.
+func deltaChunk(c Chunk) Chunk {
+	entries := make([]uint64, 0, len(c.Numbers)+len(c.Removed))
+	for _, n := range c.Numbers {
+		entries = append(entries, deltaEntry(n, false))
+	}
+	for _, n := range c.Removed {
+		entries = append(entries, deltaEntry(n, true))
+	}
+	return Chunk{Seq: c.Seq, Rejected: c.Rejected, Numbers: entries}
 }
 
 // Close ends this use of the import and keeps what is staged, to go on later.
@@ -192,9 +207,13 @@ func (i *Import) Close() error {
 	return i.log.close()
 }
 
-// discard drops what is staged.
-func (i *Import) discard() {
-	os.RemoveAll(i.dir)
+// discard drops what is staged, and sorted.
+func (i *Import) discard(staged content) {
+	for _, path := range []string{i.dir, staged.path} {
+		if path != "" {
+			i.s.warnIf("drop a stage", os.RemoveAll(path))
+		}
+	}
 }
 
 // Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
@@ -204,6 +223,14 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 	if err := i.check(&c); err != nil {
 		return Result{}, err
 	}
+	return i.run(ctx, progress, func() (Commit, content, error) {
+		staged, err := i.s.sortContent(i.list, i.log, i.dir)
+		return c, staged, err
+	})
+}
+
+// run takes the list, has the content worked out, and loads it.
+func (i *Import) run(ctx context.Context, progress func(done, total uint64), work func() (Commit, content, error)) (Result, error) {
 	if i.header.TakeOver {
 		i.s.imports.interrupt(i.list)
 	}
@@ -220,7 +247,7 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 	if err := i.freeList(owned); err != nil {
 		return Result{}, err
 	}
-	staged, err := i.s.sortContent(i.list, i.log, i.dir)
+	c, staged, err := work()
 	if err != nil {
 		return Result{}, err
 	}
@@ -232,8 +259,7 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 		return Result{}, err
 	}
 	if p.done {
-		i.discard()
-		os.Remove(staged.path)
+		i.discard(staged)
 		return p.result, nil
 	}
 	handedOver = true
@@ -289,7 +315,7 @@ func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, 
 	i.s.run(func() {
 		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
 		if err == nil {
-			i.discard()
+			i.discard(content{})
 		}
 		release() // before the caller hears: the list is free for what it does next
 		ended <- ending{receipt, err}
@@ -336,7 +362,7 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	if err != nil {
 		return prepared{}, err
 	}
-	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path}
+	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path, past: plan.past.GetRevertedTo()}
 	total := staged.numbers + l.Numbers
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

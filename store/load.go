@@ -74,8 +74,8 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 		return Receipt{}, errMoved
 	}
 	load := l.state.GetPendingLoad()
-	in := loadInput{list: l, at: prepared - 1, mode: Mode(load.GetMode())}
-	if in.mode != Reload {
+	in := loadInput{list: l, at: prepared - 1, mode: Mode(load.GetMode()), past: load.GetRevertedTo()}
+	if len(load.GetContent()) > 0 {
 		in.staged = s.contentPath(id, load.GetContent())
 		if err := verifyContent(in.staged, load.GetContent()); err != nil {
 			return Receipt{}, err

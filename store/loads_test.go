@@ -289,7 +289,7 @@ func TestSortInRuns(t *testing.T) {
 
 func contentNumbers(t *testing.T, path string) []uint64 {
 	t.Helper()
-	b, err := openContent(path)
+	b, err := openContent(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -297,8 +297,8 @@ func contentNumbers(t *testing.T, path string) []uint64 {
 	var numbers []uint64
 	for b.more {
 		var bits bitmap
-		block := b.block()
-		if err := b.take(&bits); err != nil {
+		block, _ := b.peek()
+		if err := b.take(&bits, nil); err != nil {
 			t.Fatal(err)
 		}
 		numbers = bits.appendNumbers(numbers, block)

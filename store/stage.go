@@ -16,6 +16,7 @@ import (
 type Chunk struct {
 	Seq      uint64   // 1, 2, 3 ...
 	Numbers  []uint64 // E.164 digits, checked by the caller; may be put in another order
+	Removed  []uint64 // of a delta: numbers that go, likewise
 	Rejected uint64   // entries of the chunk that the caller refused
 }
 

@@ -34,6 +34,10 @@ const (
 	LoadMode_LOAD_MODE_REMOVE      LoadMode = 3
 	// The list's own view written again, after a load was abandoned.
 	LoadMode_LOAD_MODE_RELOAD LoadMode = 4
+	// Additions and removals; a number in both stays.
+	LoadMode_LOAD_MODE_DELTA LoadMode = 5
+	// The list becomes what it was at an older visible.
+	LoadMode_LOAD_MODE_REVERT LoadMode = 6
 )
 
 // Enum value maps for LoadMode.
@@ -44,6 +48,8 @@ var (
 		2: "LOAD_MODE_ADD",
 		3: "LOAD_MODE_REMOVE",
 		4: "LOAD_MODE_RELOAD",
+		5: "LOAD_MODE_DELTA",
+		6: "LOAD_MODE_REVERT",
 	}
 	LoadMode_value = map[string]int32{
 		"LOAD_MODE_UNSPECIFIED": 0,
@@ -51,6 +57,8 @@ var (
 		"LOAD_MODE_ADD":         2,
 		"LOAD_MODE_REMOVE":      3,
 		"LOAD_MODE_RELOAD":      4,
+		"LOAD_MODE_DELTA":       5,
+		"LOAD_MODE_REVERT":      6,
 	}
 )
 
@@ -1025,7 +1033,9 @@ type Load struct {
 	CoversAll bool           `protobuf:"varint,11,opt,name=covers_all,json=coversAll,proto3" json:"covers_all,omitempty"`
 	Rejects   []*RejectTally `protobuf:"bytes,12,rep,name=rejects,proto3" json:"rejects,omitempty"`
 	// Guards that failed and were overridden: store.Guard.
-	Overridden    []uint32 `protobuf:"varint,13,rep,packed,name=overridden,proto3" json:"overridden,omitempty"`
+	Overridden []uint32 `protobuf:"varint,13,rep,packed,name=overridden,proto3" json:"overridden,omitempty"`
+	// Of a revert: the visible that its content is read at.
+	RevertedTo    uint64 `protobuf:"varint,15,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1156,6 +1166,13 @@ func (x *Load) GetOverridden() []uint32 {
 		return x.Overridden
 	}
 	return nil
+}
+
+func (x *Load) GetRevertedTo() uint64 {
+	if x != nil {
+		return x.RevertedTo
+	}
+	return 0
 }
 
 // RejectTally counts the entries of the files that were rejected for one reason.
@@ -1682,7 +1699,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\brejected\x18\x04 \x01(\x04R\brejected\x12\x14\n" +
 	"\x05added\x18\x05 \x01(\x04R\x05added\x12\x18\n" +
 	"\aremoved\x18\x06 \x01(\x04R\aremoved\x12\x1c\n" +
-	"\tunchanged\x18\a \x01(\x04R\tunchanged\"\xf2\x03\n" +
+	"\tunchanged\x18\a \x01(\x04R\tunchanged\"\x93\x04\n" +
 	"\x04Load\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12&\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x12.store.v1.LoadModeR\x04mode\x12*\n" +
@@ -1701,7 +1718,9 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\arejects\x18\f \x03(\v2\x15.store.v1.RejectTallyR\arejects\x12\x1e\n" +
 	"\n" +
 	"overridden\x18\r \x03(\rR\n" +
-	"overridden\";\n" +
+	"overridden\x12\x1f\n" +
+	"\vreverted_to\x18\x0f \x01(\x04R\n" +
+	"revertedTo\";\n" +
 	"\vRejectTally\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"l\n" +
@@ -1729,13 +1748,15 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"journal_id\x18\x02 \x01(\fR\tjournalId\")\n" +
 	"\x03Gap\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\x04R\x02to*{\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to*\xa6\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
 	"\rLOAD_MODE_ADD\x10\x02\x12\x14\n" +
 	"\x10LOAD_MODE_REMOVE\x10\x03\x12\x14\n" +
-	"\x10LOAD_MODE_RELOAD\x10\x04B6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
+	"\x10LOAD_MODE_RELOAD\x10\x04\x12\x13\n" +
+	"\x0fLOAD_MODE_DELTA\x10\x05\x12\x14\n" +
+	"\x10LOAD_MODE_REVERT\x10\x06B6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
 
 var (
 	file_store_v1_journal_proto_rawDescOnce sync.Once

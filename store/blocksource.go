@@ -1,0 +1,133 @@
+package store
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/dgraph-io/badger/v4"
+)
+
+// blockSource yields what a load brings, block by block, ascending.
+type blockSource interface {
+	// peek is the block that comes next; false at the end.
+	peek() (uint64, bool)
+	// take fills in what the next block adds and takes away, and moves behind it.
+	take(add, remove *bitmap) error
+	close()
+}
+
+// openSource opens what a load is worked out from.
+func (s *Store) openSource(in loadInput) (blockSource, error) {
+	switch in.mode {
+	case Reload:
+		return noBlocks{}, nil
+	case Revert:
+		return s.openView(in.list, in.past)
+	}
+	return openContent(in.staged, in.mode == Delta)
+}
+
+// noBlocks is a load that brings nothing.
+type noBlocks struct{}
+
+func (noBlocks) peek() (uint64, bool)    { return 0, false }
+func (noBlocks) take(_, _ *bitmap) error { return nil }
+func (noBlocks) close()                  {}
+
+// stagedBlocks reads a content file.
+type stagedBlocks struct {
+	r       *numberReader
+	more    bool
+	changes bool // entries of a delta: see deltaEntry
+}
+
+func openContent(path string, changes bool) (*stagedBlocks, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStage, err)
+	}
+	b := &stagedBlocks{r: newNumberReader(f), changes: changes}
+	if b.more, err = b.r.next(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// deltaEntry is how the stage of a delta holds a number: with whether it goes in its last bit.
+func deltaEntry(number uint64, removed bool) uint64 {
+	if removed {
+		return number<<1 | 1
+	}
+	return number << 1
+}
+
+func (b *stagedBlocks) number() (n uint64, removed bool) {
+	if b.changes {
+		return b.r.at >> 1, b.r.at&1 == 1
+	}
+	return b.r.at, false
+}
+
+func (b *stagedBlocks) peek() (uint64, bool) {
+	n, _ := b.number()
+	return n >> blockBits, b.more
+}
+
+func (b *stagedBlocks) take(add, remove *bitmap) error {
+	block, _ := b.peek()
+	for b.more {
+		n, removed := b.number()
+		if n>>blockBits != block {
+			return nil
+		}
+		if removed {
+			remove.set(n & blockMask)
+		} else {
+			add.set(n & blockMask)
+		}
+		var err error
+		if b.more, err = b.r.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *stagedBlocks) close() { b.r.close() }
+
+// viewBlocks reads a list as it was at an older visible.
+type viewBlocks struct {
+	txn    *badger.Txn
+	cursor *blockCursor
+	at     storedBlock
+	more   bool
+}
+
+func (s *Store) openView(l *List, visible uint64) (*viewBlocks, error) {
+	txn := s.db.NewTransactionAt(visible, false)
+	b := &viewBlocks{txn: txn, cursor: newBlockCursor(txn, l)}
+	if err := b.read(); err != nil {
+		b.close()
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *viewBlocks) read() (err error) {
+	b.at, b.more, err = b.cursor.next()
+	return err
+}
+
+func (b *viewBlocks) peek() (uint64, bool) { return b.at.block, b.more }
+
+func (b *viewBlocks) take(add, _ *bitmap) error {
+	b.at.packed.unpack(add)
+	b.cursor.advance()
+	return b.read()
+}
+
+func (b *viewBlocks) close() {
+	b.cursor.close()
+	b.txn.Discard()
+}

@@ -1,0 +1,150 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+func revert(t *testing.T, s *Store, list string, h Header) Result {
+	t.Helper()
+	h.List = list
+	r, err := s.Revert(context.Background(), h, func(uint64, uint64) {})
+	if err != nil {
+		t.Fatal("revert:", err)
+	}
+	return r
+}
+
+var noGuards = Guards{MaxShrink: -1, MaxRejects: -1}
+
+func date(t *testing.T, text string) policy.Date {
+	t.Helper()
+	d, err := policy.ParseDate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestRevertBringsBackTheViewBefore(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	createList(t, s, "us-ftc", Settings{})
+	all := registryNumbers(30_000)
+	first, second := all[:20_000], all[10_000:]
+	load(t, s, "us-ftc", Replace, first, Commit{SnapshotDate: date(t, "2026-09-01"), FileCoverage: []string{"1201"}})
+	load(t, s, "us-ftc", Replace, second, Commit{SnapshotDate: date(t, "2026-09-09")})
+
+	r := revert(t, s, "us-ftc", Header{Guards: noGuards})
+	if r.Added != 10_000 || r.Removed != 10_000 || r.Read != 20_000 || r.Accepted != 20_000 || r.Numbers != 20_000 {
+		t.Errorf("revert: %+v", r.Counts)
+	}
+	wantList := func(what string, numbers []uint64, snapshot string, covered []string) {
+		t.Helper()
+		l, err := s.View().List("us-ftc")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := exportList(t, s.View(), l); !slices.Equal(got, numbers) {
+			t.Errorf("%s: %d numbers, want %d", what, len(got), len(numbers))
+		}
+		if l.SnapshotDate.String() != snapshot || !slices.Equal(l.Coverage, covered) {
+			t.Errorf("%s: date %s, coverage %v, want %s, %v", what, l.SnapshotDate, l.Coverage, snapshot, covered)
+		}
+	}
+	wantList("reverted", first, "2026-09-01", []string{"1201"})
+	revert(t, s, "us-ftc", Header{Guards: noGuards})
+	wantList("reverted twice", second, "2026-09-09", nil)
+	closeStore(t, s)
+	s = open(t, dir)
+	wantList("reopened", second, "2026-09-09", nil)
+	entries, err := s.View().Imports(policy.EventID{}, 0, 10)
+	if err != nil || len(entries) != 4 || entries[0].Mode != Revert || entries[0].RevertedTo == 0 {
+		t.Errorf("imports: %+v, %v", entries, err)
+	}
+}
+
+func TestRevertIsGuardedAndNeedsAViewBefore(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "us-ftc", Settings{})
+	_, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(uint64, uint64) {})
+	if !errors.Is(err, ErrNothingToRevert) {
+		t.Errorf("revert of a list never loaded: %v, want ErrNothingToRevert", err)
+	}
+	numbers := registryNumbers(1000)
+	load(t, s, "us-ftc", Replace, numbers[:10], Commit{})
+	if _, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(uint64, uint64) {}); !errors.Is(err, ErrNothingToRevert) {
+		t.Errorf("revert of a first load: %v, want ErrNothingToRevert", err)
+	}
+	load(t, s, "us-ftc", Replace, numbers, Commit{})
+	r := revert(t, s, "us-ftc", Header{Guards: Guards{MaxShrink: 0.1}})
+	if !r.Refused || len(export(t, s, "us-ftc")) != 1000 {
+		t.Errorf("revert beyond the shrink guard: refused %v, the list holds %d", r.Refused, len(export(t, s, "us-ftc")))
+	}
+	r = revert(t, s, "us-ftc", Header{Guards: noGuards, DryRun: true})
+	if r.Removed != 990 || len(export(t, s, "us-ftc")) != 1000 {
+		t.Errorf("dry run: %+v", r.Counts)
+	}
+}
+
+// A revert that a crash interrupts is finished from the blocks alone.
+func TestRevertIsFinishedAfterACrash(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	createList(t, s, "us-ftc", Settings{})
+	all := registryNumbers(30_000)
+	load(t, s, "us-ftc", Replace, all[:20_000], Commit{})
+	load(t, s, "us-ftc", Replace, all[10_000:], Commit{})
+	l, err := s.View().List("us-ftc")
+	if err != nil {
+		t.Fatal(err)
+	}
+	i := &Import{s: s, id: newImportID(), header: Header{Mode: Revert, Guards: noGuards}, list: l.ID}
+	p, err := i.prepare(context.Background(), context.Background(), &Commit{Read: 20_000}, content{numbers: 20_000}, func(uint64, uint64) {})
+	if err != nil || p.done {
+		t.Fatalf("prepare: %+v, %v", p, err)
+	}
+	closeStore(t, s)
+	s = open(t, dir)
+	awaitIdle(t, s, "us-ftc")
+	if got := export(t, s, "us-ftc"); !slices.Equal(got, all[:20_000]) {
+		t.Errorf("after the restart the list holds %d numbers, want 20000", len(got))
+	}
+}
+
+func TestDeltaAddsAndRemoves(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "us-ftc", Settings{MaxAgeDays: 31, Kind: policy.ListRegistry, Jurisdiction: []string{"US"}})
+	numbers := registryNumbers(10_000)
+	base, added := numbers[:9000], numbers[9000:]
+	load(t, s, "us-ftc", Replace, base, Commit{SnapshotDate: date(t, "2026-09-01")})
+	i, err := s.BeginImport(Header{List: "us-ftc", Mode: Delta, Guards: noGuards})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	// Of the numbers that go, one was never there, and one comes in the same file: it must stay.
+	gone := slices.Concat(base[:100], []uint64{added[0], 12_999_999_999})
+	for _, c := range []Chunk{{Seq: 1, Numbers: slices.Clone(added)}, {Seq: 2, Removed: slices.Clone(gone)}} {
+		if err := i.Put(c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := i.Commit(context.Background(), Commit{Chunks: 2, Read: 1102, SnapshotDate: date(t, "2026-09-09")}, func(uint64, uint64) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Accepted != 1102 || r.Added != 1000 || r.Removed != 100 || r.SnapshotDate.String() != "2026-09-09" {
+		t.Errorf("delta: %+v, snapshot %s", r.Counts, r.SnapshotDate)
+	}
+	if got := export(t, s, "us-ftc"); !slices.Equal(got, numbers[100:]) {
+		t.Errorf("the list holds %d numbers, want %d", len(got), len(numbers)-100)
+	}
+	if _, err := s.BeginImport(Header{List: "us-ftc", Mode: Revert}); !errors.Is(err, ErrMode) {
+		t.Errorf("an import in mode revert: %v, want ErrMode", err)
+	}
+}
