@@ -27,6 +27,7 @@ const (
 	writeWithdrawal = "opt_out_withdrawal"
 	writeList       = "list"
 	writeLoad       = "load"
+	writeRecords    = "records_import"
 )
 
 // metrics counts what the services do. No label holds anything about a number.

@@ -1927,7 +1927,7 @@ type RecordRow struct {
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
 	// What proves it.
 	Evidence string `protobuf:"bytes,7,opt,name=evidence,proto3" json:"evidence,omitempty"`
-	// Anything else.
+	// Anything else; with CHANNEL_OTHER, which channel.
 	Note string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
 	// When it ends.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
@@ -2129,6 +2129,7 @@ type ImportRecordsResponse struct {
 	//	*ImportRecordsResponse_Opened
 	//	*ImportRecordsResponse_Ack
 	//	*ImportRecordsResponse_Result
+	//	*ImportRecordsResponse_Progress
 	Frame         isImportRecordsResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2198,6 +2199,15 @@ func (x *ImportRecordsResponse) GetResult() *ImportRecordsResult {
 	return nil
 }
 
+func (x *ImportRecordsResponse) GetProgress() *ImportProgress {
+	if x != nil {
+		if x, ok := x.Frame.(*ImportRecordsResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
 type isImportRecordsResponse_Frame interface {
 	isImportRecordsResponse_Frame()
 }
@@ -2217,11 +2227,83 @@ type ImportRecordsResponse_Result struct {
 	Result *ImportRecordsResult `protobuf:"bytes,3,opt,name=result,proto3,oneof"`
 }
 
+type ImportRecordsResponse_Progress struct {
+	// While committed rows are recorded, now and then: rows done, of those to record.
+	Progress *ImportProgress `protobuf:"bytes,4,opt,name=progress,proto3,oneof"`
+}
+
 func (*ImportRecordsResponse_Opened) isImportRecordsResponse_Frame() {}
 
 func (*ImportRecordsResponse_Ack) isImportRecordsResponse_Frame() {}
 
 func (*ImportRecordsResponse_Result) isImportRecordsResponse_Frame() {}
+
+func (*ImportRecordsResponse_Progress) isImportRecordsResponse_Frame() {}
+
+// A row that was refused when its turn to be recorded came: its number holds as many
+// records as it may (RECORD_LIMIT). It counts as rejected.
+type RecordReject struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its chunk.
+	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	// Its place in that chunk, from 0.
+	Index uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Why.
+	Error         *ItemError `protobuf:"bytes,3,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordReject) Reset() {
+	*x = RecordReject{}
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordReject) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordReject) ProtoMessage() {}
+
+func (x *RecordReject) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordReject.ProtoReflect.Descriptor instead.
+func (*RecordReject) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *RecordReject) GetSeq() uint64 {
+	if x != nil {
+		return x.Seq
+	}
+	return 0
+}
+
+func (x *RecordReject) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *RecordReject) GetError() *ItemError {
+	if x != nil {
+		return x.Error
+	}
+	return nil
+}
 
 // What became of an import of records.
 type ImportRecordsResult struct {
@@ -2249,14 +2331,16 @@ type ImportRecordsResult struct {
 	// Every guard that failed, overridden ones too.
 	GuardFailures []*GuardFailure `protobuf:"bytes,11,rep,name=guard_failures,json=guardFailures,proto3" json:"guard_failures,omitempty"`
 	// How long it took, from the header on.
-	Elapsed       *durationpb.Duration `protobuf:"bytes,12,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	Elapsed *durationpb.Duration `protobuf:"bytes,12,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// Rows that were rejected after the commit; those rejected before are in the acks. At most 1,000.
+	Rejects       []*RecordReject `protobuf:"bytes,13,rep,name=rejects,proto3" json:"rejects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportRecordsResult) Reset() {
 	*x = ImportRecordsResult{}
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +2352,7 @@ func (x *ImportRecordsResult) String() string {
 func (*ImportRecordsResult) ProtoMessage() {}
 
 func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +2365,7 @@ func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResult.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResult) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportRecordsResult) GetImportId() string {
@@ -2368,6 +2452,13 @@ func (x *ImportRecordsResult) GetElapsed() *durationpb.Duration {
 	return nil
 }
 
+func (x *ImportRecordsResult) GetRejects() []*RecordReject {
+	if x != nil {
+		return x.Rejects
+	}
+	return nil
+}
+
 // Asks for records at one revision.
 type ExportRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2394,7 +2485,7 @@ type ExportRecordsRequest struct {
 
 func (x *ExportRecordsRequest) Reset() {
 	*x = ExportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2406,7 +2497,7 @@ func (x *ExportRecordsRequest) String() string {
 func (*ExportRecordsRequest) ProtoMessage() {}
 
 func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2419,7 +2510,7 @@ func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExportRecordsRequest) GetKind() RecordKind {
@@ -2517,7 +2608,7 @@ type ExportRecordsResponse struct {
 
 func (x *ExportRecordsResponse) Reset() {
 	*x = ExportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2529,7 +2620,7 @@ func (x *ExportRecordsResponse) String() string {
 func (*ExportRecordsResponse) ProtoMessage() {}
 
 func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2542,7 +2633,7 @@ func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExportRecordsResponse) GetFrame() isExportRecordsResponse_Frame {
@@ -2619,7 +2710,7 @@ type ExportRecordsHeader struct {
 
 func (x *ExportRecordsHeader) Reset() {
 	*x = ExportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2631,7 +2722,7 @@ func (x *ExportRecordsHeader) String() string {
 func (*ExportRecordsHeader) ProtoMessage() {}
 
 func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2644,7 +2735,7 @@ func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ExportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ExportRecordsHeader) GetRevision() uint64 {
@@ -2679,7 +2770,7 @@ type ExportRecordsChunk struct {
 
 func (x *ExportRecordsChunk) Reset() {
 	*x = ExportRecordsChunk{}
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2691,7 +2782,7 @@ func (x *ExportRecordsChunk) String() string {
 func (*ExportRecordsChunk) ProtoMessage() {}
 
 func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2704,7 +2795,7 @@ func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsChunk.ProtoReflect.Descriptor instead.
 func (*ExportRecordsChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ExportRecordsChunk) GetRecords() []*ExportedRecord {
@@ -2727,7 +2818,7 @@ type ExportedRecord struct {
 
 func (x *ExportedRecord) Reset() {
 	*x = ExportedRecord{}
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2739,7 +2830,7 @@ func (x *ExportedRecord) String() string {
 func (*ExportedRecord) ProtoMessage() {}
 
 func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2752,7 +2843,7 @@ func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedRecord.ProtoReflect.Descriptor instead.
 func (*ExportedRecord) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ExportedRecord) GetNumber() string {
@@ -2782,7 +2873,7 @@ type ExportRecordsSummary struct {
 
 func (x *ExportRecordsSummary) Reset() {
 	*x = ExportRecordsSummary{}
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2794,7 +2885,7 @@ func (x *ExportRecordsSummary) String() string {
 func (*ExportRecordsSummary) ProtoMessage() {}
 
 func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2807,7 +2898,7 @@ func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsSummary.ProtoReflect.Descriptor instead.
 func (*ExportRecordsSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExportRecordsSummary) GetRecords() uint64 {
@@ -2828,7 +2919,7 @@ var File_dnc_v1_record_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x13dnc/v1/record.proto\x12\x06dnc.v1\x1a\x11dnc/v1/list.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x03\n" +
+	"\x13dnc/v1/record.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x11dnc/v1/list.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x03\n" +
 	"\x13RecordOptOutRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -3019,12 +3110,17 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
 	"\brejected\x18\x03 \x01(\x04R\brejected\x12.\n" +
 	"\asources\x18\x04 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12:\n" +
-	"\x0ereject_tallies\x18\x05 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\"\xae\x01\n" +
+	"\x0ereject_tallies\x18\x05 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\"\xe4\x01\n" +
 	"\x15ImportRecordsResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x125\n" +
-	"\x06result\x18\x03 \x01(\v2\x1b.dnc.v1.ImportRecordsResultH\x00R\x06resultB\a\n" +
-	"\x05frame\"\xa5\x03\n" +
+	"\x06result\x18\x03 \x01(\v2\x1b.dnc.v1.ImportRecordsResultH\x00R\x06result\x124\n" +
+	"\bprogress\x18\x04 \x01(\v2\x16.dnc.v1.ImportProgressH\x00R\bprogressB\a\n" +
+	"\x05frame\"_\n" +
+	"\fRecordReject\x12\x10\n" +
+	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12'\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"\xd5\x03\n" +
 	"\x13ImportRecordsResult\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\bR\arefused\x12\x17\n" +
@@ -3041,7 +3137,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"journal_id\x18\n" +
 	" \x01(\tR\tjournalId\x12;\n" +
 	"\x0eguard_failures\x18\v \x03(\v2\x14.dnc.v1.GuardFailureR\rguardFailures\x123\n" +
-	"\aelapsed\x18\f \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\xb6\x02\n" +
+	"\aelapsed\x18\f \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12.\n" +
+	"\arejects\x18\r \x03(\v2\x14.dnc.v1.RecordRejectR\arejects\"\xb6\x02\n" +
 	"\x14ExportRecordsRequest\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x12\x19\n" +
 	"\x05scope\x18\x02 \x01(\tH\x01R\x05scope\x88\x01\x01\x12\"\n" +
@@ -3114,7 +3211,7 @@ func file_dnc_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_dnc_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_dnc_v1_record_proto_goTypes = []any{
 	(EventKind)(0),                  // 0: dnc.v1.EventKind
 	(*RecordOptOutRequest)(nil),     // 1: dnc.v1.RecordOptOutRequest
@@ -3137,102 +3234,108 @@ var file_dnc_v1_record_proto_goTypes = []any{
 	(*RecordRow)(nil),               // 18: dnc.v1.RecordRow
 	(*ImportRecordsCommit)(nil),     // 19: dnc.v1.ImportRecordsCommit
 	(*ImportRecordsResponse)(nil),   // 20: dnc.v1.ImportRecordsResponse
-	(*ImportRecordsResult)(nil),     // 21: dnc.v1.ImportRecordsResult
-	(*ExportRecordsRequest)(nil),    // 22: dnc.v1.ExportRecordsRequest
-	(*ExportRecordsResponse)(nil),   // 23: dnc.v1.ExportRecordsResponse
-	(*ExportRecordsHeader)(nil),     // 24: dnc.v1.ExportRecordsHeader
-	(*ExportRecordsChunk)(nil),      // 25: dnc.v1.ExportRecordsChunk
-	(*ExportedRecord)(nil),          // 26: dnc.v1.ExportedRecord
-	(*ExportRecordsSummary)(nil),    // 27: dnc.v1.ExportRecordsSummary
-	(Channel)(0),                    // 28: dnc.v1.Channel
-	(*timestamppb.Timestamp)(nil),   // 29: google.protobuf.Timestamp
-	(ConsentKind)(0),                // 30: dnc.v1.ConsentKind
-	(*Record)(nil),                  // 31: dnc.v1.Record
-	(ListKind)(0),                   // 32: dnc.v1.ListKind
-	(*EventId)(nil),                 // 33: dnc.v1.EventId
-	(*Story)(nil),                   // 34: dnc.v1.Story
-	(RecordKind)(0),                 // 35: dnc.v1.RecordKind
-	(*ImportSource)(nil),            // 36: dnc.v1.ImportSource
-	(*RejectTally)(nil),             // 37: dnc.v1.RejectTally
-	(*ImportOpened)(nil),            // 38: dnc.v1.ImportOpened
-	(*ImportAck)(nil),               // 39: dnc.v1.ImportAck
-	(*GuardFailure)(nil),            // 40: dnc.v1.GuardFailure
-	(*durationpb.Duration)(nil),     // 41: google.protobuf.Duration
+	(*RecordReject)(nil),            // 21: dnc.v1.RecordReject
+	(*ImportRecordsResult)(nil),     // 22: dnc.v1.ImportRecordsResult
+	(*ExportRecordsRequest)(nil),    // 23: dnc.v1.ExportRecordsRequest
+	(*ExportRecordsResponse)(nil),   // 24: dnc.v1.ExportRecordsResponse
+	(*ExportRecordsHeader)(nil),     // 25: dnc.v1.ExportRecordsHeader
+	(*ExportRecordsChunk)(nil),      // 26: dnc.v1.ExportRecordsChunk
+	(*ExportedRecord)(nil),          // 27: dnc.v1.ExportedRecord
+	(*ExportRecordsSummary)(nil),    // 28: dnc.v1.ExportRecordsSummary
+	(Channel)(0),                    // 29: dnc.v1.Channel
+	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
+	(ConsentKind)(0),                // 31: dnc.v1.ConsentKind
+	(*Record)(nil),                  // 32: dnc.v1.Record
+	(ListKind)(0),                   // 33: dnc.v1.ListKind
+	(*EventId)(nil),                 // 34: dnc.v1.EventId
+	(*Story)(nil),                   // 35: dnc.v1.Story
+	(RecordKind)(0),                 // 36: dnc.v1.RecordKind
+	(*ImportSource)(nil),            // 37: dnc.v1.ImportSource
+	(*RejectTally)(nil),             // 38: dnc.v1.RejectTally
+	(*ImportOpened)(nil),            // 39: dnc.v1.ImportOpened
+	(*ImportAck)(nil),               // 40: dnc.v1.ImportAck
+	(*ImportProgress)(nil),          // 41: dnc.v1.ImportProgress
+	(*ItemError)(nil),               // 42: dnc.v1.ItemError
+	(*GuardFailure)(nil),            // 43: dnc.v1.GuardFailure
+	(*durationpb.Duration)(nil),     // 44: google.protobuf.Duration
 }
 var file_dnc_v1_record_proto_depIdxs = []int32{
-	28, // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
-	29, // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
-	29, // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 3: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	29, // 4: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	30, // 5: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	28, // 6: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
-	29, // 7: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
-	29, // 8: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
-	29, // 9: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	30, // 10: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	29, // 11: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	29, // 12: dnc.v1.GetNumberRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	29, // 13: dnc.v1.GetNumberResponse.read_at:type_name -> google.protobuf.Timestamp
-	31, // 14: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
+	29, // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
+	30, // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
+	30, // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 3: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	30, // 4: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	31, // 5: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	29, // 6: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
+	30, // 7: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
+	30, // 8: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
+	30, // 9: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	31, // 10: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	30, // 11: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	30, // 12: dnc.v1.GetNumberRequest.as_of_time:type_name -> google.protobuf.Timestamp
+	30, // 13: dnc.v1.GetNumberResponse.read_at:type_name -> google.protobuf.Timestamp
+	32, // 14: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
 	11, // 15: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
-	32, // 16: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
+	33, // 16: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
 	14, // 17: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
-	33, // 18: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
-	29, // 19: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	34, // 18: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
+	30, // 19: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
 	0,  // 20: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
-	28, // 21: dnc.v1.HistoryEvent.channel:type_name -> dnc.v1.Channel
-	29, // 22: dnc.v1.HistoryEvent.received_at:type_name -> google.protobuf.Timestamp
-	29, // 23: dnc.v1.HistoryEvent.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 24: dnc.v1.HistoryEvent.consent_kind:type_name -> dnc.v1.ConsentKind
-	33, // 25: dnc.v1.HistoryEvent.ended:type_name -> dnc.v1.EventId
-	34, // 26: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
+	29, // 21: dnc.v1.HistoryEvent.channel:type_name -> dnc.v1.Channel
+	30, // 22: dnc.v1.HistoryEvent.received_at:type_name -> google.protobuf.Timestamp
+	30, // 23: dnc.v1.HistoryEvent.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 24: dnc.v1.HistoryEvent.consent_kind:type_name -> dnc.v1.ConsentKind
+	34, // 25: dnc.v1.HistoryEvent.ended:type_name -> dnc.v1.EventId
+	35, // 26: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
 	16, // 27: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
 	17, // 28: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportRecordsChunk
 	19, // 29: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportRecordsCommit
-	35, // 30: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
-	36, // 31: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
+	36, // 30: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
+	37, // 31: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
 	18, // 32: dnc.v1.ImportRecordsChunk.rows:type_name -> dnc.v1.RecordRow
-	28, // 33: dnc.v1.RecordRow.channel:type_name -> dnc.v1.Channel
-	29, // 34: dnc.v1.RecordRow.received_at:type_name -> google.protobuf.Timestamp
-	29, // 35: dnc.v1.RecordRow.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 36: dnc.v1.RecordRow.consent_kind:type_name -> dnc.v1.ConsentKind
-	36, // 37: dnc.v1.ImportRecordsCommit.sources:type_name -> dnc.v1.ImportSource
-	37, // 38: dnc.v1.ImportRecordsCommit.reject_tallies:type_name -> dnc.v1.RejectTally
-	38, // 39: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
-	39, // 40: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
-	21, // 41: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
-	40, // 42: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	41, // 43: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
-	35, // 44: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
-	29, // 45: dnc.v1.ExportRecordsRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	24, // 46: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
-	25, // 47: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
-	27, // 48: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
-	29, // 49: dnc.v1.ExportRecordsHeader.read_at:type_name -> google.protobuf.Timestamp
-	26, // 50: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
-	31, // 51: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
-	1,  // 52: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
-	3,  // 53: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
-	5,  // 54: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
-	7,  // 55: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
-	9,  // 56: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
-	12, // 57: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
-	15, // 58: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
-	22, // 59: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
-	2,  // 60: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
-	4,  // 61: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
-	6,  // 62: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
-	8,  // 63: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
-	10, // 64: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
-	13, // 65: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
-	20, // 66: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
-	23, // 67: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
-	60, // [60:68] is the sub-list for method output_type
-	52, // [52:60] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	29, // 33: dnc.v1.RecordRow.channel:type_name -> dnc.v1.Channel
+	30, // 34: dnc.v1.RecordRow.received_at:type_name -> google.protobuf.Timestamp
+	30, // 35: dnc.v1.RecordRow.expires_at:type_name -> google.protobuf.Timestamp
+	31, // 36: dnc.v1.RecordRow.consent_kind:type_name -> dnc.v1.ConsentKind
+	37, // 37: dnc.v1.ImportRecordsCommit.sources:type_name -> dnc.v1.ImportSource
+	38, // 38: dnc.v1.ImportRecordsCommit.reject_tallies:type_name -> dnc.v1.RejectTally
+	39, // 39: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
+	40, // 40: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
+	22, // 41: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
+	41, // 42: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
+	42, // 43: dnc.v1.RecordReject.error:type_name -> dnc.v1.ItemError
+	43, // 44: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	44, // 45: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
+	21, // 46: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RecordReject
+	36, // 47: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
+	30, // 48: dnc.v1.ExportRecordsRequest.as_of_time:type_name -> google.protobuf.Timestamp
+	25, // 49: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
+	26, // 50: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
+	28, // 51: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
+	30, // 52: dnc.v1.ExportRecordsHeader.read_at:type_name -> google.protobuf.Timestamp
+	27, // 53: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
+	32, // 54: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
+	1,  // 55: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
+	3,  // 56: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
+	5,  // 57: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
+	7,  // 58: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
+	9,  // 59: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
+	12, // 60: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
+	15, // 61: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
+	23, // 62: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
+	2,  // 63: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
+	4,  // 64: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
+	6,  // 65: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
+	8,  // 66: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
+	10, // 67: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
+	13, // 68: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
+	20, // 69: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
+	24, // 70: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
+	63, // [63:71] is the sub-list for method output_type
+	55, // [55:63] is the sub-list for method input_type
+	55, // [55:55] is the sub-list for extension type_name
+	55, // [55:55] is the sub-list for extension extendee
+	0,  // [0:55] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_record_proto_init() }
@@ -3240,6 +3343,7 @@ func file_dnc_v1_record_proto_init() {
 	if File_dnc_v1_record_proto != nil {
 		return
 	}
+	file_dnc_v1_error_proto_init()
 	file_dnc_v1_list_proto_init()
 	file_dnc_v1_types_proto_init()
 	file_dnc_v1_record_proto_msgTypes[8].OneofWrappers = []any{
@@ -3256,12 +3360,13 @@ func file_dnc_v1_record_proto_init() {
 		(*ImportRecordsResponse_Opened)(nil),
 		(*ImportRecordsResponse_Ack)(nil),
 		(*ImportRecordsResponse_Result)(nil),
+		(*ImportRecordsResponse_Progress)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[21].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{
 		(*ExportRecordsRequest_AsOfTime)(nil),
 		(*ExportRecordsRequest_AsOfRevision)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{
 		(*ExportRecordsResponse_Header)(nil),
 		(*ExportRecordsResponse_Chunk)(nil),
 		(*ExportRecordsResponse_Summary)(nil),
@@ -3272,7 +3377,7 @@ func file_dnc_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_record_proto_rawDesc), len(file_dnc_v1_record_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

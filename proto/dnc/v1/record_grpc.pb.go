@@ -73,8 +73,9 @@ type RecordServiceClient interface {
 	// the last chunk it holds, an ack for each chunk once it is durable, and the result.
 	// Until the commit nothing counts. After it the rows become events in groups: each
 	// group counts as soon as it is committed, and a server that restarts finishes the
-	// rest by itself. A row that says what the number already holds is a duplicate, so
-	// loading a file twice records nothing twice. accepted + duplicates + rejected = read.
+	// rest by itself. A row that says what the number already holds in force is a duplicate
+	// (an opt-out with its scope, channel and received_at, or, without a received_at, its
+	// scope and channel), so loading a file twice records nothing twice. accepted + duplicates + rejected = read.
 	// Errors: FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), NOT_FOUND (IMPORT_NOT_FOUND), and those of every write.
 	ImportRecords(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRecordsRequest, ImportRecordsResponse], error)
 	// Sends every record at one revision, by ascending number: a header, chunks, a
@@ -227,8 +228,9 @@ type RecordServiceServer interface {
 	// the last chunk it holds, an ack for each chunk once it is durable, and the result.
 	// Until the commit nothing counts. After it the rows become events in groups: each
 	// group counts as soon as it is committed, and a server that restarts finishes the
-	// rest by itself. A row that says what the number already holds is a duplicate, so
-	// loading a file twice records nothing twice. accepted + duplicates + rejected = read.
+	// rest by itself. A row that says what the number already holds in force is a duplicate
+	// (an opt-out with its scope, channel and received_at, or, without a received_at, its
+	// scope and channel), so loading a file twice records nothing twice. accepted + duplicates + rejected = read.
 	// Errors: FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), NOT_FOUND (IMPORT_NOT_FOUND), and those of every write.
 	ImportRecords(grpc.BidiStreamingServer[ImportRecordsRequest, ImportRecordsResponse]) error
 	// Sends every record at one revision, by ascending number: a header, chunks, a

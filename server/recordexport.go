@@ -1,0 +1,121 @@
+package server
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type recordExportStream = grpc.ServerStreamingServer[dncv1.ExportRecordsResponse]
+
+// ExportRecords implements dncv1.RecordServiceServer.
+func (s *recordService) ExportRecords(req *dncv1.ExportRecordsRequest, stream recordExportStream) error {
+	v, err := s.exportView(stream.Context(), req)
+	if err != nil {
+		return err
+	}
+	keep, err := scopeFilter(req)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := s.untilStopping(stream.Context())
+	defer cancel()
+	err = s.exportRecords(ctx, v, req.GetInForceOnly(), keep, stream)
+	if err != nil && ctx.Err() != nil && stream.Context().Err() == nil {
+		return store.ErrClosed
+	}
+	return err
+}
+
+// exportView is the view that an export of records reads.
+func (s *recordService) exportView(ctx context.Context, req *dncv1.ExportRecordsRequest) (*store.View, error) {
+	if req.GetAsOf() != nil {
+		return nil, notBuilt("as_of")
+	}
+	if req.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT {
+		return nil, notBuilt("RECORD_KIND_CONSENT")
+	}
+	if err := knownEnum("kind", int32(req.GetKind()), dncv1.RecordKind_name); err != nil {
+		return nil, err
+	}
+	return s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+}
+
+// scopeFilter keeps the records at the request's scope, above and below it; all of them where it names none.
+func scopeFilter(req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) bool, error) {
+	if req.Scope == nil {
+		return func(*store.RecordDetail) bool { return true }, nil
+	}
+	scope, err := scopeOf(req.GetScope())
+	if err != nil {
+		return nil, err
+	}
+	return func(r *store.RecordDetail) bool { return r.Scope.Holds(scope) || scope.Holds(r.Scope) }, nil
+}
+
+func (s *recordService) exportRecords(
+	ctx context.Context, v *store.View, inForce bool, keep func(*store.RecordDetail) bool, stream recordExportStream,
+) error {
+	now := s.store.Now()
+	err := stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Header{Header: &dncv1.ExportRecordsHeader{
+		Revision: v.Revision(), JournalId: v.JournalID(), ReadAt: stamp(now),
+	}}})
+	if err != nil {
+		return err
+	}
+	e := &recordExporter{stream: stream}
+	for n, err := range v.Records(ctx, now, inForce, keep) {
+		if err != nil {
+			return err
+		}
+		e.numbers++
+		for i := range n.Records {
+			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(&n.Records[i], now)}
+			if err := e.add(m); err != nil {
+				return err
+			}
+		}
+	}
+	return e.finish()
+}
+
+// recordExporter packs records into chunks and adds up what the summary says.
+type recordExporter struct {
+	stream           recordExportStream
+	chunk            []*dncv1.ExportedRecord
+	bytes            int
+	records, numbers uint64
+}
+
+func (e *recordExporter) add(m *dncv1.ExportedRecord) error {
+	e.records++
+	e.chunk = append(e.chunk, m)
+	if e.bytes += proto.Size(m); e.bytes < exportChunkBytes {
+		return nil
+	}
+	return e.flush()
+}
+
+func (e *recordExporter) flush() error {
+	if len(e.chunk) == 0 {
+		return nil
+	}
+	err := e.stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Chunk{
+		Chunk: &dncv1.ExportRecordsChunk{Records: e.chunk},
+	}})
+	e.chunk, e.bytes = nil, 0
+	return err
+}
+
+func (e *recordExporter) finish() error {
+	if err := e.flush(); err != nil {
+		return err
+	}
+	return e.stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Summary{
+		Summary: &dncv1.ExportRecordsSummary{Records: e.records, Numbers: e.numbers},
+	}})
+}

@@ -1,0 +1,237 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type recordStream = grpc.BidiStreamingServer[dncv1.ImportRecordsRequest, dncv1.ImportRecordsResponse]
+
+// ImportRecords implements dncv1.RecordServiceServer.
+func (s *recordService) ImportRecords(stream recordStream) error {
+	i := &recordImport{s: s, stream: stream, frames: receiveRecords(stream)}
+	committed, err := i.run()
+	if committed || err != nil {
+		s.metrics.wrote(writeRecords, false, err)
+	}
+	return err
+}
+
+// recordImport is one stream of an import of opt-outs.
+type recordImport struct {
+	s      *recordService
+	stream recordStream
+	frames <-chan recordFrame
+	rows   rowReader
+	imp    *store.RecordImport
+}
+
+type recordFrame struct {
+	req *dncv1.ImportRecordsRequest
+	err error
+}
+
+// receiveRecords reads frames ahead, so that an import that waits for one ends when the server stops.
+func receiveRecords(stream recordStream) <-chan recordFrame {
+	frames := make(chan recordFrame, 1)
+	go func() {
+		for {
+			req, err := stream.Recv()
+			select {
+			case frames <- recordFrame{req, err}:
+			case <-stream.Context().Done(): // the handler has returned, or the caller is gone
+				return
+			}
+			if err != nil {
+				return
+			}
+		}
+	}()
+	return frames
+}
+
+// next is the next frame; io.EOF when the client has sent all.
+func (i *recordImport) next() (*dncv1.ImportRecordsRequest, error) {
+	select {
+	case f := <-i.frames:
+		return f.req, f.err
+	case <-i.s.draining:
+		return nil, store.ErrClosed
+	case <-i.stream.Context().Done():
+		return nil, i.stream.Context().Err()
+	}
+}
+
+func (i *recordImport) run() (committed bool, err error) {
+	req, err := i.next()
+	if errors.Is(err, io.EOF) {
+		return false, invalidField("frame", "is missing: begin with a header")
+	}
+	if err != nil {
+		return false, err
+	}
+	if req.GetHeader() == nil {
+		return false, invalidField("frame", "must be a header first")
+	}
+	if err := i.open(req.GetHeader()); err != nil {
+		return false, err
+	}
+	defer i.imp.Close()
+	return i.take()
+}
+
+func (i *recordImport) open(header *dncv1.ImportRecordsHeader) error {
+	h, err := i.header(header)
+	if err != nil {
+		return err
+	}
+	if i.imp, err = i.s.store.BeginRecords(h); err != nil {
+		return err
+	}
+	err = i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Opened{Opened: &dncv1.ImportOpened{
+		ImportId:  i.imp.ID(),
+		LastChunk: i.imp.LastChunk(),
+		Committed: i.imp.Committed(),
+	}}})
+	if err != nil {
+		i.imp.Close()
+	}
+	return err
+}
+
+func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader, error) {
+	out := store.RecordsHeader{
+		ImportID: h.GetImportId(), MaxRejects: defaultRejects, Override: h.GetOverrideGuards(), DryRun: h.GetDryRun(),
+	}
+	if h.MaxRejectRatio != nil {
+		out.MaxRejects = h.GetMaxRejectRatio()
+	}
+	switch {
+	case h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT:
+		return out, notBuilt("RECORD_KIND_CONSENT")
+	case h.GetKind() != dncv1.RecordKind_RECORD_KIND_OPT_OUT:
+		return out, invalidField("kind", "must say what the rows are, such as opt-outs")
+	case !(out.MaxRejects >= 0 && out.MaxRejects <= 1):
+		return out, invalidField("max_reject_ratio", "must be 0 to 1")
+	}
+	if _, err := sourcesOf(h.GetSources(), false); err != nil {
+		return out, err
+	}
+	rows, err := newRowReader(i.stream.Context(), i.s.store, h)
+	i.rows = rows
+	return out, err
+}
+
+// take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
+func (i *recordImport) take() (committed bool, err error) {
+	for {
+		req, err := i.next()
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+		switch f := req.GetFrame().(type) {
+		case *dncv1.ImportRecordsRequest_Chunk:
+			err = i.chunk(f.Chunk)
+		case *dncv1.ImportRecordsRequest_Commit:
+			return true, i.commit(f.Commit)
+		default:
+			err = invalidField("frame", "must be a chunk or the commit after the header")
+		}
+		if err != nil {
+			return false, withImport(err, i.imp.ID())
+		}
+	}
+}
+
+// chunk stages one chunk and acks it.
+func (i *recordImport) chunk(c *dncv1.ImportRecordsChunk) error {
+	chunk, rejects, err := i.rows.read(c)
+	if err != nil {
+		return err
+	}
+	if err := i.imp.Put(chunk); err != nil {
+		return err
+	}
+	return i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Ack{Ack: &dncv1.ImportAck{
+		Seq: c.GetSeq(), Rejects: rejects,
+	}}})
+}
+
+// commit has the rows recorded and tells the client how far that is meanwhile.
+func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
+	if err := checkTallies(c.GetRejectTallies()); err != nil {
+		return err
+	}
+	if _, err := sourcesOf(c.GetSources(), true); err != nil {
+		return err
+	}
+	ctx, cancel := i.s.untilStopping(i.stream.Context())
+	defer cancel()
+	commit := store.RecordsCommit{Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected()}
+	result, err := i.imp.Commit(ctx, commit, i.tell)
+	if err != nil {
+		if ctx.Err() != nil && i.stream.Context().Err() == nil {
+			err = store.ErrClosed // the work itself goes on, after a restart if need be
+		}
+		return withImport(err, i.imp.ID())
+	}
+	return i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Result{
+		Result: i.s.recordsResult(&result),
+	}})
+}
+
+// tell sends the client how far the recording is. When it is gone, the stream's context says so.
+func (i *recordImport) tell(done, total uint64) {
+	_ = i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Progress{Progress: &dncv1.ImportProgress{
+		Phase: dncv1.ImportPhase_IMPORT_PHASE_WRITING, Done: done, Total: total,
+	}}})
+}
+
+func checkTallies(tallies []*dncv1.RejectTally) error {
+	if len(tallies) > maxTallies {
+		return invalidField("reject_tallies", fmt.Sprintf("holds more than %d reasons", maxTallies))
+	}
+	for _, t := range tallies {
+		if err := checkText(field{name: "reject_tallies.reason", value: t.GetReason(), max: maxTallyText}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecordsResult {
+	m := &dncv1.ImportRecordsResult{
+		ImportId:      r.ImportID,
+		Refused:       r.Refused,
+		DryRun:        r.DryRun,
+		Read:          r.Read,
+		Accepted:      r.Accepted,
+		Duplicates:    r.Duplicates,
+		Rejected:      r.Rejected,
+		FirstRevision: r.First,
+		Revision:      r.Last,
+		JournalId:     r.JournalID,
+		Elapsed:       durationpb.New(r.Elapsed),
+	}
+	if r.Last == 0 {
+		m.Revision = s.store.View().Revision()
+	}
+	for i := range r.GuardFailures {
+		m.GuardFailures = append(m.GuardFailures, guardFailure(&r.GuardFailures[i]))
+	}
+	limit := itemError(store.ErrTooManyRecords)
+	for _, refused := range r.Refusals {
+		m.Rejects = append(m.Rejects, &dncv1.RecordReject{Seq: refused.Seq, Index: refused.Place, Error: limit})
+	}
+	return m
+}
