@@ -189,7 +189,7 @@ func TestGenZip(t *testing.T) {
 func TestGenShuffled(t *testing.T) {
 	for _, format := range []registry.Format{registry.FTC, registry.CSV} {
 		args := []string{"--numbers", "750000", "--date", "2026-09-09", "--format", string(format)}
-		shuffledArgs := append(args, "--order", "shuffled")
+		shuffledArgs := append(slices.Clone(args), "--order", "shuffled")
 		files := gen(t, shuffledArgs...)
 		if len(files) != 2 {
 			t.Errorf("%s: got %d files, want 2", format, len(files))

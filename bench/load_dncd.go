@@ -28,7 +28,8 @@ func (b *loadBench) loadDncd(ctx context.Context, dir string) (report.Load, erro
 		return l, err
 	}
 	l.BytesOnDisk, l.BytesAllocated = disk.Bytes, disk.Allocated
-	return l, b.reopen(ctx, dir, &l)
+	err = b.reopen(ctx, dir, &l)
+	return l, err
 }
 
 // fill loads, measures the server some time after, and stops it.

@@ -40,32 +40,28 @@ func runBench(t *testing.T, args ...string) (stdout, stderr string, err error) {
 }
 
 func TestLoad(t *testing.T) {
-	for _, order := range []string{sorted, shuffled} {
-		t.Run(order, func(t *testing.T) {
-			data := t.TempDir()
-			out, log, err := runBench(t, "load", "--json", "--numbers", "30000", "--order", order,
-				"--peers", "badger", "--peer-numbers", "5000", "--data", data, "--settle", "0")
-			if err != nil {
-				t.Fatalf("%v\n%s", err, log)
-			}
-			rows := decodeRows[report.Load](t, out)
-			if len(rows) != 4 || rows[0].Case != report.CaseMachine || rows[1].Case != report.CaseDncd {
-				t.Fatalf("got rows\n%s\nwant a machine, dncd, badger and a ratio", out)
-			}
-			l := rows[1]
-			if l.Numbers != 30_000 || l.Order != order || l.Runs != 1 {
-				t.Errorf("got %+v, want 1 run of 30000 numbers %s", l, order)
-			}
-			if l.Seconds <= 0 || l.Rate <= 0 || l.BytesOnDisk <= 0 || l.ReopenSeconds <= 0 || l.PrepareSeconds <= 0 || l.WriteSeconds <= 0 {
-				t.Errorf("a figure is missing: %+v", l)
-			}
-			if p := rows[2]; p.Case != "badger-writebatch" || p.Numbers != 5_000 || p.Seconds <= 0 || p.BytesOnDisk <= 0 {
-				t.Errorf("got %+v of badger", p)
-			}
-			if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
-				t.Errorf("left behind: %v, %v", left, err)
-			}
-		})
+	data := t.TempDir()
+	out, log, err := runBench(t, "load", "--json", "--numbers", "30000", "--order", shuffled,
+		"--peers", "badger", "--peer-numbers", "5000", "--data", data, "--settle", "0")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	rows := decodeRows[report.Load](t, out)
+	if len(rows) != 4 || rows[0].Case != report.CaseMachine || rows[1].Case != report.CaseDncd {
+		t.Fatalf("got rows\n%s\nwant a machine, dncd, badger and a ratio", out)
+	}
+	l := rows[1]
+	if l.Numbers != 30_000 || l.Order != shuffled || l.Runs != 1 {
+		t.Errorf("got %+v, want 1 run of 30000 numbers %s", l, shuffled)
+	}
+	if l.Seconds <= 0 || l.Rate <= 0 || l.BytesOnDisk <= 0 || l.ReopenSeconds <= 0 || l.PrepareSeconds <= 0 || l.WriteSeconds <= 0 {
+		t.Errorf("a figure is missing: %+v", l)
+	}
+	if p := rows[2]; p.Case != "badger-writebatch" || p.Numbers != 5_000 || p.Seconds <= 0 || p.BytesOnDisk <= 0 {
+		t.Errorf("got %+v of badger", p)
+	}
+	if left, err := os.ReadDir(data); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

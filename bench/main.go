@@ -34,7 +34,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(genCommand(), loadCommand(), plotCommand(), badgerCommand())
+	root.AddCommand(genCommand(), loadCommand(), duringCommand(), plotCommand(), badgerCommand())
 	return root
 }
 

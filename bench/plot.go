@@ -1,7 +1,7 @@
 package main
 
 import (
-	"io"
+	"bytes"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -16,16 +16,15 @@ func plotCommand() *cobra.Command {
 		Example: "  go run . plot-load results.json > ../docs/load.svg",
 		Args:    cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var files []io.Reader
+			var results bytes.Buffer
 			for _, path := range args {
-				file, err := os.Open(path)
+				content, err := os.ReadFile(path)
 				if err != nil {
 					return err
 				}
-				defer file.Close()
-				files = append(files, file)
+				results.Write(content)
 			}
-			rows, err := report.ReadLoads(io.MultiReader(files...))
+			rows, err := report.ReadLoads(&results)
 			if err != nil {
 				return err
 			}

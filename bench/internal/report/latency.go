@@ -15,7 +15,8 @@ type Latency struct {
 	// Rate, whether answered or not, and timed from when a call was due.
 	Loop    string  `json:"loop"`
 	Workers int     `json:"workers,omitempty"`
-	State   string  `json:"state"` // idle or loading
+	Beside  string  `json:"beside,omitempty"` // of opt-outs, the checks' loop
+	State   string  `json:"state"`            // idle or loading
 	Numbers int     `json:"numbers"`
 	Runs    int     `json:"runs"`
 	Seconds float64 `json:"seconds"`
@@ -59,13 +60,21 @@ func MedianLatencies(runs [][]Latency) []Latency {
 	return rows
 }
 
+// name tells calls of one kind from those of another.
+func (l *Latency) name() string {
+	if l.Beside != "" {
+		return l.Case + " beside " + l.Beside
+	}
+	return l.Case + " " + l.Loop
+}
+
 // LatencyRatios says how many times its p99 when idle a call's p99 while loading is.
 func LatencyRatios(rows []Latency) []Ratio {
 	var list []Ratio
 	for _, loading := range rows {
 		for _, idle := range rows {
-			if loading.State == "loading" && idle.State == "idle" && loading.Case == idle.Case && loading.Loop == idle.Loop {
-				list = append(list, NewRatio(loading.Case+" "+loading.Loop+" p99 loading", "idle", "", loading.P99, idle.P99))
+			if loading.State == "loading" && idle.State == "idle" && loading.name() == idle.name() {
+				list = append(list, NewRatio(loading.name()+" p99 loading", "idle", "", loading.P99, idle.P99))
 			}
 		}
 	}

@@ -49,10 +49,10 @@ func LoadTable(w io.Writer, rows []Load) error {
 
 // LatencyTable writes latencies as a table for people.
 func LatencyTable(w io.Writer, rows []Latency) error {
-	return table(w, "case\tloop\tstate\tcalls\tcalls/s\tp50\tp99\tp99.9\tmax", len(rows), func(i int) string {
+	return table(w, "calls\tstate\tcount\tcalls/s\tp50\tp99\tp99.9\tmax", len(rows), func(i int) string {
 		l := rows[i]
-		return fmt.Sprintf("%s\t%s\t%s\t%d\t%.0f\t%.0f µs\t%.0f µs\t%.0f µs\t%.0f µs",
-			l.Case, l.Loop, l.State, l.Calls, l.Rate, l.P50, l.P99, l.P999, l.Max)
+		return fmt.Sprintf("%s\t%s\t%d\t%.0f\t%.0f µs\t%.0f µs\t%.0f µs\t%.0f µs",
+			l.name(), l.State, l.Calls, l.Rate, l.P50, l.P99, l.P999, l.Max)
 	})
 }
 
