@@ -48,8 +48,8 @@ type heldError struct{ id policy.EventID }
 
 func (*heldError) Error() string { return "the number holds that opt-out already" }
 
-// heldBy is the record of set, all in force, that already says what c would: an opt-out with its scope and channel, and
-// with its received_at where c has one. nil: none does.
+// heldBy is the record of set, all in force, that already says what c would: an opt-out with its scope and channel, with
+// its received_at where c has one, and in force for at least as long. nil: none does.
 func heldBy(set *storev1.RecordSet, c *storev1.OptOut) *storev1.Record {
 	for _, r := range set.GetRecords() {
 		if sameOptOut(r, c) {
@@ -61,7 +61,12 @@ func heldBy(set *storev1.RecordSet, c *storev1.OptOut) *storev1.Record {
 
 func sameOptOut(r *storev1.Record, c *storev1.OptOut) bool {
 	return policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() && r.GetChannel() == c.GetChannel() &&
-		(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt())
+		(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt()) && lastsAsLong(r, c)
+}
+
+// lastsAsLong reports whether r ends no earlier than c would: an objection for good is not said by one that expires.
+func lastsAsLong(r *storev1.Record, c *storev1.OptOut) bool {
+	return r.GetExpiresAt() == 0 || (c.GetExpiresAt() != 0 && r.GetExpiresAt() >= c.GetExpiresAt())
 }
 
 // withdrawOptOuts ends every opt-out in force at exactly the scope, and says which.

@@ -147,3 +147,29 @@ func TestBulkEndsWithItsContextAndItsStore(t *testing.T) {
 		t.Errorf("closed: %v", err)
 	}
 }
+
+// An objection for good is not the duplicate of one that ends.
+func TestBulkKeepsTheLongerOptOut(t *testing.T) {
+	now := day(1)
+	o := testOptions()
+	o.Clock = func() time.Time { return now }
+	s := openWith(t, t.TempDir(), o)
+	n := fiction(415, 1)
+	ending := row(n, "acme", policy.ChannelCall, time.Time{})
+	ending.ExpiresAt = day(2)
+	for i, c := range []struct {
+		row       OptOutRow
+		duplicate bool
+	}{
+		{ending, false},
+		{ending, true},
+		{row(n, "acme", policy.ChannelCall, time.Time{}), false},
+		{ending, true},
+	} {
+		if got := recordAll(t, s, []OptOutRow{c.row})[0].Duplicate; got != c.duplicate {
+			t.Errorf("row %d: duplicate %v, want %v", i, got, c.duplicate)
+		}
+	}
+	now = day(3)
+	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
+}
