@@ -116,6 +116,8 @@ var (
 	ErrConfirmationRequired = forReasons("confirmation required", "CONFIRMATION_REQUIRED")
 	// ErrImportRunning: a load of that list is being written.
 	ErrImportRunning = forReasons("import running", reasonImportRunning)
+	// ErrNothingToRevert: the list shows its first load, or none.
+	ErrNothingToRevert = forReasons("nothing to revert", "NOTHING_TO_REVERT")
 	// ErrSnapshotDate: the load needs a snapshot date, or a possible one.
 	ErrSnapshotDate = forReasons("snapshot date", "SNAPSHOT_DATE_REQUIRED", "SNAPSHOT_DATE_INVALID")
 

@@ -55,6 +55,14 @@ type NumberSource interface {
 	Summary() SourceSummary
 }
 
+// ChangeSource is a NumberSource of a change list, for the mode Delta.
+type ChangeSource interface {
+	NumberSource
+	// NextChanges fills add and remove with numbers that come and go, and returns how
+	// many of each. It ends as Next does.
+	NextChanges(add, remove []uint64) (added, removed int, err error)
+}
+
 // SourceSummary says what was read by the time a NumberSource ended.
 type SourceSummary struct {
 	// Read counts all entries, Rejected those that were not yielded as numbers.
@@ -160,8 +168,8 @@ func (c *Client) importHeader(r *ImportRequest) (*dncv1.ImportHeader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Mode == Delta {
-		return nil, &Error{Reason: reasonNotBuilt, Message: "mode delta is not built yet: load the full list with mode replace"}
+	if _, ok := r.Numbers.(ChangeSource); !ok && r.Mode == Delta {
+		return nil, invalidField("numbers", "mode delta needs numbers that come and go: give a ChangeSource")
 	}
 	sources, err := toSources(r.Sources)
 	if err != nil {

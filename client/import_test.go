@@ -168,7 +168,7 @@ func TestImportErrors(t *testing.T) {
 		want    error
 	}{
 		{client.ImportRequest{List: "none", Numbers: &digits{}}, client.ErrListNotFound},
-		{client.ImportRequest{List: "us-ftc", Mode: client.Delta, Numbers: &digits{}}, client.ErrNotBuilt},
+		{client.ImportRequest{List: "us-ftc", Mode: client.Delta, Numbers: &digits{}}, client.ErrInvalidArgument},
 		{client.ImportRequest{List: "us-ftc", Mode: "SWAP", Numbers: &digits{}}, client.ErrInvalidArgument},
 		{client.ImportRequest{List: "us-ftc", SnapshotDate: "9 September", Numbers: &digits{}}, client.ErrSnapshotDate},
 		{client.ImportRequest{List: "us-ftc", Numbers: broken}, unreadable},

@@ -181,7 +181,11 @@ func (l *load) next(ctx context.Context, end chan ending) (*dncv1.ImportChunk, e
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	n, err := l.fill()
+	fill := l.fill
+	if l.request.Mode == Delta {
+		fill = l.fillChanges
+	}
+	frame, n, err := fill()
 	if err != nil {
 		return nil, &sourceError{err}
 	}
@@ -190,7 +194,7 @@ func (l *load) next(ctx context.Context, end chan ending) (*dncv1.ImportChunk, e
 		return nil, l.finish()
 	}
 	l.lastSeq++
-	frame := &dncv1.ImportChunk{Seq: l.lastSeq, Ascending: encodeAscending(l.batch[:n])}
+	frame.Seq = l.lastSeq
 	l.mu.Lock()
 	l.unacked = append(l.unacked, chunk{frame, uint64(n)})
 	l.mu.Unlock()
@@ -198,7 +202,7 @@ func (l *load) next(ctx context.Context, end chan ending) (*dncv1.ImportChunk, e
 }
 
 // fill reads a whole chunk of numbers; 0 at the source's end.
-func (l *load) fill() (int, error) {
+func (l *load) fill() (*dncv1.ImportChunk, int, error) {
 	n := 0
 	for n < len(l.batch) {
 		got, err := l.request.Numbers.Next(l.batch[n:])
@@ -207,10 +211,24 @@ func (l *load) fill() (int, error) {
 			break
 		}
 		if err != nil {
-			return 0, err
+			return nil, 0, err
 		}
 	}
-	return n, nil
+	return &dncv1.ImportChunk{Ascending: encodeAscending(l.batch[:n])}, n, nil
+}
+
+// fillChanges is fill for numbers that come and go: half a chunk for each.
+func (l *load) fillChanges() (*dncv1.ImportChunk, int, error) {
+	half := len(l.batch) / 2
+	add, remove := l.batch[:half], l.batch[half:]
+	added, removed, err := l.request.Numbers.(ChangeSource).NextChanges(add, remove)
+	if err != nil && err != io.EOF {
+		return nil, 0, err
+	}
+	return &dncv1.ImportChunk{
+		Ascending:        encodeAscending(add[:added]),
+		RemovedAscending: encodeAscending(remove[:removed]),
+	}, added + removed, nil
 }
 
 // finish makes the commit of what the source says about itself.
@@ -286,9 +304,11 @@ func (l *load) rejects(a *dncv1.ImportAck) []ImportReject {
 			continue
 		}
 		numbers, err := decodeAscending(c.frame.GetAscending())
-		if err != nil {
+		removed, failed := decodeAscending(c.frame.GetRemovedAscending())
+		if err != nil || failed != nil {
 			return nil
 		}
+		numbers = append(numbers, removed...)
 		for _, r := range a.GetRejects() {
 			if int(r.GetIndex()) < len(numbers) {
 				e := fromItem(r.GetError())

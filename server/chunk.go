@@ -18,15 +18,22 @@ const (
 
 // chunk stages one chunk and acks it.
 func (l *load) chunk(c *dncv1.ImportChunk) error {
-	if err := checkChunk(c); err != nil {
+	if err := l.checkChunk(c); err != nil {
 		return err
 	}
 	d := decoder{numbers: l.buffer[:0]}
-	if err := d.decode(c); err != nil {
+	if err := d.decode(c.GetAscending(), c.GetNumbers()); err != nil {
 		return err
 	}
 	l.buffer = d.numbers[:0]
-	if err := l.imp.Put(store.Chunk{Seq: c.GetSeq(), Numbers: d.numbers, Rejected: uint64(len(d.rejects))}); err != nil {
+	added := len(d.numbers)
+	if err := d.decode(c.GetRemovedAscending(), c.GetRemovedNumbers()); err != nil {
+		return err
+	}
+	staged := store.Chunk{
+		Seq: c.GetSeq(), Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
+	}
+	if err := l.imp.Put(staged); err != nil {
 		return err
 	}
 	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: &dncv1.ImportAck{
@@ -35,17 +42,18 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 	}}})
 }
 
-func checkChunk(c *dncv1.ImportChunk) error {
+func (l *load) checkChunk(c *dncv1.ImportChunk) error {
 	if c.GetSeq() == 0 {
 		return chunkInvalid("seq is missing: number the chunks from 1")
 	}
-	if len(c.GetRemovedAscending()) > 0 || len(c.GetRemovedNumbers()) > 0 {
+	delta := l.header.GetMode() == dncv1.ImportMode_IMPORT_MODE_DELTA
+	if !delta && (len(c.GetRemovedAscending()) > 0 || len(c.GetRemovedNumbers()) > 0) {
 		return chunkInvalid("removed numbers belong to the mode delta alone")
 	}
-	if len(c.GetAscending()) > 0 && len(c.GetNumbers()) > 0 {
+	if !delta && len(c.GetAscending()) > 0 && len(c.GetNumbers()) > 0 {
 		return chunkInvalid("ascending and numbers are both set: use one of them")
 	}
-	if n := len(c.GetAscending()) + 8*len(c.GetNumbers()); n > maxChunkBytes {
+	if n := len(c.GetAscending()) + len(c.GetRemovedAscending()) + 8*(len(c.GetNumbers())+len(c.GetRemovedNumbers())); n > maxChunkBytes {
 		return chunkInvalid(fmt.Sprintf("a chunk holds at most %d KiB: send smaller ones", maxChunkBytes>>10)).
 			with("limit", fmt.Sprint(maxChunkBytes)).with("actual", fmt.Sprint(n))
 	}
@@ -63,12 +71,10 @@ type decoder struct {
 	index   uint32
 }
 
-func (d *decoder) decode(c *dncv1.ImportChunk) error {
-	for _, n := range c.GetNumbers() {
-		d.add(n)
-	}
+// decode reads numbers coded as ascending differences, then plain ones. Their places in the chunk go on from the call before.
+func (d *decoder) decode(ascending []byte, plain []uint64) error {
 	last := uint64(0)
-	for b := c.GetAscending(); len(b) > 0; {
+	for b := ascending; len(b) > 0; {
 		step, n := binary.Uvarint(b)
 		if n <= 0 || last+step < last {
 			return chunkInvalid("ascending does not decode: varints, each the difference from the number before")
@@ -76,6 +82,9 @@ func (d *decoder) decode(c *dncv1.ImportChunk) error {
 		last += step
 		d.add(last)
 		b = b[n:]
+	}
+	for _, n := range plain {
+		d.add(n)
 	}
 	if len(d.rejects) > maxChunkRejects {
 		return chunkInvalid("the chunk holds hardly any phone number: check the file's format and column")

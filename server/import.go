@@ -139,6 +139,7 @@ var modes = map[dncv1.ImportMode]store.Mode{
 	dncv1.ImportMode_IMPORT_MODE_REPLACE:     store.Replace,
 	dncv1.ImportMode_IMPORT_MODE_ADD:         store.Add,
 	dncv1.ImportMode_IMPORT_MODE_REMOVE:      store.Remove,
+	dncv1.ImportMode_IMPORT_MODE_DELTA:       store.Delta,
 }
 
 // storeHeader checks the header, and what can be known already of the load's date: better now than after the upload.
@@ -178,9 +179,6 @@ func modeOf(m dncv1.ImportMode) (store.Mode, error) {
 	if mode, ok := modes[m]; ok {
 		return mode, nil
 	}
-	if m == dncv1.ImportMode_IMPORT_MODE_DELTA {
-		return 0, notBuilt("IMPORT_MODE_DELTA")
-	}
 	return 0, invalidField("mode", "must be replace, add, remove or delta")
 }
 
@@ -198,7 +196,7 @@ func (l *load) checkDate(name string, mode store.Mode) error {
 	if err != nil {
 		return err
 	}
-	if date == 0 && list.MaxAgeDays > 0 && (mode == store.Replace || !list.Loaded) {
+	if date == 0 && list.MaxAgeDays > 0 && (mode == store.Replace || mode == store.Delta || !list.Loaded) {
 		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED,
 			"the list has a max age: give the date of the registry's file, never the day of the load", "field", "snapshot_date")
 	}

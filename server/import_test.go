@@ -167,7 +167,7 @@ func TestImportErrors(t *testing.T) {
 	}{
 		{"no list", upload{header: &dncv1.ImportHeader{}}, codes.InvalidArgument, "LIST_NAME_INVALID"},
 		{"unknown list", upload{header: &dncv1.ImportHeader{List: "none"}}, codes.NotFound, "LIST_NOT_FOUND"},
-		{"delta", upload{header: &dncv1.ImportHeader{List: "mine", Mode: dncv1.ImportMode_IMPORT_MODE_DELTA}}, codes.Unimplemented, "NOT_BUILT"},
+		{"revert", upload{header: &dncv1.ImportHeader{List: "mine", Mode: dncv1.ImportMode_IMPORT_MODE_REVERT}}, codes.InvalidArgument, "FIELD_INVALID"},
 		{"reload", upload{header: &dncv1.ImportHeader{List: "mine", Mode: dncv1.ImportMode_IMPORT_MODE_RELOAD}}, codes.InvalidArgument, "FIELD_INVALID"},
 		{"date missing", upload{header: &dncv1.ImportHeader{List: "aged"}}, codes.InvalidArgument, "SNAPSHOT_DATE_REQUIRED"},
 		{"date malformed", upload{header: &dncv1.ImportHeader{List: "aged", SnapshotDate: "09/09/2026"}}, codes.InvalidArgument, "SNAPSHOT_DATE_INVALID"},

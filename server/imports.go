@@ -115,6 +115,8 @@ var importModes = map[store.Mode]dncv1.ImportMode{
 	store.Replace: dncv1.ImportMode_IMPORT_MODE_REPLACE,
 	store.Add:     dncv1.ImportMode_IMPORT_MODE_ADD,
 	store.Remove:  dncv1.ImportMode_IMPORT_MODE_REMOVE,
+	store.Delta:   dncv1.ImportMode_IMPORT_MODE_DELTA,
+	store.Revert:  dncv1.ImportMode_IMPORT_MODE_REVERT,
 	store.Reload:  dncv1.ImportMode_IMPORT_MODE_RELOAD,
 }
 
@@ -140,6 +142,7 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		Removed:          e.Counts.Removed,
 		Numbers:          e.Numbers,
 		ContentSha256:    e.ContentSHA256,
+		RevertedTo:       e.RevertedTo,
 	}
 	for _, src := range e.Sources {
 		m.Sources = append(m.Sources, &dncv1.ImportSource{Name: src.Name, Sha256: src.SHA256[:], Size: src.Size})

@@ -111,7 +111,9 @@ func TestListErrors(t *testing.T) {
 	_, err = n.list.ListImports(ctx, &dncv1.ListImportsRequest{List: "none"})
 	wantReason(t, err, codes.NotFound, "LIST_NOT_FOUND")
 	_, err = n.list.RevertImport(ctx, &dncv1.RevertImportRequest{List: "reg"})
-	wantReason(t, err, codes.Unimplemented, "NOT_BUILT")
+	wantReason(t, err, codes.FailedPrecondition, "NOTHING_TO_REVERT")
+	_, err = n.list.RevertImport(ctx, &dncv1.RevertImportRequest{List: "none"})
+	wantReason(t, err, codes.NotFound, "LIST_NOT_FOUND")
 }
 
 func TestListListsPages(t *testing.T) {

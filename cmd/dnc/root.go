@@ -85,7 +85,7 @@ number may not be called, and with 2 on an error.`,
 	a.globalFlags(root)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.showCommand(), a.historyCommand(),
-		a.listCommand(), a.importCommand(), a.importsCommand(), a.exportCommand(), a.statsCommand())
+		a.listCommand(), a.importCommand(), a.importsCommand(), a.revertCommand(), a.exportCommand(), a.statsCommand())
 	return root
 }
 

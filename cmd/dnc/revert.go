@@ -1,0 +1,69 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+)
+
+func (a *app) revertCommand() *cobra.Command {
+	var maxShrink string
+	var dryRun, yes bool
+	cmd := &cobra.Command{
+		Use:   "revert LIST",
+		Short: "Go back to the list before its last load",
+		Long: `Go back to the list before its last load: its numbers, snapshot date and coverage.
+The date may be old enough to make the list stale. A second revert undoes the first.
+
+A revert that shrinks the list, or a covered prefix, by more than --max-shrink is
+refused and changes nothing (exit code 1); --yes reverts in spite of that.`,
+		Example: `  dnc revert us-ftc
+  dnc revert us-ftc --dry-run`,
+		Args: counted(1, 1, "one list"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ratio, err := parseRatio(cmd, "max-shrink", maxShrink)
+			if err != nil {
+				return err
+			}
+			c, err := a.connect()
+			if err != nil {
+				return err
+			}
+			r, err := c.Revert(cmd.Context(), client.RevertRequest{
+				List: args[0], MaxShrink: &ratio, Override: yes, TakeOver: yes, DryRun: dryRun,
+			})
+			if err != nil {
+				return err
+			}
+			return a.printRevert(args[0], r)
+		},
+		ValidArgsFunction: a.firstIsList,
+	}
+	f := cmd.Flags()
+	f.StringVar(&maxShrink, "max-shrink", "10%", "refuse a revert that shrinks the list, or one covered prefix, by more")
+	f.BoolVar(&dryRun, "dry-run", false, "compare and count, change nothing")
+	f.BoolVar(&yes, "yes", false, "revert in spite of the guard")
+	return cmd
+}
+
+// printRevert says what became of a revert.
+func (a *app) printRevert(list string, r client.ImportResult) error {
+	if err := a.print(r, func() string { return describeResultOfImport(list, r) }); err != nil {
+		return err
+	}
+	a.explainGuards(list, r)
+	return nil
+}
+
+// explainGuards names the guards that failed, and that the list is as it was when they refused.
+func (a *app) explainGuards(list string, r client.ImportResult) {
+	if r.Refused {
+		a.end(exitNo)
+		fmt.Fprintf(a.stderr, "dnc: refused, %s is as it was\n", list)
+	}
+	for _, g := range r.GuardFailures {
+		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g))
+	}
+}

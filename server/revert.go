@@ -1,0 +1,39 @@
+package server
+
+import (
+	"context"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// RevertImport implements dncv1.ListServiceServer.
+func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportRequest) (*dncv1.RevertImportResponse, error) {
+	name, err := listName(req.GetList())
+	if err != nil {
+		return nil, err
+	}
+	guards, err := guardsOf(req.GetGuards())
+	if err != nil {
+		return nil, err
+	}
+	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := s.untilStopping(ctx)
+	defer cancel()
+	result, err := s.store.Revert(ctx, store.Header{
+		List:     name,
+		Guards:   guards,
+		DryRun:   req.GetDryRun(),
+		Override: req.GetGuards().GetOverride(),
+		TakeOver: req.GetTakeOver(),
+		Request:  by,
+	}, func(uint64, uint64) {})
+	s.metrics.wrote(writeLoad, false, err)
+	if err != nil {
+		return nil, s.aboutList(name, err)
+	}
+	return &dncv1.RevertImportResponse{Result: resultMessage(&result)}, nil
+}
