@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -115,7 +117,8 @@ func removeEmpty(path string) error {
 	return nil
 }
 
-// badgerLog passes Badger's warnings and errors on; what is below tells keys, which are people's numbers.
+// badgerLog passes Badger's warnings and errors on, without the keys in them, which are people's numbers; what is below
+// tells little else.
 type badgerLog struct{ log *slog.Logger }
 
 func (l badgerLog) Errorf(f string, a ...any) { l.emit(slog.LevelError, f, a) }
@@ -127,5 +130,26 @@ func (badgerLog) Infof(string, ...any) {}
 func (badgerLog) Debugf(string, ...any) {}
 
 func (l badgerLog) emit(level slog.Level, f string, a []any) {
-	l.log.Log(context.Background(), level, "badger: "+strings.TrimSpace(fmt.Sprintf(f, a...)))
+	told := make([]any, len(a))
+	for i := range a {
+		told[i] = withoutKeys(a[i])
+	}
+	l.log.Log(context.Background(), level, "badger: "+strings.TrimSpace(fmt.Sprintf(f, told...)))
 }
+
+// withoutKeys lets numbers, texts and errors through. Bytes are a key or a value, and a structure may hold some.
+func withoutKeys(a any) any {
+	if _, ok := a.(error); ok {
+		return a
+	}
+	switch k := reflect.ValueOf(a).Kind(); {
+	case k == reflect.String, k >= reflect.Bool && k <= reflect.Float64:
+		return a
+	}
+	return withheld{}
+}
+
+// withheld stands for what is not logged, whatever the verb.
+type withheld struct{}
+
+func (withheld) Format(f fmt.State, _ rune) { io.WriteString(f, "(withheld)") }
