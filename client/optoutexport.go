@@ -1,0 +1,102 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"iter"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// OptOutRecord is one opt-out as an export has it.
+type OptOutRecord struct {
+	Number  string  `json:"number"`
+	Scope   string  `json:"scope" empty:"kept"`
+	Channel Channel `json:"channel"`
+	Desk    string  `json:"desk"`
+	// ReceivedAt is when the person said it, RecordedAt when it became durable.
+	ReceivedAt time.Time `json:"received_at"`
+	Evidence   string    `json:"evidence"`
+	Note       string    `json:"note"`
+	// ExpiresAt is when it ends; zero: never.
+	ExpiresAt        time.Time `json:"expires_at"`
+	RecordedAt       time.Time `json:"recorded_at"`
+	RecordedBy       string    `json:"recorded_by"`
+	RecordedByProven bool      `json:"recorded_by_proven"`
+	// StoryState is as in Story: desk, evidence, note and recorded by are empty unless PRESENT.
+	StoryState string  `json:"story_state"`
+	ID         EventID `json:"id"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r OptOutRecord) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// ExportOptOuts yields the opt-outs in force at one revision, by ascending number, then
+// oldest first. With Scope: those at that scope, above and below it. An error is the last
+// thing yielded, and then what came before it is not the whole: also when the stream was
+// cut, or its count is not the server's. There is no deadline but that of ctx, and nothing
+// is tried again.
+func (c *Client) ExportOptOuts(ctx context.Context, opts ...CallOption) iter.Seq2[OptOutRecord, error] {
+	return func(yield func(OptOutRecord, error) bool) {
+		o := gather(opts)
+		request := &dncv1.ExportRecordsRequest{
+			Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, InForceOnly: true, MinRevision: o.minRevision, JournalId: o.journalID,
+		}
+		if o.scopeSet {
+			request.Scope = &o.scope
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		stream, err := c.pick().records.ExportRecords(ctx, request)
+		if err != nil {
+			yield(OptOutRecord{}, fromStatus(err))
+			return
+		}
+		if err := yieldOptOuts(stream.Recv, yield); err != nil && !errors.Is(err, errStopped) {
+			yield(OptOutRecord{}, exportError(err))
+		}
+	}
+}
+
+// yieldOptOuts yields until the summary: io.EOF before it is a cut.
+func yieldOptOuts(receive func() (*dncv1.ExportRecordsResponse, error), yield func(OptOutRecord, error) bool) error {
+	count := uint64(0)
+	for {
+		frame, err := receive()
+		if err != nil {
+			return err
+		}
+		if summary := frame.GetSummary(); summary != nil {
+			if summary.GetRecords() != count {
+				return broken("the export does not match the count that the server gave: try again")
+			}
+			return nil
+		}
+		for _, r := range frame.GetChunk().GetRecords() {
+			count++
+			if !yield(fromExported(r), nil) {
+				return errStopped
+			}
+		}
+	}
+}
+
+func fromExported(e *dncv1.ExportedRecord) OptOutRecord {
+	r, story := e.GetRecord(), e.GetRecord().GetStory()
+	return OptOutRecord{
+		Number:           e.GetNumber(),
+		Scope:            r.GetScope(),
+		Channel:          name[Channel](r.GetChannel(), "CHANNEL_"),
+		Desk:             story.GetDesk(),
+		ReceivedAt:       fromTime(r.GetReceivedAt()),
+		Evidence:         story.GetEvidence(),
+		Note:             story.GetNote(),
+		ExpiresAt:        fromTime(r.GetExpiresAt()),
+		RecordedAt:       fromTime(r.GetRecordedAt()),
+		RecordedBy:       story.GetRecordedBy(),
+		RecordedByProven: story.GetRecordedByProven(),
+		StoryState:       name[string](story.GetState(), "STORY_STATE_"),
+		ID:               fromEventID(r.GetId()),
+	}
+}

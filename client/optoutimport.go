@@ -1,0 +1,158 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// OptOutImport is a file of opt-outs, or several, to be recorded.
+type OptOutImport struct {
+	// Rows to record. Required.
+	Rows OptOutSource
+	// Region for national numbers in rows that name none.
+	Region string
+	// Sources are the files by name, as far as they are known before they are read.
+	Sources []ImportSource
+	// MaxRejects is the guard's ratio, 0 to 1; nil: the server's default, 0.01.
+	MaxRejects *float64
+	// Override records in spite of that guard.
+	Override bool
+	// DryRun reads and counts, and records nothing.
+	DryRun bool
+
+	// OnProgress is told now and then how far the import is; may be nil. It is called
+	// by one goroutine at a time.
+	OnProgress func(Progress)
+	// OnReject is told each row that the server rejects; may be nil. Called like
+	// OnProgress.
+	OnReject func(OptOutReject)
+}
+
+// OptOutSource yields the rows of an import. One that is an io.Closer too is closed
+// when ImportOptOuts returns.
+type OptOutSource interface {
+	// Next fills batch with rows and returns how many. Their RequestID is not used. A
+	// Channel that is none is recorded as Other, with its text in the note.
+	// After the last it returns 0 and io.EOF. Any other error ends the import:
+	// nothing is recorded.
+	Next(batch []OptOut) (int, error)
+	// Summary is asked for once, after io.EOF. Its Coverage is not used.
+	Summary() SourceSummary
+}
+
+// OptOutReject is a row that the server rejected.
+type OptOutReject struct {
+	// Row is its place among those that the source yielded, from 0.
+	Row uint64
+	// Number as it was sent; empty for a row rejected after the commit.
+	Number  string
+	Reason  string // as in Error
+	Message string
+}
+
+// OptOutImportResult is what became of an import of opt-outs.
+// Read = Accepted + Duplicates + Rejected.
+type OptOutImportResult struct {
+	ImportID string `json:"import_id"`
+	// Refused says that a guard failed: nothing was recorded.
+	Refused bool `json:"refused"`
+	// GuardFailures are all guards that failed, overridden ones too.
+	GuardFailures []GuardFailure `json:"guard_failures"`
+	DryRun        bool           `json:"dry_run"`
+	Read          uint64         `json:"read"`
+	// Accepted rows were recorded, or would be.
+	Accepted uint64 `json:"accepted"`
+	// Duplicates say what the number already held, or came twice.
+	Duplicates uint64 `json:"duplicates"`
+	Rejected   uint64 `json:"rejected"`
+	// FirstRevision that holds a row; 0: none was recorded.
+	FirstRevision uint64 `json:"first_revision"`
+	// Revision is the last that holds one; when none was recorded, the current one.
+	Revision  uint64        `json:"revision"`
+	JournalID string        `json:"journal_id"`
+	Elapsed   time.Duration `json:"elapsed"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (r OptOutImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// ImportOptOuts records many opt-outs, in bounded memory, and returns once all are
+// durable. A row that says what its number already holds in force is a duplicate: the
+// same scope, channel and time of receipt, or, where the row has no time, the same
+// scope and channel. So to import a file again does no harm. A connection that breaks
+// is made again, and the import goes on after the last chunk that the server holds.
+// An import that a guard refused is no error: see OptOutImportResult.Refused. There is
+// no deadline but that of ctx. Until all rows were sent nothing counts; when an error
+// comes after that, the server may go on by itself.
+func (c *Client) ImportOptOuts(ctx context.Context, r OptOutImport) (_ OptOutImportResult, err error) {
+	if r.Rows == nil {
+		return OptOutImportResult{}, invalidField("rows", "an import needs rows: set Rows")
+	}
+	if closer, ok := r.Rows.(io.Closer); ok {
+		defer func() { err = errors.Join(err, closer.Close()) }()
+	}
+	sources, err := toSources(r.Sources)
+	if err != nil {
+		return OptOutImportResult{}, err
+	}
+	header := &dncv1.ImportRecordsHeader{
+		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, Sources: sources, Region: r.Region, DryRun: r.DryRun,
+		MaxRejectRatio: r.MaxRejects, OverrideGuards: r.Override, RecordedBy: c.opts.user,
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l := newOptOutLoad(c, &r, header)
+	result, err := l.run(ctx)
+	if err != nil {
+		return OptOutImportResult{}, err
+	}
+	l.tellLate(result.GetRejects())
+	return fromRecordsResult(result), nil
+}
+
+// toRow is a row on the wire. Whatever is wrong with it is the server's to judge: it
+// rejects the row, and not the import.
+func toRow(o *OptOut) *dncv1.RecordRow {
+	channel, err := value[dncv1.Channel](o.Channel, "CHANNEL_", dncv1.Channel_value)
+	note := o.Note
+	if err != nil {
+		channel = dncv1.Channel_CHANNEL_OTHER
+		note = strings.TrimPrefix(note+"\nchannel: "+string(o.Channel), "\n")
+	}
+	return &dncv1.RecordRow{
+		Number: carried(o.Number), Region: carried(o.Region), Scope: carried(o.Scope), Channel: channel, Desk: carried(o.Desk),
+		ReceivedAt: toTime(o.ReceivedAt), Evidence: carried(o.Evidence), Note: carried(note), ExpiresAt: toTime(o.ExpiresAt),
+	}
+}
+
+// carried is text as a message can carry it: UTF-8, and not much longer than the longest
+// that the contract takes. What is cut is too long all the same.
+func carried(text string) string {
+	const most = 8 << 10
+	if len(text) > most {
+		text = text[:most]
+	}
+	return strings.ToValidUTF8(text, "\uFFFD")
+}
+
+func fromRecordsResult(r *dncv1.ImportRecordsResult) OptOutImportResult {
+	return OptOutImportResult{
+		ImportID:      r.GetImportId(),
+		Refused:       r.GetRefused(),
+		GuardFailures: each(r.GetGuardFailures(), fromGuardFailure),
+		DryRun:        r.GetDryRun(),
+		Read:          r.GetRead(),
+		Accepted:      r.GetAccepted(),
+		Duplicates:    r.GetDuplicates(),
+		Rejected:      r.GetRejected(),
+		FirstRevision: r.GetFirstRevision(),
+		Revision:      r.GetRevision(),
+		JournalID:     r.GetJournalId(),
+		Elapsed:       r.GetElapsed().AsDuration(),
+	}
+}
