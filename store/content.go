@@ -37,6 +37,9 @@ func (s *Store) contentPath(list policy.EventID, sha []byte) string {
 // sortContent sorts the chunks of an import into its content file. Memory is bounded, whatever their order.
 func (s *Store) sortContent(list policy.EventID, c *chunkLog, dir string) (content, error) {
 	var out content
+	if err := s.writableFor(2 * c.size); err != nil { // runs and the sorted file, neither larger than the chunks
+		return out, err
+	}
 	path := filepath.Join(dir, "sorted")
 	f, err := os.Create(path)
 	if err != nil {

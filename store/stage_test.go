@@ -1,0 +1,41 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// fixSpace makes the store believe for good that its disk has so many bytes to give.
+func fixSpace(s *Store, bytes int64) {
+	s.space.mu.Lock()
+	defer s.space.mu.Unlock()
+	s.space.free = s.space.minFree + bytes
+	s.space.checked = time.Now().Add(time.Hour)
+}
+
+func TestSortingAsksForRoom(t *testing.T) {
+	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
+	createList(t, s, "a", usRegistry())
+	h := header("a", Replace)
+	h.DryRun = true
+	i := begin(t, s, h)
+	put(t, i, 1, registryNumbers(1000)...)
+	c := Commit{Chunks: 1, Read: 1000}
+	fixSpace(s, 2*i.log.size-1)
+	if _, err := i.Commit(context.Background(), c, silent); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("no room to sort: %v, want ErrDiskFull", err)
+	}
+	files, err := os.ReadDir(filepath.Join(s.dir, stageDir))
+	if err != nil || len(files) != 1 || strings.HasSuffix(files[0].Name(), ".numbers") {
+		t.Errorf("%v (%v), want the chunks and nothing sorted", files, err)
+	}
+	fixSpace(s, 2*i.log.size)
+	if _, err := i.Commit(context.Background(), c, silent); err != nil {
+		t.Error("room to sort:", err)
+	}
+}
