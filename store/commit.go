@@ -90,6 +90,9 @@ func (s *Store) admit(ctx context.Context, w *write) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	if s.isClosing() {
+		return ErrClosed
+	}
 	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
 		return err
 	}
@@ -103,21 +106,37 @@ func (s *Store) admit(ctx context.Context, w *write) error {
 // commitLoop is the committer: the only goroutine that commits revisions. Whatever waits when it wakes becomes one.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
-	var next *write
-	for {
-		if next == nil {
-			select {
-			case next = <-s.queue:
-			case f := <-s.control:
-				f()
-				continue
-			case <-s.closing:
-				s.refuseWaiting()
-				return
-			}
+	var left *write // had no room in the group before
+	for !s.isClosing() {
+		if first := s.nextWrite(left); first != nil {
+			left = s.commitGroup(first)
 		}
-		next = s.commitGroup(next)
 	}
+	if left != nil {
+		left.tell(answer{err: ErrClosed})
+	}
+	s.refuseWaiting()
+}
+
+// nextWrite is the write that begins a group: left, or the first to come; nil when something else came first. What runs
+// between two groups waits for one of them at most, however many writes there are.
+func (s *Store) nextWrite(left *write) *write {
+	if left != nil {
+		select {
+		case f := <-s.control:
+			f()
+		default:
+		}
+		return left
+	}
+	select {
+	case w := <-s.queue:
+		return w
+	case f := <-s.control:
+		f()
+	case <-s.closing:
+	}
+	return nil
 }
 
 // between runs f in the committer, between two groups, and waits for it. It reports false when the store closes first.
