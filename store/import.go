@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -142,10 +143,14 @@ func (i *Import) makeStage() error {
 	if err != nil {
 		return stageError("make stage", err)
 	}
-	if err := os.WriteFile(filepath.Join(i.dir, metaFile), meta, 0o600); err != nil {
+	err = writeFile(filepath.Join(i.dir, metaFile), func(w io.Writer) error {
+		_, err := w.Write(meta)
+		return err
+	})
+	if err != nil {
 		return stageError("make stage", err)
 	}
-	return errors.Join(syncDir(i.dir), syncDir(filepath.Dir(i.dir)))
+	return syncDir(filepath.Dir(i.dir))
 }
 
 // findStage finds the stage of an import to go on with. Its id is made by the store: anything else is unknown.

@@ -39,3 +39,29 @@ func TestSortingAsksForRoom(t *testing.T) {
 		t.Error("room to sort:", err)
 	}
 }
+
+// TestStagedChunkOutlivesAPowerCut copies the disk, without any sync, once a chunk was acknowledged.
+func TestStagedChunkOutlivesAPowerCut(t *testing.T) {
+	needsLoopMounts(t)
+	image, disk := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	makeImage(t, image, 192<<20)
+	if err := mount(t, disk, "-o", "loop", image); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, filepath.Join(disk, "data"))
+	createList(t, s, "a", usRegistry())
+	i := begin(t, s, header("a", Replace))
+	put(t, i, 1, registryNumbers(1000)...)
+	if err := copySparse(image, image+"-cut"); err != nil {
+		t.Fatal(err)
+	}
+	after := t.TempDir()
+	if err := mount(t, after, "-o", "loop", image+"-cut"); err != nil {
+		t.Fatal(err)
+	}
+	h := header("a", Replace)
+	h.ImportID = i.ID()
+	if got := begin(t, open(t, filepath.Join(after, "data")), h).LastChunk(); got != 1 {
+		t.Errorf("last chunk %d, want 1", got)
+	}
+}
