@@ -156,10 +156,12 @@ func (l *load) storeHeader() (store.Header, error) {
 	if err != nil {
 		return store.Header{}, err
 	}
-	if _, err := sourcesOf(l.header.GetSources(), false); err != nil {
+	sources, err := sourcesOf(l.header.GetSources(), false)
+	if err != nil {
 		return store.Header{}, err
 	}
-	if err := l.checkDate(name, mode); err != nil {
+	date, err := l.date(name, mode)
+	if err != nil {
 		return store.Header{}, err
 	}
 	l.by, err = l.s.request(l.stream.Context(), "", l.header.GetRecordedBy(), store.Story{})
@@ -172,6 +174,9 @@ func (l *load) storeHeader() (store.Header, error) {
 		Override: l.header.GetGuards().GetOverride(),
 		TakeOver: l.header.GetTakeOver(),
 		Request:  l.by,
+
+		SnapshotDate: date,
+		Files:        fileNames(sources),
 	}, err
 }
 
@@ -182,25 +187,25 @@ func modeOf(m dncv1.ImportMode) (store.Mode, error) {
 	return 0, invalidField("mode", "must be replace, add, remove or delta")
 }
 
-// checkDate refuses a date that is none, or lies ahead, or is missing where the list's age counts.
-func (l *load) checkDate(name string, mode store.Mode) error {
+// date is the load's, refused when it is none, or lies ahead, or is missing where the list's age counts.
+func (l *load) date(name string, mode store.Mode) (policy.Date, error) {
 	date, err := policy.ParseDate(l.header.GetSnapshotDate())
 	if err != nil {
-		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
+		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
 	}
 	if date > policy.DateOf(l.s.store.Now())+1 {
-		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID,
+		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID,
 			"the snapshot date lies more than a day ahead: give the date of the registry's file", "field", "snapshot_date")
 	}
 	list, err := l.s.store.View().List(name)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if date == 0 && list.MaxAgeDays > 0 && (mode == store.Replace || mode == store.Delta || !list.Loaded) {
-		return refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED,
+		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED,
 			"the list has a max age: give the date of the registry's file, never the day of the load", "field", "snapshot_date")
 	}
-	return nil
+	return date, nil
 }
 
 // Guards that a header leaves unset.
@@ -255,6 +260,14 @@ func sourcesOf(sources []*dncv1.ImportSource, hashed bool) ([]store.Source, erro
 		out = append(out, s)
 	}
 	return out, nil
+}
+
+func fileNames(sources []store.Source) []string {
+	names := make([]string, 0, len(sources))
+	for _, s := range sources {
+		names = append(names, s.Name)
+	}
+	return names
 }
 
 // commit ends the load and tells the client how far it is meanwhile.

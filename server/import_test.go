@@ -152,6 +152,30 @@ func TestImportGoesOnWhereItStopped(t *testing.T) {
 	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
 }
 
+// A load goes on with the date and files it began with: chunks of an older file never pass as a newer one.
+func TestImportGoesOnAsItBegan(t *testing.T) {
+	n := start(t)
+	n.createList(suppression("mine"))
+	header := func(date, file, id string) *dncv1.ImportHeader {
+		return &dncv1.ImportHeader{List: "mine", SnapshotDate: date, ImportId: id, Sources: []*dncv1.ImportSource{{Name: file}}}
+	}
+	broken, err := n.load(upload{header: header("2026-09-08", "a.txt", ""), chunks: [][]uint64{numbers(10)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := broken.opened.GetImportId()
+	for _, other := range []*dncv1.ImportHeader{
+		header("2026-09-09", "a.txt", id), header("", "a.txt", id), header("2026-09-08", "b.txt", id),
+	} {
+		_, err := n.load(upload{header: other})
+		wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
+	}
+	got, err := n.load(upload{header: header("2026-09-08", "a.txt", id)})
+	if err != nil || got.opened.GetLastChunk() != 1 {
+		t.Errorf("the same again: %v (%v), want chunk 1", got.opened, err)
+	}
+}
+
 func TestImportErrors(t *testing.T) {
 	n := start(t)
 	n.createList(suppression("mine"))

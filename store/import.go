@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,12 +24,15 @@ import (
 type Header struct {
 	List     string
 	Mode     Mode
-	ImportID string // to go on with one; empty: a new one
+	ImportID string // to go on with one, opened with the same list, mode, date and files; empty: a new one
 	Guards   Guards
 	DryRun   bool // compare and guard, change nothing
 	Override bool // load in spite of every guard but GuardEmpty
 	TakeOver bool // abandon a load of the list that is prepared and does not end
 	Request  Request
+
+	SnapshotDate policy.Date // as the commit will tell it
+	Files        []string    // names of the files, as far as they are known
 }
 
 // Source is one file of a load.
@@ -89,8 +93,18 @@ type Import struct {
 
 // importMeta is what the stage remembers of an import's header.
 type importMeta struct {
-	List policy.EventID
-	Mode Mode
+	List  policy.EventID
+	Mode  Mode
+	Date  policy.Date
+	Files []string
+}
+
+func (m importMeta) equal(o importMeta) bool {
+	return m.List == o.List && m.Mode == o.Mode && m.Date == o.Date && slices.Equal(m.Files, o.Files)
+}
+
+func (i *Import) meta() importMeta {
+	return importMeta{i.list, i.header.Mode, i.header.SnapshotDate, i.header.Files}
 }
 
 const metaFile = "import.json"
@@ -139,7 +153,7 @@ func (i *Import) makeStage() error {
 	if err := os.Mkdir(i.dir, 0o700); err != nil {
 		return stageError("make stage", err)
 	}
-	meta, err := json.Marshal(importMeta{i.list, i.header.Mode})
+	meta, err := json.Marshal(i.meta())
 	if err != nil {
 		return stageError("make stage", err)
 	}
@@ -164,7 +178,7 @@ func (i *Import) findStage() error {
 		return ErrImportNotFound
 	}
 	var meta importMeta
-	if json.Unmarshal(b, &meta) != nil || meta != (importMeta{i.list, i.header.Mode}) {
+	if json.Unmarshal(b, &meta) != nil || !meta.equal(i.meta()) {
 		return ErrImportNotFound
 	}
 	return nil

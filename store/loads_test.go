@@ -187,6 +187,8 @@ func TestImportIsResumed(t *testing.T) {
 	for _, wrong := range []Header{
 		{List: "b", Mode: Replace, ImportID: id},
 		{List: "a", Mode: Add, ImportID: id},
+		{List: "a", Mode: Replace, ImportID: id, SnapshotDate: policy.DateOf(time.Now())},
+		{List: "a", Mode: Replace, ImportID: id, Files: []string{"415.txt"}},
 		{List: "a", Mode: Replace, ImportID: "00112233445566778899aabb"},
 		{List: "a", Mode: Replace, ImportID: "../" + id},
 	} {
