@@ -68,9 +68,29 @@ func (s *Store) submit(ctx context.Context, w *write) (Receipt, error) {
 	}
 	select {
 	case s.queue <- w:
+		return s.outcome(ctx, w)
 	default:
 		return Receipt{}, ErrBusy
 	}
+}
+
+// submitInTurn is submit, but waits for room instead of ErrBusy: for events that end long work.
+func (s *Store) submitInTurn(ctx context.Context, w *write) (Receipt, error) {
+	if err := s.admit(ctx, w); err != nil {
+		return Receipt{}, err
+	}
+	select {
+	case s.queue <- w:
+		return s.outcome(ctx, w)
+	case <-ctx.Done():
+		return Receipt{}, ctx.Err()
+	case <-s.stopped:
+		return Receipt{}, ErrClosed
+	}
+}
+
+// outcome waits for the answer to a write that is queued.
+func (s *Store) outcome(ctx context.Context, w *write) (Receipt, error) {
 	select {
 	case a := <-w.done:
 		return a.receipt, a.err

@@ -18,10 +18,10 @@ func holdCommitter(t *testing.T, s *Store) (release func()) {
 	return func() { close(free) }
 }
 
-// fillQueue queues the rows of several groups, behind a committer that is held.
-func fillQueue(t *testing.T, s *Store) *batch {
+// fillQueue queues so many rows behind a committer that is held.
+func fillQueue(t *testing.T, s *Store, count int) *batch {
 	t.Helper()
-	rows := make([]OptOutRow, 6*maxGroupEvents)
+	rows := make([]OptOutRow, count)
 	for i := range rows {
 		rows[i] = row(writersNumber(0, uint64(i)), "acme", policy.ChannelCall, day(1))
 	}
@@ -38,7 +38,7 @@ func fillQueue(t *testing.T, s *Store) *batch {
 func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
-	b := fillQueue(t, s)
+	b := fillQueue(t, s, 6*maxGroupEvents)
 	var at uint64
 	ran := make(chan bool)
 	go func() { ran <- s.between(func() { at = s.View().revision }) }()
@@ -57,7 +57,7 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 func TestCloseDoesNotWaitForWrites(t *testing.T) {
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
-	b := fillQueue(t, s)
+	b := fillQueue(t, s, 6*maxGroupEvents)
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
 	<-s.closing
@@ -77,4 +77,30 @@ func TestCloseDoesNotWaitForWrites(t *testing.T) {
 	if outcomes, err := b.results(); len(outcomes) != 0 || !errors.Is(err, ErrClosed) {
 		t.Errorf("waiting writes: %d outcomes and %v, want ErrClosed", len(outcomes), err)
 	}
+}
+
+func TestFullQueueDoesNotRedoALoad(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	numbers := registryNumbers(100)
+	revision := prepareOnly(t, s, header("a", Replace), numbers, Commit{})
+	release := holdCommitter(t, s)
+	fillQueue(t, s, queueLen)
+	if _, err := s.RecordOptOut(context.Background(), OptOut{Number: fiction(415, 1)}, Request{}); !errors.Is(err, ErrBusy) {
+		t.Fatalf("the queue is not full: %v", err)
+	}
+	time.AfterFunc(200*time.Millisecond, release) // the load has come to its end by then
+	walks := 0
+	_, err := s.finishLoad(context.Background(), listOf(t, s, "a").ID, revision, func(done uint64) {
+		if done == 0 {
+			walks++
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if walks != 1 {
+		t.Errorf("the load was written %d times, want once", walks)
+	}
+	wantContent(t, s, "a", numbers, nil)
 }

@@ -46,7 +46,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 		switch {
 		case errors.Is(err, ErrStage):
 			return Receipt{}, errors.Join(err, s.abandonLoad(ctx, id, prepared))
-		case errors.Is(err, ErrDiskFull), errors.Is(err, ErrBusy):
+		case errors.Is(err, ErrDiskFull):
 			if err := s.pause(ctx, time.Second); err != nil {
 				return Receipt{}, err
 			}
@@ -102,7 +102,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 		return Receipt{}, fmt.Errorf("%w: a load of %d numbers came to %d", ErrStage, load.GetNumbers(), w.numbers)
 	}
 	s.blocks.carry(l, w.prepared, w.wrote)
-	receipt, err := s.submit(context.Background(), &write{
+	receipt, err := s.submitInTurn(context.Background(), &write{
 		event: &storev1.Event{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{
 			List: listRef(l.ID), Prepared: w.prepared, Commits: w.commits, Crc: w.crc,
 		}}},
@@ -124,7 +124,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 // abandonLoad frees the list from a load that will not switch, and reloads the view, so that no later version of a
 // block stays behind.
 func (s *Store) abandonLoad(ctx context.Context, id policy.EventID, prepared uint64) error {
-	_, err := s.submit(ctx, &write{event: &storev1.Event{Change: &storev1.Event_LoadAbandoned{
+	_, err := s.submitInTurn(ctx, &write{event: &storev1.Event{Change: &storev1.Event_LoadAbandoned{
 		LoadAbandoned: &storev1.LoadAbandoned{List: listRef(id), Prepared: prepared},
 	}}})
 	if err != nil {
@@ -150,9 +150,13 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 }
 
 func (s *Store) prepare(ctx context.Context, l *List, load *storev1.Load, r Request) (Receipt, error) {
-	return s.record(ctx, &storev1.Event{Change: &storev1.Event_LoadPrepared{
+	w, err := newWrite(&storev1.Event{Change: &storev1.Event_LoadPrepared{
 		LoadPrepared: &storev1.LoadPrepared{List: listRef(l.ID), Load: load, Base: l.Visible},
 	}}, r)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return s.submitInTurn(ctx, w)
 }
 
 // writableFor is asked before a load writes so many bytes.

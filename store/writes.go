@@ -166,18 +166,26 @@ func (s *Store) DeleteList(ctx context.Context, name string, r Request) (Receipt
 
 // record submits an event with the request and story that go along.
 func (s *Store) record(ctx context.Context, e *storev1.Event, r Request) (Receipt, error) {
+	w, err := newWrite(e, r)
+	if err != nil {
+		return Receipt{}, err
+	}
+	return s.submit(ctx, w)
+}
+
+func newWrite(e *storev1.Event, r Request) (*write, error) {
 	if r.ID != "" {
 		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
 		if err != nil {
-			return Receipt{}, fmt.Errorf("encode event: %w", err)
+			return nil, fmt.Errorf("encode event: %w", err)
 		}
 		hash := sha256.Sum256(body)
 		e.RequestId, e.RequestHash = []byte(r.ID), hash[:]
 	}
 	t, err := newTale(r.Story)
 	if err != nil {
-		return Receipt{}, err
+		return nil, err
 	}
 	e.StoryHash = t.hashBytes()
-	return s.submit(ctx, &write{event: e, story: r.Story, tale: t})
+	return &write{event: e, story: r.Story, tale: t}, nil
 }
