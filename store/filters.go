@@ -217,16 +217,16 @@ func (s *Store) saveRecordsFilter() {
 // rebuildRecordsFilter builds a filter of the right size beside the one in use: new numbers go into both from a moment
 // between two groups on, and the scan reads a revision taken after that.
 func (s *Store) rebuildRecordsFilter() error {
-	stats, err := s.totals()
-	if err != nil {
+	var held uint64 // more than the totals tell: numbers without a record any more stay in the filter
+	if err := s.eachRecorded(s.View(), func(numbers []uint64) { held += uint64(len(numbers)) }); err != nil {
 		return err
 	}
-	target := filter.New(max(minRecordsCapacity, 2*stats.GetNumbers()), s.opt.FilterFPR)
+	target := filter.New(max(minRecordsCapacity, 2*held), s.opt.FilterFPR)
 	var at *View
 	if !s.between(func() { s.adding = append(s.adding, target); at = s.View() }) {
 		return ErrClosed
 	}
-	if err := s.scanRecords(at, target); err != nil {
+	if err := s.eachRecorded(at, target.AddAll); err != nil {
 		s.between(func() { s.adding = slices.DeleteFunc(s.adding, func(f *filter.Set) bool { return f == target }) })
 		return err
 	}
@@ -240,8 +240,8 @@ func (s *Store) rebuildRecordsFilter() error {
 	return nil
 }
 
-// scanRecords adds every number that has had a record.
-func (s *Store) scanRecords(v *View, f *filter.Set) error {
+// eachRecorded calls f with every number that has had a record, in batches.
+func (s *Store) eachRecorded(v *View, f func(numbers []uint64)) error {
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
@@ -252,13 +252,13 @@ func (s *Store) scanRecords(v *View, f *filter.Set) error {
 		if len(batch) < cap(batch) {
 			continue
 		}
-		f.AddAll(batch)
+		f(batch)
 		batch = batch[:0]
 		if s.isClosing() {
 			return ErrClosed
 		}
 	}
-	f.AddAll(batch)
+	f(batch)
 	return nil
 }
 

@@ -1,0 +1,32 @@
+package store
+
+import (
+	"testing"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// Numbers whose records are all withdrawn stay in the filter: sized without them, it would be built again for ever.
+func TestRecordsFilterHasRoomForNumbersWithoutRecords(t *testing.T) {
+	s := open(t, t.TempDir())
+	n := fiction(415, 1)
+	at := optOut(t, s, n, "acme").ID.Revision
+	wb := s.db.NewWriteBatchAt(at)
+	defer wb.Cancel()
+	for i := range uint64(3 * minRecordsCapacity) {
+		if err := wb.Set(recordsKey(uint64(writersNumber(0, i))), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := wb.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.rebuildRecordsFilter(); err != nil {
+		t.Fatal(err)
+	}
+	f := s.View().records
+	if f.NeedsRebuild() || f.Chain() != 1 {
+		t.Errorf("needs a rebuild: %v, longest chain %d, want none and 1", f.NeedsRebuild(), f.Chain())
+	}
+	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
+}
