@@ -5,68 +5,117 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dncd/dncd/client"
 )
 
+// exportFlags are those of `dnc export`.
+type exportFlags struct {
+	list, format string
+	optOuts      bool
+}
+
 func (a *app) exportCommand() *cobra.Command {
-	var list, format string
+	var flags exportFlags
 	cmd := &cobra.Command{
-		Use:   "export --list NAME",
-		Short: "Write the numbers of a list, ascending, as they are at one revision",
-		Long: `Write the numbers of a list to standard output, one a line in E.164, ascending, as
-they are at one revision. With an exit code other than 0 what was written is not the list.`,
-		Example: `  dnc export --list us-ftc > us-ftc.txt`,
-		Args:    counted(0, 0, "--list NAME"),
+		Use:   "export --list NAME | --opt-outs",
+		Short: "Write the numbers of a list, or the opt-outs in force, as they are at one revision",
+		Long: `Write the numbers of a list, or the opt-outs in force with their stories, to standard
+output, by ascending number, as they are at one revision. With an exit code other than
+0 what was written is not the whole.
+
+A list that is loaded again from its export is the same list, and opt-outs that are
+imported again from their csv are all duplicates.`,
+		Example: `  dnc export --list us-ftc > us-ftc.txt
+  dnc export --opt-outs > opt-outs.csv
+  dnc export --opt-outs --format jsonl`,
+		Args: counted(0, 0, "--list NAME or --opt-outs"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if list == "" {
-				return usagef(cmd, "--list is missing")
-			}
-			switch format {
-			case "plain":
-			case "csv", "jsonl":
-				return withHint(fmt.Errorf("--format %s is not built yet", format), "--format plain is")
-			default:
-				return usagef(cmd, "--format is plain, not %q", format)
+			format, err := flags.check(cmd, a.output)
+			if err != nil {
+				return err
 			}
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
-			return a.export(cmd.Context(), c, list)
+			return a.export(cmd.Context(), c, flags, format)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
-	f.StringVar(&list, "list", "", "the list (required)")
-	f.StringVar(&format, "format", "plain", "plain: a number a line")
-	complete(cmd, "format", "plain")
+	f.StringVar(&flags.list, "list", "", "the list")
+	f.BoolVar(&flags.optOuts, "opt-outs", false, "the opt-outs in force")
+	f.StringVar(&flags.format, "format", "", "plain: a number a line, csv, or jsonl: an object a line (default: plain for a list, csv for opt-outs, jsonl with -o json)")
+	complete(cmd, "format", "plain", "csv", "jsonl")
 	a.completeLists(cmd, "list")
 	return cmd
 }
 
-// exported is the JSON of one number.
-type exported struct {
-	Number string `json:"number"`
+// check returns the format that the flags mean.
+func (f *exportFlags) check(cmd *cobra.Command, output string) (string, error) {
+	switch {
+	case f.list == "" && !f.optOuts:
+		return "", usagef(cmd, "--list is missing, or --opt-outs")
+	case f.list != "" && f.optOuts:
+		return "", usagef(cmd, "--list and --opt-outs are two exports: give one")
+	}
+	switch format := strings.ToLower(f.format); {
+	case format == "plain", format == "csv", format == "jsonl":
+		return format, nil
+	case format != "":
+		return "", usagef(cmd, "--format is plain, csv or jsonl, not %q", f.format)
+	case output == "json":
+		return "jsonl", nil
+	case f.optOuts:
+		return "csv", nil
+	}
+	return "plain", nil
 }
 
-func (a *app) export(ctx context.Context, c *client.Client, list string) (err error) {
+func (a *app) export(ctx context.Context, c *client.Client, flags exportFlags, format string) (err error) {
 	out := bufio.NewWriterSize(a.stdout, 64<<10)
 	defer func() { err = errors.Join(err, out.Flush()) }()
+	if flags.optOuts {
+		return a.exportOptOuts(ctx, c, format, out)
+	}
+	return a.exportList(ctx, c, flags.list, format, out)
+}
+
+// exportList writes the numbers of a list.
+func (a *app) exportList(ctx context.Context, c *client.Client, list, format string, out *bufio.Writer) error {
+	write := map[string]func(io.Writer, string) error{
+		"plain": writeNumber,
+		"csv":   writeNumber,
+		"jsonl": func(w io.Writer, number string) error {
+			_, err := fmt.Fprintf(w, "{\"number\":%q}\n", number)
+			return err
+		},
+	}[format]
+	begun := false
 	for number, err := range c.Export(ctx, list) {
 		if err != nil {
 			return err
 		}
-		if a.output == "json" {
-			err = a.printTo(out, exported{number})
-		} else {
-			_, err = out.WriteString(number + "\n")
+		if !begun && format == "csv" {
+			err = writeNumber(out, "number")
 		}
-		if err != nil {
+		begun = true
+		if err := errors.Join(err, write(out, number)); err != nil {
 			return err
 		}
 	}
+	if !begun && format == "csv" {
+		return writeNumber(out, "number")
+	}
 	return nil
+}
+
+func writeNumber(w io.Writer, number string) error {
+	_, err := io.WriteString(w, number+"\n")
+	return err
 }

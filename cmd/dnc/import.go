@@ -21,13 +21,15 @@ type importFlags struct {
 	maxShrink, maxReject string
 	rejects              string
 	dryRun, yes          bool
+	optOuts              bool
+	optOutFlags
 }
 
 func (a *app) importCommand() *cobra.Command {
 	var flags importFlags
 	cmd := &cobra.Command{
-		Use:   "import FILE... --list NAME",
-		Short: "Load list files, or zips of them, into a list",
+		Use:   "import FILE... --list NAME | --opt-outs",
+		Short: "Load list files, or zips of them, into a list; or record the opt-outs of files",
 		Long: `Load list files, or zips of them, into a list.
 
 Mode replace takes all files of the list at once: the list becomes what they hold.
@@ -40,18 +42,31 @@ rejects than --max-rejects, a snapshot date older than the list's. --yes loads i
 spite of all but the first, and takes over from a load that does not end.
 
 The snapshot date is the registry's own, not the day of the load. Without
---snapshot-date it is taken from the names of the files, the oldest of several.`,
+--snapshot-date it is taken from the names of the files, the oldest of several.
+
+With --opt-outs the files are csv of persons' own objections, and each row is recorded
+as ` + "`dnc optout add`" + ` would. Columns for number, scope, channel, desk, received_at,
+evidence and expires_at are found by their titles, English or French, or named with
+--map; others are ignored. Flags stand in for what a row does not say. A row that says
+what its number already holds is a duplicate, so a file may be imported again.`,
 		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add
-  dnc import 2026-9-9_*.zip --list us-ftc --dry-run`,
+  dnc import 2026-9-9_*.zip --list us-ftc --dry-run
+  dnc import crm.csv --opt-outs --region FR --scope acme --channel email --day-first
+  dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if flags.optOuts {
+				return a.importOptOuts(cmd, args, flags)
+			}
 			return a.importFiles(cmd, args, flags)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.list, "list", "", "the list (required)")
+	f.StringVar(&flags.list, "list", "", "the list")
+	f.BoolVar(&flags.optOuts, "opt-outs", false, "record opt-outs instead of loading a list")
+	flags.optOutFlags.define(cmd)
 	f.StringVar(&flags.mode, "mode", "replace", "replace, add or remove")
 	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
 	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1")
@@ -70,6 +85,9 @@ The snapshot date is the registry's own, not the day of the load. Without
 
 // importFiles loads files and prints what became of it.
 func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags) (err error) {
+	if err := refuseFlags(cmd, ofOptOuts, "is for opt-outs, not for a list: use --opt-outs"); err != nil {
+		return err
+	}
 	request, err := flags.request(cmd)
 	if err != nil {
 		return err
@@ -111,7 +129,7 @@ func (a *app) load(ctx context.Context, c *client.Client, request client.ImportR
 func (f importFlags) request(cmd *cobra.Command) (client.ImportRequest, error) {
 	var none client.ImportRequest
 	if f.list == "" {
-		return none, usagef(cmd, "--list is missing")
+		return none, usagef(cmd, "--list is missing, or --opt-outs")
 	}
 	mode, err := f.importMode(cmd)
 	if err != nil {

@@ -59,6 +59,20 @@ func (l *rejectLog) fromServer(r client.ImportReject) {
 	l.write("", "", r.Message, r.Number)
 }
 
+// fromServerAt is fromServer for a row whose place is known; line 0: it is not.
+func (l *rejectLog) fromServerAt(file string, line int64, reason, text string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.refused == nil {
+		l.refused = map[string]uint64{}
+	}
+	l.refused[reason]++
+	if len(l.first) < 5 {
+		l.first = append(l.first, fmt.Sprintf("%s:%d: %s", file, line, reason))
+	}
+	l.write(file, strconv.FormatInt(line, 10), reason, text)
+}
+
 // write keeps its error in the csv writer, until close.
 func (l *rejectLog) write(fields ...string) {
 	if l.csv != nil {

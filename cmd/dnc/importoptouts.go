@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/registry"
+)
+
+// optOutFlags are those of `dnc import --opt-outs`: what holds for rows that do not say it themselves.
+type optOutFlags struct {
+	scope, channel, desk, receivedAt string
+	columns                          []string
+	dayFirst                         bool
+}
+
+// define adds the flags to a command.
+func (f *optOutFlags) define(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&f.scope, "scope", "", "of opt-outs: who may not call, where a row does not say (default: nobody may)")
+	flags.StringVar(&f.channel, "channel", "", "of opt-outs: how they came in, where a row does not say: call, email, letter, sms, web, in-person or other")
+	flags.StringVar(&f.desk, "desk", "", "of opt-outs: who received them, where a row does not say")
+	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, where a row does not say: a date or a time (default: now)")
+	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its place from 1, the field one of "+registry.RecordFieldNames())
+	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: 9/10/2026 is the 9th of October")
+	complete(cmd, "channel", "call", "email", "letter", "sms", "web", "in-person", "other")
+}
+
+// ofLists and ofOptOuts are the flags that mean something for one of them alone.
+var (
+	ofLists   = []string{"list", "mode", "format", "snapshot-date", "max-shrink"}
+	ofOptOuts = []string{"scope", "channel", "desk", "received-at", "map", "day-first"}
+)
+
+// refuseFlags refuses flags that were given and mean nothing here.
+func refuseFlags(cmd *cobra.Command, names []string, why string) error {
+	for _, name := range names {
+		if cmd.Flags().Changed(name) {
+			return usagef(cmd, "--%s %s", name, why)
+		}
+	}
+	return nil
+}
+
+// importOptOuts records the opt-outs of files and prints what became of them.
+func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlags) error {
+	if err := refuseFlags(cmd, ofLists, "is for lists, not with --opt-outs"); err != nil {
+		return err
+	}
+	maxReject, err := parseRatio(cmd, "max-rejects", flags.maxReject)
+	if err != nil {
+		return err
+	}
+	source, err := openOptOuts(cmd, paths, flags)
+	if err != nil {
+		return err
+	}
+	defer source.Close()
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	if err := source.rejects.create(flags.rejects); err != nil {
+		return err
+	}
+	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
+		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun,
+	})
+	if err := errors.Join(err, source.rejects.close()); err != nil {
+		return err
+	}
+	return a.printOptOutImport(result, source.rejects)
+}
+
+// record runs the import under a progress bar.
+func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource, request client.OptOutImport) (client.OptOutImportResult, error) {
+	var mu sync.Mutex
+	var last client.Progress
+	request.OnProgress = func(p client.Progress) {
+		mu.Lock()
+		defer mu.Unlock()
+		last = p
+	}
+	request.OnReject = source.refused
+	bar := a.startProgress(func() progressState {
+		mu.Lock()
+		defer mu.Unlock()
+		if last.Phase == "" || last.Phase == "SENDING" {
+			return progressState{"reading", source.reader.BytesRead(), source.reader.TotalBytes(), true}
+		}
+		return progressState{lower(last.Phase), int64(last.Done), int64(last.Total), false}
+	})
+	defer bar.stop()
+	return c.ImportOptOuts(ctx, request)
+}
+
+// printOptOutImport says what became of an import.
+func (a *app) printOptOutImport(r client.OptOutImportResult, rejects *rejectLog) error {
+	if err := a.print(r, func() string { return describeOptOutImport(r) }); err != nil {
+		return err
+	}
+	rejects.explain(a.stderr)
+	if r.Refused {
+		a.end(exitNo)
+		fmt.Fprintln(a.stderr, "dnc: import refused, nothing was recorded")
+	}
+	for _, g := range r.GuardFailures {
+		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g))
+	}
+	return nil
+}
+
+func describeOptOutImport(r client.OptOutImportResult) string {
+	text := fmt.Sprintf("read %d = %d accepted + %s + %d rejected\n", r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected)
+	seconds := r.Elapsed.Seconds()
+	switch {
+	case r.Refused:
+		return text + "nothing was recorded"
+	case r.DryRun:
+		return text + fmt.Sprintf("dry run: %s would be recorded", count(r.Accepted, "opt-out"))
+	case r.Accepted == 0:
+		return text + fmt.Sprintf("nothing new  revision %d  %.1f s", r.Revision, seconds)
+	}
+	rate := float64(r.Accepted+r.Duplicates) / max(seconds, 0.001)
+	return text + fmt.Sprintf("%s recorded  revisions %d to %d  %.1f s (%.0f rows/s)",
+		count(r.Accepted, "opt-out"), r.FirstRevision, r.Revision, seconds, rate)
+}
+
+// defaults are what rows get that do not say it themselves.
+type defaults struct {
+	scope      string
+	channel    client.Channel
+	desk       string
+	receivedAt time.Time
+}
+
+func (f *optOutFlags) defaults(cmd *cobra.Command) (defaults, error) {
+	at, err := parseTime(cmd, "received-at", f.receivedAt)
+	return defaults{f.scope, client.Channel(f.channel), f.desk, at}, err
+}
+
+// recordOptions says how the files are read.
+func (f *importFlags) recordOptions(cmd *cobra.Command) (registry.RecordOptions, error) {
+	o := registry.RecordOptions{DayFirst: f.optOutFlags.dayFirst, Columns: map[registry.RecordField]string{}}
+	var err error
+	if o.Region, err = parseRegion(f.region); err != nil {
+		return o, err
+	}
+	if f.column != "" {
+		o.Columns[registry.FieldNumber] = f.column
+	}
+	for _, pair := range f.optOutFlags.columns {
+		at := strings.LastIndexByte(pair, '=')
+		if at < 1 || at == len(pair)-1 {
+			return o, usagef(cmd, "--map %q is not COLUMN=FIELD, such as --map ticket=evidence", pair)
+		}
+		field := registry.RecordField(strings.ReplaceAll(strings.ToLower(pair[at+1:]), "-", "_"))
+		if before, twice := o.Columns[field]; twice {
+			return o, usagef(cmd, "%s is both column %q and column %q", field, before, pair[:at])
+		}
+		o.Columns[field] = pair[:at]
+	}
+	return o, nil
+}
