@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -30,18 +31,21 @@ func (p Programs) Import(ctx context.Context, addr, list string, files []string)
 	args := append([]string{"import", "--addr", addr, "--output", "json", "--format", "ftc", "--list", list, "--"}, files...)
 	cmd := exec.CommandContext(ctx, p.dnc, args...)
 	cmd.Env = environment()
-	started := time.Now()
-	out, err := output(cmd)
-	took := time.Since(started)
-	if err != nil {
+	var printed bytes.Buffer
+	var said process.Tail
+	cmd.Stdout, cmd.Stderr = &printed, &said
+	i := Import{Started: time.Now()}
+	if err := cmd.Start(); err != nil {
 		return Import{}, err
 	}
-	i := Import{
-		Started: started, Took: took,
-		CPU:     cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime(),
-		RSSPeak: process.PeakOf(cmd.ProcessState),
+	peak := process.WatchPeak(cmd.Process.Pid)
+	err := cmd.Wait()
+	i.Took, i.RSSPeak = time.Since(i.Started), peak()
+	if err != nil {
+		return Import{}, fmt.Errorf("dnc import: %w: %s%s", err, said.String(), printed.String())
 	}
-	if err := json.Unmarshal([]byte(out), &i); err != nil {
+	i.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
+	if err := json.Unmarshal(printed.Bytes(), &i); err != nil {
 		return Import{}, fmt.Errorf("read what dnc import printed: %w", err)
 	}
 	return i, nil

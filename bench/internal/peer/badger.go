@@ -49,7 +49,6 @@ func runBadger(ctx context.Context, in Input) (Result, error) {
 	if err := json.Unmarshal(out, &r); err != nil {
 		return Result{}, err
 	}
-	r.MemoryPeak = process.PeakOf(cmd.ProcessState)
 	disk, err := process.DiskOf(in.Dir)
 	r.Disk = disk.Bytes
 	return r, err
@@ -88,7 +87,7 @@ func fillBadger(ctx context.Context, db *badger.DB, in Input) (Result, error) {
 	}
 	r := Result{Seconds: time.Since(start).Seconds()}
 	if memory, err := process.MemoryOf(os.Getpid()); err == nil {
-		r.Memory = memory.RSS
+		r.Memory, r.MemoryPeak = memory.RSS, memory.RSSPeak
 	}
 	err = db.View(func(txn *badger.Txn) error {
 		keys := txn.NewIterator(badger.IteratorOptions{PrefetchValues: false})

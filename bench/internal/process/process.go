@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Memory of a process, in bytes.
@@ -18,6 +19,32 @@ type Memory struct {
 	RSS, RSSPeak float64
 	// Anon is the part of RSS that is no page of a file.
 	Anon float64
+}
+
+// WatchPeak follows the memory of a process that starts and returns how to learn
+// its peak, in bytes, once it has ended. What the system tells of an ended process
+// will not do: on Linux that counts the memory of the process that started it.
+func WatchPeak(pid int) (end func() float64) {
+	const every = 20 * time.Millisecond
+	ended, peak := make(chan struct{}), make(chan float64)
+	go func() {
+		most := 0.0
+		for {
+			if m, err := MemoryOf(pid); err == nil {
+				most = max(most, m.RSSPeak)
+			}
+			select {
+			case <-time.After(every):
+			case <-ended:
+				peak <- most
+				return
+			}
+		}
+	}()
+	return func() float64 {
+		close(ended)
+		return <-peak
+	}
 }
 
 // Disk is what a directory takes, in bytes.

@@ -53,15 +53,6 @@ func CPUOf(pid int) (time.Duration, error) {
 	return time.Duration(u+s) * time.Second / ticks, errors.Join(err1, err2)
 }
 
-// PeakOf returns the peak of memory in bytes of a process that has ended.
-func PeakOf(state *os.ProcessState) float64 {
-	usage, ok := state.SysUsage().(*syscall.Rusage)
-	if !ok {
-		return 0
-	}
-	return float64(usage.Maxrss) * 1024
-}
-
 func allocated(info fs.FileInfo) float64 {
 	const unit = 512 // of st_blocks, see stat(2)
 	stat, ok := info.Sys().(*syscall.Stat_t)

@@ -4,7 +4,6 @@ package process
 
 import (
 	"io/fs"
-	"os"
 	"os/exec"
 	"time"
 )
@@ -17,9 +16,6 @@ func ResetPeak(int) error { return nil }
 
 // CPUOf is told on Linux alone.
 func CPUOf(int) (time.Duration, error) { return 0, nil }
-
-// PeakOf is told on Linux alone.
-func PeakOf(*os.ProcessState) float64 { return 0 }
 
 func allocated(info fs.FileInfo) float64 { return float64(info.Size()) }
 

@@ -2,6 +2,7 @@ package process
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -74,4 +75,28 @@ func TestTail(t *testing.T) {
 	if s := tail.String(); len(s) > tailSize || !strings.HasSuffix(s, "x\nthe end") {
 		t.Errorf("kept %d bytes that end in %q", len(s), s[len(s)-10:])
 	}
+}
+
+func TestWatchPeakIsOfTheProcessAlone(t *testing.T) {
+	sleep, err := exec.LookPath("sleep")
+	if runtime.GOOS != "linux" || err != nil {
+		t.Skip("needs Linux and sleep")
+	}
+	const own = 256 << 20
+	block := make([]byte, own)
+	for i := range block {
+		block[i] = byte(i)
+	}
+	cmd := exec.Command(sleep, "0.1")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	end := WatchPeak(cmd.Process.Pid)
+	if err := cmd.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	if peak := end(); peak <= 0 || peak >= own {
+		t.Errorf("sleep takes %v bytes, started by a process of more than %d", peak, own)
+	}
+	runtime.KeepAlive(block)
 }
