@@ -51,7 +51,7 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 // openBadger opens a database whose files were checked first: what Badger would take for an empty or a shorter
 // database is refused here.
 func openBadger(opt badger.Options, managed bool) (*badger.DB, error) {
-	if err := errors.Join(prepareFiles(opt.Dir), checkTables(opt)); err != nil {
+	if err := errors.Join(prepareFiles(opt.Dir), checkTables(opt), keepTornLogs(opt.Dir)); err != nil {
 		return nil, err
 	}
 	open := badger.Open

@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -29,6 +31,7 @@ type Report struct {
 	Problems  []string // empty: the store is whole
 	Lost      []Gap    // acknowledged revisions that are gone
 	Repaired  bool
+	Missed    []string // events that repair could not apply: they need what a lost revision did
 	Unloaded  []string // lists that repair marked as not loaded: load them again
 	Kept      string   // where repair left the damaged files
 }
@@ -45,7 +48,8 @@ func (r *Report) problem(err error) {
 }
 
 // Fsck verifies all that a directory holds: every value, the whole journal, the state against the journal, each list
-// against its load, and the filters. It needs the directory for itself. An error means that it could not look.
+// against its load, and the filters. It needs the directory for itself and changes nothing in it: Badger, which mends
+// files as it opens them, is given a copy, with links to its tables. An error means that it could not look.
 func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
 	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
 	s.log = s.opt.Logger
@@ -58,7 +62,52 @@ func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("fsck: %w", err)
 	}
 	defer s.lock.Close()
+	if err := finishSwap(dir); err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
+	if s.dir, err = os.MkdirTemp(dir, fsckPrefix); err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
+	defer os.RemoveAll(s.dir)
+	if err := cloneStore(dir, s.dir); err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
 	return s.fsck(ctx)
+}
+
+// fsckPrefix begins the names of directories that fsck and repair work in.
+const fsckPrefix = ".fsck-"
+
+// cloneStore makes a copy of a store's files to open: tables, which never change, as links.
+func cloneStore(from, to string) error {
+	for _, part := range append([]string{markFile}, storeParts...) {
+		if part == stageDir {
+			continue
+		}
+		if err := cloneTree(filepath.Join(from, part), filepath.Join(to, part)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func cloneTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		case filepath.Ext(path) == ".sst" && os.Link(path, target) == nil:
+			return nil
+		}
+		return copyFile(path, target)
+	})
 }
 
 func (s *Store) fsck(ctx context.Context) (Report, error) {
@@ -134,9 +183,12 @@ func (c *checker) values() error {
 // journal walks the whole chain, and holds each event against the state of its revision.
 func (c *checker) journal() error {
 	w := newChainWalk(c.mark)
-	err := eachEntry(c.txn, 1, func(e entry) error {
+	err := eachStoredEntry(c.txn, 1, func(e entry, unsound error) error {
 		if err := c.ctx.Err(); err != nil {
 			return err
+		}
+		if unsound != nil {
+			return nil // told by its checksum; here it is a gap
 		}
 		rev, err := w.take(e)
 		if err != nil {

@@ -74,11 +74,18 @@ func (s *Store) State() State { return s.health.state() }
 // StateChanged is closed at the next change of State.
 func (s *Store) StateChanged() <-chan struct{} { return s.health.changes() }
 
-// noteDamage stops writes after a read that failed. Whoever met it answers with doubt.
+// noteDamage stops writes after a read that failed. From then on whatever is not found is in doubt: where one value is
+// damaged, another may be lost.
 func (s *Store) noteDamage(err error) {
 	if !errors.Is(err, ErrDamaged) {
 		err = errors.Join(ErrDamaged, err)
 	}
+	s.hurt.Store(true)
+	s.stopWrites(err)
+}
+
+// stopWrites ends writes over damage that no check can meet.
+func (s *Store) stopWrites(err error) {
 	if s.health.last(err) {
 		s.log.Error("the store is damaged: no more writes; stop the server and run dncd fsck", "err", err)
 	}

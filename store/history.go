@@ -30,7 +30,7 @@ type NumberFacts struct {
 // Number is all that holds about n at now.
 func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 	var facts NumberFacts
-	if v.damaged {
+	if v.s.hurt.Load() {
 		return facts, ErrDamaged
 	}
 	set, err := v.recordSet(n)
@@ -154,7 +154,11 @@ func (v *View) endedBy(id policy.EventID, rev *storev1.Revision, number uint64) 
 		if e.GetOptOut().GetNumber() != number && e.GetOptOutWithdrawn().GetNumber() != number {
 			continue
 		}
-		if ended, err = a.change(eventID(id.Revision, i), e); err != nil {
+		ended, err = a.change(eventID(id.Revision, i), e)
+		if isRefusal(err) { // after an accepted loss: what it would have ended is gone
+			ended, err = nil, nil
+		}
+		if err != nil {
 			return nil, fmt.Errorf("%w: revision %d event %d cannot be told: %w", ErrDamaged, id.Revision, i, err)
 		}
 	}

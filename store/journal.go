@@ -102,8 +102,18 @@ func readRevision(txn *badger.Txn, revision uint64) (*storev1.Revision, error) {
 	return e.decode()
 }
 
-// eachEntry calls f for every revision from first on, in order, until f returns an error.
+// eachEntry calls f for every revision from first on, in order, until f returns an error or one cannot be read.
 func eachEntry(txn *badger.Txn, first uint64, f func(entry) error) error {
+	return eachStoredEntry(txn, first, func(e entry, err error) error {
+		if err != nil {
+			return err
+		}
+		return f(e)
+	})
+}
+
+// eachStoredEntry is eachEntry that tells f of entries that cannot be read, too.
+func eachStoredEntry(txn *badger.Txn, first uint64, f func(entry, error) error) error {
 	opt := badger.DefaultIteratorOptions
 	opt.Prefix = []byte{keyJournal}
 	it := txn.NewIterator(opt)
@@ -111,11 +121,7 @@ func eachEntry(txn *badger.Txn, first uint64, f func(entry) error) error {
 	for it.Seek(journalKey(first)); it.Valid(); it.Next() {
 		item := it.Item()
 		err := item.Value(func(v []byte) error {
-			e, err := decodeEntry(item.Key(), v)
-			if err != nil {
-				return err
-			}
-			return f(e)
+			return f(decodeEntry(item.Key(), v))
 		})
 		if err != nil {
 			return err

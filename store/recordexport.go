@@ -22,7 +22,7 @@ type NumberRecords struct {
 // inForce is set, and of the rest those that keep accepts. Errors: ErrDamaged, and the context's.
 func (v *View) Records(ctx context.Context, now time.Time, inForce bool, keep func(*RecordDetail) bool) iter.Seq2[NumberRecords, error] {
 	return func(yield func(NumberRecords, error) bool) {
-		if v.damaged {
+		if v.s.hurt.Load() {
 			yield(NumberRecords{}, ErrDamaged)
 			return
 		}

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -15,6 +19,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
@@ -59,15 +64,37 @@ type repairer struct {
 	time       int64
 	loss       bool             // the journal cannot go on as it is: a person must accept that
 	events     []*storev1.Event // to append to the journal
+	doubted    []policy.EventID // lists that missed a part of a load
 }
 
 func (r *repairer) run() error {
-	fresh, err := os.MkdirTemp(r.dir, "repair-")
+	if err := r.checkRoom(); err != nil {
+		return err
+	}
+	fresh, err := os.MkdirTemp(r.dir, fsckPrefix)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(fresh)
 	r.s.dir = fresh
+	if err := r.rebuild(); err != nil {
+		return errors.Join(err, os.RemoveAll(fresh))
+	}
+	return r.swap() // what it cannot finish, the next open or repair does
+}
+
+// checkRoom refuses to begin on a disk that cannot hold the store twice.
+func (r *repairer) checkRoom() error {
+	used, _, err := diskUse(r.dir)
+	if err != nil {
+		return err
+	}
+	if free, err := availableBytes(r.dir); err != nil || free < used {
+		return errors.Join(err, fmt.Errorf("%w: repair builds the store anew and needs %d MiB, %d MiB are free", ErrDiskFull, used>>20, free>>20))
+	}
+	return nil
+}
+
+func (r *repairer) rebuild() error {
 	m, _, err := readMark(r.dir)
 	if err != nil && !errors.Is(err, errNoMark) {
 		return err
@@ -79,10 +106,7 @@ func (r *repairer) run() error {
 	if err := r.s.closeDatabases(); err != nil {
 		return err
 	}
-	if err := r.writeMark(); err != nil {
-		return err
-	}
-	return r.swap()
+	return r.writeMark()
 }
 
 func (r *repairer) build() error {
@@ -98,7 +122,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyEntries, r.copyStories, r.replay, r.checkLists, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -126,7 +150,7 @@ func (r *repairer) copyEntries() error {
 // salvage reads a database and the tables that were set aside from it.
 func (r *repairer) salvage(name string, f func(key []byte, version uint64, value []byte) error) error {
 	for _, dir := range []string{name, name + unlistedSuffix} {
-		err := salvage(filepath.Join(r.dir, dir), r.s.dir, r.s.log, f)
+		err := salvage(filepath.Join(r.dir, dir), r.s.log, f)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -160,18 +184,15 @@ func soundStory(key, value []byte) bool {
 		slices.Equal(storyHash(e.GetSalt(), e.GetStory()), key[8:])
 }
 
-// replay applies the journal anew. What a revision that is gone would have changed is passed over where it is missed.
-func (r *repairer) replay() error {
+// findLoss walks the chain and finds what is gone.
+func (r *repairer) findLoss() error {
 	w := newChainWalk(r.mark)
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
 	err := eachEntry(txn, 1, func(e entry) error {
 		rev, err := w.take(e)
-		if err != nil {
-			return err
-		}
-		r.time = rev.GetTime()
-		return r.apply(e.revision, rev)
+		r.time = max(r.time, rev.GetTime())
+		return err
 	})
 	if err != nil {
 		return err
@@ -193,12 +214,54 @@ func (r *repairer) replay() error {
 	return nil
 }
 
+// copyLost takes over what a lost revision left in the state, value by value: the event is gone, but the records and lists
+// that it made need not be.
+func (r *repairer) copyLost() error {
+	if !r.loss {
+		return nil
+	}
+	batch := r.s.db.NewManagedWriteBatch()
+	defer batch.Cancel()
+	err := r.salvage(badgerDir, func(key []byte, version uint64, value []byte) error {
+		if len(key) == 0 || !bytes.ContainsRune(stateKinds, rune(key[0])) || !r.isLost(version) || !sound(key, value) {
+			return nil
+		}
+		r.highest = max(r.highest, version)
+		return batch.SetEntryAt(badger.NewEntry(slices.Clone(key), slices.Clone(value)), version)
+	})
+	return errors.Join(err, batch.Flush())
+}
+
+// stateKinds are the keys of state that stand for themselves. History needs the events that it points to.
+var stateKinds = []byte{keyRecords, keyList, keyImport, keyRequest, keyTotals}
+
+func (r *repairer) isLost(revision uint64) bool {
+	return slices.ContainsFunc(r.report.Lost, func(g Gap) bool { return g.From <= revision && revision <= g.To })
+}
+
+// replay applies the journal anew, onto what was saved of the revisions that are gone.
+func (r *repairer) replay() error {
+	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	return eachEntry(txn, 1, func(e entry) error {
+		rev, err := e.decode()
+		if err != nil {
+			return err
+		}
+		return r.apply(e.revision, rev)
+	})
+}
+
 func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 	txn := r.s.db.NewTransactionAt(revision-1, true)
 	defer txn.Discard()
 	a := newApplier(txn, revision, rev.GetTime())
 	for i, e := range rev.GetEvents() {
-		if _, err := a.apply(i, e); err != nil && !isRefusal(err) {
+		_, err := a.apply(i, e)
+		if isRefusal(err) {
+			err = r.missed(a, eventID(revision, i), e, err)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -206,6 +269,28 @@ func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 		return err
 	}
 	return txn.CommitAt(revision, nil)
+}
+
+// missed is an event that needs what a lost revision did. It stays in its number's history; a list whose load it was
+// does not count as loaded.
+func (r *repairer) missed(a *applier, id policy.EventID, e *storev1.Event, why error) error {
+	r.report.Missed = append(r.report.Missed, fmt.Sprintf("revision %d event %d: %v", id.Revision, id.Index, why))
+	if n := cmp.Or(e.GetOptOut().GetNumber(), e.GetOptOutWithdrawn().GetNumber()); n != 0 {
+		key := historyKey(n, id)
+		return a.set(key, seal(key, nil))
+	}
+	for _, ref := range []*storev1.ListId{
+		e.GetLoadPrepared().GetList(), e.GetLoadSwitched().GetList(), e.GetLoadAbandoned().GetList(), e.GetLoadConfirmed().GetList(),
+	} {
+		if ref == nil {
+			continue
+		}
+		if err := a.unloadList(&storev1.ListUnloaded{List: ref}); err != nil && !isRefusal(err) {
+			return err
+		}
+		r.doubted = append(r.doubted, policy.EventID{Revision: ref.GetRevision(), Index: ref.GetIndex()})
+	}
+	return nil
 }
 
 // checkLists marks a list as not loaded when its content is not what its load wrote.
@@ -223,7 +308,7 @@ func (r *repairer) checkLists() error {
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			return err
 		}
-		if err != nil {
+		if err != nil || slices.Contains(r.doubted, l.ID) {
 			r.report.Unloaded = append(r.report.Unloaded, l.Name)
 			r.events = append(r.events, &storev1.Event{Change: &storev1.Event_ListUnloaded{
 				ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
@@ -297,39 +382,85 @@ func (r *repairer) writeMark() error {
 // storeParts are what is moved besides the mark.
 var storeParts = []string{badgerDir, badgerDir + unlistedSuffix, storiesDir, storiesDir + unlistedSuffix, filtersDir, stageDir}
 
+// swapFile says that a swap has begun, and between which directories. While it lies there the store is not opened
+// before the swap is finished.
+const swapFile = "swap.json"
+
+// swapPlan names directories below the data directory.
+type swapPlan struct{ Fresh, Kept string }
+
 // swap puts the fresh store in place and keeps the damaged one. It moves the parts, since the data directory itself may
-// be a mount point. The new mark goes first: an open in between finds a journal that is not the mark's, which is damage,
-// and never an empty store.
+// be a mount point.
 func (r *repairer) swap() error {
-	r.report.Kept = filepath.Join(r.dir, "damaged-"+time.Now().UTC().Format("20060102T150405.000"))
-	if err := os.Mkdir(r.report.Kept, 0o700); err != nil {
-		return err
-	}
-	if r.marked {
-		if err := copyFile(filepath.Join(r.dir, markFile), filepath.Join(r.report.Kept, markFile)); err != nil {
+	p := swapPlan{Fresh: filepath.Base(r.s.dir), Kept: "damaged-" + time.Now().UTC().Format("20060102T150405.000")}
+	r.report.Kept = filepath.Join(r.dir, p.Kept)
+	for _, part := range storeParts { // each has one, so that one that is missing was moved
+		if err := os.MkdirAll(filepath.Join(r.s.dir, part), 0o700); err != nil {
 			return err
 		}
 	}
 	if err := syncTree(r.s.dir); err != nil {
 		return err
 	}
-	if err := moveAll(r.s.dir, r.dir, []string{markFile}); err != nil {
+	plan, err := json.Marshal(p)
+	if err != nil {
 		return err
 	}
-	if err := moveAll(r.dir, r.report.Kept, storeParts); err != nil {
+	err = writeFile(filepath.Join(r.dir, swapFile), func(w io.Writer) error { _, err := w.Write(plan); return err })
+	if err != nil {
 		return err
 	}
-	return moveAll(r.s.dir, r.dir, storeParts)
+	return finishSwap(r.dir)
 }
 
-func moveAll(from, to string, names []string) error {
-	for _, name := range names {
-		err := os.Rename(filepath.Join(from, name), filepath.Join(to, name))
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+// finishSwap finishes a swap that was begun, however far it came. It does nothing when there is none.
+func finishSwap(dir string) error {
+	plan, err := os.ReadFile(filepath.Join(dir, swapFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var p swapPlan
+	if err := json.Unmarshal(plan, &p); err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, swapFile, err)
+	}
+	fresh, kept := filepath.Join(dir, p.Fresh), filepath.Join(dir, p.Kept)
+	if err := os.MkdirAll(kept, 0o700); err != nil {
+		return err
+	}
+	for _, part := range append([]string{markFile}, storeParts...) {
+		if err := swapPart(dir, fresh, kept, part); err != nil {
 			return err
 		}
 	}
-	return errors.Join(syncDir(from), syncDir(to))
+	if err := errors.Join(syncDir(kept), syncDir(dir)); err != nil {
+		return err
+	}
+	return errors.Join(os.Remove(filepath.Join(dir, swapFile)), os.RemoveAll(fresh), syncDir(dir))
+}
+
+// swapPart keeps the old part and moves the new one to its place. Where no new one is left it is there already.
+func swapPart(dir, fresh, kept, part string) error {
+	from, to, old := filepath.Join(fresh, part), filepath.Join(dir, part), filepath.Join(kept, part)
+	if _, err := os.Lstat(from); err != nil {
+		return notThere(err)
+	}
+	if _, err := os.Lstat(old); errors.Is(err, fs.ErrNotExist) {
+		if err := notThere(os.Rename(to, old)); err != nil {
+			return err
+		}
+	}
+	return os.Rename(from, to)
+}
+
+// notThere is err, unless it says that a file does not exist.
+func notThere(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 // syncTree makes every file below dir durable.

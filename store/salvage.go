@@ -1,6 +1,7 @@
 package store
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -8,19 +9,16 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
-	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/options"
-	"github.com/dgraph-io/badger/v4/table"
-	"github.com/dgraph-io/badger/v4/y"
-	"github.com/dgraph-io/ristretto/v2/z"
+	"github.com/dgraph-io/badger/v4/fb"
 )
 
-// salvage reads what can be read of a damaged Badger directory, without changing it: each table by itself, and the logs
-// in a copy. It calls f for every key, version and value, in no order, some twice. It asks neither MANIFEST nor
+// salvage reads what can be read of a damaged Badger directory, without changing it: each table and each log by itself.
+// It calls f for every key, version and value, in no order, some twice. It asks neither MANIFEST nor
 // checksums of tables: the caller checks each value by its own CRC.
-func salvage(dir, scratch string, log *slog.Logger, f func(key []byte, version uint64, value []byte) error) error {
+func salvage(dir string, log *slog.Logger, f func(key []byte, version uint64, value []byte) error) error {
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("salvage: %w", err)
@@ -31,7 +29,7 @@ func salvage(dir, scratch string, log *slog.Logger, f func(key []byte, version u
 		case ".sst":
 			err = salvageTable(path, f)
 		case ".mem":
-			err = salvageLog(path, filepath.Join(scratch, file.Name()+".d"), log, f)
+			err = salvageLog(path, f)
 		}
 		var failed salvageError
 		if errors.As(err, &failed) {
@@ -49,71 +47,90 @@ type salvageError struct{ err error }
 
 func (e salvageError) Error() string { return e.err.Error() }
 
-// salvageTable yields a table's entries up to where it cannot be read.
+// salvageTable yields the entries of a table, block by block: a damaged block costs itself alone. Its index is used even
+// where its checksum fails: what it misplaces does not decode.
 func salvageTable(path string, f func(key []byte, version uint64, value []byte) error) (err error) {
 	defer recoverDamage(&err)
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	if err := checkForm(content); err != nil { // Badger ends the process over it
-		return fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	file, err := z.OpenMmapFile(path, os.O_RDONLY, 0)
+	rest, _, err := cutTail(content)
 	if err != nil {
 		return err
 	}
-	t, err := table.OpenTable(file, table.Options{ChkMode: options.NoVerification, Compression: options.None, ReadOnly: true})
+	blocks, index, err := cutTail(rest)
 	if err != nil {
 		return err
 	}
-	defer t.Close(-1)
-	it := t.NewIterator(table.NOCACHE)
-	for it.Rewind(); it.Valid(); it.Next() {
-		key, v := it.Key(), it.Value()
-		if v.Meta != 0 && v.Value == nil {
+	places := fb.GetRootAsTableIndex(index, 0)
+	for i := range min(places.OffsetsLength(), len(blocks)) {
+		var at fb.BlockOffset
+		if !places.Offsets(&at, i) || uint64(at.Offset())+uint64(at.Len()) > uint64(len(blocks)) {
 			continue
 		}
-		if err := f(y.ParseKey(key), y.ParseTs(key), v.Value); err != nil {
+		if err := salvageBlock(blocks[at.Offset():at.Offset()+at.Len()], f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// salvageBlock yields the entries of a block that can be told apart. A block is entries, the places of the entries, their
+// number, and a checksum. An entry is how many bytes of its key it shares with the first key and how many of its own
+// follow, these, and the value behind its meta, user meta and expiry.
+func salvageBlock(block []byte, f func(key []byte, version uint64, value []byte) error) error {
+	body, _, err := cutTail(block)
+	if err != nil || len(body) < 4 {
+		return nil
+	}
+	body, count := body[:len(body)-4], uint64(binary.BigEndian.Uint32(body[len(body)-4:]))
+	if count*4 > uint64(len(body)) {
+		return nil
+	}
+	places := body[uint64(len(body))-count*4:]
+	body = body[:len(body)-len(places)]
+	var first []byte
+	for i := range count {
+		start, end := int(binary.LittleEndian.Uint32(places[4*i:])), len(body)
+		if i+1 < count {
+			end = int(binary.LittleEndian.Uint32(places[4*i+4:]))
+		}
+		if start < 0 || start+4 > end || end > len(body) {
+			continue
+		}
+		key, value, ok := parseBlockEntry(body[start:end], first)
+		if i == 0 {
+			first = key
+		}
+		if !ok || len(key) <= logVersion {
+			continue
+		}
+		version := math.MaxUint64 - binary.BigEndian.Uint64(key[len(key)-logVersion:])
+		if err := f(key[:len(key)-logVersion], version, value); err != nil {
 			return salvageError{err}
 		}
 	}
 	return nil
 }
 
-// salvageLog has Badger replay a copy of a memtable's log in a directory of its own.
-func salvageLog(path, scratch string, log *slog.Logger, f func(key []byte, version uint64, value []byte) error) (err error) {
-	defer recoverDamage(&err)
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
-		return salvageError{err}
+// parseBlockEntry reads one entry; false when it is not whole, or a deletion.
+func parseBlockEntry(b, first []byte) (key, value []byte, ok bool) {
+	shared, own := int(binary.LittleEndian.Uint16(b)), int(binary.LittleEndian.Uint16(b[2:]))
+	b = b[4:]
+	if shared > len(first) || own > len(b) {
+		return nil, nil, false
 	}
-	defer os.RemoveAll(scratch)
-	if err := copyFile(path, filepath.Join(scratch, filepath.Base(path))); err != nil {
-		return salvageError{err}
+	key = slices.Concat(first[:shared], b[:own])
+	if b = b[own:]; len(b) < 2 {
+		return key, nil, false
 	}
-	db, err := openBadger(badgerOptions(scratch, log), true)
-	if err != nil {
-		return err
+	meta := b[0]
+	_, n := binary.Uvarint(b[2:])
+	if n <= 0 {
+		return key, nil, false
 	}
-	defer db.Close()
-	txn := db.NewTransactionAt(math.MaxUint64, false)
-	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{AllVersions: true})
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		item := it.Item()
-		if item.IsDeletedOrExpired() {
-			continue
-		}
-		value, err := item.ValueCopy(nil)
-		if err != nil {
-			return err
-		}
-		if err := f(item.KeyCopy(nil), item.Version(), value); err != nil {
-			return salvageError{err}
-		}
-	}
-	return nil
+	return key, b[2+n:], meta&logDeleted == 0
 }
 
 // recoverDamage turns a panic of Badger's decoders over damaged bytes into an error.

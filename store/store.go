@@ -95,6 +95,7 @@ type Store struct {
 	adding []*filter.Set // the records' filters that take new numbers: the view's, and one being rebuilt
 
 	written atomic.Uint64 // bytes put into the database since it was opened
+	hurt    atomic.Bool   // damage was met: what is not found may have been lost
 	saved   atomic.Uint64 // revision of the records' filter on disk
 
 	imports imports
@@ -135,6 +136,9 @@ func (s *Store) open() error {
 	if s.lock, err = lockDir(s.dir); err != nil {
 		return err
 	}
+	if err := errors.Join(finishSwap(s.dir), s.sweepScratch()); err != nil {
+		return err
+	}
 	if err := s.space.prepare(); err != nil {
 		return err
 	}
@@ -147,12 +151,12 @@ func (s *Store) open() error {
 		return err
 	}
 	if err != nil {
-		s.noteDamage(err) // no writes; checks need no story
+		s.stopWrites(err) // checks need no story
 	}
 	if err := s.openJournal(); err != nil {
 		return err
 	}
-	if s.view.Load().damaged {
+	if s.hurt.Load() {
 		return nil
 	}
 	s.dropUnlisted()
@@ -179,9 +183,18 @@ func (s *Store) makeDirs() error {
 	return nil
 }
 
+// sweepScratch deletes what an fsck or a repair that was killed left behind.
+func (s *Store) sweepScratch() error {
+	left, err := filepath.Glob(filepath.Join(s.dir, fsckPrefix+"*"))
+	for _, dir := range left {
+		err = errors.Join(err, os.RemoveAll(dir))
+	}
+	return err
+}
+
 // startTasks starts what runs beside the committer. A damaged store does nothing by itself.
 func (s *Store) startTasks() {
-	if s.view.Load().damaged {
+	if s.hurt.Load() {
 		return
 	}
 	s.startFilters()

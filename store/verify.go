@@ -54,7 +54,7 @@ func newMark() mark {
 func (s *Store) openDamaged(m mark, why error) error {
 	s.noteDamage(why)
 	v := &View{
-		s: s, journal: m.journal, id: m.journal.String(), damaged: true,
+		s: s, journal: m.journal, id: m.journal.String(),
 		revision: max(m.tip.revision, s.db.MaxVersion()),
 		chain:    m.tip.chain,
 		next:     make(chan struct{}),

@@ -27,7 +27,6 @@ type View struct {
 	chain    chainHash
 	lists    []*List       // by name
 	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
-	damaged  bool          // what is not found may have been lost
 	past     bool          // not the newest revision: past the block cache, which is of the present
 	next     chan struct{} // closed when a newer view is there; nil for the past
 }
@@ -74,7 +73,7 @@ func (v *View) listByID(id policy.EventID) *List {
 // Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f.
 // It allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
-	f.Damaged = v.damaged
+	f.Damaged = v.s.hurt.Load()
 	if v.records.Test(uint64(n)) {
 		v.readRecords(n, f)
 	}
@@ -133,7 +132,7 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	}
 	txn := s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
-	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, damaged: now.damaged, past: true}
+	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, past: true}
 	if revision == 0 {
 		return v, nil
 	}
