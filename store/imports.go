@@ -12,16 +12,23 @@ type imports struct {
 	mu     sync.Mutex
 	lists  map[policy.EventID]*listTurn
 	opened map[string]bool // imports that a caller holds open
-	update sync.Mutex      // held by the one change of settings that is worked out
 	owners sync.WaitGroup  // those who own a list read the database
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc
 }
 
-// listTurn is held by the load that owns the list.
+// listTurn is held by the load, or the change of settings, that owns the list.
 type listTurn struct {
 	free   chan struct{} // holds one token while nobody owns the list
+	update chan struct{} // holds one while no change of settings is worked out: these wait for each other alone
 	cancel context.CancelFunc
+}
+
+func newTurn() *listTurn {
+	t := &listTurn{free: make(chan struct{}, 1), update: make(chan struct{}, 1)}
+	t.free <- struct{}{}
+	t.update <- struct{}{}
+	return t
 }
 
 func (m *imports) init() {
@@ -35,8 +42,7 @@ func (m *imports) turn(id policy.EventID) *listTurn {
 	defer m.mu.Unlock()
 	t := m.lists[id]
 	if t == nil {
-		t = &listTurn{free: make(chan struct{}, 1)}
-		t.free <- struct{}{}
+		t = newTurn()
 		m.lists[id] = t
 	}
 	return t
@@ -83,22 +89,37 @@ func (m *imports) close() {
 	m.owners.Wait()
 }
 
-// tryTake takes the list for a change of its settings. Errors: ErrImportRunning when a load owns it, ErrClosed.
-func (m *imports) tryTake(id policy.EventID) (release func(), err error) {
+// takeUpdate takes the list for a change of its settings. It waits for another one. Errors: ErrImportRunning when a load
+// owns the list, ErrClosed, and the context's.
+func (m *imports) takeUpdate(ctx context.Context, id policy.EventID) (release func(), err error) {
 	t := m.turn(id)
-	m.update.Lock()
+	select {
+	case <-t.update:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-m.ctx.Done():
+		return nil, ErrClosed
+	}
+	done, err := m.ownIdle(t)
+	if err != nil {
+		t.update <- struct{}{}
+		return nil, err
+	}
+	return func() { done(); t.update <- struct{}{} }, nil
+}
+
+// ownIdle owns a list that nobody owns.
+func (m *imports) ownIdle(t *listTurn) (release func(), err error) {
 	select {
 	case <-t.free:
 	default:
-		m.update.Unlock()
 		return nil, ErrImportRunning
 	}
 	done, ok := m.own(t, nil)
 	if !ok {
-		m.update.Unlock()
 		return nil, ErrClosed
 	}
-	return func() { done(); m.update.Unlock() }, nil
+	return done, nil
 }
 
 // interrupt stops the load that owns the list, if there is one.

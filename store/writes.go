@@ -103,7 +103,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	if err != nil {
 		return nil, Receipt{}, err
 	}
-	release, err := s.imports.tryTake(l.ID)
+	release, err := s.imports.takeUpdate(ctx, l.ID)
 	if err != nil {
 		return nil, Receipt{}, err
 	}
@@ -119,7 +119,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	if err := settings.check(); err != nil {
 		return nil, Receipt{}, err
 	}
-	held, all, err := s.effectiveCoverage(l, settings.Coverage)
+	held, all, err := s.effectiveCoverage(ctx, l, settings.Coverage)
 	if err != nil {
 		return nil, Receipt{}, err
 	}
@@ -133,7 +133,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 }
 
 // effectiveCoverage is what a loaded list would cover if declared were its coverage.
-func (s *Store) effectiveCoverage(l *List, declared []string) (held []string, all bool, err error) {
+func (s *Store) effectiveCoverage(ctx context.Context, l *List, declared []string) (held []string, all bool, err error) {
 	if !l.Loaded {
 		return nil, false, nil
 	}
@@ -141,6 +141,9 @@ func (s *Store) effectiveCoverage(l *List, declared []string) (held []string, al
 		declared = l.state.GetLoad().GetFileCoverage()
 	}
 	for _, p := range phonePrefixes(declared) {
+		if err := ctx.Err(); err != nil {
+			return nil, false, err
+		}
 		found, err := s.holdsPrefix(l, p)
 		if err != nil {
 			return nil, false, err
