@@ -86,6 +86,9 @@ func TestDoubtIsNotConsent(t *testing.T) {
 	overwrite(t, s, blockKey(l.ID, uint64(unlisted)>>blockBits), l.Visible)
 	s.blocks.cache.InvalidateAll()
 	wantVerdict(t, s, unlisted, "", policy.Unknown, policy.DataDamaged)
+	// Where one value is damaged another may be lost: nothing that is not found is callable any more.
+	wantVerdict(t, s, phone.Number(numbers[9000]+1), "", policy.Unknown, policy.DataDamaged)
+	wantVerdict(t, s, phone.Number(numbers[9000]), "", policy.Block, policy.CauseNone)
 	if st := s.State(); st.Ready() || st.Writable() {
 		t.Errorf("state after damage: ready %v, writable %v, want neither", st.Ready(), st.Writable())
 	}
