@@ -71,7 +71,7 @@ func filterMessage(f store.FilterStats) *dncv1.FilterStats {
 		Bytes:             f.Bytes,
 		Count:             f.Numbers,
 		FillRatio:         f.Fill,
-		FalsePositiveRate: f.FPR,
+		FalsePositiveRate: f.FPR(),
 		LongestChain:      uint32(f.Chain),
 	}
 }

@@ -214,7 +214,7 @@ func (s *listService) updateList(ctx context.Context, req *dncv1.UpdateListReque
 }
 
 // settingsChange is what a request changes; what it leaves unset stays.
-func settingsChange(req *dncv1.UpdateListRequest) (func(*store.Settings) error, error) {
+func settingsChange(req *dncv1.UpdateListRequest) (func(*store.Settings), error) {
 	if req.GetJurisdiction() == nil && req.GetCoverage() == nil && req.GetMaxAge() == nil {
 		return nil, invalidField("jurisdiction", "or coverage or max_age must be set: there is nothing to change")
 	}
@@ -226,7 +226,7 @@ func settingsChange(req *dncv1.UpdateListRequest) (func(*store.Settings) error, 
 	if err != nil {
 		return nil, err
 	}
-	return func(set *store.Settings) error {
+	return func(set *store.Settings) {
 		if req.GetJurisdiction() != nil {
 			set.Jurisdiction = regions
 		}
@@ -236,7 +236,6 @@ func settingsChange(req *dncv1.UpdateListRequest) (func(*store.Settings) error, 
 		if req.GetMaxAge() != nil {
 			set.MaxAgeDays = age
 		}
-		return nil
 	}, nil
 }
 

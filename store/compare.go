@@ -133,7 +133,6 @@ func (m Mode) merge(old, add, remove *bitmap) (b bitmap) {
 // comparison is what a load would change.
 type comparison struct {
 	added, removed, unchanged uint64
-	stale                     bool // blocks of a load that never switched lie about
 	prefixes                  []prefixCount
 	longest                   int    // digits of the longest prefix
 	result                    []byte // SHA-256 of the numbers after
@@ -188,7 +187,6 @@ func (c *comparison) count(ch *change, set phone.PrefixSet) {
 	c.unchanged += uint64(kept.count())
 	c.added += uint64(added.count())
 	c.removed += uint64(removed.count())
-	c.stale = c.stale || ch.stale
 	if set.Len() == 0 {
 		return
 	}

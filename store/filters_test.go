@@ -30,3 +30,16 @@ func TestRecordsFilterHasRoomForNumbersWithoutRecords(t *testing.T) {
 	}
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
 }
+
+func TestFilterStatsMeasureTheRate(t *testing.T) {
+	s := openWith(t, t.TempDir(), Options{MinFree: -1, FilterFPR: 0.1})
+	createList(t, s, "a", usRegistry())
+	if st := listOf(t, s, "a").FilterStats(); st.Ready || st.FPR() != 1 {
+		t.Errorf("before a load: ready %v with a rate of %v, want false and 1", st.Ready, st.FPR())
+	}
+	load(t, s, "a", Replace, registryNumbers(20_000), Commit{})
+	st := listOf(t, s, "a").FilterStats()
+	if fpr := st.FPR(); !st.Ready || fpr < 0.01 || fpr > 0.2 {
+		t.Errorf("after: ready %v with a rate of %v, want about 0.1", st.Ready, fpr)
+	}
+}

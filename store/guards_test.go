@@ -192,9 +192,8 @@ func TestUpdateWhileALoadIsCompared(t *testing.T) {
 			return
 		}
 		once = true
-		_, _, updated = s.UpdateList(ctx, "a", func(settings *Settings) error {
+		_, _, updated = s.UpdateList(ctx, "a", func(settings *Settings) {
 			settings.Coverage = []string{"1415"}
-			return nil
 		}, Request{})
 	})
 	if err != nil {

@@ -7,20 +7,16 @@ import (
 	"time"
 )
 
-func setMaxAge(s *Settings) error {
-	s.MaxAgeDays = 31
-	return nil
-}
+func setMaxAge(s *Settings) { s.MaxAgeDays = 31 }
 
 // holdUpdate keeps a change of the list's settings under way until release is called, which waits for it.
 func holdUpdate(t *testing.T, s *Store, list string) (release func()) {
 	t.Helper()
 	held, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, _, err := s.UpdateList(context.Background(), list, func(*Settings) error {
+		_, _, err := s.UpdateList(context.Background(), list, func(*Settings) {
 			close(held)
 			<-free
-			return nil
 		}, Request{})
 		done <- err
 	}()

@@ -99,8 +99,9 @@ type FilterStats struct {
 	Numbers uint64
 	Bytes   uint64
 	Fill    float64 // 1: as many numbers as it was made for
-	FPR     float64 // measured: the share of numbers that it does not hold to which it says "perhaps"
 	Chain   int     // longest chain of partitions
+
+	set *filter.Set
 }
 
 // FilterStats describes the list's filter.
@@ -111,18 +112,19 @@ func filterStats(f *filter.Set) FilterStats {
 		return FilterStats{}
 	}
 	return FilterStats{
-		Ready: true, Numbers: f.Len(), Bytes: f.Bytes(), Fill: f.Fill(), Chain: f.Chain(), FPR: measureFPR(f),
+		Ready: true, Numbers: f.Len(), Bytes: f.Bytes(), Fill: f.Fill(), Chain: f.Chain(), set: f,
 	}
 }
 
 // fprProbes are so many that a rate of 0.001 is told within a quarter.
 const fprProbes = 1 << 14
 
-// measureFPR asks a filter for digits longer than any number has, which it cannot hold. It takes about a millisecond.
-func measureFPR(f *filter.Set) float64 {
+// FPR measures the share of numbers that the filter does not hold to which it says "perhaps": it asks for digits longer
+// than any number has. That takes about a millisecond. 1 when the filter is not ready.
+func (f FilterStats) FPR() float64 {
 	perhaps := 0
 	for i := range uint64(fprProbes) {
-		if f.Test(maxE164 + 1 + i*7919) {
+		if f.set.Test(maxE164 + 1 + i*7919) {
 			perhaps++
 		}
 	}

@@ -229,10 +229,9 @@ func TestUpdateListTurnsItsCoverage(t *testing.T) {
 		{[]string{"1"}, []string{"1"}},
 		{nil, []string{"1415", "1818"}}, // of the files again
 	} {
-		l, _, err := s.UpdateList(context.Background(), "us-ftc", func(settings *Settings) error {
+		l, _, err := s.UpdateList(context.Background(), "us-ftc", func(settings *Settings) {
 			settings.Coverage = c.declared
 			settings.Scope, settings.Kind = "acme", policy.ListLitigator // these stay as they are
-			return nil
 		}, Request{})
 		if err != nil {
 			t.Fatal(err)
@@ -253,9 +252,8 @@ func TestUpdatesAtOnceAreAllKept(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, p := range prefixes {
 		wg.Go(func() {
-			_, _, err := s.UpdateList(context.Background(), "a", func(settings *Settings) error {
+			_, _, err := s.UpdateList(context.Background(), "a", func(settings *Settings) {
 				settings.Coverage = append(settings.Coverage, p)
-				return nil
 			}, Request{})
 			if err != nil {
 				t.Error(err)

@@ -152,7 +152,7 @@ func (c *crowd) rebuild() {
 func (c *crowd) churn() {
 	ctx := context.Background()
 	_, _, err := c.s.CreateList(ctx, "churn", usRegistry("1415"), Request{})
-	_, _, updated := c.s.UpdateList(ctx, "churn", func(settings *Settings) error { settings.MaxAgeDays = 31; return nil }, Request{})
+	_, _, updated := c.s.UpdateList(ctx, "churn", func(settings *Settings) { settings.MaxAgeDays = 31 }, Request{})
 	_, deleted := c.s.DeleteList(ctx, "churn", Request{})
 	if err := errors.Join(err, updated, deleted); err != nil {
 		c.t.Error("churn:", err)

@@ -89,7 +89,7 @@ func (s *Store) CreateList(ctx context.Context, name string, settings Settings, 
 // UpdateList changes the settings of a list; kind and scope stay. It keeps off a load that is being compared: coverage
 // is worked out from settings, and a load from both. Errors: ErrListNotFound, ErrSettings,
 // ErrJurisdiction, ErrImportRunning, and those of every write.
-func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings) error, r Request) (*List, Receipt, error) {
+func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings), r Request) (*List, Receipt, error) {
 	for {
 		l, receipt, err := s.tryUpdate(ctx, name, change, r)
 		if !errors.Is(err, errMoved) {
@@ -98,7 +98,7 @@ func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settin
 	}
 }
 
-func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Settings) error, r Request) (*List, Receipt, error) {
+func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Settings), r Request) (*List, Receipt, error) {
 	l, err := s.View().List(name)
 	if err != nil {
 		return nil, Receipt{}, err
@@ -112,9 +112,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 		return nil, Receipt{}, ErrListNotFound
 	}
 	settings := l.Settings
-	if err := change(&settings); err != nil {
-		return nil, Receipt{}, err
-	}
+	change(&settings)
 	settings.Kind, settings.Scope = l.Settings.Kind, l.Settings.Scope
 	if err := settings.check(); err != nil {
 		return nil, Receipt{}, err
