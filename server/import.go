@@ -85,21 +85,26 @@ func (l *load) run() (committed bool, err error) {
 	if l.header = req.GetHeader(); l.header == nil {
 		return false, invalidField("frame", "must be a header first")
 	}
-	if err := l.open(); err != nil {
+	if err := l.begin(); err != nil {
 		return false, l.s.aboutList(l.header.GetList(), err)
 	}
 	defer l.imp.Close()
+	if err := l.opened(); err != nil {
+		return false, err
+	}
 	return l.take()
 }
 
-func (l *load) open() error {
+func (l *load) begin() error {
 	h, err := l.storeHeader()
 	if err != nil {
 		return err
 	}
-	if l.imp, err = l.s.store.BeginImport(h); err != nil {
-		return err
-	}
+	l.imp, err = l.s.store.BeginImport(h)
+	return err
+}
+
+func (l *load) opened() error {
 	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: &dncv1.ImportOpened{
 		ImportId:  l.imp.ID(),
 		LastChunk: l.imp.LastChunk(),

@@ -1,7 +1,9 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
 )
 
 func TestImportAccountsForEveryEntry(t *testing.T) {
@@ -150,6 +153,48 @@ func TestImportGoesOnWhereItStopped(t *testing.T) {
 	}
 	_, err = n.load(upload{header: resume})
 	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
+}
+
+// A client that goes away before it hears that its import is open leaves nothing open.
+func TestImportOfAClientThatIsGoneIsClosed(t *testing.T) {
+	dir := t.TempDir()
+	n := startIn(t, dir, store.Options{MinFree: -1})
+	n.createList(suppression("mine"))
+	stages := func() []string {
+		found, err := filepath.Glob(filepath.Join(dir, "stage", "*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	const clients = 20
+	for range clients {
+		ctx, cancel := context.WithCancel(testContext(t))
+		stream, err := n.list.Import(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before := len(stages())
+		send(stream, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: "mine"}}})
+		for len(stages()) == before && ctx.Err() == nil {
+			time.Sleep(50 * time.Microsecond)
+		}
+		cancel() // the stage is there, and the answer hardly sent
+	}
+	if got := len(stages()); got != clients {
+		t.Fatalf("%d stages, want %d", got, clients)
+	}
+	for _, stage := range stages() {
+		header := &dncv1.ImportHeader{List: "mine", ImportId: filepath.Base(stage)}
+		_, err := n.load(upload{header: header})
+		for deadline := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(deadline); {
+			time.Sleep(10 * time.Millisecond)
+			_, err = n.load(upload{header: header})
+		}
+		if err != nil {
+			t.Fatal("to go on:", err)
+		}
+	}
 }
 
 // A load goes on with the date and files it began with: chunks of an older file never pass as a newer one.
