@@ -16,7 +16,8 @@ import (
 // importFlags are those of `dnc import`.
 type importFlags struct {
 	list, mode, format   string
-	column, region       string
+	column, columns      string
+	region               string
 	snapshotDate         string
 	maxShrink, maxReject string
 	rejects              string
@@ -41,6 +42,10 @@ accepted, a list or a covered prefix that shrinks by more than --max-shrink, mor
 rejects than --max-rejects, a snapshot date older than the list's. --yes loads in
 spite of all but the first, and takes over from a load that does not end.
 
+The format is told by the content, and said; --format says it where that is not sure.
+A change list is loaded with --mode delta; a number that it both adds and takes away
+stays listed.
+
 The snapshot date is the registry's own, not the day of the load. Without
 --snapshot-date it is taken from the names of the files, the oldest of several.
 
@@ -53,6 +58,7 @@ what its number already holds is a duplicate, so a file may be imported again.`,
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add
   dnc import 2026-9-9_*.zip --list us-ftc --dry-run
+  dnc import changes.txt --list us-ftc --mode delta --format ftc-change --snapshot-date 2026-09-10
   dnc import crm.csv --opt-outs --region FR --scope acme --channel email --day-first
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "a file"),
@@ -67,9 +73,10 @@ what its number already holds is a duplicate, so a file may be imported again.`,
 	f.StringVar(&flags.list, "list", "", "the list")
 	f.BoolVar(&flags.optOuts, "opt-outs", false, "record opt-outs instead of loading a list")
 	flags.optOutFlags.define(cmd)
-	f.StringVar(&flags.mode, "mode", "replace", "replace, add or remove")
+	f.StringVar(&flags.mode, "mode", "replace", "replace, add, remove, or delta for a change list")
 	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
 	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1")
+	f.StringVar(&flags.columns, "columns", "", "of a change list, its columns in order, - for one that does not count (default \""+registry.ChangeColumns+"\")")
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
 	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")
 	f.StringVar(&flags.maxShrink, "max-shrink", "10%", "refuse a load that shrinks the list, or one covered prefix, by more")
@@ -77,8 +84,8 @@ what its number already holds is a duplicate, so a file may be imported again.`,
 	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "compare and count, change nothing")
 	f.BoolVar(&flags.yes, "yes", false, "load in spite of the guards")
-	complete(cmd, "mode", "replace", "add", "remove")
-	complete(cmd, "format", "auto", "ftc", "csv", "plain")
+	complete(cmd, "mode", "replace", "add", "remove", "delta")
+	complete(cmd, "format", append([]string{"auto"}, strings.Split(registry.FormatNames(), ", ")...)...)
 	a.completeLists(cmd, "list")
 	return cmd
 }
@@ -97,6 +104,9 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		return err
 	}
 	defer source.Close()
+	if err := a.checkFormat(source.reader.Format(), flags.format, request.Mode); err != nil {
+		return err
+	}
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -105,7 +115,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		return err
 	}
 	request.Numbers, request.Sources = source, source.files()
-	if request.SnapshotDate == "" && request.Mode == client.Replace {
+	if request.SnapshotDate == "" && (request.Mode == client.Replace || request.Mode == client.Delta) {
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
 	}
 	result, err := a.load(cmd.Context(), c, request, source)
@@ -113,6 +123,20 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		return err
 	}
 	return a.printImport(flags.list, result, source.rejects)
+}
+
+// checkFormat says what files were taken for when nobody said it, and keeps change lists and modes together.
+func (a *app) checkFormat(format registry.Format, asked string, mode client.ImportMode) error {
+	if parsed, err := registry.ParseFormat(asked); err == nil && parsed == registry.Auto {
+		fmt.Fprintf(a.stderr, "dnc: read as %s\n", format)
+	}
+	switch removes := format.Removes(); {
+	case removes && mode != client.Delta:
+		return withHint(fmt.Errorf("%s files take numbers away", format), "--mode delta adds and removes")
+	case !removes && mode == client.Delta:
+		return withHint(fmt.Errorf("%s files are no change lists", format), "--format ftc-change reads those; --mode replace finds the difference of a full list by itself")
+	}
+	return nil
 }
 
 // load runs the import under a progress bar.
@@ -151,12 +175,10 @@ func (f importFlags) request(cmd *cobra.Command) (client.ImportRequest, error) {
 
 func (f importFlags) importMode(cmd *cobra.Command) (client.ImportMode, error) {
 	switch mode := client.ImportMode(strings.ToUpper(f.mode)); mode {
-	case client.Replace, client.Add, client.Remove:
+	case client.Replace, client.Add, client.Remove, client.Delta:
 		return mode, nil
-	case client.Delta:
-		return "", withHint(errors.New("--mode delta is not built yet"), "load the full list with --mode replace: it finds the difference by itself")
 	}
-	return "", usagef(cmd, "--mode is replace, add or remove, not %q", f.mode)
+	return "", usagef(cmd, "--mode is replace, add, remove or delta, not %q", f.mode)
 }
 
 // parseRatio reads 10% or 0.1.

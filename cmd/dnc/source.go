@@ -14,23 +14,22 @@ import (
 // source gives the numbers of list files to the client.
 type source struct {
 	reader  *registry.Reader
-	format  registry.Format
 	rejects *rejectLog
 	batch   [4096]phone.Number
 }
 
 func openSource(paths []string, flags importFlags) (*source, error) {
-	format, err := chooseFormat(paths, flags)
+	format, err := registry.ParseFormat(flags.format)
 	if err != nil {
-		return nil, err
+		return nil, withHint(err, "see `dnc import --help`")
 	}
 	region, err := parseRegion(flags.region)
 	if err != nil {
 		return nil, err
 	}
-	s := &source{format: format, rejects: &rejectLog{tallies: map[string]uint64{}}}
+	s := &source{rejects: &rejectLog{tallies: map[string]uint64{}}}
 	s.reader, err = registry.Open(paths, registry.Options{
-		Format: format, Column: flags.column, Region: region, OnReject: s.rejects.fromFile,
+		Format: format, Column: flags.column, Columns: flags.columns, Region: region, OnReject: s.rejects.fromFile,
 	})
 	return s, err
 }
@@ -42,6 +41,20 @@ func (s *source) Next(batch []uint64) (int, error) {
 		batch[i] = uint64(number)
 	}
 	return n, err
+}
+
+// NextChanges implements client.ChangeSource.
+func (s *source) NextChanges(add, remove []uint64) (added, removed int, err error) {
+	half := len(s.batch) / 2
+	a, r := s.batch[:min(half, len(add))], s.batch[half:half+min(half, len(remove))]
+	added, removed, err = s.reader.NextChanges(a, r)
+	for i, number := range a[:added] {
+		add[i] = uint64(number)
+	}
+	for i, number := range r[:removed] {
+		remove[i] = uint64(number)
+	}
+	return added, removed, err
 }
 
 // Summary implements client.NumberSource.
@@ -60,7 +73,7 @@ func (s *source) Summary() client.SourceSummary {
 func (s *source) files() []client.ImportSource {
 	var list []client.ImportSource
 	for _, f := range s.reader.Sources() {
-		file := client.ImportSource{Name: sourceName(f.Name), Format: string(s.format)}
+		file := client.ImportSource{Name: sourceName(f.Name), Format: string(f.Format)}
 		if f.SHA256 != [32]byte{} {
 			file.SHA256, file.Size = hex.EncodeToString(f.SHA256[:]), uint64(f.Size)
 		}
