@@ -189,3 +189,16 @@ func TestExportOptOutsTellsACut(t *testing.T) {
 		t.Errorf("a stream that was cut yields no error, after %d of 50000 records", count)
 	}
 }
+
+// BenchmarkImportOptOuts sends b.N opt-outs to a dncd in this process over loopback, until all are durable:
+// -benchtime 1000000x.
+func BenchmarkImportOptOuts(b *testing.B) {
+	c := connect(b, serve(b))
+	rows := someOptOuts(b.N)
+	b.ResetTimer()
+	got, err := c.ImportOptOuts(b.Context(), client.OptOutImport{Rows: &optOuts{rows: rows}})
+	if err != nil || got.Accepted != uint64(b.N) {
+		b.Fatalf("%+v, %v", got, err)
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}

@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/dncd/dncd/client"
+)
+
+// TestCrashScripts runs the scripts that end dncd in the middle of its work. Besides the commands of TestScripts:
+//
+//	rows N FILE            writes a csv of N opt-outs, every tenth of them twice
+//	reach REVISION         waits until the server has come that far
+//	columns N FILE TO      copies the first N columns of a csv
+func TestCrashScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata/crash",
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Values[processKey{}] = new(process)
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"serve":   serve,
+			"crash":   func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGKILL) },
+			"halt":    func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGTERM) },
+			"code":    code,
+			"rows":    rows,
+			"reach":   reach,
+			"columns": columns,
+		},
+	})
+}
+
+func number(ts *testscript.TestScript, args []string, count int) int {
+	if len(args) != count {
+		ts.Fatalf("got %d arguments, want %d", len(args), count)
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	return n
+}
+
+func rows(ts *testscript.TestScript, _ bool, args []string) {
+	n := number(ts, args, 2)
+	var b strings.Builder
+	b.WriteString("phone,scope,channel,received_at,evidence\n")
+	for i := range n {
+		if i%10 == 9 {
+			i-- // says what the row before said
+		}
+		fmt.Fprintf(&b, "+1415%07d,acme,email,2026-09-01,ticket-%d\n", 2_000_000+7*i, i)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
+}
+
+func reach(ts *testscript.TestScript, _ bool, args []string) {
+	want := uint64(number(ts, args, 1))
+	c, err := client.New(ts.Getenv("DNC_ADDR"))
+	ts.Check(err)
+	defer c.Close()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		if s, err := c.Stats(context.Background()); err == nil && s.Revision >= want {
+			return
+		}
+	}
+	ts.Fatalf("revision %d does not come", want)
+}
+
+func columns(ts *testscript.TestScript, _ bool, args []string) {
+	n := number(ts, args, 3)
+	r := csv.NewReader(strings.NewReader(ts.ReadFile(args[1])))
+	var out strings.Builder
+	w := csv.NewWriter(&out)
+	for {
+		row, err := r.Read()
+		if err == io.EOF {
+			break
+		}
+		ts.Check(err)
+		ts.Check(w.Write(row[:n]))
+	}
+	w.Flush()
+	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(out.String()), 0o600))
+}
