@@ -108,6 +108,7 @@ func (l *load) opened() error {
 	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: &dncv1.ImportOpened{
 		ImportId:  l.imp.ID(),
 		LastChunk: l.imp.LastChunk(),
+		Committed: l.imp.Committed(),
 	}}})
 }
 

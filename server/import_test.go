@@ -151,7 +151,15 @@ func TestImportGoesOnWhereItStopped(t *testing.T) {
 	if got.opened.GetLastChunk() != 2 || len(got.acks) != 1 || got.result.GetAccepted() != 300 || got.result.GetRejected() != 1 {
 		t.Errorf("got %v", got)
 	}
-	_, err = n.load(upload{header: resume})
+	again, err := n.load(upload{header: resume, chunks: chunks, commit: commitOf(3, 301)})
+	if err != nil || !again.opened.GetCommitted() {
+		t.Fatalf("committed again: %v (%v)", again.opened, err)
+	}
+	got.result.Elapsed, again.result.Elapsed = nil, nil
+	if !proto.Equal(got.result, again.result) {
+		t.Errorf("committed again: %v, first %v", again.result, got.result)
+	}
+	_, err = n.load(upload{header: &dncv1.ImportHeader{List: "mine", ImportId: "00112233445566778899aabb"}})
 	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
 }
 

@@ -87,8 +87,10 @@ type Import struct {
 	dir     string
 	header  Header
 	list    policy.EventID
-	log     *chunkLog
+	log     *chunkLog // nil once committed
 	started time.Time
+
+	committed *committed // nil: not yet
 }
 
 // importMeta is what the stage remembers of an import's header.
@@ -119,27 +121,66 @@ func (s *Store) BeginImport(h Header) (*Import, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.writableFor(0); err != nil {
-		return nil, err
-	}
 	i := &Import{s: s, id: h.ImportID, header: h, list: l.ID, started: time.Now()}
 	if i.id == "" {
-		i.id = newImportID()
-		err = i.makeStage()
+		err = i.open()
 	} else {
-		err = i.findStage()
+		err = i.openAgain()
 	}
 	if err != nil {
 		return nil, err
 	}
-	if !s.imports.open(i.id) {
-		return nil, ErrImportRunning
-	}
-	if i.log, err = openChunkLog(filepath.Join(i.dir, "chunks")); err != nil {
-		s.imports.shut(i.id)
-		return nil, err
-	}
 	return i, nil
+}
+
+func (i *Import) open() error {
+	if err := i.s.writableFor(0); err != nil {
+		return err
+	}
+	i.id = newImportID()
+	if err := i.makeStage(); err != nil {
+		return err
+	}
+	i.s.imports.open(i.id)
+	err := i.openLog()
+	if err != nil {
+		i.s.imports.shut(i.id)
+	}
+	return err
+}
+
+// openAgain opens what is staged for one caller, or, for any number of them, an import whose commit came before.
+func (i *Import) openAgain() error {
+	if b, err := hex.DecodeString(i.id); err != nil || len(b) != 12 { // the store did not make it
+		return ErrImportNotFound
+	}
+	alone := i.s.imports.open(i.id)
+	err := i.goOn(alone)
+	if alone && (err != nil || i.committed != nil) {
+		i.s.imports.shut(i.id)
+	}
+	return err
+}
+
+func (i *Import) goOn(alone bool) (err error) {
+	if i.committed, err = i.findCommitted(); err != nil || i.committed != nil {
+		return err
+	}
+	if err := i.findStage(); err != nil {
+		return err
+	}
+	if !alone {
+		return ErrImportRunning
+	}
+	if err := i.s.writableFor(0); err != nil {
+		return err
+	}
+	return i.openLog()
+}
+
+func (i *Import) openLog() (err error) {
+	i.log, err = openChunkLog(filepath.Join(i.dir, "chunks"))
+	return err
 }
 
 func newImportID() string {
@@ -167,11 +208,8 @@ func (i *Import) makeStage() error {
 	return syncDir(filepath.Dir(i.dir))
 }
 
-// findStage finds the stage of an import to go on with. Its id is made by the store: anything else is unknown.
+// findStage finds the stage of an import to go on with.
 func (i *Import) findStage() error {
-	if b, err := hex.DecodeString(i.id); err != nil || len(b) != 12 {
-		return ErrImportNotFound
-	}
 	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
 	b, err := os.ReadFile(filepath.Join(i.dir, metaFile))
 	if err != nil {
@@ -187,13 +225,21 @@ func (i *Import) findStage() error {
 // ID names the import, to go on with it later.
 func (i *Import) ID() string { return i.id }
 
-// LastChunk is the last chunk that is staged; 0: none.
-func (i *Import) LastChunk() uint64 { return i.log.last }
+// Committed reports that the commit came before: Put passes over every chunk, and Commit gives the result.
+func (i *Import) Committed() bool { return i.committed != nil }
+
+// LastChunk is the last chunk that is staged; 0: none, or committed.
+func (i *Import) LastChunk() uint64 {
+	if i.committed != nil {
+		return 0
+	}
+	return i.log.last
+}
 
 // Put stages a chunk; it is durable when Put returns. One that is staged already is passed over. Errors: ErrChunkOrder,
 // ErrDiskFull.
 func (i *Import) Put(c Chunk) error {
-	if c.Seq <= i.log.last {
+	if i.committed != nil || c.Seq <= i.log.last {
 		return nil
 	}
 	if c.Seq != i.log.last+1 {
@@ -222,6 +268,9 @@ func deltaChunk(c Chunk) Chunk {
 
 // Close ends this use of the import and keeps what is staged, to go on later.
 func (i *Import) Close() error {
+	if i.committed != nil {
+		return nil
+	}
 	defer i.s.imports.shut(i.id)
 	return i.log.close()
 }
@@ -236,9 +285,14 @@ func (i *Import) discard(staged content) {
 }
 
 // Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
-// When ctx ends after the load was prepared, the load goes on without the caller. Errors: ErrChunksMissing, ErrCounts,
-// ErrSnapshotDate, ErrImportRunning, ErrListNotFound, ErrDiskFull and what else refuses writes.
+// When ctx ends after the load was prepared, the load goes on without the caller, who may begin the import again by its
+// id and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning,
+// ErrListNotFound, ErrDiskFull and what else refuses writes; of a commit that comes again ErrImportNotFound when the
+// load was abandoned.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total uint64)) (Result, error) {
+	if i.committed != nil {
+		return i.again(ctx)
+	}
 	if err := i.check(&c); err != nil {
 		return Result{}, err
 	}
@@ -278,6 +332,7 @@ func (i *Import) run(ctx context.Context, progress func(done, total uint64), wor
 		return Result{}, err
 	}
 	if p.done {
+		i.s.imports.ended.keep(i.ending(), p.result)
 		i.discard(staged)
 		return p.result, nil
 	}

@@ -12,6 +12,7 @@ type imports struct {
 	mu     sync.Mutex
 	lists  map[policy.EventID]*listTurn
 	opened map[string]bool // imports that a caller holds open
+	ended  endings
 	owners sync.WaitGroup  // those who own a list read the database
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc

@@ -1,0 +1,140 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// committed is an import whose commit came before: its result, or the load that the journal tells of.
+type committed struct {
+	result   *Result
+	prepared uint64 // its revision; of a confirmed load: the one that confirmed it
+}
+
+// findCommitted finds an import of this list and mode whose commit came before and was not abandoned; nil: there is none.
+func (i *Import) findCommitted() (*committed, error) {
+	if r := i.s.imports.ended.find(i.id, i.ending()); r != nil {
+		return &committed{result: r}, nil
+	}
+	const some = 64
+	for before := uint64(0); ; {
+		entries, err := i.s.View().Imports(i.list, before, some)
+		if err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			if before = e.Prepared; e.ImportID != i.id || e.Mode != i.header.Mode {
+				continue
+			}
+			if e.State == ImportAbandoned {
+				return nil, nil
+			}
+			return &committed{prepared: e.Prepared}, nil
+		}
+		if len(entries) < some {
+			return nil, nil
+		}
+	}
+}
+
+// again is the result of a commit that comes again. It waits for a load that is being written.
+func (i *Import) again(ctx context.Context) (Result, error) {
+	if r := i.committed.result; r != nil {
+		return *r, nil
+	}
+	for {
+		v := i.s.View()
+		e, err := v.importAt(i.list, i.committed.prepared)
+		if err != nil {
+			return Result{}, err
+		}
+		switch e.State {
+		case ImportSwitched, ImportConfirmed:
+			return e.result(v.JournalID()), nil
+		case ImportAbandoned:
+			return Result{}, ErrImportNotFound
+		}
+		select {
+		case <-v.next:
+		case <-ctx.Done():
+			return Result{}, ctx.Err()
+		case <-i.s.closing:
+			return Result{}, ErrClosed
+		}
+	}
+}
+
+func (v *View) importAt(list policy.EventID, prepared uint64) (ImportEntry, error) {
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	return v.importEntry(txn, importKey(list, prepared))
+}
+
+// result is what the journal knows of the result of a load.
+func (e *ImportEntry) result(journal string) Result {
+	r := Result{
+		Counts:        e.Counts,
+		Receipt:       Receipt{ID: policy.EventID{Revision: e.Ended}, JournalID: journal, Time: e.EndedAt},
+		ImportID:      e.ImportID,
+		AlreadyLoaded: e.State == ImportConfirmed,
+		Numbers:       e.Numbers,
+		SnapshotDate:  e.SnapshotDate,
+		ContentSHA256: e.ContentSHA256,
+		Elapsed:       e.EndedAt.Sub(e.StartedAt),
+	}
+	for _, g := range e.Overridden {
+		r.GuardFailures = append(r.GuardFailures, GuardFailure{Guard: g, Overridden: true})
+	}
+	return r
+}
+
+// ending is what must be the same for a commit that comes again to give a result that the journal does not tell.
+type ending struct {
+	list   policy.EventID
+	mode   Mode
+	dryRun bool
+}
+
+func (i *Import) ending() ending { return ending{i.list, i.header.Mode, i.header.DryRun} }
+
+// keptEndings and keepEnding bound what endings remembers: a client whose connection broke comes back soon.
+const (
+	keptEndings = 64
+	keepEnding  = time.Hour
+)
+
+// endings remembers the results of the last imports that ended without a trace in the journal: refused by a guard, dry
+// runs, and those that found everything as it was.
+type endings struct {
+	mu   sync.Mutex
+	last []kept // newest last
+}
+
+type kept struct {
+	as     ending
+	at     time.Time
+	result Result
+}
+
+func (m *endings) keep(as ending, r Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = append(m.last, kept{as, time.Now(), r})
+	m.last = slices.DeleteFunc(m.last, func(k kept) bool { return time.Since(k.at) > keepEnding })
+	m.last = m.last[max(0, len(m.last)-keptEndings):]
+}
+
+func (m *endings) find(id string, as ending) *Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range m.last {
+		if k.result.ImportID == id && k.as == as {
+			return &k.result
+		}
+	}
+	return nil
+}
