@@ -5,12 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"time"
 
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
+
+// largeLoad is a load worth a collection of its garbage.
+const largeLoad = 1 << 20
 
 // startLoads finishes what a crash interrupted, in the background. Content that no load waits for goes at once, before
 // any import can work out its own.
@@ -117,6 +121,9 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 	if now := s.View().listByID(l.ID); now != nil && now.Visible == w.prepared {
 		s.warnIf("save a list's filter", s.saveListFilter(now, f))
 		s.dropListFilters(now.ID, listFilterName(now))
+	}
+	if load.GetNumbers() >= largeLoad {
+		debug.FreeOSMemory() // the heap that the load took would stay with the process for minutes
 	}
 	return receipt, nil
 }
