@@ -28,7 +28,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if err != nil {
 		return nil, err
 	}
-	b := batch{view: v, req: req, now: s.store.Now()}
+	b := batch{view: v, req: req, now: v.Now()}
 	if b.region, err = parseRegion(req.GetRegion()); err != nil {
 		return nil, err
 	}

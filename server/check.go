@@ -63,7 +63,7 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	}
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
-	now := s.store.Now()
+	now := v.Now()
 	d := decide(v, n, scope, f, now)
 	return answer(v, n, req.GetNumber(), f, &d, now), d.Verdict, nil
 }

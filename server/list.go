@@ -260,7 +260,7 @@ func (s *listService) deleteList(ctx context.Context, req *dncv1.DeleteListReque
 	if err != nil {
 		return nil, err
 	}
-	receipt, err := s.store.DeleteList(ctx, l.Name, by)
+	receipt, err := s.store.DeleteList(ctx, l.ID, by) // not by name: another list may have it by now
 	if err != nil {
 		return nil, s.aboutList(l.Name, err)
 	}

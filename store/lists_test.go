@@ -183,7 +183,7 @@ func TestOneListNeverClearsAnother(t *testing.T) {
 	wantBlock("removed from b")
 	load(t, s, "b", Replace, other, Commit{})
 	wantBlock("b replaced")
-	if _, err := s.DeleteList(context.Background(), "b", Request{}); err != nil {
+	if _, err := s.DeleteList(context.Background(), listOf(t, s, "b").ID, Request{}); err != nil {
 		t.Fatal(err)
 	}
 	wantBlock("b deleted")
@@ -204,7 +204,10 @@ func TestNoListClearsAnOwnOptOut(t *testing.T) {
 	}{
 		{"removed from the list", func() error { load(t, s, "a", Remove, digits(n), Commit{}); return nil }},
 		{"list replaced", func() error { load(t, s, "a", Replace, digits(fiction(415, 3)), Commit{}); return nil }},
-		{"list deleted", func() error { _, err := s.DeleteList(context.Background(), "a", Request{}); return err }},
+		{"list deleted", func() error {
+			_, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{})
+			return err
+		}},
 	} {
 		if err := step.do(); err != nil {
 			t.Fatal(step.name, err)
@@ -285,7 +288,7 @@ func TestListsAsOfARevision(t *testing.T) {
 	load(t, s, "a", Replace, digits(m), Commit{})
 	note(state{true, digits(m), policy.Allow, policy.Block})
 	want[s.View().Revision()-1] = want[s.View().Revision()-2]
-	if _, err := s.DeleteList(context.Background(), "a", Request{}); err != nil {
+	if _, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{}); err != nil {
 		t.Fatal(err)
 	}
 	note(state{n: policy.Allow, m: policy.Allow})

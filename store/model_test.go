@@ -206,7 +206,9 @@ func (m *storeModel) update(r *rapid.T) {
 
 func (m *storeModel) delete(r *rapid.T) {
 	name, l := m.drawList(r)
-	_, err := m.s.DeleteList(context.Background(), name, Request{})
+	held, err := m.s.View().List(name)
+	m.wantError(r, err, nil)
+	_, err = m.s.DeleteList(context.Background(), held.ID, Request{})
 	if l.pending != nil {
 		m.wantError(r, err, ErrImportRunning)
 		return

@@ -151,10 +151,14 @@ func (c *crowd) rebuild() {
 // churn creates, changes and deletes other lists.
 func (c *crowd) churn() {
 	ctx := context.Background()
-	_, _, err := c.s.CreateList(ctx, "churn", usRegistry("1415"), Request{})
+	l, _, err := c.s.CreateList(ctx, "churn", usRegistry("1415"), Request{})
+	if err != nil {
+		c.t.Error("create list:", err)
+		return
+	}
 	_, _, updated := c.s.UpdateList(ctx, "churn", func(settings *Settings) { settings.MaxAgeDays = 31 }, Request{})
-	_, deleted := c.s.DeleteList(ctx, "churn", Request{})
-	if err := errors.Join(err, updated, deleted); err != nil {
+	_, deleted := c.s.DeleteList(ctx, l.ID, Request{})
+	if err := errors.Join(updated, deleted); err != nil {
 		c.t.Error("churn:", err)
 	}
 	c.s.Stats()

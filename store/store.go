@@ -210,7 +210,10 @@ func (s *Store) run(task func()) { s.tasks.Go(task) }
 func (s *Store) View() *View { return s.view.Load() }
 
 // Now is the time that counts: the clock's, and never before the last event's.
-func (s *Store) Now() time.Time { return s.View().now(s.opt.Clock()) }
+func (s *Store) Now() time.Time { return s.View().Now() }
+
+// Now is the time to answer at from the view: the clock's, and never before the view's last event.
+func (v *View) Now() time.Time { return v.now(v.s.opt.Clock()) }
 
 func (v *View) now(clock time.Time) time.Time {
 	if clock.Before(v.time) {

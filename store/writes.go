@@ -153,15 +153,11 @@ func (s *Store) effectiveCoverage(ctx context.Context, l *List, declared []strin
 	return held, len(declared) == 0, nil
 }
 
-// DeleteList takes a list out of every check; its name is free again. Errors: ErrListNotFound, ErrImportRunning, and
-// those of every write.
-func (s *Store) DeleteList(ctx context.Context, name string, r Request) (Receipt, error) {
-	l, err := s.View().List(name)
-	if err != nil {
-		return Receipt{}, err
-	}
+// DeleteList takes the list with that id out of every check; its name is free again. Errors: ErrListNotFound,
+// ErrImportRunning, and those of every write.
+func (s *Store) DeleteList(ctx context.Context, id policy.EventID, r Request) (Receipt, error) {
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_ListDeleted{
-		ListDeleted: &storev1.ListDeleted{List: listRef(l.ID)},
+		ListDeleted: &storev1.ListDeleted{List: listRef(id)},
 	}}, r)
 }
 
