@@ -223,6 +223,7 @@ type upload struct {
 type uploaded struct {
 	opened *dncv1.ImportOpened
 	acks   []*dncv1.ImportAck
+	phases []dncv1.ImportPhase
 	result *dncv1.ImportResult
 }
 
@@ -258,6 +259,8 @@ func (n *node) load(u upload) (uploaded, error) {
 			return got, err
 		case resp.GetAck() != nil:
 			got.acks = append(got.acks, resp.GetAck())
+		case resp.GetProgress() != nil:
+			got.phases = append(got.phases, resp.GetProgress().GetPhase())
 		case resp.GetResult() != nil:
 			got.result = resp.GetResult()
 		}

@@ -344,6 +344,7 @@ func (s *service) untilStopping(ctx context.Context) (context.Context, context.C
 type progress struct {
 	stream importStream
 	last   time.Time
+	done   uint64
 	total  uint64
 	phase  dncv1.ImportPhase
 	failed bool
@@ -351,19 +352,16 @@ type progress struct {
 
 const progressEvery = 500 * time.Millisecond
 
-// report is called with the numbers compared, then, with another total or from the start again, written.
+// report is called with the numbers compared, then, with another total or from the start again, written. A new phase is
+// told at once.
 func (p *progress) report(done, total uint64) {
-	switch {
-	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_UNSPECIFIED:
-		p.phase = dncv1.ImportPhase_IMPORT_PHASE_COMPARING
-	case total != p.total:
-		p.phase = dncv1.ImportPhase_IMPORT_PHASE_WRITING
-	}
-	p.total = total
+	phase := p.next(done, total)
 	now := time.Now()
-	if p.failed || now.Sub(p.last) < progressEvery {
+	if p.failed || (phase == p.phase && now.Sub(p.last) < progressEvery) {
+		p.done, p.total = done, total
 		return
 	}
+	p.phase, p.done, p.total = phase, done, total
 	p.last = now
 	err := p.stream.Send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Progress{Progress: &dncv1.ImportProgress{
 		Phase: p.phase,
@@ -371,4 +369,17 @@ func (p *progress) report(done, total uint64) {
 		Total: total,
 	}}})
 	p.failed = err != nil
+}
+
+// next is the phase after p that these numbers tell of.
+func (p *progress) next(done, total uint64) dncv1.ImportPhase {
+	switch {
+	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_UNSPECIFIED:
+		return dncv1.ImportPhase_IMPORT_PHASE_COMPARING
+	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_COMPARING && (done < p.done || total != p.total):
+		return dncv1.ImportPhase_IMPORT_PHASE_WRITING
+	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_WRITING && done == total:
+		return dncv1.ImportPhase_IMPORT_PHASE_SWITCHING
+	}
+	return p.phase
 }

@@ -336,3 +336,22 @@ func TestImportTakesFixed64InAnyOrder(t *testing.T) {
 		t.Errorf("got %v, want %s", got, want)
 	}
 }
+
+func TestImportTellsItsPhases(t *testing.T) {
+	n := start(t)
+	n.createList(suppression("mine"))
+	all := numbers(9000)
+	for i, header := range []*dncv1.ImportHeader{{List: "mine"}, {List: "mine", Mode: dncv1.ImportMode_IMPORT_MODE_ADD}} {
+		part := all[:4500*(i+1)]
+		got, err := n.load(upload{header: header, chunks: [][]uint64{part}, commit: commitOf(1, len(part))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := []dncv1.ImportPhase{
+			dncv1.ImportPhase_IMPORT_PHASE_COMPARING, dncv1.ImportPhase_IMPORT_PHASE_WRITING, dncv1.ImportPhase_IMPORT_PHASE_SWITCHING,
+		}
+		if phases := slices.Compact(got.phases); !slices.Equal(phases, want) {
+			t.Errorf("%v: phases %v, want %v", header.GetMode(), phases, want)
+		}
+	}
+}

@@ -93,6 +93,9 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 		progress(w.numbers)
 		return w.put(c)
 	})
+	if err == nil {
+		progress(w.numbers)
+	}
 	f, err := w.finish(err)
 	if err != nil {
 		return Receipt{}, err
