@@ -201,6 +201,43 @@ func TestImportGoesOnAfterBreaks(t *testing.T) {
 	wantList(t, c, "us-ftc", numbers)
 }
 
+// TestImportTakesOverOnce cuts the connection while the load is written: the client gets the result of that load, and
+// does not begin a second one that takes over from the first.
+func TestImportTakesOverOnce(t *testing.T) {
+	p := newProxy(t, serve(t))
+	c := connect(t, p.addr())
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(1_200_000)
+	cut := sync.OnceFunc(p.cut)
+	var phases []string
+	r, err := c.Import(t.Context(), client.ImportRequest{
+		List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: numbers}, TakeOver: true, Override: true,
+		OnProgress: func(p client.Progress) {
+			phases = append(phases, p.Phase)
+			if p.Phase == "WRITING" {
+				cut()
+			}
+		},
+	})
+	if err != nil || r.Accepted != uint64(len(numbers)) || r.Added != uint64(len(numbers)) {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	if !slices.Contains(phases, "WRITING") {
+		t.Fatal("the load was not cut: no phase WRITING among", slices.Compact(phases))
+	}
+	loads := 0
+	for _, err := range c.Imports(t.Context(), "us-ftc") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		loads++
+	}
+	if loads != 1 {
+		t.Errorf("%d loads, want 1", loads)
+	}
+	wantList(t, c, "us-ftc", numbers)
+}
+
 // TestImportGoesOnAfterARestart stops the server in the midst of a load and starts it again.
 func TestImportGoesOnAfterARestart(t *testing.T) {
 	dir := t.TempDir()

@@ -39,6 +39,7 @@ type load struct {
 	unacked []chunk // sent or to be sent, by ascending seq
 	acked   uint64  // numbers staged durably
 	breaks  int     // streams lost since the last ack
+	begun   bool    // the server compares or writes the load: it has the list
 }
 
 // chunk is kept until it is acked.
@@ -77,6 +78,9 @@ func (l *load) goesOn(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) || l.header.GetImportId() == "" {
 		return false
+	}
+	if l.begun { // what there was to take over is gone: what holds the list now is this load, or a later one
+		l.header.TakeOver = false
 	}
 	l.breaks++
 	switch e.Reason {
@@ -264,6 +268,7 @@ func (l *load) receive(s importStream) ending {
 			l.ack(frame.Ack)
 		case *dncv1.ImportResponse_Progress:
 			p := frame.Progress
+			l.begin()
 			l.report(Progress{name[string](p.GetPhase(), "IMPORT_PHASE_"), p.GetDone(), p.GetTotal()})
 		case *dncv1.ImportResponse_Result:
 			return ending{result: frame.Result}
@@ -277,6 +282,12 @@ func cutOr(err error) error {
 		return &Error{Reason: reasonUnavailable, Message: "the server closed the import before its end: try again"}
 	}
 	return fromStatus(err)
+}
+
+func (l *load) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.begun = true
 }
 
 func (l *load) ack(a *dncv1.ImportAck) {
