@@ -258,7 +258,7 @@ func sourcesOf(sources []*dncv1.ImportSource, hashed bool) ([]store.Source, erro
 		if strings.ContainsAny(src.GetName(), `/\`) {
 			return nil, invalidField("sources.name", "must be a file's base name, without directories")
 		}
-		s := store.Source{Name: src.GetName(), Size: src.GetSize()}
+		s := store.Source{Name: src.GetName(), Size: src.GetSize(), Format: uint32(src.GetFormat())}
 		if n := len(src.GetSha256()); n != len(s.SHA256) && (hashed || n != 0) {
 			return nil, invalidField("sources.sha256", "must be the 32 bytes of a SHA-256")
 		}

@@ -355,3 +355,20 @@ func TestImportTellsItsPhases(t *testing.T) {
 		}
 	}
 }
+
+func TestImportRemembersItsFiles(t *testing.T) {
+	n := start(t)
+	n.createList(suppression("mine"))
+	commit := commitOf(1, 10)
+	commit.Sources = append(commit.Sources, proto.CloneOf(commit.GetSources()[0]))
+	commit.Sources[0].Format, commit.Sources[1].Format = dncv1.ImportFormat_IMPORT_FORMAT_FTC_XML, dncv1.ImportFormat_IMPORT_FORMAT_CSV
+	if _, err := n.load(upload{header: &dncv1.ImportHeader{List: "mine"}, chunks: [][]uint64{numbers(10)}, commit: commit}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := n.list.ListImports(testContext(t), &dncv1.ListImportsRequest{List: "mine"})
+	if err != nil || len(got.GetImports()) != 1 || !slices.EqualFunc(got.GetImports()[0].GetSources(), commit.GetSources(), func(a, b *dncv1.ImportSource) bool {
+		return proto.Equal(a, b)
+	}) {
+		t.Errorf("got %v (%v), want the files %v", got.GetImports(), err, commit.GetSources())
+	}
+}

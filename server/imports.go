@@ -145,7 +145,9 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		RevertedTo:       e.RevertedTo,
 	}
 	for _, src := range e.Sources {
-		m.Sources = append(m.Sources, &dncv1.ImportSource{Name: src.Name, Sha256: src.SHA256[:], Size: src.Size})
+		m.Sources = append(m.Sources, &dncv1.ImportSource{
+			Name: src.Name, Sha256: src.SHA256[:], Size: src.Size, Format: dncv1.ImportFormat(src.Format),
+		})
 	}
 	for _, t := range e.Rejects {
 		m.RejectTallies = append(m.RejectTallies, &dncv1.RejectTally{Reason: t.Reason, Count: t.Count})

@@ -140,7 +140,7 @@ func (p *plan) cover(load *storev1.Load, cmp *comparison, l *List) {
 func sourceMessages(sources []Source) []*storev1.Source {
 	out := make([]*storev1.Source, 0, len(sources))
 	for _, s := range sources {
-		out = append(out, &storev1.Source{Name: s.Name, Sha256: s.SHA256[:], Size: s.Size})
+		out = append(out, &storev1.Source{Name: s.Name, Sha256: s.SHA256[:], Size: s.Size, Format: s.Format})
 	}
 	return out
 }

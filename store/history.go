@@ -251,7 +251,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		StartedAt:     nanoTime(m.GetTime()),
 	}
 	for _, s := range load.GetSources() {
-		source := Source{Name: s.GetName(), Size: s.GetSize()}
+		source := Source{Name: s.GetName(), Size: s.GetSize(), Format: s.GetFormat()}
 		copy(source.SHA256[:], s.GetSha256())
 		e.Sources = append(e.Sources, source)
 	}

@@ -40,6 +40,7 @@ type Source struct {
 	Name   string // base name
 	SHA256 [sha256.Size]byte
 	Size   uint64 // bytes, unpacked
+	Format uint32 // how it was written, in the caller's numbers; the store keeps it
 }
 
 // RejectTally counts the entries rejected for one reason.

@@ -2087,9 +2087,10 @@ type ImportOpened struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id, to go on with after a broken stream.
 	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	// The last chunk that is staged durably; 0: none. Send the ones after it.
+	// The last chunk that is staged durably; 0: none, or committed. Send the ones after it.
 	LastChunk uint64 `protobuf:"varint,2,opt,name=last_chunk,json=lastChunk,proto3" json:"last_chunk,omitempty"`
-	// Whether its commit was received before: send the commit again for the result.
+	// Whether its commit was received before: send the commit again for the result. Of a
+	// load that is still written, the answer waits for its end.
 	Committed     bool `protobuf:"varint,3,opt,name=committed,proto3" json:"committed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

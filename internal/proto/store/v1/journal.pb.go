@@ -859,7 +859,9 @@ type Source struct {
 	// SHA-256 of the unpacked content.
 	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	// Bytes of the unpacked content.
-	Size          uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// How it was written: dnc.v1.ImportFormat.
+	Format        uint32 `protobuf:"varint,4,opt,name=format,proto3" json:"format,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -911,6 +913,13 @@ func (x *Source) GetSha256() []byte {
 func (x *Source) GetSize() uint64 {
 	if x != nil {
 		return x.Size
+	}
+	return 0
+}
+
+func (x *Source) GetFormat() uint32 {
+	if x != nil {
+		return x.Format
 	}
 	return 0
 }
@@ -1685,11 +1694,12 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x04list\x18\x01 \x01(\v2\x10.store.v1.ListIdR\x04list\":\n" +
 	"\x06ListId\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
-	"\x05index\x18\x02 \x01(\rR\x05index\"H\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\"`\n" +
 	"\x06Source\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\"\xc2\x01\n" +
+	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
+	"\x06format\x18\x04 \x01(\rR\x06format\"\xc2\x01\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04read\x18\x01 \x01(\x04R\x04read\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12\x1e\n" +
