@@ -1,0 +1,120 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// importMeta is what the stage remembers of an import's header.
+type importMeta struct {
+	List  policy.EventID
+	Mode  Mode
+	Date  policy.Date
+	Files []string
+}
+
+func (m importMeta) equal(o importMeta) bool {
+	return m.List == o.List && m.Mode == o.Mode && m.Date == o.Date && slices.Equal(m.Files, o.Files)
+}
+
+func (i *Import) meta() importMeta {
+	return importMeta{i.list, i.header.Mode, i.header.SnapshotDate, i.header.Files}
+}
+
+const metaFile = "import.json"
+
+func (i *Import) open() error {
+	if err := i.s.writableFor(0); err != nil {
+		return err
+	}
+	i.id = newImportID()
+	if err := i.makeStage(); err != nil {
+		return err
+	}
+	i.s.imports.open(i.id)
+	err := i.openLog()
+	if err != nil {
+		i.s.imports.shut(i.id)
+	}
+	return err
+}
+
+// openAgain opens what is staged for one caller, or, for any number of them, an import whose commit came before.
+func (i *Import) openAgain() error {
+	if b, err := hex.DecodeString(i.id); err != nil || len(b) != 12 { // the store did not make it
+		return ErrImportNotFound
+	}
+	alone := i.s.imports.open(i.id)
+	err := i.goOn(alone)
+	if alone && (err != nil || i.committed != nil) {
+		i.s.imports.shut(i.id)
+	}
+	return err
+}
+
+func (i *Import) goOn(alone bool) (err error) {
+	if i.committed, err = i.findCommitted(); err != nil || i.committed != nil {
+		return err
+	}
+	if err := i.findStage(); err != nil {
+		return err
+	}
+	if !alone {
+		return ErrImportRunning
+	}
+	if err := i.s.writableFor(0); err != nil {
+		return err
+	}
+	return i.openLog()
+}
+
+func (i *Import) openLog() (err error) {
+	i.log, err = openChunkLog(filepath.Join(i.dir, "chunks"))
+	return err
+}
+
+func newImportID() string {
+	var b [12]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
+
+func (i *Import) makeStage() error {
+	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
+	if err := os.Mkdir(i.dir, 0o700); err != nil {
+		return stageError("make stage", err)
+	}
+	meta, err := json.Marshal(i.meta())
+	if err != nil {
+		return stageError("make stage", err)
+	}
+	err = writeFile(filepath.Join(i.dir, metaFile), func(w io.Writer) error {
+		_, err := w.Write(meta)
+		return err
+	})
+	if err != nil {
+		return stageError("make stage", err)
+	}
+	return syncDir(filepath.Dir(i.dir))
+}
+
+// findStage finds the stage of an import to go on with.
+func (i *Import) findStage() error {
+	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
+	b, err := os.ReadFile(filepath.Join(i.dir, metaFile))
+	if err != nil {
+		return ErrImportNotFound
+	}
+	var meta importMeta
+	if json.Unmarshal(b, &meta) != nil || !meta.equal(i.meta()) {
+		return ErrImportNotFound
+	}
+	return nil
+}
