@@ -44,7 +44,7 @@ func (s *listService) find(name string) (*store.View, *store.List, error) {
 // aboutList names the list in the metadata of an error, unless the name itself is at fault.
 func (s *listService) aboutList(name string, err error) error {
 	f := faultOf(err)
-	if f.reason == dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID || len(name) > store.MaxListName {
+	if store.CheckListName(name) != nil { // it may be a person's number
 		return f
 	}
 	return f.with("list", name)

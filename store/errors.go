@@ -19,7 +19,7 @@ var (
 	ErrRequestReused        = errors.New("the request id was used before for something else")
 	ErrListNotFound         = errors.New("no such list")
 	ErrListExists           = errors.New("a list of that name exists")
-	ErrListName             = errors.New("a list name is 1 to 64 characters of a-z 0-9 . _ - and begins with a letter or digit")
+	ErrListName             = errors.New("a list name is 1 to 64 characters of a-z 0-9 . _ - and begins with a letter or digit, with at most 8 digits in a row")
 	ErrSettings             = errors.New("invalid list settings")
 	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
 	ErrImportRunning        = errors.New("a load of the list is running")

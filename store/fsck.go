@@ -124,7 +124,7 @@ func (s *Store) fsck(ctx context.Context) (Report, error) {
 	}
 	defer s.stories.close()
 	m, _, err := readMark(s.dir)
-	if err != nil && !(errors.Is(err, errNoMark) && s.db.MaxVersion() == 0) {
+	if err != nil && !(errors.Is(err, errNoMark) && s.isNew()) {
 		r.problem(fmt.Errorf("mark: %w", err))
 	}
 	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
@@ -431,6 +431,9 @@ func (w *chainWalk) finish() []Gap {
 	m := w.mark
 	if m.tip.revision > w.at.revision {
 		return append(w.open, Gap{w.at.revision + 1, m.tip.revision})
+	}
+	if w.at.revision > m.last() && w.contradiction == nil {
+		w.contradiction = fmt.Errorf("%w: the mark is older than the journal", ErrDamaged)
 	}
 	if m.tip.revision > 0 && w.contradiction == nil && len(w.open) == 0 {
 		if w.marked != m.tip.chain {

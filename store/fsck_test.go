@@ -299,3 +299,53 @@ func TestRepairNeverUsesALostRevisionAgain(t *testing.T) {
 		t.Errorf("view at a lost revision: %v, want ErrHistoryGone", err)
 	}
 }
+
+// A mark with one slot flipped still has the other, which is one revision behind at the most.
+func TestFlippedSlotOfTheMarkIsNoDamage(t *testing.T) {
+	for _, share := range []float64{0.001, 0.3, 0.6, 0.999} {
+		for _, slot := range []int{0, markSlotBytes} {
+			d := makeStore(t, false)
+			path := d.file(t, "mark")
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b[slot+int(share*float64(markBytes-1))] ^= 1
+			if err := os.WriteFile(path, b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if r := mustFsck(t, d.dir); !r.OK() {
+				t.Errorf("slot %d at %v: %v", slot, share, r.Problems)
+			}
+			d.wantWhole(t, false)
+		}
+	}
+}
+
+// Without database and mark, what else lies there says that a store was here: never an empty one.
+func TestStoreWithoutDatabaseIsDamaged(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		d := makeStore(t, clean)
+		for _, part := range []string{badgerDir, markFile} {
+			if err := os.RemoveAll(filepath.Join(d.dir, part)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if r := mustFsckOrGone(t, d.dir); r.OK() {
+			t.Errorf("clean %v: fsck finds nothing", clean)
+		}
+		s := open(t, d.dir)
+		wantVerdict(t, s, fiction(415, 1), "acme", policy.Unknown, policy.DataDamaged)
+		closeStore(t, s)
+	}
+}
+
+// mustFsckOrGone is mustFsck where the database may be missing altogether.
+func mustFsckOrGone(t *testing.T, dir string) Report {
+	t.Helper()
+	r, err := Fsck(context.Background(), dir, testOptions())
+	if err != nil {
+		r.problem(err)
+	}
+	return r
+}

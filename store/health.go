@@ -48,13 +48,15 @@ func (h *health) last(err error) bool {
 	return true
 }
 
-func (h *health) setDisk(err error) {
+// setDisk sets whether the disk has room, and reports whether that is new.
+func (h *health) setDisk(err error) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if (h.disk == nil) != (err == nil) {
+	if changed = (h.disk == nil) != (err == nil); changed {
 		h.tell()
 	}
 	h.disk = err
+	return changed
 }
 
 func (h *health) tell() {
@@ -120,6 +122,11 @@ func (s *Store) watchSpace() {
 // checkSpace returns ErrDiskFull when the disk has no room for so many bytes more.
 func (s *Store) checkSpace(bytes int64) error {
 	err := s.space.writable(bytes)
-	s.health.setDisk(err)
+	switch changed := s.health.setDisk(err); {
+	case changed && err != nil:
+		s.log.Warn("writes stop, checks go on", "err", err)
+	case changed:
+		s.log.Info("there is room on the disk again: writes go on")
+	}
 	return err
 }

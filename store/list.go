@@ -213,12 +213,23 @@ func prefixStrings(prefixes []phone.Prefix) []string {
 	return slices.Compact(out)
 }
 
-// checkListName returns ErrListName unless name is 1 to 64 of [a-z0-9._-], beginning with a letter or digit.
-func checkListName(name string) error {
+// maxNameDigits is how many digits may follow each other in a list's name: a date, and no phone number.
+const maxNameDigits = 8
+
+// CheckListName returns ErrListName unless name is 1 to 64 of [a-z0-9._-], beginning with a letter or digit, without more
+// than 8 digits in a row.
+func CheckListName(name string) error {
 	if name == "" || len(name) > MaxListName || name[0] == '.' || name[0] == '_' || name[0] == '-' {
 		return ErrListName
 	}
+	digits := 0
 	for _, c := range []byte(name) {
+		if digits++; c < '0' || c > '9' {
+			digits = 0
+		}
+		if digits > maxNameDigits { // it could be a person's number
+			return ErrListName
+		}
 		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
 			return ErrListName
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -22,6 +23,16 @@ type mark struct {
 	journal    JournalID
 	tip        position
 	checkpoint position // old enough to lie in tables: verification at open begins behind it
+	halved     bool     // the other slot cannot be read: it may have been the newer one
+}
+
+// last is the last revision that may lie in the journal: one beyond the mark, whose acknowledgement never went out, and
+// one more where the newer slot is lost. A slot is at most one revision newer than the other.
+func (m *mark) last() uint64 {
+	if m.halved {
+		return m.tip.revision + 2
+	}
+	return m.tip.revision + 1
 }
 
 // The mark's file has two slots, each in a sector pair of its own, written in turn: a torn write leaves the other.
@@ -51,17 +62,22 @@ func readMark(dir string) (mark, uint64, error) {
 	}
 	var newest mark
 	var newestSeq uint64
+	halved := false
 	for _, at := range []int{0, markSlotBytes} {
 		if at+markBytes > len(b) {
 			continue
 		}
-		if m, seq, ok := decodeMark(b[at : at+markBytes]); ok && seq > newestSeq {
+		slot := b[at : at+markBytes]
+		m, seq, ok := decodeMark(slot)
+		if ok && seq > newestSeq {
 			newest, newestSeq = m, seq
 		}
+		halved = halved || (!ok && len(bytes.Trim(slot, "\x00")) > 0)
 	}
 	if newestSeq == 0 {
 		return mark{}, 0, errNoMark
 	}
+	newest.halved = halved
 	return newest, newestSeq, nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
+	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -21,7 +23,7 @@ func (s *Store) openJournal() error {
 	if err != nil && !missing {
 		return err
 	}
-	if missing && s.db.MaxVersion() == 0 {
+	if missing && s.isNew() {
 		m, missing = newMark(), false
 	}
 	if s.mark, err = openMark(s.dir, seq); err != nil {
@@ -40,6 +42,12 @@ func (s *Store) openJournal() error {
 	s.tail.checkpoint = m.checkpoint
 	s.view.Store(v)
 	return s.mark.write(mark{journal: m.journal, tip: s.tip(), checkpoint: m.checkpoint})
+}
+
+// isNew reports whether nothing of a store lies in the directory: not a database that is gone, with what was beside it.
+func (s *Store) isNew() bool {
+	saved, err := os.ReadDir(filepath.Join(s.dir, filtersDir))
+	return s.db.MaxVersion() == 0 && (s.stories.db == nil || s.stories.db.MaxVersion() == 0) && err == nil && len(saved) == 0
 }
 
 func newMark() mark {
@@ -96,7 +104,7 @@ func (s *Store) verifiedView(m mark) (*View, error) {
 }
 
 // verifyJournal walks from the checkpoint to the end: no revision missing, each chained to the one before, the marked
-// one as marked, and at most one beyond it, whose acknowledgement never went out.
+// one as marked, and none after the last that may be.
 func verifyJournal(txn *badger.Txn, m mark) (tip position, last time.Time, err error) {
 	at := m.checkpoint
 	if at.revision > 0 {
@@ -125,7 +133,7 @@ func verifyJournal(txn *badger.Txn, m mark) (tip position, last time.Time, err e
 	if at.revision < m.tip.revision {
 		return tip, last, fmt.Errorf("%w: revisions %d to %d were acknowledged and are gone", ErrDamaged, at.revision+1, m.tip.revision)
 	}
-	if at.revision > m.tip.revision+1 {
+	if at.revision > m.last() {
 		return tip, last, fmt.Errorf("%w: the mark is older than the journal", ErrDamaged)
 	}
 	return at, last, nil

@@ -74,7 +74,7 @@ func (s *Store) WithdrawOptOut(ctx context.Context, n phone.Number, scope policy
 
 // CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, and those of every write.
 func (s *Store) CreateList(ctx context.Context, name string, settings Settings, r Request) (*List, Receipt, error) {
-	if err := errors.Join(checkListName(name), settings.check()); err != nil {
+	if err := errors.Join(CheckListName(name), settings.check()); err != nil {
 		return nil, Receipt{}, err
 	}
 	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListCreated{

@@ -602,7 +602,8 @@ func (x *List) GetRunningImport() *ImportRecord {
 // A new list.
 type CreateListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name: 1 to 64 bytes of [a-z0-9._-], upper case folded, beginning with a letter or digit. Required.
+	// Its name: 1 to 64 bytes of [a-z0-9._-], upper case folded, beginning with a letter or digit, at most 8 digits in a
+	// row. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it is. Required.
 	Kind ListKind `protobuf:"varint,2,opt,name=kind,proto3,enum=dnc.v1.ListKind" json:"kind,omitempty"`
