@@ -25,7 +25,7 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	if err != nil {
 		return nil, err
 	}
-	now := s.store.Now()
+	now := v.Now()
 	facts, err := v.Number(n, now)
 	if err != nil {
 		return nil, err
