@@ -99,6 +99,9 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	if err != nil {
 		return err
 	}
+	if err := refuseInput("rejects", flags.rejects, paths...); err != nil {
+		return err
+	}
 	source, err := openSource(paths, flags)
 	if err != nil {
 		return err

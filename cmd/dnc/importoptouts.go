@@ -58,6 +58,9 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	if err != nil {
 		return err
 	}
+	if err := refuseInput("rejects", flags.rejects, paths...); err != nil {
+		return err
+	}
 	source, err := openOptOuts(cmd, paths, flags)
 	if err != nil {
 		return err

@@ -27,6 +27,9 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	if len(args) > 0 {
 		return usagef(cmd, "give numbers or --file, not both")
 	}
+	if err := refuseInput("out", flags.out, flags.file); err != nil {
+		return err
+	}
 	rows, err := openRows(flags)
 	if err != nil {
 		return err
