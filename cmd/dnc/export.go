@@ -96,6 +96,9 @@ func (a *app) exportList(ctx context.Context, c *client.Client, list, format str
 			return err
 		},
 	}[format]
+	if err := refuseUnloaded(ctx, c, list); err != nil {
+		return err
+	}
 	begun := false
 	for number, err := range c.Export(ctx, list) {
 		if err != nil {
@@ -113,6 +116,16 @@ func (a *app) exportList(ctx context.Context, c *client.Client, list, format str
 		return writeNumber(out, "number")
 	}
 	return nil
+}
+
+// refuseUnloaded keeps an export of nothing known from passing for an empty list.
+func refuseUnloaded(ctx context.Context, c *client.Client, list string) error {
+	l, err := c.GetList(ctx, list)
+	if err == nil && l.State == "NOT_LOADED" {
+		return withHint(fmt.Errorf("%s was never loaded: there is nothing to export", l.Name),
+			fmt.Sprintf("`dnc import FILE... --list %s` loads it", l.Name))
+	}
+	return err
 }
 
 func writeNumber(w io.Writer, number string) error {
