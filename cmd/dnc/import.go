@@ -184,7 +184,7 @@ func (f importFlags) importMode(cmd *cobra.Command) (client.ImportMode, error) {
 	return "", usagef(cmd, "--mode is replace, add, remove or delta, not %q", f.mode)
 }
 
-// parseRatio reads 10% or 0.1.
+// parseRatio reads 10% or 0.1. A bare 1 is refused: it may mean either 1% or all.
 func parseRatio(cmd *cobra.Command, flag, text string) (float64, error) {
 	number, percent := strings.CutSuffix(text, "%")
 	ratio, err := strconv.ParseFloat(number, 64)
@@ -193,6 +193,9 @@ func parseRatio(cmd *cobra.Command, flag, text string) (float64, error) {
 	}
 	if err != nil || !(ratio >= 0 && ratio <= 1) {
 		return 0, usagef(cmd, "--%s %q is not a share such as 10%%", flag, text)
+	}
+	if !percent && ratio == 1 {
+		return 0, usagef(cmd, "--%s %s is not a sure share: write 1%% or 100%%", flag, text)
 	}
 	return ratio, nil
 }
