@@ -118,7 +118,18 @@ func parseDays(cmd *cobra.Command, text string) (time.Duration, error) {
 	if err != nil || !strings.HasSuffix(text, "d") {
 		return 0, usagef(cmd, "--max-age %q is not a number of days such as 31d", text)
 	}
+	if n == 0 {
+		return 0, usagef(cmd, "--max-age %s would make every snapshot too old: %s", text, anyAge(cmd))
+	}
 	return time.Duration(n) * 24 * time.Hour, nil
+}
+
+// anyAge is how a command is told that there is no max age.
+func anyAge(cmd *cobra.Command) string {
+	if cmd.Name() == "create" {
+		return "leave --max-age out for any age"
+	}
+	return "--max-age none is any age"
 }
 
 // days is a max age as it is typed.
