@@ -35,6 +35,9 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 		return err
 	}
 	defer rows.Close()
+	if err := checkTitles(rows.Header(), a.output); err != nil {
+		return err
+	}
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -44,7 +47,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 		return err
 	}
 	defer out.abandon()
-	s := &scrub{rows: rows, app: a, csv: csv.NewWriter(out), out: out, counts: map[string]uint64{}}
+	s := &scrub{rows: rows, app: a, csv: csv.NewWriter(out), out: out, counts: map[string]uint64{}, width: len(rows.Header())}
 	s.csv.Comma = rows.Delimiter()
 	if err := s.writeHeader(); err != nil {
 		return err
@@ -94,6 +97,7 @@ type scrub struct {
 	asked  []registry.Row // read and not yet answered, oldest first
 	failed error          // of reading
 	counts map[string]uint64
+	width  int // columns of the file: of its header, else of its first row
 }
 
 // numbers yields the number of each row; "" keeps the place of a row that has none.
@@ -107,6 +111,7 @@ func (s *scrub) numbers() iter.Seq[string] {
 				}
 				return
 			}
+			s.fit(&row)
 			s.asked = append(s.asked, row)
 			number := ""
 			if row.Reason == "" {
@@ -171,16 +176,12 @@ func (s *scrub) writeHeader() error {
 	if header == nil || s.app.output == "json" {
 		return nil
 	}
-	return s.csv.Write(append(header[:len(header):len(header)], "verdict", "reason", "revision"))
+	return s.csv.Write(append(header[:len(header):len(header)], answerColumns...))
 }
 
-// writeRow writes the row's own columns, as many as the header has, and three more.
+// writeRow writes the row's own columns and three more.
 func (s *scrub) writeRow(row registry.Row, verdict, reason, revision string) error {
-	fields := row.Fields
-	for len(fields) < len(s.rows.Header()) {
-		fields = append(fields, "")
-	}
-	return s.csv.Write(append(fields, verdict, reason, revision))
+	return s.csv.Write(append(row.Fields, verdict, reason, revision))
 }
 
 func (s *scrub) summary() string {
