@@ -22,7 +22,7 @@ import (
 const maxAnswer = 5 << 20
 
 // errPlainText is New's refusal to send numbers in the clear to another machine.
-var errPlainText = errors.New("the server is on another machine and the connection is not encrypted: use TLS, or allow plain text (WithInsecure)")
+var errPlainText = errors.New("the server is on another machine and the connection is not encrypted: use TLS, or allow plain text")
 
 func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 	creds, err := transportCredentials(target, o)

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +19,16 @@ type hinted struct {
 }
 
 func (h *hinted) Unwrap() error { return h.error }
+
+// reworded is an error in words of dnc instead of the server's.
+type reworded struct {
+	text string
+	error
+}
+
+func (r *reworded) Error() string { return r.text }
+
+func (r *reworded) Unwrap() error { return r.error }
 
 func withHint(err error, hint string) error { return &hinted{err, hint} }
 
@@ -58,21 +70,41 @@ func (a *app) report(err error) {
 // complain writes an error and its hint.
 func (a *app) complain(err error) {
 	fmt.Fprintf(a.stderr, "dnc: %v\n", err)
-	if hint := hintFor(err); hint != "" {
+	if hint := a.hintFor(err); hint != "" {
 		fmt.Fprintf(a.stderr, "hint: %s\n", hint)
 	}
 }
 
-func hintFor(err error) string {
+func (a *app) hintFor(err error) string {
 	var h *hinted
 	if errors.As(err, &h) {
 		return h.hint
 	}
+	if errors.Is(err, context.Canceled) {
+		return "a write may have been done all the same: `dnc imports LIST` tells of a load, `dnc history NUMBER` of an opt-out"
+	}
 	var e *client.Error
-	if !errors.As(err, &e) {
+	switch {
+	case !errors.As(err, &e):
 		return ""
+	case errors.Is(err, client.ErrUnavailable) && a.encryptionFails(e.Message):
+		return hintTLS
 	}
 	return hints[e.Reason]
+}
+
+const hintTLS = "server and dnc do not agree on encryption: --tls-ca FILE says who signed the server's certificate, " +
+	"--tls-cert and --tls-key give this client's; a server without TLS takes none of them"
+
+// encryptionFails reports whether a connection, which was not to be had, most likely
+// failed for its encryption: a server without TLS and one with it do not always say so.
+func (a *app) encryptionFails(message string) bool {
+	message = strings.ToLower(message)
+	has := func(text string) bool { return strings.Contains(message, text) }
+	if slices.ContainsFunc([]string{"tls", "x509", "certificate", "handshake", "server preface", "broken pipe"}, has) {
+		return true
+	}
+	return a.encrypted() && slices.ContainsFunc([]string{"connection reset", "eof", "closed"}, has)
 }
 
 // hints say, by the reason of an error, which flag or command helps.

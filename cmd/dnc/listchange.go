@@ -105,8 +105,8 @@ func (a *app) explainDeletion(cmd *cobra.Command, c *client.Client, name string,
 	if err != nil {
 		return refusal
 	}
-	return withHint(fmt.Errorf("%s is a registry: the %s on it would become callable: %w", l.Name, count(l.Numbers, "number"), refusal),
-		"--yes deletes it in spite of that")
+	text := fmt.Sprintf("%s is a registry: the %s on it would become callable", l.Name, count(l.Numbers, "number"))
+	return withHint(&reworded{text, refusal}, "--yes deletes it in spite of that")
 }
 
 // parseDays reads whole days: 31d. Empty and "none" are no limit.

@@ -134,19 +134,25 @@ func (a *app) connect() (*client.Client, error) {
 		return a.connected, nil
 	}
 	opts := []client.Option{client.WithUser(a.user), client.WithTimeout(a.timeout)}
-	if a.tls || a.tlsCA != "" || a.tlsCert != "" || a.tlsKey != "" {
+	if a.encrypted() {
 		opts = append(opts, client.WithTLSFiles(a.tlsCA, a.tlsCert, a.tlsKey))
 	}
 	if a.insecure {
 		opts = append(opts, client.WithInsecure())
 	}
 	c, err := client.New(a.addr, opts...)
+	if err != nil && a.encrypted() {
+		return nil, withHint(err, "--tls-ca, --tls-cert and --tls-key each name a PEM file")
+	}
 	if err != nil {
 		return nil, withHint(err, "encrypt with --tls or --tls-ca FILE; --insecure allows plain text")
 	}
 	a.connected = c
 	return c, nil
 }
+
+// encrypted reports whether the flags ask for TLS.
+func (a *app) encrypted() bool { return a.tls || a.tlsCA != "" || a.tlsCert != "" || a.tlsKey != "" }
 
 // complete makes a flag complete to fixed values.
 func complete(cmd *cobra.Command, flag string, values ...string) {

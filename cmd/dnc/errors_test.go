@@ -1,0 +1,39 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+)
+
+func TestHintOfAnInterrupt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs strings.Builder
+	code := run(ctx, []string{"stats", "--addr", "127.0.0.1:1"}, &out, &errs)
+	if code != exitError || !strings.Contains(errs.String(), "hint: a write may have been done") {
+		t.Errorf("exit code %d with %q, want 2 and a hint at what went on", code, errs.String())
+	}
+}
+
+func TestEncryptionFails(t *testing.T) {
+	tests := []struct {
+		message     string
+		encrypted   bool
+		wantFailure bool
+	}{
+		{"authentication handshake failed: tls: failed to verify certificate: x509: certificate signed by unknown authority", true, true},
+		{"remote error: tls: certificate required", true, true},
+		{"error reading server preface: EOF", false, true},
+		{"write tcp: write: broken pipe", false, true},
+		{"connection reset by peer", true, true},
+		{"connection reset by peer", false, false},
+		{"dial tcp 127.0.0.1:1: connect: connection refused", true, false},
+	}
+	for _, tt := range tests {
+		a := &app{tls: tt.encrypted}
+		if got := a.encryptionFails(tt.message); got != tt.wantFailure {
+			t.Errorf("%q with TLS %v: got %v, want %v", tt.message, tt.encrypted, got, tt.wantFailure)
+		}
+	}
+}
