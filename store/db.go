@@ -152,4 +152,4 @@ func withoutKeys(a any) any {
 // withheld stands for what is not logged, whatever the verb.
 type withheld struct{}
 
-func (withheld) Format(f fmt.State, _ rune) { io.WriteString(f, "(withheld)") }
+func (withheld) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(withheld)") }

@@ -187,12 +187,12 @@ func (c *checker) journal() error {
 		if err := c.ctx.Err(); err != nil {
 			return err
 		}
-		if unsound != nil {
-			return nil // told by its checksum; here it is a gap
-		}
-		rev, err := w.take(e)
-		if err != nil {
-			return err
+		rev := new(storev1.Revision)
+		if unsound == nil { // else told by its checksum: here it is a gap
+			var err error
+			if rev, err = w.take(e); err != nil {
+				return err
+			}
 		}
 		for i, event := range rev.GetEvents() {
 			c.r.Events++

@@ -80,8 +80,8 @@ func salvageTable(path string, f func(key []byte, version uint64, value []byte) 
 // number, and a checksum. An entry is how many bytes of its key it shares with the first key and how many of its own
 // follow, these, and the value behind its meta, user meta and expiry.
 func salvageBlock(block []byte, f func(key []byte, version uint64, value []byte) error) error {
-	body, _, err := cutTail(block)
-	if err != nil || len(body) < 4 {
+	body, _, _ := cutTail(block) // nil where there is no tail
+	if len(body) < 4 {
 		return nil
 	}
 	body, count := body[:len(body)-4], uint64(binary.BigEndian.Uint32(body[len(body)-4:]))
