@@ -44,6 +44,15 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usagef(cmd, "%v", err)
 }
 
+// oneOf refuses a value that a flag does not have; without one there is nothing to refuse.
+func oneOf(cmd *cobra.Command, flag, value string, choices []string) error {
+	if value == "" || slices.Contains(choices, strings.ReplaceAll(strings.ToLower(value), "_", "-")) {
+		return nil
+	}
+	last := len(choices) - 1
+	return usagef(cmd, "--%s is %s or %s, not %q", flag, strings.Join(choices[:last], ", "), choices[last], value)
+}
+
 // counted returns an error unless there are least to most arguments.
 func counted(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -210,10 +211,17 @@ func (a *app) printImport(list string, r client.ImportResult, rejects *rejectLog
 		a.end(exitNo)
 		fmt.Fprintf(a.stderr, "dnc: import refused, %s is as it was\n", list)
 	}
-	for _, g := range r.GuardFailures {
-		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g))
-	}
+	a.writeGuards(r.GuardFailures)
 	return nil
+}
+
+// writeGuards says which guards failed and which flags override them: none does where
+// nothing was accepted.
+func (a *app) writeGuards(failures []client.GuardFailure) {
+	final := slices.ContainsFunc(failures, func(g client.GuardFailure) bool { return g.Guard == "NOTHING_ACCEPTED" })
+	for _, g := range failures {
+		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g, final))
+	}
 }
 
 func describeResultOfImport(list string, r client.ImportResult) string {
@@ -236,8 +244,8 @@ func describeResultOfImport(list string, r client.ImportResult) string {
 	return strings.Join(lines, "\n")
 }
 
-// describeGuard says which guard failed and which flag overrides it.
-func describeGuard(g client.GuardFailure) string {
+// describeGuard says which guard failed and, unless the refusal is final, which flag overrides it.
+func describeGuard(g client.GuardFailure, final bool) string {
 	flags := map[string]string{
 		"SHRINK":         "--max-shrink or --yes",
 		"PREFIX_SHRINK":  "--max-shrink or --yes",
@@ -252,7 +260,7 @@ func describeGuard(g client.GuardFailure) string {
 	if g.Overridden {
 		return text + " (overridden)"
 	}
-	if flag := flags[g.Guard]; flag != "" {
+	if flag := flags[g.Guard]; flag != "" && !final {
 		text += " (" + flag + " loads it in spite of that)"
 	}
 	return text

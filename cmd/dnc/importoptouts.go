@@ -30,7 +30,7 @@ func (f *optOutFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, where a row does not say: a date or a time (default: now)")
 	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its place from 1, the field one of "+registry.RecordFieldNames())
 	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: 9/10/2026 is the 9th of October")
-	complete(cmd, "channel", "call", "email", "letter", "sms", "web", "in-person", "other")
+	complete(cmd, "channel", channels...)
 }
 
 // ofLists and ofOptOuts are the flags that mean something for one of them alone.
@@ -52,6 +52,9 @@ func refuseFlags(cmd *cobra.Command, names []string, why string) error {
 // importOptOuts records the opt-outs of files and prints what became of them.
 func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlags) error {
 	if err := refuseFlags(cmd, ofLists, "is for lists, not with --opt-outs"); err != nil {
+		return err
+	}
+	if err := oneOf(cmd, "channel", flags.channel, channels); err != nil {
 		return err
 	}
 	maxReject, err := parseRatio(cmd, "max-rejects", flags.maxReject)
@@ -114,9 +117,7 @@ func (a *app) printOptOutImport(r client.OptOutImportResult, rejects *rejectLog)
 		a.end(exitNo)
 		fmt.Fprintln(a.stderr, "dnc: import refused, nothing was recorded")
 	}
-	for _, g := range r.GuardFailures {
-		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g))
-	}
+	a.writeGuards(r.GuardFailures)
 	return nil
 }
 

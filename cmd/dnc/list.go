@@ -23,6 +23,9 @@ func (a *app) listCommand() *cobra.Command {
 	return cmd
 }
 
+// kinds are those of lists, as they are typed.
+var kinds = []string{"registry", "suppression", "litigator"}
+
 func (a *app) listCreateCommand() *cobra.Command {
 	var l client.NewList
 	var kind, maxAge string
@@ -43,6 +46,9 @@ answer UNKNOWN, because nobody has screened them.`,
 			if l.MaxAge, err = parseDays(cmd, maxAge); err != nil {
 				return err
 			}
+			if err := oneOf(cmd, "kind", kind, kinds); err != nil {
+				return err
+			}
 			l.Name, l.Kind = args[0], client.ListKind(kind)
 			return a.listCreate(cmd, l)
 		},
@@ -54,7 +60,7 @@ answer UNKNOWN, because nobody has screened them.`,
 	f.StringSliceVar(&l.Jurisdiction, "jurisdiction", nil, "regions it speaks for, such as US,CA; a registry needs one")
 	f.StringSliceVar(&l.Coverage, "coverage", nil, "prefixes it covers, such as 1415,1818 (default: those of its files)")
 	f.StringVar(&maxAge, "max-age", "", "days for which a snapshot may be relied on, such as 31d (default: any age)")
-	complete(cmd, "kind", "registry", "suppression", "litigator")
+	complete(cmd, "kind", kinds...)
 	return cmd
 }
 
@@ -65,7 +71,7 @@ func (a *app) listCreate(cmd *cobra.Command, l client.NewList) error {
 	}
 	change, err := c.CreateList(cmd.Context(), l)
 	if err != nil {
-		return err
+		return ofJurisdiction(err)
 	}
 	return a.print(change, func() string {
 		return fmt.Sprintf("%s created  revision %d\nchecks that it applies to answer UNKNOWN until its first import",

@@ -57,11 +57,20 @@ func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChan
 	}
 	done, err := c.UpdateList(cmd.Context(), name, change)
 	if err != nil {
-		return err
+		return ofJurisdiction(err)
 	}
 	return a.print(done, func() string {
 		return fmt.Sprintf("%s updated  revision %d\n%s", done.List.Name, done.Revision, listDetails(done.List))
 	})
+}
+
+// ofJurisdiction hints at the flag when a list has a wrong region: it is in no other.
+func ofJurisdiction(err error) error {
+	var e *client.Error
+	if errors.As(err, &e) && e.Reason == "REGION_INVALID" {
+		return withHint(err, "regions are two-letter ISO codes, such as --jurisdiction US,CA")
+	}
+	return err
 }
 
 func (a *app) listDeleteCommand() *cobra.Command {

@@ -28,6 +28,9 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// channels are how objections come in, as they are typed.
+var channels = []string{"call", "email", "letter", "sms", "web", "in-person", "other"}
+
 func (a *app) optoutAddCommand() *cobra.Command {
 	var o client.OptOut
 	var channel, receivedAt, expiresAt string
@@ -43,6 +46,9 @@ no check at its scope or below answers ALLOW.`,
   dnc optout add 01.99.00.12.34 --region FR --received-at 2026-09-01 --expires-at 2029-09-01`,
 		Args: counted(1, 1, "one number"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := oneOf(cmd, "channel", channel, channels); err != nil {
+				return err
+			}
 			o.Number, o.Channel = args[0], client.Channel(channel)
 			if o.ReceivedAt, err = parseTime(cmd, "received-at", receivedAt); err != nil {
 				return err
@@ -63,7 +69,7 @@ no check at its scope or below answers ALLOW.`,
 	f.StringVar(&o.Evidence, "evidence", "", "what proves it: a ticket, a recording's id, a link")
 	f.StringVar(&o.Note, "note", "", "anything else")
 	f.StringVar(&expiresAt, "expires-at", "", "when it ends: a date or a time (default: never)")
-	complete(cmd, "channel", "call", "email", "letter", "sms", "web", "in-person", "other")
+	complete(cmd, "channel", channels...)
 	return cmd
 }
 

@@ -63,7 +63,5 @@ func (a *app) explainGuards(list string, r client.ImportResult) {
 		a.end(exitNo)
 		fmt.Fprintf(a.stderr, "dnc: refused, %s is as it was\n", list)
 	}
-	for _, g := range r.GuardFailures {
-		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g))
-	}
+	a.writeGuards(r.GuardFailures)
 }
