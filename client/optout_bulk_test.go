@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -161,7 +162,7 @@ func TestImportOptOutsReturnsTheSourcesError(t *testing.T) {
 		}
 		return nil
 	}}
-	if _, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: source}); err != failed {
+	if _, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: source}); !errors.Is(err, failed) {
 		t.Errorf("got %v, want %v", err, failed)
 	}
 	if records := exportOptOuts(t, c); len(records) != 0 {

@@ -165,7 +165,9 @@ func TestRecordImportGoesOnAfterAChunk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	torn.Write([]byte{200, 0, 0, 0, 1, 2, 3})
+	if _, err := torn.Write([]byte{200, 0, 0, 0, 1, 2, 3}); err != nil {
+		t.Fatal(err)
+	}
 	torn.Close()
 	s = open(t, dir)
 	if i, err = s.BeginRecords(RecordsHeader{ImportID: id}); err != nil {
@@ -272,8 +274,8 @@ func TestRecordStagesAreSwept(t *testing.T) {
 	s := openWith(t, dir, o)
 	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 10))
 	stage := filepath.Join(dir, recordStageDir, i.ID())
-	age := func(hours time.Duration) {
-		old := time.Now().Add(-hours * time.Hour)
+	age := func(by time.Duration) {
+		old := time.Now().Add(-by)
 		for _, path := range []string{filepath.Join(stage, rowsFile), stage} {
 			if err := os.Chtimes(path, old, old); err != nil {
 				t.Fatal(err)
@@ -281,7 +283,7 @@ func TestRecordStagesAreSwept(t *testing.T) {
 		}
 		s.tendRecordStages()
 	}
-	age(2)
+	age(2 * time.Hour)
 	if _, err := os.Stat(stage); err != nil {
 		t.Errorf("a stage in use: %v", err)
 	}
@@ -290,7 +292,7 @@ func TestRecordStagesAreSwept(t *testing.T) {
 	if _, err := os.Stat(stage); err != nil {
 		t.Errorf("a young stage: %v", err)
 	}
-	age(2)
+	age(2 * time.Hour)
 	if _, err := os.Stat(stage); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an old stage is still there: %v", err)
 	}

@@ -44,8 +44,8 @@ func (s *Store) tendRecordStages() {
 func (s *Store) tendRecordStage(d fs.DirEntry) error {
 	dir := s.recordStage(d.Name())
 	if _, err := os.Stat(filepath.Join(dir, commitFile)); err == nil {
-		if s.writableFor(0) != nil {
-			return nil // not now
+		if !s.State().Writable() {
+			return nil
 		}
 		_, err := s.recordJob(d.Name())
 		return err

@@ -185,11 +185,11 @@ func (r *rowReader) next() (rowFrame, error) {
 	r.read += int64(frameHeader + size)
 	f := rowFrame{body: r.buf}
 	for _, v := range []*uint64{&f.seq, &f.rows, &f.refused} {
-		n := 0
-		if *v, n = binary.Uvarint(f.body); n <= 0 {
+		value, n := binary.Uvarint(f.body)
+		if n <= 0 {
 			return rowFrame{}, ErrStage
 		}
-		f.body = f.body[n:]
+		*v, f.body = value, f.body[n:]
 	}
 	return f, nil
 }

@@ -43,7 +43,8 @@ func (a *app) optOutWriter(format string, out *bufio.Writer) (optOutWriter, erro
 	switch format {
 	case "csv":
 		w := csvOptOuts{csv.NewWriter(out)}
-		return w, w.Write(optOutColumns)
+		err := w.Write(optOutColumns)
+		return w, err
 	case "plain":
 		return &plainOptOuts{out: out}, nil
 	}
