@@ -133,8 +133,16 @@ func describeOptOutImport(r client.OptOutImportResult) string {
 		return text + fmt.Sprintf("nothing new  revision %d  %.1f s", r.Revision, seconds)
 	}
 	rate := float64(r.Accepted+r.Duplicates) / max(seconds, 0.001)
-	return text + fmt.Sprintf("%s recorded  revisions %d to %d  %.1f s (%.0f rows/s)",
-		count(r.Accepted, "opt-out"), r.FirstRevision, r.Revision, seconds, rate)
+	return text + fmt.Sprintf("%s recorded  %s  %.1f s (%.0f rows/s)",
+		count(r.Accepted, "opt-out"), revisions(r.FirstRevision, r.Revision), seconds, rate)
+}
+
+// revisions is one revision, or the first and the last of several.
+func revisions(first, last uint64) string {
+	if first == last {
+		return fmt.Sprintf("revision %d", last)
+	}
+	return fmt.Sprintf("revisions %d to %d", first, last)
 }
 
 // defaults are what rows get that do not say it themselves.

@@ -42,8 +42,8 @@ func describeImport(r client.ImportRecord) string {
 	if when.IsZero() {
 		when = r.StartedAt
 	}
-	text := fmt.Sprintf("%s  %s  %s  read %d = %d accepted + %d duplicates + %d rejected  (%d added, %d removed, %d after)",
-		stamp(when), lower(r.State), lower(string(r.Mode)), r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Added, r.Removed, r.Numbers)
+	text := fmt.Sprintf("%s  %s  %s  read %d = %d accepted + %s + %d rejected  (%d added, %d removed, %d after)",
+		stamp(when), lower(r.State), lower(string(r.Mode)), r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected, r.Added, r.Removed, r.Numbers)
 	if r.Revision > 0 {
 		text += fmt.Sprintf("  revision %d", r.Revision)
 	}
@@ -67,7 +67,7 @@ func filesOf(r client.ImportRecord) string {
 			fmt.Fprintf(&b, "\n    and %d more: -o json has them all", len(r.Sources)-i)
 			break
 		}
-		fmt.Fprintf(&b, "\n    %s  %d bytes  sha256 %s", s.Name, s.Size, orDash(s.SHA256))
+		fmt.Fprintf(&b, "\n    %s  %s  sha256 %s", s.Name, count(s.Size, "byte"), orDash(s.SHA256))
 	}
 	return b.String()
 }

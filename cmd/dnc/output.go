@@ -88,9 +88,17 @@ func forWhom(scope string) string {
 	return scope
 }
 
+// by is how something came in.
 func by(c client.Channel) string {
-	if c == "" {
+	switch c {
+	case "":
 		return ""
+	case client.InPerson:
+		return "in person"
+	case client.Web:
+		return "on the web"
+	case client.Other:
+		return "by other means"
 	}
 	return "by " + lower(string(c))
 }

@@ -23,7 +23,7 @@ func TestDescribeResult(t *testing.T) {
 				{Kind: client.ReasonOptOut, Scope: "acme", Channel: client.InPerson, Since: at, ExpiresAt: at.AddDate(1, 0, 0)},
 				{Kind: client.ReasonListed, List: "partner", Scope: "acme"},
 			}},
-			"opt-out for acme (by in person, since 2026-09-09, until 2027-09-09T12:00:00Z); partner (listed, for acme)",
+			"opt-out for acme (in person, since 2026-09-09, until 2027-09-09T12:00:00Z); partner (listed, for acme)",
 		},
 		{
 			client.Result{Cause: client.CauseStaleList, Reasons: []client.Reason{{Kind: client.ReasonStaleList, List: "us-ftc", SnapshotDate: "2026-08-01"}}},
@@ -43,6 +43,25 @@ func TestDescribeResult(t *testing.T) {
 		if got := describeResult(tt.result); got != tt.want {
 			t.Errorf("got %q, want %q", got, tt.want)
 		}
+	}
+}
+
+func TestRevisions(t *testing.T) {
+	for want, pair := range map[string][2]uint64{"revision 3": {3, 3}, "revisions 3 to 5": {3, 5}} {
+		if got := revisions(pair[0], pair[1]); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestDescribeImport(t *testing.T) {
+	record := client.ImportRecord{
+		State: "SWITCHED", Mode: client.Replace, Read: 2, Accepted: 1, Duplicates: 1, Added: 1, Numbers: 1,
+		Sources: []client.ImportSource{{Name: "a.txt", Size: 1}},
+	}
+	want := "-  switched  replace  read 2 = 1 accepted + 1 duplicate + 0 rejected  (1 added, 0 removed, 1 after)\n    a.txt  1 byte  sha256 -"
+	if got := describeImport(record) + filesOf(record); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
