@@ -15,8 +15,11 @@ func (a *app) listCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "Create, show and change lists",
-		Args:  noSuchCommand,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  dnc list ls
+  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
+  dnc list show us-ftc`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.listCreateCommand(), a.listLsCommand(), a.listShowCommand(),
 		a.listUpdateCommand(), a.listDeleteCommand())

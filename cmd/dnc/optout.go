@@ -13,8 +13,10 @@ func (a *app) optoutCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "optout",
 		Short: "Record and withdraw the objections of single persons",
-		Args:  noSuchCommand,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: `  dnc optout add +14155550123 --scope acme --channel call --evidence ticket-4711
+  dnc optout withdraw +14155550123 --scope acme --reason "asked to be called again"`,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(a.optoutAddCommand(), a.optoutWithdrawCommand())
 	return cmd

@@ -86,7 +86,16 @@ number may not be called, and with 2 on an error.`,
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.showCommand(), a.historyCommand(),
 		a.listCommand(), a.importCommand(), a.importsCommand(), a.revertCommand(), a.exportCommand(), a.statsCommand())
+	exampleOfCompletion(root)
 	return root
+}
+
+// exampleOfCompletion adds an example to the command that cobra makes.
+func exampleOfCompletion(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		cmd.Example = "  source <(dnc completion bash)\n  dnc completion zsh > \"${fpath[1]}/_dnc\"\n  dnc completion fish > ~/.config/fish/completions/dnc.fish"
+	}
 }
 
 // version is that of the module, as it was built.
