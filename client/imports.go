@@ -35,7 +35,7 @@ type ImportRecord struct {
 	Removed          uint64        `json:"removed"`
 	Numbers          uint64        `json:"numbers"`
 	OverriddenGuards []string      `json:"overridden_guards"`
-	RevertedTo       uint64        `json:"reverted_to"`
+	RevertedTo       uint64        `json:"reverted_to" zero:"unset"`
 	ContentSHA256    string        `json:"content_sha256"`
 }
 

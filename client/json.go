@@ -11,7 +11,8 @@ import (
 // encode renders a struct of this package as every one of them is rendered:
 // fields in order under the name of their json tag, all of them; times in RFC 3339
 // UTC, durations in seconds; null for what is unset. A string that is empty is
-// unset, unless a tag says that it is kept: a scope of "" is everyone.
+// unset, unless a tag says that it is kept: a scope of "" is everyone. A number of
+// zero is a number, unless a tag says that it is unset: no revision is 0.
 func encode(v any) ([]byte, error) {
 	return appendStruct(make([]byte, 0, 512), reflect.ValueOf(v))
 }
@@ -24,6 +25,10 @@ func appendStruct(b []byte, v reflect.Value) (_ []byte, err error) {
 			b = append(b, ',')
 		}
 		b = append(strconv.AppendQuote(b, tag.Get("json")), ':')
+		if tag.Get("zero") == "unset" && v.Field(i).IsZero() {
+			b = append(b, "null"...)
+			continue
+		}
 		if b, err = appendValue(b, v.Field(i), tag.Get("empty") == "kept"); err != nil {
 			return nil, err
 		}

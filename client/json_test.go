@@ -35,7 +35,7 @@ func TestJSON(t *testing.T) {
 		{
 			"durations and filters",
 			client.ListStats{Name: "a \"b\"", Numbers: 1 << 60, Filter: &client.FilterStats{FillRatio: 0.5, Rebuilding: true}},
-			`{"name":"a \"b\"","id":null,"state":null,"numbers":1152921504606846976,"bytes":0,"snapshot_date":null,"visible":0,` +
+			`{"name":"a \"b\"","id":null,"state":null,"numbers":1152921504606846976,"bytes":0,"snapshot_date":null,"visible":null,` +
 				`"filter":{"bytes":0,"count":0,"fill_ratio":0.5,"false_positive_rate":0,"longest_chain":0,"rebuilding":true}}`,
 		},
 		{

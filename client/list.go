@@ -31,7 +31,7 @@ type List struct {
 	// Numbers it holds.
 	Numbers uint64 `json:"numbers"`
 	// Visible is the revision that its content is read at; 0: not loaded.
-	Visible         uint64    `json:"visible"`
+	Visible         uint64    `json:"visible" zero:"unset"`
 	CreatedAt       time.Time `json:"created_at"`
 	UpdatedRevision uint64    `json:"updated_revision"`
 	UpdatedAt       time.Time `json:"updated_at"`

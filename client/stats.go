@@ -45,7 +45,7 @@ type ListStats struct {
 	Numbers      uint64 `json:"numbers"`
 	Bytes        uint64 `json:"bytes"`
 	SnapshotDate string `json:"snapshot_date"`
-	Visible      uint64 `json:"visible"`
+	Visible      uint64 `json:"visible" zero:"unset"`
 	// Filter in front of it; nil: none yet.
 	Filter *FilterStats `json:"filter"`
 }
