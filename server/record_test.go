@@ -243,16 +243,4 @@ func TestRecordNotBuilt(t *testing.T) {
 			t.Errorf("got feature %q, want %s", got, name)
 		}
 	}
-	stream, err := n.record.ImportRecords(ctx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = stream.Recv()
-	wantReason(t, err, codes.Unimplemented, "NOT_BUILT")
-	export, err := n.record.ExportRecords(ctx, &dncv1.ExportRecordsRequest{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = export.Recv()
-	wantReason(t, err, codes.Unimplemented, "NOT_BUILT")
 }

@@ -61,9 +61,15 @@ func guardMessage(f *store.GuardFailure) string {
 	case store.GuardEmpty:
 		return "not one number was accepted: check the file's format, column and region"
 	case store.GuardShrink:
+		if f.After == 0 {
+			return fmt.Sprintf("the list would lose all of its %d numbers: check that all of its files are there", f.Before)
+		}
 		return fmt.Sprintf("the list would shrink from %d to %d numbers, by more than %s: check that all of its files are there",
 			f.Before, f.After, percent(f.Limit))
 	case store.GuardPrefixShrink:
+		if f.After == 0 {
+			return fmt.Sprintf("prefix %s would lose all of its %d numbers: check that its file is there and whole", f.Prefix, f.Before)
+		}
 		return fmt.Sprintf("prefix %s would shrink from %d to %d numbers, by more than %s: check that its file is there and whole",
 			f.Prefix, f.Before, f.After, percent(f.Limit))
 	case store.GuardRejects:

@@ -7,12 +7,9 @@ import (
 
 // refuseInput refuses to write a file that is read, under whichever name.
 func refuseInput(flag, output string, inputs ...string) error {
-	if output == "" || output == "-" {
+	out := regularFile(output)
+	if out == nil {
 		return nil
-	}
-	out, err := os.Stat(output)
-	if err != nil || !out.Mode().IsRegular() {
-		return nil // a new file, or nothing that writing cuts short
 	}
 	for _, input := range inputs {
 		if in, err := statInput(input); err == nil && os.SameFile(in, out) {
@@ -21,6 +18,15 @@ func refuseInput(flag, output string, inputs ...string) error {
 		}
 	}
 	return nil
+}
+
+// regularFile is the file of that name, which writing would cut short; nil for a new one, standard output or a device.
+func regularFile(name string) os.FileInfo {
+	info, err := os.Stat(name)
+	if name == "" || name == "-" || err != nil || !info.Mode().IsRegular() {
+		return nil
+	}
+	return info
 }
 
 // statInput follows links; - is standard input.

@@ -121,4 +121,7 @@ func tellRepaired(w io.Writer, r *store.Report) {
 	if len(r.Unloaded) > 0 {
 		fmt.Fprintf(w, "load these lists again, checks answer NOT_LOADED until then: %s\n", strings.Join(r.Unloaded, ", "))
 	}
+	for _, m := range r.Missed {
+		fmt.Fprintf(w, "not applied, for it needs what is lost: %s\n", m)
+	}
 }
