@@ -1,5 +1,7 @@
 package registry
 
+import "strings"
+
 // Channel is how an opt-out came in; "" is not said.
 type Channel string
 
@@ -38,4 +40,19 @@ func parseChannel(text string) Channel {
 		return InPerson
 	}
 	return OtherChannel
+}
+
+// channelMemory is parseChannel with a memory: a file has few.
+type channelMemory map[string]Channel
+
+func (m channelMemory) of(text string) Channel {
+	const most = 1000
+	c, ok := m[text]
+	if !ok {
+		c = parseChannel(text)
+		if len(m) < most {
+			m[strings.Clone(text)] = c
+		}
+	}
+	return c
 }

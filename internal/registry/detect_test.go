@@ -73,7 +73,7 @@ func TestDetect(t *testing.T) {
 		{name: "UTF-16", text: encode(t, unicode.UTF16(unicode.LittleEndian, unicode.UseBOM), "415,5550100\n"), want: FTC},
 		{name: "XML", text: "\n <?xml version='1.0'?>\n<LIST type='full'><AC VAL='415'>", want: FTCXML},
 		{name: "HTML", text: "<!DOCTYPE html><html><body>415,5550100"},
-		{name: "JSON", text: `{"number": "+14155550100"}`},
+		{name: "JSON", text: `{"number": "+14155550100"}`, want: JSONL},
 		{name: "NUL", text: "\x00\x01\x02"},
 		{name: "change list", text: "415,5550100,9/9/2026,A\n415,5550101,9/9/2026,D\n", want: FTCChange},
 		{name: "additions alone", text: "415,5550100,9/9/2026,A\n", want: FTCChange},

@@ -271,7 +271,7 @@ func FuzzOptOuts(f *testing.F) {
 		}
 		rows, batch := 0, make([]Record, 3)
 		for {
-			n, err := d.(*recordTable).fill(batch)
+			n, err := d.(recordDecoder).fill(batch)
 			for _, row := range batch[:n] {
 				if _, err := phone.FromDigits(uint64(row.Number)); err != nil || row.Line < 1 || (row.Channel == "") != (titleKey(row.ChannelText) == "") {
 					t.Errorf("line %d: %v, channel %q of %q", row.Line, err, row.Channel, row.ChannelText)

@@ -19,6 +19,7 @@ const (
 	FieldReceivedAt RecordField = "received_at"
 	FieldEvidence   RecordField = "evidence"
 	FieldExpiresAt  RecordField = "expires_at"
+	FieldNote       RecordField = "note"
 )
 
 // recordField is a field and the titles that say so in English and French,
@@ -40,7 +41,14 @@ func recordFields() []recordField {
 		{FieldEvidence, []string{"evidence", "proof", "preuve", "justificatif"}},
 		{FieldExpiresAt, []string{"expires_at", "expires", "expires on", "expiry", "expiry date", "expiration", "expiration date", "end", "end date",
 			"expire le", "date expiration", "date d'expiration", "fin", "date de fin", "date fin"}},
+		{FieldNote, []string{"note", "notes", "comment", "comments", "commentaire", "commentaires", "remarque", "remarques"}},
 	}
+}
+
+// means reports whether a title says the field.
+func (f recordField) means(title string) bool {
+	key := titleKey(title)
+	return slices.ContainsFunc(f.titles, func(known string) bool { return titleKey(known) == key })
 }
 
 func isRecordField(name RecordField) bool {
@@ -58,7 +66,7 @@ func RecordFieldNames() string {
 
 // recordColumns are the indexes of the columns, from 0; -1: none.
 type recordColumns struct {
-	scope, channel, desk, receivedAt, evidence, expiresAt int
+	scope, channel, desk, receivedAt, evidence, expiresAt, note int
 }
 
 // findRecordColumns finds all columns but that of the number.
@@ -78,6 +86,7 @@ func findRecordColumns(t *table, want map[RecordField]string) (recordColumns, er
 	c := recordColumns{
 		scope: find(FieldScope), channel: find(FieldChannel), desk: find(FieldDesk),
 		receivedAt: find(FieldReceivedAt), evidence: find(FieldEvidence), expiresAt: find(FieldExpiresAt),
+		note: find(FieldNote),
 	}
 	return c, failed
 }

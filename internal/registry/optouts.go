@@ -22,6 +22,7 @@ type Record struct {
 	Desk        string
 	ReceivedAt  time.Time
 	Evidence    string
+	Note        string // may have several lines
 	ExpiresAt   time.Time
 }
 
@@ -46,14 +47,14 @@ type RecordOptions struct {
 	OnReject func(Reject)
 }
 
-// Records yields the rows of csv files of opt-outs, one file after the other.
-// Each file has columns of its own.
+// Records yields the rows of files of opt-outs, csv or one JSON object a line, one file after the
+// other. Each file has columns, or keys, of its own.
 type Records struct {
 	reader *Reader
 }
 
-// OpenRecords prepares to read the csv files at paths, which may be what Open
-// takes. Close the Records.
+// OpenRecords prepares to read the files at paths, which may be what Open takes.
+// Close the Records.
 func OpenRecords(paths []string, opts RecordOptions) (*Records, error) {
 	for field := range opts.Columns {
 		if !isRecordField(field) {
@@ -72,7 +73,12 @@ func OpenRecords(paths []string, opts RecordOptions) (*Records, error) {
 	for i := range r.sources {
 		r.sources[i].Format = CSV
 	}
-	r.format = format{name: CSV, open: func(in content) (decoder, error) { return openRecords(in, opts) }}
+	r.format = format{name: CSV, open: func(in content) (decoder, error) {
+		if startsObject(in.lines) {
+			r.sources[r.at].Format = JSONL
+		}
+		return openRecords(in, opts)
+	}}
 	return &Records{reader: r}, nil
 }
 
@@ -83,7 +89,7 @@ func (r *Records) Next(batch []Record) (int, error) {
 	in := r.reader
 	n := 0
 	for n < len(batch) && in.ready() {
-		got, err := in.decoder.(*recordTable).fill(batch[n:])
+		got, err := in.decoder.(recordDecoder).fill(batch[n:])
 		for i := range batch[n : n+got] {
 			batch[n+i].File = in.sources[in.at].Name
 		}
@@ -117,21 +123,30 @@ type recordTable struct {
 	*table
 	opts     RecordOptions
 	at       recordColumns
-	cells    []string           // of the record at hand
-	channels map[string]Channel // as they were read before
+	cells    []string // of the record at hand
+	channels channelMemory
+}
+
+// recordDecoder is a decoder of opt-outs.
+type recordDecoder interface {
+	decoder
+	// fill is next for records.
+	fill(batch []Record) (int, error)
 }
 
 func openRecords(in content, opts RecordOptions) (decoder, error) {
+	if startsObject(in.lines) {
+		return openRecordObjects(in, opts), nil
+	}
 	t, err := openTable(in)
 	if err != nil {
 		return nil, err
 	}
-	r := &recordTable{table: t, opts: opts, channels: map[string]Channel{}}
+	r := &recordTable{table: t, opts: opts, channels: channelMemory{}}
 	r.at, err = findRecordColumns(t, opts.Columns)
 	return r, err
 }
 
-// fill is the decoder's next for records.
 func (t *recordTable) fill(batch []Record) (int, error) {
 	return fill(batch, t.one)
 }
@@ -195,8 +210,9 @@ func (t *recordTable) row(rec *entry) (row Record, reason string) {
 	row.Scope = t.cell(t.at.scope)
 	row.Desk = t.cell(t.at.desk)
 	row.Evidence = t.cell(t.at.evidence)
+	row.Note = t.cell(t.at.note)
 	row.ChannelText = t.cell(t.at.channel)
-	row.Channel = t.channel(row.ChannelText)
+	row.Channel = t.channels.of(row.ChannelText)
 	return row, ""
 }
 
@@ -220,17 +236,4 @@ func (t *recordTable) date(column int, rec *entry) (time.Time, string) {
 		return time.Time{}, ReasonCut
 	}
 	return when, reason
-}
-
-// channel is parseChannel with a memory: a file has few.
-func (t *recordTable) channel(text string) Channel {
-	const most = 1000
-	c, ok := t.channels[text]
-	if !ok {
-		c = parseChannel(text)
-		if len(t.channels) < most {
-			t.channels[strings.Clone(text)] = c
-		}
-	}
-	return c
 }

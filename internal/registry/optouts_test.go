@@ -64,7 +64,7 @@ func TestOptOutSamples(t *testing.T) {
 		{"en-utf-16.txt", "", false, english("en-utf-16.txt"), map[int64]string{5: ReasonDayFirst, 6: ReasonEmpty}},
 		{"fr-windows-1252.csv", "FR", true, []Record{
 			{Line: 2, Number: 33199001234, Scope: "acme", Channel: Email, ChannelText: "Courriel", Desk: "Relation clientèle", ReceivedAt: utc(2026, 9, 9, 14, 3), Evidence: "ticket-1"},
-			{Line: 3, Number: 33199001235, Channel: Call, ChannelText: "Téléphone", Desk: "Centre d’appels", ReceivedAt: utc(2026, 9, 10, 0, 0), Evidence: `appel 2; "enregistré"`, ExpiresAt: utc(2029, 12, 31, 0, 0)},
+			{Line: 3, Number: 33199001235, Channel: Call, ChannelText: "Téléphone", Desk: "Centre d’appels", ReceivedAt: utc(2026, 9, 10, 0, 0), Evidence: `appel 2; "enregistré"`, Note: "à vérifier", ExpiresAt: utc(2029, 12, 31, 0, 0)},
 			{Line: 4, Number: 33199001236, Scope: "acme/énergie", Channel: OtherChannel, ChannelText: "Pigeon voyageur", ReceivedAt: utc(2026, 9, 11, 0, 0)},
 			{Line: 7, Number: 33199001239},
 		}, map[int64]string{5: ReasonSpreadsheet, 6: ReasonDate}},
@@ -100,8 +100,9 @@ func TestOptOutColumns(t *testing.T) {
 		want       Record
 		fails      string
 	}{
+		{name: "note", text: "phone,Notes\n+14155550100,\"one\ntwo\"\n", want: Record{Number: a, Note: "one\ntwo"}},
 		{name: "number alone", text: "+14155550100\n", want: Record{Line: 1, Number: a}},
-		{name: "unknown columns", text: "phone,fax,notes\n+14155550100,1,2\n", want: Record{Number: a}},
+		{name: "unknown columns", text: "phone,fax,age\n+14155550100,1,2\n", want: Record{Number: a}},
 		{name: "own name first", text: "phone,date,received_at\n+14155550100,x,2026-09-09\n", want: Record{Number: a, ReceivedAt: utc(2026, 9, 9, 0, 0)}},
 		{name: "two titles", text: "phone,marque,brand\n+14155550100,x,y\n", fails: `column of scope: more than one could be meant, say which: the first line has 1 "phone", 2 "marque", 3 "brand"`},
 		{name: "chosen by title", text: "phone,marque,brand\n+14155550100,x,y\n", columns: map[RecordField]string{FieldScope: "Marque"}, want: Record{Number: a, Scope: "x"}},

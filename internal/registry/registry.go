@@ -43,6 +43,8 @@ const (
 	CSV Format = "csv"
 	// Plain has one number a line.
 	Plain Format = "plain"
+	// JSONL has one JSON object a line, with the number under the key "number".
+	JSONL Format = "jsonl"
 )
 
 // format is what a layout must bring: see CONTRIBUTING.md, "add a list format".
@@ -93,6 +95,7 @@ func formats() []format {
 		{name: LNNTE, open: openLNNTE, byArea: true},
 		{name: CSV, open: openCSV},
 		{name: Plain, open: openPlain},
+		{name: JSONL, open: openObjects},
 	}
 }
 
@@ -124,7 +127,7 @@ func ParseFormat(name string) (Format, error) {
 // FormatNames returns the formats that can be read, for help and errors:
 // without Auto.
 func FormatNames() string {
-	names := make([]string, 0, 6)
+	names := make([]string, 0, 7)
 	for _, f := range formats() {
 		names = append(names, string(f.name))
 	}
@@ -136,7 +139,7 @@ type Options struct {
 	Format Format
 	// Column of a csv that holds the number: a name of the header (any case)
 	// or an index from 1. Empty: the only column, or the only one with an
-	// obvious name.
+	// obvious name. Of jsonl it is the key.
 	Column string
 	// Columns of a change list, in order: the names of ChangeColumns separated
 	// by commas, "-" for a column to pass over. Empty: as the FTC is said to

@@ -36,6 +36,9 @@ const (
 	ReasonDate         = "not a date: use year-month-day"
 	ReasonDayFirst     = "which is the day? say --day-first, or write year-month-day"
 	ReasonXMLOther     = "neither ac nor ph"
+	ReasonNotObject    = "not a JSON object"
+	ReasonNoKey        = "the number's key is missing"
+	ReasonKeys         = "more than one key could be meant"
 )
 
 // errRejected says that the line or record at hand went to the rejects.

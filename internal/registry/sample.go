@@ -48,7 +48,7 @@ func (p *sample) format() (Format, error) {
 	case bytes.IndexByte(p.text, 0) >= 0:
 		return "", fmt.Errorf("%w: this is not text", ErrFormat)
 	case strings.ContainsAny(p.lines[0][:1], "{["):
-		return "", fmt.Errorf("%w: JSON is not read: save it as csv", ErrFormat)
+		return p.objects()
 	case p.lines[0][0] == '<':
 		return p.markup()
 	}
