@@ -47,6 +47,12 @@ func (w *workspace) remove() { _ = os.RemoveAll(w.dir) }
 
 // files makes FTC files in a directory of their own and returns their paths.
 func (w *workspace) files(ctx context.Context, name string, numbers int, order string, seed uint64) ([]string, error) {
+	w.say("making %d numbers, %s", numbers, order)
+	return w.quietFiles(ctx, name, numbers, order, seed)
+}
+
+// quietFiles is files for those who make many.
+func (w *workspace) quietFiles(ctx context.Context, name string, numbers int, order string, seed uint64) ([]string, error) {
 	l, err := findLayout("ftc")
 	if err != nil {
 		return nil, err
@@ -55,7 +61,6 @@ func (w *workspace) files(ctx context.Context, name string, numbers int, order s
 		numbers: numbers, layout: l, date: time.Now().UTC(), seed: seed, order: order,
 		out: filepath.Join(w.dir, name),
 	}
-	w.say("making %d numbers, %s", numbers, order)
 	if _, err := g.run(ctx); err != nil {
 		return nil, err
 	}

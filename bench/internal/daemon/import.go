@@ -13,9 +13,12 @@ import (
 
 // Import is what a load of files came to.
 type Import struct {
-	Accepted uint64 `json:"accepted"`
-	Added    uint64 `json:"added"`
-	Numbers  uint64 `json:"numbers"` // on the list after
+	Read       uint64 `json:"read"`
+	Accepted   uint64 `json:"accepted"`
+	Duplicates uint64 `json:"duplicates"`
+	Rejected   uint64 `json:"rejected"`
+	Added      uint64 `json:"added"`
+	Numbers    uint64 `json:"numbers"` // on the list after
 
 	// Started and Took are of the whole process: from before it starts, text on
 	// disk, to after its end, durable and served.
@@ -28,24 +31,66 @@ type Import struct {
 
 // Import loads FTC files into a list with `dnc import`.
 func (p Programs) Import(ctx context.Context, addr, list string, files []string) (Import, error) {
-	args := append([]string{"import", "--addr", addr, "--output", "json", "--format", "ftc", "--list", list, "--"}, files...)
-	cmd := exec.CommandContext(ctx, p.dnc, args...)
-	cmd.Env = environment()
-	var printed bytes.Buffer
-	var said process.Tail
-	cmd.Stdout, cmd.Stderr = &printed, &said
-	i := Import{Started: time.Now()}
-	if err := cmd.Start(); err != nil {
+	r, err := p.StartImport(ctx, addr, list, files)
+	if err != nil {
 		return Import{}, err
 	}
-	peak := process.WatchPeak(cmd.Process.Pid)
-	err := cmd.Wait()
-	i.Took, i.RSSPeak = time.Since(i.Started), peak()
-	if err != nil {
-		return Import{}, fmt.Errorf("dnc import: %w: %s%s", err, said.String(), printed.String())
+	return r.Wait()
+}
+
+// Importing is a `dnc import` that runs.
+type Importing struct {
+	Started time.Time
+
+	cmd     *exec.Cmd
+	printed bytes.Buffer
+	said    process.Tail
+	peak    func() float64
+	took    time.Duration
+	ended   chan struct{}
+	err     error // once ended
+}
+
+// StartImport begins what Import does. Wait must be called.
+func (p Programs) StartImport(ctx context.Context, addr, list string, files []string) (*Importing, error) {
+	args := append([]string{"import", "--addr", addr, "--output", "json", "--format", "ftc", "--list", list, "--"}, files...)
+	r := &Importing{cmd: exec.CommandContext(ctx, p.dnc, args...), ended: make(chan struct{})}
+	r.cmd.Env = environment()
+	r.cmd.Stdout, r.cmd.Stderr = &r.printed, &r.said
+	r.Started = time.Now()
+	if err := r.cmd.Start(); err != nil {
+		return nil, err
 	}
-	i.CPU = cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()
-	if err := json.Unmarshal(printed.Bytes(), &i); err != nil {
+	r.peak = process.WatchPeak(r.cmd.Process.Pid)
+	go func() {
+		defer close(r.ended)
+		r.err = r.cmd.Wait()
+		r.took = time.Since(r.Started)
+	}()
+	return r, nil
+}
+
+// Ended is closed when the process has ended.
+func (r *Importing) Ended() <-chan struct{} { return r.ended }
+
+// Said is the end of what it wrote to stderr.
+func (r *Importing) Said() string { return r.said.String() }
+
+// Kill ends the process at once, with SIGKILL.
+func (r *Importing) Kill() {
+	_ = r.cmd.Process.Kill() // it may have ended
+	<-r.ended
+}
+
+// Wait waits for the end. It is called once.
+func (r *Importing) Wait() (Import, error) {
+	<-r.ended
+	i := Import{Started: r.Started, Took: r.took, RSSPeak: r.peak()}
+	if r.err != nil {
+		return Import{}, fmt.Errorf("dnc import: %w: %s%s", r.err, r.Said(), r.printed.String())
+	}
+	i.CPU = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
+	if err := json.Unmarshal(r.printed.Bytes(), &i); err != nil {
 		return Import{}, fmt.Errorf("read what dnc import printed: %w", err)
 	}
 	return i, nil

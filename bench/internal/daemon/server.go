@@ -33,8 +33,13 @@ type Server struct {
 // Start starts a dncd on a directory and a free port, and returns once it serves.
 // The end of ctx kills it.
 func (p Programs) Start(ctx context.Context, data string) (*Server, error) {
+	return p.StartAt(ctx, data, "127.0.0.1:0")
+}
+
+// StartAt is Start at an address.
+func (p Programs) StartAt(ctx context.Context, data, listen string) (*Server, error) {
 	s := &Server{log: new(process.Tail), ended: make(chan error, 1)}
-	s.cmd = exec.CommandContext(ctx, p.dncd, "--data", data, "--listen", "127.0.0.1:0", "--http", "", "--min-free", "256MiB")
+	s.cmd = exec.CommandContext(ctx, p.dncd, "--data", data, "--listen", listen, "--http", "", "--min-free", "256MiB")
 	s.cmd.Env = environment()
 	s.cmd.Stderr = s.log
 	stdout, err := s.cmd.StdoutPipe()
@@ -57,6 +62,9 @@ func (p Programs) Start(ctx context.Context, data string) (*Server, error) {
 	}
 	return s, nil
 }
+
+// Said is the end of what it wrote to its log.
+func (s *Server) Said() string { return s.log.String() }
 
 // addressIn finds the address in the line that tells that dncd serves.
 func addressIn(line string) (string, bool) {
