@@ -3,7 +3,8 @@ package client
 import (
 	"encoding/binary"
 	"errors"
-	"slices"
+
+	"github.com/dncd/dncd/internal/radix"
 )
 
 // chunkNumbers is how many numbers a chunk holds at most. Sorted, their differences
@@ -18,7 +19,7 @@ var errStopped = errors.New("stopped by the caller")
 // unsigned varints, the first number and then differences. Their order in a chunk
 // means nothing, and sorting costs less than the eight bytes a number it saves.
 func encodeAscending(numbers []uint64) []byte {
-	slices.Sort(numbers)
+	radix.Sort(numbers, nil)
 	coded := make([]byte, 0, 2*len(numbers)+8)
 	last := uint64(0)
 	for _, n := range numbers {

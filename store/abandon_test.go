@@ -26,7 +26,7 @@ func prepareOnly(t testing.TB, s *Store, h Header, numbers []uint64, c Commit) u
 		t.Fatal(err)
 	}
 	defer release()
-	staged, err := s.sortContent(i.list, i.log, i.dir)
+	staged, err := s.sortContent(t.Context(), i.list, i.log, i.dir)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -73,8 +73,10 @@ func (b *bitmap) encode(to []byte) []byte {
 		return to
 	}
 	to = append(to, blockArray)
-	for n := range b.numbers(0) {
-		to = binary.LittleEndian.AppendUint16(to, uint16(n))
+	for i, w := range b {
+		for ; w != 0; w &= w - 1 {
+			to = binary.LittleEndian.AppendUint16(to, uint16(i<<6+bits.TrailingZeros64(w)))
+		}
 	}
 	return to
 }

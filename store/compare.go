@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -40,6 +41,7 @@ type loadInput struct {
 	at     uint64 // timestamp of the walk: visible to compare, P-1 to write
 	mode   Mode
 	staged string // content file; "" for Reload and Revert
+	sha    []byte // of the content file
 	past   uint64 // of Revert: the older visible
 }
 
@@ -155,21 +157,24 @@ func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Pref
 		c.longest = max(c.longest, p.Digits())
 	}
 	hash := newAscendingWriter(discard{})
+	known := in.mode == Replace // the list becomes the content, which is hashed already
 	var numbers []uint64
 	err := s.eachChange(ctx, in, func(ch *change) error {
 		c.count(ch, set)
-		numbers = ch.new.appendNumbers(numbers[:0], ch.block)
 		progress(c.numbers() + c.removed)
+		if known {
+			return nil
+		}
+		numbers = ch.new.appendNumbers(numbers[:0], ch.block)
 		return hash.add(numbers)
 	})
-	if err != nil {
-		return nil, err
-	}
-	if err := hash.flush(); err != nil {
+	if err = errors.Join(err, hash.flush()); err != nil {
 		return nil, err
 	}
 	c.rollUp(set)
-	c.result = hash.sha.Sum(nil)
+	if c.result = in.sha; !known {
+		c.result = hash.sha.Sum(nil)
+	}
 	return c, nil
 }
 

@@ -2,7 +2,8 @@ package store
 
 import (
 	"bufio"
-	"container/heap"
+	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -25,9 +26,6 @@ type content struct {
 	duplicates uint64
 }
 
-// sortRun is how many numbers are sorted at once in memory, 8 bytes each.
-const sortRun = 4 << 20
-
 // contentPath names a content file by hash and list: two lists that load the same numbers have a file each, which ends
 // with its own load.
 func (s *Store) contentPath(list policy.EventID, sha []byte) string {
@@ -35,9 +33,9 @@ func (s *Store) contentPath(list policy.EventID, sha []byte) string {
 }
 
 // sortContent sorts the chunks of an import into its content file. Memory is bounded, whatever their order.
-func (s *Store) sortContent(list policy.EventID, c *chunkLog, dir string) (content, error) {
+func (s *Store) sortContent(ctx context.Context, list policy.EventID, c *chunkLog, dir string) (content, error) {
 	var out content
-	if err := s.writableFor(2 * c.size); err != nil { // runs and the sorted file, neither larger than the chunks
+	if err := s.writableFor(2 * c.size); err != nil { // buckets and the sorted file, neither larger than the chunks
 		return out, err
 	}
 	path := filepath.Join(dir, "sorted")
@@ -48,9 +46,9 @@ func (s *Store) sortContent(list policy.EventID, c *chunkLog, dir string) (conte
 	defer f.Close()
 	w := newAscendingWriter(f)
 	if c.ascending {
-		err = c.eachChunk(w.add)
+		err = c.eachChunk(func(numbers []uint64) error { return errors.Join(ctx.Err(), w.add(numbers)) })
 	} else {
-		err = sortRuns(c, dir, sortRun, w)
+		err = sortChunks(ctx, c, dir, bucketNumbers, w)
 	}
 	if err = errors.Join(err, w.flush()); err != nil {
 		return out, stageError("sort stage", err)
@@ -89,7 +87,7 @@ func (w *ascendingWriter) add(numbers []uint64) error {
 			w.duplicates++
 			continue
 		}
-		w.buf = binary.AppendUvarint(w.buf, n-w.last)
+		w.buf = appendDifference(w.buf, n-w.last)
 		w.last = n
 		w.numbers++
 	}
@@ -97,144 +95,56 @@ func (w *ascendingWriter) add(numbers []uint64) error {
 	return err
 }
 
+// appendDifference appends a varint. In a large list nearly every one is a byte.
+func appendDifference(to []byte, d uint64) []byte {
+	if d < 0x80 {
+		return append(to, byte(d))
+	}
+	return binary.AppendUvarint(to, d)
+}
+
 func (w *ascendingWriter) flush() error { return w.w.Flush() }
-
-// sortRuns sorts the chunks in runs of at most so many numbers, one in memory at a time, and merges the runs.
-func sortRuns(c *chunkLog, dir string, most int, w *ascendingWriter) error {
-	var runs []*numberReader
-	defer func() {
-		for _, r := range runs {
-			r.close()
-		}
-	}()
-	run := make([]uint64, 0, min(uint64(most), c.entries))
-	spill := func() error {
-		slices.Sort(run)
-		r, err := spillRun(dir, run)
-		if err != nil {
-			return err
-		}
-		runs, run = append(runs, r), run[:0]
-		return nil
-	}
-	err := c.eachChunk(func(numbers []uint64) error {
-		if len(run) > 0 && len(run)+len(numbers) > most {
-			if err := spill(); err != nil {
-				return err
-			}
-		}
-		run = append(run, numbers...)
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	if len(runs) == 0 {
-		slices.Sort(run)
-		return w.add(run)
-	}
-	if err := spill(); err != nil {
-		return err
-	}
-	return mergeRuns(runs, w)
-}
-
-// spillRun writes a sorted run to an unnamed file and returns its reader.
-func spillRun(dir string, run []uint64) (*numberReader, error) {
-	f, err := os.CreateTemp(dir, "run-*")
-	if err != nil {
-		return nil, err
-	}
-	os.Remove(f.Name()) // it lives as long as it is open
-	b := bufio.NewWriterSize(f, 1<<18)
-	last := uint64(0)
-	var buf [binary.MaxVarintLen64]byte
-	for _, n := range run {
-		if _, err := b.Write(buf[:binary.PutUvarint(buf[:], n-last)]); err != nil {
-			f.Close()
-			return nil, err
-		}
-		last = n
-	}
-	if err := b.Flush(); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return newNumberReader(f), nil
-}
-
-// runHeap orders runs by the number each is at.
-type runHeap []*numberReader
-
-func (h runHeap) Len() int           { return len(h) }
-func (h runHeap) Less(i, j int) bool { return h[i].at < h[j].at }
-func (h runHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *runHeap) Push(x any)        { *h = append(*h, x.(*numberReader)) }
-func (h *runHeap) Pop() any {
-	old := *h
-	x := old[len(old)-1]
-	*h = old[:len(old)-1]
-	return x
-}
-
-func mergeRuns(runs []*numberReader, w *ascendingWriter) error {
-	h := make(runHeap, 0, len(runs))
-	for _, r := range runs {
-		if ok, err := r.next(); err != nil {
-			return err
-		} else if ok {
-			h = append(h, r)
-		}
-	}
-	heap.Init(&h)
-	batch := make([]uint64, 0, filterBatch)
-	for len(h) > 0 {
-		r := h[0]
-		if batch = append(batch, r.at); len(batch) == cap(batch) {
-			if err := w.add(batch); err != nil {
-				return err
-			}
-			batch = batch[:0]
-		}
-		ok, err := r.next()
-		if err != nil {
-			return err
-		}
-		if ok {
-			heap.Fix(&h, 0)
-		} else {
-			heap.Pop(&h)
-		}
-	}
-	return w.add(batch)
-}
 
 // numberReader reads ascending varint differences.
 type numberReader struct {
-	f  *os.File
-	b  *bufio.Reader
-	at uint64 // the number it stands at
+	f    *os.File
+	buf  []byte
+	from int // buf[from:to] is read ahead
+	to   int
+	err  error  // what ended the reading
+	at   uint64 // the number it stands at
 }
 
 func newNumberReader(f *os.File) *numberReader {
-	return &numberReader{f: f, b: bufio.NewReaderSize(f, 1<<18)}
+	return &numberReader{f: f, buf: make([]byte, 1<<18)}
 }
 
 // next moves to the next number; false at the end.
 func (r *numberReader) next() (bool, error) {
-	d, err := binary.ReadUvarint(r.b)
-	if errors.Is(err, io.EOF) {
+	if r.to-r.from < binary.MaxVarintLen64 {
+		r.fill()
+	}
+	d, n := binary.Uvarint(r.buf[r.from:r.to])
+	if n > 0 {
+		r.from += n
+		r.at += d
+		return true, nil
+	}
+	if r.from == r.to && errors.Is(r.err, io.EOF) {
 		return false, nil
 	}
-	if err != nil {
-		return false, fmt.Errorf("%w: %w", ErrStage, err)
+	return false, fmt.Errorf("%w: %w", ErrStage, cmp.Or(r.err, io.ErrUnexpectedEOF))
+}
+
+// fill reads on, so that the next difference lies in the buffer as a whole unless the file ends.
+func (r *numberReader) fill() {
+	r.to = copy(r.buf, r.buf[r.from:r.to])
+	r.from = 0
+	for r.err == nil && r.to < binary.MaxVarintLen64 {
+		var n int
+		n, r.err = r.f.Read(r.buf[r.to:])
+		r.to += n
 	}
-	r.at += d
-	return true, nil
 }
 
 func (r *numberReader) close() { r.f.Close() }

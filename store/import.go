@@ -185,7 +185,7 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 		return Result{}, err
 	}
 	return i.run(ctx, progress, func() (Commit, content, error) {
-		staged, err := i.s.sortContent(i.list, i.log, i.dir)
+		staged, err := i.s.sortContent(ctx, i.list, i.log, i.dir)
 		return c, staged, err
 	})
 }
@@ -324,7 +324,7 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	if err != nil {
 		return prepared{}, err
 	}
-	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path, past: plan.past.GetRevertedTo()}
+	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path, sha: staged.sha[:], past: plan.past.GetRevertedTo()}
 	total := staged.numbers + l.Numbers
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

@@ -257,8 +257,8 @@ func TestOrderOfEntriesDoesNotMatter(t *testing.T) {
 	}
 }
 
-// What does not fit in memory is sorted in runs: their merge is the same as sorting at once.
-func TestSortInRuns(t *testing.T) {
+// What does not fit in memory is sorted in buckets, which come to the same as sorting at once.
+func TestSortInBuckets(t *testing.T) {
 	dir := t.TempDir()
 	numbers := registryNumbers(5000)
 	entries := append(slices.Clone(numbers), numbers[1000:3000]...)
@@ -273,18 +273,18 @@ func TestSortInRuns(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, most := range []int{1, 130, 131, 1000, 6999, 7000, sortRun} {
+	for _, most := range []uint64{1, 130, 131, 1000, 6999, 7000, bucketNumbers} {
 		path := filepath.Join(dir, "sorted")
 		f, err := os.Create(path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := newAscendingWriter(f)
-		if err := errors.Join(sortRuns(c, dir, most, w), w.flush(), f.Close()); err != nil {
+		if err := errors.Join(sortChunks(t.Context(), c, dir, most, w), w.flush(), f.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if got := contentNumbers(t, path); !slices.Equal(got, numbers) || w.numbers != 5000 || w.duplicates != 2000 {
-			t.Errorf("runs of %d: %d numbers in the file, counted %d and %d repeats, want 5000 and 2000", most, len(got), w.numbers, w.duplicates)
+			t.Errorf("buckets of %d: %d numbers in the file, counted %d and %d repeats, want 5000 and 2000", most, len(got), w.numbers, w.duplicates)
 		}
 	}
 }

@@ -1,0 +1,229 @@
+package store
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/dncd/dncd/internal/radix"
+)
+
+const (
+	// bucketNumbers is how many numbers are sorted at once in memory: 8 bytes each, and as much again to sort them.
+	bucketNumbers = 1 << 19
+
+	bucketBuffer  = 64 << 10 // what a bucket collects before it is written
+	bucketBuffers = 32 << 20 // all of them together
+
+	// chunkSamples is how many numbers of a chunk are looked at to choose the buckets by.
+	chunkSamples = 256
+)
+
+// sortChunks sorts the numbers of a chunk log in whatever order: they are spread over buckets, each a range of about so
+// many numbers, and one bucket after the other is sorted in memory.
+//
+// A bucket of n chunks and N numbers holds at most most + 2N/chunkSamples + n numbers: the samples of a chunk are at even
+// distances, and a chunk brings each number once. So memory is bounded, however the numbers are chosen.
+func sortChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *ascendingWriter) error {
+	samples, err := c.sample()
+	if err != nil {
+		return err
+	}
+	b, err := newBuckets(dir, bucketBounds(samples, c.entries/most+1))
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	err = c.eachChunk(func(numbers []uint64) error {
+		once := slices.Compact(numbers)
+		w.duplicates += uint64(len(numbers) - len(once))
+		return errors.Join(ctx.Err(), b.spread(once))
+	})
+	if err != nil {
+		return err
+	}
+	return b.drain(ctx, w)
+}
+
+// sample picks numbers of each chunk, at even distances.
+func (c *chunkLog) sample() (samples []uint64, err error) {
+	err = c.eachChunk(func(numbers []uint64) error {
+		for i := 0; i < len(numbers); i += max(len(numbers)/chunkSamples, 1) {
+			samples = append(samples, numbers[i])
+		}
+		return nil
+	})
+	return samples, err
+}
+
+// bucketBounds splits what the samples stand for into so many ranges: each ends before its bound, the last has none.
+func bucketBounds(samples []uint64, buckets uint64) []uint64 {
+	radix.Sort(samples, nil)
+	var bounds []uint64
+	for i := uint64(1); i < buckets && len(samples) > 0; i++ {
+		bounds = append(bounds, samples[i*uint64(len(samples))/buckets])
+	}
+	return slices.Compact(bounds)
+}
+
+// buckets are numbers in ranges, in one unnamed file.
+type buckets struct {
+	file   *os.File
+	size   int64
+	bounds []uint64
+	all    []bucket
+	full   int // bytes that a bucket collects
+}
+
+// bucket is the pieces of one range in the file, and what is not written yet. It holds runs: a count, then so many numbers
+// ascending as varint differences.
+type bucket struct {
+	pieces  []piece
+	numbers int
+	buf     []byte
+}
+
+// piece is a part of the file.
+type piece struct{ at, size int64 }
+
+func newBuckets(dir string, bounds []uint64) (*buckets, error) {
+	f, err := os.CreateTemp(dir, "buckets-*")
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(f.Name()) // it lives as long as it is open
+	n := len(bounds) + 1
+	return &buckets{file: f, bounds: bounds, all: make([]bucket, n), full: min(bucketBuffer, bucketBuffers/n)}, nil
+}
+
+func (b *buckets) close() { b.file.Close() }
+
+// spread adds ascending numbers, each once.
+func (b *buckets) spread(numbers []uint64) error {
+	for i := range b.all {
+		end := len(numbers)
+		if i < len(b.bounds) {
+			end, _ = slices.BinarySearch(numbers, b.bounds[i])
+		}
+		if end == 0 {
+			continue
+		}
+		if err := b.add(&b.all[i], numbers[:end]); err != nil {
+			return err
+		}
+		if numbers = numbers[end:]; len(numbers) == 0 {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (b *buckets) add(to *bucket, run []uint64) error {
+	to.buf = binary.AppendUvarint(to.buf, uint64(len(run)))
+	to.buf = appendAscending(to.buf, run)
+	to.numbers += len(run)
+	if len(to.buf) < b.full {
+		return nil
+	}
+	return b.write(to)
+}
+
+func (b *buckets) write(of *bucket) error {
+	if _, err := b.file.WriteAt(of.buf, b.size); err != nil {
+		return err
+	}
+	of.pieces = append(of.pieces, piece{b.size, int64(len(of.buf))})
+	b.size += int64(len(of.buf))
+	of.buf = of.buf[:0]
+	return nil
+}
+
+// drain adds all numbers to w, ascending. The next bucket is sorted while one is written.
+func (b *buckets) drain(ctx context.Context, w *ascendingWriter) error {
+	ctx, cancel := context.WithCancel(ctx)
+	sorted := make(chan sortedBucket)
+	var sorting sync.WaitGroup
+	sorting.Go(func() {
+		defer close(sorted)
+		b.sortAll(ctx, sorted)
+	})
+	defer sorting.Wait()
+	defer cancel()
+	for s := range sorted {
+		if s.err != nil {
+			return s.err
+		}
+		if err := w.add(s.numbers); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+type sortedBucket struct {
+	numbers []uint64
+	err     error
+}
+
+// sortAll sends the buckets in order, until one fails.
+func (b *buckets) sortAll(ctx context.Context, to chan<- sortedBucket) {
+	var memory [2][]uint64 // one is read by the receiver while the next is filled
+	var scratch []uint64
+	for i := range b.all {
+		numbers, err := b.read(&b.all[i], memory[i%2][:0])
+		memory[i%2] = numbers
+		scratch = radix.Sort(numbers, scratch)
+		select {
+		case to <- sortedBucket{numbers, err}:
+		case <-ctx.Done():
+			return
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// read appends the numbers of a bucket, in the order in which they came, and forgets it.
+func (b *buckets) read(of *bucket, to []uint64) ([]uint64, error) {
+	to = slices.Grow(to, of.numbers)
+	var buf []byte
+	for _, p := range of.pieces {
+		buf = slices.Grow(buf[:0], int(p.size))[:p.size]
+		if _, err := b.file.ReadAt(buf, p.at); err != nil {
+			return to, err
+		}
+		var err error
+		if to, err = appendRuns(to, buf); err != nil {
+			return to, err
+		}
+	}
+	to, err := appendRuns(to, of.buf)
+	*of = bucket{}
+	return to, err
+}
+
+// appendRuns decodes runs.
+func appendRuns(to []uint64, b []byte) ([]uint64, error) {
+	for len(b) > 0 {
+		count, n := binary.Uvarint(b)
+		if n <= 0 {
+			return to, ErrStage
+		}
+		b = b[n:]
+		last := uint64(0)
+		for range count {
+			d, n := binary.Uvarint(b)
+			if n <= 0 {
+				return to, ErrStage
+			}
+			last += d
+			to = append(to, last)
+			b = b[n:]
+		}
+	}
+	return to, nil
+}
