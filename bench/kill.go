@@ -107,12 +107,12 @@ func (b *killBench) campaign(ctx context.Context, victim string) (report.Kill, e
 		return row, err
 	}
 	defer site.close()
-	load, err := b.undisturbed(ctx, site)
+	rnd := rand.New(rand.NewPCG(b.seed, 0))
+	load, err := b.undisturbed(ctx, site, rnd)
 	if err != nil {
 		return row, err
 	}
 	row.LoadSeconds = load.Seconds()
-	rnd := rand.New(rand.NewPCG(b.seed, 0))
 	for i, place := range rnd.Perm(b.rounds) {
 		r := round{site: site, row: &row, victim: victim, rnd: rnd}
 		r.at = time.Duration((float64(place) + rnd.Float64()) / float64(b.rounds) * float64(load))
@@ -144,25 +144,25 @@ func (b *killBench) open(ctx context.Context) (*site, error) {
 }
 
 // undisturbed loads twice and returns how long the second load took, which
-// replaces numbers as those of the rounds do.
-func (b *killBench) undisturbed(ctx context.Context, s *site) (time.Duration, error) {
-	var took time.Duration
-	for range 2 {
-		files, err := s.nextFiles(ctx)
-		if err != nil {
-			return 0, err
-		}
-		i, err := b.space.importFiles(ctx, s.tap.Addr, files, b.numbers)
-		if err != nil {
-			return 0, err
-		}
-		took = i.Took
-		if err := s.verify(ctx); err != nil {
-			return 0, fmt.Errorf("a load that nobody broke: %w", err)
-		}
+// replaces numbers beside checks as those of the rounds do.
+func (b *killBench) undisturbed(ctx context.Context, s *site, rnd *rand.Rand) (time.Duration, error) {
+	files, err := s.nextFiles(ctx)
+	if err != nil {
+		return 0, err
 	}
-	b.space.say("a load of %d numbers takes %.2f s", b.numbers, took.Seconds())
-	return took, nil
+	if _, err := b.space.importFiles(ctx, s.tap.Addr, files, b.numbers); err != nil {
+		return 0, err
+	}
+	if files, err = s.nextFiles(ctx); err != nil {
+		return 0, err
+	}
+	w := startWatch(ctx, s.client, compareContents(s.before, s.content, rnd), s.optOuts, rnd)
+	i, err := b.space.importFiles(ctx, s.tap.Addr, files, b.numbers)
+	if err := errors.Join(w.end(ctx), err, s.verify(ctx)); err != nil {
+		return 0, fmt.Errorf("a load that nobody broke: %w", err)
+	}
+	b.space.say("beside checks, a load of %d numbers takes %.2f s", b.numbers, i.Took.Seconds())
+	return i.Took, nil
 }
 
 // nextFiles makes the files of the next content and removes those of the one before.

@@ -117,8 +117,7 @@ func (r *round) run(ctx context.Context) error {
 	}
 	numbers := compareContents(r.before, r.content, r.rnd)
 	w := startWatch(ctx, r.client, numbers, r.optOuts, r.rnd)
-	err = r.load(ctx, files)
-	if err := errors.Join(w.end(ctx), err); err != nil {
+	if err := errors.Join(r.load(ctx, files), w.end(ctx)); err != nil {
 		return err
 	}
 	r.row.Checks += w.checks

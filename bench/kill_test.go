@@ -14,9 +14,9 @@ import (
 
 // A short form of the campaign; `go run . kill` is the long one.
 func TestKill(t *testing.T) {
-	const rounds = 3
+	const rounds = 2
 	data := t.TempDir()
-	out, log, err := runBench(t, "kill", "--json", "--rounds", "3", "--numbers", "200000", "--data", data)
+	out, log, err := runBench(t, "kill", "--json", "--rounds", "2", "--numbers", "200000", "--data", data)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, log)
 	}
