@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -20,20 +22,26 @@ func (i *Import) findCommitted() (*committed, error) {
 	if r := i.s.imports.ended.find(i.id, i.ending()); r != nil {
 		return &committed{result: r}, nil
 	}
+	e, err := i.s.View().importNamed(i.list, i.id)
+	if err != nil || e == nil || e.Mode != i.header.Mode || e.State == ImportAbandoned {
+		return nil, err
+	}
+	return &committed{prepared: e.Prepared}, nil
+}
+
+// importNamed is the load of an import, as the journal has it; nil: there is none. What reloads the list's own view
+// bears the name of the load before it, and does not count.
+func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error) {
 	const some = 64
 	for before := uint64(0); ; {
-		entries, err := i.s.View().Imports(i.list, before, some)
+		entries, err := v.Imports(list, before, some)
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range entries {
-			if before = e.Prepared; e.ImportID != i.id || e.Mode != i.header.Mode {
-				continue
+		for i := range entries {
+			if before = entries[i].Prepared; entries[i].ImportID == id && entries[i].Mode != Reload {
+				return &entries[i], nil
 			}
-			if e.State == ImportAbandoned {
-				return nil, nil
-			}
-			return &committed{prepared: e.Prepared}, nil
 		}
 		if len(entries) < some {
 			return nil, nil
@@ -41,8 +49,9 @@ func (i *Import) findCommitted() (*committed, error) {
 	}
 }
 
-// again is the result of a commit that comes again. It waits for a load that is being written.
-func (i *Import) again(ctx context.Context) (Result, error) {
+// again is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
+// refused: the caller's files are not those that were loaded.
+func (i *Import) again(ctx context.Context, digest []byte) (Result, error) {
 	if r := i.committed.result; r != nil {
 		return *r, nil
 	}
@@ -51,6 +60,9 @@ func (i *Import) again(ctx context.Context) (Result, error) {
 		e, err := v.importAt(i.list, i.committed.prepared)
 		if err != nil {
 			return Result{}, err
+		}
+		if (i.joined || len(digest) > 0) && !bytes.Equal(digest, e.digest) {
+			return Result{}, fmt.Errorf("%w, of other content than these files have", ErrImportRunning)
 		}
 		switch e.State {
 		case ImportSwitched, ImportConfirmed:

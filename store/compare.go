@@ -3,7 +3,6 @@ package store
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"slices"
 	"strconv"
@@ -247,18 +246,4 @@ func (c *comparison) held() []string {
 // byLoss puts the prefixes that lose most first.
 func byLoss(a, b prefixCount) int {
 	return cmp.Compare(int64(b.before)-int64(b.after), int64(a.before)-int64(a.after))
-}
-
-// identityOf is a load's identity: SHA-256 over the sorted hashes of its sources.
-func identityOf(sources []Source) []byte {
-	hashes := make([][]byte, 0, len(sources))
-	for _, s := range sources {
-		hashes = append(hashes, s.SHA256[:])
-	}
-	slices.SortFunc(hashes, slices.Compare)
-	h := sha256.New()
-	for _, b := range hashes {
-		h.Write(b)
-	}
-	return h.Sum(nil)
 }

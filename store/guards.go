@@ -95,7 +95,7 @@ func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *stor
 		ImportId: i.id,
 		Mode:     storev1.LoadMode(p.mode),
 		Sources:  sourceMessages(c.Sources),
-		Identity: identityOf(c.Sources),
+		Digest:   c.Digest,
 		Content:  staged.sha[:],
 		Result:   cmp.result,
 		Numbers:  cmp.numbers(),

@@ -198,6 +198,8 @@ type ImportEntry struct {
 	StartedAt     time.Time
 	EndedAt       time.Time
 	Story         Story
+
+	digest []byte // of its chunks
 }
 
 // Imports are the loads of a list, or of all lists where id is zero, newest first: at most limit of those prepared
@@ -249,6 +251,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		ContentSHA256: load.GetResult(),
 		RevertedTo:    load.GetRevertedTo(),
 		StartedAt:     nanoTime(m.GetTime()),
+		digest:        load.GetDigest(),
 	}
 	for _, s := range load.GetSources() {
 		source := Source{Name: s.GetName(), Size: s.GetSize(), Format: s.GetFormat()}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -52,6 +54,7 @@ type Commit struct {
 	Sources      []Source
 	SnapshotDate policy.Date // the source's own; zero: none
 	FileCoverage []string    // prefixes that the files hold in whole
+	Digest       []byte      // of the chunks, as the client made them; empty: not compared
 }
 
 // Counts accounts for every entry of a load: Accepted + Duplicates + Rejected = Read.
@@ -86,19 +89,16 @@ type Import struct {
 	started time.Time
 
 	committed *committed // nil: not yet
+	joined    bool       // committed by another caller, who may have read other files of the same names
 }
 
 // BeginImport opens a new import, or an earlier one to go on with. Errors: ErrListNotFound, ErrImportNotFound, ErrMode,
 // ErrDiskFull and what else refuses writes.
 func (s *Store) BeginImport(h Header) (*Import, error) {
-	if (h.Mode < Replace || h.Mode > Remove) && h.Mode != Delta {
-		return nil, ErrMode
-	}
-	l, err := s.View().List(h.List)
+	i, err := s.newImport(h)
 	if err != nil {
 		return nil, err
 	}
-	i := &Import{s: s, id: h.ImportID, header: h, list: l.ID, started: time.Now()}
 	if i.id == "" {
 		err = i.open()
 	} else {
@@ -108,6 +108,17 @@ func (s *Store) BeginImport(h Header) (*Import, error) {
 		return nil, err
 	}
 	return i, nil
+}
+
+func (s *Store) newImport(h Header) (*Import, error) {
+	if (h.Mode < Replace || h.Mode > Remove) && h.Mode != Delta {
+		return nil, ErrMode
+	}
+	l, err := s.View().List(h.List)
+	if err != nil {
+		return nil, err
+	}
+	return &Import{s: s, id: h.ImportID, header: h, list: l.ID, started: time.Now()}, nil
 }
 
 // ID names the import, to go on with it later.
@@ -124,13 +135,29 @@ func (i *Import) LastChunk() uint64 {
 	return i.log.last
 }
 
-// Put stages a chunk; it is durable when Put returns. One that is staged already is passed over. Errors: ErrChunkOrder,
-// ErrDiskFull.
-func (i *Import) Put(c Chunk) error {
-	if i.committed != nil || c.Seq <= i.log.last {
+// ChunkHashes are those of the chunks that are staged, from the first on; none once committed.
+func (i *Import) ChunkHashes() []chunkhash.Hash {
+	if i.committed != nil {
 		return nil
 	}
-	if c.Seq != i.log.last+1 {
+	return i.log.hashes()
+}
+
+// ChunksWithRejects are the staged chunks of which the caller refused an entry; none once committed.
+func (i *Import) ChunksWithRejects() []uint64 {
+	if i.committed != nil {
+		return nil
+	}
+	return i.log.withRejects()
+}
+
+// Put stages a chunk; it is durable when Put returns. One that is staged already is passed over; one with another hash
+// takes the place of the staged one and of all behind it. Errors: ErrChunkOrder, ErrDiskFull.
+func (i *Import) Put(c Chunk) error {
+	if i.committed != nil || i.log.holds(c) {
+		return nil
+	}
+	if c.Seq > i.log.last+1 {
 		return ErrChunkOrder
 	}
 	if err := i.s.writableFor(int64(len(c.Numbers)+len(c.Removed)) * 8); err != nil {
@@ -138,6 +165,9 @@ func (i *Import) Put(c Chunk) error {
 	}
 	if i.header.Mode == Delta {
 		c = deltaChunk(c)
+	}
+	if err := i.log.cut(c.Seq - 1); err != nil {
+		return err
 	}
 	return i.log.append(c)
 }
@@ -151,7 +181,7 @@ func deltaChunk(c Chunk) Chunk {
 	for _, n := range c.Removed {
 		entries = append(entries, deltaEntry(n, true))
 	}
-	return Chunk{Seq: c.Seq, Rejected: c.Rejected, Numbers: entries}
+	return Chunk{Seq: c.Seq, Hash: c.Hash, Rejected: c.Rejected, Numbers: entries}
 }
 
 // Close ends this use of the import and keeps what is staged, to go on later.
@@ -160,6 +190,7 @@ func (i *Import) Close() error {
 		return nil
 	}
 	defer i.s.imports.shut(i.id)
+	i.touch()
 	return i.log.close()
 }
 
@@ -176,22 +207,30 @@ func (i *Import) discard(staged content) {
 // When ctx ends after the load was prepared, the load goes on without the caller, who may begin the import again by its
 // id and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning,
 // ErrListNotFound, ErrDiskFull and what else refuses writes; of a commit that comes again ErrImportNotFound when the
-// load was abandoned.
+// load was abandoned, and ErrImportRunning when its content was another.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total uint64)) (Result, error) {
 	if i.committed != nil {
-		return i.again(ctx)
+		return i.again(ctx, c.Digest)
 	}
 	if err := i.check(&c); err != nil {
 		return Result{}, err
 	}
-	return i.run(ctx, progress, func() (Commit, content, error) {
+	i.s.imports.commit(i.id)
+	return i.run(ctx, progress, func(owned context.Context) (prepared, error) {
+		p, err := i.recognize(owned, &c)
+		if p.done || err != nil {
+			return p, err
+		}
 		staged, err := i.s.sortContent(ctx, i.list, i.log, i.dir)
-		return c, staged, err
+		if err != nil {
+			return prepared{}, err
+		}
+		return i.prepare(ctx, owned, &c, staged, progress)
 	})
 }
 
-// run takes the list, has the content worked out, and loads it.
-func (i *Import) run(ctx context.Context, progress func(done, total uint64), work func() (Commit, content, error)) (Result, error) {
+// run takes the list, has the load prepared, and finishes it.
+func (i *Import) run(ctx context.Context, progress func(done, total uint64), prepare func(owned context.Context) (prepared, error)) (Result, error) {
 	if i.header.TakeOver {
 		i.s.imports.interrupt(i.list)
 	}
@@ -208,11 +247,7 @@ func (i *Import) run(ctx context.Context, progress func(done, total uint64), wor
 	if err := i.freeList(owned); err != nil {
 		return Result{}, err
 	}
-	c, staged, err := work()
-	if err != nil {
-		return Result{}, err
-	}
-	p, err := i.prepare(ctx, owned, &c, staged, progress)
+	p, err := prepare(owned)
 	if err != nil && i.s.isClosing() {
 		err = errors.Join(ErrClosed, err)
 	}
@@ -221,7 +256,7 @@ func (i *Import) run(ctx context.Context, progress func(done, total uint64), wor
 	}
 	if p.done {
 		i.s.imports.ended.keep(i.ending(), p.result)
-		i.discard(staged)
+		i.discard(p.staged)
 		return p.result, nil
 	}
 	handedOver = true
@@ -235,6 +270,11 @@ func (i *Import) check(c *Commit) error {
 	}
 	if sent := i.log.entries + i.log.rejected; sent+c.Rejected != c.Read {
 		return fmt.Errorf("%w: %d read are not %d sent and %d rejected", ErrCounts, c.Read, sent, c.Rejected)
+	}
+	if digest := chunkhash.Digest(i.log.hashes()); len(c.Digest) == 0 {
+		c.Digest = digest
+	} else if !bytes.Equal(c.Digest, digest) {
+		return fmt.Errorf("%w: the commit is of other chunks", ErrChunksMissing)
 	}
 	c.Rejected += i.log.rejected
 	if _, err := parsePrefixes(c.FileCoverage); err != nil {
@@ -300,6 +340,7 @@ func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, 
 // prepared is a load that is ready to be written, or that came to its end before.
 type prepared struct {
 	result   Result
+	staged   content
 	revision uint64
 	done     bool
 }
@@ -309,6 +350,7 @@ type prepared struct {
 func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, progress func(done, total uint64)) (prepared, error) {
 	for {
 		p, err := i.tryPrepare(ctx, owned, c, staged, progress)
+		p.staged = staged
 		if !errors.Is(err, errMoved) {
 			return p, err
 		}
@@ -333,6 +375,11 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	if err != nil {
 		return prepared{}, err
 	}
+	return i.judge(owned, l, c, plan, staged, cmp)
+}
+
+// judge asks the guards about a load that was compared, and decides.
+func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, staged content, cmp *comparison) (prepared, error) {
 	load := plan.load(i, c, staged, cmp)
 	result := i.result(load, plan, cmp, staged)
 	result.GuardFailures = guard(l, i.header, c, plan, cmp, staged.numbers)

@@ -11,11 +11,17 @@ import (
 type imports struct {
 	mu     sync.Mutex
 	lists  map[policy.EventID]*listTurn
-	opened map[string]bool // imports that a caller holds open
+	opened map[string]*holding // imports that a caller holds open
 	ended  endings
 	owners sync.WaitGroup  // those who own a list read the database
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc
+}
+
+// holding is a caller's use of an import.
+type holding struct {
+	shut       chan struct{} // closed when it ends
+	committing bool
 }
 
 // listTurn is held by the load, or the change of settings, that owns the list.
@@ -34,7 +40,7 @@ func newTurn() *listTurn {
 
 func (m *imports) init() {
 	m.lists = map[policy.EventID]*listTurn{}
-	m.opened = map[string]bool{}
+	m.opened = map[string]*holding{}
 	m.ctx, m.end = context.WithCancel(context.Background())
 }
 
@@ -137,21 +143,54 @@ func (m *imports) interrupt(id policy.EventID) {
 func (m *imports) open(id string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.opened[id] {
+	if m.opened[id] != nil {
 		return false
 	}
-	m.opened[id] = true
+	m.opened[id] = &holding{shut: make(chan struct{})}
 	return true
 }
 
-func (m *imports) isOpen(id string) bool {
+// rename gives an import that a caller holds a new id.
+func (m *imports) rename(from, to string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.opened[id]
+	m.opened[to] = &holding{shut: make(chan struct{})}
+	m.drop(from)
+}
+
+// commit marks an import that a caller holds: whoever wants it too can wait for its end.
+func (m *imports) commit(id string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h := m.opened[id]; h != nil {
+		h.committing = true
+	}
+}
+
+// holder tells of who holds an import; nil: nobody.
+func (m *imports) holder(id string) (shut <-chan struct{}, committing bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if h := m.opened[id]; h != nil {
+		return h.shut, h.committing
+	}
+	return nil, false
+}
+
+func (m *imports) isOpen(id string) bool {
+	shut, _ := m.holder(id)
+	return shut != nil
 }
 
 func (m *imports) shut(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	delete(m.opened, id)
+	m.drop(id)
+}
+
+func (m *imports) drop(id string) {
+	if h := m.opened[id]; h != nil {
+		close(h.shut)
+		delete(m.opened, id)
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -28,7 +29,11 @@ func (i *Import) meta() importMeta {
 	return importMeta{i.list, i.header.Mode, i.header.SnapshotDate, i.header.Files}
 }
 
-const metaFile = "import.json"
+// The files of an import's stage.
+const (
+	metaFile   = "import.json"
+	chunksFile = "chunks"
+)
 
 func (i *Import) open() error {
 	if err := i.s.writableFor(0); err != nil {
@@ -76,8 +81,15 @@ func (i *Import) goOn(alone bool) (err error) {
 }
 
 func (i *Import) openLog() (err error) {
-	i.log, err = openChunkLog(filepath.Join(i.dir, "chunks"))
+	i.touch()
+	i.log, err = openChunkLog(filepath.Join(i.dir, chunksFile))
 	return err
+}
+
+// touch marks the stage as used.
+func (i *Import) touch() {
+	now := time.Now()
+	i.s.warnIf("mark a stage as used", os.Chtimes(i.dir, now, now))
 }
 
 func newImportID() string {
@@ -87,7 +99,7 @@ func newImportID() string {
 }
 
 func (i *Import) makeStage() error {
-	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
+	i.dir = i.s.stagePath(i.id)
 	if err := os.Mkdir(i.dir, 0o700); err != nil {
 		return stageError("make stage", err)
 	}
@@ -107,14 +119,21 @@ func (i *Import) makeStage() error {
 
 // findStage finds the stage of an import to go on with.
 func (i *Import) findStage() error {
-	i.dir = filepath.Join(i.s.dir, stageDir, i.id)
-	b, err := os.ReadFile(filepath.Join(i.dir, metaFile))
-	if err != nil {
+	if !i.isStage(i.id) {
 		return ErrImportNotFound
 	}
-	var meta importMeta
-	if json.Unmarshal(b, &meta) != nil || !meta.equal(i.meta()) {
-		return ErrImportNotFound
-	}
+	i.dir = i.s.stagePath(i.id)
 	return nil
 }
+
+// isStage reports whether an import of that id is staged that began as this one.
+func (i *Import) isStage(id string) bool {
+	b, err := os.ReadFile(filepath.Join(i.s.stagePath(id), metaFile))
+	if err != nil {
+		return false
+	}
+	var meta importMeta
+	return json.Unmarshal(b, &meta) == nil && meta.equal(i.meta())
+}
+
+func (s *Store) stagePath(id string) string { return filepath.Join(s.dir, stageDir, id) }

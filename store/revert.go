@@ -23,13 +23,13 @@ func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total 
 	}
 	h.Mode = Revert
 	i := &Import{s: s, id: newImportID(), header: h, list: l.ID, started: time.Now()}
-	return i.run(ctx, progress, func() (Commit, content, error) {
+	return i.run(ctx, progress, func(owned context.Context) (prepared, error) {
 		p, err := s.planRevert(s.View().listByID(l.ID))
 		if err != nil {
-			return Commit{}, content{}, err
+			return prepared{}, err
 		}
 		n := p.past.GetNumbers()
-		return Commit{Read: n}, content{numbers: n}, nil
+		return i.prepare(ctx, owned, &Commit{Read: n}, content{numbers: n}, progress)
 	})
 }
 

@@ -10,27 +10,40 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/dncd/dncd/internal/chunkhash"
 )
 
 // Chunk is a part of an import's entries.
 type Chunk struct {
-	Seq      uint64   // 1, 2, 3 ...
-	Numbers  []uint64 // E.164 digits, checked by the caller; may be put in another order
-	Removed  []uint64 // of a delta: numbers that go, likewise
-	Rejected uint64   // entries of the chunk that the caller refused
+	Seq      uint64         // 1, 2, 3 ...
+	Hash     chunkhash.Hash // of all that the caller was given, refused entries too; zero: not known
+	Numbers  []uint64       // E.164 digits, checked by the caller; may be put in another order
+	Removed  []uint64       // of a delta: numbers that go, likewise
+	Rejected uint64         // entries of the chunk that the caller refused
 }
 
-// chunkLog is the staged chunks of one import, in order, each a frame: length, CRC, payload. The payload is sequence,
-// rejects, count, and the numbers ascending as varint differences.
+// chunkLog is the staged chunks of one import, in order, each a frame: length, CRC, payload. The payload is hash,
+// sequence, rejects, count, and the numbers ascending as varint differences.
 type chunkLog struct {
-	f         *os.File
-	size      int64
-	last      uint64 // the last chunk
-	entries   uint64 // numbers, repeats among them
-	rejected  uint64
-	ascending bool // each chunk begins where the one before ended, or after
-	highest   uint64
+	f *os.File
+	logState
+	states []logState // after each chunk: what the log goes back to when those behind it are cut off
 }
+
+// logState is what a log holds up to a chunk.
+type logState struct {
+	hash       chunkhash.Hash // of the chunk
+	size       int64
+	last       uint64 // the chunk
+	entries    uint64 // numbers, repeats among them
+	rejected   uint64
+	ascending  bool // each chunk begins where the one before ended, or after
+	highest    uint64
+}
+
+// emptyLog is the state before the first chunk.
+var emptyLog = logState{ascending: true}
 
 const (
 	frameHeader   = 8
@@ -43,15 +56,14 @@ func openChunkLog(path string) (*chunkLog, error) {
 	if err != nil {
 		return nil, stageError("open stage", err)
 	}
-	c := &chunkLog{f: f, ascending: true}
+	c := &chunkLog{f: f, logState: emptyLog}
 	r := &frameReader{r: bufio.NewReaderSize(f, 1<<20)}
 	for {
 		chunk, err := r.next()
 		if err != nil || chunk.Seq != c.last+1 {
 			break
 		}
-		c.note(chunk)
-		c.size = r.read
+		c.note(chunk, r.read)
 	}
 	if err := f.Truncate(c.size); err != nil {
 		f.Close()
@@ -60,15 +72,16 @@ func openChunkLog(path string) (*chunkLog, error) {
 	return c, nil
 }
 
-// note counts a chunk whose numbers are ascending.
-func (c *chunkLog) note(chunk Chunk) {
-	c.last = chunk.Seq
+// note counts a chunk whose numbers are ascending and whose frame ends at size.
+func (c *chunkLog) note(chunk Chunk, size int64) {
+	c.hash, c.size, c.last = chunk.Hash, size, chunk.Seq
 	c.entries += uint64(len(chunk.Numbers))
 	c.rejected += chunk.Rejected
 	if n := len(chunk.Numbers); n > 0 {
 		c.ascending = c.ascending && chunk.Numbers[0] >= c.highest
 		c.highest = max(c.highest, chunk.Numbers[n-1])
 	}
+	c.states = append(c.states, c.logState)
 }
 
 // append makes a chunk durable. It sorts its numbers.
@@ -76,22 +89,75 @@ func (c *chunkLog) append(chunk Chunk) error {
 	if !slices.IsSorted(chunk.Numbers) {
 		slices.Sort(chunk.Numbers)
 	}
-	frame := make([]byte, frameHeader, frameHeader+30+3*len(chunk.Numbers))
-	frame = binary.AppendUvarint(frame, chunk.Seq)
-	frame = binary.AppendUvarint(frame, chunk.Rejected)
-	frame = binary.AppendUvarint(frame, uint64(len(chunk.Numbers)))
-	frame = appendAscending(frame, chunk.Numbers)
-	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHeader))
-	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHeader:], castagnoli))
+	frame := appendFrame(make([]byte, 0, frameHeader+chunkhash.Size+30+3*len(chunk.Numbers)), chunk)
 	if _, err := c.f.WriteAt(frame, c.size); err != nil {
 		return stageError("stage chunk", err)
 	}
 	if err := syncData(c.f); err != nil {
 		return stageError("stage chunk", err)
 	}
-	c.size += int64(len(frame))
-	c.note(chunk)
+	c.note(chunk, c.size+int64(len(frame)))
 	return nil
+}
+
+// appendFrame appends the frame of a chunk whose numbers are ascending to an empty slice.
+func appendFrame(frame []byte, chunk Chunk) []byte {
+	frame = append(frame, make([]byte, frameHeader)...)
+	frame = append(frame, chunk.Hash[:]...)
+	frame = binary.AppendUvarint(frame, chunk.Seq)
+	frame = binary.AppendUvarint(frame, chunk.Rejected)
+	frame = binary.AppendUvarint(frame, uint64(len(chunk.Numbers)))
+	frame = appendAscending(frame, chunk.Numbers)
+	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHeader))
+	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHeader:], castagnoli))
+	return frame
+}
+
+// holds reports that a chunk is staged already, with the same content.
+func (c *chunkLog) holds(chunk Chunk) bool {
+	return chunk.Seq <= c.last && (chunk.Seq == 0 || c.states[chunk.Seq-1].hash == chunk.Hash)
+}
+
+// cut drops the chunks behind the one with that number, durably: what comes in their place must never stand before
+// what was behind them.
+func (c *chunkLog) cut(last uint64) error {
+	if last >= c.last {
+		return nil
+	}
+	state := emptyLog
+	if last > 0 {
+		state = c.states[last-1]
+	}
+	if err := c.f.Truncate(state.size); err != nil {
+		return stageError("stage chunk", err)
+	}
+	if err := c.f.Sync(); err != nil {
+		return stageError("stage chunk", err)
+	}
+	c.logState, c.states = state, c.states[:last]
+	return nil
+}
+
+// hashes are those of all chunks.
+func (c *chunkLog) hashes() []chunkhash.Hash {
+	hashes := make([]chunkhash.Hash, 0, len(c.states))
+	for i := range c.states {
+		hashes = append(hashes, c.states[i].hash)
+	}
+	return hashes
+}
+
+// withRejects are the chunks of which the caller refused an entry.
+func (c *chunkLog) withRejects() []uint64 {
+	var chunks []uint64
+	before := uint64(0)
+	for i := range c.states {
+		if c.states[i].rejected != before {
+			chunks = append(chunks, c.states[i].last)
+		}
+		before = c.states[i].rejected
+	}
+	return chunks
 }
 
 func (c *chunkLog) close() error { return c.f.Close() }
@@ -135,7 +201,10 @@ func (r *frameReader) next() (Chunk, error) {
 }
 
 func (r *frameReader) decode() (Chunk, error) {
-	b := r.buf
+	if len(r.buf) < chunkhash.Size {
+		return Chunk{}, ErrStage
+	}
+	hash, b := chunkhash.Hash(r.buf), r.buf[chunkhash.Size:]
 	var head [3]uint64 // sequence, rejects, count
 	for i := range head {
 		v, n := binary.Uvarint(b)
@@ -151,14 +220,14 @@ func (r *frameReader) decode() (Chunk, error) {
 	last := uint64(0)
 	for range head[2] {
 		d, n := binary.Uvarint(b)
-		if n <= 0 {
+		if n <= 0 || last+d < last {
 			return Chunk{}, ErrStage
 		}
 		last += d
 		r.numbers = append(r.numbers, last)
 		b = b[n:]
 	}
-	return Chunk{Seq: head[0], Rejected: head[1], Numbers: r.numbers}, nil
+	return Chunk{Seq: head[0], Hash: hash, Rejected: head[1], Numbers: r.numbers}, nil
 }
 
 // eachChunk calls f with the numbers of every chunk, ascending within it.
@@ -208,16 +277,38 @@ func (s *Store) sweepStage(contentTTL time.Duration) {
 		return
 	}
 	for _, f := range files {
-		info, err := f.Info()
-		if err != nil || needed[f.Name()] || s.imports.isOpen(f.Name()) {
+		if needed[f.Name()] {
 			continue
 		}
 		ttl := contentTTL
 		if f.IsDir() {
 			ttl = s.opt.StageTTL
 		}
-		if time.Since(info.ModTime()) >= ttl {
-			s.warnIf("drop an old stage", os.RemoveAll(filepath.Join(s.dir, stageDir, f.Name())))
-		}
+		s.dropUnused(f.Name(), ttl)
 	}
+}
+
+// dropUnused drops what lies in the stage under name and was not used for the time to live; nobody can open it meanwhile.
+func (s *Store) dropUnused(name string, ttl time.Duration) {
+	if !s.imports.open(name) {
+		return
+	}
+	defer s.imports.shut(name)
+	path := filepath.Join(s.dir, stageDir, name)
+	if used, err := usedAt(path); err == nil && time.Since(used) >= ttl {
+		s.warnIf("drop an old stage", os.RemoveAll(path))
+	}
+}
+
+// usedAt is when a stage, or a content file, was last opened, closed or written.
+func usedAt(path string) (time.Time, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	used := info.ModTime()
+	if log, err := os.Stat(filepath.Join(path, chunksFile)); err == nil && log.ModTime().After(used) {
+		used = log.ModTime()
+	}
+	return used, nil
 }

@@ -168,6 +168,8 @@ const (
 	ImportFormat_IMPORT_FORMAT_CSV ImportFormat = 5
 	// A number a line.
 	ImportFormat_IMPORT_FORMAT_PLAIN ImportFormat = 6
+	// A JSON object a line, with the number under "number".
+	ImportFormat_IMPORT_FORMAT_JSONL ImportFormat = 7
 )
 
 // Enum value maps for ImportFormat.
@@ -180,6 +182,7 @@ var (
 		4: "IMPORT_FORMAT_LNNTE",
 		5: "IMPORT_FORMAT_CSV",
 		6: "IMPORT_FORMAT_PLAIN",
+		7: "IMPORT_FORMAT_JSONL",
 	}
 	ImportFormat_value = map[string]int32{
 		"IMPORT_FORMAT_UNSPECIFIED": 0,
@@ -189,6 +192,7 @@ var (
 		"IMPORT_FORMAT_LNNTE":       4,
 		"IMPORT_FORMAT_CSV":         5,
 		"IMPORT_FORMAT_PLAIN":       6,
+		"IMPORT_FORMAT_JSONL":       7,
 	}
 )
 
@@ -292,6 +296,8 @@ const (
 	ImportGuard_IMPORT_GUARD_REJECTS ImportGuard = 4
 	// The snapshot date is older than the list's.
 	ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER ImportGuard = 5
+	// More numbers than now would lie outside the list's coverage: the prefixes declared, or those that the files say.
+	ImportGuard_IMPORT_GUARD_COVERAGE ImportGuard = 6
 )
 
 // Enum value maps for ImportGuard.
@@ -303,6 +309,7 @@ var (
 		3: "IMPORT_GUARD_PREFIX_SHRINK",
 		4: "IMPORT_GUARD_REJECTS",
 		5: "IMPORT_GUARD_SNAPSHOT_OLDER",
+		6: "IMPORT_GUARD_COVERAGE",
 	}
 	ImportGuard_value = map[string]int32{
 		"IMPORT_GUARD_UNSPECIFIED":      0,
@@ -311,6 +318,7 @@ var (
 		"IMPORT_GUARD_PREFIX_SHRINK":    3,
 		"IMPORT_GUARD_REJECTS":          4,
 		"IMPORT_GUARD_SNAPSHOT_OLDER":   5,
+		"IMPORT_GUARD_COVERAGE":         6,
 	}
 )
 
@@ -1623,7 +1631,13 @@ type ImportHeader struct {
 	// Abandon a load of this list that is prepared and does not end, instead of IMPORT_RUNNING.
 	TakeOver bool `protobuf:"varint,8,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
 	// As in CreateListRequest.
-	RecordedBy    string `protobuf:"bytes,9,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	RecordedBy string `protobuf:"bytes,9,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// Without import_id: go on with the last import of the same list, mode, snapshot date and file names
+	// that was not committed and that no stream has open, under a new import_id; else begin a new one.
+	// Such a load that is being written already is joined (ImportOpened.committed) unless take_over
+	// is set; its result is given for the chunks_digest of the same content, else IMPORT_RUNNING.
+	// Where a stream still has the import open, the answer waits a moment for its end.
+	Resume        bool `protobuf:"varint,10,opt,name=resume,proto3" json:"resume,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1721,6 +1735,13 @@ func (x *ImportHeader) GetRecordedBy() string {
 	return ""
 }
 
+func (x *ImportHeader) GetResume() bool {
+	if x != nil {
+		return x.Resume
+	}
+	return false
+}
+
 // When a load is refused. All guards are evaluated, all failures reported.
 type ImportGuards struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1787,9 +1808,14 @@ func (x *ImportGuards) GetOverride() bool {
 
 // Some numbers. At most 512 KiB. Exactly one of `ascending` and `numbers` is used,
 // or for DELTA any of the four. A number no calling code allows is rejected in the ack.
+//
+// Its hash is the first 16 bytes of SHA-256 over ascending, numbers, removed_ascending
+// and removed_numbers, in this order: of each the length in bytes, as 8 bytes
+// little-endian, then the bytes; a number is 8 bytes little-endian.
 type ImportChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, 2, 3 ... A chunk that the server holds already is acked again.
+	// 1, 2, 3 ... up to 1,048,576. A chunk that the server holds already is acked again; one with another
+	// hash than the chunk it holds takes its place, and all chunks behind it are dropped.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Numbers in ascending order, repeats allowed: unsigned varints as in protobuf, the
 	// first the number itself, each further one the difference from the one before.
@@ -1885,7 +1911,10 @@ type ImportCommit struct {
 	Sources []*ImportSource `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
 	// The prefixes that the files hold in whole (a file an area code): coverage of a list
 	// that declares none. Coded as in CreateListRequest. Empty: the files do not say. At most 10,000.
-	Coverage      []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
+	Coverage []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
+	// SHA-256 over the hashes of all chunks in order. Refused with CHUNK_OUT_OF_ORDER when other chunks are
+	// staged. Required after `resume`; empty otherwise: not compared.
+	ChunksDigest  []byte `protobuf:"bytes,7,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1958,6 +1987,13 @@ func (x *ImportCommit) GetSources() []*ImportSource {
 func (x *ImportCommit) GetCoverage() []string {
 	if x != nil {
 		return x.Coverage
+	}
+	return nil
+}
+
+func (x *ImportCommit) GetChunksDigest() []byte {
+	if x != nil {
+		return x.ChunksDigest
 	}
 	return nil
 }
@@ -2092,9 +2128,14 @@ type ImportOpened struct {
 	LastChunk uint64 `protobuf:"varint,2,opt,name=last_chunk,json=lastChunk,proto3" json:"last_chunk,omitempty"`
 	// Whether its commit was received before: send the commit again for the result. Of a
 	// load that is still written, the answer waits for its end.
-	Committed     bool `protobuf:"varint,3,opt,name=committed,proto3" json:"committed,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Committed bool `protobuf:"varint,3,opt,name=committed,proto3" json:"committed,omitempty"`
+	// The hashes of the staged chunks from the first on, 16 bytes each, of at most 131,072 chunks: what the
+	// client has to send is told by comparing its own.
+	ChunkHashes []byte `protobuf:"bytes,4,opt,name=chunk_hashes,json=chunkHashes,proto3" json:"chunk_hashes,omitempty"`
+	// Those of them in which the server rejected an entry: sent again, they are acked with their rejects again.
+	RejectedChunks []uint64 `protobuf:"varint,5,rep,packed,name=rejected_chunks,json=rejectedChunks,proto3" json:"rejected_chunks,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ImportOpened) Reset() {
@@ -2146,6 +2187,20 @@ func (x *ImportOpened) GetCommitted() bool {
 		return x.Committed
 	}
 	return false
+}
+
+func (x *ImportOpened) GetChunkHashes() []byte {
+	if x != nil {
+		return x.ChunkHashes
+	}
+	return nil
+}
+
+func (x *ImportOpened) GetRejectedChunks() []uint64 {
+	if x != nil {
+		return x.RejectedChunks
+	}
+	return nil
 }
 
 // A chunk is staged durably.
@@ -2327,13 +2382,13 @@ type GuardFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which.
 	Guard ImportGuard `protobuf:"varint,1,opt,name=guard,proto3,enum=dnc.v1.ImportGuard" json:"guard,omitempty"`
-	// The prefix, for PREFIX_SHRINK.
+	// The prefix, for PREFIX_SHRINK. For COVERAGE the first digits of a number outside.
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// For a person: what is wrong and what to do.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Numbers before, for shrinks; entries read, for rejects.
+	// Numbers before, for shrinks; entries read, for rejects; numbers on the list after, for COVERAGE.
 	Before uint64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
-	// Numbers after, for shrinks; entries rejected, for rejects.
+	// Numbers after, for shrinks; entries rejected, for rejects; those of them outside, for COVERAGE.
 	After uint64 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
 	// The ratio that was exceeded.
 	Limit float64 `protobuf:"fixed64,6,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -3620,7 +3675,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2\x14.dnc.v1.ImportHeaderH\x00R\x06header\x12+\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x13.dnc.v1.ImportChunkH\x00R\x05chunk\x12.\n" +
 	"\x06commit\x18\x03 \x01(\v2\x14.dnc.v1.ImportCommitH\x00R\x06commitB\a\n" +
-	"\x05frame\"\xc1\x02\n" +
+	"\x05frame\"\xd9\x02\n" +
 	"\fImportHeader\x12\x12\n" +
 	"\x04list\x18\x01 \x01(\tR\x04list\x12&\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x12.dnc.v1.ImportModeR\x04mode\x12.\n" +
@@ -3631,7 +3686,9 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\timport_id\x18\a \x01(\tR\bimportId\x12\x1b\n" +
 	"\ttake_over\x18\b \x01(\bR\btakeOver\x12\x1f\n" +
 	"\vrecorded_by\x18\t \x01(\tR\n" +
-	"recordedBy\"\xb2\x01\n" +
+	"recordedBy\x12\x16\n" +
+	"\x06resume\x18\n" +
+	" \x01(\bR\x06resume\"\xb2\x01\n" +
 	"\fImportGuards\x12-\n" +
 	"\x10max_shrink_ratio\x18\x01 \x01(\x01H\x00R\x0emaxShrinkRatio\x88\x01\x01\x12-\n" +
 	"\x10max_reject_ratio\x18\x02 \x01(\x01H\x01R\x0emaxRejectRatio\x88\x01\x01\x12\x1a\n" +
@@ -3643,25 +3700,28 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\tascending\x18\x02 \x01(\fR\tascending\x12\x18\n" +
 	"\anumbers\x18\x03 \x03(\x06R\anumbers\x12+\n" +
 	"\x11removed_ascending\x18\x04 \x01(\fR\x10removedAscending\x12'\n" +
-	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xde\x01\n" +
+	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\x83\x02\n" +
 	"\fImportCommit\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
 	"\brejected\x18\x03 \x01(\x04R\brejected\x12:\n" +
 	"\x0ereject_tallies\x18\x04 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12.\n" +
 	"\asources\x18\x05 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x1a\n" +
-	"\bcoverage\x18\x06 \x03(\tR\bcoverage\"\xd6\x01\n" +
+	"\bcoverage\x18\x06 \x03(\tR\bcoverage\x12#\n" +
+	"\rchunks_digest\x18\a \x01(\fR\fchunksDigest\"\xd6\x01\n" +
 	"\x0eImportResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
 	"\bprogress\x18\x03 \x01(\v2\x16.dnc.v1.ImportProgressH\x00R\bprogress\x12.\n" +
 	"\x06result\x18\x04 \x01(\v2\x14.dnc.v1.ImportResultH\x00R\x06resultB\a\n" +
-	"\x05frame\"h\n" +
+	"\x05frame\"\xb4\x01\n" +
 	"\fImportOpened\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x1d\n" +
 	"\n" +
 	"last_chunk\x18\x02 \x01(\x04R\tlastChunk\x12\x1c\n" +
-	"\tcommitted\x18\x03 \x01(\bR\tcommitted\"M\n" +
+	"\tcommitted\x18\x03 \x01(\bR\tcommitted\x12!\n" +
+	"\fchunk_hashes\x18\x04 \x01(\fR\vchunkHashes\x12'\n" +
+	"\x0frejected_chunks\x18\x05 \x03(\x04R\x0erejectedChunks\"M\n" +
 	"\tImportAck\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\arejects\x18\x02 \x03(\v2\x14.dnc.v1.ImportRejectR\arejects\"M\n" +
@@ -3793,7 +3853,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x12IMPORT_MODE_REMOVE\x10\x03\x12\x15\n" +
 	"\x11IMPORT_MODE_DELTA\x10\x04\x12\x16\n" +
 	"\x12IMPORT_MODE_RELOAD\x10\x05\x12\x16\n" +
-	"\x12IMPORT_MODE_REVERT\x10\x06*\xc6\x01\n" +
+	"\x12IMPORT_MODE_REVERT\x10\x06*\xdf\x01\n" +
 	"\fImportFormat\x12\x1d\n" +
 	"\x19IMPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11IMPORT_FORMAT_FTC\x10\x01\x12\x19\n" +
@@ -3801,19 +3861,21 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x18IMPORT_FORMAT_FTC_CHANGE\x10\x03\x12\x17\n" +
 	"\x13IMPORT_FORMAT_LNNTE\x10\x04\x12\x15\n" +
 	"\x11IMPORT_FORMAT_CSV\x10\x05\x12\x17\n" +
-	"\x13IMPORT_FORMAT_PLAIN\x10\x06*}\n" +
+	"\x13IMPORT_FORMAT_PLAIN\x10\x06\x12\x17\n" +
+	"\x13IMPORT_FORMAT_JSONL\x10\a*}\n" +
 	"\vImportPhase\x12\x1c\n" +
 	"\x18IMPORT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_PHASE_COMPARING\x10\x01\x12\x18\n" +
 	"\x14IMPORT_PHASE_WRITING\x10\x02\x12\x1a\n" +
-	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xc2\x01\n" +
+	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xdd\x01\n" +
 	"\vImportGuard\x12\x1c\n" +
 	"\x18IMPORT_GUARD_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dIMPORT_GUARD_NOTHING_ACCEPTED\x10\x01\x12\x17\n" +
 	"\x13IMPORT_GUARD_SHRINK\x10\x02\x12\x1e\n" +
 	"\x1aIMPORT_GUARD_PREFIX_SHRINK\x10\x03\x12\x18\n" +
 	"\x14IMPORT_GUARD_REJECTS\x10\x04\x12\x1f\n" +
-	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05*\xb3\x01\n" +
+	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05\x12\x19\n" +
+	"\x15IMPORT_GUARD_COVERAGE\x10\x06*\xb3\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMPORT_STATE_STAGING\x10\x01\x12\x19\n" +

@@ -66,8 +66,9 @@ type ListServiceClient interface {
 	// chunks, and need not wait for acks.
 	//
 	// Until the switch nothing counts. A broken stream goes on with the import_id, and
-	// sends the chunks after last_chunk; a stage nobody continued for 24 hours is
-	// dropped. After the commit was received, a server that restarts finishes by itself;
+	// sends the chunks after last_chunk; a client that starts anew finds the stage of the
+	// one before it with `resume`. A stage nobody continued for 24 hours is dropped.
+	// After the commit was received, a server that restarts finishes by itself;
 	// the same import_id opened again and committed again then gives its result.
 	// accepted + duplicates + rejected = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
@@ -237,8 +238,9 @@ type ListServiceServer interface {
 	// chunks, and need not wait for acks.
 	//
 	// Until the switch nothing counts. A broken stream goes on with the import_id, and
-	// sends the chunks after last_chunk; a stage nobody continued for 24 hours is
-	// dropped. After the commit was received, a server that restarts finishes by itself;
+	// sends the chunks after last_chunk; a client that starts anew finds the stage of the
+	// one before it with `resume`. A stage nobody continued for 24 hours is dropped.
+	// After the commit was received, a server that restarts finishes by itself;
 	// the same import_id opened again and committed again then gives its result.
 	// accepted + duplicates + rejected = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.

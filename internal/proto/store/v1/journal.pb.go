@@ -1023,8 +1023,8 @@ type Load struct {
 	ImportId string                 `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
 	Mode     LoadMode               `protobuf:"varint,2,opt,name=mode,proto3,enum=store.v1.LoadMode" json:"mode,omitempty"`
 	Sources  []*Source              `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
-	// SHA-256 over the sorted hashes of the sources.
-	Identity []byte `protobuf:"bytes,4,opt,name=identity,proto3" json:"identity,omitempty"`
+	// SHA-256 over the hashes of its chunks, in order: what its files held, entry by entry. Empty: not known.
+	Digest []byte `protobuf:"bytes,16,opt,name=digest,proto3" json:"digest,omitempty"`
 	// SHA-256 of the list's numbers once it is switched to, ascending, coded as in a chunk.
 	Result []byte `protobuf:"bytes,14,opt,name=result,proto3" json:"result,omitempty"`
 	// SHA-256 of the staged numbers, ascending, coded as in a chunk.
@@ -1044,7 +1044,9 @@ type Load struct {
 	// Guards that failed and were overridden: store.Guard.
 	Overridden []uint32 `protobuf:"varint,13,rep,packed,name=overridden,proto3" json:"overridden,omitempty"`
 	// Of a revert: the visible that its content is read at.
-	RevertedTo    uint64 `protobuf:"varint,15,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
+	RevertedTo uint64 `protobuf:"varint,15,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
+	// The same guards as overridden, with their figures.
+	Failures      []*GuardFailure `protobuf:"bytes,17,rep,name=failures,proto3" json:"failures,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1100,9 +1102,9 @@ func (x *Load) GetSources() []*Source {
 	return nil
 }
 
-func (x *Load) GetIdentity() []byte {
+func (x *Load) GetDigest() []byte {
 	if x != nil {
-		return x.Identity
+		return x.Digest
 	}
 	return nil
 }
@@ -1184,6 +1186,115 @@ func (x *Load) GetRevertedTo() uint64 {
 	return 0
 }
 
+func (x *Load) GetFailures() []*GuardFailure {
+	if x != nil {
+		return x.Failures
+	}
+	return nil
+}
+
+// GuardFailure is a guard that failed, with its figures: store.GuardFailure.
+type GuardFailure struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Guard  uint32                 `protobuf:"varint,1,opt,name=guard,proto3" json:"guard,omitempty"`
+	Prefix string                 `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	Before uint64                 `protobuf:"varint,3,opt,name=before,proto3" json:"before,omitempty"`
+	After  uint64                 `protobuf:"varint,4,opt,name=after,proto3" json:"after,omitempty"`
+	Limit  float64                `protobuf:"fixed64,5,opt,name=limit,proto3" json:"limit,omitempty"`
+	// Days since 1970-01-01.
+	From          int32    `protobuf:"varint,6,opt,name=from,proto3" json:"from,omitempty"`
+	To            int32    `protobuf:"varint,7,opt,name=to,proto3" json:"to,omitempty"`
+	Outside       []string `protobuf:"bytes,8,rep,name=outside,proto3" json:"outside,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GuardFailure) Reset() {
+	*x = GuardFailure{}
+	mi := &file_store_v1_journal_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GuardFailure) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GuardFailure) ProtoMessage() {}
+
+func (x *GuardFailure) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
+func (*GuardFailure) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GuardFailure) GetGuard() uint32 {
+	if x != nil {
+		return x.Guard
+	}
+	return 0
+}
+
+func (x *GuardFailure) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *GuardFailure) GetBefore() uint64 {
+	if x != nil {
+		return x.Before
+	}
+	return 0
+}
+
+func (x *GuardFailure) GetAfter() uint64 {
+	if x != nil {
+		return x.After
+	}
+	return 0
+}
+
+func (x *GuardFailure) GetLimit() float64 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+func (x *GuardFailure) GetFrom() int32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *GuardFailure) GetTo() int32 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+func (x *GuardFailure) GetOutside() []string {
+	if x != nil {
+		return x.Outside
+	}
+	return nil
+}
+
 // RejectTally counts the entries of the files that were rejected for one reason.
 type RejectTally struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1195,7 +1306,7 @@ type RejectTally struct {
 
 func (x *RejectTally) Reset() {
 	*x = RejectTally{}
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1207,7 +1318,7 @@ func (x *RejectTally) String() string {
 func (*RejectTally) ProtoMessage() {}
 
 func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1220,7 +1331,7 @@ func (x *RejectTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
 func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *RejectTally) GetReason() string {
@@ -1250,7 +1361,7 @@ type LoadPrepared struct {
 
 func (x *LoadPrepared) Reset() {
 	*x = LoadPrepared{}
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1262,7 +1373,7 @@ func (x *LoadPrepared) String() string {
 func (*LoadPrepared) ProtoMessage() {}
 
 func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1275,7 +1386,7 @@ func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadPrepared.ProtoReflect.Descriptor instead.
 func (*LoadPrepared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *LoadPrepared) GetList() *ListId {
@@ -1313,7 +1424,7 @@ type LoadSwitched struct {
 
 func (x *LoadSwitched) Reset() {
 	*x = LoadSwitched{}
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1436,7 @@ func (x *LoadSwitched) String() string {
 func (*LoadSwitched) ProtoMessage() {}
 
 func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1449,7 @@ func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadSwitched.ProtoReflect.Descriptor instead.
 func (*LoadSwitched) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LoadSwitched) GetList() *ListId {
@@ -1380,7 +1491,7 @@ type LoadAbandoned struct {
 
 func (x *LoadAbandoned) Reset() {
 	*x = LoadAbandoned{}
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1392,7 +1503,7 @@ func (x *LoadAbandoned) String() string {
 func (*LoadAbandoned) ProtoMessage() {}
 
 func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1405,7 +1516,7 @@ func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAbandoned.ProtoReflect.Descriptor instead.
 func (*LoadAbandoned) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LoadAbandoned) GetList() *ListId {
@@ -1435,7 +1546,7 @@ type LoadConfirmed struct {
 
 func (x *LoadConfirmed) Reset() {
 	*x = LoadConfirmed{}
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1447,7 +1558,7 @@ func (x *LoadConfirmed) String() string {
 func (*LoadConfirmed) ProtoMessage() {}
 
 func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1460,7 +1571,7 @@ func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadConfirmed.ProtoReflect.Descriptor instead.
 func (*LoadConfirmed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadConfirmed) GetList() *ListId {
@@ -1494,7 +1605,7 @@ type ListUnloaded struct {
 
 func (x *ListUnloaded) Reset() {
 	*x = ListUnloaded{}
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1506,7 +1617,7 @@ func (x *ListUnloaded) String() string {
 func (*ListUnloaded) ProtoMessage() {}
 
 func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1519,7 +1630,7 @@ func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnloaded.ProtoReflect.Descriptor instead.
 func (*ListUnloaded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListUnloaded) GetList() *ListId {
@@ -1540,7 +1651,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1552,7 +1663,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1565,7 +1676,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -1593,7 +1704,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1605,7 +1716,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1618,7 +1729,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -1709,12 +1820,12 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\brejected\x18\x04 \x01(\x04R\brejected\x12\x14\n" +
 	"\x05added\x18\x05 \x01(\x04R\x05added\x12\x18\n" +
 	"\aremoved\x18\x06 \x01(\x04R\aremoved\x12\x1c\n" +
-	"\tunchanged\x18\a \x01(\x04R\tunchanged\"\x93\x04\n" +
+	"\tunchanged\x18\a \x01(\x04R\tunchanged\"\xd3\x04\n" +
 	"\x04Load\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12&\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x12.store.v1.LoadModeR\x04mode\x12*\n" +
-	"\asources\x18\x03 \x03(\v2\x10.store.v1.SourceR\asources\x12\x1a\n" +
-	"\bidentity\x18\x04 \x01(\fR\bidentity\x12\x16\n" +
+	"\asources\x18\x03 \x03(\v2\x10.store.v1.SourceR\asources\x12\x16\n" +
+	"\x06digest\x18\x10 \x01(\fR\x06digest\x12\x16\n" +
 	"\x06result\x18\x0e \x01(\fR\x06result\x12\x18\n" +
 	"\acontent\x18\x05 \x01(\fR\acontent\x12(\n" +
 	"\x06counts\x18\x06 \x01(\v2\x10.store.v1.CountsR\x06counts\x12#\n" +
@@ -1730,7 +1841,17 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"overridden\x18\r \x03(\rR\n" +
 	"overridden\x12\x1f\n" +
 	"\vreverted_to\x18\x0f \x01(\x04R\n" +
-	"revertedTo\";\n" +
+	"revertedTo\x122\n" +
+	"\bfailures\x18\x11 \x03(\v2\x16.store.v1.GuardFailureR\bfailuresJ\x04\b\x04\x10\x05R\bidentity\"\xbe\x01\n" +
+	"\fGuardFailure\x12\x14\n" +
+	"\x05guard\x18\x01 \x01(\rR\x05guard\x12\x16\n" +
+	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
+	"\x06before\x18\x03 \x01(\x04R\x06before\x12\x14\n" +
+	"\x05after\x18\x04 \x01(\x04R\x05after\x12\x14\n" +
+	"\x05limit\x18\x05 \x01(\x01R\x05limit\x12\x12\n" +
+	"\x04from\x18\x06 \x01(\x05R\x04from\x12\x0e\n" +
+	"\x02to\x18\a \x01(\x05R\x02to\x12\x18\n" +
+	"\aoutside\x18\b \x03(\tR\aoutside\";\n" +
 	"\vRejectTally\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05count\x18\x02 \x01(\x04R\x05count\"l\n" +
@@ -1781,7 +1902,7 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),           // 0: store.v1.LoadMode
 	(*Revision)(nil),        // 1: store.v1.Revision
@@ -1796,14 +1917,15 @@ var file_store_v1_journal_proto_goTypes = []any{
 	(*Source)(nil),          // 10: store.v1.Source
 	(*Counts)(nil),          // 11: store.v1.Counts
 	(*Load)(nil),            // 12: store.v1.Load
-	(*RejectTally)(nil),     // 13: store.v1.RejectTally
-	(*LoadPrepared)(nil),    // 14: store.v1.LoadPrepared
-	(*LoadSwitched)(nil),    // 15: store.v1.LoadSwitched
-	(*LoadAbandoned)(nil),   // 16: store.v1.LoadAbandoned
-	(*LoadConfirmed)(nil),   // 17: store.v1.LoadConfirmed
-	(*ListUnloaded)(nil),    // 18: store.v1.ListUnloaded
-	(*LossAccepted)(nil),    // 19: store.v1.LossAccepted
-	(*Gap)(nil),             // 20: store.v1.Gap
+	(*GuardFailure)(nil),    // 13: store.v1.GuardFailure
+	(*RejectTally)(nil),     // 14: store.v1.RejectTally
+	(*LoadPrepared)(nil),    // 15: store.v1.LoadPrepared
+	(*LoadSwitched)(nil),    // 16: store.v1.LoadSwitched
+	(*LoadAbandoned)(nil),   // 17: store.v1.LoadAbandoned
+	(*LoadConfirmed)(nil),   // 18: store.v1.LoadConfirmed
+	(*ListUnloaded)(nil),    // 19: store.v1.ListUnloaded
+	(*LossAccepted)(nil),    // 20: store.v1.LossAccepted
+	(*Gap)(nil),             // 21: store.v1.Gap
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
@@ -1812,12 +1934,12 @@ var file_store_v1_journal_proto_depIdxs = []int32{
 	6,  // 3: store.v1.Event.list_created:type_name -> store.v1.ListCreated
 	7,  // 4: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
 	8,  // 5: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
-	14, // 6: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
-	15, // 7: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
-	16, // 8: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
-	17, // 9: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
-	18, // 10: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	19, // 11: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	15, // 6: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
+	16, // 7: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
+	17, // 8: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
+	18, // 9: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
+	19, // 10: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
+	20, // 11: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
 	5,  // 12: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
 	9,  // 13: store.v1.ListUpdated.list:type_name -> store.v1.ListId
 	5,  // 14: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
@@ -1825,20 +1947,21 @@ var file_store_v1_journal_proto_depIdxs = []int32{
 	0,  // 16: store.v1.Load.mode:type_name -> store.v1.LoadMode
 	10, // 17: store.v1.Load.sources:type_name -> store.v1.Source
 	11, // 18: store.v1.Load.counts:type_name -> store.v1.Counts
-	13, // 19: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	9,  // 20: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	12, // 21: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	9,  // 22: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	9,  // 23: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	9,  // 24: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	12, // 25: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	9,  // 26: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	20, // 27: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	14, // 19: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	13, // 20: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	9,  // 21: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	12, // 22: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	9,  // 23: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	9,  // 24: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	9,  // 25: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	12, // 26: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	9,  // 27: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	21, // 28: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -1865,7 +1988,7 @@ func file_store_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   20,
+			NumMessages:   21,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
