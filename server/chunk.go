@@ -67,6 +67,7 @@ func chunkInvalid(message string) *fault {
 // decoder reads the numbers of a chunk and sets aside what is none.
 type decoder struct {
 	numbers []uint64
+	checker phone.Checker
 	rejects []*dncv1.ImportReject
 	index   uint32
 }
@@ -93,7 +94,7 @@ func (d *decoder) decode(ascending []byte, plain []uint64) error {
 }
 
 func (d *decoder) add(u uint64) {
-	if _, err := phone.FromDigits(u); err != nil {
+	if err := d.checker.Check(u); err != nil {
 		d.reject(err)
 	} else {
 		d.numbers = append(d.numbers, u)

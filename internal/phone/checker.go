@@ -1,0 +1,31 @@
+package phone
+
+// Checker checks digits as FromDigits does, in a tenth of the time where numbers follow others of their range, as in a
+// sorted list. The zero value is ready. It is not for concurrent use.
+type Checker struct {
+	from, size uint64 // all of these are numbers
+}
+
+// Check returns the error that FromDigits would.
+func (c *Checker) Check(u uint64) error {
+	if u-c.from < c.size {
+		return nil
+	}
+	_, err := FromDigits(u)
+	if err == nil {
+		c.from, c.size = alike(u)
+	}
+	return err
+}
+
+// alike is a range of numbers around a valid one: all that share its calling code and first two national digits, on
+// which alone validity depends besides the length.
+func alike(u uint64) (from, size uint64) {
+	digits := decimalLen(u)
+	national := digits - int(planOf(u, digits).digits)
+	if national < 2 || isCanada310(u) {
+		return u, 1
+	}
+	size = pow10[national-2]
+	return u / size * size, size
+}
