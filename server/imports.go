@@ -153,7 +153,7 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		m.RejectTallies = append(m.RejectTallies, &dncv1.RejectTally{Reason: t.Reason, Count: t.Count})
 	}
 	for _, g := range e.Overridden {
-		m.OverriddenGuards = append(m.OverriddenGuards, guardsByStore[g])
+		m.OverriddenGuards = append(m.OverriddenGuards, guardsByStore[g.Guard])
 	}
 	return m
 }

@@ -2,6 +2,7 @@ package server
 
 import (
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -42,12 +43,17 @@ var guardsByStore = map[store.Guard]dncv1.ImportGuard{
 	store.GuardPrefixShrink: dncv1.ImportGuard_IMPORT_GUARD_PREFIX_SHRINK,
 	store.GuardRejects:      dncv1.ImportGuard_IMPORT_GUARD_REJECTS,
 	store.GuardOlder:        dncv1.ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER,
+	store.GuardCoverage:     dncv1.ImportGuard_IMPORT_GUARD_COVERAGE,
 }
 
 func guardFailure(f *store.GuardFailure) *dncv1.GuardFailure {
+	prefix := f.Prefix
+	if len(f.Outside) > 0 {
+		prefix = f.Outside[0]
+	}
 	return &dncv1.GuardFailure{
 		Guard:      guardsByStore[f.Guard],
-		Prefix:     f.Prefix,
+		Prefix:     prefix,
 		Message:    guardMessage(f),
 		Before:     f.Before,
 		After:      f.After,
@@ -76,6 +82,9 @@ func guardMessage(f *store.GuardFailure) string {
 		return fmt.Sprintf("%d of %d entries were rejected, more than %s: look at the rejects", f.After, f.Before, percent(f.Limit))
 	case store.GuardOlder:
 		return fmt.Sprintf("the load of %s is older than the list of %s: check that it is the newest file", f.To, f.From)
+	case store.GuardCoverage:
+		return fmt.Sprintf("%d of %d numbers would lie outside the list's coverage, such as those in %s: "+
+			"check that these are its files, or change its coverage", f.After, f.Before, strings.Join(f.Outside, ", "))
 	}
 	return "refused"
 }

@@ -97,9 +97,7 @@ func (e *ImportEntry) result(journal string) Result {
 		SnapshotDate:  e.SnapshotDate,
 		ContentSHA256: e.ContentSHA256,
 		Elapsed:       e.EndedAt.Sub(e.StartedAt),
-	}
-	for _, g := range e.Overridden {
-		r.GuardFailures = append(r.GuardFailures, GuardFailure{Guard: g, Overridden: true})
+		GuardFailures: e.Overridden,
 	}
 	return r
 }

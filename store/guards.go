@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -27,13 +30,15 @@ const (
 	GuardPrefixShrink       // a covered prefix would
 	GuardRejects            // too many entries were rejected
 	GuardOlder              // the snapshot is older than the list's
+	GuardCoverage           // more numbers would lie outside the coverage than now
 )
 
 // GuardFailure is a guard that failed, with its figures.
 type GuardFailure struct {
 	Guard         Guard
-	Prefix        string // of GuardPrefixShrink
-	Before, After uint64 // numbers; of GuardRejects: entries read and rejected
+	Prefix        string   // of GuardPrefixShrink
+	Outside       []string // of GuardCoverage: the first digits of some numbers outside
+	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside
 	Limit         float64
 	From, To      policy.Date // of GuardOlder: the list's date and the load's
 	Overridden    bool
@@ -51,6 +56,7 @@ type plan struct {
 	coverage []string    // candidates for the effective coverage; nil: all
 	prefixes []phone.Prefix
 	past     *storev1.Load // of a revert: the load to go back to, with reverted_to set
+	shown    []string      // the first digits of some numbers outside the coverage, of those that would be more than now
 }
 
 // plan works out mode, date and coverage. Errors: ErrSnapshotDate, ErrSnapshotDateRequired, ErrMode, ErrNothingToRevert.
@@ -169,6 +175,9 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if p.dated != 0 && p.dated < l.SnapshotDate {
 		fail(GuardFailure{Guard: GuardOlder, From: l.SnapshotDate, To: p.dated})
 	}
+	if before, after := p.outside(l, cmp); after > before {
+		fail(GuardFailure{Guard: GuardCoverage, Before: cmp.numbers(), After: after, Outside: p.shown})
+	}
 	for _, x := range slices.SortedFunc(slices.Values(cmp.prefixes), byLoss) {
 		if shrinks(x.before, x.after, h.Guards.MaxShrink) && len(failures) < maxGuardFailures {
 			fail(GuardFailure{Guard: GuardPrefixShrink, Prefix: x.prefix, Before: x.before, After: x.after, Limit: h.Guards.MaxShrink})
@@ -187,4 +196,101 @@ func shrinks(before, after uint64, maxShare float64) bool {
 
 func refuses(failures []GuardFailure, override bool) bool {
 	return slices.ContainsFunc(failures, func(f GuardFailure) bool { return !override || f.Guard == GuardEmpty })
+}
+
+// outside counts the numbers outside the coverage: those that the list has now, and those that it would have. A list whose
+// coverage nothing limits has none, nor has a load whose numbers were not looked at: they are those that the list has.
+func (p *plan) outside(l *List, cmp *comparison) (before, after uint64) {
+	if len(cmp.prefixes) == 0 {
+		return 0, 0
+	}
+	if l.Loaded && !l.CoversAll {
+		before = cmp.before() - cmp.within(l.Coverage, func(c *prefixCount) uint64 { return c.before })
+	}
+	if len(p.coverage) > 0 {
+		after = cmp.numbers() - cmp.within(p.coverage, func(c *prefixCount) uint64 { return c.after })
+	}
+	return before, after
+}
+
+// within adds up the numbers under any of some prefixes, all of which were compared.
+func (c *comparison) within(prefixes []string, count func(*prefixCount) uint64) (n uint64) {
+	set := phone.NewPrefixSet(phonePrefixes(prefixes))
+	for i := range c.prefixes {
+		p := phonePrefixes([]string{c.prefixes[i].prefix})[0]
+		if set.Has(p) && set.Index(phone.Number(p/10)) < 0 {
+			n += count(&c.prefixes[i])
+		}
+	}
+	return n
+}
+
+const (
+	shownOutside  = 3 // first digits told of a GuardCoverage
+	outsideDigits = 4 // how many of each: an area code of +1
+)
+
+var errShown = errors.New("enough was found")
+
+// showOutside finds where some of the numbers are for which GuardCoverage will fail.
+func (i *Import) showOutside(ctx context.Context, in loadInput, p *plan, cmp *comparison) error {
+	if before, after := p.outside(in.list, cmp); after <= before {
+		return nil
+	}
+	p.shown = nil
+	set := phone.NewPrefixSet(phonePrefixes(p.coverage))
+	err := i.s.eachChange(ctx, in, func(c *change) error {
+		p.shown = appendOutside(p.shown, c, set)
+		if len(p.shown) == shownOutside {
+			return errShown
+		}
+		return nil
+	})
+	if errors.Is(err, errShown) {
+		return nil
+	}
+	return err
+}
+
+// appendOutside appends the first digits of the numbers of a block that no prefix of the set covers.
+func appendOutside(shown []string, c *change, set phone.PrefixSet) []string {
+	first, last := set.Index(phone.Number(c.block<<blockBits)), set.Index(phone.Number(c.block<<blockBits+blockMask))
+	if first == last && first >= 0 {
+		return shown
+	}
+	for n := range c.new.numbers(c.block) {
+		lead := strconv.FormatUint(n, 10)
+		lead = lead[:min(outsideDigits, len(lead))]
+		if len(shown) < shownOutside && set.Index(phone.Number(n)) < 0 && !slices.Contains(shown, lead) {
+			shown = append(shown, lead)
+		}
+	}
+	return shown
+}
+
+// failureMessages are failures as the journal keeps them: all were overridden.
+func failureMessages(failures []GuardFailure) []*storev1.GuardFailure {
+	var list []*storev1.GuardFailure
+	for _, f := range failures {
+		list = append(list, &storev1.GuardFailure{
+			Guard: uint32(f.Guard), Prefix: f.Prefix, Before: f.Before, After: f.After, Limit: f.Limit,
+			From: int32(f.From), To: int32(f.To), Outside: f.Outside,
+		})
+	}
+	return list
+}
+
+// overriddenFailures are the guards that a load was committed in spite of. Journals of before have them without figures.
+func overriddenFailures(load *storev1.Load) []GuardFailure {
+	var list []GuardFailure
+	for _, m := range load.GetFailures() {
+		list = append(list, GuardFailure{
+			Guard: Guard(m.GetGuard()), Prefix: m.GetPrefix(), Before: m.GetBefore(), After: m.GetAfter(), Limit: m.GetLimit(),
+			From: policy.Date(m.GetFrom()), To: policy.Date(m.GetTo()), Outside: m.GetOutside(), Overridden: true,
+		})
+	}
+	for _, g := range load.GetOverridden()[min(len(list), len(load.GetOverridden())):] {
+		list = append(list, GuardFailure{Guard: Guard(g), Overridden: true})
+	}
+	return list
 }

@@ -192,7 +192,7 @@ type ImportEntry struct {
 	Counts        Counts
 	Numbers       uint64
 	SnapshotDate  policy.Date
-	Overridden    []Guard
+	Overridden    []GuardFailure
 	RevertedTo    uint64 // of a revert: the revision that its content was read at before
 	ContentSHA256 []byte
 	StartedAt     time.Time
@@ -261,9 +261,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 	for _, r := range load.GetRejects() {
 		e.Rejects = append(e.Rejects, RejectTally{r.GetReason(), r.GetCount()})
 	}
-	for _, g := range load.GetOverridden() {
-		e.Overridden = append(e.Overridden, Guard(g))
-	}
+	e.Overridden = overriddenFailures(load)
 	e.Story, _ = v.s.stories.get(e.Prepared, m.GetStoryHash())
 	if e.Ended != 0 {
 		ended, err := readRevision(txn, e.Ended)

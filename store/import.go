@@ -375,6 +375,9 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	if err != nil {
 		return prepared{}, err
 	}
+	if err := i.showOutside(ctx, in, plan, cmp); err != nil {
+		return prepared{}, err
+	}
 	return i.judge(owned, l, c, plan, staged, cmp)
 }
 
@@ -385,6 +388,7 @@ func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, st
 	result.GuardFailures = guard(l, i.header, c, plan, cmp, staged.numbers)
 	result.Refused = refuses(result.GuardFailures, i.header.Override)
 	if i.header.Override {
+		load.Failures = failureMessages(result.GuardFailures)
 		for _, f := range result.GuardFailures {
 			load.Overridden = append(load.Overridden, uint32(f.Guard))
 		}

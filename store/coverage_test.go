@@ -1,0 +1,124 @@
+package store
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+var coverageCases = []struct {
+	name     string
+	declared []string
+	old      []uint64 // loaded before; nil: never
+	oldFiles []string // coverage that their files said
+	mode     Mode
+	load     []uint64
+	files    []string
+	want     *GuardFailure // but for Overridden
+}{
+	{name: "within what is declared", declared: []string{"1415", "1818"}, mode: Replace, load: areaNumbers(415, 10)},
+	{name: "outside what is declared", declared: []string{"1415"}, mode: Replace,
+		load: slices.Concat(areaNumbers(212, 2), areaNumbers(415, 10), areaNumbers(818, 1)),
+		want: &GuardFailure{Guard: GuardCoverage, Before: 13, After: 3, Outside: []string{"1212", "1818"}}},
+	{name: "nothing that is declared", declared: []string{"1415", "14155"}, mode: Replace, load: areaNumbers(818, 5),
+		want: &GuardFailure{Guard: GuardCoverage, Before: 5, After: 5, Outside: []string{"1818"}}},
+	{name: "prefixes within prefixes", declared: []string{"1", "1415", "141520"}, mode: Replace,
+		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 10), []uint64{33199001234}),
+		want: &GuardFailure{Guard: GuardCoverage, Before: 21, After: 1, Outside: []string{"3319"}}},
+	{name: "as many outside as before", declared: []string{"1415"}, mode: Replace,
+		old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), load: slices.Concat(areaNumbers(415, 11), areaNumbers(212, 2))},
+	{name: "one more outside than before", declared: []string{"1415"}, mode: Replace,
+		old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), load: slices.Concat(areaNumbers(415, 11), areaNumbers(212, 3)),
+		want: &GuardFailure{Guard: GuardCoverage, Before: 14, After: 3, Outside: []string{"1212"}}},
+	{name: "files say it", mode: Replace, load: areaNumbers(415, 10), files: []string{"1415"}},
+	{name: "one more area code", mode: Replace, old: areaNumbers(415, 10), oldFiles: []string{"1415"},
+		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 10)), files: []string{"1415", "1818"}},
+	{name: "files of another area code", mode: Replace, load: areaNumbers(415, 10), files: []string{"1818"},
+		want: &GuardFailure{Guard: GuardCoverage, Before: 10, After: 10, Outside: []string{"1415"}}},
+	{name: "the same numbers, said to be of fewer area codes", mode: Replace,
+		old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), oldFiles: []string{"1415", "1818"},
+		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), files: []string{"1415"},
+		want: &GuardFailure{Guard: GuardCoverage, Before: 12, After: 2, Outside: []string{"1818"}}},
+	{name: "nobody says it", mode: Replace, load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 10))},
+	{name: "added outside", declared: []string{"1415"}, mode: Add, old: areaNumbers(415, 10), load: areaNumbers(818, 3),
+		want: &GuardFailure{Guard: GuardCoverage, Before: 13, After: 3, Outside: []string{"1818"}}},
+	{name: "added to a list by files", mode: Add, old: areaNumbers(415, 10), oldFiles: []string{"1415"}, load: areaNumbers(818, 3)},
+	{name: "removed from outside", declared: []string{"1415"}, mode: Remove,
+		old: slices.Concat(areaNumbers(415, 100), areaNumbers(818, 3)), load: areaNumbers(818, 1)},
+}
+
+// Numbers outside the coverage refuse a load with their figures, and the list is as it was, unless a person overrides it.
+func TestCoverageThatDoesNotMatchIsRefused(t *testing.T) {
+	for _, c := range coverageCases {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, t.TempDir())
+			createList(t, s, "a", usRegistry(c.declared...))
+			if c.old != nil {
+				h := header("a", Replace)
+				h.Override = true
+				if _, err := commit(begin(t, s, h), c.old, Commit{FileCoverage: c.oldFiles}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			revision := s.View().Revision()
+			for _, override := range []bool{false, true} {
+				r, err := commit(begin(t, s, Header{List: "a", Mode: c.mode, Guards: Guards{-1, -1}, Override: override}), c.load, Commit{FileCoverage: c.files})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if c.want == nil {
+					if len(r.GuardFailures) > 0 || r.Refused {
+						t.Errorf("refused: %+v", r.GuardFailures)
+					}
+					return
+				}
+				want := *c.want
+				want.Overridden = override
+				if diff := cmp.Diff([]GuardFailure{want}, r.GuardFailures); diff != "" {
+					t.Errorf("failures (-want +got)\n%s", diff)
+				}
+				if changed := s.View().Revision() != revision; r.Refused == override || changed != override {
+					t.Errorf("override %v: refused %v, changed %v", override, r.Refused, changed)
+				}
+			}
+		})
+	}
+}
+
+// What guards said of a load that was made in spite of them is told again with its figures, after a restart too.
+func TestOverriddenGuardsKeepTheirFigures(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	createList(t, s, "a", usRegistry("1415", "1818"))
+	date := policy.DateOf(time.Now()) - 3
+	load(t, s, "a", Replace, slices.Concat(areaNumbers(415, 100), areaNumbers(818, 100)), Commit{SnapshotDate: date})
+	h := Header{List: "a", Mode: Replace, Guards: Guards{0.1, 0.01}, Override: true}
+	i := begin(t, s, h)
+	c := Commit{SnapshotDate: date - 1, Rejected: 7}
+	first, err := commit(i, slices.Concat(areaNumbers(212, 1), areaNumbers(415, 100)), c)
+	if err != nil || len(first.GuardFailures) != 5 {
+		t.Fatalf("%+v, %v, want every guard but one to fail", first.GuardFailures, err)
+	}
+	s.Close()
+	s = open(t, dir)
+	h.ImportID = i.ID()
+	again, err := commit(begin(t, s, h), nil, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(first.GuardFailures, again.GuardFailures); diff != "" {
+		t.Errorf("failures told again (-first +again)\n%s", diff)
+	}
+	entries, err := s.View().Imports(listOf(t, s, "a").ID, 0, 1)
+	if err != nil || len(entries) != 1 {
+		t.Fatal(entries, err)
+	}
+	if diff := cmp.Diff(first.GuardFailures, entries[0].Overridden); diff != "" {
+		t.Errorf("failures of the entry (-first +entry)\n%s", diff)
+	}
+}
