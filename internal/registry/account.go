@@ -25,8 +25,9 @@ func (r *Reader) SnapshotDate() (string, bool) {
 }
 
 // Coverage returns the prefixes that the files read so far cover, sorted, such
-// as "1415": the area codes with at least one number, for formats whose files
-// are made by area code. For other formats it returns nil.
+// as "1415": the area codes that files are named for and, of the other files, those
+// with at least one number, for formats whose files are made by area code. For other
+// formats it returns nil.
 func (r *Reader) Coverage() []string {
 	if !r.format.byArea {
 		return nil

@@ -129,6 +129,11 @@ func areaBase(area int) (uint64, bool) {
 	return base, low == nil && high == nil
 }
 
+func isArea(area int) bool {
+	_, known := areaBase(area)
+	return known
+}
+
 // ftcDigits returns the ten digits of a line in either layout.
 func ftcDigits(line []byte) (uint64, bool) {
 	if len(line) == 11 && line[3] == ',' {

@@ -135,6 +135,10 @@ func TestFTCCoverage(t *testing.T) {
 	if diff := cmp.Diff([]string{"1301", "1415", "1650"}, got.reader.Coverage()); diff != "" {
 		t.Errorf("an area code beside that of the name, or without a number, counts: %s", diff)
 	}
+	misnamed := load(t, Options{Format: FTC}, writeFile(t, "2026-9-9_818_x.txt", []byte("415,5550100\n")))
+	if diff := cmp.Diff([]string{"1818"}, misnamed.reader.Coverage()); diff != "" {
+		t.Errorf("a file under the name of another area code covers %s", diff)
+	}
 	plain := load(t, Options{Format: Plain}, writeFile(t, "2026-9-9_415_x.txt", []byte("+14155550100\n")))
 	if c := plain.reader.Coverage(); c != nil {
 		t.Errorf("plain files cover %v", c)

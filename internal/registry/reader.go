@@ -202,13 +202,16 @@ func (r *Reader) finish() {
 }
 
 // addAreas takes over the area codes seen in a source. Of a file that is named
-// for one area code only that one counts: a stray number of another does not
-// mean that the other was screened.
+// for one area code that one counts, and no other: a stray number of another does
+// not mean that the other was screened, and a file that holds nothing of its own
+// must not pass for one that covers all.
 func (r *Reader) addAreas(named int) {
+	if named >= 0 && isArea(named) {
+		r.seen = areas{}
+		r.seen[named] = true
+	}
 	for area, seen := range r.seen {
-		if seen && (named < 0 || named == area) {
-			r.areas[area] = true
-		}
+		r.areas[area] = r.areas[area] || seen
 	}
 	r.seen = areas{}
 }
