@@ -35,7 +35,19 @@ type ImportRequest struct {
 	DryRun bool
 	// TakeOver abandons a load of this list that is prepared and does not end.
 	TakeOver bool
+	// Resume goes on with the last Import of the same List, Mode, SnapshotDate and
+	// names of Sources that did not come to its end, of whatever process; without
+	// one, it begins anew. The numbers are read from the start, in the same order, and
+	// what the server holds already is not sent; from the first 64 Ki numbers that
+	// differ, all is. When that Import ended while the server was writing its load,
+	// and the numbers are the same, this one waits for the load and has its result,
+	// unless TakeOver abandons it.
+	Resume bool
 
+	// OnResume is told how many numbers the server holds from an Import before, once,
+	// before others are sent; not without any. May be nil. It is called by the
+	// goroutine of Import.
+	OnResume func(numbers uint64)
 	// OnProgress is told now and then how far the load is; may be nil. It is called
 	// by one goroutine at a time.
 	OnProgress func(Progress)
@@ -122,7 +134,7 @@ func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
-	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS or SNAPSHOT_OLDER.
+	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER or COVERAGE.
 	Guard   string `json:"guard"`
 	Prefix  string `json:"prefix"`
 	Message string `json:"message"`
@@ -180,7 +192,7 @@ func (c *Client) importHeader(r *ImportRequest) (*dncv1.ImportHeader, error) {
 		Guards: &dncv1.ImportGuards{
 			MaxShrinkRatio: r.MaxShrink, MaxRejectRatio: r.MaxRejects, Override: r.Override,
 		},
-		DryRun: r.DryRun, TakeOver: r.TakeOver, RecordedBy: c.opts.user,
+		DryRun: r.DryRun, TakeOver: r.TakeOver, Resume: r.Resume, RecordedBy: c.opts.user,
 	}, nil
 }
 

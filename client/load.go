@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
 	"sync"
 
 	"google.golang.org/grpc"
 
+	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -30,10 +32,15 @@ type load struct {
 
 	// Of the sending goroutine alone.
 	batch   []uint64
-	lastSeq uint64
+	hashes  []chunkhash.Hash    // of all chunks, from the first on
 	commit  *dncv1.ImportCommit // set once the source has ended
+	held    *held               // by the server, on the stream that is open
+	resumed uint64              // numbers of chunks that an earlier Import sent
+	told    bool                // OnResume was, or is not to be told
 
 	window chan struct{} // a token for each chunk that waits for its ack
+
+	telling sync.Mutex // the caller's functions are called one at a time
 
 	mu      sync.Mutex
 	unacked []chunk // sent or to be sent, by ascending seq
@@ -45,6 +52,7 @@ type load struct {
 // chunk is kept until it is acked.
 type chunk struct {
 	frame *dncv1.ImportChunk
+	hash  chunkhash.Hash
 	count uint64
 }
 
@@ -87,7 +95,7 @@ func (l *load) goesOn(err error) bool {
 	case reasonUnavailable, reasonShuttingDown, reasonQueueFull:
 		return l.breaks <= maxBreaks
 	case reasonImportRunning: // the server has not yet noticed that the old stream is gone
-		return l.breaks <= maxBreaks
+		return l.breaks <= maxBreaks && !l.held.all
 	}
 	return false
 }
@@ -100,11 +108,9 @@ func (l *load) stream(ctx context.Context) (*dncv1.ImportResult, error) {
 	if err != nil {
 		return nil, fromStatus(err)
 	}
-	opened, err := l.open(s)
-	if err != nil {
+	if err := l.open(s); err != nil {
 		return nil, err
 	}
-	l.drop(opened.GetLastChunk())
 	end := make(chan ending, 1)
 	go func() { end <- l.receive(s) }()
 	err = l.send(ctx, s, end)
@@ -118,19 +124,21 @@ func (l *load) stream(ctx context.Context) (*dncv1.ImportResult, error) {
 	return e.result, e.err
 }
 
-func (l *load) open(s importStream) (*dncv1.ImportOpened, error) {
+func (l *load) open(s importStream) error {
+	l.held = &held{}
 	// A failed Send tells nothing: Recv has the reason.
 	_ = s.Send(&dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: l.header}})
 	answer, err := s.Recv()
 	if err != nil {
-		return nil, cutOr(err)
+		return cutOr(err)
 	}
 	opened := answer.GetOpened()
 	if opened.GetImportId() == "" {
-		return nil, broken("the server did not open the import")
+		return broken("the server did not open the import")
 	}
 	l.header.ImportId = opened.GetImportId()
-	return opened, nil
+	l.held = newHeld(opened)
+	return nil
 }
 
 // ending is how the receiving side of a stream ended.
@@ -145,38 +153,72 @@ type sourceError struct{ error }
 // errStreamEnded makes the sending side stop when the receiving side has.
 var errStreamEnded = errors.New("stream ended")
 
-// send sends the chunks that were not acked, then the rest of the source, then the commit.
+// send sends the chunks that were not acked, then the rest of the source, then the commit. It passes over what the server
+// holds.
 func (l *load) send(ctx context.Context, s importStream, end chan ending) error {
 	for _, c := range l.waiting() {
-		if err := s.Send(chunkFrame(c.frame)); err != nil {
+		if l.held.settles(&c) {
+			l.settle(c.frame.GetSeq())
+		} else if err := s.Send(chunkFrame(c.frame)); err != nil {
 			return err
 		}
 	}
 	for l.commit == nil {
-		frame, err := l.next(ctx, end)
+		c, err := l.next(ctx, end)
 		if err != nil {
 			return err
 		}
-		if frame == nil {
+		if c == nil {
 			break
 		}
-		if err := s.Send(chunkFrame(frame)); err != nil {
+		if err := l.put(s, c); err != nil {
 			return err
 		}
 	}
+	l.tellResume()
 	if err := s.Send(&dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Commit{Commit: l.commit}}); err != nil {
 		return err
 	}
 	return s.CloseSend()
 }
 
+// put sends a new chunk, unless the server holds it from an earlier Import.
+func (l *load) put(s importStream, c *chunk) error {
+	l.mu.Lock()
+	l.unacked = append(l.unacked, *c)
+	l.mu.Unlock()
+	if l.held.has(c) {
+		l.resumed += c.count
+	} else {
+		l.tellResume()
+	}
+	if l.held.settles(c) {
+		l.settle(c.frame.GetSeq())
+		return nil
+	}
+	return s.Send(chunkFrame(c.frame))
+}
+
+// tellResume tells once what an earlier Import has sent, when that is known.
+func (l *load) tellResume() {
+	if l.resumed == 0 || l.told {
+		return
+	}
+	l.told = true
+	if l.request.OnResume != nil {
+		l.telling.Lock()
+		defer l.telling.Unlock()
+		l.request.OnResume(l.resumed)
+	}
+}
+
 func chunkFrame(c *dncv1.ImportChunk) *dncv1.ImportRequest {
 	return &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Chunk{Chunk: c}}
 }
 
-// next reads a chunk from the source, once the window has room for it; nil at the
-// source's end.
-func (l *load) next(ctx context.Context, end chan ending) (*dncv1.ImportChunk, error) {
+// next reads a chunk from the source, once the window has room for it. At the source's end it makes the commit and
+// returns nil.
+func (l *load) next(ctx context.Context, end chan ending) (*chunk, error) {
 	select {
 	case l.window <- struct{}{}:
 	case e := <-end:
@@ -197,12 +239,10 @@ func (l *load) next(ctx context.Context, end chan ending) (*dncv1.ImportChunk, e
 		<-l.window
 		return nil, l.finish()
 	}
-	l.lastSeq++
-	frame.Seq = l.lastSeq
-	l.mu.Lock()
-	l.unacked = append(l.unacked, chunk{frame, uint64(n)})
-	l.mu.Unlock()
-	return frame, nil
+	c := &chunk{frame, hashOf(frame), uint64(n)}
+	l.hashes = append(l.hashes, c.hash)
+	frame.Seq = uint64(len(l.hashes))
+	return c, nil
 }
 
 // fill reads a whole chunk of numbers; 0 at the source's end.
@@ -246,12 +286,13 @@ func (l *load) finish() error {
 		sources = l.header.GetSources()
 	}
 	l.commit = &dncv1.ImportCommit{
-		Chunks:        l.lastSeq,
+		Chunks:        uint64(len(l.hashes)),
 		Read:          sum.Read,
 		Rejected:      sum.Rejected,
 		RejectTallies: each(sum.RejectTallies, toTally),
 		Sources:       sources,
 		Coverage:      sum.Coverage,
+		ChunksDigest:  chunkhash.Digest(l.hashes),
 	}
 	return nil
 }
@@ -296,15 +337,22 @@ func (l *load) ack(a *dncv1.ImportAck) {
 	l.breaks = 0
 	l.mu.Unlock()
 	l.drop(a.GetSeq())
-	if l.request.OnReject != nil {
-		for _, r := range rejects {
-			l.request.OnReject(r)
-		}
-	}
+	l.tellRejects(rejects)
 	l.mu.Lock()
 	done := l.acked
 	l.mu.Unlock()
 	l.report(Progress{Phase: "SENDING", Done: done})
+}
+
+func (l *load) tellRejects(rejects []ImportReject) {
+	if l.request.OnReject == nil {
+		return
+	}
+	l.telling.Lock()
+	defer l.telling.Unlock()
+	for _, r := range rejects {
+		l.request.OnReject(r)
+	}
 }
 
 // rejects finds the numbers of an acked chunk that the server rejects.
@@ -341,6 +389,20 @@ func (l *load) drop(seq uint64) {
 	}
 }
 
+// settle forgets one chunk, which the server holds durably.
+func (l *load) settle(seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.unacked {
+		if l.unacked[i].frame.GetSeq() == seq {
+			l.acked += l.unacked[i].count
+			l.unacked = slices.Delete(l.unacked, i, i+1)
+			<-l.window
+			return
+		}
+	}
+}
+
 func (l *load) waiting() []chunk {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -349,6 +411,8 @@ func (l *load) waiting() []chunk {
 
 func (l *load) report(p Progress) {
 	if l.request.OnProgress != nil {
+		l.telling.Lock()
+		defer l.telling.Unlock()
 		l.request.OnProgress(p)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 
+	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -11,6 +12,7 @@ import (
 
 // Limits of a chunk.
 const (
+	maxChunks       = 1 << 20 // of an import: the store keeps some bytes of each in mind
 	maxChunkBytes   = 512 << 10
 	maxChunkRejects = 200_000 // an ack stays under 4 MiB
 	toldRejects     = 1000    // so many come with a message, the rest with their reason
@@ -31,7 +33,7 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 		return err
 	}
 	staged := store.Chunk{
-		Seq: c.GetSeq(), Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
+		Seq: c.GetSeq(), Hash: hashOf(c), Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
 	}
 	if err := l.imp.Put(staged); err != nil {
 		return err
@@ -42,9 +44,17 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 	}}})
 }
 
+func hashOf(c *dncv1.ImportChunk) chunkhash.Hash {
+	return chunkhash.Of(c.GetAscending(), c.GetNumbers(), c.GetRemovedAscending(), c.GetRemovedNumbers())
+}
+
 func (l *load) checkChunk(c *dncv1.ImportChunk) error {
 	if c.GetSeq() == 0 {
 		return chunkInvalid("seq is missing: number the chunks from 1")
+	}
+	if c.GetSeq() > maxChunks {
+		return chunkInvalid(fmt.Sprintf("an import holds at most %d chunks: send larger ones", maxChunks)).
+			with("limit", fmt.Sprint(maxChunks))
 	}
 	delta := l.header.GetMode() == dncv1.ImportMode_IMPORT_MODE_DELTA
 	if !delta && (len(c.GetRemovedAscending()) > 0 || len(c.GetRemovedNumbers()) > 0) {

@@ -10,6 +10,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -100,16 +101,41 @@ func (l *load) begin() error {
 	if err != nil {
 		return err
 	}
+	if l.header.GetResume() && h.ImportID == "" {
+		return l.resume(h)
+	}
 	l.imp, err = l.s.store.BeginImport(h)
 	return err
 }
 
+// resume goes on with the import of an earlier client. It may wait for that client's end.
+func (l *load) resume(h store.Header) (err error) {
+	ctx, cancel := until(l.stream.Context(), l.s.draining)
+	defer cancel()
+	l.imp, err = l.s.store.ResumeImport(ctx, h)
+	if err != nil && ctx.Err() != nil && l.stream.Context().Err() == nil {
+		err = store.ErrClosed
+	}
+	return err
+}
+
+// toldChunks is how many hashes of staged chunks go with the answer to a header: 2 MiB.
+const toldChunks = 128 << 10
+
 func (l *load) opened() error {
-	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: &dncv1.ImportOpened{
+	opened := &dncv1.ImportOpened{
 		ImportId:  l.imp.ID(),
 		LastChunk: l.imp.LastChunk(),
 		Committed: l.imp.Committed(),
-	}}})
+	}
+	hashes := l.imp.ChunkHashes()
+	opened.ChunkHashes = chunkhash.Join(hashes[:min(toldChunks, len(hashes))])
+	for _, chunk := range l.imp.ChunksWithRejects() {
+		if chunk <= toldChunks {
+			opened.RejectedChunks = append(opened.RejectedChunks, chunk)
+		}
+	}
+	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: opened}})
 }
 
 // take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
@@ -317,6 +343,7 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 		Sources:      sources,
 		SnapshotDate: date,
 		FileCoverage: req.GetCoverage(),
+		Digest:       req.GetChunksDigest(),
 	}
 	for _, t := range req.GetRejectTallies() {
 		if err := checkText(field{name: "reject_tallies.reason", value: t.GetReason(), max: maxTallyText}); err != nil {
@@ -329,10 +356,15 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 
 // untilStopping is ctx, ended when the grace of a stop is nearly over.
 func (s *service) untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
+	return until(ctx, s.stopping)
+}
+
+// until is ctx, ended when end is closed.
+func until(ctx context.Context, end <-chan struct{}) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
-		case <-s.stopping:
+		case <-end:
 			cancel()
 		case <-ctx.Done():
 		}

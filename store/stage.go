@@ -33,13 +33,13 @@ type chunkLog struct {
 
 // logState is what a log holds up to a chunk.
 type logState struct {
-	hash       chunkhash.Hash // of the chunk
-	size       int64
-	last       uint64 // the chunk
-	entries    uint64 // numbers, repeats among them
-	rejected   uint64
-	ascending  bool // each chunk begins where the one before ended, or after
-	highest    uint64
+	hash      chunkhash.Hash // of the chunk
+	size      int64
+	last      uint64 // the chunk
+	entries   uint64 // numbers, repeats among them
+	rejected  uint64
+	ascending bool // each chunk begins where the one before ended, or after
+	highest   uint64
 }
 
 // emptyLog is the state before the first chunk.

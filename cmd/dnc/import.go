@@ -40,8 +40,12 @@ accounted for: read = accepted + duplicates + rejected.
 
 A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
-rejects than --max-rejects, a snapshot date older than the list's. --yes loads in
-spite of all but the first, and takes over from a load that does not end.
+rejects than --max-rejects, a snapshot date older than the list's, numbers outside the
+list's coverage. --yes loads in spite of all but the first, and takes over from a load
+that does not end.
+
+An import that was interrupted goes on where it stopped, and says so, when the command
+is run again with the same files, list, mode and snapshot date.
 
 The format is told by the content, and said; --format says it where that is not sure.
 A change list is loaded with --mode delta; a number that it both adds and takes away
@@ -149,7 +153,12 @@ func (a *app) load(ctx context.Context, c *client.Client, request client.ImportR
 	request.OnProgress = meter.take
 	request.OnReject = source.rejects.fromServer
 	bar := a.startProgress(meter.state)
-	defer bar.stop()
+	defer func() { bar.stop() }()
+	request.OnResume = func(numbers uint64) {
+		bar.stop()
+		fmt.Fprintf(a.stderr, "dnc: goes on with the import that stopped after %s\n", count(numbers, "number"))
+		bar = a.startProgress(meter.state)
+	}
 	return c.Import(ctx, request)
 }
 
@@ -173,7 +182,7 @@ func (f importFlags) request(cmd *cobra.Command) (client.ImportRequest, error) {
 	}
 	return client.ImportRequest{
 		List: f.list, Mode: mode, SnapshotDate: f.snapshotDate, MaxShrink: &maxShrink, MaxRejects: &maxReject,
-		Override: f.yes, TakeOver: f.yes, DryRun: f.dryRun,
+		Override: f.yes, TakeOver: f.yes, DryRun: f.dryRun, Resume: true,
 	}, nil
 }
 
@@ -251,9 +260,10 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		"PREFIX_SHRINK":  "--max-shrink or --yes",
 		"REJECTS":        "--max-rejects or --yes",
 		"SNAPSHOT_OLDER": "--yes",
+		"COVERAGE":       "--yes",
 	}
 	text := lower(g.Guard)
-	if g.Prefix != "" {
+	if g.Prefix != "" && g.Guard != "COVERAGE" { // its message names more than one
 		text += " of " + g.Prefix
 	}
 	text += ": " + g.Message
