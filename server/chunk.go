@@ -18,7 +18,10 @@ const (
 	toldRejects     = 1000    // so many come with a message, the rest with their reason
 )
 
-// chunk stages one chunk and acks it.
+// unacked is how many chunks may be staged and not yet acked. They are made durable together.
+const unacked = 8
+
+// chunk stages one chunk, and acks it with those before it, unless the next is here already.
 func (l *load) chunk(c *dncv1.ImportChunk) error {
 	if err := l.checkChunk(c); err != nil {
 		return err
@@ -38,10 +41,25 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 	if err := l.imp.Put(staged); err != nil {
 		return err
 	}
-	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: &dncv1.ImportAck{
-		Seq:     c.GetSeq(),
-		Rejects: d.rejects,
-	}}})
+	l.acks = append(l.acks, &dncv1.ImportAck{Seq: c.GetSeq(), Rejects: d.rejects})
+	if len(l.frames) > 0 && len(l.acks) < unacked {
+		return nil
+	}
+	return l.ack()
+}
+
+// ack makes durable what is staged and says so.
+func (l *load) ack() error {
+	if err := l.imp.Sync(); err != nil {
+		return err
+	}
+	for _, a := range l.acks {
+		if err := l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: a}}); err != nil {
+			return err
+		}
+	}
+	l.acks = l.acks[:0]
+	return nil
 }
 
 func hashOf(c *dncv1.ImportChunk) chunkhash.Hash {

@@ -37,6 +37,7 @@ type load struct {
 	header *dncv1.ImportHeader
 	imp    *store.Import
 	buffer []uint64
+	acks   []*dncv1.ImportAck // of chunks that are not durable yet
 }
 
 type frame struct {
@@ -143,7 +144,7 @@ func (l *load) take() (committed bool, err error) {
 	for {
 		req, err := l.next()
 		if errors.Is(err, io.EOF) {
-			return false, nil
+			return false, l.ack()
 		}
 		if err != nil {
 			return false, err
@@ -152,7 +153,9 @@ func (l *load) take() (committed bool, err error) {
 		case *dncv1.ImportRequest_Chunk:
 			err = l.chunk(f.Chunk)
 		case *dncv1.ImportRequest_Commit:
-			return true, l.commit(f.Commit)
+			if err = l.ack(); err == nil {
+				return true, l.commit(f.Commit)
+			}
 		default:
 			err = invalidField("frame", "must be a chunk or the commit after the header")
 		}

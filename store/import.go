@@ -151,7 +151,7 @@ func (i *Import) ChunksWithRejects() []uint64 {
 	return i.log.withRejects()
 }
 
-// Put stages a chunk; it is durable when Put returns. One that is staged already is passed over; one with another hash
+// Put stages a chunk; it is durable once Sync has returned. One that is staged already is passed over; one with another hash
 // takes the place of the staged one and of all behind it. Errors: ErrChunkOrder, ErrDiskFull.
 func (i *Import) Put(c Chunk) error {
 	if i.committed != nil || i.log.holds(c) {
@@ -170,6 +170,14 @@ func (i *Import) Put(c Chunk) error {
 		return err
 	}
 	return i.log.append(c)
+}
+
+// Sync makes durable what was put. Errors: ErrDiskFull.
+func (i *Import) Sync() error {
+	if i.committed != nil {
+		return nil
+	}
+	return i.log.sync()
 }
 
 // deltaChunk puts additions and removals into one sequence.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/chunkhash"
+	"github.com/dncd/dncd/internal/radix"
 )
 
 // Chunk is a part of an import's entries.
@@ -29,6 +30,9 @@ type chunkLog struct {
 	f *os.File
 	logState
 	states []logState // after each chunk: what the log goes back to when those behind it are cut off
+	synced int64      // the size up to which it is durable
+
+	scratch []uint64 // to sort chunks that come unsorted
 }
 
 // logState is what a log holds up to a chunk.
@@ -65,10 +69,12 @@ func openChunkLog(path string) (*chunkLog, error) {
 		}
 		c.note(chunk, r.read)
 	}
-	if err := f.Truncate(c.size); err != nil {
+	// What a killed process wrote may not be on disk yet.
+	if err := errors.Join(f.Truncate(c.size), f.Sync()); err != nil {
 		f.Close()
 		return nil, stageError("open stage", err)
 	}
+	c.synced = c.size
 	return c, nil
 }
 
@@ -84,19 +90,26 @@ func (c *chunkLog) note(chunk Chunk, size int64) {
 	c.states = append(c.states, c.logState)
 }
 
-// append makes a chunk durable. It sorts its numbers.
+// append writes a chunk. It sorts its numbers.
 func (c *chunkLog) append(chunk Chunk) error {
-	if !slices.IsSorted(chunk.Numbers) {
-		slices.Sort(chunk.Numbers)
-	}
+	c.scratch = radix.Sort(chunk.Numbers, c.scratch)
 	frame := appendFrame(make([]byte, 0, frameHeader+chunkhash.Size+30+3*len(chunk.Numbers)), chunk)
 	if _, err := c.f.WriteAt(frame, c.size); err != nil {
 		return stageError("stage chunk", err)
 	}
+	c.note(chunk, c.size+int64(len(frame)))
+	return nil
+}
+
+// sync makes the chunks so far durable.
+func (c *chunkLog) sync() error {
+	if c.synced == c.size {
+		return nil
+	}
 	if err := syncData(c.f); err != nil {
 		return stageError("stage chunk", err)
 	}
-	c.note(chunk, c.size+int64(len(frame)))
+	c.synced = c.size
 	return nil
 }
 
@@ -134,7 +147,7 @@ func (c *chunkLog) cut(last uint64) error {
 	if err := c.f.Sync(); err != nil {
 		return stageError("stage chunk", err)
 	}
-	c.logState, c.states = state, c.states[:last]
+	c.logState, c.states, c.synced = state, c.states[:last], state.size
 	return nil
 }
 
@@ -166,7 +179,7 @@ func (c *chunkLog) close() error { return c.f.Close() }
 func appendAscending(to []byte, numbers []uint64) []byte {
 	last := uint64(0)
 	for _, n := range numbers {
-		to = binary.AppendUvarint(to, n-last)
+		to = appendDifference(to, n-last)
 		last = n
 	}
 	return to
