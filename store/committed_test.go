@@ -17,7 +17,7 @@ import (
 func loadUntilWriting(t *testing.T, s *Store, h Header, numbers []uint64, c Commit) (again Header, release func()) {
 	t.Helper()
 	i := begin(t, s, h)
-	put(t, i, 1, numbers...)
+	putChunks(t, i, [][]uint64{numbers})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	_, err := i.Commit(ctx, c, func(_, total uint64) {

@@ -40,11 +40,11 @@ func (i *Import) open() error {
 		return err
 	}
 	i.id = newImportID()
-	if err := i.makeStage(); err != nil {
-		return err
+	i.s.imports.open(i.id) // before anybody can find it
+	err := i.makeStage()
+	if err == nil {
+		err = i.openLog()
 	}
-	i.s.imports.open(i.id)
-	err := i.openLog()
 	if err != nil {
 		i.s.imports.shut(i.id)
 	}

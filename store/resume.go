@@ -26,22 +26,23 @@ func (s *Store) ResumeImport(ctx context.Context, h Header) (*Import, error) {
 		return nil, err
 	}
 	patience := time.After(resumePatience)
-	for again := true; again; {
+	for wait := true; ; {
 		if i.join() {
 			return i, nil
 		}
-		var busy string
-		if busy, err = i.goOnStaged(); err != nil {
+		busy, err := i.goOnStaged(wait)
+		if busy != "" {
+			wait, err = i.awaitShut(ctx, busy, patience)
+		} else if err == nil && i.log == nil {
+			err = i.open()
+		}
+		if err != nil {
 			return nil, err
 		}
 		if i.log != nil {
 			return i, nil
 		}
-		if again, err = i.awaitShut(ctx, busy, patience); err != nil {
-			return nil, err
-		}
 	}
-	return i, i.open()
 }
 
 // join takes up the load of an import that began as this one and is being written.
@@ -59,15 +60,19 @@ func (i *Import) join() bool {
 	return true
 }
 
-// goOnStaged opens the last stage that began as this import and is not done with, or tells which one another caller holds.
-func (i *Import) goOnStaged() (busy string, err error) {
+// goOnStaged opens the last stage that began as this import and is not done with. It passes over one that another caller
+// holds, or tells which that is when it is to be waited for.
+func (i *Import) goOnStaged(wait bool) (busy string, err error) {
 	stages, err := i.stages()
 	if err != nil {
 		return "", err
 	}
 	for _, id := range stages {
 		if !i.s.imports.open(id) {
-			return id, nil
+			if wait {
+				return id, nil
+			}
+			continue
 		}
 		if err := i.takeStage(id); err != nil || i.log != nil {
 			return "", err
@@ -150,11 +155,8 @@ func (i *Import) renameStage() error {
 	return i.openLog()
 }
 
-// awaitShut waits until nobody holds an import; false when it is not worth the wait.
+// awaitShut waits until nobody holds an import; false when it took longer than it is worth.
 func (i *Import) awaitShut(ctx context.Context, id string, patience <-chan time.Time) (bool, error) {
-	if id == "" {
-		return false, nil
-	}
 	shut, committing := i.s.imports.holder(id)
 	if shut == nil {
 		return true, nil
