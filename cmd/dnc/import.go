@@ -149,7 +149,7 @@ func (a *app) checkFormat(format registry.Format, asked string, mode client.Impo
 
 // load runs the import under a progress bar.
 func (a *app) load(ctx context.Context, c *client.Client, request client.ImportRequest, source *source) (client.ImportResult, error) {
-	meter := &loadMeter{source: source}
+	meter := &importMeter{files: source.reader, rejects: source.rejects}
 	request.OnProgress = meter.take
 	request.OnReject = source.rejects.fromServer
 	bar := a.startProgress(meter.state)

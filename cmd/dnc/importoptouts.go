@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -87,22 +86,10 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 
 // record runs the import under a progress bar.
 func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource, request client.OptOutImport) (client.OptOutImportResult, error) {
-	var mu sync.Mutex
-	var last client.Progress
-	request.OnProgress = func(p client.Progress) {
-		mu.Lock()
-		defer mu.Unlock()
-		last = p
-	}
+	meter := &importMeter{files: source.reader, rejects: source.rejects}
+	request.OnProgress = meter.take
 	request.OnReject = source.refused
-	bar := a.startProgress(func() progressState {
-		mu.Lock()
-		defer mu.Unlock()
-		if last.Phase == "" || last.Phase == "SENDING" {
-			return progressState{"reading", source.reader.BytesRead(), source.reader.TotalBytes(), true}
-		}
-		return progressState{lower(last.Phase), int64(last.Done), int64(last.Total), false}
-	})
+	bar := a.startProgress(meter.state)
 	defer bar.stop()
 	return c.ImportOptOuts(ctx, request)
 }

@@ -18,12 +18,13 @@ import (
 // rejectLog counts rejects, and writes them to a file when there is one. Files and
 // server report theirs from different goroutines.
 type rejectLog struct {
-	mu      sync.Mutex
-	tallies map[string]uint64 // of the files, by reason
-	refused map[string]uint64 // of the server
-	first   []string          // where the first ones are
-	file    *os.File
-	csv     *csv.Writer
+	mu                sync.Mutex
+	tallies           map[string]uint64 // of the files, by reason
+	refused           map[string]uint64 // of the server
+	ofFiles, ofServer uint64
+	first             []string // where the first ones are
+	file              *os.File
+	csv               *csv.Writer
 }
 
 // create opens the reject file; it holds phone numbers and is for its owner alone.
@@ -43,6 +44,7 @@ func (l *rejectLog) fromFile(r registry.Reject) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tallies[r.Reason]++
+	l.ofFiles++
 	if len(l.first) < 5 {
 		l.first = append(l.first, fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Reason))
 	}
@@ -56,6 +58,7 @@ func (l *rejectLog) fromServer(r client.ImportReject) {
 		l.refused = map[string]uint64{}
 	}
 	l.refused[r.Message]++
+	l.ofServer++
 	l.write("", "", r.Message, r.Number)
 }
 
@@ -67,10 +70,18 @@ func (l *rejectLog) fromServerAt(file string, line int64, reason, text string) {
 		l.refused = map[string]uint64{}
 	}
 	l.refused[reason]++
+	l.ofServer++
 	if len(l.first) < 5 {
 		l.first = append(l.first, fmt.Sprintf("%s:%d: %s", file, line, reason))
 	}
 	l.write(file, strconv.FormatInt(line, 10), reason, text)
+}
+
+// counts are the rejects so far.
+func (l *rejectLog) counts() (ofFiles, ofServer uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ofFiles, l.ofServer
 }
 
 // write keeps its error in the csv writer, until close.

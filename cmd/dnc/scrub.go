@@ -53,7 +53,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 		return err
 	}
 	bar := a.startProgress(func() progressState {
-		return progressState{"checking", rows.BytesRead(), rows.TotalBytes(), true}
+		return progressState{what: "checking", done: rows.BytesRead(), total: rows.TotalBytes(), isBytes: true}
 	})
 	err = s.run(c.CheckAll(cmd.Context(), s.numbers(), flags.options()...))
 	bar.stop()

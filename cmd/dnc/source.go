@@ -4,7 +4,6 @@ import (
 	"encoding/hex"
 	"path"
 	"strings"
-	"sync"
 
 	"github.com/dncd/dncd/client"
 	"github.com/dncd/dncd/internal/phone"
@@ -93,26 +92,3 @@ func sourceName(name string) string {
 }
 
 func (s *source) Close() error { return s.reader.Close() }
-
-// loadMeter is how far a load is: by bytes while files are read, then by what the
-// server reports.
-type loadMeter struct {
-	source *source
-	mu     sync.Mutex
-	last   client.Progress
-}
-
-func (m *loadMeter) take(p client.Progress) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.last = p
-}
-
-func (m *loadMeter) state() progressState {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.last.Phase == "" || m.last.Phase == "SENDING" {
-		return progressState{"reading", m.source.reader.BytesRead(), m.source.reader.TotalBytes(), true}
-	}
-	return progressState{lower(m.last.Phase), int64(m.last.Done), int64(m.last.Total), false}
-}
