@@ -52,6 +52,9 @@ func TestStagedChunkOutlivesAPowerCut(t *testing.T) {
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
 	put(t, i, 1, registryNumbers(1000)...)
+	if err := i.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	if err := copySparse(image, image+"-cut"); err != nil {
 		t.Fatal(err)
 	}
