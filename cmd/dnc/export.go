@@ -29,7 +29,7 @@ output, by ascending number, as they are at one revision. With an exit code othe
 0 what was written is not the whole.
 
 A list that is loaded again from its export is the same list, and opt-outs that are
-imported again from their csv are all duplicates.`,
+imported again from their csv or jsonl are all duplicates.`,
 		Example: `  dnc export --list us-ftc > us-ftc.txt
   dnc export --opt-outs > opt-outs.csv
   dnc export --opt-outs --format jsonl`,

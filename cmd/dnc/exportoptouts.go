@@ -11,10 +11,10 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// optOutColumns are the columns of opt-outs as csv. Import reads the first seven; the rest is for people.
+// optOutColumns are the columns of opt-outs as csv. Import reads the first eight; the rest is for people.
 var optOutColumns = []string{
-	"number", "scope", "channel", "desk", "received_at", "evidence", "expires_at",
-	"note", "recorded_at", "recorded_by", "recorded_by_proven", "revision", "index",
+	"number", "scope", "channel", "desk", "received_at", "evidence", "expires_at", "note",
+	"recorded_at", "recorded_by", "recorded_by_proven", "revision", "index",
 }
 
 // optOutWriter writes opt-outs in one format. end is called when all were written.
@@ -55,8 +55,8 @@ type csvOptOuts struct{ *csv.Writer }
 
 func (w csvOptOuts) write(r client.OptOutRecord) error {
 	return w.Write([]string{
-		r.Number, r.Scope, strings.ToLower(string(r.Channel)), r.Desk, csvTime(r.ReceivedAt), r.Evidence, csvTime(r.ExpiresAt),
-		r.Note, csvTime(r.RecordedAt), r.RecordedBy, strconv.FormatBool(r.RecordedByProven),
+		r.Number, r.Scope, strings.ToLower(string(r.Channel)), r.Desk, csvTime(r.ReceivedAt), r.Evidence, csvTime(r.ExpiresAt), r.Note,
+		csvTime(r.RecordedAt), r.RecordedBy, strconv.FormatBool(r.RecordedByProven),
 		strconv.FormatUint(r.ID.Revision, 10), strconv.FormatUint(uint64(r.ID.Index), 10),
 	})
 }

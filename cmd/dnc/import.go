@@ -54,11 +54,12 @@ stays listed.
 The snapshot date is the registry's own, not the day of the load. Without
 --snapshot-date it is taken from the names of the files, the oldest of several.
 
-With --opt-outs the files are csv of persons' own objections, and each row is recorded
-as ` + "`dnc optout add`" + ` would. Columns for number, scope, channel, desk, received_at,
-evidence and expires_at are found by their titles, English or French, or named with
---map; others are ignored. Flags stand in for what a row does not say. A row that says
-what its number already holds is a duplicate, so a file may be imported again.`,
+With --opt-outs the files are csv, or jsonl, of persons' own objections, and each row is
+recorded as ` + "`dnc optout add`" + ` would. Columns for number, scope, channel, desk,
+received_at, evidence, expires_at and note are found by their titles, English or French,
+or named with --map; others are ignored. Flags stand in for what a row does not say. A
+row that says what its number already holds is a duplicate, so a file may be imported
+again.`,
 		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add
@@ -80,7 +81,7 @@ what its number already holds is a duplicate, so a file may be imported again.`,
 	flags.optOutFlags.define(cmd)
 	f.StringVar(&flags.mode, "mode", "replace", "replace, add, remove, or delta for a change list")
 	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
-	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1")
+	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1; of jsonl, the key")
 	f.StringVar(&flags.columns, "columns", "", "of a change list, its columns in order, - for one that does not count (default \""+registry.ChangeColumns+"\")")
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
 	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")

@@ -51,7 +51,7 @@ func (s *optOutSource) Next(batch []client.OptOut) (int, error) {
 func (s *optOutSource) row(r *registry.Record) client.OptOut {
 	o := client.OptOut{
 		Number: r.Number.E164(), Scope: r.Scope, Channel: channelOf(r), Desk: oneLine(r.Desk), ReceivedAt: r.ReceivedAt,
-		Evidence: oneLine(r.Evidence), ExpiresAt: r.ExpiresAt,
+		Evidence: oneLine(r.Evidence), Note: lines(r.Note), ExpiresAt: r.ExpiresAt,
 	}
 	if o.Scope == "" {
 		o.Scope = s.defaults.scope
@@ -77,9 +77,17 @@ func channelOf(r *registry.Record) client.Channel {
 }
 
 // oneLine replaces the control characters of a cell, which the contract does not take: no objection fails for them.
-func oneLine(text string) string {
+func oneLine(text string) string { return printable(text, "") }
+
+// lines is oneLine for a text that may have several.
+func lines(text string) string {
+	return printable(strings.ReplaceAll(text, "\r\n", "\n"), "\n\t")
+}
+
+// printable replaces control characters but for those kept.
+func printable(text, kept string) string {
 	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		if unicode.IsControl(r) && !strings.ContainsRune(kept, r) {
 			return ' '
 		}
 		return r
@@ -107,7 +115,7 @@ func (s *optOutSource) Summary() client.SourceSummary {
 func (s *optOutSource) files() []client.ImportSource {
 	var list []client.ImportSource
 	for _, f := range s.reader.Sources() {
-		file := client.ImportSource{Name: sourceName(f.Name), Format: string(registry.CSV)}
+		file := client.ImportSource{Name: sourceName(f.Name), Format: string(f.Format)}
 		if f.SHA256 != [32]byte{} {
 			file.SHA256, file.Size = hex.EncodeToString(f.SHA256[:]), uint64(f.Size)
 		}

@@ -135,7 +135,7 @@ func numberOf(members []jsonMember, want string) (text, reason string) {
 	return text, reason
 }
 
-// objects accepts lines that are objects with a number, none of which says that numbers are taken away.
+// objects accepts lines of which some are objects with a number, and none says that numbers are taken away.
 func (p *sample) objects() (Format, error) {
 	if p.lines[0][0] == '[' || !json.Valid([]byte(p.lines[0])) {
 		return "", fmt.Errorf("%w: of JSON only an object a line is read: write it so, or save it as csv", ErrFormat)
@@ -153,7 +153,7 @@ func (p *sample) objects() (Format, error) {
 		records = append(records, texts(members))
 	}
 	switch {
-	case 2*numbers <= len(p.lines):
+	case numbers == 0:
 		return "", fmt.Errorf(`%w: of JSON objects only those with a "number" are read: say --column KEY if it has another name`, ErrFormat)
 	case hasActions(records):
 		return "", p.unsure("a key looks like additions and deletions, and all would be taken for numbers of the list", JSONL)
