@@ -121,7 +121,13 @@ func (r *round) run(ctx context.Context) error {
 		return err
 	}
 	r.row.Checks += w.checks
-	return r.verify(ctx)
+	if err := r.verify(ctx); err != nil {
+		return err
+	}
+	if r.victim == victimServer && strings.Contains(r.server.Said(), "finished the load that was interrupted") {
+		r.row.Finished++
+	}
+	return nil
 }
 
 // load loads the files in spite of the kill.
@@ -148,9 +154,6 @@ func (r *round) load(ctx context.Context, files []string) error {
 		r.row.SameProcess++
 	} else {
 		r.row.NewProcess++
-	}
-	if strings.Contains(r.server.Said(), "finished the load that was interrupted") && r.victim == victimServer {
-		r.row.Finished++
 	}
 	return nil
 }
