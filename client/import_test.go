@@ -1,11 +1,13 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -324,4 +326,154 @@ func TestLists(t *testing.T) {
 	if _, err := c.DeleteList(ctx, "us-ftc", true); err != nil {
 		t.Error(err)
 	}
+}
+
+var aFile = []client.ImportSource{{Name: "a.txt", SHA256: strings.Repeat("ab", 32)}}
+
+// sent counts the bytes that go through a proxy to the server while f runs.
+func sent(p *proxy, f func()) int64 {
+	before := p.toServer.Load()
+	f()
+	return p.toServer.Load() - before
+}
+
+// stopped imports numbers until at least so many are staged, and leaves off as a process that is killed does.
+func stopped(t *testing.T, addr string, r client.ImportRequest, numbers []uint64, staged uint64) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r.OnProgress = func(p client.Progress) {
+		if p.Phase == "SENDING" && p.Done >= staged {
+			cancel()
+		}
+	}
+	r.Numbers = &digits{numbers: numbers, at: func(next int) error {
+		if next > int(staged)+40*64<<10 { // what may wait for its ack, and more, is read: now wait for the acks
+			<-ctx.Done()
+		}
+		return ctx.Err()
+	}}
+	if _, err := connect(t, addr).Import(ctx, r); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the end of the context", err)
+	}
+}
+
+// TestImportOfANewClientGoesOn leaves off in the midst of a load and runs it again from another client.
+func TestImportOfANewClientGoesOn(t *testing.T) {
+	p := newProxy(t, serve(t))
+	createRegistry(t, connect(t, p.addr()), "us-ftc")
+	numbers := someNumbers(1_200_000)
+	const chunk = 64 << 10
+	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, Sources: aFile, Resume: true}
+	stopped(t, p.addr(), request, numbers, 10*chunk)
+
+	var resumed []uint64
+	request.OnResume = func(n uint64) { resumed = append(resumed, n) }
+	request.Numbers = &digits{numbers: numbers}
+	var r client.ImportResult
+	var err error
+	again := sent(p, func() { r, err = connect(t, p.addr()).Import(t.Context(), request) })
+	if err != nil || r.Accepted != uint64(len(numbers)) || r.Duplicates != 0 || r.AlreadyLoaded {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	if len(resumed) != 1 || resumed[0] < 10*chunk || resumed[0]%chunk != 0 {
+		t.Errorf("told to go on after %v numbers, want once at least %d", resumed, 10*chunk)
+	}
+	wantList(t, connect(t, p.addr()), "us-ftc", numbers)
+
+	resumed = nil
+	request.Resume, request.Numbers = false, &digits{numbers: numbers}
+	whole := sent(p, func() { r, err = connect(t, p.addr()).Import(t.Context(), request) })
+	if err != nil || !r.AlreadyLoaded || len(resumed) != 0 {
+		t.Errorf("anew: got %+v (%v), resumed %v, want already loaded", r, err, resumed)
+	}
+	if again*2 > whole+whole/4 { // at least 10 of 19 chunks were there
+		t.Errorf("%d bytes were sent to go on, %d for the whole", again, whole)
+	}
+}
+
+// TestImportOfAChangedFileIsNotMixed runs a load again of which the file has changed meanwhile.
+func TestImportOfAChangedFileIsNotMixed(t *testing.T) {
+	addr := serve(t)
+	c := connect(t, addr)
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(1_200_000)
+	const chunk = 64 << 10
+	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, Sources: aFile, Resume: true}
+	stopped(t, addr, request, numbers, 10*chunk)
+	changed := slices.Clone(numbers)
+	changed[3*chunk+7] = 14151999999
+	var resumed uint64
+	request.OnResume = func(n uint64) { resumed = n }
+	request.Numbers = &digits{numbers: changed}
+	r, err := c.Import(t.Context(), request)
+	if err != nil || r.Accepted != uint64(len(changed)) || r.Duplicates != 0 || resumed != 3*chunk {
+		t.Fatalf("got %+v (%v) after %d numbers, want to go on after %d", r, err, resumed, 3*chunk)
+	}
+	wantList(t, c, "us-ftc", changed)
+}
+
+// TestImportThatGoesOnTellsItsRejectsAgain leaves off after numbers that the server rejects.
+func TestImportThatGoesOnTellsItsRejectsAgain(t *testing.T) {
+	addr := serve(t)
+	c := connect(t, addr)
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(1_200_000)
+	numbers[100] = 12 // in chunk 1
+	maxRejects := 0.5
+	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, MaxRejects: &maxRejects, Resume: true}
+	stopped(t, addr, request, numbers, 10*64<<10)
+	var rejects []string
+	var resumed uint64
+	request.OnReject = func(r client.ImportReject) { rejects = append(rejects, r.Number+" "+r.Reason) }
+	request.OnResume = func(n uint64) { resumed = n }
+	request.Numbers = &digits{numbers: numbers}
+	r, err := c.Import(t.Context(), request)
+	if err != nil || r.Rejected != 1 || r.Accepted != uint64(len(numbers))-1 || resumed < 10*64<<10 {
+		t.Fatalf("got %+v (%v) after %d numbers", r, err, resumed)
+	}
+	if !slices.Equal(rejects, []string{"+12 NUMBER_LENGTH"}) {
+		t.Errorf("told of the rejects %v, want +12", rejects)
+	}
+}
+
+// TestImportJoinsItsLoad leaves off while the server writes the load, and runs it again: it is loaded once.
+func TestImportJoinsItsLoad(t *testing.T) {
+	addr := serve(t)
+	c := connect(t, addr)
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(1_200_000)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, Resume: true}
+	request.Numbers = &digits{numbers: numbers}
+	request.OnProgress = func(p client.Progress) {
+		if p.Phase == "WRITING" {
+			cancel()
+		}
+	}
+	if _, err := connect(t, addr).Import(ctx, request); !errors.Is(err, context.Canceled) {
+		t.Fatalf("got %v, want the end of the context", err)
+	}
+	var resumed uint64
+	request.OnProgress, request.OnResume = nil, func(n uint64) { resumed = n }
+	request.Numbers = &digits{numbers: numbers}
+	r, err := c.Import(t.Context(), request)
+	if err != nil || r.Numbers != uint64(len(numbers)) {
+		t.Fatalf("got %+v (%v)", r, err)
+	}
+	if !r.AlreadyLoaded && resumed != uint64(len(numbers)) { // unless the server was done before the client was back
+		t.Errorf("joined after %d numbers, want all of them", resumed)
+	}
+	loads := 0
+	for _, err := range c.Imports(t.Context(), "us-ftc") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		loads++
+	}
+	if loads != 1 {
+		t.Errorf("%d loads, want 1", loads)
+	}
+	wantList(t, c, "us-ftc", numbers)
 }

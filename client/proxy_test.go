@@ -13,6 +13,7 @@ type proxy struct {
 	listener net.Listener
 	target   atomic.Value // string
 	mute     atomic.Bool  // what the server says is swallowed
+	toServer atomic.Int64 // bytes
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -61,6 +62,9 @@ func (p *proxy) pass(to, from net.Conn, answers bool) {
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
+		if !answers {
+			p.toServer.Add(int64(n))
+		}
 		if n > 0 && !(answers && p.mute.Load()) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -22,6 +23,9 @@ import (
 //	rows N FILE            writes a csv of N opt-outs, every tenth of them twice
 //	reach REVISION         waits until the server has come that far
 //	columns N FILE TO      copies the first N columns of a csv
+//	numbers N FILE         writes N numbers in no order, one a line
+//	half FILE PIPE         makes a named pipe of which half of the file can be read, and no end
+//	staged                 waits until the server holds a part of an import
 func TestCrashScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/crash",
@@ -38,6 +42,9 @@ func TestCrashScripts(t *testing.T) {
 			"rows":    rows,
 			"reach":   reach,
 			"columns": columns,
+			"numbers": numbers,
+			"half":    half,
+			"staged":  staged,
 		},
 	})
 }
@@ -92,4 +99,45 @@ func columns(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	w.Flush()
 	ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(out.String()), 0o600))
+}
+
+func numbers(ts *testscript.TestScript, _ bool, args []string) {
+	n := number(ts, args, 2)
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "+1415%07d\n", 2_000_000+(i*7919)%n)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
+}
+
+func half(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: half FILE PIPE")
+	}
+	all := ts.ReadFile(args[0])
+	ts.Check(syscall.Mkfifo(ts.MkAbs(args[1]), 0o600))
+	pipe, err := os.OpenFile(ts.MkAbs(args[1]), os.O_RDWR, 0) // does not wait for a reader
+	ts.Check(err)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		_, _ = pipe.WriteString(all[:len(all)/2]) // until the pipe is closed
+	}()
+	ts.Defer(func() {
+		pipe.Close()
+		<-written
+	})
+}
+
+func staged(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		logs, err := filepath.Glob(ts.MkAbs("data/stage/*/chunks"))
+		ts.Check(err)
+		for _, log := range logs {
+			if info, err := os.Stat(log); err == nil && info.Size() > 0 {
+				return
+			}
+		}
+	}
+	ts.Fatalf("nothing is staged")
 }
