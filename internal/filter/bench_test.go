@@ -3,14 +3,17 @@ package filter
 import (
 	"bufio"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"math/bits"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // benchSet is built once; the benchmarks that read share it.
@@ -77,48 +80,68 @@ func BenchmarkAdd(b *testing.B) {
 	})
 }
 
-// BenchmarkBuild compares ways to fill a set from two goroutines, a number.
+// BenchmarkBuild compares ways to fill a set from two goroutines: the time of a
+// number, and of the processor.
 func BenchmarkBuild(b *testing.B) {
-	ns := make([]uint64, *benchN)
-	fillBuf(ns, 0, *benchN)
-	shuffled := append([]uint64(nil), ns...)
-	rand.Shuffle(len(ns), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+	sorted := nanp
+	shuffled := func(i uint64) uint64 { return nanp(i * 2_654_435_761 % *benchN) } // by a prime
 	builder := func() (func([]uint64), func()) {
 		bu := NewBuilder(*benchN, 0.001)
 		return bu.Add, func() { bu.Build() }
 	}
 	ways := []struct {
 		name   string
-		ns     []uint64
+		at     func(uint64) uint64
 		target func() (add func([]uint64), end func())
 	}{
-		{"builder, sorted", ns, builder},
+		{"the numbers alone", sorted, func() (func([]uint64), func()) { return func([]uint64) {}, func() {} }},
+		{"builder, sorted", sorted, builder},
 		{"builder, shuffled", shuffled, builder},
 		{"a lock a number, shuffled", shuffled, lockEach},
 		{"atomic or, shuffled", shuffled, atomicOr},
 	}
-	rounds := contest{}
+	rounds, processor := contest{}, contest{}
 	for b.Loop() {
 		for _, c := range ways {
-			add, end := c.target()
-			rounds.time(c.name, *benchN, func() { buildWith(add, c.ns); end() })
+			before := processorTime(b)
+			rounds.time(c.name, *benchN, func() {
+				add, end := c.target()
+				buildWith(add, c.at)
+				end()
+			})
+			processor.keep(c.name, float64(processorTime(b)-before)/float64(*benchN))
 		}
+	}
+	for name, ns := range processor.best {
+		rounds.note(name, fmt.Sprintf("processor %.1f ns", ns))
 	}
 	rounds.log(b)
 }
 
-func buildWith(add func([]uint64), ns []uint64) {
-	const chunk = 1 << 16
-	var next atomic.Int64
+// processorTime is what the process has taken so far, on all cores.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// buildWith adds *benchN numbers in the batches that a load has.
+func buildWith(add func([]uint64), at func(uint64) uint64) {
+	const batch = 1 << 15
+	var next atomic.Uint64
 	var wg sync.WaitGroup
 	for range 2 {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(chunk)) - chunk
-				if i >= len(ns) {
-					return
+			buf := make([]uint64, batch)
+			for i := next.Add(batch) - batch; i < *benchN; i = next.Add(batch) - batch {
+				ns := buf[:min(batch, *benchN-i)]
+				for j := range ns {
+					ns[j] = at(i + uint64(j))
 				}
-				add(ns[i:min(i+chunk, len(ns))])
+				add(ns)
 			}
 		})
 	}

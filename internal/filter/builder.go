@@ -1,92 +1,190 @@
 package filter
 
 import (
+	"math/bits"
+	"runtime"
 	"sync"
 	"sync/atomic"
 )
 
 const (
-	maxStripes = 256
-	chunkLen   = 1 << 14 // numbers grouped at a time: 0.5 MB of places
+	groupParts = 128     // partitions that are filled together, at most: 512 KiB, which fits the L2 cache
+	minGroups  = 64      // unless the Set has fewer partitions: so that adders seldom meet
+	stageLen   = 64      // numbers that an adder passes to a group at once
+	heldPart   = 256     // numbers held a partition: 2 KiB, half its size
+	maxHeld    = 8 << 20 // numbers held in all: 64 MiB
 )
 
-// Builder fills a Set that nobody reads yet, from all cores. It sets bits in
-// place, so it is many times faster than AddAll. Make one with NewBuilder.
+// Builder fills a Set that nobody reads yet, from all cores. It holds numbers
+// back until it has some for each line of a group of partitions, and then sets
+// bits in place while the group is in the cache. What it holds takes half the
+// memory of the Set, at most 64 MiB, until Build. Make one with NewBuilder.
 type Builder struct {
-	set     *Set
-	shift   uint // partitions a stripe, as a power of two
-	stripes []sync.Mutex
-	turn    atomic.Uint64
-	scratch sync.Pool // of *grouping
+	set    *Set
+	shift  uint // partitions a group, as a power of two
+	groups []group
+	stages chan *stage   // as many as may add at once; nil until needed
+	spare  chan []uint64 // empty, to take the place of a full group.held
 }
+
+// group is consecutive partitions and the numbers, scrambled, that wait for them.
+type group struct {
+	mu      sync.Mutex // guards held, and is never held for long
+	held    []uint64
+	filling sync.Mutex // held by the one who sets bits in the partitions
+	seen    uint64     // keeps fetch from being optimised away; guarded by filling
+}
+
+// stage is the numbers, scrambled, that one adder has for each group.
+type stage struct {
+	lens []uint32
+	xs   [][stageLen]uint64
+}
+
+func (s *stage) of(group int) []uint64 { return s.xs[group][:s.lens[group]] }
 
 // NewBuilder returns a Builder of a Set as New makes it.
 func NewBuilder(capacity uint64, fpr float64) *Builder {
 	b := &Builder{set: New(capacity, fpr)}
-	for (b.set.parts-1)>>b.shift >= maxStripes {
+	for 1<<b.shift < groupParts && b.set.parts>>b.shift > minGroups {
 		b.shift++
 	}
-	b.stripes = make([]sync.Mutex, (b.set.parts-1)>>b.shift+1)
-	b.scratch.New = func() any { return newGrouping() }
+	b.groups = make([]group, (b.set.parts-1)>>b.shift+1)
+	b.allot(runtime.GOMAXPROCS(0))
 	return b
 }
 
-// Add adds ns, in any order. It may be called from many goroutines at once and
-// is best called with thousands of numbers. It must not be called after Build.
+// allot gives room for held numbers to each group, and to as many adders a spare
+// one to go on with while they empty a full one.
+func (b *Builder) allot(adders int) {
+	rooms := len(b.groups) + adders
+	room := max(1, min(heldPart*b.set.parts, maxHeld)/rooms/stageLen) * stageLen
+	all := make([]uint64, room*rooms)
+	next := func() []uint64 {
+		held := all[:0:room]
+		all = all[room:]
+		return held
+	}
+	for i := range b.groups {
+		b.groups[i].held = next()
+	}
+	b.stages, b.spare = make(chan *stage, adders), make(chan []uint64, adders)
+	for range adders {
+		b.stages <- nil
+		b.spare <- next()
+	}
+}
+
+// Add adds ns, in any order. It may be called from many goroutines at once, of
+// which GOMAXPROCS work and the others wait, and is best called with thousands
+// of numbers. It must not be called after Build.
 func (b *Builder) Add(ns []uint64) {
 	if b.set == nil {
 		panic("filter: Builder.Add after Build")
 	}
-	g := b.scratch.Get().(*grouping)
-	for len(ns) > 0 {
-		n := min(len(ns), chunkLen)
-		g.group(ns[:n], b)
-		b.insert(g)
-		ns = ns[n:]
+	s := <-b.stages
+	if s == nil {
+		s = &stage{lens: make([]uint32, len(b.groups)), xs: make([][stageLen]uint64, len(b.groups))}
 	}
-	b.scratch.Put(g)
+	b.sort(s, ns)
+	b.stages <- s
+}
+
+// sort puts ns into s, and passes on what is full there.
+func (b *Builder) sort(s *stage, ns []uint64) {
+	parts, shift := uint64(b.set.parts), b.shift%64
+	for _, n := range ns {
+		x := scramble(n)
+		part, _ := bits.Mul64(x, parts)
+		i := part >> shift
+		at := s.lens[i]
+		s.xs[i][at%stageLen] = x
+		if at++; at == stageLen {
+			b.pass(int(i), s.xs[i][:])
+			at = 0
+		}
+		s.lens[i] = at
+	}
+}
+
+// pass adds xs to what the i-th group holds, and sets their bits if it is full.
+func (b *Builder) pass(i int, xs []uint64) {
+	g := &b.groups[i]
+	g.mu.Lock()
+	g.held = append(g.held, xs...)
+	if len(g.held) < cap(g.held) {
+		g.mu.Unlock()
+		return
+	}
+	full := g.held
+	g.held = <-b.spare
+	g.mu.Unlock()
+	b.fill(i, full)
+	b.spare <- full[:0]
+}
+
+// fill sets the bits of xs, which belong to the i-th group.
+func (b *Builder) fill(i int, xs []uint64) {
+	g := &b.groups[i]
+	g.filling.Lock()
+	defer g.filling.Unlock()
+	first, end := i<<b.shift, min((i+1)<<b.shift, b.set.parts)
+	if len(xs) >= (end-first)*partLines {
+		g.seen += b.set.fetch(first, end)
+	}
+	b.set.n.Add(b.set.putAll(xs))
 }
 
 // Build returns the Set. All calls of Add must have returned.
 func (b *Builder) Build() *Set {
+	var stages []*stage
+	for range cap(b.stages) {
+		if s := <-b.stages; s != nil {
+			stages = append(stages, s)
+		}
+	}
+	b.fillRest(stages)
 	s := b.set
-	b.set = nil
+	*b = Builder{}
 	return s
 }
 
-// insert adds what g holds, stripe by stripe. Each call starts at another
-// stripe, so that the goroutines do not queue for the same.
-func (b *Builder) insert(g *grouping) {
-	first := int(b.turn.Add(maxStripes/4+1)) % len(b.stripes)
-	for i := range b.stripes {
-		i = (first + i) % len(b.stripes)
-		if places := g.stripe(i); len(places) > 0 {
-			b.stripes[i].Lock()
-			g.seen += b.set.touch(places)
-			added := b.set.putAll(places)
-			b.stripes[i].Unlock()
-			b.set.n.Add(added)
-		}
+// fillRest sets the bits of all that is held, on all cores.
+func (b *Builder) fillRest(stages []*stage) {
+	var tasks sync.WaitGroup
+	var next atomic.Int64
+	for range cap(b.stages) {
+		tasks.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(b.groups); i = int(next.Add(1)) - 1 {
+				b.fill(i, b.groups[i].held)
+				for _, s := range stages {
+					b.fill(i, s.of(i))
+				}
+			}
+		})
 	}
+	tasks.Wait()
 }
 
-// touch reads each line once, without a branch that waits for what it reads, so
-// that the misses overlap; putAll then finds the lines in the cache.
-func (s *Set) touch(places []place) (seen uint64) {
-	for _, at := range places {
-		if p := s.first.parts[at.part].Load(); p != nil {
-			seen += p[at.line%partLines][0]
+// fetch reads the lines of partitions in the order of memory, which is several
+// times faster than fetching most of them as they are needed.
+func (s *Set) fetch(first, end int) (seen uint64) {
+	for i := first; i < end; i++ {
+		if p := s.first.parts[i].Load(); p != nil {
+			for line := range p {
+				seen += p[line][0]
+			}
 		}
 	}
 	return seen
 }
 
-// putAll sets bits in place and returns how many places were new. The caller is
-// the only one who reads or writes these partitions.
-func (s *Set) putAll(places []place) (added uint64) {
+// putAll sets bits in place for scrambled numbers, and returns how many were
+// new. The caller is the only one who reads or writes their partitions.
+func (s *Set) putAll(xs []uint64) (added uint64) {
 	limit := s.limit()
-	for _, at := range places {
-		if s.put(at, limit) {
+	for _, x := range xs {
+		if s.put(placeAt(x, s.parts), limit) {
 			added++
 		}
 	}
@@ -113,7 +211,7 @@ func (s *Set) put(at place, limit uint64) bool {
 	return true
 }
 
-// lockedAfter is after for those who do not hold s.mu: builders hold a stripe,
+// lockedAfter is after for those who do not hold s.mu: builders hold a group,
 // and a level belongs to all of them.
 func (s *Set) lockedAfter(l *level) *level {
 	if next := l.next.Load(); next != nil {
@@ -122,34 +220,4 @@ func (s *Set) lockedAfter(l *level) *level {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.after(l)
-}
-
-// grouping sorts the places of a chunk by stripe (a counting sort).
-type grouping struct {
-	places, sorted [chunkLen]place
-	ends           [maxStripes + 1]int // of stripe i: sorted[ends[i]:ends[i+1]]
-	seen           uint64              // keeps touch from being optimised away
-}
-
-func newGrouping() *grouping { return new(grouping) }
-
-func (g *grouping) stripe(i int) []place { return g.sorted[g.ends[i]:g.ends[i+1]] }
-
-// group sorts the places of ns, at most chunkLen, by stripe of b.
-func (g *grouping) group(ns []uint64, b *Builder) {
-	var next [maxStripes + 1]int
-	for i, n := range ns {
-		at := placeOf(n, b.set.parts)
-		g.places[i] = at
-		next[at.part>>b.shift+1]++
-	}
-	for i := range maxStripes {
-		next[i+1] += next[i]
-	}
-	g.ends = next
-	for _, at := range g.places[:len(ns)] {
-		i := at.part >> b.shift
-		g.sorted[next[i]] = at
-		next[i]++
-	}
 }

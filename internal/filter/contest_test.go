@@ -16,12 +16,16 @@ type contest struct {
 }
 
 func (c *contest) time(name string, ops uint64, f func()) {
+	start := time.Now()
+	f()
+	c.keep(name, float64(time.Since(start).Nanoseconds())/float64(ops))
+}
+
+// keep keeps ns, an op of a round, if it is the least yet.
+func (c *contest) keep(name string, ns float64) {
 	if c.best == nil {
 		c.best, c.notes = map[string]float64{}, map[string]string{}
 	}
-	start := time.Now()
-	f()
-	ns := float64(time.Since(start).Nanoseconds()) / float64(ops)
 	best, seen := c.best[name]
 	if !seen {
 		c.names = append(c.names, name)

@@ -13,21 +13,34 @@ type place struct {
 }
 
 // mix turns n into two words. Numbers are dense and consecutive, so each bit of
-// n has to reach each bit of both. The second is folded from a 128-bit product,
-// so that among the numbers of one line it depends on all that is left of the
-// first once the line is known.
+// n has to reach each bit of both.
 func mix(n uint64) (line, pos uint64) {
+	x := scramble(n)
+	return x, fold(x)
+}
+
+// scramble is the first word, another one for each n: its high bits choose the
+// partition and the line.
+func scramble(n uint64) uint64 {
 	x := n + 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
-	x ^= x >> 31
+	return x ^ x>>31
+}
+
+// fold is the second word, from a 128-bit product of the first, so that among
+// the numbers of one line it depends on all that is left of the first once the
+// line is known.
+func fold(x uint64) (pos uint64) {
 	hi, lo := bits.Mul64(x, 0xd6e8feb86659fd93)
-	return x, hi ^ lo
+	return hi ^ lo
 }
 
 // placeOf finds n among parts partitions, evenly for any count.
-func placeOf(n uint64, parts int) place {
-	x, pos := mix(n)
+func placeOf(n uint64, parts int) place { return placeAt(scramble(n), parts) }
+
+// placeAt is placeOf for a number that is scrambled.
+func placeAt(x uint64, parts int) place {
 	i, _ := bits.Mul64(x, uint64(parts)*partLines)
-	return place{part: uint32(i / partLines), line: uint32(i % partLines), pos: pos}
+	return place{part: uint32(i / partLines), line: uint32(i % partLines), pos: fold(x)}
 }

@@ -41,13 +41,17 @@ func (p *partition) test(at place, k uint) bool {
 	return true
 }
 
-// set sets all bits of a place and reports whether that changed any.
+// set sets all bits of a place and reports whether that changed any. It sets them
+// in the words of the bit set itself, which does not inline its Set.
 func (p *partition) set(at place, k uint) bool {
-	before := p[at.line%partLines]
-	b := p.filter(at.line, k).BitSet()
+	line, pos := &p[at.line%partLines], at.pos
+	var fresh uint64
 	for range k {
-		b.Set(uint(at.pos & posMask))
-		at.pos >>= posBits
+		word := &line[pos>>6%lineWords]
+		before := *word
+		*word |= 1 << (pos % 64)
+		fresh |= *word ^ before
+		pos >>= posBits
 	}
-	return before != p[at.line%partLines]
+	return fresh != 0
 }
