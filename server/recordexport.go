@@ -60,7 +60,7 @@ func scopeFilter(req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) boo
 func (s *recordService) exportRecords(
 	ctx context.Context, v *store.View, inForce bool, keep func(*store.RecordDetail) bool, stream recordExportStream,
 ) error {
-	now := s.store.Now()
+	now := v.Now()
 	err := stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Header{Header: &dncv1.ExportRecordsHeader{
 		Revision: v.Revision(), JournalId: v.JournalID(), ReadAt: stamp(now),
 	}}})

@@ -66,8 +66,8 @@ func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stder
 	case report.Repaired:
 		tellRepaired(stdout, &report)
 	default:
-		fmt.Fprintf(stdout, "%d problems found in %s\nhint: dncd fsck --data %s --repair mends what can be mended, and keeps the old files\n",
-			len(report.Problems), c.data, c.data)
+		fmt.Fprintf(stdout, "%s found in %s\nhint: dncd fsck --data %s --repair mends what can be mended, and keeps the old files\n",
+			counted(uint64(len(report.Problems)), "problem", "problems"), c.data, c.data)
 		return errProblems
 	}
 	return nil
@@ -101,16 +101,28 @@ func tellProblems(w io.Writer, r *store.Report) {
 		fmt.Fprintln(w, "problem:", p)
 	}
 	for _, g := range r.Lost {
+		if g.From == g.To {
+			fmt.Fprintf(w, "lost: acknowledged revision %d\n", g.From)
+			continue
+		}
 		fmt.Fprintf(w, "lost: acknowledged revisions %d to %d\n", g.From, g.To)
 	}
 }
 
 func tellWhole(w io.Writer, dir string, r *store.Report) {
-	fmt.Fprintf(w, "%s is whole: revision %d of journal %s, %s events, %d lists, %s stories\n",
-		dir, r.Revision, r.JournalID, humanize.Comma(int64(r.Events)), r.Lists, humanize.Comma(int64(r.Stories)))
+	fmt.Fprintf(w, "%s is whole: revision %d of journal %s, %s, %s, %s\n", dir, r.Revision, r.JournalID,
+		counted(r.Events, "event", "events"), counted(uint64(r.Lists), "list", "lists"), counted(r.Stories, "story", "stories"))
 	if r.Missing > 0 {
-		fmt.Fprintf(w, "%s stories are not there, erased or lost; no check depends on them\n", humanize.Comma(int64(r.Missing)))
+		fmt.Fprintf(w, "not there, erased or lost: %s; no check depends on them\n", counted(r.Missing, "story", "stories"))
 	}
+}
+
+// counted is a number of things in words.
+func counted(n uint64, one, more string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return humanize.Comma(int64(n)) + " " + more
 }
 
 func tellRepaired(w io.Writer, r *store.Report) {

@@ -1,0 +1,25 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/dncd/dncd/store"
+)
+
+func TestFsckCountsInWords(t *testing.T) {
+	var out strings.Builder
+	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1, Lists: 1, Stories: 1, Missing: 1})
+	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1234, Stories: 2})
+	tellProblems(&out, &store.Report{Problems: []string{"p"}, Lost: []store.Gap{{From: 3, To: 3}, {From: 5, To: 6}}})
+	const want = `data is whole: revision 7 of journal j, 1 event, 1 list, 1 story
+not there, erased or lost: 1 story; no check depends on them
+data is whole: revision 7 of journal j, 1,234 events, 0 lists, 2 stories
+problem: p
+lost: acknowledged revision 3
+lost: acknowledged revisions 5 to 6
+`
+	if got := out.String(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
