@@ -131,7 +131,13 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	if err := errors.Join(err, source.rejects.close()); err != nil {
 		return err
 	}
-	return a.printImport(flags.list, result, source.rejects)
+	if err := a.printImport(flags.list, result, source.rejects); err != nil {
+		return err
+	}
+	if !result.Refused && !result.DryRun {
+		a.tellUncovered(cmd.Context(), c, flags.list)
+	}
+	return nil
 }
 
 // checkFormat says what files were taken for when nobody said it, and keeps change lists and modes together.
