@@ -11,7 +11,8 @@ import (
 func TestBuilderEqualsAddAll(t *testing.T) {
 	const n = 60_000
 	ns := sequence(n, nanp)
-	for _, capacity := range []uint64{1, 40_000, n, 1_000_000, 5_000_000} {
+	// 162,000 has a group with fewer partitions than the others.
+	for _, capacity := range []uint64{1, 40_000, n, 162_000, 1_000_000, 5_000_000} {
 		want := New(capacity, 0.001)
 		want.AddAll(ns)
 		shuffled := append(append([]uint64{}, ns...), ns[:n/4]...)
@@ -82,6 +83,14 @@ func TestBuilderHoldsLittle(t *testing.T) {
 		}
 		if size := 8 * len(b.groups) * stageLen; size > max(adder, partBytes*b.set.parts/2) {
 			t.Errorf("capacity %d: %d bytes an adder", capacity, size)
+		}
+		for i := range uint64(20) { // fills groups again and again, where they are few
+			b.Add(sequence(10_000, func(j uint64) uint64 { return nanp(i*10_000 + j) }))
+		}
+		for i := range b.groups {
+			if got := 8 * rooms * cap(b.groups[i].held); got != held {
+				t.Fatalf("capacity %d: holds up to %d bytes after 200,000 numbers, want %d", capacity, got, held)
+			}
 		}
 		b.Build()
 		if b.groups != nil || b.spare != nil || b.stages != nil {
