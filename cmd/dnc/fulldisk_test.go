@@ -12,7 +12,6 @@ import (
 	"os/exec"
 	"regexp"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -22,8 +21,8 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// TestFullDiskScripts runs the scripts that fill the disk of dncd. Besides the commands of TestScripts, and keep and
-// unchanged of TestWrongFileScripts:
+// TestFullDiskScripts runs the scripts that fill the disk of dncd. Besides the commands of TestScripts, and keep,
+// unchanged and holds of TestWrongFileScripts:
 //
 //	tmpfs MIB DIR               mounts a small disk
 //	leave KIB FILE              writes a file that leaves so much above --min-free
@@ -32,7 +31,6 @@ import (
 //	refused                     waits until an opt-out and a load are refused with DISK_FULL, RESOURCE_EXHAUSTED
 //	await PATTERN COMMAND...    runs a command until it prints that
 //	waits SECONDS               checks that the newest load stays prepared, and is so on a full disk
-//	holds FILE                  checks that the list holds the numbers of the file
 func TestFullDiskScripts(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("needs to mount file systems: not root")
@@ -233,17 +231,5 @@ func waits(ts *testscript.TestScript, _ bool, args []string) {
 			}
 			break
 		}
-	}
-}
-
-func holds(ts *testscript.TestScript, _ bool, args []string) {
-	var want []string
-	for line := range strings.Lines(ts.ReadFile(args[0])) {
-		want = append(want, "+1"+strings.ReplaceAll(line, ",", ""))
-	}
-	slices.Sort(want)
-	want = slices.Compact(want)
-	if got := exported(ts); got != strings.Join(want, "") {
-		ts.Fatalf("the list holds %d numbers that are not the %d of the file", strings.Count(got, "\n"), len(want))
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -23,11 +24,12 @@ import (
 
 // TestWrongFileScripts runs the scripts that load files which are damaged or wrong. Besides the commands of TestScripts:
 //
-//	numbers N FILE                 writes N lines as the FTC does, of one area code; badlines N FILE lines that no
-//	                               format reads; mixedlines N FILE every second of them bad; noise N FILE random bytes
+//	numbers N FILE                 writes N lines as the FTC does, of one area code, others N FILE other ones; badlines N
+//	                               FILE lines that no format reads; mixedlines N FILE every second of them bad; noise N FILE random bytes
 //	cut PERCENT FILE TO            copies the first part of a file
 //	zip FILE TO, gzip FILE TO      packs a file
 //	keep                           exports us-ftc; unchanged checks that the export is still the same
+//	holds FILE                     checks that us-ftc holds the numbers of a file
 //	within MIB N OUT COMMAND...    runs a command that must exit with N and stay below so much memory; what it says goes to OUT
 //	reject-lines N FILE REJECTS    checks that a reject file holds each of the N lines of a file
 func TestWrongFileScripts(t *testing.T) {
@@ -47,6 +49,7 @@ func TestWrongFileScripts(t *testing.T) {
 			"serve":        serve,
 			"code":         code,
 			"numbers":      writes(func(b *bytes.Buffer, i int) { fmt.Fprintf(b, "415,%07d\n", 2_000_000+7*i) }),
+			"others":       writes(func(b *bytes.Buffer, i int) { fmt.Fprintf(b, "415,%07d\n", 5_000_003+7*i) }),
 			"badlines":     writes(func(b *bytes.Buffer, i int) { fmt.Fprintf(b, "row %d, no number\n", i) }),
 			"mixedlines":   writes(mixedLine),
 			"noise":        writes(func(b *bytes.Buffer, i int) { b.WriteByte(byte(noise(i))) }),
@@ -55,6 +58,7 @@ func TestWrongFileScripts(t *testing.T) {
 			"gzip":         packs(gzipInto),
 			"keep":         keep,
 			"unchanged":    unchanged,
+			"holds":        holds,
 			"within":       within,
 			"reject-lines": rejectLines,
 		},
@@ -135,6 +139,18 @@ func keep(ts *testscript.TestScript, _ bool, _ []string) {
 func unchanged(ts *testscript.TestScript, _ bool, _ []string) {
 	if got, want := exported(ts), ts.ReadFile("was.txt"); got != want {
 		ts.Fatalf("the list holds %d numbers that are not the %d of before", strings.Count(got, "\n"), strings.Count(want, "\n"))
+	}
+}
+
+func holds(ts *testscript.TestScript, _ bool, args []string) {
+	var want []string
+	for line := range strings.Lines(ts.ReadFile(args[0])) {
+		want = append(want, "+1"+strings.ReplaceAll(line, ",", ""))
+	}
+	slices.Sort(want)
+	want = slices.Compact(want)
+	if got := exported(ts); got != strings.Join(want, "") {
+		ts.Fatalf("the list holds %d numbers that are not the %d of the file", strings.Count(got, "\n"), len(want))
 	}
 }
 
