@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -24,6 +25,8 @@ type applier struct {
 	revision uint64
 	time     int64 // Unix nanoseconds of every event of the revision
 
+	known   *filter.Set                           // of every number with records before the revision; nil: not at hand
+	seen    map[uint64]bool                       // numbers whose records were written
 	bytes   int                                   // written so far
 	numbers []uint64                              // that have a new record: for the filter
 	lists   map[policy.EventID]*storev1.ListState // changed; nil: deleted
@@ -41,7 +44,7 @@ type outcome struct {
 func (o *outcome) repeats() bool { return o.first != nil || o.held }
 
 func newApplier(txn *badger.Txn, revision uint64, t int64) *applier {
-	return &applier{txn: txn, revision: revision, time: t, lists: map[policy.EventID]*storev1.ListState{}}
+	return &applier{txn: txn, revision: revision, time: t, lists: map[policy.EventID]*storev1.ListState{}, seen: map[uint64]bool{}}
 }
 
 // apply applies one event as the index-th of the revision. A refused event, or a repeat, has written nothing.

@@ -36,11 +36,11 @@ func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) err
 		ExpiresAt:  c.GetExpiresAt(),
 		StoryHash:  story,
 	})
-	if proto.Size(set) > maxRecordSetBytes {
-		return ErrTooManyRecords
+	if err := a.putRecords(id, c.GetNumber(), set, before); err != nil {
+		return err
 	}
 	a.numbers = append(a.numbers, c.GetNumber())
-	return a.putRecords(id, c.GetNumber(), set, before)
+	return nil
 }
 
 // heldError says that a unique opt-out is there already, as the event with that id.
@@ -94,6 +94,9 @@ func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn)
 // records reads the records of a number, without those that have expired, and how many were stored.
 func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, err error) {
 	set = new(storev1.RecordSet)
+	if !a.seen[number] && !a.known.Test(number) {
+		return set, 0, nil
+	}
 	if _, err := a.get(recordsKey(number), set); err != nil {
 		return nil, 0, err
 	}
@@ -108,15 +111,26 @@ func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, er
 	return set, stored, nil
 }
 
+// putRecords writes the records of a number, and the event to its history. Errors: ErrTooManyRecords, before anything
+// is written.
 func (a *applier) putRecords(id policy.EventID, number uint64, set *storev1.RecordSet, before int) error {
+	b, err := proto.Marshal(set)
+	if err != nil {
+		return fmt.Errorf("encode state: %w", err)
+	}
+	if len(b) > maxRecordSetBytes {
+		return ErrTooManyRecords
+	}
 	numbers := present(len(set.GetRecords())) - present(before)
 	if err := a.count(numbers, len(set.GetRecords())-before); err != nil {
 		return err
 	}
-	if err := a.put(recordsKey(number), set); err != nil {
+	a.seen[number] = true
+	key := recordsKey(number)
+	if err := a.set(key, seal(key, b)); err != nil {
 		return err
 	}
-	key := historyKey(number, id)
+	key = historyKey(number, id)
 	return a.set(key, seal(key, nil))
 }
 

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync/atomic"
 
-	"google.golang.org/protobuf/proto"
-
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -27,7 +25,7 @@ type Outcome struct {
 
 const (
 	batchRows   = maxGroupEvents // rows that wait for their commit together
-	batchesOpen = 3              // so many batches may wait: others find room in the queue
+	batchesOpen = 3              // so many batches may wait
 )
 
 // RecordOptOuts records many objections in order, in as few revisions as there is room for. A row that says what its
@@ -153,10 +151,11 @@ func (r *OptOutRow) write() (*write, error) {
 	m := r.OptOut.message()
 	m.Unique = true
 	e := &storev1.Event{StoryHash: t.hashBytes(), Change: &storev1.Event_OptOut{OptOut: m}}
-	if proto.Size(e) > maxEventBytes {
-		return nil, fmt.Errorf("%w: %w", errRow, ErrTooLarge)
+	w := &write{event: e, story: r.Story, tale: t}
+	if err := w.encode(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errRow, err)
 	}
-	return &write{event: e, story: r.Story, tale: t}, nil
+	return w, nil
 }
 
 // errRow wraps what is wrong with one row alone.
@@ -197,7 +196,7 @@ func (s *Store) submitBatch(ctx context.Context, b *batch) error {
 	}
 	for i, w := range b.writes {
 		select {
-		case s.queue <- w:
+		case s.rows <- w:
 			continue
 		case <-ctx.Done():
 			err = ctx.Err()

@@ -29,12 +29,24 @@ const (
 type write struct {
 	ctx    context.Context
 	event  *storev1.Event
+	bytes  []byte // the event's, as the journal takes it
 	story  Story
 	tale   *tale
 	filter *filter.Set // of a load that switches
 	done   chan answer // holds one; nil: part of a batch
 	batch  *batch
 	place  int // in the batch
+}
+
+// encode makes the event's bytes, outside the committer, once. Errors: ErrTooLarge.
+func (w *write) encode() (err error) {
+	if w.bytes, err = proto.Marshal(w.event); err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	if len(w.bytes) > maxEventBytes {
+		return ErrTooLarge
+	}
+	return nil
 }
 
 // tell gives a write its answer, once.
@@ -116,11 +128,8 @@ func (s *Store) admit(ctx context.Context, w *write) error {
 	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
 		return err
 	}
-	if proto.Size(w.event) > maxEventBytes {
-		return ErrTooLarge
-	}
 	w.ctx, w.done = ctx, make(chan answer, 1)
-	return nil
+	return w.encode()
 }
 
 // commitLoop is the committer: the only goroutine that commits revisions. Whatever waits when it wakes becomes one.
@@ -152,6 +161,8 @@ func (s *Store) nextWrite(left *write) *write {
 	select {
 	case w := <-s.queue:
 		return w
+	case w := <-s.rows:
+		return w
 	case f := <-s.control:
 		f()
 	case <-s.closing:
@@ -176,6 +187,8 @@ func (s *Store) refuseWaiting() {
 		select {
 		case w := <-s.queue:
 			w.tell(answer{err: ErrClosed})
+		case w := <-s.rows:
+			w.tell(answer{err: ErrClosed})
 		default:
 			return
 		}
@@ -188,11 +201,12 @@ type group struct {
 	base     *View
 	txn      *badger.Txn
 	a        *applier
-	events   []*storev1.Event
+	events   int
+	body     []byte // of the revision: its events
 	tales    []*tale
 	filters  map[policy.EventID]*filter.Set // of lists that switch
 	accepted []accepted
-	bytes    int
+	bytes    int // of events and stories
 }
 
 type accepted struct {
@@ -233,9 +247,15 @@ func (s *Store) writableNow() error {
 	return s.checkSpace(maxGroupBytes)
 }
 
+// waiting is the next write that waits, nil for none. Rows of many come after those of a person who waits.
 func (s *Store) waiting() *write {
 	select {
 	case w := <-s.queue:
+		return w
+	default:
+	}
+	select {
+	case w := <-s.rows:
 		return w
 	default:
 		return nil
@@ -246,15 +266,13 @@ func (s *Store) newGroup() *group {
 	base := s.View()
 	now := base.now(s.opt.Clock())
 	txn := s.db.NewTransactionAt(base.revision, true)
-	return &group{
-		s: s, base: base, txn: txn,
-		a:       newApplier(txn, base.revision+1, now.UnixNano()),
-		filters: map[policy.EventID]*filter.Set{},
-	}
+	a := newApplier(txn, base.revision+1, now.UnixNano())
+	a.known = base.records
+	return &group{s: s, base: base, txn: txn, a: a, body: startRevision(a.time), filters: map[policy.EventID]*filter.Set{}}
 }
 
 func (g *group) full() bool {
-	return len(g.events) >= maxGroupEvents || g.a.bytes >= maxGroupBytes || g.bytes >= maxRevision
+	return g.events >= maxGroupEvents || g.a.bytes >= maxGroupBytes || g.bytes >= maxRevision
 }
 
 // take applies one write to the group. A refused one is answered at once and leaves no trace; an error that is no
@@ -263,7 +281,7 @@ func (g *group) take(w *write) error {
 	if w.gone() {
 		return nil
 	}
-	out, err := g.a.apply(len(g.events), w.event)
+	out, err := g.a.apply(g.events, w.event)
 	if isRefusal(err) {
 		w.tell(answer{err: err})
 		return nil
@@ -276,11 +294,12 @@ func (g *group) take(w *write) error {
 	if out.repeats() {
 		return nil
 	}
-	g.events = append(g.events, w.event)
-	g.bytes += proto.Size(w.event)
+	g.events++
+	g.body = appendEvent(g.body, w.bytes)
+	g.bytes += len(w.bytes)
 	if w.tale != nil {
 		g.tales = append(g.tales, w.tale)
-		g.bytes += proto.Size(w.tale.entry)
+		g.bytes += len(w.tale.entry)
 	}
 	if c := w.event.GetLoadSwitched(); c != nil && w.filter != nil {
 		g.filters[eventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
@@ -308,7 +327,7 @@ func isRefusal(err error) bool {
 
 // commit makes the group durable and visible. After an error the outcome is unknown, and nothing is written any more.
 func (g *group) commit() error {
-	if len(g.events) == 0 {
+	if g.events == 0 {
 		return nil
 	}
 	view, err := g.write()
@@ -320,40 +339,40 @@ func (g *group) commit() error {
 	return nil
 }
 
-// write goes in the order of the promises: stories, filter bits, commit, mark.
+// write goes in the order of the promises: stories and filter bits, commit, mark.
 func (g *group) write() (*View, error) {
 	s := g.s
+	told := make(chan error, 1)
+	go func() { told <- s.stories.put(g.a.revision, g.tales) }()
+	view, err := g.prepare()
+	if err := errors.Join(err, <-told); err != nil {
+		return nil, err
+	}
+	at := position{view.revision, view.chain}
+	if err := g.txn.CommitAt(at.revision, nil); err != nil {
+		return nil, fmt.Errorf("commit revision %d: %w", at.revision, err)
+	}
+	s.written.Add(uint64(g.a.bytes))
+	return view, s.mark.write(mark{journal: view.journal, tip: at, checkpoint: s.tail.advance(at, s.written.Load())})
+}
+
+// prepare completes the transaction and sets the filter bits.
+func (g *group) prepare() (*View, error) {
 	e, err := g.entry()
 	if err != nil {
 		return nil, err
 	}
-	view, err := g.view(e)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.stories.put(e.revision, g.tales); err != nil {
-		return nil, err
-	}
-	for _, f := range s.adding {
+	for _, f := range g.s.adding {
 		f.AddAll(g.a.numbers)
 	}
-	if err := g.txn.CommitAt(e.revision, nil); err != nil {
-		return nil, fmt.Errorf("commit revision %d: %w", e.revision, err)
-	}
-	s.written.Add(uint64(g.a.bytes))
-	at := position{e.revision, view.chain}
-	return view, s.mark.write(mark{journal: view.journal, tip: at, checkpoint: s.tail.advance(at, s.written.Load())})
+	return g.view(e)
 }
 
 func (g *group) entry() (entry, error) {
 	if err := g.a.finish(); err != nil {
 		return entry{}, err
 	}
-	body, err := proto.Marshal(&storev1.Revision{Time: g.a.time, Events: g.events})
-	if err != nil {
-		return entry{}, fmt.Errorf("encode revision: %w", err)
-	}
-	e := entry{revision: g.a.revision, prev: g.base.chain, body: body}
+	e := entry{revision: g.a.revision, prev: g.base.chain, body: g.body}
 	key := journalKey(e.revision)
 	return e, g.a.set(key, seal(key, e.value()))
 }

@@ -1,12 +1,16 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 // holdCommitter keeps the committer from its work until release is called.
@@ -29,10 +33,92 @@ func fillQueue(t *testing.T, s *Store, count int) *batch {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.submitBatch(context.Background(), b); err != nil {
-		t.Fatal(err)
+	for _, w := range b.writes {
+		s.queue <- w
 	}
 	return b
+}
+
+// A person's write comes before the rows of a file that wait longer.
+func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
+	s := open(t, t.TempDir())
+	release := holdCommitter(t, s)
+	rows := make([]OptOutRow, 2*batchRows)
+	for i := range rows {
+		rows[i] = row(writersNumber(0, uint64(i)), "acme", policy.ChannelCall, day(1))
+	}
+	type ending struct {
+		outcomes []Outcome
+		err      error
+	}
+	many, one := make(chan ending, 1), make(chan Receipt, 1)
+	go func() {
+		outcomes, err := s.RecordOptOuts(context.Background(), rows)
+		many <- ending{outcomes, err}
+	}()
+	for len(s.rows) < batchRows {
+		time.Sleep(time.Millisecond)
+	}
+	go func() {
+		r, err := s.RecordOptOut(context.Background(), OptOut{Number: fiction(415, 1)}, Request{})
+		if err != nil {
+			t.Error(err)
+		}
+		one <- r
+	}()
+	for len(s.queue) == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	release()
+	if r := <-one; r.ID.Revision != 1 || r.ID.Index > 1 {
+		t.Errorf("the person's opt-out is event %d of revision %d, want it among the first two", r.ID.Index, r.ID.Revision)
+	}
+	if e := <-many; e.err != nil || len(e.outcomes) != len(rows) {
+		t.Errorf("got %d outcomes and %v, want all %d", len(e.outcomes), e.err, len(rows))
+	}
+}
+
+// The bytes of a revision that a group makes as it goes are those of the message.
+func TestRevisionBytes(t *testing.T) {
+	rev := &storev1.Revision{Time: day(1).UnixNano()}
+	b := startRevision(rev.GetTime())
+	for i := range 3 {
+		e := &storev1.Event{
+			RequestId: bytes.Repeat([]byte("r"), 100*i),
+			Change:    &storev1.Event_OptOut{OptOut: &storev1.OptOut{Number: uint64(fiction(415, i)), Scope: "acme"}},
+		}
+		w := &write{event: e}
+		if err := w.encode(); err != nil {
+			t.Fatal(err)
+		}
+		rev.Events = append(rev.Events, e)
+		b = appendEvent(b, w.bytes)
+	}
+	want, err := proto.MarshalOptions{Deterministic: true}.Marshal(rev)
+	if err != nil || !bytes.Equal(b, want) {
+		t.Errorf("got %x, %v; want %x", b, err, want)
+	}
+	got, err := (&entry{revision: 1, body: b}).decode()
+	if err != nil || !proto.Equal(got, rev) {
+		t.Errorf("decoded: %v, %v; want %v", got, err, rev)
+	}
+}
+
+// A row sees those before it in its own group, which the filter does not hold yet.
+func TestRowsOfOneGroupSeeOneAnother(t *testing.T) {
+	s := open(t, t.TempDir())
+	n := fiction(415, 1)
+	rows := []OptOutRow{
+		row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(2)),
+	}
+	outcomes, err := s.RecordOptOuts(context.Background(), rows)
+	if err != nil || len(outcomes) != 3 || outcomes[0].Duplicate || !outcomes[1].Duplicate || outcomes[2].Duplicate {
+		t.Fatalf("got %+v, %v; want the second alone a duplicate", outcomes, err)
+	}
+	set, err := s.View().recordSet(n)
+	if err != nil || len(set.GetRecords()) != 2 || s.View().Revision() != 1 {
+		t.Errorf("got %d records at revision %d, %v; want 2 at 1", len(set.GetRecords()), s.View().Revision(), err)
+	}
 }
 
 func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {

@@ -24,6 +24,10 @@ const (
 	maxValueBytes = 1 << 20 // every value is smaller, so that none goes to the value log
 	vlogFileBytes = 1 << 20
 
+	// baseLevelBytes is about what five memtables hold, which Badger compacts together: a smaller first level has the same
+	// bytes written once more a level.
+	baseLevelBytes = 5 * memTableBytes
+
 	// memTailBytes is more than what Badger can hold in memtables that are not yet tables: what was written before
 	// that many bytes ago lies in tables.
 	memTailBytes = 2 * (memTables + 1) * memTableBytes
@@ -43,6 +47,7 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 		WithMetricsEnabled(false).
 		WithMemTableSize(memTableBytes).
 		WithNumMemtables(memTables).
+		WithBaseLevelSize(baseLevelBytes).
 		WithValueThreshold(maxValueBytes).
 		WithValueLogFileSize(vlogFileBytes).
 		WithNumCompactors(2)

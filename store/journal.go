@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -50,6 +51,16 @@ func (e *entry) hash() chainHash {
 	h.Write(e.prev[:])
 	h.Write(e.body)
 	return chainHash(h.Sum(nil))
+}
+
+// startRevision begins the bytes of a storev1.Revision; appendEvent adds the bytes of its next event.
+func startRevision(time int64) []byte {
+	b := protowire.AppendTag(nil, 1, protowire.VarintType)
+	return protowire.AppendVarint(b, uint64(time))
+}
+
+func appendEvent(revision, event []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(revision, 2, protowire.BytesType), event)
 }
 
 func (e *entry) decode() (*storev1.Revision, error) {

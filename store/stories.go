@@ -61,7 +61,7 @@ func openStories(dir string, log *slog.Logger) (*stories, error) {
 // tale is a story on its way to disk.
 type tale struct {
 	hash  []byte
-	entry *storev1.StoryEntry
+	entry []byte // a storev1.StoryEntry
 }
 
 // newTale salts and hashes a story; nil for an empty one.
@@ -75,7 +75,11 @@ func newTale(s Story) (*tale, error) {
 	}
 	salt := make([]byte, saltBytes)
 	rand.Read(salt)
-	return &tale{hash: storyHash(salt, body), entry: &storev1.StoryEntry{Salt: salt, Story: body}}, nil
+	entry, err := proto.Marshal(&storev1.StoryEntry{Salt: salt, Story: body})
+	if err != nil {
+		return nil, fmt.Errorf("encode story: %w", err)
+	}
+	return &tale{hash: storyHash(salt, body), entry: entry}, nil
 }
 
 func (t *tale) hashBytes() []byte {
@@ -105,11 +109,7 @@ func (s *stories) put(revision uint64, tales []*tale) error {
 	batch := s.db.NewWriteBatch()
 	defer batch.Cancel()
 	for _, t := range tales {
-		b, err := proto.Marshal(t.entry)
-		if err != nil {
-			return fmt.Errorf("write stories: %w", err)
-		}
-		if err := batch.Set(storyKey(revision, t.hash), b); err != nil {
+		if err := batch.Set(storyKey(revision, t.hash), t.entry); err != nil {
 			return fmt.Errorf("write stories: %w", err)
 		}
 	}
