@@ -108,10 +108,21 @@ func TestRevisionBytes(t *testing.T) {
 func TestRowsOfOneGroupSeeOneAnother(t *testing.T) {
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
-	rows := []OptOutRow{
+	b, err := newBatch(context.Background(), []OptOutRow{
 		row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(2)),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
-	outcomes, err := s.RecordOptOuts(context.Background(), rows)
+	release := holdCommitter(t, s)
+	if err := s.submitBatch(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+	release()
+	if err := s.await(context.Background(), b); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := b.results()
 	if err != nil || len(outcomes) != 3 || outcomes[0].Duplicate || !outcomes[1].Duplicate || outcomes[2].Duplicate {
 		t.Fatalf("got %+v, %v; want the second alone a duplicate", outcomes, err)
 	}
