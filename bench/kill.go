@@ -114,7 +114,7 @@ func (b *killBench) campaign(ctx context.Context, victim string) (report.Kill, e
 	}
 	row.LoadSeconds = load.Seconds()
 	for i, place := range rnd.Perm(b.rounds) {
-		r := round{site: site, row: &row, victim: victim, rnd: rnd}
+		r := round{site: site, row: &row, victim: victim, rnd: rnd, patience: 2*time.Minute + 100*load}
 		r.at = time.Duration((float64(place) + rnd.Float64()) / float64(b.rounds) * float64(load))
 		if err := r.run(ctx); err != nil {
 			return row, fmt.Errorf("round %d of %d, killed after %v: %w", i+1, b.rounds, r.at, err)

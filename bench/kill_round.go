@@ -107,7 +107,9 @@ type round struct {
 	row    *report.Kill
 	victim string
 	at     time.Duration // after the start of dnc
-	rnd    *rand.Rand
+
+	patience time.Duration // of dnc, however often it is run
+	rnd      *rand.Rand
 }
 
 func (r *round) run(ctx context.Context) error {
@@ -132,8 +134,10 @@ func (r *round) run(ctx context.Context) error {
 
 // load loads the files in spite of the kill.
 func (r *round) load(ctx context.Context, files []string) error {
+	limited, cancel := context.WithTimeout(ctx, r.patience) // ends a dnc that does not end; not the server
+	defer cancel()
 	r.tap.Reset()
-	dnc, err := r.start(ctx, files)
+	dnc, err := r.start(limited, files)
 	if err != nil {
 		return err
 	}
@@ -146,7 +150,7 @@ func (r *round) load(ctx context.Context, files []string) error {
 		return err
 	}
 	r.row.Phases[phase]++
-	again, err := r.finish(ctx, dnc, files)
+	again, err := r.finish(limited, dnc, files)
 	if err != nil {
 		return fmt.Errorf("killed while %s: %w", phase, err)
 	}
@@ -173,7 +177,7 @@ func (r *round) kill(ctx context.Context, dnc *daemon.Importing) error {
 // finish waits for dnc and runs it again until the list is loaded. It returns how
 // often that was.
 func (r *round) finish(ctx context.Context, dnc *daemon.Importing, files []string) (again int, err error) {
-	const patience = 20
+	const tries = 20
 	for {
 		i, err := dnc.Wait()
 		if strings.Contains(dnc.Said(), "goes on with the import") {
@@ -182,7 +186,10 @@ func (r *round) finish(ctx context.Context, dnc *daemon.Importing, files []strin
 		if n := uint64(r.bench.numbers); err == nil && (i.Read != n || i.Accepted != n || i.Numbers != n) {
 			return again, fmt.Errorf("dnc import says %+v of %d numbers", i, n)
 		}
-		if err == nil || again == patience || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return again, errors.Join(err, ctx.Err())
+		}
+		if err == nil || again == tries {
 			return again, err
 		}
 		if again++; again > 1 {
