@@ -35,7 +35,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(genCommand(), loadCommand(), duringCommand(), killCommand(), plotCommand(), badgerCommand())
+	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), killCommand(), plotCommand(), badgerCommand())
 	return root
 }
 

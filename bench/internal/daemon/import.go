@@ -51,9 +51,23 @@ type Importing struct {
 	err     error // once ended
 }
 
+// ImportOptOuts records a file of opt-outs with `dnc import --opt-outs`.
+func (p Programs) ImportOptOuts(ctx context.Context, addr, file string) (Import, error) {
+	r, err := p.start(ctx, addr, []string{file}, "--opt-outs")
+	if err != nil {
+		return Import{}, err
+	}
+	return r.Wait()
+}
+
 // StartImport begins what Import does. Wait must be called.
 func (p Programs) StartImport(ctx context.Context, addr, list string, files []string) (*Importing, error) {
-	args := append([]string{"import", "--addr", addr, "--output", "json", "--format", "ftc", "--list", list, "--"}, files...)
+	return p.start(ctx, addr, files, "--format", "ftc", "--list", list)
+}
+
+func (p Programs) start(ctx context.Context, addr string, files []string, flags ...string) (*Importing, error) {
+	args := append([]string{"import", "--addr", addr, "--output", "json"}, flags...)
+	args = append(append(args, "--"), files...)
 	r := &Importing{cmd: exec.CommandContext(ctx, p.dnc, args...), ended: make(chan struct{})}
 	r.cmd.Env = environment()
 	r.cmd.Stdout, r.cmd.Stderr = &r.printed, &r.said

@@ -37,6 +37,7 @@ func (l *Latency) SetTimes(h *hdrhistogram.Histogram, took time.Duration) {
 }
 
 // MedianLatencies merges runs, each of which has the same rows in the same order.
+// Runs without rows make none.
 func MedianLatencies(runs [][]Latency) []Latency {
 	rows := slices.Clone(runs[0])
 	for i := range rows {
