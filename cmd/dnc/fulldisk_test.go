@@ -26,7 +26,7 @@ import (
 //
 //	tmpfs MIB DIR               mounts a small disk
 //	leave KIB FILE              writes a file that leaves so much above --min-free
-//	shuffled N FILE             writes N lines of the FTC in random order; sparse K FILE 307,620 that share no block, others for each K
+//	shuffled N FILE             writes N lines of the FTC in random order; sparse FILE 307,620 that share no block
 //	optouts N                   opts numbers out; blocked checks that all of them are, and are in force
 //	refused                     waits until an opt-out and a load are refused with DISK_FULL, RESOURCE_EXHAUSTED
 //	await PATTERN COMMAND...    runs a command until it prints that
@@ -133,15 +133,17 @@ func shuffled(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func sparse(ts *testscript.TestScript, _ bool, args []string) {
-	k := number(ts, args, 2)
+	if len(args) != 1 {
+		ts.Fatalf("usage: sparse FILE")
+	}
 	const apart = 4096 // numbers of a block
 	var b bytes.Buffer
 	for code := 201; code < 381; code++ {
-		for n := 2_000_000 + k; n < 9_000_000; n += apart {
+		for n := 2_000_000; n < 9_000_000; n += apart {
 			fmt.Fprintf(&b, "%d,%07d\n", code, n)
 		}
 	}
-	ts.Check(os.WriteFile(ts.MkAbs(args[1]), b.Bytes(), 0o600))
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), b.Bytes(), 0o600))
 }
 
 func optOuts(ts *testscript.TestScript, _ bool, args []string) {
