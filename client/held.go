@@ -9,7 +9,7 @@ import (
 type held struct {
 	hashes   []chunkhash.Hash // of its chunks, from the first on
 	rejected map[uint64]bool  // chunks with an entry that it rejected: only another ack tells which
-	all      bool             // the load was committed before
+	all      bool             // the load was committed before, and hashes are none
 }
 
 func newHeld(o *dncv1.ImportOpened) *held {
@@ -24,7 +24,7 @@ func newHeld(o *dncv1.ImportOpened) *held {
 // behind it.
 func (h *held) has(c *chunk) bool {
 	seq := c.frame.GetSeq()
-	if h.all || seq > uint64(len(h.hashes)) {
+	if seq > uint64(len(h.hashes)) {
 		return h.all
 	}
 	if h.hashes[seq-1] != c.hash {

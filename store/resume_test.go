@@ -398,6 +398,7 @@ func TestStageInUseOutlivesItsTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	i := resume(t, s, resumed)
+	age(filepath.Join(i.dir, chunksFile))
 	held := begin(t, s, withFile("held"))
 	age(held.dir)
 	age(filepath.Join(held.dir, chunksFile))
