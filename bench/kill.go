@@ -132,7 +132,7 @@ func (b *killBench) open(ctx context.Context) (*site, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &site{bench: b, dir: dir, optOuts: new(optOuts)}
+	s := &site{bench: b, dir: dir, optOuts: &optOuts{codes: areaCodes()}}
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}

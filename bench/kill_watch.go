@@ -14,8 +14,15 @@ import (
 
 // optOuts are numbers whose opt-out was acknowledged. Safe for concurrent use.
 type optOuts struct {
+	codes []numberRange // area codes to draw from
+
 	mu      sync.Mutex
 	numbers []string
+}
+
+// draw returns a number that no list holds: it is reserved for fiction.
+func (o *optOuts) draw() string {
+	return fmt.Sprintf("+1%s5550%d", o.codes[rand.IntN(len(o.codes))].label, 100+rand.IntN(100))
 }
 
 func (o *optOuts) add(number string) {
@@ -79,8 +86,11 @@ func (w *watch) end(ctx context.Context) error {
 	if w.fault != nil {
 		return w.fault
 	}
-	if answered := w.look(ctx); w.fault == nil && !answered {
-		return errors.New("the server does not answer checks after the load")
+	const patience = 10 * time.Second // until a connection is made again
+	for start := time.Now(); !w.look(ctx); {
+		if err := sleep(ctx, 50*time.Millisecond); err != nil || time.Since(start) > patience {
+			return errors.Join(errors.New("the server does not answer checks after the load"), err)
+		}
 	}
 	if w.fault == nil && !w.switched {
 		return errors.New("the load is done and checks see the old list")
@@ -88,11 +98,10 @@ func (w *watch) end(ctx context.Context) error {
 	return w.fault
 }
 
-// optOut opts numbers out that no list holds: they are reserved for fiction.
+// optOut opts numbers out.
 func (w *watch) optOut(ctx context.Context) {
-	codes := areaCodes()
 	for sleep(ctx, 10*time.Millisecond) == nil {
-		number := fmt.Sprintf("+1%s5550%d", codes[rand.IntN(len(codes))].label, 100+rand.IntN(100))
+		number := w.optOuts.draw()
 		if _, err := w.c.RecordOptOut(ctx, client.OptOut{Number: number, Channel: client.Call, Desk: "bench"}); err == nil {
 			w.optOuts.add(number)
 		}
