@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -278,6 +279,8 @@ func TestResumeJoinsTheLoadThatIsWritten(t *testing.T) {
 	h := header("a", Replace)
 	chunks := [][]uint64{registryNumbers(30_000)}
 	stopped, release := loadUntilWriting(t, s, h, chunks[0], Commit{Chunks: 1, Read: 30_000, Digest: digestOf(chunks)})
+	release = sync.OnceFunc(release)
+	defer release() // a store whose committer is held does not close
 	i := resume(t, s, h)
 	if !i.Committed() || i.ID() != stopped.ImportID || len(i.ChunkHashes()) != 0 {
 		t.Errorf("committed %v, want the load that is written", i.Committed())
