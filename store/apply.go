@@ -10,7 +10,6 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -25,8 +24,6 @@ type applier struct {
 	revision uint64
 	time     int64 // Unix nanoseconds of every event of the revision
 
-	known   *filter.Set                           // of every number with records before the revision; nil: not at hand
-	seen    map[uint64]bool                       // numbers whose records were written
 	bytes   int                                   // written so far
 	numbers []uint64                              // that have a new record: for the filter
 	lists   map[policy.EventID]*storev1.ListState // changed; nil: deleted
@@ -44,7 +41,7 @@ type outcome struct {
 func (o *outcome) repeats() bool { return o.first != nil || o.held }
 
 func newApplier(txn *badger.Txn, revision uint64, t int64) *applier {
-	return &applier{txn: txn, revision: revision, time: t, lists: map[policy.EventID]*storev1.ListState{}, seen: map[uint64]bool{}}
+	return &applier{txn: txn, revision: revision, time: t, lists: map[policy.EventID]*storev1.ListState{}}
 }
 
 // apply applies one event as the index-th of the revision. A refused event, or a repeat, has written nothing.

@@ -94,9 +94,6 @@ func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn)
 // records reads the records of a number, without those that have expired, and how many were stored.
 func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, err error) {
 	set = new(storev1.RecordSet)
-	if !a.seen[number] && !a.known.Test(number) {
-		return set, 0, nil
-	}
 	if _, err := a.get(recordsKey(number), set); err != nil {
 		return nil, 0, err
 	}
@@ -125,7 +122,6 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set *storev1.Reco
 	if err := a.count(numbers, len(set.GetRecords())-before); err != nil {
 		return err
 	}
-	a.seen[number] = true
 	key := recordsKey(number)
 	if err := a.set(key, seal(key, b)); err != nil {
 		return err

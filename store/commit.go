@@ -267,7 +267,6 @@ func (s *Store) newGroup() *group {
 	now := base.now(s.opt.Clock())
 	txn := s.db.NewTransactionAt(base.revision, true)
 	a := newApplier(txn, base.revision+1, now.UnixNano())
-	a.known = base.records
 	return &group{s: s, base: base, txn: txn, a: a, body: startRevision(a.time), filters: map[policy.EventID]*filter.Set{}}
 }
 

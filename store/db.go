@@ -19,7 +19,7 @@ import (
 // Badger's sizes, for a small footprint: a memtable is held about three times in memory (active, being flushed, and
 // its mapped log), and bounds a transaction to 15 % of it.
 const (
-	memTableBytes = 16 << 20
+	memTableBytes = 8 << 20
 	memTables     = 2
 	maxValueBytes = 1 << 20 // every value is smaller, so that none goes to the value log
 	vlogFileBytes = 1 << 20
