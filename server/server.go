@@ -42,6 +42,8 @@ type Options struct {
 	Version    string               // told by GetStats and by dncd_build_info
 	Reflection bool                 // serve gRPC reflection
 	Grace      time.Duration        // what is in flight has so long to end at a stop; 0: 30 s
+	// Register adds services of the caller's own, without the guard that the contract's have; nil: none.
+	Register func(grpc.ServiceRegistrar)
 }
 
 // Server serves one store.
@@ -133,6 +135,9 @@ func (s *Server) register(g guard, m *metrics) {
 	dncv1.RegisterListServiceServer(g, &listService{service: base})
 	dncv1.RegisterAdminServiceServer(g, &adminService{service: base})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
+	if s.opt.Register != nil {
+		s.opt.Register(s.grpc)
+	}
 	if s.opt.Reflection {
 		reflection.Register(s.grpc)
 	}

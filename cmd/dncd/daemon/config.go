@@ -28,6 +28,8 @@ type config struct {
 	logLevel           string
 	logFormat          string
 	reflection         bool
+
+	change []func(*server.Options) // see Run; no flags
 }
 
 func (c *config) addFlags(root *cobra.Command) {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/dncd/dncd/server"
 )
 
 // Exit codes.
@@ -24,13 +26,14 @@ const (
 var errProblems = errors.New("problems found")
 
 // Run runs dncd with its arguments and returns its exit code. The end of ctx, SIGINT and SIGTERM stop a server
-// gracefully; a second signal ends the process at once.
-func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+// gracefully; a second signal ends the process at once. change alters the server's options before it is made: bench/
+// measures with it, dncd gives none.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer, change ...func(*server.Options)) int {
 	ctx, restore := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
 	context.AfterFunc(ctx, restore) // the next signal does what signals do
 
-	root := rootCommand()
+	root := rootCommand(&config{change: change})
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -48,8 +51,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return exitError
 }
 
-func rootCommand() *cobra.Command {
-	c := new(config)
+func rootCommand(c *config) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dncd",
 		Short: "Serve a do-not-call store",

@@ -43,9 +43,13 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	s, err := server.New(server.Options{
+	options := server.Options{
 		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
-	})
+	}
+	for _, change := range c.change {
+		change(&options)
+	}
+	s, err := server.New(options)
 	if err != nil {
 		return err
 	}
