@@ -57,7 +57,7 @@ type pipeline struct {
 // add takes one more number. It is false when the sequence is over.
 func (p *pipeline) add(number string) bool {
 	if p.filling == nil {
-		p.filling = &batch{numbers: make([]string, 0, batchNumbers)}
+		p.filling = newBatch()
 	}
 	p.filling.add(number)
 	if !p.filling.isFull() {
@@ -74,7 +74,6 @@ func (p *pipeline) add(number string) bool {
 
 func (p *pipeline) launch() {
 	b := p.filling
-	b.done = make(chan struct{})
 	p.filling = nil
 	p.ahead = append(p.ahead, b)
 	go func() {
@@ -92,16 +91,7 @@ func (p *pipeline) deliver() bool {
 		p.yield(Result{}, b.err)
 		return false
 	}
-	for i := range b.results {
-		var err error
-		if e := b.invalid[i]; e != nil {
-			err = e
-		}
-		if !p.yield(b.results[i], err) {
-			return false
-		}
-	}
-	return true
+	return b.deliver(p.yield)
 }
 
 func (p *pipeline) finish() {
@@ -122,30 +112,45 @@ func (p *pipeline) wait() {
 // batch is some numbers that are checked in one call.
 type batch struct {
 	numbers []string
+	digits  []uint64       // of the numbers; 0 where the server has to read the string
+	strings bool           // one of them the server has to read
 	bytes   int            // of the numbers, in the message
-	invalid map[int]*Error // by place
+	refused map[int]*Error // by place: never sent
 
-	done    chan struct{}
-	err     error    // of the whole batch
-	results []Result // one a number
+	done   chan struct{}
+	err    error // of the whole batch
+	answer BatchResult
+}
+
+func newBatch() *batch {
+	return &batch{
+		numbers: make([]string, 0, batchNumbers),
+		digits:  make([]uint64, 0, batchNumbers),
+		done:    make(chan struct{}),
+	}
 }
 
 func (b *batch) add(number string) {
+	var digits uint64
 	if err := sendable(number); err != nil {
-		b.refuse(len(b.numbers), err)
+		b.refuse(err)
 		number = "" // keeps its place
+	} else if n, err := phone.Parse(number); err == nil {
+		digits = uint64(n)
+	} else {
+		b.strings = true
 	}
 	b.numbers = append(b.numbers, number)
+	b.digits = append(b.digits, digits)
 	b.bytes += len(number) + 2
 }
 
-func (b *batch) refuse(place int, err *Error) {
-	if b.invalid == nil {
-		b.invalid = make(map[int]*Error)
+// refuse keeps the error of the next number.
+func (b *batch) refuse(err *Error) {
+	if b.refused == nil {
+		b.refused = make(map[int]*Error)
 	}
-	if b.invalid[place] == nil {
-		b.invalid[place] = err
-	}
+	b.refused[len(b.numbers)] = err
 }
 
 func (b *batch) isFull() bool {
@@ -161,93 +166,61 @@ func (b *batch) isDone() bool {
 	}
 }
 
-func (b *batch) check(ctx context.Context, c *Client, o *callOptions) error {
+// check sends digits, the fast way, unless one of the numbers needs the server to read
+// it or to say what is wrong with it.
+func (b *batch) check(ctx context.Context, c *Client, o *callOptions) (err error) {
 	request := &dncv1.CheckNumbersRequest{
 		Region:      o.region,
 		Scope:       o.scope,
 		MinRevision: o.minRevision,
 		JournalId:   o.journalID,
 	}
-	if request.E164 = b.packed(); request.E164 == nil {
+	if b.strings {
 		request.Numbers = b.numbers
+	} else {
+		request.E164 = b.digits
 	}
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumbersResponse, error) {
-		return on.checks.CheckNumbers(ctx, request)
-	})
-	if err != nil {
-		return err
-	}
-	return b.take(answer, request.E164)
+	b.answer, b.digits, err = c.checkNumbers(ctx, request)
+	return err
 }
 
-// packed returns the numbers as digits, the fast way; nil when one of them needs
-// the server to read it or to say what is wrong with it.
-func (b *batch) packed() []uint64 {
-	digits := make([]uint64, len(b.numbers))
-	for i, number := range b.numbers {
-		if b.invalid[i] != nil {
-			continue
+// deliver yields one result a number, or its error. It is false when the caller has enough.
+func (b *batch) deliver(yield func(Result, error) bool) bool {
+	details := b.answer.Details
+	for i := range b.numbers {
+		var detail *BatchDetail
+		if len(details) > 0 && details[0].Index == i {
+			detail, details = &details[0], details[1:]
 		}
-		n, err := phone.Parse(number)
-		if err != nil {
-			return nil
+		r, err := b.result(i, detail)
+		if !yield(r, err) {
+			return false
 		}
-		digits[i] = uint64(n)
 	}
-	return digits
+	return true
 }
 
-// take makes results of an answer. digits are those sent; nil: strings were.
-func (b *batch) take(answer *dncv1.CheckNumbersResponse, digits []uint64) error {
-	if digits == nil {
-		digits = answer.GetE164()
+// result is the answer at a place; a nil detail means that there is no more about it.
+func (b *batch) result(i int, detail *BatchDetail) (Result, error) {
+	if err := b.refused[i]; err != nil {
+		return Result{}, err
 	}
-	verdicts := answer.GetVerdicts()
-	if len(verdicts) != len(b.numbers) || len(digits) != len(b.numbers) {
-		return broken("the server answered another count of numbers than was asked about")
+	r := Result{
+		Number:        e164Of(phone.Number(b.digits[i]), b.numbers[i]),
+		Verdict:       verdict(b.answer.verdicts[i]),
+		Revision:      b.answer.Revision,
+		JournalID:     b.answer.JournalID,
+		CheckedAt:     b.answer.CheckedAt,
+		PolicyVersion: b.answer.PolicyVersion,
 	}
-	common := Result{
-		Revision:      answer.GetRevision(),
-		JournalID:     answer.GetJournalId(),
-		CheckedAt:     fromTime(answer.GetCheckedAt()),
-		PolicyVersion: answer.GetPolicyVersion(),
+	if detail == nil {
+		return r, nil
 	}
-	b.results = make([]Result, len(verdicts))
-	for i, v := range verdicts {
-		r := common
-		r.Number, r.Verdict = phone.Number(digits[i]).E164(), verdict(v)
-		b.results[i] = r
+	if detail.Err != nil {
+		return Result{}, detail.Err
 	}
-	if err := b.detail(answer.GetDetails(), fromReasons(answer.GetReasons())); err != nil {
-		return err
-	}
-	for place := range b.invalid {
-		b.results[place] = Result{}
-	}
-	return nil
-}
-
-// detail adds what the answer says about single numbers.
-func (b *batch) detail(details []*dncv1.CheckDetail, reasons []Reason) error {
-	for _, d := range details {
-		place := int(d.GetIndex())
-		if place >= len(b.results) {
-			return broken("the server gave details of a number that was not asked about")
-		}
-		if d.GetError() != nil {
-			b.refuse(place, fromItem(d.GetError()))
-			continue
-		}
-		r := &b.results[place]
-		r.Cause = name[Cause](d.GetCause(), "CAUSE_")
-		r.ValidUntil = fromTime(d.GetValidUntil())
-		r.OpensAt = fromTime(d.GetOpensAt())
-		for _, i := range d.GetReasonIndexes() {
-			if int(i) >= len(reasons) {
-				return broken("the server gave a reason that it did not send")
-			}
-			r.Reasons = append(r.Reasons, reasons[i])
-		}
-	}
-	return nil
+	r.Cause = detail.Cause
+	r.Reasons = pickReasons(b.answer.Reasons, detail.Reasons)
+	r.ValidUntil, r.OpensAt = detail.ValidUntil, detail.OpensAt
+	return r, nil
 }
