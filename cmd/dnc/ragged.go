@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-
-	"github.com/dncd/dncd/internal/registry"
 )
 
 // answerColumns are what `dnc check --file` adds to a row.
@@ -26,23 +24,4 @@ func checkTitles(titles []string, output string) error {
 		}
 	}
 	return nil
-}
-
-// fit gives a row as many fields as the file has columns. Empty fields at the end of a
-// wider one are dropped; other ones go into its last column, and it has no number then.
-func (s *scrub) fit(row *registry.Row) {
-	if s.width == 0 {
-		s.width = len(row.Fields)
-	}
-	for len(row.Fields) > s.width && row.Fields[len(row.Fields)-1] == "" {
-		row.Fields = row.Fields[:len(row.Fields)-1]
-	}
-	if len(row.Fields) > s.width {
-		last := s.width - 1
-		row.Fields = append(row.Fields[:last:last], strings.Join(row.Fields[last:], string(s.rows.Delimiter())))
-		row.Reason = reasonWide
-	}
-	for len(row.Fields) < s.width {
-		row.Fields = append(row.Fields, "")
-	}
 }

@@ -1,16 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"encoding/csv"
+	"context"
 	"errors"
 	"fmt"
 	"io"
-	"iter"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,9 +12,6 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/registry"
 )
-
-// invalid is the verdict of a row without a valid number.
-const invalid = "INVALID"
 
 // checkFile answers each row of a file, in order and in bounded memory.
 func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (err error) {
@@ -47,15 +38,12 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 		return err
 	}
 	defer out.abandon()
-	s := &scrub{rows: rows, app: a, csv: csv.NewWriter(out), out: out, counts: map[string]uint64{}, width: len(rows.Header())}
-	s.csv.Comma = rows.Delimiter()
-	if err := s.writeHeader(); err != nil {
-		return err
-	}
 	bar := a.startProgress(func() progressState {
 		return progressState{what: "checking", done: rows.BytesRead(), total: rows.TotalBytes(), isBytes: true}
 	})
-	err = s.run(c.CheckAll(cmd.Context(), s.numbers(), flags.options()...))
+	s := newScrub(rows, newLayout(rows, a.output == "json"), a.newAnswers(out, rows.Delimiter()))
+	s.client, s.options = c, flags.options()
+	err = s.run(cmd.Context())
 	bar.stop()
 	if err != nil {
 		return err
@@ -63,7 +51,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	if err := out.keep(); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stderr, s.summary())
+	fmt.Fprintln(a.stderr, s.answers.summary())
 	return nil
 }
 
@@ -88,158 +76,90 @@ func parseRegion(code string) (phone.Region, error) {
 	return region, nil
 }
 
-// scrub is one pass over a file.
+// lotsAhead bounds the lots that are read and not yet written, and so the memory.
+const lotsAhead = 6
+
+// scrub is one pass over a file. One goroutine reads rows into lots, each lot is
+// checked by one of its own, and the caller of run writes them in order.
 type scrub struct {
-	app    *app
-	rows   *registry.Rows
-	out    *outFile
-	csv    *csv.Writer
-	asked  []registry.Row // read and not yet answered, oldest first
-	failed error          // of reading
-	counts map[string]uint64
-	width  int // columns of the file: of its header, else of its first row
+	rows    *registry.Rows
+	layout  *layout // of the goroutine that reads
+	client  *client.Client
+	options []client.CallOption
+	answers *answers
+
+	free   chan *lot
+	asked  chan *lot // in order; closed after the last
+	failed error     // of reading, once asked is closed
 }
 
-// numbers yields the number of each row; "" keeps the place of a row that has none.
-func (s *scrub) numbers() iter.Seq[string] {
-	return func(yield func(string) bool) {
-		for {
-			row, err := s.rows.Next()
-			if err != nil {
-				if err != io.EOF {
-					s.failed = err
-				}
-				return
-			}
-			s.fit(&row)
-			s.asked = append(s.asked, row)
-			number := ""
-			if row.Reason == "" {
-				number = row.Number.E164()
-			}
-			if !yield(number) {
-				return
-			}
-		}
+func newScrub(rows *registry.Rows, how *layout, to *answers) *scrub {
+	s := &scrub{rows: rows, layout: how, answers: to, free: make(chan *lot, lotsAhead), asked: make(chan *lot, lotsAhead)}
+	for range lotsAhead {
+		s.free <- new(lot)
 	}
+	return s
 }
 
-// run writes a row for each result.
-func (s *scrub) run(results iter.Seq2[client.Result, error]) error {
-	for result, err := range results {
-		if err != nil && !errors.Is(err, client.ErrInvalidNumber) {
+// run answers every row. On an error what is written ends with an answered row.
+func (s *scrub) run(ctx context.Context) error {
+	err := s.pass(ctx)
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("stopped before the end of the file: %w", ctx.Err())
+		return withHint(err, "run it again: a check changes nothing on the server")
+	}
+	return err
+}
+
+func (s *scrub) pass(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if err := s.answers.header(s.rows.Header()); err != nil {
+		return err
+	}
+	go s.read(ctx)
+	for {
+		l, err := s.next(ctx)
+		if l == nil {
 			return err
 		}
-		row := s.asked[0]
-		s.asked = s.asked[1:]
-		if err := s.write(row, result, err); err != nil {
+		if err := s.answers.write(l); err != nil {
 			return err
 		}
+		s.free <- l
 	}
-	s.csv.Flush()
-	return errors.Join(s.failed, s.csv.Error())
 }
 
-func (s *scrub) write(row registry.Row, result client.Result, invalidity error) error {
-	if invalidity != nil {
-		return s.writeInvalid(row, invalidity)
+// next returns the next lot once it is answered, nil after the last or with an error.
+func (s *scrub) next(ctx context.Context) (*lot, error) {
+	select {
+	case l, more := <-s.asked:
+		if !more {
+			return nil, s.failed
+		}
+		if <-l.done; l.err != nil {
+			return nil, l.err
+		}
+		return l, nil
+	case <-ctx.Done(): // also while a terminal or a pipe is read
+		return nil, ctx.Err()
 	}
-	s.counts[string(result.Verdict)]++
-	if s.app.output == "json" {
-		return s.app.printTo(s.out, result)
-	}
-	return s.writeRow(row, string(result.Verdict), describeResult(result), strconv.FormatUint(result.Revision, 10))
 }
 
-func (s *scrub) writeInvalid(row registry.Row, invalidity error) error {
-	s.counts[invalid]++
-	reason := row.Reason
-	if reason == "" {
-		reason = invalidity.Error()
-	}
-	if s.app.output == "json" {
-		return s.app.printTo(s.out, badNumber{s.typed(row), itemError{invalid, reason}})
-	}
-	return s.writeRow(row, invalid, reason, "")
-}
-
-// typed is what the row has where its number should be.
-func (s *scrub) typed(row registry.Row) string {
-	if at := s.rows.Column(); at < len(row.Fields) {
-		return row.Fields[at]
-	}
-	return ""
-}
-
-func (s *scrub) writeHeader() error {
-	header := s.rows.Header()
-	if header == nil || s.app.output == "json" {
-		return nil
-	}
-	return s.csv.Write(append(header[:len(header):len(header)], answerColumns...))
-}
-
-// writeRow writes the row's own columns and three more.
-func (s *scrub) writeRow(row registry.Row, verdict, reason, revision string) error {
-	return s.csv.Write(append(row.Fields, verdict, reason, revision))
-}
-
-func (s *scrub) summary() string {
-	total, parts := uint64(0), []string{}
-	for _, verdict := range []string{"ALLOW", "BLOCK", "NOT_NOW", "UNKNOWN", invalid} {
-		if n := s.counts[verdict]; n > 0 {
-			total += n
-			parts = append(parts, fmt.Sprintf("%s %d", verdict, n))
+// read reads the file to its end and has each lot checked.
+func (s *scrub) read(ctx context.Context) {
+	defer close(s.asked)
+	for s.failed == nil {
+		select {
+		case l := <-s.free:
+			s.failed = l.fill(s.rows, s.layout)
+			go l.ask(ctx, s.client, s.options)
+			s.asked <- l // never blocks: as many places as lots
+		case <-ctx.Done():
+			s.failed = ctx.Err()
 		}
 	}
-	if total == 0 {
-		return "0 rows"
+	if errors.Is(s.failed, io.EOF) {
+		s.failed = nil
 	}
-	return count(total, "row") + ": " + strings.Join(parts, ", ")
-}
-
-// outFile is standard output, or a file that takes its name when it is whole.
-type outFile struct {
-	*bufio.Writer
-	file *os.File // nil: standard output
-	name string
-}
-
-func (a *app) openOut(name string) (*outFile, error) {
-	if name == "" || name == "-" {
-		return &outFile{Writer: bufio.NewWriter(a.stdout)}, nil
-	}
-	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("--out %s is not a file", name)
-	}
-	file, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
-	if err != nil {
-		return nil, err
-	}
-	return &outFile{Writer: bufio.NewWriter(file), file: file, name: name}, nil
-}
-
-// keep gives the file its name.
-func (o *outFile) keep() error {
-	if err := o.Flush(); err != nil || o.file == nil {
-		return err
-	}
-	if err := o.file.Close(); err != nil {
-		return err
-	}
-	if err := os.Rename(o.file.Name(), o.name); err != nil {
-		return err
-	}
-	o.file = nil
-	return nil
-}
-
-// abandon removes a file that was not kept; what standard output has stays.
-func (o *outFile) abandon() {
-	if o.file == nil {
-		o.Flush()
-		return
-	}
-	o.file.Close()
-	os.Remove(o.file.Name())
 }

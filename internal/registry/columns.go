@@ -140,7 +140,7 @@ func findDelimiter(line []byte) byte {
 
 // checkDelimiter returns a delimiter that was asked for.
 func checkDelimiter(r rune) (byte, error) {
-	if r >= 0x80 || r == '"' || r == '\r' || r == '\n' || unicode.IsDigit(r) || unicode.IsLetter(r) {
+	if r == 0 || r >= 0x80 || r == '"' || r == '\r' || r == '\n' || unicode.IsDigit(r) || unicode.IsLetter(r) {
 		return 0, errors.New("the delimiter must be one ASCII character, no letter, digit or quote")
 	}
 	return byte(r), nil

@@ -176,7 +176,7 @@ func TestRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := strings.Join(row.Fields, "|"); row.Line != w.line || f != w.fields || row.Number != w.number || row.Reason != w.reason {
+		if f := strings.Join(row.Fields(), "|"); row.Line != w.line || f != w.fields || row.Number != w.number || row.Reason != w.reason {
 			t.Errorf("got line %d, %q, %q; want line %d, %q, %q", row.Line, f, row.Reason, w.line, w.fields, w.reason)
 		}
 	}
@@ -196,7 +196,7 @@ func TestRowsPlain(t *testing.T) {
 		t.Errorf("got line %d, %v", first.Line, err)
 	}
 	second, err := rows.Next()
-	if err != nil || second.Reason != ReasonSyntax || second.Fields[0] != "x" || second.Line != 3 {
+	if err != nil || second.Reason != ReasonSyntax || second.Fields()[0] != "x" || second.Line != 3 {
 		t.Errorf("got line %d, %q, %v", second.Line, second.Reason, err)
 	}
 	if _, err := rows.Next(); err != io.EOF {

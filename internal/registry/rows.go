@@ -14,15 +14,25 @@ type Rows struct {
 	reader *Reader
 	table  *table
 	plain  *plain
+	broken Row // the record rejected last
 }
 
-// Row is one record. Number is 0 when Reason says why there is none.
+// Row is one record, valid until the next is read. Number is 0 when Reason says
+// why there is none.
 type Row struct {
 	Line   int64
-	Fields []string // all columns; of a record that cannot be split, its text
 	Number phone.Number
 	Reason string
+
+	record entry
 }
+
+// Fields returns all columns, copied; of a record that cannot be split, its text.
+func (r *Row) Fields() []string { return r.record.all() }
+
+// Text returns the record as the file has it, in UTF-8 and without its line end,
+// when that is its fields with the delimiter between them and no quote anywhere.
+func (r *Row) Text() (text []byte, ok bool) { return r.record.text, r.record.fields == nil }
 
 // OpenRows opens the file at path, "-" for standard input; a zip may hold one
 // file. The options are those of Open, OnReject is not used. Close the Rows.
@@ -45,6 +55,9 @@ func OpenRows(path string, opts Options) (*Rows, error) {
 	rows.reader = r
 	rows.table, _ = r.decoder.(*table)
 	rows.plain, _ = r.decoder.(*plain)
+	if rows.table != nil {
+		rows.table.split.reject = rows.keep
+	}
 	return rows, nil
 }
 
@@ -84,41 +97,41 @@ func (r *Rows) Close() error { return r.reader.Close() }
 // Next returns the next row that is not blank, and io.EOF after the last. Any
 // other error means that the file could not be read whole.
 func (r *Rows) Next() (Row, error) {
-	var row Row
-	var err error
+	next := r.line
 	if r.table != nil {
-		row, err = r.table.row()
-	} else {
-		row, err = r.plain.row()
+		next = r.tableRow
 	}
+	row, err := next()
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("read %s: %w", r.reader.sources[0].Name, damaged(err))
 	}
 	return row, err
 }
 
-func (t *table) row() (Row, error) {
-	var broken Row
-	t.split.reject = func(line int64, reason string, text []byte) {
-		broken = Row{Line: line, Fields: []string{string(text)}, Reason: reason}
-	}
-	rec, err := t.record()
+func (r *Rows) tableRow() (Row, error) {
+	rec, err := r.table.record()
 	if errors.Is(err, errRejected) {
-		return broken, nil
+		return r.broken, nil
 	}
 	if err != nil {
 		return Row{}, err
 	}
-	number, reason := t.value(&rec)
-	return Row{Line: rec.line, Fields: rec.all(), Number: number, Reason: reason}, nil
+	number, reason := r.table.value(&rec)
+	return Row{Line: rec.line, Number: number, Reason: reason, record: rec}, nil
 }
 
-func (d *plain) row() (Row, error) {
+// keep makes a row of what the splitter rejects.
+func (r *Rows) keep(line int64, reason string, text []byte) {
+	r.broken = Row{Line: line, Reason: reason, record: entry{fields: []string{string(text)}}}
+}
+
+func (r *Rows) line() (Row, error) {
+	d := r.plain
 	line, err := d.lines.filled()
 	if err != nil && !errors.Is(err, errLongLine) {
 		return Row{}, err
 	}
-	row := Row{Line: d.lines.number, Fields: []string{string(line)}, Reason: ReasonTooLong}
+	row := Row{Line: d.lines.number, Reason: ReasonTooLong, record: entry{fields: []string{string(line)}}}
 	if err == nil {
 		row.Number, row.Reason = parseValue(line, d.opts.Region, d.lines.cut)
 	}

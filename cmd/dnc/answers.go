@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// answers writes rows with what was found about them, and counts them.
+type answers struct {
+	app    *app
+	out    *outFile
+	line   *csvLine
+	counts map[client.Verdict]uint64
+	tails  map[string]*tail // of the lot at hand, by finding.key
+	key    []byte
+}
+
+// tail is what a row is written with behind its columns, and how many rows are.
+type tail struct {
+	verdict client.Verdict
+	text    []byte
+	rows    uint64
+}
+
+// maxTails bounds those of a lot in which hardly any two rows have the same.
+const maxTails = 512
+
+func (a *app) newAnswers(out *outFile, delim rune) *answers {
+	return &answers{app: a, out: out, line: newCSVLine(delim), counts: map[client.Verdict]uint64{}, tails: map[string]*tail{}}
+}
+
+// header writes the titles, if the file has them.
+func (a *answers) header(titles []string) error {
+	if titles == nil || a.app.output == "json" {
+		return nil
+	}
+	_, err := a.out.Write(a.line.encode(append(titles[:len(titles):len(titles)], answerColumns...)...))
+	return err
+}
+
+// write writes a lot that is answered.
+func (a *answers) write(l *lot) error {
+	write := a.writeRow
+	if a.app.output == "json" {
+		write = a.writeObject
+	}
+	for text, f := range l.findings() {
+		if err := write(text, &f); err != nil {
+			return err
+		}
+	}
+	a.settle() // the next lot may have another revision
+	return a.out.Flush()
+}
+
+// writeRow writes the row's own columns and three more.
+func (a *answers) writeRow(columns []byte, f *finding) error {
+	a.key = f.key(a.key[:0])
+	t := a.tails[string(a.key)]
+	if t == nil {
+		t = a.newTail(f)
+	}
+	t.rows++
+	if _, err := a.out.Write(columns); err != nil {
+		return err
+	}
+	_, err := a.out.Write(t.text)
+	return err
+}
+
+func (a *answers) newTail(f *finding) *tail {
+	if len(a.tails) == maxTails {
+		a.settle()
+	}
+	t := &tail{verdict: f.verdict}
+	if f.verdict == invalid {
+		t.text = append(t.text, a.line.encode("", string(invalid), f.reason, "")...)
+	} else {
+		r := f.result()
+		t.text = append(t.text, a.line.encode("", string(r.Verdict), describeResult(r), strconv.FormatUint(r.Revision, 10))...)
+	}
+	a.tails[string(a.key)] = t
+	return t
+}
+
+// settle counts the rows that were written, and forgets the tails.
+func (a *answers) settle() {
+	for _, t := range a.tails {
+		a.counts[t.verdict] += t.rows
+	}
+	clear(a.tails)
+}
+
+// writeObject writes a row as JSON. All there is of its own columns is what an invalid one has instead of a number.
+func (a *answers) writeObject(typed []byte, f *finding) error {
+	a.counts[f.verdict]++
+	if f.verdict == invalid {
+		return a.app.printTo(a.out, badNumber{string(typed), itemError{string(invalid), f.reason}})
+	}
+	return a.app.printTo(a.out, f.result())
+}
+
+func (a *answers) summary() string {
+	total, parts := uint64(0), []string{}
+	for _, verdict := range []client.Verdict{client.Allow, client.Block, client.NotNow, client.Unknown, invalid} {
+		if n := a.counts[verdict]; n > 0 {
+			total += n
+			parts = append(parts, fmt.Sprintf("%s %d", verdict, n))
+		}
+	}
+	if total == 0 {
+		return "0 rows"
+	}
+	return count(total, "row") + ": " + strings.Join(parts, ", ")
+}
+
+// invalid is the verdict of a row without a valid number.
+const invalid client.Verdict = "INVALID"
+
+// finding is what was found about a row.
+type finding struct {
+	verdict client.Verdict
+	reason  string // of an invalid row
+	batch   *client.BatchResult
+	number  phone.Number
+	detail  *client.BatchDetail // nil: there is nothing more to tell
+}
+
+// explain takes over more about the number: that it is none, for one.
+func (f *finding) explain(d *client.BatchDetail) {
+	if d.Err != nil {
+		f.verdict, f.reason = invalid, d.Err.Error()
+		return
+	}
+	f.detail = d
+}
+
+// key appends what tells apart the findings of one batch that are written differently.
+func (f *finding) key(to []byte) []byte {
+	to = append(append(to, f.verdict...), f.reason...)
+	if f.detail == nil {
+		return to
+	}
+	to = append(append(to, 0), f.detail.Cause...)
+	to = binary.BigEndian.AppendUint64(append(to, 0), uint64(f.detail.OpensAt.Unix()))
+	for _, place := range f.detail.Reasons {
+		to = binary.BigEndian.AppendUint32(to, place)
+	}
+	return to
+}
+
+// result is what a check of the number alone would have returned.
+func (f *finding) result() client.Result {
+	r := client.Result{
+		Number: f.number.E164(), Verdict: f.verdict, Reasons: []client.Reason{},
+		Revision: f.batch.Revision, JournalID: f.batch.JournalID, CheckedAt: f.batch.CheckedAt, PolicyVersion: f.batch.PolicyVersion,
+	}
+	if f.detail == nil {
+		return r
+	}
+	r.Cause, r.ValidUntil, r.OpensAt = f.detail.Cause, f.detail.ValidUntil, f.detail.OpensAt
+	for _, place := range f.detail.Reasons {
+		r.Reasons = append(r.Reasons, f.batch.Reasons[place])
+	}
+	return r
+}

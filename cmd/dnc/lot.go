@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"iter"
+
+	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/registry"
+)
+
+// A lot is full at so many rows, or at so many bytes of text: a row may have 64 KiB.
+const (
+	lotRows  = 4096
+	lotBytes = 512 << 10
+)
+
+// lot is rows that follow each other, whose numbers are checked in one call.
+type lot struct {
+	text    []byte       // the rows as they are written, but for what is found
+	ends    []int        // of each row, in text
+	numbers []uint64     // E.164 digits of the rows that have a number, in order
+	invalid []invalidRow // the other rows, in order
+
+	done  chan struct{} // closed once the rest is set
+	batch client.BatchResult
+	err   error
+}
+
+// invalidRow is a row without a valid number.
+type invalidRow struct {
+	row    int // its place in the lot
+	reason string
+}
+
+// fill reads the next rows. The error is that of reading: io.EOF at the end of the file.
+func (l *lot) fill(rows *registry.Rows, how *layout) error {
+	l.text, l.ends, l.numbers, l.invalid = l.text[:0], l.ends[:0], l.numbers[:0], l.invalid[:0]
+	l.done, l.batch, l.err = make(chan struct{}), client.BatchResult{}, nil
+	for len(l.ends) < lotRows && len(l.text) < lotBytes {
+		row, err := rows.Next()
+		if err != nil {
+			return err
+		}
+		l.text = how.append(l.text, &row)
+		if row.Reason == "" {
+			l.numbers = append(l.numbers, uint64(row.Number))
+		} else {
+			l.invalid = append(l.invalid, invalidRow{len(l.ends), row.Reason})
+		}
+		l.ends = append(l.ends, len(l.text))
+	}
+	return nil
+}
+
+// ask has the numbers checked.
+func (l *lot) ask(ctx context.Context, c *client.Client, options []client.CallOption) {
+	defer close(l.done)
+	if len(l.numbers) > 0 {
+		l.batch, l.err = c.CheckBatch(ctx, l.numbers, options...)
+	}
+}
+
+// findings yields the text of each row and what was found about it.
+func (l *lot) findings() iter.Seq2[[]byte, finding] {
+	return func(yield func([]byte, finding) bool) {
+		start, asked, bad, details := 0, 0, l.invalid, l.batch.Details
+		for row, end := range l.ends {
+			var f finding
+			if len(bad) > 0 && bad[0].row == row {
+				f, bad = finding{verdict: invalid, reason: bad[0].reason}, bad[1:]
+			} else {
+				f = finding{batch: &l.batch, number: phone.Number(l.numbers[asked]), verdict: l.batch.Verdict(asked)}
+				if len(details) > 0 && details[0].Index == asked {
+					f.explain(&details[0])
+					details = details[1:]
+				}
+				asked++
+			}
+			if !yield(l.text[start:end], f) {
+				return
+			}
+			start = end
+		}
+	}
+}
