@@ -35,6 +35,15 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if b.scope, err = scopeOf(req.GetScope()); err != nil {
 		return nil, err
 	}
+	count := len(req.GetNumbers()) + len(req.GetE164())
+	t, err := s.admit[workBatch].enter(count)
+	if err != nil {
+		return nil, err
+	}
+	defer t.leave()
+	if err := s.capacity.spend(ctx, count); err != nil {
+		return nil, err
+	}
 	if err := b.run(ctx); err != nil {
 		return nil, err
 	}

@@ -61,6 +61,14 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
+	t, err := s.admit[workUnary].enter(1) // what waited for its revision needed no room
+	if err != nil {
+		return nil, policy.Unspecified, err
+	}
+	defer t.leave()
+	if err := s.capacity.spend(ctx, 1); err != nil {
+		return nil, policy.Unspecified, err
+	}
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
 	now := v.Now()

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/server"
 )
 
 const (
@@ -23,9 +24,9 @@ const (
 )
 
 // withRegistry is a server that holds us-ftc: +1 415 covered, 31 days, one number among others.
-func withRegistry(t testing.TB) *node {
+func withRegistry(t testing.TB, change ...func(*server.Options)) *node {
 	t.Helper()
-	n := start(t)
+	n := start(t, change...)
 	n.createList(&dncv1.CreateListRequest{
 		Name: "us-ftc", Kind: dncv1.ListKind_LIST_KIND_REGISTRY, Jurisdiction: []string{"us"},
 		Coverage: []string{"1415", "+1818"}, MaxAge: durationpb.New(31 * 24 * time.Hour),

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/phone/national"
@@ -141,11 +144,15 @@ func itemError(err error) *dncv1.ItemError {
 // statusOf is the one way by which an error leaves the server.
 func statusOf(f *fault) error {
 	s := status.New(codeOf(f), f.message)
-	detailed, err := s.WithDetails(&errdetails.ErrorInfo{
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
 		Domain:   errorDomain,
 		Reason:   strings.TrimPrefix(f.reason.String(), reasonPrefix),
 		Metadata: f.meta,
-	})
+	}}
+	if pause, ok := retryAfter[f.reason]; ok {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(pause)})
+	}
+	detailed, err := s.WithDetails(details...)
 	if err != nil {
 		return s.Err()
 	}
@@ -202,5 +209,15 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               codes.Internal,
 	dncv1.ErrorReason_ERROR_REASON_TIME_OVER:              codes.DeadlineExceeded,
+	dncv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
 }
+
+// retryAfter is the pause that a caller is asked for, of the reasons that pass by themselves.
+var retryAfter = map[dncv1.ErrorReason]time.Duration{
+	dncv1.ErrorReason_ERROR_REASON_OVERLOADED: 100 * time.Millisecond,
+	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL: 100 * time.Millisecond,
+}
+
+// pushback is the trailer by which clients of gRPC that retry by themselves are told the pause, in milliseconds.
+const pushback = "grpc-retry-pushback-ms"

@@ -22,7 +22,7 @@ func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
 // Guarded registers a service as the server's own are.
 func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
 	m, err := newMetrics(prometheus.NewRegistry())
-	return guard{next: s.grpc, log: log, metrics: m}, err
+	return guard{next: s.grpc, log: log, metrics: m, admit: newAdmission()}, err
 }
 
 // SetHealth exposes the mapping of the store's state to health.
@@ -37,5 +37,5 @@ func NewHealth() *health.Server { return health.NewServer() }
 // CheckHandler is CheckNumber without gRPC.
 func CheckHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, error), error) {
 	m, err := newMetrics(prometheus.NewRegistry())
-	return (&checkService{service: service{store: s, metrics: m}}).CheckNumber, err
+	return (&checkService{service: service{store: s, metrics: m, admit: newAdmission()}}).CheckNumber, err
 }

@@ -7,10 +7,12 @@ import (
 	"log/slog"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -23,6 +25,7 @@ type guard struct {
 	next    grpc.ServiceRegistrar
 	log     *slog.Logger
 	metrics *metrics
+	admit   *admission
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
@@ -42,6 +45,7 @@ func (g guard) RegisterService(desc *grpc.ServiceDesc, impl any) {
 
 func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 	method := service + "/" + m.MethodName
+	room := g.admit.of(service, workRecords)
 	return func(impl any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (resp any, err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -50,6 +54,13 @@ func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		}()
 		if err := ctx.Err(); err != nil {
 			return nil, g.refused(ctx, method, err)
+		}
+		if room != nil {
+			t, err := room.enter(1)
+			if err != nil {
+				return nil, g.refused(ctx, method, err)
+			}
+			defer t.leave()
 		}
 		resp, err = m.Handler(impl, ctx, dec, i)
 		if err != nil {
@@ -61,6 +72,7 @@ func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 
 func (g guard) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 	method := service + "/" + s.StreamName
+	room := g.admit.of(service, workLoads)
 	return func(impl any, stream grpc.ServerStream) (err error) {
 		defer func() {
 			if p := recover(); p != nil {
@@ -70,6 +82,13 @@ func (g guard) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 		ctx := stream.Context()
 		if err := ctx.Err(); err != nil {
 			return g.refused(ctx, method, err)
+		}
+		if room != nil {
+			t, err := room.enter(1)
+			if err != nil {
+				return g.refused(ctx, method, err)
+			}
+			defer t.leave()
 		}
 		if err := s.Handler(impl, stream); err != nil {
 			return g.refused(ctx, method, err)
@@ -81,6 +100,9 @@ func (g guard) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 // refused turns what a handler returned into what the caller gets.
 func (g guard) refused(ctx context.Context, method string, err error) error {
 	f := g.classify(ctx, method, err)
+	if pause, ok := retryAfter[f.reason]; ok {
+		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushback, strconv.FormatInt(pause.Milliseconds(), 10))) // fails when the call is over
+	}
 	g.metrics.refused(method, f.reason)
 	if f.reason == dncv1.ErrorReason_ERROR_REASON_INTERNAL {
 		g.log.ErrorContext(ctx, "internal error", "method", method, "error", withoutDigits(f.err.Error()))

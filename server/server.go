@@ -42,6 +42,10 @@ type Options struct {
 	Version    string               // told by GetStats and by dncd_build_info
 	Reflection bool                 // serve gRPC reflection
 	Grace      time.Duration        // what is in flight has so long to end at a stop; 0: 30 s
+
+	// Capacity makes the server as slow as one that checks so many numbers a second, one after the other: for tests
+	// and benchmarks of overload. 0: as fast as it is.
+	Capacity int
 	// Register adds services of the caller's own, without the guard that the contract's have; nil: none.
 	Register func(grpc.ServiceRegistrar)
 }
@@ -90,7 +94,11 @@ func New(o Options) (*Server, error) {
 	if err := o.Registry.Register(newCollector(o.Store, o.Version)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	g := guard{log: o.Logger, metrics: m}
+	admit := newAdmission()
+	if err := o.Registry.Register(admit); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
+	}
+	g := guard{log: o.Logger, metrics: m, admit: admit}
 	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(g.unknown))...)
 	g.next = s.grpc
 	s.register(g, m)
@@ -124,6 +132,8 @@ func (s *Server) register(g guard, m *metrics) {
 		store:    s.opt.Store,
 		log:      s.opt.Logger,
 		metrics:  m,
+		admit:    g.admit,
+		capacity: newCapacity(s.opt.Capacity),
 		tokens:   newTokens(),
 		draining: s.draining,
 		stopping: s.stopping,

@@ -16,6 +16,8 @@ type service struct {
 	store    *store.Store
 	log      *slog.Logger
 	metrics  *metrics
+	admit    *admission
+	capacity *capacity // nil outside tests
 	tokens   tokens
 	draining <-chan struct{} // closed when a stop begins: streams that wait end
 	stopping <-chan struct{} // closed when the grace is nearly over: streams that work end

@@ -127,6 +127,11 @@ const (
 	// began: nothing was written. With a write already under way the outcome is
 	// unknown: retry with the same request_id.
 	ErrorReason_ERROR_REASON_TIME_OVER ErrorReason = 66
+	// RESOURCE_EXHAUSTED. The server has as much of this kind of work under way as it
+	// does in time. Nothing was done, and nothing is known about the number. Retry after
+	// the pause that a google.rpc.RetryInfo and the trailer grpc-retry-pushback-ms name;
+	// as an item's error, after some 100 ms.
+	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 67
 	// PERMISSION_DENIED. The caller's certificate or role does not allow it. Do not retry.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 70
 )
@@ -173,6 +178,7 @@ var (
 		64: "ERROR_REASON_SHUTTING_DOWN",
 		65: "ERROR_REASON_INTERNAL",
 		66: "ERROR_REASON_TIME_OVER",
+		67: "ERROR_REASON_OVERLOADED",
 		70: "ERROR_REASON_PERMISSION_DENIED",
 	}
 	ErrorReason_value = map[string]int32{
@@ -215,6 +221,7 @@ var (
 		"ERROR_REASON_SHUTTING_DOWN":          64,
 		"ERROR_REASON_INTERNAL":               65,
 		"ERROR_REASON_TIME_OVER":              66,
+		"ERROR_REASON_OVERLOADED":             67,
 		"ERROR_REASON_PERMISSION_DENIED":      70,
 	}
 )
@@ -308,7 +315,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xd2\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xef\n" +
 	"\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
@@ -350,7 +357,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1cERROR_REASON_STORE_READ_ONLY\x10?\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10@\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10A\x12\x1a\n" +
-	"\x16ERROR_REASON_TIME_OVER\x10B\x12\"\n" +
+	"\x16ERROR_REASON_TIME_OVER\x10B\x12\x1b\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10C\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10FB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (

@@ -1,0 +1,187 @@
+package server
+
+import (
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// offered is what came of work that was offered for a while to a server of a certain capacity.
+type offered struct {
+	answered int
+	refused  int
+	p99      time.Duration
+	room     int64 // at the end
+}
+
+const testCapacity = 5000
+
+// offer offers pieces of units numbers at so many numbers a second, at a steady pace that nothing holds up, in the time of
+// the test's bubble. The rate is of what is answered after warmup, the p99 of what came after it.
+func offer(t *testing.T, l *limiter, perSecond, units int) offered {
+	t.Helper()
+	const warmup, lasts = 2 * time.Second, 10 * time.Second
+	c := newCapacity(testCapacity)
+	every := time.Duration(units) * time.Second / time.Duration(perSecond)
+	var got offered
+	var took []time.Duration
+	var mu sync.Mutex
+	var pending sync.WaitGroup
+	begin := time.Now()
+	for at := begin; at.Sub(begin) < lasts; at = at.Add(every) {
+		time.Sleep(time.Until(at))
+		work, err := l.enter(units)
+		if err != nil {
+			got.refused += units
+			continue
+		}
+		pending.Go(func() {
+			if err := c.spend(t.Context(), units); err != nil {
+				t.Error(err)
+			}
+			work.leave()
+			mu.Lock()
+			defer mu.Unlock()
+			if ended := time.Since(begin); ended >= warmup && ended < lasts {
+				got.answered += units
+			}
+			if at.Sub(begin) >= warmup {
+				took = append(took, time.Since(at))
+			}
+		})
+	}
+	got.room = l.room.Load()
+	pending.Wait()
+	got.answered = int(float64(got.answered) / (lasts - warmup).Seconds())
+	slices.Sort(took)
+	got.p99 = took[len(took)*99/100]
+	return got
+}
+
+// TestOverloadKeepsGoodput: what is answered a second stays at the peak however much more is asked, and in time.
+func TestOverloadKeepsGoodput(t *testing.T) {
+	for _, kind := range []struct {
+		name  string
+		work  int
+		units int
+		p99   time.Duration
+	}{
+		{"unary", workUnary, 1, 40 * time.Millisecond},
+		{"messages of 20", workStream, 20, 40 * time.Millisecond},
+		{"batches of 200", workBatch, 200, 300 * time.Millisecond},
+	} {
+		t.Run(kind.name, func(t *testing.T) {
+			for _, times := range []int{1, 2, 3, 5} {
+				synctest.Test(t, func(t *testing.T) {
+					got := offer(t, newAdmission()[kind.work], times*testCapacity, kind.units)
+					t.Logf("%d times: %+v", times, got)
+					if got.answered < testCapacity*9/10 || got.p99 > kind.p99 {
+						t.Errorf("%d times the capacity: got %d answers a second and p99 %v, want at least %d and at most %v",
+							times, got.answered, got.p99, testCapacity*9/10, kind.p99)
+					}
+				})
+			}
+		})
+	}
+}
+
+// TestNoRefusalBelowCapacity: a server that keeps up refuses nothing, bursts of hundreds at once included.
+func TestNoRefusalBelowCapacity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newAdmission()[workUnary]
+		c := newCapacity(testCapacity)
+		for range 50 {
+			for i := range 400 {
+				work, err := l.enter(1)
+				if err != nil {
+					t.Fatalf("call %d of a burst: %v", i, err)
+				}
+				go func() {
+					_ = c.spend(t.Context(), 1)
+					work.leave()
+				}()
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	})
+}
+
+// TestRoomComesBack: after an overload, the room grows again by itself, and a pause gives all of it back.
+func TestRoomComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newAdmission()[workUnary]
+		got := offer(t, l, 5*testCapacity, 1)
+		if got.refused == 0 || got.room >= l.most {
+			t.Fatalf("got %+v, want refusals and less room than %d", got, l.most)
+		}
+		if offer(t, l, testCapacity/2, 1); l.room.Load() != l.most {
+			t.Errorf("half the capacity for a while: got room for %d, want %d", l.room.Load(), l.most)
+		}
+		offer(t, l, 5*testCapacity, 1)
+		time.Sleep(time.Minute)
+		for range l.most { // a burst after a pause
+			if _, err := l.enter(1); err != nil {
+				t.Fatalf("after a pause: %v with room for %d", err, l.room.Load())
+			}
+		}
+	})
+}
+
+// TestStuckWorkLeavesTheFloor: when nothing ends, no more than the floor is added to.
+func TestStuckWorkLeavesTheFloor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLimiter(4, 64)
+		one, err := l.enter(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		one.leave() // ends a window, with others under way
+		for range 100 {
+			l.enter(1) //nolint:errcheck // how many get in is what is looked at
+		}
+		time.Sleep(2 * time.Second)
+		l.enterSome(0)
+		time.Sleep(2 * time.Second)
+		if l.enterSome(10).units != 0 || l.room.Load() != l.floor {
+			t.Errorf("got room for %d, want %d", l.room.Load(), l.floor)
+		}
+	})
+}
+
+// TestAPieceLargerThanTheRoom: one is let in whenever there is any room, and no second.
+func TestAPieceLargerThanTheRoom(t *testing.T) {
+	l := newLimiter(10, 10)
+	first, err := l.enter(1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.enter(1); err == nil {
+		t.Error("a second was let in")
+	}
+	first.leave()
+	if part := l.enterSome(1000); part.units != 10 {
+		t.Errorf("got %d of 1000 let in, want 10", part.units)
+	} else {
+		part.leave()
+	}
+	if l.under.Load() != 0 || l.refused.Load() != 1+990 {
+		t.Errorf("got %d under way and %d refused, want 0 and 991", l.under.Load(), l.refused.Load())
+	}
+}
+
+func BenchmarkLimiter(b *testing.B) {
+	l := newAdmission()[workUnary]
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			t, err := l.enter(1)
+			if err != nil {
+				b.Fatal(err)
+			}
+			t.leave()
+		}
+	})
+}
