@@ -23,7 +23,7 @@ const (
 	// commitsAhead is how many commits of a load may wait for the disk while the next blocks are worked out.
 	commitsAhead = 4
 
-	loadBatch = 1 << 15 // numbers that go to the filter at once
+	loadBatch = 1 << 13 // numbers that go to the filter at once
 )
 
 // blockWriter writes the changed blocks of a load at its timestamp, in commits that are split the same way every time,
@@ -57,7 +57,7 @@ type blockPart struct {
 }
 
 func newBlockWriter(s *Store, list policy.EventID, prepared, numbers uint64) *blockWriter {
-	workers := runtime.GOMAXPROCS(0)
+	workers := min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
 	w := &blockWriter{
 		s: s, list: list, prepared: prepared,
 		parts:   make(chan *blockPart, commitsAhead),
@@ -102,6 +102,7 @@ func (w *blockWriter) passBatch() {
 func (w *blockWriter) fillFilter() {
 	for batch := range w.batches {
 		w.filter.Add(batch)
+		runtime.Gosched() // see yieldBlocks
 		select {
 		case w.free <- batch[:0]:
 		default:

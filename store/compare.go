@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strconv"
 
@@ -44,6 +45,10 @@ type loadInput struct {
 	past   uint64 // of Revert: the older visible
 }
 
+// yieldBlocks is after how many blocks a load lets others go first: some ten microseconds. A goroutine that never waits
+// keeps its processor for ten milliseconds, and a load has as many of them as there are cores.
+const yieldBlocks = 16
+
 // eachChange walks the list and the staged content together and calls f for each block that either holds.
 func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) error) error {
 	txn := s.db.NewTransactionAt(in.at, false)
@@ -56,9 +61,12 @@ func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) er
 	}
 	defer source.close()
 	var c change
-	for {
+	for i := 0; ; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if i%yieldBlocks == 0 {
+			runtime.Gosched()
 		}
 		ok, err := s.nextChange(&c, in, cursor, source)
 		if err != nil || !ok {
@@ -171,7 +179,8 @@ func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Pref
 		return nil, err
 	}
 	c.rollUp(set)
-	if c.result = in.sha; !known {
+	c.result = in.sha
+	if !known {
 		c.result = hash.sha.Sum(nil)
 	}
 	return c, nil

@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -44,9 +45,12 @@ func (s *Store) sortContent(ctx context.Context, list policy.EventID, c *chunkLo
 		return out, stageError("sort stage", err)
 	}
 	defer f.Close()
-	w := newAscendingWriter(f)
+	w := newAscendingWriter(&steadyWriter{f: f})
 	if c.ascending {
-		err = c.eachChunk(func(numbers []uint64) error { return errors.Join(ctx.Err(), w.add(numbers)) })
+		err = c.eachChunk(func(numbers []uint64) error {
+			runtime.Gosched() // see yieldBlocks
+			return errors.Join(ctx.Err(), w.add(numbers))
+		})
 	} else {
 		err = sortChunks(ctx, c, dir, bucketNumbers, w)
 	}

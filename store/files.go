@@ -10,6 +10,25 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// steadyBytes is after how many bytes a large file is synced.
+const steadyBytes = 4 << 20
+
+// steadyWriter syncs a file as it grows. The sync of a hundred megabytes at once holds up every other one on the disk, and
+// with it a person's opt-out.
+type steadyWriter struct {
+	f        *os.File
+	unsynced int
+}
+
+func (w *steadyWriter) Write(b []byte) (int, error) {
+	n, err := w.f.Write(b)
+	if w.unsynced += n; err != nil || w.unsynced < steadyBytes {
+		return n, err
+	}
+	w.unsynced = 0
+	return n, syncData(w.f)
+}
+
 // writeFile makes a file whole or not at all: written beside, synced, renamed, the directory synced.
 func writeFile(path string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
@@ -17,7 +36,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if err := write(f); err != nil {
+	if err := write(&steadyWriter{f: f}); err != nil {
 		f.Close()
 		return err
 	}

@@ -9,4 +9,7 @@ import (
 	"github.com/dncd/dncd/cmd/dncd/daemon"
 )
 
-func main() { os.Exit(daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	daemon.Oversubscribe()
+	os.Exit(daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
+}

@@ -50,7 +50,7 @@ func NewBuilder(capacity uint64, fpr float64) *Builder {
 		b.shift++
 	}
 	b.groups = make([]group, (b.set.parts-1)>>b.shift+1)
-	b.allot(runtime.GOMAXPROCS(0))
+	b.allot(min(runtime.NumCPU(), runtime.GOMAXPROCS(0)))
 	return b
 }
 
@@ -76,7 +76,7 @@ func (b *Builder) allot(adders int) {
 }
 
 // Add adds ns, in any order. It may be called from many goroutines at once, of
-// which GOMAXPROCS work and the others wait, and is best called with thousands
+// which as many as there are cores work and the others wait, and is best called with thousands
 // of numbers. It must not be called after Build.
 func (b *Builder) Add(ns []uint64) {
 	if b.set == nil {
