@@ -298,16 +298,3 @@ func make60(count int) []string {
 	}
 	return out
 }
-
-func TestStreamChecksIsNotBuilt(t *testing.T) {
-	n := start(t)
-	stream, err := n.check.StreamChecks(testContext(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = stream.Recv()
-	wantReason(t, err, codes.Unimplemented, "NOT_BUILT")
-	if got := errorInfo(err).GetMetadata()["feature"]; got != "StreamChecks" {
-		t.Errorf("got feature %q, want StreamChecks", got)
-	}
-}

@@ -32,36 +32,12 @@ func (s *listService) Import(stream importStream) error {
 type load struct {
 	s      *listService
 	stream importStream
-	frames <-chan frame
+	frames <-chan frame[dncv1.ImportRequest]
 	by     store.Request
 	header *dncv1.ImportHeader
 	imp    *store.Import
 	buffer []uint64
 	acks   []*dncv1.ImportAck // of chunks that are not durable yet
-}
-
-type frame struct {
-	req *dncv1.ImportRequest
-	err error
-}
-
-// receive reads frames ahead, so that a load that waits for one ends when the server stops.
-func receive(stream importStream) <-chan frame {
-	frames := make(chan frame, 1)
-	go func() {
-		for {
-			req, err := stream.Recv()
-			select {
-			case frames <- frame{req, err}:
-			case <-stream.Context().Done(): // the handler has returned, or the caller is gone
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return frames
 }
 
 // next is the next frame; io.EOF when the client has sent all.

@@ -13,10 +13,11 @@ import (
 const (
 	sourceUnary = iota
 	sourceBatch
+	sourceStream
 	sourceCount
 )
 
-var sourceNames = [sourceCount]string{"unary", "batch"}
+var sourceNames = [sourceCount]string{"unary", "batch", "stream"}
 
 // verdictNames are the label's values, by policy.Verdict; the zero verdict is an error.
 var verdictNames = [...]string{"error", "allow", "block", "not_now", "unknown"}

@@ -16,7 +16,7 @@ type recordStream = grpc.BidiStreamingServer[dncv1.ImportRecordsRequest, dncv1.I
 
 // ImportRecords implements dncv1.RecordServiceServer.
 func (s *recordService) ImportRecords(stream recordStream) error {
-	i := &recordImport{s: s, stream: stream, frames: receiveRecords(stream)}
+	i := &recordImport{s: s, stream: stream, frames: receive(stream)}
 	committed, err := i.run()
 	if committed || err != nil {
 		s.metrics.wrote(writeRecords, false, err)
@@ -28,33 +28,9 @@ func (s *recordService) ImportRecords(stream recordStream) error {
 type recordImport struct {
 	s      *recordService
 	stream recordStream
-	frames <-chan recordFrame
+	frames <-chan frame[dncv1.ImportRecordsRequest]
 	rows   rowReader
 	imp    *store.RecordImport
-}
-
-type recordFrame struct {
-	req *dncv1.ImportRecordsRequest
-	err error
-}
-
-// receiveRecords reads frames ahead, so that an import that waits for one ends when the server stops.
-func receiveRecords(stream recordStream) <-chan recordFrame {
-	frames := make(chan recordFrame, 1)
-	go func() {
-		for {
-			req, err := stream.Recv()
-			select {
-			case frames <- recordFrame{req, err}:
-			case <-stream.Context().Done(): // the handler has returned, or the caller is gone
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
-	return frames
 }
 
 // next is the next frame; io.EOF when the client has sent all.

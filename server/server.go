@@ -46,6 +46,9 @@ type Options struct {
 	// Capacity makes the server as slow as one that checks so many numbers a second, one after the other: for tests
 	// and benchmarks of overload. 0: as fast as it is.
 	Capacity int
+	// ConnectionAge is when a connection, or a stream of checks, is moved: the client opens another, which may reach
+	// another node. A tenth more or less is drawn for each. 0: 30 min.
+	ConnectionAge time.Duration
 	// Register adds services of the caller's own, without the guard that the contract's have; nil: none.
 	Register func(grpc.ServiceRegistrar)
 }
@@ -70,7 +73,7 @@ const (
 	keepaliveTime     = 60 * time.Second
 	keepaliveTimeout  = 20 * time.Second
 	keepaliveMinTime  = 30 * time.Second
-	connectionAge     = 30 * time.Minute
+	defaultAge        = 30 * time.Minute
 	connectionGrace   = time.Hour // a load or an export on an aged connection goes on for so long
 	defaultGrace      = 30 * time.Second
 )
@@ -85,6 +88,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Grace == 0 {
 		o.Grace = defaultGrace
+	}
+	if o.ConnectionAge == 0 {
+		o.ConnectionAge = defaultAge
 	}
 	s := &Server{opt: o, health: health.NewServer(), draining: make(chan struct{}), stopping: make(chan struct{})}
 	m, err := newMetrics(o.Registry)
@@ -115,7 +121,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: keepaliveTime, Timeout: keepaliveTimeout,
-			MaxConnectionAge: connectionAge, MaxConnectionAgeGrace: connectionGrace,
+			MaxConnectionAge: s.opt.ConnectionAge, MaxConnectionAgeGrace: max(connectionGrace, 2*s.opt.ConnectionAge),
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
@@ -139,6 +145,8 @@ func (s *Server) register(g guard, m *metrics) {
 		stopping: s.stopping,
 		version:  s.opt.Version,
 		started:  time.Now(),
+
+		connectionAge: s.opt.ConnectionAge,
 	}
 	dncv1.RegisterCheckServiceServer(g, &checkService{service: base})
 	dncv1.RegisterRecordServiceServer(g, &recordService{service: base})

@@ -23,6 +23,8 @@ type service struct {
 	stopping <-chan struct{} // closed when the grace is nearly over: streams that work end
 	version  string
 	started  time.Time
+
+	connectionAge time.Duration // how long a stream of checks lives
 }
 
 const defaultWait = 2 * time.Second

@@ -164,6 +164,9 @@ func readLists(txn *badger.Txn) ([]*List, error) {
 	return lists, err
 }
 
+// Next is closed when a newer view is there. It is nil, which is never closed, for a view of the past.
+func (v *View) Next() <-chan struct{} { return v.next }
+
 // Wait returns the first view at revision or later, or the context's error.
 func (s *Store) Wait(ctx context.Context, revision uint64) (*View, error) {
 	for {

@@ -1,0 +1,340 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+type checkStream = grpc.BidiStreamingServer[dncv1.StreamChecksRequest, dncv1.StreamChecksResponse]
+
+// StreamChecks implements dncv1.CheckServiceServer.
+func (s *checkService) StreamChecks(stream checkStream) error {
+	aged := make(chan struct{})
+	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
+	defer age.Stop()
+	c := checks{s: s, frames: receive(stream), answers: answers{stream: stream, metrics: s.metrics}}
+	c.expiry = time.NewTimer(maxWait)
+	defer c.expiry.Stop()
+	return c.run(aged)
+}
+
+// jittered is d, up to a tenth more or less, so that streams opened together do not all move together.
+func jittered(d time.Duration) time.Duration {
+	return d - d/10 + rand.N(d/5+1)
+}
+
+// checks is one stream of checks. Its frames are answered one after the other, each from one view. A check whose revision
+// is not there yet is set aside. While the client does not read answers, the stream takes no more checks.
+type checks struct {
+	s       *checkService
+	frames  <-chan frame[dncv1.StreamChecksRequest] // nil: the client has sent all
+	answers answers
+	waiting []waitingCheck // by rising revision
+	next    time.Time      // when the first of them may be over; zero: not known
+	expiry  *time.Timer    // goes off at next
+}
+
+// question is a check that has been read.
+type question struct {
+	id     uint64
+	number phone.Number
+	scope  policy.Scope
+	text   bool // the number came as a string: its answer tells what it was read as
+}
+
+// waitingCheck is a check that asks for a revision which is not there yet.
+type waitingCheck struct {
+	question
+	revision uint64
+	journal  string // that the revision belongs to; empty: not compared
+	until    time.Time
+}
+
+// Limits of checks that wait.
+const (
+	maxWaiting  = 10_000
+	maxWait     = time.Minute
+	expiryEvery = 5 * time.Millisecond // checks that end close to each other end together
+)
+
+func (c *checks) run(aged <-chan struct{}) error {
+	for {
+		newer, err := c.reached()
+		if err != nil {
+			return err
+		}
+		if c.frames == nil && len(c.waiting) == 0 {
+			return nil
+		}
+		select {
+		case f := <-c.frames:
+			err = c.take(f)
+		case <-newer:
+		case <-c.expiring():
+			err = c.expire()
+		case <-aged:
+			return c.end()
+		case <-c.s.draining:
+			return c.end()
+		case <-c.answers.stream.Context().Done():
+			return c.answers.stream.Context().Err()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func (c *checks) take(f frame[dncv1.StreamChecksRequest]) error {
+	if errors.Is(f.err, io.EOF) {
+		c.frames = nil
+		return nil
+	}
+	if f.err != nil {
+		return f.err
+	}
+	if err := withinLimits(f.req); err != nil {
+		return err
+	}
+	return c.answer(f.req)
+}
+
+// withinLimits refuses a message that holds too much.
+func withinLimits(req *dncv1.StreamChecksRequest) error {
+	if mayBeTooLarge(req) && proto.Size(req) > maxCheckBytes || len(req.GetChecks()) > maxChecks {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE,
+			fmt.Sprintf("at most %d checks and %d KiB in one message: send several", maxChecks, maxCheckBytes>>10),
+			"limit", fmt.Sprint(maxChecks), "actual", fmt.Sprint(len(req.GetChecks())))
+	}
+	return nil
+}
+
+// checkOverhead is more than a check takes on the wire besides its texts.
+const checkOverhead = 72
+
+// mayBeTooLarge tells, for less than what the size itself costs, whether that can be above the limit.
+func mayBeTooLarge(req *dncv1.StreamChecksRequest) bool {
+	bytes := checkOverhead*(1+len(req.GetChecks())) + len(req.GetJournalId())
+	for _, check := range req.GetChecks() {
+		bytes += len(check.GetNumber()) + len(check.GetRegion()) + len(check.GetScope())
+	}
+	return bytes > maxCheckBytes
+}
+
+// answer answers a message from the newest view; what waits for a later one is set aside.
+func (c *checks) answer(req *dncv1.StreamChecksRequest) error {
+	v := c.s.store.View()
+	c.answers.begin(v)
+	if len(req.GetChecks()) == 0 { // has an empty answer
+		if err := c.answers.send(); err != nil {
+			return err
+		}
+	}
+	if id := req.GetJournalId(); id != "" && id != v.JournalID() {
+		return c.refuseAll(req, journalChanged(v))
+	}
+	for _, check := range req.GetChecks() {
+		q, err := read(check)
+		if err == nil && check.GetMinRevision() > v.Revision() {
+			if err = c.wait(q, check, req.GetJournalId()); err == nil {
+				continue
+			}
+		}
+		if err := c.answers.add(q, err); err != nil {
+			return err
+		}
+	}
+	return c.answers.finish()
+}
+
+func (c *checks) refuseAll(req *dncv1.StreamChecksRequest, why error) error {
+	for _, check := range req.GetChecks() {
+		if err := c.answers.add(question{id: check.GetId()}, why); err != nil {
+			return err
+		}
+	}
+	return c.answers.finish()
+}
+
+// read takes over what a check asks. The id is there with an error too.
+func read(check *dncv1.StreamCheck) (question, error) {
+	q := question{id: check.GetId()}
+	region, err := parseRegion(check.GetRegion())
+	if err != nil {
+		return q, err
+	}
+	if digits, ok := check.GetSubject().(*dncv1.StreamCheck_E164); ok {
+		q.number, err = phone.FromDigits(digits.E164)
+	} else {
+		q.text = true
+		q.number, err = parseNumber(check.GetNumber(), region)
+	}
+	if err != nil {
+		return q, err
+	}
+	q.scope, err = policy.ParseScope(check.GetScope())
+	return q, err
+}
+
+// wait sets a check aside until its revision is there or its time is over.
+func (c *checks) wait(q question, check *dncv1.StreamCheck, journal string) error {
+	if len(c.waiting) >= maxWaiting {
+		return refuse(dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
+			"too many checks of this stream wait for their min_revision: try again after a pause")
+	}
+	w := waitingCheck{
+		question: q,
+		revision: check.GetMinRevision(),
+		journal:  journal,
+		until:    time.Now().Add(waitOf(check.GetTimeout())),
+	}
+	at := len(c.waiting)
+	if at > 0 && c.waiting[at-1].revision > w.revision {
+		at, _ = slices.BinarySearchFunc(c.waiting, w.revision+1, func(w waitingCheck, revision uint64) int {
+			if w.revision < revision {
+				return -1
+			}
+			return 1
+		})
+	}
+	c.waiting = slices.Insert(c.waiting, at, w)
+	if c.next.IsZero() || w.until.Before(c.next) {
+		c.expireAt(w.until)
+	}
+	return nil
+}
+
+func waitOf(timeout *durationpb.Duration) time.Duration {
+	if timeout == nil {
+		return defaultWait
+	}
+	return min(timeout.AsDuration(), maxWait)
+}
+
+// reached answers the checks whose revision is there. It returns what tells of the next revision; nil when none waits.
+func (c *checks) reached() (<-chan struct{}, error) {
+	for len(c.waiting) > 0 {
+		v := c.s.store.View()
+		if c.waiting[0].revision > v.Revision() {
+			return v.Next(), nil
+		}
+		if err := c.answerWaiting(v); err != nil {
+			return nil, err
+		}
+	}
+	return nil, nil
+}
+
+// answerWaiting answers from v the checks that waited for it.
+func (c *checks) answerWaiting(v *store.View) error {
+	c.answers.begin(v)
+	count := 0
+	for count < len(c.waiting) && c.waiting[count].revision <= v.Revision() {
+		w := &c.waiting[count]
+		var err error
+		if w.journal != "" && w.journal != v.JournalID() {
+			err = journalChanged(v)
+		}
+		if err := c.answers.add(w.question, err); err != nil {
+			return err
+		}
+		count++
+	}
+	c.waiting = c.waiting[count:]
+	return c.answers.finish()
+}
+
+func (c *checks) expireAt(t time.Time) {
+	c.next = t
+	c.expiry.Reset(time.Until(t))
+}
+
+// expiring goes off when a check may have waited long enough; nil while none waits.
+func (c *checks) expiring() <-chan time.Time {
+	if len(c.waiting) == 0 {
+		return nil
+	}
+	return c.expiry.C
+}
+
+// expire answers the checks whose time is over.
+func (c *checks) expire() error {
+	now := time.Now()
+	err := c.giveUp(c.s.notReached(context.DeadlineExceeded), func(w *waitingCheck) bool { return !now.Before(w.until) })
+	c.next = time.Time{}
+	for i := range c.waiting {
+		if until := c.waiting[i].until; c.next.IsZero() || until.Before(c.next) {
+			c.next = until
+		}
+	}
+	if !c.next.IsZero() {
+		c.expireAt(later(c.next, now.Add(expiryEvery)))
+	}
+	return err
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// giveUp answers why to the checks that are over.
+func (c *checks) giveUp(why error, over func(*waitingCheck) bool) error {
+	c.answers.begin(c.s.store.View())
+	kept := c.waiting[:0]
+	for i := range c.waiting {
+		if !over(&c.waiting[i]) {
+			kept = append(kept, c.waiting[i])
+			continue
+		}
+		if err := c.answers.add(c.waiting[i].question, why); err != nil {
+			return err
+		}
+	}
+	clear(c.waiting[len(kept):])
+	c.waiting = kept
+	return c.answers.finish()
+}
+
+// How long a stream that ends takes what has arrived already: until so long nothing came, and at most so long.
+const (
+	lastQuiet = 20 * time.Millisecond
+	lastReads = 500 * time.Millisecond
+)
+
+// end answers all checks that have been received, and leaves the client without an error: it opens another stream.
+func (c *checks) end() error {
+	last := time.After(lastReads)
+	for quiet := false; !quiet && c.frames != nil; {
+		select {
+		case f := <-c.frames:
+			if err := c.take(f); err != nil {
+				return err
+			}
+		case <-time.After(lastQuiet):
+			quiet = true
+		case <-last:
+			quiet = true
+		}
+	}
+	if _, err := c.reached(); err != nil {
+		return err
+	}
+	return c.giveUp(store.ErrClosed, func(*waitingCheck) bool { return true })
+}
