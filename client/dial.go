@@ -16,6 +16,8 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
+
+	"github.com/dncd/dncd/internal/codec"
 )
 
 // maxAnswer is the largest answer of the contract, 4 MiB, and some room.
@@ -34,6 +36,7 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(o.waitForReady),
 			grpc.MaxCallRecvMsgSize(maxAnswer),
+			grpc.ForceCodecV2(codec.New()),
 		),
 		// The server may be back a second after it went: a dialer must not wait for minutes.
 		grpc.WithConnectParams(grpc.ConnectParams{

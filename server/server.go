@@ -29,6 +29,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
 
+	"github.com/dncd/dncd/internal/codec"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -66,6 +67,7 @@ type Server struct {
 // Limits of connections and messages, as DESIGN.md has them.
 const (
 	maxStreams        = 256
+	workersPerCore    = 32 // a goroutine made for a call spends a tenth of the call on growing its stack
 	maxHeaderBytes    = 8 << 10
 	maxReceiveBytes   = 1 << 20
 	maxSendBytes      = 4 << 20
@@ -124,7 +126,8 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 			MaxConnectionAge: s.opt.ConnectionAge, MaxConnectionAgeGrace: max(connectionGrace, 2*s.opt.ConnectionAge),
 		}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
-		grpc.NumStreamWorkers(uint32(runtime.GOMAXPROCS(0))),
+		grpc.NumStreamWorkers(uint32(workersPerCore * runtime.GOMAXPROCS(0))),
+		grpc.ForceServerCodecV2(codec.New()),
 		grpc.WaitForHandlers(true), // the store closes after this
 	}
 	if s.opt.TLS != nil {

@@ -1,0 +1,48 @@
+package codec
+
+import (
+	"unicode/utf8"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// isText reports whether all strings of a message of CheckService are UTF-8, as protobuf asks and the generated code
+// does not. A test finds the fields that are missing here.
+func isText(m message) bool {
+	switch m := m.(type) {
+	case *dncv1.CheckNumberRequest:
+		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && utf8.ValidString(m.GetJournalId())
+	case *dncv1.CheckNumberResponse:
+		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetJournalId()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText)
+	case *dncv1.CheckNumbersRequest:
+		return utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && utf8.ValidString(m.GetJournalId()) && all(m.GetNumbers(), utf8.ValidString)
+	case *dncv1.CheckNumbersResponse:
+		return utf8.ValidString(m.GetJournalId()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetDetails(), detailIsText)
+	case *dncv1.StreamChecksRequest:
+		return utf8.ValidString(m.GetJournalId()) && all(m.GetChecks(), checkIsText)
+	case *dncv1.StreamChecksResponse:
+		return utf8.ValidString(m.GetJournalId()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetAnswers(), answerIsText)
+	}
+	return false
+}
+
+func all[T any](list []T, is func(T) bool) bool {
+	for _, item := range list {
+		if !is(item) {
+			return false
+		}
+	}
+	return true
+}
+
+func reasonIsText(r *dncv1.Reason) bool {
+	return utf8.ValidString(r.GetList()) && utf8.ValidString(r.GetScope()) && utf8.ValidString(r.GetSnapshotDate()) && utf8.ValidString(r.GetRule())
+}
+
+func detailIsText(d *dncv1.CheckDetail) bool { return utf8.ValidString(d.GetError().GetMessage()) }
+
+func checkIsText(c *dncv1.StreamCheck) bool {
+	return utf8.ValidString(c.GetNumber()) && utf8.ValidString(c.GetRegion()) && utf8.ValidString(c.GetScope())
+}
+
+func answerIsText(a *dncv1.StreamAnswer) bool { return utf8.ValidString(a.GetError().GetMessage()) }

@@ -1,0 +1,48 @@
+package server_test
+
+import (
+	"strings"
+	"testing"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// TestMalformedChecks: what is no message, or holds text that is not UTF-8, is an error that does not repeat it.
+func TestMalformedChecks(t *testing.T) {
+	n := start(t)
+	const digits = "4165550199"
+	text := func(field protowire.Number) []byte {
+		return protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), "+1"+digits+"\xff")
+	}
+	for name, call := range map[string]struct {
+		method string
+		body   rawMessage
+	}{
+		"number":            {dncv1.CheckService_CheckNumber_FullMethodName, text(1)},
+		"region":            {dncv1.CheckService_CheckNumber_FullMethodName, text(2)},
+		"scope":             {dncv1.CheckService_CheckNumber_FullMethodName, text(3)},
+		"journal_id":        {dncv1.CheckService_CheckNumber_FullMethodName, text(5)},
+		"cut":               {dncv1.CheckService_CheckNumber_FullMethodName, text(1)[:8]},
+		"no message":        {dncv1.CheckService_CheckNumber_FullMethodName, []byte("\x0f\x0f" + digits)},
+		"batch number":      {dncv1.CheckService_CheckNumbers_FullMethodName, text(1)},
+		"batch scope":       {dncv1.CheckService_CheckNumbers_FullMethodName, text(4)},
+		"batch of half one": {dncv1.CheckService_CheckNumbers_FullMethodName, []byte{0x12, 4, 1, 2, 3, 4}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var answer rawMessage
+			err := n.conn.Invoke(testContext(t), call.method, &call.body, &answer, grpc.ForceCodec(rawCodec{}))
+			if status.Code(err) != codes.Internal || len(answer) > 0 || strings.Contains(err.Error(), digits) {
+				t.Errorf("got %v and %x, want INTERNAL without the number", err, answer)
+			}
+		})
+	}
+	n.checkNumber(canadian, "")
+	if strings.Contains(n.log.String(), digits) {
+		t.Errorf("the log holds the number: %s", n.log)
+	}
+}
