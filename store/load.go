@@ -45,8 +45,11 @@ func (s *Store) resumeLoad(l *List) {
 // finishLoad writes the blocks of a prepared load and switches to it. A full disk makes it wait; a stage that is
 // missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and the view reloaded.
 func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(done uint64)) (Receipt, error) {
-	for {
+	for waits := false; ; waits = true {
 		receipt, err := s.tryLoad(ctx, id, prepared, progress)
+		if errors.Is(err, ErrDiskFull) && !waits {
+			s.log.Warn("a load waits for room on the disk", "prepared", prepared, "err", err)
+		}
 		switch {
 		case errors.Is(err, ErrStage):
 			return Receipt{}, errors.Join(err, s.abandonLoad(ctx, id, prepared))

@@ -128,7 +128,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
 	}
 	result, err := a.load(cmd.Context(), c, request, source)
-	if err := errors.Join(err, source.rejects.close()); err != nil {
+	if err := errors.Join(a.brokenOff(err), source.rejects.close()); err != nil {
 		return err
 	}
 	if err := a.printImport(flags.list, result, source.rejects); err != nil {
@@ -138,6 +138,14 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		a.tellUncovered(cmd.Context(), c, flags.list)
 	}
 	return nil
+}
+
+// brokenOff adds to the hint of a server that is not there that a load goes on.
+func (a *app) brokenOff(err error) error {
+	if hint := a.hintFor(err); hint != "" && hint == hints["UNAVAILABLE"] {
+		return withHint(err, hint+"; the same command goes on where it stopped")
+	}
+	return err
 }
 
 // checkFormat says what files were taken for when nobody said it, and keeps change lists and modes together.
