@@ -11,13 +11,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dncd/dncd/bench/internal/daemon"
 	"github.com/dncd/dncd/bench/internal/peer"
 	"github.com/dncd/dncd/bench/internal/report"
 )
 
-// The test's program stands in for bench where a peer starts it again.
+// The test's program stands in for bench where it is started again: by a peer, and as the server of checks.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == peer.BadgerCommand {
+	if len(os.Args) > 1 && (os.Args[1] == peer.BadgerCommand || os.Args[1] == daemon.ServeCommand) {
 		if err := command().ExecuteContext(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(2)

@@ -35,7 +35,8 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), killCommand(), plotCommand(), badgerCommand())
+	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), killCommand(), checkCommand(),
+		plotCommand(), badgerCommand(), serveCommand())
 	return root
 }
 

@@ -24,13 +24,19 @@ type workspace struct {
 	log      io.Writer // for how far it is
 }
 
-// newWorkspace makes a directory in parent, empty: the system's, and builds dncd.
-func newWorkspace(ctx context.Context, parent string, log io.Writer) (_ *workspace, err error) {
-	w := &workspace{log: log}
-	if w.dir, err = os.MkdirTemp(parent, "dncd-bench-"); err != nil {
+// newDirectory makes a directory in parent, empty: the system's.
+func newDirectory(parent string, log io.Writer) (*workspace, error) {
+	dir, err := os.MkdirTemp(parent, "dncd-bench-")
+	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	if err := os.Chmod(w.dir, 0o711); err != nil { // a peer may run as another user
+	return &workspace{dir: dir, log: log}, os.Chmod(dir, 0o711) // a peer may run as another user
+}
+
+// newWorkspace is newDirectory with dncd and dnc built in it.
+func newWorkspace(ctx context.Context, parent string, log io.Writer) (*workspace, error) {
+	w, err := newDirectory(parent, log)
+	if err != nil {
 		return nil, err
 	}
 	w.say("building dncd and dnc")

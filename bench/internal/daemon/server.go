@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -38,8 +39,29 @@ func (p Programs) Start(ctx context.Context, data string) (*Server, error) {
 
 // StartAt is Start at an address.
 func (p Programs) StartAt(ctx context.Context, data, listen string) (*Server, error) {
+	return start(ctx, p.dncd, flags(data, listen)...)
+}
+
+// ServeCommand is the command of this program that runs dncd in its own process, with what measuring adds to it.
+const ServeCommand = "serve"
+
+// StartSelf starts this program again as ServeCommand with these options and, besides the usual, these flags of dncd.
+func StartSelf(ctx context.Context, data string, options, more []string) (*Server, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	args := slices.Concat([]string{ServeCommand}, options, []string{"--"}, flags(data, "127.0.0.1:0"), more)
+	return start(ctx, self, args...)
+}
+
+func flags(data, listen string) []string {
+	return []string{"--data", data, "--listen", listen, "--http", "", "--min-free", "256MiB"}
+}
+
+func start(ctx context.Context, program string, args ...string) (*Server, error) {
 	s := &Server{log: new(process.Tail), ended: make(chan error, 1)}
-	s.cmd = exec.CommandContext(ctx, p.dncd, "--data", data, "--listen", listen, "--http", "", "--min-free", "256MiB")
+	s.cmd = exec.CommandContext(ctx, program, args...)
 	s.cmd.Env = environment()
 	s.cmd.Stderr = s.log
 	stdout, err := s.cmd.StdoutPipe()

@@ -24,6 +24,7 @@ import (
 type redisLoad struct {
 	members int // of a command
 	file    bool
+	port    int // of TCP on loopback, beside the socket; 0: none
 }
 
 const (
@@ -33,17 +34,19 @@ const (
 )
 
 func redisPeers() []Peer {
-	missing := func() string {
-		if _, err := exec.LookPath("redis-server"); err != nil {
-			return "redis-server is not installed"
-		}
-		return ""
-	}
+	missing := redisMissing
 	return []Peer{
 		{"redis-sadd", "redis", "pipelined SADD, 1 number a command, in memory alone", redisLoad{members: 1}.run, missing},
 		{"redis-sadd-1000", "redis", "pipelined SADD, 1,000 numbers a command, in memory alone", redisLoad{members: 1000}.run, missing},
 		{"redis-aof", "redis", "as redis-sadd-1000, append-only file synced every second", redisLoad{members: 1000, file: true}.run, missing},
 	}
+}
+
+func redisMissing() string {
+	if _, err := exec.LookPath("redis-server"); err != nil {
+		return "redis-server is not installed"
+	}
+	return ""
 }
 
 func (l redisLoad) run(ctx context.Context, in Input) (Result, error) {
@@ -91,7 +94,7 @@ func (l redisLoad) send(ctx context.Context, client *redis.Client, in Input) err
 	return group.Wait()
 }
 
-func (l redisLoad) pipelines(ctx context.Context, client *redis.Client, numbers *Numbers) error {
+func (l redisLoad) pipelines(ctx context.Context, client *redis.Client, numbers NumberReader) error {
 	batch := make([]phone.Number, redisPipeline)
 	for {
 		n, err := numbers.Next(batch)
@@ -133,7 +136,7 @@ func (l redisLoad) start(ctx context.Context, dir string) (*redisServer, error) 
 	}
 	s := &redisServer{socket: socket, ended: make(chan error, 1)}
 	path := filepath.Join(socket, "s")
-	args := []string{"--port", "0", "--unixsocket", path, "--dir", dir, "--save", "", "--appendonly", "no"}
+	args := []string{"--port", strconv.Itoa(l.port), "--bind", "127.0.0.1", "--unixsocket", path, "--dir", dir, "--save", "", "--appendonly", "no"}
 	if l.file {
 		args = append(args, "--appendonly", "yes", "--appendfsync", "everysec")
 	}

@@ -29,3 +29,9 @@ func AsUser(string) (on func(*exec.Cmd), give func(path string) error, err error
 
 // Machine is told on Linux alone.
 func Machine() (cpu string, memory float64) { return "", 0 }
+
+// FineSleep does nothing here.
+func FineSleep() {}
+
+// Sleep is a sleep of the goroutine here.
+func Sleep(d time.Duration) { time.Sleep(d) }
