@@ -13,8 +13,8 @@ import (
 // answers gathers the answers of a stream to checks at one view, and sends them. The room of one message is used again
 // for the next: gRPC has encoded a message when Send returns.
 type answers struct {
-	stream  checkStream
-	metrics *metrics
+	s      *checkService
+	stream checkStream
 
 	view    *store.View // nil between finish and begin, so that an idle stream holds on to no old one
 	facts   *policy.Facts
@@ -24,6 +24,8 @@ type answers struct {
 	until   *timestamppb.Timestamp
 	bytes   int // of the answers without the reasons, at most
 	tally   tally
+	let     ticket // what the server has room for,
+	left    int64  // and how many checks may still be done of it
 }
 
 // maxAnswerBytes is where a message of answers is sent and the next begun. One answer more is a few KiB, and a message
@@ -36,17 +38,25 @@ const answerOverhead = 80
 // keptAnswers is how many answers a stream keeps room for between messages.
 const keptAnswers = 1024
 
-func (a *answers) begin(v *store.View) {
+// begin makes ready to answer up to count checks from v.
+func (a *answers) begin(v *store.View, count int) error {
+	a.let = a.s.admit[workStream].enterSome(count)
+	a.left = a.let.units
+	if err := a.s.capacity.spend(a.stream.Context(), int(a.left)); err != nil {
+		return err
+	}
 	a.view, a.now = v, v.Now()
 	a.facts = factsPool.Get().(*policy.Facts)
 	a.message.Revision, a.message.JournalId, a.message.CheckedAt = v.Revision(), v.JournalID(), stamp(a.now)
+	return nil
 }
 
 // finish lets go of the view, then sends the answers that are left.
 func (a *answers) finish() error {
 	release(a.facts)
 	a.view, a.facts = nil, nil
-	a.metrics.addTally(sourceStream, &a.tally)
+	a.leave()
+	a.s.metrics.addTally(sourceStream, &a.tally)
 	a.tally = tally{}
 	if len(a.message.Answers) == 0 {
 		return nil
@@ -61,10 +71,19 @@ func (a *answers) add(q question, err error) error {
 			return err
 		}
 	}
+	if err == nil && a.left == 0 {
+		err = errOverloaded
+	}
 	if err != nil {
 		a.refuse(q.id, err)
 		return nil
 	}
+	a.left--
+	a.decide(q)
+	return nil
+}
+
+func (a *answers) decide(q question) {
 	d := decide(a.view, q.number, q.scope, a.facts, a.now)
 	a.tally[d.Verdict]++
 	m := a.room(q.id)
@@ -78,7 +97,6 @@ func (a *answers) add(q question, err error) error {
 		m.ReasonIndexes = a.reasons.indexes(a.facts, &d)
 		a.bytes += maxIndexBytes * len(m.ReasonIndexes)
 	}
-	return nil
 }
 
 // maxIndexBytes is what the place of a reason takes on the wire, at most.
@@ -127,8 +145,15 @@ func (a *answers) stamp(t time.Time) *timestamppb.Timestamp {
 	return a.until
 }
 
+// leave gives back the server's room: a client that does not read holds none of it.
+func (a *answers) leave() {
+	a.let.leave()
+	a.let = ticket{}
+}
+
 // send sends what has been gathered, and waits while the client does not read.
 func (a *answers) send() error {
+	a.leave()
 	a.message.Reasons = a.reasons.list
 	err := a.stream.Send(&a.message)
 	a.message.Answers = a.message.Answers[:0]

@@ -7,6 +7,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"time"
 
 	"google.golang.org/grpc"
@@ -26,7 +27,7 @@ func (s *checkService) StreamChecks(stream checkStream) error {
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()
-	c := checks{s: s, frames: receive(stream), answers: answers{stream: stream, metrics: s.metrics}}
+	c := checks{s: s, frames: receive(stream), answers: answers{s: s, stream: stream}}
 	c.expiry = time.NewTimer(maxWait)
 	defer c.expiry.Stop()
 	return c.run(aged)
@@ -138,7 +139,9 @@ func mayBeTooLarge(req *dncv1.StreamChecksRequest) bool {
 // answer answers a message from the newest view; what waits for a later one is set aside.
 func (c *checks) answer(req *dncv1.StreamChecksRequest) error {
 	v := c.s.store.View()
-	c.answers.begin(v)
+	if err := c.answers.begin(v, len(req.GetChecks())); err != nil {
+		return err
+	}
 	if len(req.GetChecks()) == 0 { // has an empty answer
 		if err := c.answers.send(); err != nil {
 			return err
@@ -202,16 +205,7 @@ func (c *checks) wait(q question, check *dncv1.StreamCheck, journal string) erro
 		journal:  journal,
 		until:    time.Now().Add(waitOf(check.GetTimeout())),
 	}
-	at := len(c.waiting)
-	if at > 0 && c.waiting[at-1].revision > w.revision {
-		at, _ = slices.BinarySearchFunc(c.waiting, w.revision+1, func(w waitingCheck, revision uint64) int {
-			if w.revision < revision {
-				return -1
-			}
-			return 1
-		})
-	}
-	c.waiting = slices.Insert(c.waiting, at, w)
+	c.waiting = slices.Insert(c.waiting, c.upTo(w.revision), w)
 	if c.next.IsZero() || w.until.Before(c.next) {
 		c.expireAt(w.until)
 	}
@@ -241,10 +235,12 @@ func (c *checks) reached() (<-chan struct{}, error) {
 
 // answerWaiting answers from v the checks that waited for it.
 func (c *checks) answerWaiting(v *store.View) error {
-	c.answers.begin(v)
-	count := 0
-	for count < len(c.waiting) && c.waiting[count].revision <= v.Revision() {
-		w := &c.waiting[count]
+	count := c.upTo(v.Revision())
+	if err := c.answers.begin(v, count); err != nil {
+		return err
+	}
+	for i := range c.waiting[:count] {
+		w := &c.waiting[i]
 		var err error
 		if w.journal != "" && w.journal != v.JournalID() {
 			err = journalChanged(v)
@@ -252,10 +248,14 @@ func (c *checks) answerWaiting(v *store.View) error {
 		if err := c.answers.add(w.question, err); err != nil {
 			return err
 		}
-		count++
 	}
 	c.waiting = c.waiting[count:]
 	return c.answers.finish()
+}
+
+// upTo is how many of those that wait ask for revision or an earlier one.
+func (c *checks) upTo(revision uint64) int {
+	return sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].revision > revision })
 }
 
 func (c *checks) expireAt(t time.Time) {
@@ -296,7 +296,9 @@ func later(a, b time.Time) time.Time {
 
 // giveUp answers why to the checks that are over.
 func (c *checks) giveUp(why error, over func(*waitingCheck) bool) error {
-	c.answers.begin(c.s.store.View())
+	if err := c.answers.begin(c.s.store.View(), 0); err != nil {
+		return err
+	}
 	kept := c.waiting[:0]
 	for i := range c.waiting {
 		if !over(&c.waiting[i]) {

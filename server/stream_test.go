@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -555,4 +556,31 @@ func TestStreamsAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// Checks beyond what the server does in time are refused one by one, and the stream lives on.
+func TestStreamUnderOverload(t *testing.T) {
+	n := start(t, func(o *server.Options) { o.Capacity = 1000 })
+	var streams sync.WaitGroup
+	var refused atomic.Bool
+	checks := make([]*dncv1.StreamCheck, 64)
+	for i := range checks {
+		checks[i] = ofText(uint64(i), canadian)
+	}
+	for range 4 {
+		streams.Go(func() {
+			s := n.openStream(testContext(t))
+			for !refused.Load() {
+				s.ask(checks...)
+				for _, a := range s.take(len(checks)) {
+					if a.GetError() == nil && a.GetVerdict() == dncv1.Verdict_VERDICT_ALLOW {
+						continue
+					}
+					wantItemError(t, a, dncv1.ErrorReason_ERROR_REASON_OVERLOADED)
+					refused.Store(true)
+				}
+			}
+		})
+	}
+	streams.Wait()
 }
