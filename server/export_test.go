@@ -39,3 +39,6 @@ func CheckHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumberReque
 	m, err := newMetrics(prometheus.NewRegistry())
 	return (&checkService{service: service{store: s, metrics: m, admit: newAdmission()}}).CheckNumber, err
 }
+
+// ForHTTP is the configuration of the HTTP listener.
+var ForHTTP = forHTTP

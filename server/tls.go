@@ -5,13 +5,18 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
+	"time"
 )
 
 // TLSFiles names the PEM files of a server's TLS.
 type TLSFiles struct {
 	Cert, Key string // the server's certificate, with its chain, and key
 	ClientCA  string // who vouches for clients; empty: clients need no certificate
+
+	Logger *slog.Logger  // told of files that changed; nil: silent
+	Every  time.Duration // how often the files are looked at, at most; 0: once a second
 }
 
 // Errors of TLSFiles.Config.
@@ -22,6 +27,9 @@ var (
 
 // Config reads the files; nil when none is named. TLS 1.3 alone; with a client CA every client must show a certificate
 // that it vouches for.
+//
+// Files that change are read again at a handshake: connections made from then on get the new certificate and are held to
+// the new client CA. While what the files hold does not fit together, which is logged, what they held before counts on.
 func (f TLSFiles) Config() (*tls.Config, error) {
 	if f.Cert == "" && f.Key == "" {
 		if f.ClientCA != "" {
@@ -32,29 +40,66 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	if f.Cert == "" || f.Key == "" {
 		return nil, ErrTLSPair
 	}
-	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	content, err := f.read()
 	if err != nil {
-		return nil, fmt.Errorf("read TLS certificate and key: %w", err)
+		return nil, err
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"}}
-	if f.ClientCA == "" {
+	c, err := content.config()
+	if err != nil {
+		return nil, err
+	}
+	r := newReloader(f, content, c)
+	c = c.Clone()
+	c.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) { return r.current(), nil }
+	return c, nil
+}
+
+// tlsContent is what the files hold.
+type tlsContent struct {
+	cert, key, clientCA string // clientCA is empty when no file is named
+	withCA              bool
+}
+
+func (f TLSFiles) read() (tlsContent, error) {
+	c := tlsContent{withCA: f.ClientCA != ""}
+	for _, file := range []struct {
+		what, path string
+		to         *string
+	}{
+		{"TLS certificate", f.Cert, &c.cert}, {"TLS key", f.Key, &c.key}, {"client CA", f.ClientCA, &c.clientCA},
+	} {
+		if file.path == "" {
+			continue
+		}
+		b, err := os.ReadFile(file.path)
+		if err != nil {
+			return c, fmt.Errorf("read %s: %w", file.what, err)
+		}
+		*file.to = string(b)
+	}
+	return c, nil
+}
+
+// config makes the configuration of new connections. A client cannot resume a session of an earlier one: the client CA
+// may have changed since.
+func (t tlsContent) config() (*tls.Config, error) {
+	pair, err := tls.X509KeyPair([]byte(t.cert), []byte(t.key))
+	if err != nil {
+		return nil, fmt.Errorf("TLS certificate and key: %w", err)
+	}
+	c := &tls.Config{
+		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2"},
+		SessionTicketsDisabled: true,
+	}
+	if !t.withCA {
 		return c, nil
 	}
 	c.ClientAuth = tls.RequireAndVerifyClientCert
-	c.ClientCAs, err = readCA(f.ClientCA)
-	return c, err
-}
-
-func readCA(path string) (*x509.CertPool, error) {
-	pem, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read client CA: %w", err)
+	c.ClientCAs = x509.NewCertPool()
+	if !c.ClientCAs.AppendCertsFromPEM([]byte(t.clientCA)) {
+		return nil, errors.New("client CA: the file holds no certificate in PEM")
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read client CA: %s holds no certificate in PEM", path)
-	}
-	return pool, nil
+	return c, nil
 }
 
 // forHTTP is the same certificate for the HTTP listener: monitors need no client certificate, and what they read
@@ -63,5 +108,14 @@ func forHTTP(c *tls.Config) *tls.Config {
 	h := c.Clone()
 	h.ClientAuth, h.ClientCAs = tls.NoClientCert, nil
 	h.NextProtos = []string{"h2", "http/1.1"}
+	if current := c.GetConfigForClient; current != nil {
+		h.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			now, err := current(hello)
+			if now == nil || err != nil {
+				return nil, err
+			}
+			return forHTTP(now), nil
+		}
+	}
 	return h
 }

@@ -26,6 +26,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	if err != nil {
 		return err
 	}
+	c.tls.Logger = log
 	tls, err := c.tls.Config()
 	if err != nil {
 		return err
