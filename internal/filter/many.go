@@ -1,0 +1,69 @@
+package filter
+
+import "math/bits"
+
+// MaxMany is how many numbers a TestMany takes.
+const MaxMany = 64
+
+// TestMany is Test of up to MaxMany numbers, in less time, as their cache misses
+// overlap: bit i of the result is set when Test(ns[i]) is true.
+func (s *Set) TestMany(ns []uint64) (perhaps uint64) {
+	all := ^uint64(0) >> (MaxMany - len(ns))
+	if s.empty() {
+		return all
+	}
+	var room [MaxMany]place
+	places := room[:len(ns)]
+	for i, n := range ns {
+		places[i] = placeOf(n, s.parts)
+	}
+	for l := &s.first; l != nil && perhaps != all; l = l.next.Load() {
+		perhaps |= l.testMany(places, s.k)
+	}
+	return perhaps
+}
+
+// noLine stands in for a line of a partition that is not there.
+var noLine [lineWords]uint64
+
+// testMany reports which places have all their bits set in the level. It first
+// asks each line for one bit, so that the lines come at the same time; only those
+// that have it, less than half of the absent ones, are asked for the others.
+func (l *level) testMany(places []place, k uint) (found uint64) {
+	var lines [MaxMany]*[lineWords]uint64
+	for i, at := range places {
+		lines[i%MaxMany] = l.parts[at.part].Load().line(at.line)
+	}
+	var perhaps uint64
+	for i, at := range places {
+		perhaps |= bitOf(lines[i%MaxMany], at.pos) << i
+	}
+	for ; perhaps != 0; perhaps &= perhaps - 1 {
+		i := bits.TrailingZeros64(perhaps)
+		found |= allBits(lines[i], places[i].pos>>posBits, k-1) << i
+	}
+	return found
+}
+
+// line is a line of a partition; of a nil one, a line that holds nothing.
+func (p *partition) line(i uint32) *[lineWords]uint64 {
+	if p == nil {
+		return &noLine
+	}
+	return &p[i%partLines]
+}
+
+// bitOf is the bit of a line at the first position of pos.
+func bitOf(line *[lineWords]uint64, pos uint64) uint64 {
+	return line[pos>>6%lineWords] >> (pos % 64) & 1
+}
+
+// allBits is 1 when the line has all of the first k positions of pos, else 0.
+func allBits(line *[lineWords]uint64, pos uint64, k uint) uint64 {
+	all := uint64(1)
+	for range k {
+		all &= bitOf(line, pos)
+		pos >>= posBits
+	}
+	return all
+}
