@@ -27,11 +27,18 @@ type Number uint64
 // FromDigits returns the number that has these digits, calling code first. The errors are Parse's: ErrEmpty for
 // zero, ErrCallingCode, ErrTrunk and ErrLength.
 func FromDigits(u uint64) (Number, error) {
+	if u-firstNANP < 2e10-firstNANP {
+		return Number(u), nil
+	}
 	if u == 0 {
 		return 0, ErrEmpty
 	}
 	return validate(u, decimalLen(u))
 }
+
+// firstNANP is the first number of +1 that has an area code. All of eleven digits from here on are numbers, since an
+// area code begins with 2 to 9: a test holds this to the plan of +1.
+const firstNANP = 1_200_000_0000
 
 // E164 returns the full form, "+14155550123": personal data, for whoever needs the number itself. It is "" for the
 // zero Number.
@@ -59,6 +66,35 @@ func (n Number) CallingCode() int { return int(planOf(uint64(n), n.Digits()).cod
 
 var pow10 = [20]uint64{
 	1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
+}
+
+// reciprocal is 2^(63+shift) / 10^i, rounded up: what to multiply with instead of dividing by 10^i.
+type reciprocal struct {
+	times uint64
+	shift uint8
+}
+
+var reciprocals = func() (r [len(pow10)]reciprocal) {
+	for i, p := range pow10 {
+		shift := bits.Len64(p) - 1
+		times, rest := bits.Div64(1<<shift>>1, 1<<shift<<63, p) // 10^i >= 2^shift, so it fits
+		if rest > 0 {
+			times++
+		}
+		r[i] = reciprocal{times, uint8(shift)}
+	}
+	return r
+}()
+
+// without returns u without its last digits, u/10^digits, in a quarter of the time of a division by a variable. Below
+// 2^62 the product's error, under u/2^(63+shift), is less than what u/10^digits lacks of the next integer.
+func without(u uint64, digits int) uint64 {
+	if u >= 1<<62 {
+		return u / pow10[digits]
+	}
+	r := &reciprocals[digits]
+	quotient, _ := bits.Mul64(u<<1, r.times)
+	return quotient >> (r.shift % 64)
 }
 
 // decimalLen returns the number of decimal digits of u, 0 for 0.

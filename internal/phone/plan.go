@@ -15,7 +15,7 @@ func planOf(u uint64, digits int) *plan {
 	if digits < 3 || digits > MaxDigits {
 		return &plans[0]
 	}
-	return &plans[planByLead[u/pow10[digits-3]%1000]]
+	return &plans[planByLead[without(u, digits-3)%1000]]
 }
 
 // Canada's 310 numbers have no area code. No other number of +1 has seven national digits.
@@ -50,7 +50,7 @@ func (p *plan) hasTrunk(u uint64, national int) bool {
 	if national < 2 {
 		return false
 	}
-	lead := u / pow10[national-2] % 100
+	lead := without(u, national-2) % 100
 	return p.refused>>(lead/10)&1 == 1 || lead < 10 && p.zero>>lead&1 == 1
 }
 

@@ -60,7 +60,7 @@ func (p Prefix) checkLead(digits int) error {
 // Contains reports whether n begins with p.
 func (p Prefix) Contains(n Number) bool {
 	more := n.Digits() - p.Digits()
-	return p != 0 && more >= 0 && uint64(n)/pow10[more] == uint64(p)
+	return p != 0 && more >= 0 && without(uint64(n), more) == uint64(p)
 }
 
 // Digits returns how many digits the prefix has.

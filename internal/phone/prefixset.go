@@ -82,7 +82,7 @@ func (s PrefixSet) Index(n Number) int {
 		if length > digits {
 			continue
 		}
-		if i := s.table.find(Prefix(uint64(n) / pow10[digits-length])); i >= 0 {
+		if i := s.table.find(Prefix(without(uint64(n), digits-length))); i >= 0 {
 			return i
 		}
 	}

@@ -13,26 +13,53 @@ const (
 // What libphonenumber holds invalid still belongs to a region from the third national digit on, when no other region
 // has a number with these digits: +1 416 is Canada whatever follows. A Number that did not come from Parse or
 // FromDigits and has no calling code belongs to every region.
-func (n Number) Regions() RegionSet {
+func (n Number) Regions() RegionSet { return n.Zone().Regions() }
+
+// Zone is a small integer that stands for a set of regions: numbers of one Zone have the same Regions. It may change
+// with each update of the tables.
+type Zone uint16
+
+// Zones is more than any Zone.
+const Zones = int(allRegions) + 1
+
+// allRegions stands for every region and the world.
+const allRegions = Zone(unionBase + len(unions))
+
+// Zone returns the zone of the number.
+func (n Number) Zone() Zone {
 	u := uint64(n)
 	if u >= 1e10 && u < 2e10 {
 		return areaCode(u)
 	}
 	digits := decimalLen(u)
 	p := planOf(u, digits)
-	if p.regions < unionBase {
-		return single(p)
+	switch {
+	case p.code == 0:
+		return allRegions
+	case p.regions < nodeBase:
+		return Zone(p.regions)
 	}
 	return lookup(p, u, digits)
 }
 
+// Regions returns the regions that the zone stands for.
+func (z Zone) Regions() RegionSet {
+	switch {
+	case z == allRegions:
+		return everywhere
+	case z >= unionBase:
+		return unions[z-unionBase]
+	}
+	return singles[z]
+}
+
 // areaCode is lookup for +1, made quick: nearly always the area code tells.
-func areaCode(u uint64) RegionSet {
+func areaCode(u uint64) Zone {
 	v := areaCodes[u/1e7%1000]
 	if v >= nodeBase {
 		return lookup(&plans[planByLead[100]], u, 11)
 	}
-	return regionsAt(v)
+	return Zone(v)
 }
 
 // areaCodes holds, for each area code of +1, the entry that its three digits lead to.
@@ -49,33 +76,18 @@ var areaCodes = func() (entries [1000]uint16) {
 	return entries
 }()
 
-func single(p *plan) RegionSet {
-	if p.code == 0 {
-		return everywhere
-	}
-	return regionsAt(p.regions)
-}
-
-func lookup(p *plan, u uint64, digits int) RegionSet {
+func lookup(p *plan, u uint64, digits int) Zone {
 	if isCanada310(u) {
-		return singles[canada]
+		return Zone(canada)
 	}
 	v := p.regions
 	for i := digits - int(p.digits) - 1; v >= nodeBase; i-- {
 		if i < 0 {
-			return everywhere
+			return allRegions
 		}
-		v = nodes[v-nodeBase][u/pow10[i]%10]
+		v = nodes[v-nodeBase][without(u, i)%10]
 	}
-	return regionsAt(v)
-}
-
-// regionsAt reads a table entry that is no node.
-func regionsAt(v uint16) RegionSet {
-	if v >= unionBase {
-		return unions[v-unionBase]
-	}
-	return singles[v]
+	return Zone(v)
 }
 
 // singles holds the set of each region alone: copying it is quicker than setting a bit in a new set.
