@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -28,7 +29,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if err != nil {
 		return nil, err
 	}
-	b := batch{view: v, req: req, now: v.Now()}
+	b := batch{view: v, req: req, now: v.Now(), spread: s.spread}
 	if b.region, err = parseRegion(req.GetRegion()); err != nil {
 		return nil, err
 	}
@@ -79,17 +80,18 @@ type batch struct {
 	now    time.Time
 	region phone.Region
 	scope  policy.Scope
+	spread spread
 
 	resp    *dncv1.CheckNumbersResponse
 	tally   tally
 	reasons reasonTable
-	details []dncv1.CheckDetail // room for the next ones
 	until   *timestamppb.Timestamp
 }
 
+// partNumbers is how many numbers of a batch one goroutine answers at a time: less than a millisecond.
+const partNumbers = 2000
+
 func (b *batch) run(ctx context.Context) error {
-	f := factsPool.Get().(*policy.Facts)
-	defer release(f)
 	n := max(len(b.req.GetNumbers()), len(b.req.GetE164()))
 	b.resp = &dncv1.CheckNumbersResponse{
 		Revision:  b.view.Revision(),
@@ -100,34 +102,28 @@ func (b *batch) run(ctx context.Context) error {
 	if len(b.req.GetNumbers()) > 0 && !b.req.GetVerdictsOnly() {
 		b.resp.E164 = make([]uint64, n)
 	}
-	for i := range n {
-		if i%1024 == 1023 && ctx.Err() != nil {
-			return ctx.Err()
-		}
-		b.check(i, f)
+	parts := make([]*decisions, (n+partNumbers-1)/partNumbers)
+	err := b.spread.each(ctx, len(parts), func(i int) { parts[i] = b.answer(i * partNumbers) })
+	if err != nil {
+		return err
+	}
+	for i, a := range parts {
+		b.tell(i*partNumbers, a)
+		a.release()
 	}
 	b.resp.Reasons = b.reasons.list
 	return nil
 }
 
-func (b *batch) check(i int, f *policy.Facts) {
-	n, err := b.number(i)
-	if err != nil {
-		b.tally[policy.Unspecified]++
-		if !b.req.GetVerdictsOnly() {
-			b.detail(i).Error = itemError(err)
-		}
-		return
+// answer decides about the part of the numbers that begins at from.
+func (b *batch) answer(from int) *decisions {
+	a := decisionsPool.Get().(*decisions)
+	for i := from; i < min(from+partNumbers, len(b.resp.Verdicts)); i++ {
+		n, _ := b.number(i) // the zero Number with an error, which is told later
+		a.numbers = append(a.numbers, n)
 	}
-	if b.resp.E164 != nil {
-		b.resp.E164[i] = uint64(n)
-	}
-	d := decide(b.view, n, b.scope, f, b.now)
-	b.tally[d.Verdict]++
-	b.resp.Verdicts[i] = verdictOf(d.Verdict)
-	if d.Verdict != policy.Allow && !b.req.GetVerdictsOnly() {
-		b.explain(i, f, &d)
-	}
+	a.decide(b.view, b.scope, b.now)
+	return a
 }
 
 func (b *batch) number(i int) (phone.Number, error) {
@@ -137,11 +133,68 @@ func (b *batch) number(i int) (phone.Number, error) {
 	return parseNumber(b.req.Numbers[i], b.region)
 }
 
-func (b *batch) explain(i int, f *policy.Facts, d *policy.Decision) {
-	detail := b.detail(i)
-	detail.Cause = causeOf(d.Cause)
-	detail.ValidUntil = b.stamp(d.ValidUntil)
-	detail.ReasonIndexes = b.reasons.indexes(f, d)
+// tell puts the answers of the part that begins at from into the response.
+func (b *batch) tell(from int, a *decisions) {
+	before := b.tally[policy.Allow]
+	for i, at := range a.found.At {
+		verdict := policy.Unspecified
+		if at != store.NoFacts {
+			verdict = a.list[at].Verdict
+		}
+		b.tally[verdict]++
+		b.resp.Verdicts[from+i] = verdictOf(verdict)
+	}
+	if b.req.GetVerdictsOnly() {
+		return
+	}
+	if b.resp.E164 != nil {
+		for i, n := range a.numbers {
+			b.resp.E164[from+i] = uint64(n)
+		}
+	}
+	if count := len(a.numbers) - int(b.tally[policy.Allow]-before); count > 0 {
+		b.explain(from, a, make([]dncv1.CheckDetail, count))
+	}
+}
+
+// explain fills in details, of which there are as many as answers that are not ALLOW.
+func (b *batch) explain(from int, a *decisions, details []dncv1.CheckDetail) {
+	b.resp.Details = slices.Grow(b.resp.Details, len(details))
+	a.told = slices.Grow(a.told, len(a.list))[:len(a.list)]
+	for i, at := range a.found.At {
+		if at != store.NoFacts && a.list[at].Verdict == policy.Allow {
+			continue
+		}
+		d := &details[0]
+		details = details[1:]
+		b.resp.Details = append(b.resp.Details, d)
+		d.Index = uint32(from + i)
+		if at == store.NoFacts {
+			_, err := b.number(from + i)
+			d.Error = itemError(err)
+			continue
+		}
+		e := b.explanation(a, at)
+		d.Cause, d.ValidUntil, d.ReasonIndexes = e.cause, e.until, e.reasons
+	}
+}
+
+// explanation is what details tell of a decision.
+type explanation struct {
+	made    bool
+	cause   dncv1.Cause
+	until   *timestamppb.Timestamp
+	reasons []uint32
+}
+
+// explanation returns that of the decision at a place, made once for all numbers that share it.
+func (b *batch) explanation(a *decisions, at uint32) *explanation {
+	e := &a.told[at]
+	if !e.made {
+		d := &a.list[at]
+		*e = explanation{true, causeOf(d.Cause), b.stamp(d.ValidUntil), b.reasons.indexes(&a.found.Facts[at], d)}
+	}
+	return e
 }
 
 // stamp shares the message of a time among the answers that follow each other with the same.
@@ -153,18 +206,6 @@ func (b *batch) stamp(t time.Time) *timestamppb.Timestamp {
 		b.until = timestamppb.New(t)
 	}
 	return b.until
-}
-
-// detail adds a detail. They are made many at a time.
-func (b *batch) detail(i int) *dncv1.CheckDetail {
-	if len(b.details) == 0 {
-		b.details = make([]dncv1.CheckDetail, min(len(b.resp.Verdicts)-i, 128))
-	}
-	d := &b.details[0]
-	b.details = b.details[1:]
-	d.Index = uint32(i)
-	b.resp.Details = append(b.resp.Details, d)
-	return d
 }
 
 // maxReasonBytes bounds the reasons of a batch, so that the answer stays under 4 MiB. Details beyond it name none.
@@ -225,9 +266,24 @@ func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
 	t.bytes += len(m.GetScope()) + len(m.GetList()) + reasonOverhead
 	t.place[key] = i
 	t.list = append(t.list, m)
-	t.alone = append(t.alone, []uint32{i})
+	if int(i) == len(t.alone) {
+		t.alone = append(t.alone, []uint32{i})
+	}
 	return i, true
 }
+
+// reset empties t and keeps its room, unless it grew large over one unusual message. It keeps hold of no list.
+func (t *reasonTable) reset() {
+	if len(t.list) > keptReasons {
+		*t = reasonTable{}
+		return
+	}
+	clear(t.place)
+	clear(t.list)
+	t.list, t.bytes = t.list[:0], 0
+}
+
+const keptReasons = 64
 
 // reasonOverhead is more than what a reason takes on the wire besides its texts.
 const reasonOverhead = 80

@@ -16,6 +16,7 @@ import (
 type checkService struct {
 	dncv1.UnimplementedCheckServiceServer
 	service
+	spread spread
 }
 
 // factsPool holds the room that checks gather facts in.

@@ -42,3 +42,9 @@ func CheckHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumberReque
 
 // ForHTTP is the configuration of the HTTP listener.
 var ForHTTP = forHTTP
+
+// BatchHandler is CheckNumbers without gRPC.
+func BatchHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumbersRequest) (*dncv1.CheckNumbersResponse, error), error) {
+	m, err := newMetrics(prometheus.NewRegistry())
+	return (&checkService{service: service{store: s, metrics: m, admit: newAdmission()}}).CheckNumbers, err
+}

@@ -151,7 +151,7 @@ func (s *Server) register(g guard, m *metrics) {
 
 		connectionAge: s.opt.ConnectionAge,
 	}
-	dncv1.RegisterCheckServiceServer(g, &checkService{service: base})
+	dncv1.RegisterCheckServiceServer(g, &checkService{service: base, spread: newSpread()})
 	dncv1.RegisterRecordServiceServer(g, &recordService{service: base})
 	dncv1.RegisterListServiceServer(g, &listService{service: base})
 	dncv1.RegisterAdminServiceServer(g, &adminService{service: base})

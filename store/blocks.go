@@ -145,12 +145,16 @@ func (p packed) unpack(b *bitmap) {
 
 // listed reports whether n is on l, read at l's own timestamp.
 func (s *Store) listed(l *List, n uint64, past bool) (bool, error) {
-	if past {
-		p, err := s.readBlock(l, n>>blockBits)
-		return p.contains(n), err
-	}
-	p, err := s.blocks.get(l, n>>blockBits)
+	p, err := s.block(l, n>>blockBits, past)
 	return p.contains(n), err
+}
+
+// block returns a block of l, of the past without the cache; nil when there is none.
+func (s *Store) block(l *List, block uint64, past bool) (packed, error) {
+	if past {
+		return s.readBlock(l, block)
+	}
+	return s.blocks.get(l, block)
 }
 
 // readBlock reads one block of the store; nil when there is none.

@@ -374,6 +374,9 @@ func (m *storeModel) checkView(r *rapid.T, v *View, want modelState, now time.Ti
 		}
 		m.checkNumber(r, v, n, want, now)
 	}
+	for _, scope := range modelScopes {
+		wantManyAsLookup(r, v, modelNumbers, scope, now, new(Findings))
+	}
 	if len(v.Lists()) != len(want.lists) {
 		r.Fatalf("revision %d: %d lists, want %d", v.Revision(), len(v.Lists()), len(want.lists))
 	}
