@@ -82,6 +82,21 @@ func (c *Client) Check(ctx context.Context, number string, opts ...CallOption) (
 		return Result{}, err
 	}
 	o := c.checkOptions(opts)
+	if c.opts.unary || !o.canShare() {
+		return c.checkAlone(ctx, number, &o)
+	}
+	return c.checkShared(ctx, number, &o)
+}
+
+// checkAloneBy is checkAlone until a time, if that is not zero.
+func (c *Client) checkAloneBy(ctx context.Context, expires time.Time, number string, o *callOptions) (Result, error) {
+	ctx, cancel := until(ctx, expires)
+	defer cancel()
+	return c.checkAlone(ctx, number, o)
+}
+
+// checkAlone asks in a unary call.
+func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) (Result, error) {
 	request := &dncv1.CheckNumberRequest{
 		Number:      number,
 		Region:      o.region,

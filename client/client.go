@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -19,7 +20,15 @@ import (
 type Client struct {
 	opts  options
 	conns []*connection
-	next  atomic.Uint32 // the connection whose turn it is
+	turn  atomic.Uint32 // the connection whose turn it is
+
+	lanes  []*lane // one a connection
+	first  int     // the lane that takes checks first
+	serial atomic.Uint64
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 }
 
 // connection is one connection with its stubs.
@@ -39,32 +48,47 @@ type connection struct {
 // for a target that is neither a loopback address nor a unix socket, unless
 // WithInsecure allows it.
 func New(target string, opts ...Option) (*Client, error) {
-	c := &Client{opts: options{timeout: defaultTimeout, connections: defaultConnections}}
+	c := &Client{opts: options{
+		timeout: defaultTimeout, connections: defaultConnections, streamLife: streamLife, maxPending: maxPending,
+	}}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, opt := range opts {
 		opt(&c.opts)
 	}
 	dial, err := dialOptions(target, &c.opts)
 	if err != nil {
+		c.cancel()
 		return nil, fmt.Errorf("connect to %s: %w", target, err)
 	}
+	c.first = rand.IntN(c.opts.connections)
 	for range c.opts.connections {
 		cc, err := grpc.NewClient(target, dial...)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("connect to %s: %w", target, err), c.Close())
 		}
-		c.conns = append(c.conns, &connection{
+		conn := &connection{
 			ClientConn: cc,
 			checks:     dncv1.NewCheckServiceClient(cc),
 			records:    dncv1.NewRecordServiceClient(cc),
 			lists:      dncv1.NewListServiceClient(cc),
 			admin:      dncv1.NewAdminServiceClient(cc),
-		})
+		}
+		c.conns = append(c.conns, conn)
+		c.lanes = append(c.lanes, &lane{client: c, conn: conn})
 	}
 	return c, nil
 }
 
-// Close ends all connections. Calls under way fail.
+// Close ends all connections. Calls under way fail. No goroutine of the client is left
+// when it returns.
 func (c *Client) Close() error {
+	c.cancel()
+	for _, l := range c.lanes {
+		l.mu.Lock() // whoever makes a stream is done, and nobody begins
+		l.current.Store(nil)
+		l.mu.Unlock()
+	}
+	defer c.tasks.Wait()
 	var errs []error
 	for _, conn := range c.conns {
 		errs = append(errs, conn.Close())
@@ -74,7 +98,7 @@ func (c *Client) Close() error {
 
 // pick returns the connection whose turn it is, passing over those that are down.
 func (c *Client) pick() *connection {
-	turn, n := c.next.Add(1), uint32(len(c.conns))
+	turn, n := c.turn.Add(1), uint32(len(c.conns))
 	for i := range n {
 		if conn := c.conns[(turn+i)%n]; conn.GetState() != connectivity.TransientFailure {
 			return conn

@@ -3,6 +3,7 @@ package client
 import (
 	"crypto/tls"
 	"time"
+	"unicode/utf8"
 )
 
 const (
@@ -20,6 +21,9 @@ type options struct {
 	connections  int
 	waitForReady bool
 	insecure     bool
+	unary        bool                        // no shared streams of checks
+	streamLife   time.Duration               // of a shared stream
+	maxPending   int                         // checks of one stream that are not answered
 	tls          func() (*tls.Config, error) // nil: plain text
 }
 
@@ -48,6 +52,10 @@ func WithConnections(n int) Option { return func(o *options) { o.connections = m
 // WithWaitForReady makes calls wait for a connection until their deadline
 // instead of failing with ErrUnavailable while there is none.
 func WithWaitForReady() Option { return func(o *options) { o.waitForReady = true } }
+
+// WithUnaryChecks makes each Check a call of its own. Otherwise checks that are under
+// way together share the messages of a stream, which costs a third and adds no wait.
+func WithUnaryChecks() Option { return func(o *options) { o.unary = true } }
 
 // WithTLS encrypts the connection. A nil config means TLS 1.3 with the system's
 // root certificates.
@@ -113,7 +121,25 @@ func readOptions(opts []CallOption) (callOptions, error) {
 	return o, nil
 }
 
+// Limits of what may share a message: with more, a check could make the server refuse
+// those that ride along. Alone it gets an error of its own.
+const (
+	maxSharedScope  = 255
+	maxSharedRegion = 8
+	maxSharedID     = 64
+)
+
+// canShare reports whether the options of a check can be in one message with others.
+func (o *callOptions) canShare() bool {
+	return len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
+		len(o.region) <= maxSharedRegion && utf8.ValidString(o.region) &&
+		len(o.journalID) <= maxSharedID && utf8.ValidString(o.journalID)
+}
+
 func gather(opts []CallOption) callOptions {
+	if len(opts) == 0 {
+		return callOptions{} // which needs no memory
+	}
 	var o callOptions
 	for _, opt := range opts {
 		opt(&o)

@@ -1,0 +1,167 @@
+package client
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/dncd/dncd/internal/phone"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// call is one check on a stream. It goes back to the pool only when it was answered:
+// the sender of a stream may still read one that ended otherwise.
+type call struct {
+	number  string
+	options callOptions
+	size    int       // at most so many bytes in a message
+	expires time.Time // when the stream ends it; zero: the caller's context does
+
+	check  dncv1.StreamCheck
+	digits dncv1.StreamCheck_E164
+	text   dncv1.StreamCheck_Number
+
+	// Guarded by the stream.
+	sent bool
+	left bool // nobody waits for it any more
+
+	// Written before done, read after it.
+	result     Result
+	err        error
+	isAnswered bool          // by the server: nobody else holds the call any more
+	done       chan struct{} // one message: the call has ended
+}
+
+var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
+
+// newCall makes a call of what is asked. One that waits for a revision carries how
+// long it may wait, a little less than the caller does, so that the answer arrives.
+func newCall(ctx context.Context, number string, o *callOptions, expires time.Time) *call {
+	c := calls.Get().(*call)
+	c.number, c.options, c.expires = number, *o, expires
+	c.check.Region, c.check.Scope, c.check.MinRevision = o.region, o.scope, o.minRevision
+	c.size = checkOverhead + len(o.region) + len(o.scope)
+	if n, err := phone.Parse(number); err == nil && o.region == "" {
+		c.digits.E164 = uint64(n)
+		c.check.Subject = &c.digits
+	} else {
+		c.text.Number = number
+		c.check.Subject = &c.text
+		c.size += len(number)
+	}
+	if o.minRevision > 0 {
+		c.check.Timeout = durationpb.New(revisionWait(ctx, expires))
+	}
+	return c
+}
+
+// revisionWait is how long a check may wait for its revision at the server.
+func revisionWait(ctx context.Context, expires time.Time) time.Duration {
+	if deadline, ok := ctx.Deadline(); ok {
+		expires = deadline
+	}
+	left := time.Until(expires)
+	return max(left-min(left/5, 100*time.Millisecond), time.Millisecond)
+}
+
+// wait waits for the end of the call. It is false when ctx ended first.
+func (c *call) wait(ctx context.Context, s *checkStream) bool {
+	gone := ctx.Done()
+	if gone == nil {
+		<-c.done
+		return true
+	}
+	select {
+	case <-c.done:
+		return true
+	case <-gone:
+	}
+	if s.leave(c) {
+		return false
+	}
+	<-c.done
+	return true
+}
+
+func (c *call) free() {
+	c.number, c.options, c.result, c.err = "", callOptions{}, Result{}, nil
+	c.check.Timeout, c.text.Number = nil, ""
+	c.sent, c.isAnswered = false, false
+	calls.Put(c)
+}
+
+// end tells the caller. It is called once, by whoever took the call off its stream.
+func (c *call) end(err error) {
+	c.err = err
+	c.done <- struct{}{}
+}
+
+// answer takes what the server says. common is what all answers of a message share.
+func (c *call) answer(a *dncv1.StreamAnswer, common *Result, reasons []Reason) {
+	c.isAnswered = true
+	c.end(c.take(a, common, reasons))
+}
+
+// take makes the result, or the error that there is instead.
+func (c *call) take(a *dncv1.StreamAnswer, common *Result, reasons []Reason) error {
+	if item := a.GetError(); item != nil {
+		return fromAnswer(item, common)
+	}
+	for _, at := range a.GetReasonIndexes() {
+		if int(at) >= len(reasons) {
+			return broken("the server gave a reason that it did not send")
+		}
+	}
+	n := phone.Number(c.digits.E164)
+	if c.check.Subject == &c.text {
+		if n = phone.Number(a.GetE164()); n == 0 {
+			return broken("the server did not say what it read as a number")
+		}
+	}
+	r := &c.result
+	*r = *common
+	r.Number = e164Of(n, c.number)
+	r.Verdict = verdict(a.GetVerdict())
+	r.Cause = name[Cause](a.GetCause(), "CAUSE_")
+	r.Reasons = pickReasons(reasons, a.GetReasonIndexes())
+	r.ValidUntil = fromTime(a.GetValidUntil())
+	r.OpensAt = fromTime(a.GetOpensAt())
+	return nil
+}
+
+// fromAnswer makes of a check's own error what a unary call would have returned.
+func fromAnswer(item *dncv1.ItemError, common *Result) *Error {
+	e := fromItem(item)
+	switch {
+	case strings.HasPrefix(e.Reason, "NUMBER_"):
+		return e.with("field", "number")
+	case e.Reason == "REGION_INVALID":
+		return e.with("field", "region")
+	case e.Reason == "SCOPE_INVALID":
+		return e.with("field", "scope")
+	}
+	if code, ok := itemCodes[e.Reason]; ok {
+		e.code = code
+	}
+	if e.Reason == "JOURNAL_CHANGED" || e.Reason == "REVISION_NOT_REACHED" {
+		return e.with("revision", strconv.FormatUint(common.Revision, 10)).with("journal_id", common.JournalID)
+	}
+	return e
+}
+
+// itemCodes are the codes of reasons that one check of many can have and that are not
+// INVALID_ARGUMENT, as the contract documents them.
+var itemCodes = map[string]codes.Code{
+	"JOURNAL_CHANGED":      codes.FailedPrecondition,
+	"REVISION_NOT_REACHED": codes.Unavailable,
+	reasonShuttingDown:     codes.Unavailable,
+	reasonQueueFull:        codes.ResourceExhausted,
+	"OVERLOADED":           codes.ResourceExhausted,
+	reasonTimeOver:         codes.DeadlineExceeded,
+	reasonInternal:         codes.Internal,
+}

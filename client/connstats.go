@@ -1,0 +1,45 @@
+package client
+
+import (
+	"strings"
+)
+
+// ConnectionStats is one connection of a Client in numbers, since New.
+type ConnectionStats struct {
+	// State is gRPC's: IDLE, CONNECTING, READY, TRANSIENT_FAILURE or SHUTDOWN.
+	State string `json:"state"`
+	// Streams of checks are open; while one gives way to the next it is two.
+	Streams int `json:"streams"`
+	// Checks were sent on streams in so many Messages: divided, how many shared one.
+	Checks   uint64 `json:"checks"`
+	Messages uint64 `json:"messages"`
+	// Pending checks have no answer yet, those included that nobody waits for any more.
+	Pending int `json:"pending"`
+	// Retries are checks that were asked again elsewhere.
+	Retries uint64 `json:"retries"`
+	// Broken are streams that ended other than a server ends them on purpose.
+	Broken uint64 `json:"broken"`
+	// Cancelled are checks whose caller's context ended before the answer.
+	Cancelled uint64 `json:"cancelled"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s ConnectionStats) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// Connections returns the state of each connection, for whoever watches over a client.
+func (c *Client) Connections() []ConnectionStats {
+	out := make([]ConnectionStats, len(c.lanes))
+	for i, l := range c.lanes {
+		out[i] = ConnectionStats{
+			State:     strings.ToUpper(l.conn.GetState().String()),
+			Streams:   int(l.streams.Load()),
+			Checks:    l.sent.Load(),
+			Messages:  l.messages.Load(),
+			Pending:   int(max(0, l.pending.Load())),
+			Retries:   l.retries.Load(),
+			Broken:    l.broken.Load(),
+			Cancelled: l.left.Load(),
+		}
+	}
+	return out
+}
