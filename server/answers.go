@@ -161,7 +161,7 @@ func (a *answers) send() error {
 		a.message.Answers = nil
 	}
 	a.message.Reasons = nil
-	a.reasons = reasonTable{}
+	a.reasons.reset()
 	a.bytes = 0
 	return err
 }
