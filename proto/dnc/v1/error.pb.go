@@ -111,7 +111,8 @@ const (
 	ErrorReason_ERROR_REASON_STAGE_DAMAGED ErrorReason = 56
 	// RESOURCE_EXHAUSTED. Less disk is free than --min-free: no writes, checks go on. Free space, then retry.
 	ErrorReason_ERROR_REASON_DISK_FULL ErrorReason = 60
-	// RESOURCE_EXHAUSTED. Too many writes wait. Nothing was written. Retry with backoff.
+	// RESOURCE_EXHAUSTED. Too many writes wait, or too many checks of one stream wait
+	// for a revision. Nothing was written. Retry with backoff.
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 61
 	// UNAVAILABLE. The store found damage: no writes, and checks answer BLOCK or
 	// UNKNOWN. Run `dncd fsck` on it. Retrying here does not help.
