@@ -33,11 +33,13 @@ type asker func(ctx context.Context, probes []probe) error
 
 // Errors of an asker that are part of what is measured: they are counted and not timed.
 var (
+	errFailed  = errors.New("the check failed")
 	errRefused = errors.New("the server refused the check: it has too many")
 	errExpired = errors.New("the deadline passed")
 )
 
-// callers ask side by side, a goroutine each.
+// callers ask side by side, a goroutine each. The context of their calls is never cancelled: a call of many callers
+// would wait for the others to note it and strike it off there.
 type callers struct {
 	askers []asker
 	size   int // numbers a call
@@ -46,8 +48,8 @@ type callers struct {
 
 // outcome is what became of calls.
 type outcome struct {
-	parts            []*times // callers share them: a histogram each would not fit into the processor's cache
-	refused, expired atomic.Int64
+	parts                    []*times // callers share them: a histogram each would not fit into the processor's cache
+	refused, expired, failed atomic.Int64
 }
 
 const outcomeParts = 16
@@ -67,6 +69,8 @@ func (o *outcome) add(caller int, took time.Duration, err error) bool {
 		o.refused.Add(1)
 	case errors.Is(err, errExpired):
 		o.expired.Add(1)
+	case errors.Is(err, errFailed):
+		o.failed.Add(1)
 	default:
 		o.parts[caller%len(o.parts)].add(context.Background(), took, err)
 		return err == nil
@@ -86,12 +90,12 @@ func (o *outcome) times(took time.Duration) *times {
 
 // closed lets each caller ask again once it is answered, for so long.
 func (c callers) closed(ctx context.Context, d time.Duration) (*outcome, *times) {
-	o, start := newOutcome(), time.Now()
+	o, start, calling := newOutcome(), time.Now(), context.WithoutCancel(ctx)
 	var working sync.WaitGroup
 	for i, ask := range c.askers {
 		working.Go(func() {
 			for begin := time.Now(); begin.Sub(start) < d && ctx.Err() == nil; {
-				err := ask(ctx, c.pool.take(c.size))
+				err := ask(calling, c.pool.take(c.size))
 				end := time.Now()
 				if !o.add(i, end.Sub(begin), err) {
 					return
@@ -108,7 +112,7 @@ func (c callers) closed(ctx context.Context, d time.Duration) (*outcome, *times)
 // call's time begins when it was due; one that finds no caller free waits, and that counts. What still waits when as
 // much time has passed again is counted as it is.
 func (c callers) open(ctx context.Context, aSecond float64, d time.Duration) (*outcome, *times) {
-	o, start := newOutcome(), time.Now()
+	o, start, calling := newOutcome(), time.Now(), context.WithoutCancel(ctx)
 	due := make(chan time.Duration, 1<<20)
 	go schedule(ctx, start, aSecond, d, due)
 	var working sync.WaitGroup
@@ -118,7 +122,7 @@ func (c callers) open(ctx context.Context, aSecond float64, d time.Duration) (*o
 			for at := range due {
 				var err error
 				if going && time.Since(start) < 2*d {
-					err = ask(ctx, c.pool.take(c.size))
+					err = ask(calling, c.pool.take(c.size))
 				}
 				going = o.add(i, time.Since(start)-at, err) && going
 			}

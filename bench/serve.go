@@ -32,13 +32,14 @@ var emptyService = grpc.ServiceDesc{
 // services, and options that dncd has no flag for. See daemon.StartSelf.
 func serveCommand() *cobra.Command {
 	var age time.Duration
+	var capacity int
 	cmd := &cobra.Command{
 		Use:    daemon.ServeCommand + " -- FLAGS-OF-DNCD",
 		Hidden: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			change := func(o *server.Options) {
 				o.Register = func(r grpc.ServiceRegistrar) { r.RegisterService(&emptyService, nil) }
-				o.ConnectionAge = age
+				o.ConnectionAge, o.Capacity = age, capacity
 			}
 			dncd.Oversubscribe() // as dncd does
 			if dncd.Run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr(), change) != 0 {
@@ -48,5 +49,6 @@ func serveCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().DurationVar(&age, "connection-age", 0, "after which the server asks to connect anew; 0: as dncd does")
+	cmd.Flags().IntVar(&capacity, "capacity", 0, "checks a second; 0: not cut")
 	return cmd
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dncd/dncd/bench/internal/report"
 	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/codec"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -55,7 +56,8 @@ type stubs []*grpc.ClientConn
 func dialStubs(addr string, count int) (stubs, error) {
 	var s stubs
 	for range count {
-		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()))) // as the client
 		if err != nil {
 			return nil, errors.Join(err, s.close())
 		}
