@@ -17,11 +17,13 @@ type answers struct {
 	line   *csvLine
 	counts map[client.Verdict]uint64
 	tails  map[string]*tail // of the lot at hand, by finding.key
+	last   *tail            // of the row before, if that is in the same lot
 	key    []byte
 }
 
 // tail is what a row is written with behind its columns, and how many rows are.
 type tail struct {
+	key     string
 	verdict client.Verdict
 	text    []byte
 	rows    uint64
@@ -45,12 +47,15 @@ func (a *answers) header(titles []string) error {
 
 // write writes a lot that is answered.
 func (a *answers) write(l *lot) error {
-	write := a.writeRow
-	if a.app.output == "json" {
-		write = a.writeObject
-	}
+	isJSON := a.app.output == "json"
 	for text, f := range l.findings() {
-		if err := write(text, &f); err != nil {
+		var err error
+		if isJSON {
+			err = a.writeObject(text, &f)
+		} else {
+			err = a.writeRow(text, &f)
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -60,11 +65,7 @@ func (a *answers) write(l *lot) error {
 
 // writeRow writes the row's own columns and three more.
 func (a *answers) writeRow(columns []byte, f *finding) error {
-	a.key = f.key(a.key[:0])
-	t := a.tails[string(a.key)]
-	if t == nil {
-		t = a.newTail(f)
-	}
+	t := a.tail(f)
 	t.rows++
 	if _, err := a.out.Write(columns); err != nil {
 		return err
@@ -73,18 +74,31 @@ func (a *answers) writeRow(columns []byte, f *finding) error {
 	return err
 }
 
+// tail returns that of a finding, mostly the one before.
+func (a *answers) tail(f *finding) *tail {
+	a.key = f.key(a.key[:0])
+	if a.last != nil && string(a.key) == a.last.key {
+		return a.last
+	}
+	a.last = a.tails[string(a.key)]
+	if a.last == nil {
+		a.last = a.newTail(f)
+	}
+	return a.last
+}
+
 func (a *answers) newTail(f *finding) *tail {
 	if len(a.tails) == maxTails {
 		a.settle()
 	}
-	t := &tail{verdict: f.verdict}
+	t := &tail{key: string(a.key), verdict: f.verdict}
 	if f.verdict == invalid {
 		t.text = append(t.text, a.line.encode("", string(invalid), f.reason, "")...)
 	} else {
 		r := f.result()
 		t.text = append(t.text, a.line.encode("", string(r.Verdict), describeResult(r), strconv.FormatUint(r.Revision, 10))...)
 	}
-	a.tails[string(a.key)] = t
+	a.tails[t.key] = t
 	return t
 }
 
@@ -94,6 +108,7 @@ func (a *answers) settle() {
 		a.counts[t.verdict] += t.rows
 	}
 	clear(a.tails)
+	a.last = nil
 }
 
 // writeObject writes a row as JSON. All there is of its own columns is what an invalid one has instead of a number.

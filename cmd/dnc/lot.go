@@ -10,8 +10,10 @@ import (
 )
 
 // A lot is full at so many rows, or at so many bytes of text: a row may have 64 KiB.
+// The numbers of so many rows take less than 32 KiB; a message of more comes out of
+// gRPC's pool of 1 MiB buffers, which it clears each time.
 const (
-	lotRows  = 4096
+	lotRows  = 4000
 	lotBytes = 512 << 10
 )
 

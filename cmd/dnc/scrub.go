@@ -87,6 +87,7 @@ type scrub struct {
 	client  *client.Client
 	options []client.CallOption
 	answers *answers
+	begun   bool // a lot was answered
 
 	free   chan *lot
 	asked  chan *lot // in order; closed after the last
@@ -104,9 +105,12 @@ func newScrub(rows *registry.Rows, how *layout, to *answers) *scrub {
 // run answers every row. On an error what is written ends with an answered row.
 func (s *scrub) run(ctx context.Context) error {
 	err := s.pass(ctx)
-	if err != nil && ctx.Err() != nil {
+	switch {
+	case err != nil && ctx.Err() != nil:
 		err = fmt.Errorf("stopped before the end of the file: %w", ctx.Err())
 		return withHint(err, "run it again: a check changes nothing on the server")
+	case s.begun && errors.Is(err, client.ErrUnavailable):
+		return withHint(err, "the server went in the middle of the file: run it again when it is back")
 	}
 	return err
 }
@@ -123,6 +127,7 @@ func (s *scrub) pass(ctx context.Context) error {
 		if l == nil {
 			return err
 		}
+		s.begun = true
 		if err := s.answers.write(l); err != nil {
 			return err
 		}

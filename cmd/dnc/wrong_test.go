@@ -25,7 +25,8 @@ import (
 // TestWrongFileScripts runs the scripts that load files which are damaged or wrong. Besides the commands of TestScripts:
 //
 //	numbers N FILE                 writes N lines as the FTC does, of one area code, others N FILE other ones; badlines N
-//	                               FILE lines that no format reads; mixedlines N FILE every second of them bad; noise N FILE random bytes
+//	                               FILE lines that no format reads; mixedlines N FILE every second of them bad; noise N FILE random bytes;
+//	                               longlines N FILE lines of a MiB, with a number before each
 //	cut PERCENT FILE TO            copies the first part of a file
 //	zip FILE TO, gzip FILE TO      packs a file
 //	keep                           exports us-ftc; unchanged checks that the export is still the same
@@ -52,6 +53,7 @@ func TestWrongFileScripts(t *testing.T) {
 			"others":       writes(func(b *bytes.Buffer, i int) { fmt.Fprintf(b, "415,%07d\n", 5_000_003+7*i) }),
 			"badlines":     writes(func(b *bytes.Buffer, i int) { fmt.Fprintf(b, "row %d, no number\n", i) }),
 			"mixedlines":   writes(mixedLine),
+			"longlines":    writes(longLine),
 			"noise":        writes(func(b *bytes.Buffer, i int) { b.WriteByte(byte(noise(i))) }),
 			"cut":          cut,
 			"zip":          packs(zipInto),
@@ -74,6 +76,10 @@ func mixedLine(b *bytes.Buffer, i int) {
 		return
 	}
 	fmt.Fprintf(b, "row %d, no number\n", i)
+}
+
+func longLine(b *bytes.Buffer, i int) {
+	fmt.Fprintf(b, "+1415%07d\n%s\n", 2_000_000+i, strings.Repeat("x", 1<<20))
 }
 
 // writes makes a command that writes a file of N pieces.
