@@ -54,7 +54,7 @@ func BenchmarkUnary(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		defer c.Close()
+		b.Cleanup(func() { c.Close() })
 		conns = append(conns, c)
 	}
 

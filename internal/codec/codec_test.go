@@ -2,6 +2,7 @@ package codec
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -265,7 +266,7 @@ func TestTextIsUTF8(t *testing.T) {
 func eachText(d protoreflect.MessageDescriptor, path []protoreflect.FieldDescriptor, f func([]protoreflect.FieldDescriptor)) {
 	for i := range d.Fields().Len() {
 		field := d.Fields().Get(i)
-		way := append(path[:len(path):len(path)], field)
+		way := slices.Concat(path, []protoreflect.FieldDescriptor{field})
 		switch field.Kind() {
 		case protoreflect.StringKind:
 			f(way)
