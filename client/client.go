@@ -141,7 +141,7 @@ func retried[R any](ctx context.Context, c *Client, call func(context.Context, *
 			return answer, nil
 		}
 		e := fromStatus(err)
-		if attempt == maxAttempts || !c.worthRetry(e) || !pause(ctx, attempt) {
+		if attempt == maxAttempts || !c.worthRetry(e) || !pause(ctx, attempt, e.retryAfter) {
 			var none R
 			return none, e
 		}
@@ -163,7 +163,7 @@ func once[R any](ctx context.Context, c *Client, call func(context.Context, *con
 // worthRetry reports whether the same call may succeed a little later.
 func (c *Client) worthRetry(e *Error) bool {
 	switch e.Reason {
-	case reasonQueueFull:
+	case reasonQueueFull, reasonOverloaded:
 		return true
 	case reasonUnavailable, reasonShuttingDown:
 		return c.opts.waitForReady || !c.isDown()
@@ -171,11 +171,16 @@ func (c *Client) worthRetry(e *Error) bool {
 	return false
 }
 
-// pause waits before the next attempt, at random up to twice as long each time.
-// It is false when ctx ends first.
-func pause(ctx context.Context, attempt int) bool {
+// pause waits before the next attempt, at random up to twice as long each time, and
+// at least as long as the server asks for. It is false when ctx ends first, and at
+// once when it will.
+func pause(ctx context.Context, attempt int, asked time.Duration) bool {
 	longest := firstBackoff << (attempt - 1)
-	timer := time.NewTimer(longest/2 + rand.N(longest/2))
+	wait := asked + longest/2 + rand.N(longest/2)
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < wait {
+		return false
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -24,7 +25,8 @@ type Error struct {
 	// "request_id" for a write whose outcome may be unknown.
 	Metadata map[string]string
 
-	code codes.Code
+	code       codes.Code
+	retryAfter time.Duration // the pause that the server asks for; 0: none
 }
 
 // Error returns the message.
@@ -46,6 +48,15 @@ func (e *Error) Is(target error) bool {
 	return ok && slices.Contains(s.reasons, e.Reason)
 }
 
+// retryAfter is the pause that the server asked for with err; 0: none.
+func retryAfter(err error) time.Duration {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.retryAfter
+	}
+	return 0
+}
+
 // sentinel stands for one reason or several.
 type sentinel struct {
 	text    string
@@ -61,6 +72,7 @@ const (
 	reasonUnavailable   = "UNAVAILABLE"
 	reasonShuttingDown  = "SHUTTING_DOWN"
 	reasonQueueFull     = "QUEUE_FULL"
+	reasonOverloaded    = "OVERLOADED"
 	reasonTimeOver      = "TIME_OVER"
 	reasonInternal      = "INTERNAL"
 	reasonNotBuilt      = "NOT_BUILT"
@@ -125,6 +137,10 @@ var (
 	ErrDiskFull = forReasons("disk full", "DISK_FULL")
 	// ErrQueueFull: too many writes wait. Nothing was written.
 	ErrQueueFull = forReasons("too many writes wait", reasonQueueFull)
+	// ErrOverloaded: the server has as much of this work as it does in time. Nothing
+	// was done and nothing is known about the number; another attempt after a pause may
+	// get through.
+	ErrOverloaded = forReasons("server overloaded", reasonOverloaded)
 	// ErrStoreDamaged: the store takes no writes until it is mended or reopened.
 	ErrStoreDamaged = forReasons("store damaged or read-only", "STORE_DAMAGED", "STORE_READ_ONLY", "STAGE_DAMAGED")
 	// ErrPermissionDenied: the certificate or role does not allow it.
@@ -143,12 +159,16 @@ func fromStatus(err error) *Error {
 	}
 	e := &Error{Message: s.Message(), code: s.Code()}
 	for _, detail := range s.Details() {
-		if info, ok := detail.(*errdetails.ErrorInfo); ok {
+		switch info := detail.(type) {
+		case *errdetails.ErrorInfo:
 			e.Reason, e.Metadata = info.GetReason(), info.GetMetadata()
-			return e
+		case *errdetails.RetryInfo:
+			e.retryAfter = info.GetRetryDelay().AsDuration()
 		}
 	}
-	e.Reason, e.Message = withoutInfo(s)
+	if e.Reason == "" {
+		e.Reason, e.Message = withoutInfo(s)
+	}
 	return e
 }
 

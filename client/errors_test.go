@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -83,6 +86,36 @@ func TestErrorKeepsWhatTheServerSaid(t *testing.T) {
 	if with.Metadata["request_id"] != "r1" || with.Metadata["list"] != "us-ftc" || e.Metadata["request_id"] != "" {
 		t.Errorf("got %v from %v", with.Metadata, e.Metadata)
 	}
+}
+
+// TestOverloadIsTriedAgain: after the pause that the server asks for, and not at all when the caller's time is over before.
+func TestOverloadIsTriedAgain(t *testing.T) {
+	const asked = 100 * time.Millisecond
+	s, err := status.New(codes.ResourceExhausted, "later").WithDetails(
+		&errdetails.RetryInfo{RetryDelay: durationpb.New(asked)}, &errdetails.ErrorInfo{Reason: "OVERLOADED", Domain: "dncd"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := fromStatus(s.Err())
+	if !errors.Is(e, ErrOverloaded) || e.retryAfter != asked || retryAfter(fmt.Errorf("load: %w", e)) != asked {
+		t.Errorf("got %v with a pause of %v, want ErrOverloaded and %v", e, e.retryAfter, asked)
+	}
+	if !new(Client).worthRetry(e) {
+		t.Error("is not tried again")
+	}
+	synctest.Test(t, func(t *testing.T) {
+		for deadline, want := range map[time.Duration]bool{time.Second: true, asked: false} {
+			ctx, cancel := context.WithTimeout(t.Context(), deadline)
+			defer cancel()
+			start := time.Now()
+			if got := pause(ctx, 1, e.retryAfter); got != want {
+				t.Errorf("with %v left: got %v, want %v", deadline, got, want)
+			}
+			if waited := time.Since(start); want != (waited >= asked) {
+				t.Errorf("with %v left: waited %v", deadline, waited)
+			}
+		}
+	})
 }
 
 func TestInnermost(t *testing.T) {

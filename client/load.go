@@ -73,7 +73,7 @@ func (l *load) run(ctx context.Context) (*dncv1.ImportResult, error) {
 		if err == nil {
 			return result, nil
 		}
-		if !l.goesOn(err) || !pause(ctx, l.breaks) {
+		if !l.goesOn(err) || !pause(ctx, l.breaks, retryAfter(err)) {
 			return nil, err
 		}
 	}
@@ -92,7 +92,7 @@ func (l *load) goesOn(err error) bool {
 	}
 	l.breaks++
 	switch e.Reason {
-	case reasonUnavailable, reasonShuttingDown, reasonQueueFull:
+	case reasonUnavailable, reasonShuttingDown, reasonQueueFull, reasonOverloaded:
 		return l.breaks <= maxBreaks
 	case reasonImportRunning: // the server has not yet noticed that the old stream is gone
 		return l.breaks <= maxBreaks && !l.held.all

@@ -61,7 +61,7 @@ func (l *optOutLoad) run(ctx context.Context) (*dncv1.ImportRecordsResult, error
 		if err == nil {
 			return result, nil
 		}
-		if !l.goesOn(err) || !pause(ctx, l.breaks) {
+		if !l.goesOn(err) || !pause(ctx, l.breaks, retryAfter(err)) {
 			return nil, err
 		}
 	}
@@ -77,7 +77,7 @@ func (l *optOutLoad) goesOn(err error) bool {
 	}
 	l.breaks++
 	switch e.Reason {
-	case reasonUnavailable, reasonShuttingDown, reasonQueueFull:
+	case reasonUnavailable, reasonShuttingDown, reasonQueueFull, reasonOverloaded:
 		return l.breaks <= maxBreaks
 	case reasonImportRunning: // the server has not yet noticed that the old stream is gone
 		return l.breaks <= maxBreaks

@@ -43,11 +43,12 @@ const (
 	// targetDelay is how long even the quickest piece of work may take, beyond what its size explains, before the
 	// server is taken to have a queue that does not go away.
 	targetDelay = 20 * time.Millisecond
-	// numberTime is what a number of a batch may take: some fifty times what it does on an idle processor.
-	numberTime = 20 * time.Microsecond
+	// numberTime is what a number of a batch may take: a hundred times what it does on an idle processor, so that a large
+	// batch on a busy one is not taken for a queue.
+	numberTime = 100 * time.Microsecond
 
 	window       = 100 * time.Millisecond
-	windowPieces = 32              // a window with fewer lasts on,
+	windowPieces = 16              // a window with fewer lasts on,
 	longWindow   = time.Second     // but not beyond this;
 	voidWindow   = 5 * time.Second // and one as long as this tells of a pause in the work, or of the machine
 )

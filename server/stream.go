@@ -30,6 +30,7 @@ func (s *checkService) StreamChecks(stream checkStream) error {
 	c := checks{s: s, frames: receive(stream), answers: answers{s: s, stream: stream}}
 	c.expiry = time.NewTimer(maxWait)
 	defer c.expiry.Stop()
+	defer c.answers.leave() // also when a message was not answered to its end
 	return c.run(aged)
 }
 
