@@ -148,11 +148,17 @@ func fromAnswer(item *dncv1.ItemError, common *Result) *Error {
 	if code, ok := itemCodes[e.Reason]; ok {
 		e.code = code
 	}
+	if e.Reason == reasonOverloaded {
+		e.retryAfter = overloadPause
+	}
 	if e.Reason == "JOURNAL_CHANGED" || e.Reason == "REVISION_NOT_REACHED" {
 		return e.with("revision", strconv.FormatUint(common.Revision, 10)).with("journal_id", common.JournalID)
 	}
 	return e
 }
+
+// overloadPause is what the contract asks for of a check that a server without room refused on a stream.
+const overloadPause = 100 * time.Millisecond
 
 // itemCodes are the codes of reasons that one check of many can have and that are not
 // INVALID_ARGUMENT, as the contract documents them.
@@ -161,7 +167,7 @@ var itemCodes = map[string]codes.Code{
 	"REVISION_NOT_REACHED": codes.Unavailable,
 	reasonShuttingDown:     codes.Unavailable,
 	reasonQueueFull:        codes.ResourceExhausted,
-	"OVERLOADED":           codes.ResourceExhausted,
+	reasonOverloaded:       codes.ResourceExhausted,
 	reasonTimeOver:         codes.DeadlineExceeded,
 	reasonInternal:         codes.Internal,
 }

@@ -212,7 +212,7 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 	}
 	ctx, cancel := until(ctx, expires)
 	defer cancel()
-	if !pause(ctx, attempt) {
+	if !pause(ctx, attempt, e.retryAfter) {
 		return giveUp
 	}
 	return askAgain
