@@ -116,36 +116,3 @@ func TestSample(t *testing.T) {
 		t.Errorf("of 10 numbers: got %d, %v", len(got), err)
 	}
 }
-
-func TestPlotLoad(t *testing.T) {
-	results := filepath.Join(t.TempDir(), "results.json")
-	var rows []report.Load
-	for _, order := range []string{sorted, shuffled} {
-		for _, n := range []int{1e6, 1e7, 258e6} {
-			rows = append(rows, report.Load{Case: report.CaseDncd, Order: order, Numbers: n, Seconds: 1, Rate: float64(n), BytesPerNumber: 4})
-		}
-	}
-	file, err := os.Create(results)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer file.Close()
-	if err := report.JSON(file, rows...); err != nil {
-		t.Fatal(err)
-	}
-	out, _, err := runBench(t, "plot-load", results)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"<svg", "258 M", sorted, shuffled, "million numbers a second", "</svg>"} {
-		if !strings.Contains(out, want) {
-			t.Errorf("the plot has no %q", want)
-		}
-	}
-	if err := os.WriteFile(results, []byte(`{"case":"machine"}`), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, _, err := runBench(t, "plot-load", results); err == nil {
-		t.Error("results without a load make a plot")
-	}
-}

@@ -36,7 +36,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), killCommand(), checkCommand(),
-		overloadCommand(), soakCommand(), plotCommand(), badgerCommand(), serveCommand())
+		overloadCommand(), soakCommand(), reportCommand(), badgerCommand(), serveCommand())
 	return root
 }
 

@@ -2,7 +2,7 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"image/color"
@@ -19,76 +19,51 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// ReadLoads reads the rows of dncd among what load printed as JSON.
-func ReadLoads(r io.Reader) ([]Load, error) {
-	var rows []Load
-	lines := json.NewDecoder(r)
-	for {
-		var raw json.RawMessage
-		if err := lines.Decode(&raw); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			return nil, fmt.Errorf("read results: %w", err)
-		}
-		var row Load
-		head := struct {
-			Case string `json:"case"`
-		}{}
-		if err := json.Unmarshal(raw, &head); err != nil {
-			return nil, fmt.Errorf("read results: %w", err)
-		}
-		if head.Case != CaseDncd {
-			continue
-		}
-		if err := json.Unmarshal(raw, &row); err != nil {
-			return nil, fmt.Errorf("read results: %w", err)
-		}
-		rows = append(rows, row)
-	}
-	if len(rows) == 0 {
-		return nil, errors.New("no row of dncd in the results")
-	}
-	return rows, nil
+// chart is one plot: lines over an axis.
+type chart struct {
+	title, x   string
+	logX, logY bool // an axis that is not logarithmic begins at 0
+	lines      []line
 }
 
-// panel is one plot of a figure by size.
-type panel struct {
-	title  string
-	figure func(Load) float64
-	log    bool // the figure's axis; else it begins at 0
+// line is a series of points.
+type line struct {
+	name   string
+	points plotter.XYs
 }
 
-func panels() []panel {
-	const mib = 1 << 20
-	return []panel{
-		{"seconds, text to served", func(l Load) float64 { return l.Seconds }, true},
-		{"million numbers a second", func(l Load) float64 { return l.Rate / 1e6 }, false},
-		{"bytes a number on disk", func(l Load) float64 { return l.BytesPerNumber }, false},
-		{"server memory while loading, MiB", func(l Load) float64 { return l.ServerRSSPeak / mib }, false},
+// add adds a point to the line of that name. What is 0 is not known.
+func (c *chart) add(name string, x, y float64) {
+	if y == 0 {
+		return
 	}
+	at := slices.IndexFunc(c.lines, func(l line) bool { return l.name == name })
+	if at < 0 {
+		at = len(c.lines)
+		c.lines = append(c.lines, line{name: name})
+	}
+	c.lines[at].points = append(c.lines[at].points, plotter.XY{X: x, Y: y})
 }
 
-// PlotLoads draws how loads go with their size, as an SVG: a panel a figure, a line
-// an order. Sizes are on a logarithmic axis.
-func PlotLoads(w io.Writer, rows []Load) error {
-	const columns, width, height = 2, 4.2 * vg.Inch, 2.8 * vg.Inch
-	all := slices.DeleteFunc(panels(), func(p panel) bool {
-		return !slices.ContainsFunc(rows, func(l Load) bool { return p.figure(l) > 0 })
-	})
-	if len(all) == 0 {
+// draw writes charts beside each other as an SVG, without those that hold no line.
+func drawCharts(w io.Writer, charts []chart) error {
+	const width, height = 4.6 * vg.Inch, 3 * vg.Inch
+	charts = slices.DeleteFunc(charts, func(c chart) bool { return len(c.lines) == 0 })
+	if len(charts) == 0 {
 		return errors.New("the results hold no figure")
 	}
+	columns := min(2, len(charts))
 	tiles := draw.Tiles{
-		Rows: (len(all) + columns - 1) / columns, Cols: columns,
+		Rows: (len(charts) + columns - 1) / columns, Cols: columns,
 		PadX: vg.Points(18), PadY: vg.Points(14), PadTop: vg.Points(8), PadBottom: vg.Points(8), PadLeft: vg.Points(8), PadRight: vg.Points(16),
 	}
-	canvas := vgsvg.New(width*columns, height*vg.Length(tiles.Rows))
+	canvas := vgsvg.New(width*vg.Length(columns), height*vg.Length(tiles.Rows))
 	on := draw.New(canvas)
 	on.FillPolygon(color.White, []vg.Point{{}, {X: on.Max.X}, on.Max, {Y: on.Max.Y}})
-	for i, p := range all {
-		drawn, err := p.plot(rows, i == 0)
+	for i, c := range charts {
+		drawn, err := c.plot()
 		if err != nil {
-			return fmt.Errorf("plot %s: %w", p.title, err)
+			return fmt.Errorf("plot %s: %w", c.title, err)
 		}
 		drawn.Draw(tiles.At(on, i%columns, i/columns))
 	}
@@ -112,75 +87,61 @@ func sans(drawn *plot.Plot) {
 	}
 }
 
-func (p panel) plot(rows []Load, legend bool) (*plot.Plot, error) {
+func (c chart) plot() (*plot.Plot, error) {
 	drawn := plot.New()
 	sans(drawn)
-	drawn.Title.Text = p.title
-	drawn.X.Label.Text = "numbers"
-	drawn.X.Scale, drawn.X.Tick.Marker = plot.LogScale{}, sizes(rows)
+	drawn.Title.Text, drawn.X.Label.Text = c.title, c.x
 	drawn.Add(plotter.NewGrid())
-	for i, order := range orders(rows) {
-		if err := p.addLine(drawn, rows, order, i, legend); err != nil {
+	for i, l := range c.lines {
+		if err := l.add(drawn, i); err != nil {
 			return nil, err
 		}
 	}
 	drawn.Legend.Top, drawn.Legend.Left = true, true
-	drawn.X.Min, drawn.X.Max = drawn.X.Min/1.3, drawn.X.Max*1.3
-	if p.log {
-		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-		drawn.Y.Min, drawn.Y.Max = drawn.Y.Min/2, drawn.Y.Max*2
+	if c.logX {
+		drawn.X.Scale, drawn.X.Tick.Marker = plot.LogScale{}, c.ticks()
+		drawn.X.Min, drawn.X.Max = drawn.X.Min/1.3, drawn.X.Max*1.3
 	} else {
-		drawn.Y.Min, drawn.Y.Max = 0, drawn.Y.Max*1.15
+		drawn.X.Min = 0
+	}
+	if c.logY {
+		drawn.Y.Scale, drawn.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		drawn.Y.Min, drawn.Y.Max = drawn.Y.Min/2, drawn.Y.Max*4
+	} else {
+		drawn.Y.Min, drawn.Y.Max = 0, drawn.Y.Max*1.3
 	}
 	return drawn, nil
 }
 
-func (p panel) addLine(drawn *plot.Plot, rows []Load, order string, i int, legend bool) error {
-	var points plotter.XYs
-	for _, l := range rows {
-		if v := p.figure(l); l.Order == order && v > 0 {
-			points = append(points, plotter.XY{X: float64(l.Numbers), Y: v})
-		}
-	}
-	if len(points) == 0 {
-		return nil
-	}
-	slices.SortStableFunc(points, func(a, b plotter.XY) int { return int(a.X - b.X) })
-	line, dots, err := plotter.NewLinePoints(points)
+// palette can be told apart by the colour-blind.
+var palette = []color.Color{
+	color.RGBA{R: 0, G: 114, B: 178, A: 255}, color.RGBA{R: 213, G: 94, B: 0, A: 255}, color.RGBA{R: 0, G: 158, B: 115, A: 255},
+	color.RGBA{R: 204, G: 121, B: 167, A: 255}, color.RGBA{R: 86, G: 180, B: 233, A: 255}, color.RGBA{R: 0, G: 0, B: 0, A: 255},
+}
+
+func (l line) add(drawn *plot.Plot, i int) error {
+	slices.SortStableFunc(l.points, func(a, b plotter.XY) int { return cmp.Compare(a.X, b.X) })
+	curve, dots, err := plotter.NewLinePoints(l.points)
 	if err != nil {
 		return err
 	}
-	// Of a palette that the colour-blind can tell apart.
-	colors := []color.Color{color.RGBA{R: 0, G: 114, B: 178, A: 255}, color.RGBA{R: 213, G: 94, B: 0, A: 255}}
-	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}}
-	line.Color, line.Width = colors[i%len(colors)], vg.Points(1.5)
-	dots.Color, dots.Shape, dots.Radius = line.Color, shapes[i%len(shapes)], vg.Points(3)
-	drawn.Add(line, dots)
-	if legend {
-		drawn.Legend.Add(order, line, dots)
-	}
+	shapes := []draw.GlyphDrawer{draw.CircleGlyph{}, draw.SquareGlyph{}, draw.TriangleGlyph{}}
+	curve.Color, curve.Width = palette[i%len(palette)], vg.Points(1.5)
+	dots.Color, dots.Shape, dots.Radius = curve.Color, shapes[i%len(shapes)], vg.Points(2.5)
+	drawn.Add(curve, dots)
+	drawn.Legend.Add(l.name, curve, dots)
 	return nil
 }
 
-func orders(rows []Load) []string {
-	var list []string
-	for _, l := range rows {
-		if !slices.Contains(list, l.Order) {
-			list = append(list, l.Order)
-		}
-	}
-	slices.Sort(list)
-	slices.Reverse(list) // sorted, shuffled
-	return list
-}
-
-// sizes are ticks at the sizes that were measured.
-func sizes(rows []Load) plot.ConstantTicks {
+// ticks are at the places that were measured.
+func (c chart) ticks() plot.ConstantTicks {
 	var ticks plot.ConstantTicks
-	for _, l := range rows {
-		tick := plot.Tick{Value: float64(l.Numbers), Label: sizeName(l.Numbers)}
-		if !slices.Contains(ticks, tick) {
-			ticks = append(ticks, tick)
+	for _, l := range c.lines {
+		for _, p := range l.points {
+			tick := plot.Tick{Value: p.X, Label: sizeName(int(p.X))}
+			if !slices.Contains(ticks, tick) {
+				ticks = append(ticks, tick)
+			}
 		}
 	}
 	return ticks
@@ -191,4 +152,80 @@ func sizeName(n int) string {
 		return strconv.FormatFloat(math.Round(float64(n)/1e5)/10, 'g', -1, 64) + " M"
 	}
 	return strconv.Itoa(n)
+}
+
+const mib = 1 << 20
+
+// loadCharts draw how loads go with their size, a line an order.
+func loadCharts(rows []Load) []chart {
+	charts := []chart{
+		{title: "seconds, text to served", logY: true}, {title: "million numbers a second"},
+		{title: "bytes a number on disk"}, {title: "server memory while loading, MiB"},
+	}
+	for i := range charts {
+		charts[i].x, charts[i].logX = "numbers", true
+		for _, l := range rows {
+			figure := []float64{l.Seconds, l.Rate / 1e6, l.BytesPerNumber, l.ServerRSSPeak / mib}[i]
+			charts[i].add(l.Order, float64(l.Numbers), figure)
+		}
+	}
+	return charts
+}
+
+// callerCharts draw throughput and latency by callers, a line a case.
+func callerCharts(rows []Check) []chart {
+	rate := chart{title: "thousand numbers a second", x: "callers", logX: true}
+	p99 := chart{title: "p99 of a call, ms", x: "callers", logX: true, logY: true}
+	for _, c := range rows {
+		rate.add(c.Case, float64(c.Callers), c.Rate/1e3)
+		p99.add(c.Case, float64(c.Callers), c.P99/1e3)
+	}
+	return []chart{rate, p99}
+}
+
+// rateCharts draw latency by load, a line a case.
+func rateCharts(rows []Check) []chart {
+	p50 := chart{title: "p50 of a call, ms", x: "thousand numbers a second offered", logY: true}
+	p99 := chart{title: "p99 of a call, ms", x: "thousand numbers a second offered", logY: true}
+	for _, c := range rows {
+		p50.add(c.Case, c.Offered/1e3, c.P50/1e3)
+		p99.add(c.Case, c.Offered/1e3, c.P99/1e3)
+	}
+	return []chart{p50, p99}
+}
+
+// sizeCharts draw what a number costs by how many are stored.
+func sizeCharts(rows []Check) []chart {
+	cpu := chart{title: "server's processor time a number, µs", x: "numbers stored", logX: true, logY: true}
+	rate := chart{title: "thousand numbers a second", x: "numbers stored", logX: true, logY: true}
+	for _, c := range rows {
+		cpu.add(c.Case, float64(c.Numbers), c.ServerCPU)
+		rate.add(c.Case, float64(c.Numbers), c.Rate/1e3)
+	}
+	return []chart{cpu, rate}
+}
+
+func overloadCharts(rows []Overload) []chart {
+	fate := chart{title: "checks a second", x: "offered, times the capacity"}
+	p99 := chart{title: "latency of what is answered, ms", x: "offered, times the capacity"}
+	for _, o := range rows {
+		fate.add("answered", o.Times, o.Goodput)
+		fate.add("refused", o.Times, o.Refused)
+		fate.add("expired", o.Times, o.Expired)
+		p99.add("p50", o.Times, o.P50/1e3)
+		p99.add("p99", o.Times, o.P99/1e3)
+	}
+	return []chart{fate, p99}
+}
+
+func soakCharts(rows []Soak) []chart {
+	latency := chart{title: "latency, ms", x: "seconds", logY: true}
+	memory := chart{title: "server memory, MiB", x: "seconds"}
+	for _, s := range rows {
+		latency.add("p50", s.At, s.P50/1e3)
+		latency.add("p99", s.At, s.P99/1e3)
+		memory.add("resident", s.At, s.ServerRSS/mib)
+		memory.add("anonymous", s.At, s.ServerAnon/mib)
+	}
+	return []chart{latency, memory}
 }

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/dncd/dncd/bench/internal/process"
 )
@@ -19,12 +21,32 @@ type Machine struct {
 	Memory float64 `json:"memory_bytes,omitempty"`
 	System string  `json:"system"`
 	Go     string  `json:"go"`
+	// Command that measured, without --data, and the day in UTC.
+	Command string `json:"command,omitempty"`
+	Date    string `json:"date,omitempty"`
 }
 
 // ThisMachine tells about the machine that it runs on.
 func ThisMachine() Machine {
 	cpu, memory := process.Machine()
-	return Machine{CaseMachine, cpu, runtime.GOMAXPROCS(0), memory, runtime.GOOS + "/" + runtime.GOARCH, runtime.Version()}
+	return Machine{
+		CaseMachine, cpu, runtime.GOMAXPROCS(0), memory, runtime.GOOS + "/" + runtime.GOARCH, runtime.Version(),
+		command(os.Args[1:]), time.Now().UTC().Format(time.DateOnly),
+	}
+}
+
+// command is what to type to measure again. A directory of this machine is no part of it.
+func command(args []string) string {
+	typed := "go run ."
+	for i := 0; i < len(args); i++ {
+		switch {
+		case args[i] == "--data":
+			i++
+		case !strings.HasPrefix(args[i], "--data="):
+			typed += " " + args[i]
+		}
+	}
+	return typed
 }
 
 // JSON writes one object a line.
