@@ -37,6 +37,13 @@ func TestNoNumberLeaks(t *testing.T) {
 			}
 		}
 	}
+	s := n.openStream(ctx)
+	for i, number := range written {
+		bad := ofText(uint64(i), number)
+		bad.Scope = "!"
+		s.ask(bad)
+		told = append(told, s.takeOne(uint64(i)).GetError().GetMessage())
+	}
 	batch, err := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: written})
 	if err != nil {
 		t.Fatal(err)

@@ -66,6 +66,13 @@ func TestDamagedStoreServesNoAllow(t *testing.T) {
 	if err != nil || batch.GetDetails()[0].GetCause() != dncv1.Cause_CAUSE_DATA_DAMAGED || len(batch.GetReasons()) != 1 {
 		t.Errorf("batch: got %v and %v", batch, err)
 	}
+	s := n.openStream(testContext(t))
+	s.ask(ofText(1, french), ofText(2, listed))
+	for id, a := range s.take(2) {
+		if a.GetVerdict() == dncv1.Verdict_VERDICT_ALLOW || id == 2 && a.GetCause() != dncv1.Cause_CAUSE_DATA_DAMAGED {
+			t.Errorf("stream: got %v", a)
+		}
+	}
 	_, err = n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french})
 	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
 	_, err = n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french})
