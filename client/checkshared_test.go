@@ -109,7 +109,7 @@ func TestAnswersAreNeverMixedUp(t *testing.T) {
 		if answered.Load() < 1000 {
 			t.Errorf("only %d checks were answered, %d failed", answered.Load(), failed.Load())
 		}
-		t.Logf("%d answered, %d failed: %+v", answered.Load(), failed.Load(), c.Connections())
+		t.Logf("%d answered, %d failed: %+v", answered.Load(), failed.Load(), c.Stats().Connections)
 		if err := c.Close(); err != nil {
 			t.Error(err)
 		}
@@ -179,7 +179,7 @@ func TestChecksShareMessages(t *testing.T) {
 // total adds up the connections.
 func total(c *client.Client) client.ConnectionStats {
 	var sum client.ConnectionStats
-	for _, s := range c.Connections() {
+	for _, s := range c.Stats().Connections {
 		sum.Streams += s.Streams
 		sum.Checks += s.Checks
 		sum.Messages += s.Messages

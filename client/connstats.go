@@ -1,10 +1,17 @@
 package client
 
-import (
-	"strings"
-)
+import "google.golang.org/grpc/connectivity"
 
-// ConnectionStats is one connection of a Client in numbers, since New.
+// Stats is a Client in numbers, since New.
+type Stats struct {
+	// Connections in no order.
+	Connections []ConnectionStats `json:"connections"`
+}
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (s Stats) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// ConnectionStats is one connection in numbers.
 type ConnectionStats struct {
 	// State is gRPC's: IDLE, CONNECTING, READY, TRANSIENT_FAILURE or SHUTDOWN.
 	State string `json:"state"`
@@ -26,20 +33,32 @@ type ConnectionStats struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s ConnectionStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
-// Connections returns the state of each connection, for whoever watches over a client.
-func (c *Client) Connections() []ConnectionStats {
-	out := make([]ConnectionStats, len(c.lanes))
+// Stats returns what this client has done, without asking the server: ServerStats does.
+func (c *Client) Stats() Stats {
+	s := Stats{Connections: make([]ConnectionStats, len(c.lanes))}
 	for i, l := range c.lanes {
-		out[i] = ConnectionStats{
-			State:     strings.ToUpper(l.conn.GetState().String()),
-			Streams:   int(l.streams.Load()),
-			Checks:    l.sent.Load(),
-			Messages:  l.messages.Load(),
-			Pending:   int(max(0, l.pending.Load())),
-			Retries:   l.retries.Load(),
-			Broken:    l.broken.Load(),
-			Cancelled: l.left.Load(),
-		}
+		s.Connections[i] = l.stats()
 	}
-	return out
+	return s
+}
+
+func (l *lane) stats() ConnectionStats {
+	return ConnectionStats{
+		State:     states[l.conn.GetState()],
+		Streams:   int(l.streams.Load()),
+		Checks:    l.sent.Load(),
+		Messages:  l.messages.Load(),
+		Pending:   int(max(0, l.pending.Load())),
+		Retries:   l.retries.Load(),
+		Broken:    l.broken.Load(),
+		Cancelled: l.left.Load(),
+	}
+}
+
+var states = map[connectivity.State]string{
+	connectivity.Idle:             "IDLE",
+	connectivity.Connecting:       "CONNECTING",
+	connectivity.Ready:            "READY",
+	connectivity.TransientFailure: "TRANSIENT_FAILURE",
+	connectivity.Shutdown:         "SHUTDOWN",
 }

@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	_ "google.golang.org/grpc/health" // the client's side of health checks
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/dncd/dncd/internal/codec"
@@ -31,7 +32,7 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []grpc.DialOption{
+	dial := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(o.waitForReady),
@@ -47,7 +48,26 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 60 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithDisableServiceConfig(),
 		grpc.WithUserAgent("dnc-client"),
-	}, nil
+	}
+	if isBalanced(target) {
+		dial = append(dial, grpc.WithDefaultServiceConfig(balanced))
+	}
+	return dial, nil
+}
+
+// balanced is to take the servers of a name in turn, those that say they serve checks.
+const balanced = `{"loadBalancingConfig": [{"round_robin": {}}], "healthCheckConfig": {"serviceName": "dnc.v1.CheckService"}}`
+
+// isBalanced reports whether a target asks a resolver for its servers, by naming it:
+// "dns:///dncd.example:7362". Otherwise all calls go to one server, whatever its state,
+// which "dncd.example:7362" and a unix socket are.
+func isBalanced(target string) bool {
+	scheme, _, found := strings.Cut(target, "://")
+	switch scheme {
+	case "unix", "unix-abstract", "passthrough":
+		return false
+	}
+	return found || strings.HasPrefix(target, "dns:")
 }
 
 func transportCredentials(target string, o *options) (credentials.TransportCredentials, error) {

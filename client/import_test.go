@@ -317,7 +317,7 @@ func TestLists(t *testing.T) {
 	if lists, err := c.Lists(ctx); err != nil || len(lists) != 1 || lists[0].Name != "us-ftc" {
 		t.Errorf("got %+v (%v)", lists, err)
 	}
-	if s, err := c.Stats(ctx); err != nil || len(s.Lists) != 1 || s.State != "READY" || s.Revision != 2 {
+	if s, err := c.ServerStats(ctx); err != nil || len(s.Lists) != 1 || s.State != "READY" || s.Revision != 2 {
 		t.Errorf("got %+v (%v)", s, err)
 	}
 	if _, err := c.DeleteList(ctx, "us-ftc", false); !errors.Is(err, client.ErrConfirmationRequired) {

@@ -204,7 +204,7 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 		return askAlone
 	}
 	e := c.failure(err)
-	if isOfStream(err) && e.Reason != reasonUnavailable && e.Reason != reasonShuttingDown {
+	if isOfStream(err) && !e.isPassing() {
 		return askAlone
 	}
 	if attempt == maxAttempts || !c.worthRetry(e) {
@@ -228,6 +228,15 @@ func (c *Client) failure(err error) *Error {
 		err = ended.err
 	}
 	return fromStatus(err)
+}
+
+// isPassing reports whether the same stream of checks may go well a little later.
+func (e *Error) isPassing() bool {
+	switch e.Reason {
+	case reasonUnavailable, reasonShuttingDown, reasonOverloaded, reasonQueueFull:
+		return true
+	}
+	return false
 }
 
 func isOfStream(err error) bool {

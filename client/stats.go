@@ -7,8 +7,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// Stats is the state of the store, at one revision.
-type Stats struct {
+// ServerStats is the state of the server's store, at one revision.
+type ServerStats struct {
 	Revision     uint64    `json:"revision"`
 	JournalID    string    `json:"journal_id"`
 	RevisionTime time.Time `json:"revision_time"`
@@ -35,7 +35,7 @@ type Stats struct {
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
-func (s Stats) MarshalJSON() ([]byte, error) { return encode(s) }
+func (s ServerStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
 // ListStats is one list in numbers.
 type ListStats struct {
@@ -66,15 +66,15 @@ type FilterStats struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s FilterStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
-// Stats returns the state of the store, also while it is damaged.
-func (c *Client) Stats(ctx context.Context) (Stats, error) {
+// ServerStats returns the state of the server's store, also while it is damaged.
+func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
 	s, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetStatsResponse, error) {
 		return on.admin.GetStats(ctx, &dncv1.GetStatsRequest{})
 	})
 	if err != nil {
-		return Stats{}, err
+		return ServerStats{}, err
 	}
-	return Stats{
+	return ServerStats{
 		Revision:           s.GetRevision(),
 		JournalID:          s.GetJournalId(),
 		RevisionTime:       fromTime(s.GetRevisionTime()),

@@ -77,7 +77,7 @@ func reach(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer c.Close()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		if s, err := c.Stats(context.Background()); err == nil && s.Revision >= want {
+		if s, err := c.ServerStats(context.Background()); err == nil && s.Revision >= want {
 			return
 		}
 	}

@@ -111,7 +111,7 @@ func leave(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	defer f.Close()
 	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
-		s, err := c.Stats(context.Background())
+		s, err := c.ServerStats(context.Background())
 		ts.Check(err)
 		if s.DiskFreeBytes <= s.MinFreeBytes+left {
 			return
@@ -225,7 +225,7 @@ func waits(ts *testscript.TestScript, _ bool, args []string) {
 	defer c.Close()
 	full := false
 	for end := time.Now().Add(time.Duration(seconds) * time.Second); !full || time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
-		s, err := c.Stats(context.Background())
+		s, err := c.ServerStats(context.Background())
 		ts.Check(err)
 		full = s.State == "DISK_FULL"
 		for r, err := range c.Imports(context.Background(), "us-ftc") {

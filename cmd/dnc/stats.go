@@ -21,7 +21,7 @@ func (a *app) statsCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			s, err := c.Stats(cmd.Context())
+			s, err := c.ServerStats(cmd.Context())
 			if err != nil {
 				return err
 			}
@@ -31,7 +31,7 @@ func (a *app) statsCommand() *cobra.Command {
 	}
 }
 
-func describeStats(s client.Stats) string {
+func describeStats(s client.ServerStats) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "revision  %d of journal %s, %s\n", s.Revision, s.JournalID, stamp(s.RevisionTime))
 	fmt.Fprintf(&b, "store     %s", lower(s.State))
