@@ -36,7 +36,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), killCommand(), checkCommand(),
-		overloadCommand(), soakCommand(), reportCommand(), badgerCommand(), serveCommand())
+		overloadCommand(), soakCommand(), scrubCommand(), reportCommand(), badgerCommand(), serveCommand())
 	return root
 }
 
