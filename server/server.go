@@ -44,6 +44,8 @@ type Options struct {
 	Reflection bool                 // serve gRPC reflection
 	Grace      time.Duration        // what is in flight has so long to end at a stop; 0: 30 s
 
+	// Connections is how many connections of gRPC are taken at once; further ones are closed. 0: as many as come.
+	Connections int
 	// Capacity makes the server as slow as one that checks so many numbers a second, one after the other: for tests
 	// and benchmarks of overload. 0: as fast as it is.
 	Capacity int
@@ -59,6 +61,7 @@ type Server struct {
 	opt    Options
 	grpc   *grpc.Server
 	health *health.Server
+	conns  connections
 
 	draining chan struct{} // closed when a stop begins: streams that wait end
 	stopping chan struct{} // closed when the grace is nearly over: streams that work end
@@ -94,7 +97,7 @@ func New(o Options) (*Server, error) {
 	if o.ConnectionAge == 0 {
 		o.ConnectionAge = defaultAge
 	}
-	s := &Server{opt: o, health: health.NewServer(), draining: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Server{opt: o, conns: connections{most: int64(o.Connections)}, health: health.NewServer(), draining: make(chan struct{}), stopping: make(chan struct{})}
 	m, err := newMetrics(o.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -103,8 +106,10 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	admit := newAdmission()
-	if err := o.Registry.Register(admit); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
+	for _, c := range append(s.conns.metrics(), admit) {
+		if err := o.Registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	g := guard{log: o.Logger, metrics: m, admit: admit}
 	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(g.unknown))...)
@@ -174,7 +179,7 @@ func (s *Server) Serve(ctx context.Context, rpc, web net.Listener) error {
 	tasks.Go(func() { followStore(follow, s.opt.Store, s.health) })
 
 	failed := make(chan error, 2)
-	tasks.Go(func() { failed <- s.grpc.Serve(rpc) })
+	tasks.Go(func() { failed <- s.grpc.Serve(s.conns.listener(rpc)) })
 	httpServer := s.serveHTTP(web, failed, &tasks)
 
 	var err error
@@ -191,6 +196,7 @@ func (s *Server) serveHTTP(l net.Listener, failed chan<- error, tasks *sync.Wait
 		return nil
 	}
 	h := s.httpServer(l)
+	l = (&connections{most: webConnections}).listener(l)
 	if s.opt.TLS != nil && !Loopback(l.Addr()) {
 		l = tls.NewListener(l, forHTTP(s.opt.TLS))
 	}

@@ -46,6 +46,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := server.Options{
 		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
+		Connections: connectionsOf(openFiles()),
 	}
 	for _, change := range c.change {
 		change(&options)
@@ -100,3 +101,9 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	}
 	return nil, usageError{errors.New("--log-format: text or json")}
 }
+
+const maxOpenFiles = 1 << 20 // more than any server has connections: as good as no limit
+
+// connectionsOf is how many connections a process may take that may have so many files open: a quarter, and at most a
+// thousand, are for the store and the HTTP listener.
+func connectionsOf(files int) int { return files - min(files/4, 1000) }

@@ -1,0 +1,15 @@
+//go:build unix
+
+package daemon
+
+import "syscall"
+
+// openFiles is how many files this process may have open, connections included; 0: nobody knows. Go has raised it to
+// what the process may ask for.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > maxOpenFiles {
+		return 0
+	}
+	return int(limit.Cur)
+}
