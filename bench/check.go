@@ -167,11 +167,16 @@ func (b *checkBench) add(subjects []subject, pid int, callers []int) {
 // addRedis starts a redis-server that holds the same numbers, when one of its cases was chosen.
 func (b *checkBench) addRedis(ctx context.Context) (end func(), err error) {
 	chosen := b.chosenPeers()
+	if len(b.cases) > 0 {
+		chosen = slices.DeleteFunc(chosen, func(p string) bool {
+			return !slices.ContainsFunc(b.cases, func(name string) bool { return strings.HasPrefix(name, p+"-") })
+		})
+	}
 	if len(chosen) == 0 {
 		return func() {}, nil
 	}
 	if why := peer.RedisMissing(); why != "" {
-		b.list.space.say("%s left out: %s", b.peers, why)
+		b.list.space.say("%s left out: %s", strings.Join(chosen, ", "), why)
 		return func() {}, nil
 	}
 	dir, err := os.MkdirTemp(b.list.space.dir, "redis")

@@ -203,8 +203,11 @@ func comma(v float64) string { return humanize.Comma(int64(v)) }
 
 // micros is a time in microseconds.
 func micros(us float64) string {
-	if us >= 1000 {
-		return fmt.Sprintf("%.3g ms", us/1000)
+	switch {
+	case us >= 1e6:
+		return fmt.Sprintf("%.3g s", us/1e6)
+	case us >= 1e3:
+		return fmt.Sprintf("%.3g ms", us/1e3)
 	}
 	return fmt.Sprintf("%.0f µs", us)
 }
