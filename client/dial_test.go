@@ -48,3 +48,21 @@ func TestTLSFilesThatAreMissing(t *testing.T) {
 		}
 	}
 }
+
+func TestIsBalanced(t *testing.T) {
+	for target, want := range map[string]bool{
+		"dns:///dncd.example:7362": true,
+		"dns:dncd.example:7362":    true,
+		"xds:///dncd":              true,
+		"dncd.example:7362":        false,
+		"127.0.0.1:7362":           false,
+		"localhost:7362":           false,
+		"unix:///run/dncd.sock":    false,
+		"unix:run/dncd.sock":       false,
+		"passthrough:///127.0.0.1": false,
+	} {
+		if got := isBalanced(target); got != want {
+			t.Errorf("isBalanced(%q): got %v, want %v", target, got, want)
+		}
+	}
+}

@@ -22,7 +22,12 @@
 //   - Errors that came from the server or the connection are an *Error, to be told
 //     apart by errors.Is and the sentinels of this package or by Error.Reason, never
 //     by their text. They hold no phone number.
-//   - A Client is safe for concurrent use.
+//   - A Client is safe for concurrent use. Checks that are under way together share
+//     messages, and a lone one does not wait for others. Each ends with its own context,
+//     and gets the answer about its own number or an error. WithUnaryChecks turns it off.
+//   - A target that names its resolver, as "dns:///dncd.example:7362" does, has its
+//     servers take turns, those alone that say they serve checks. "dncd.example:7362"
+//     stays with one server, and "unix:///run/dncd.sock" is one on this machine.
 //
 // Numbers are strings in E.164 with their plus, or national forms when Region
 // says how to read them. Every exported type marshals to the JSON that dnc prints:

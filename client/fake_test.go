@@ -39,6 +39,15 @@ func (s *scripted) StreamChecks(stream checkServerStream) error {
 	return s.stream(stream)
 }
 
+// serving sets what the health service says.
+func (s *scripted) serving(yes bool) {
+	status := healthv1.HealthCheckResponse_NOT_SERVING
+	if yes {
+		status = healthv1.HealthCheckResponse_SERVING
+	}
+	s.health.SetServingStatus(dncv1.CheckService_ServiceDesc.ServiceName, status)
+}
+
 func (s *scripted) CheckNumber(_ context.Context, req *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, error) {
 	s.unary.Add(1)
 	n, err := phone.Parse(req.GetNumber())
@@ -206,17 +215,17 @@ func holding(release <-chan struct{}) func(checkServerStream) error {
 }
 
 // script serves checks as stream says.
-func script(t testing.TB, stream func(checkServerStream) error) (*scripted, string) {
+func script(t testing.TB, stream func(checkServerStream) error, opts ...grpc.ServerOption) (*scripted, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s := &scripted{stream: stream, health: health.NewServer()}
-	g := grpc.NewServer()
+	g := grpc.NewServer(opts...)
 	dncv1.RegisterCheckServiceServer(g, s)
 	healthv1.RegisterHealthServer(g, s.health)
-	s.health.SetServingStatus(dncv1.CheckService_ServiceDesc.ServiceName, healthv1.HealthCheckResponse_SERVING)
+	s.serving(true)
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

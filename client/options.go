@@ -45,8 +45,9 @@ func WithTimeout(d time.Duration) Option {
 	}
 }
 
-// WithConnections sets how many connections are kept, 2 by default. One
-// saturates at some ten thousand calls a second; 2 to 8 a process are plenty.
+// WithConnections sets how many connections are kept, 2 by default. Unary calls take
+// them in turn; one saturates at some ten thousand of those a second. Shared checks
+// take a second one only when the first has hundreds under way. 2 to 8 a process are plenty.
 func WithConnections(n int) Option { return func(o *options) { o.connections = max(1, n) } }
 
 // WithWaitForReady makes calls wait for a connection until their deadline
