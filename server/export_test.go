@@ -48,3 +48,12 @@ func BatchHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumbersRequ
 	m, err := newMetrics(prometheus.NewRegistry())
 	return (&checkService{service: service{store: s, metrics: m, admit: newAdmission()}}).CheckNumbers, err
 }
+
+// NewSpread lends count goroutines.
+func NewSpread(count int) spread { return make(spread, count) }
+
+// Each exposes each.
+func (s spread) Each(ctx context.Context, n int, do func(int)) error { return s.each(ctx, n, do) }
+
+// Lent is how many goroutines are lent now.
+func (s spread) Lent() int { return len(s) }
