@@ -49,10 +49,12 @@ func TestServersOfANameTakeTurns(t *testing.T) {
 			ask(5, a, b)
 			a.serving(false)
 			ask(20, b) // by then the client has heard of it, or soon
-			for quiet := false; !quiet; {
+			for quiet, end := false, time.Now().Add(20*time.Second); !quiet; {
 				before := tt.calls(a)
 				ask(20, b)
-				quiet = tt.calls(a) == before
+				if quiet = tt.calls(a) == before; time.Now().After(end) {
+					t.Fatal("checks go to a server that does not serve")
+				}
 			}
 			a.serving(true)
 			ask(5, a, b)
@@ -63,10 +65,13 @@ func TestServersOfANameTakeTurns(t *testing.T) {
 // TestConnectionsThatAge lets the server end each connection after a moment, with time
 // for what is under way, or hardly any.
 func TestConnectionsThatAge(t *testing.T) {
-	for name, grace := range map[string]time.Duration{"with grace": 5 * time.Second, "cut": time.Millisecond} {
+	for name, tt := range map[string]struct{ age, grace time.Duration }{
+		"with grace": {30 * time.Millisecond, 5 * time.Second},
+		"cut":        {150 * time.Millisecond, time.Millisecond},
+	} {
 		t.Run(name, func(t *testing.T) {
 			s, addr := script(t, promptly, grpc.KeepaliveParams(keepalive.ServerParameters{
-				MaxConnectionAge: 30 * time.Millisecond, MaxConnectionAgeGrace: grace,
+				MaxConnectionAge: tt.age, MaxConnectionAgeGrace: tt.grace,
 			}))
 			c := connect(t, addr, client.WithStreamLife(20*time.Millisecond), client.WithTimeout(20*time.Second))
 			end := time.Now().Add(500 * time.Millisecond)
@@ -81,7 +86,7 @@ func TestConnectionsThatAge(t *testing.T) {
 				}
 			})
 			if s.streams.Load() < 3 {
-				t.Errorf("%d streams in half a second of connections that age at 30 ms", s.streams.Load())
+				t.Errorf("%d streams in half a second of connections that age at %v", s.streams.Load(), tt.age)
 			}
 		})
 	}

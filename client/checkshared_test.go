@@ -106,7 +106,7 @@ func TestAnswersAreNeverMixedUp(t *testing.T) {
 		})
 		close(stop)
 		cutter.Wait()
-		if answered.Load() < 1000 {
+		if answered.Load() < 100 {
 			t.Errorf("only %d checks were answered, %d failed", answered.Load(), failed.Load())
 		}
 		t.Logf("%d answered, %d failed: %+v", answered.Load(), failed.Load(), c.Stats().Connections)
