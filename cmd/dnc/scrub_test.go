@@ -243,8 +243,19 @@ func slowFile(t *testing.T, text string) (path string, rest func()) {
 	return path, ask
 }
 
-// scrubbing runs dnc check --file in the background, and returns once it has written answers.
-func scrubbing(ctx context.Context, t *testing.T, addr, leads string) (dir string, end func() (code int, stderr string)) {
+// answered is how many records a text has, up to one that is not whole.
+func answered(text []byte) (n int) {
+	r := csv.NewReader(bytes.NewReader(text))
+	for {
+		if _, err := r.Read(); err != nil {
+			return n
+		}
+		n++
+	}
+}
+
+// scrubbing runs dnc check --file in the background, and returns once it has written so many rows.
+func scrubbing(ctx context.Context, t *testing.T, addr, leads string, rows int) (dir string, end func() (code int, stderr string)) {
 	t.Helper()
 	dir = t.TempDir()
 	type outcome struct {
@@ -256,15 +267,17 @@ func scrubbing(ctx context.Context, t *testing.T, addr, leads string) (dir strin
 		code, _, stderr := dncOf(ctx, addr, "check", "--file", leads, "--out", filepath.Join(dir, "out.csv"))
 		ended <- outcome{code, stderr}
 	}()
-	for written := int64(0); written == 0; time.Sleep(time.Millisecond) {
+	for written := 0; written < rows; time.Sleep(time.Millisecond) {
 		found, err := filepath.Glob(filepath.Join(dir, ".out.csv.*"))
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, path := range found {
-			if info, err := os.Stat(path); err == nil {
-				written += info.Size()
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
 			}
+			written = answered(text)
 		}
 		if len(ended) > 0 {
 			t.Fatalf("it ended: %+v", <-ended)
@@ -289,7 +302,7 @@ func TestScrubLeavesNothingWhenTheServerGoes(t *testing.T) {
 	addr, stop := startDaemon(t)
 	text, _, _ := leadsOf(t, 20*lotRows)
 	leads, rest := slowFile(t, text)
-	dir, end := scrubbing(t.Context(), t, addr, leads)
+	dir, end := scrubbing(t.Context(), t, addr, leads, 1)
 	stop()
 	rest()
 	code, stderr := end()
@@ -302,10 +315,11 @@ func TestScrubLeavesNothingWhenTheServerGoes(t *testing.T) {
 // Stopped by a signal, it ends although its input says nothing.
 func TestScrubStopsWhileItWaitsForItsInput(t *testing.T) {
 	addr, _ := startDaemon(t)
-	text, _, _ := leadsOf(t, 20*lotRows)
+	text, _, _ := leadsOf(t, 7*lotRows)
 	leads, _ := slowFile(t, text)
 	ctx, cancel := context.WithCancel(t.Context())
-	dir, end := scrubbing(ctx, t, addr, leads)
+	rows := answered([]byte(text[:len(text)/2]))
+	dir, end := scrubbing(ctx, t, addr, leads, rows/lotRows*lotRows) // as many as are answered before more comes
 	cancel()
 	code, stderr := end()
 	if code != exitError || !strings.HasPrefix(stderr, "dnc: stopped before the end of the file") {
