@@ -106,7 +106,7 @@ func TestOverloadIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for deadline, want := range map[time.Duration]bool{time.Second: true, asked: false} {
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
-			defer cancel()
+			t.Cleanup(cancel)
 			start := time.Now()
 			if got := pause(ctx, 1, e.retryAfter); got != want {
 				t.Errorf("with %v left: got %v, want %v", deadline, got, want)

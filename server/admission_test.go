@@ -124,7 +124,7 @@ func TestLoadsHaveTheirOwnRoom(t *testing.T) {
 	defer endOne()
 	for range room - 1 {
 		_, cancel := open()
-		defer cancel()
+		t.Cleanup(cancel)
 	}
 	eventually(t, "the loads are under way", func() bool {
 		_, body := get(t, n.web+"/metrics")

@@ -58,7 +58,7 @@ func TestTenThousandConnections(t *testing.T) {
 		if err != nil {
 			t.Fatalf("connection %d: %v", i, err)
 		}
-		defer conn.Close()
+		t.Cleanup(func() { conn.Close() })
 		if _, err := conn.Write([]byte(hello)); err != nil {
 			t.Fatal(err)
 		}
