@@ -255,7 +255,8 @@ func (l *line) once(ctx context.Context, probes *probePool, d time.Duration) (re
 		return row, err
 	}
 	row.SetTimes(found.hist, found.took)
-	return row, l.spent(&row, spent, float64(found.hist.TotalCount())*float64(row.Size))
+	err = l.spent(&row, spent, float64(found.hist.TotalCount())*float64(row.Size))
+	return row, err
 }
 
 // loop makes the calls of a row.

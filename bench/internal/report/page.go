@@ -35,14 +35,12 @@ func (r *Results) WritePage(path string) error {
 			return err
 		}
 	}
-	before, after := string(page), ""
-	if begin, rest, found := strings.Cut(before, pageBegin); found {
-		_, end, closed := strings.Cut(rest, pageEnd)
-		if !closed {
-			return fmt.Errorf("%s: %q is missing: put it where the written part ends", path, pageEnd)
-		}
-		before, after = begin, end
-	} else {
+	before, rest, found := strings.Cut(string(page), pageBegin)
+	_, after, closed := strings.Cut(rest, pageEnd)
+	if found && !closed {
+		return fmt.Errorf("%s: %q is missing: put it where the written part ends", path, pageEnd)
+	}
+	if !found {
 		before, after = strings.TrimRight(before, "\n")+"\n\n", "\n"
 	}
 	return os.WriteFile(path, []byte(before+pageBegin+"\n"+text.String()+pageEnd+after), 0o644)

@@ -45,7 +45,7 @@ func (c *chart) add(name string, x, y float64) {
 	c.lines[at].points = append(c.lines[at].points, plotter.XY{X: x, Y: y})
 }
 
-// draw writes charts beside each other as an SVG, without those that hold no line.
+// drawCharts writes charts beside each other as an SVG, without those that hold no line.
 func drawCharts(w io.Writer, charts []chart) error {
 	const width, height = 4.6 * vg.Inch, 3 * vg.Inch
 	charts = slices.DeleteFunc(charts, func(c chart) bool { return len(c.lines) == 0 })
@@ -98,8 +98,12 @@ func (c chart) plot() (*plot.Plot, error) {
 		}
 	}
 	drawn.Legend.Top, drawn.Legend.Left = true, true
+	const readable = 8
+	if ticks := c.ticks(); c.logX || len(ticks) <= readable {
+		drawn.X.Tick.Marker = ticks
+	}
 	if c.logX {
-		drawn.X.Scale, drawn.X.Tick.Marker = plot.LogScale{}, c.ticks()
+		drawn.X.Scale = plot.LogScale{}
 		drawn.X.Min, drawn.X.Max = drawn.X.Min/1.3, drawn.X.Max*1.3
 	} else {
 		drawn.X.Min = 0
