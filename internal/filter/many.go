@@ -2,7 +2,7 @@ package filter
 
 import "math/bits"
 
-// MaxMany is how many numbers a TestMany takes.
+// MaxMany is how many numbers a TestMany takes; it panics when there are more.
 const MaxMany = 64
 
 // TestMany is Test of up to MaxMany numbers, in less time, as their cache misses

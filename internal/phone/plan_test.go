@@ -1,6 +1,7 @@
 package phone
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 )
@@ -13,7 +14,7 @@ func TestFromDigitsAgreesWithThePlan(t *testing.T) {
 	}
 	for _, u := range us {
 		want, wantErr := validate(u, decimalLen(u))
-		if got, err := FromDigits(u); got != want || err != wantErr {
+		if got, err := FromDigits(u); got != want || !errors.Is(err, wantErr) {
 			t.Errorf("FromDigits(%d) = %v, the plan says %v", u, err, wantErr)
 		}
 	}
