@@ -592,3 +592,29 @@ func TestStreamUnderOverload(t *testing.T) {
 	}
 	streams.Wait()
 }
+
+// Numbers that share their reasons find them in every part of a split message.
+func TestStreamRepeatsReasonsInEachPart(t *testing.T) {
+	n := start(t)
+	for i := range 8 {
+		name := fmt.Sprintf("mine-%d", i)
+		n.createList(suppression(name))
+		n.replace(name, "2026-09-01", 14155550100)
+	}
+	var checks []*dncv1.StreamCheck
+	for id := range uint64(9_000) { // which puts the split among the last that are decided together
+		checks = append(checks, ofDigits(id, 14155550100))
+	}
+	s := n.openStream(testContext(t))
+	s.ask(checks...)
+	parts := map[*dncv1.StreamChecksResponse]bool{}
+	for _, a := range s.take(len(checks)) {
+		parts[a.in] = true
+		if !overloaded(a) && (len(a.in.GetReasons()) != 8 || len(a.reasons()) != 8) {
+			t.Fatalf("got %v with %d reasons in its message, want 8", a, len(a.in.GetReasons()))
+		}
+	}
+	if len(parts) < 2 {
+		t.Errorf("got %d messages, want several", len(parts))
+	}
+}
