@@ -4,7 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -86,10 +88,12 @@ func (i *Import) openLog() (err error) {
 	return err
 }
 
-// touch marks the stage as used.
+// touch marks the stage as used, unless it was dropped at the end of its load.
 func (i *Import) touch() {
 	now := time.Now()
-	i.s.warnIf("mark a stage as used", os.Chtimes(i.dir, now, now))
+	if err := os.Chtimes(i.dir, now, now); !errors.Is(err, fs.ErrNotExist) {
+		i.s.warnIf("mark a stage as used", err)
+	}
 }
 
 func newImportID() string {

@@ -243,13 +243,14 @@ func (r *frameReader) decode() (Chunk, error) {
 	return Chunk{Seq: head[0], Hash: hash, Rejected: head[1], Numbers: r.numbers}, nil
 }
 
-// eachChunk calls f with the numbers of every chunk, ascending within it.
+// eachChunk calls f with the numbers of every chunk, ascending within it. Errors: ErrStage when the file holds less than
+// was noted, or cannot be read.
 func (c *chunkLog) eachChunk(f func(numbers []uint64) error) error {
 	r := &frameReader{r: bufio.NewReaderSize(io.NewSectionReader(c.f, 0, c.size), 1<<20)}
-	for {
+	for r.read < c.size {
 		chunk, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return ErrStage
 		}
 		if err != nil {
 			return err
@@ -258,6 +259,7 @@ func (c *chunkLog) eachChunk(f func(numbers []uint64) error) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // stageSweepEvery is how often stages that nobody continues are looked for.

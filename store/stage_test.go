@@ -1,8 +1,10 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,5 +68,39 @@ func TestStagedChunkOutlivesAPowerCut(t *testing.T) {
 	h.ImportID = i.ID()
 	if got := begin(t, open(t, filepath.Join(after, "data")), h).LastChunk(); got != 1 {
 		t.Errorf("last chunk %d, want 1", got)
+	}
+}
+
+// TestSortingMissesNoChunk cuts the log where a frame ends, behind the back of the import that has it open.
+func TestSortingMissesNoChunk(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	i := begin(t, s, header("a", Replace))
+	numbers := registryNumbers(1000)
+	put(t, i, 1, numbers[:500]...)
+	put(t, i, 2, numbers[500:]...)
+	if err := os.Truncate(filepath.Join(i.dir, chunksFile), i.log.states[0].size); err != nil {
+		t.Fatal(err)
+	}
+	_, err := i.Commit(context.Background(), Commit{Chunks: 2, Read: 1000}, silent)
+	if !errors.Is(err, ErrStage) {
+		t.Errorf("a load without its last chunk: %v, want ErrStage", err)
+	}
+}
+
+func TestLoadLeavesNothingToWarnOf(t *testing.T) {
+	var log bytes.Buffer
+	s := openWith(t, t.TempDir(), Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
+	createList(t, s, "a", usRegistry())
+	i := begin(t, s, header("a", Replace))
+	put(t, i, 1, registryNumbers(1000)...)
+	if _, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 1000}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(i.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(log.String(), "stage") {
+		t.Error(log.String())
 	}
 }
