@@ -267,6 +267,28 @@ func dropLastLine(t testing.TB, path string) {
 	}
 }
 
+// TestRowsThatAreMissingAreNoEnd cuts the log where a frame ends, behind the back of whoever has it open.
+func TestRowsThatAreMissingAreNoEnd(t *testing.T) {
+	s := open(t, t.TempDir())
+	i := stageRows(t, s, RecordsHeader{MaxRejects: 0.01}, bulkRows(0, 2500))
+	defer i.Close()
+	first := i.log.size
+	if err := i.Put(RowChunk{Seq: 2, Rows: bulkRows(2500, 10)}); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.log.f.Truncate(first); err != nil {
+		t.Fatal(err)
+	}
+	rows := 0
+	err := i.log.eachChunk(func(c RowChunk) error {
+		rows += len(c.Rows)
+		return nil
+	})
+	if !errors.Is(err, ErrStage) || rows != 2500 {
+		t.Errorf("%d rows of 2510: %v, want 2500 and ErrStage", rows, err)
+	}
+}
+
 func TestRecordStagesAreSwept(t *testing.T) {
 	dir := t.TempDir()
 	o := testOptions()

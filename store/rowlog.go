@@ -106,13 +106,14 @@ func (l *rowLog) append(c RowChunk) error {
 
 func (l *rowLog) close() error { return l.f.Close() }
 
-// eachChunk calls f with every chunk, in order.
+// eachChunk calls f with every chunk, in order. Errors: ErrStage when the file holds less than was noted, or cannot be
+// read.
 func (l *rowLog) eachChunk(f func(RowChunk) error) error {
 	r := &rowReader{r: bufio.NewReaderSize(io.NewSectionReader(l.f, 0, l.size), 1<<20)}
-	for {
+	for r.read < l.size {
 		frame, err := r.next()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return ErrStage
 		}
 		if err != nil {
 			return err
@@ -125,6 +126,7 @@ func (l *rowLog) eachChunk(f func(RowChunk) error) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // rowFrame is one frame of a row log; its body is valid until the next is read.
