@@ -267,6 +267,49 @@ func dropLastLine(t testing.TB, path string) {
 	}
 }
 
+// TestRowsOfAKilledProcessOutliveAPowerCut copies the disk, without any sync, once a chunk that nobody synced was counted.
+func TestRowsOfAKilledProcessOutliveAPowerCut(t *testing.T) {
+	needsLoopMounts(t)
+	s := open(t, t.TempDir())
+	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 100))
+	defer i.Close()
+	written, err := os.ReadFile(i.log.f.Name())
+	if err != nil {
+		t.Fatal(err)
+	}
+	image, disk, after := filepath.Join(t.TempDir(), "image"), t.TempDir(), t.TempDir()
+	makeImage(t, image, 16<<20)
+	if err := mount(t, disk, "-o", "loop", image); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(disk, rowsFile), written, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if rows := rowsIn(t, filepath.Join(disk, rowsFile)); rows != 100 {
+		t.Fatalf("%d rows before the power cut, want 100", rows)
+	}
+	if err := copySparse(image, image+"-cut"); err != nil {
+		t.Fatal(err)
+	}
+	if err := mount(t, after, "-o", "loop", image+"-cut"); err != nil {
+		t.Fatal(err)
+	}
+	if rows := rowsIn(t, filepath.Join(after, rowsFile)); rows != 100 {
+		t.Errorf("%d rows after the power cut, want the 100 that were counted", rows)
+	}
+}
+
+// rowsIn opens a log and counts its rows.
+func rowsIn(t *testing.T, path string) uint64 {
+	t.Helper()
+	l, err := openRowLog(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	return l.rows
+}
+
 // TestRowsThatAreMissingAreNoEnd cuts the log where a frame ends, behind the back of whoever has it open.
 func TestRowsThatAreMissingAreNoEnd(t *testing.T) {
 	s := open(t, t.TempDir())

@@ -62,7 +62,8 @@ func openRowLog(path string) (*rowLog, error) {
 		l.note(frame)
 		l.size = r.read
 	}
-	if err := f.Truncate(l.size); err != nil {
+	// What a killed process wrote may not be on disk yet.
+	if err := errors.Join(f.Truncate(l.size), f.Sync()); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
