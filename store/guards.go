@@ -81,6 +81,9 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 	if len(p.coverage) == 0 && p.covers {
 		p.coverage = c.FileCoverage
 	}
+	if !p.covers && len(p.coverage) == 0 {
+		p.coverage = l.Coverage // as the files' names said it: it stays, and the load is compared with it
+	}
 	p.prefixes = phonePrefixes(slices.Concat(p.coverage, l.Coverage))
 	return p, nil
 }
