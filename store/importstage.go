@@ -82,9 +82,11 @@ func (i *Import) goOn(alone bool) (err error) {
 	return i.openLog()
 }
 
+// openLog opens what is staged. A stage that cannot be read does not count as used, so that it is swept some day.
 func (i *Import) openLog() (err error) {
-	i.touch()
-	i.log, err = openChunkLog(filepath.Join(i.dir, chunksFile))
+	if i.log, err = openChunkLog(filepath.Join(i.dir, chunksFile)); err == nil {
+		i.touch()
+	}
 	return err
 }
 

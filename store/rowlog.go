@@ -8,7 +8,6 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
-	"slices"
 
 	"google.golang.org/protobuf/proto"
 
@@ -46,21 +45,17 @@ type rowLog struct {
 	refused uint64
 }
 
-// openRowLog opens or makes a log, drops a frame that was not written whole, and counts what is there.
+// openRowLog opens or makes a log, drops a frame that was not written whole, and counts what is there. A read error
+// leaves the file as it is.
 func openRowLog(path string) (*rowLog, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
 	l := &rowLog{f: f}
-	r := &rowReader{r: bufio.NewReaderSize(f, 1<<20)}
-	for {
-		frame, err := r.next()
-		if err != nil || frame.seq != l.last+1 {
-			break
-		}
-		l.note(frame)
-		l.size = r.read
+	if err := l.count(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("open stage: %w", err)
 	}
 	// What a killed process wrote may not be on disk yet.
 	if err := errors.Join(f.Truncate(l.size), f.Sync()); err != nil {
@@ -68,6 +63,22 @@ func openRowLog(path string) (*rowLog, error) {
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
 	return l, nil
+}
+
+// count notes the chunks up to the first that was not written whole.
+func (l *rowLog) count(from io.Reader) error {
+	r := &rowReader{r: bufio.NewReaderSize(from, 1<<20)}
+	for {
+		frame, err := r.next()
+		if err != nil {
+			return unlessCut(err)
+		}
+		if frame.seq != l.last+1 {
+			return nil
+		}
+		l.note(frame)
+		l.size = r.read
+	}
 }
 
 func (l *rowLog) note(f rowFrame) {
@@ -107,8 +118,8 @@ func (l *rowLog) append(c RowChunk) error {
 
 func (l *rowLog) close() error { return l.f.Close() }
 
-// eachChunk calls f with every chunk, in order. Errors: ErrStage when the file holds less than was noted, or cannot be
-// read.
+// eachChunk calls f with every chunk, in order. Errors: ErrStage when the file holds less than was noted, and what
+// reading failed with.
 func (l *rowLog) eachChunk(f func(RowChunk) error) error {
 	r := &rowReader{r: bufio.NewReaderSize(io.NewSectionReader(l.f, 0, l.size), 1<<20)}
 	for r.read < l.size {
@@ -171,21 +182,13 @@ type rowReader struct {
 	buf  []byte
 }
 
-// next returns the next frame, io.EOF at the end, ErrStage for one that is damaged or cut.
+// next returns the next frame. Errors: those of readFrame.
 func (r *rowReader) next() (rowFrame, error) {
-	var h [frameHeader]byte
-	if _, err := io.ReadFull(r.r, h[:]); err != nil {
-		return rowFrame{}, io.EOF
+	var err error
+	if r.buf, err = readFrame(r.r, r.buf); err != nil {
+		return rowFrame{}, err
 	}
-	size, crc := binary.LittleEndian.Uint32(h[:]), binary.LittleEndian.Uint32(h[4:])
-	if size > maxChunkBytes {
-		return rowFrame{}, ErrStage
-	}
-	r.buf = slices.Grow(r.buf[:0], int(size))[:size]
-	if _, err := io.ReadFull(r.r, r.buf); err != nil || crc32.Checksum(r.buf, castagnoli) != crc {
-		return rowFrame{}, ErrStage
-	}
-	r.read += int64(frameHeader + size)
+	r.read += int64(frameHeader + len(r.buf))
 	f := rowFrame{body: r.buf}
 	for _, v := range []*uint64{&f.seq, &f.rows, &f.refused} {
 		value, n := binary.Uvarint(f.body)

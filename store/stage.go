@@ -54,20 +54,17 @@ const (
 	maxChunkBytes = 4 << 20
 )
 
-// openChunkLog opens or makes a log, drops a frame that was not written whole, and counts what is there.
+// openChunkLog opens or makes a log, drops a frame that was not written whole, and counts what is there. A read error
+// leaves the file as it is.
 func openChunkLog(path string) (*chunkLog, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, stageError("open stage", err)
 	}
 	c := &chunkLog{f: f, logState: emptyLog}
-	r := &frameReader{r: bufio.NewReaderSize(f, 1<<20)}
-	for {
-		chunk, err := r.next()
-		if err != nil || chunk.Seq != c.last+1 {
-			break
-		}
-		c.note(chunk, r.read)
+	if err := c.count(f); err != nil {
+		f.Close()
+		return nil, stageError("open stage", err)
 	}
 	// What a killed process wrote may not be on disk yet.
 	if err := errors.Join(f.Truncate(c.size), f.Sync()); err != nil {
@@ -76,6 +73,29 @@ func openChunkLog(path string) (*chunkLog, error) {
 	}
 	c.synced = c.size
 	return c, nil
+}
+
+// count notes the chunks up to the first that was not written whole.
+func (c *chunkLog) count(from io.Reader) error {
+	r := &frameReader{r: bufio.NewReaderSize(from, 1<<20)}
+	for {
+		chunk, err := r.next()
+		if err != nil {
+			return unlessCut(err)
+		}
+		if chunk.Seq != c.last+1 {
+			return nil
+		}
+		c.note(chunk, r.read)
+	}
+}
+
+// unlessCut is the error of a reading that no killed process explains: those end a log, or cut its last frame.
+func unlessCut(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, ErrStage) {
+		return nil
+	}
+	return err
 }
 
 // note counts a chunk whose numbers are ascending and whose frame ends at size.
@@ -194,23 +214,44 @@ type frameReader struct {
 }
 
 func (r *frameReader) next() (Chunk, error) {
+	var err error
+	if r.buf, err = readFrame(r.r, r.buf); err != nil {
+		return Chunk{}, err
+	}
+	r.read += int64(frameHeader + len(r.buf))
+	return r.decode()
+}
+
+// readFrame reads the payload of a frame into buf, which may move. Errors: io.EOF where the file ends before or in the
+// header, ErrStage for a payload that is cut or damaged, and what reading failed with.
+func readFrame(r io.Reader, buf []byte) ([]byte, error) {
 	var h [frameHeader]byte
-	if _, err := io.ReadFull(r.r, h[:]); err != nil {
-		return Chunk{}, io.EOF
+	if err := readWhole(r, h[:]); err != nil {
+		return buf, err
 	}
 	size, crc := binary.LittleEndian.Uint32(h[:]), binary.LittleEndian.Uint32(h[4:])
 	if size > maxChunkBytes {
-		return Chunk{}, ErrStage
+		return buf, ErrStage
 	}
-	r.buf = slices.Grow(r.buf[:0], int(size))[:size]
-	if _, err := io.ReadFull(r.r, r.buf); err != nil {
-		return Chunk{}, ErrStage
+	buf = slices.Grow(buf[:0], int(size))[:size]
+	if err := readWhole(r, buf); errors.Is(err, io.EOF) {
+		return buf, ErrStage
+	} else if err != nil {
+		return buf, err
 	}
-	if crc32.Checksum(r.buf, castagnoli) != crc {
-		return Chunk{}, ErrStage
+	if crc32.Checksum(buf, castagnoli) != crc {
+		return buf, ErrStage
 	}
-	r.read += int64(frameHeader + size)
-	return r.decode()
+	return buf, nil
+}
+
+// readWhole fills b; io.EOF where the file ends before.
+func readWhole(r io.Reader, b []byte) error {
+	_, err := io.ReadFull(r, b)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.EOF
+	}
+	return err
 }
 
 func (r *frameReader) decode() (Chunk, error) {
@@ -244,7 +285,7 @@ func (r *frameReader) decode() (Chunk, error) {
 }
 
 // eachChunk calls f with the numbers of every chunk, ascending within it. Errors: ErrStage when the file holds less than
-// was noted, or cannot be read.
+// was noted, and what reading failed with.
 func (c *chunkLog) eachChunk(f func(numbers []uint64) error) error {
 	r := &frameReader{r: bufio.NewReaderSize(io.NewSectionReader(c.f, 0, c.size), 1<<20)}
 	for r.read < c.size {

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -85,6 +88,62 @@ func TestSortingMissesNoChunk(t *testing.T) {
 	_, err := i.Commit(context.Background(), Commit{Chunks: 2, Read: 1000}, silent)
 	if !errors.Is(err, ErrStage) {
 		t.Errorf("a load without its last chunk: %v, want ErrStage", err)
+	}
+}
+
+// A file that cannot be read is not one that ends.
+func TestLogThatCannotBeReadIsNotCut(t *testing.T) {
+	dir := t.TempDir()
+	chunks, err := openChunkLog(filepath.Join(dir, chunksFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chunks.close()
+	rows, err := openRowLog(filepath.Join(dir, rowsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.close()
+	if err := errors.Join(chunks.append(hashed(1, registryNumbers(100))), rows.append(RowChunk{Seq: 1, Rows: bulkRows(0, 100)})); err != nil {
+		t.Fatal(err)
+	}
+	for name, log := range map[string]struct {
+		size  int64
+		count func(io.Reader) error
+	}{
+		chunksFile: {chunks.size, func(r io.Reader) error { return new(chunkLog).count(r) }},
+		rowsFile:   {rows.size, func(r io.Reader) error { return new(rowLog).count(r) }},
+	} {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, readable := range []int64{0, 1, frameHeader, frameHeader + 1, log.size} {
+			broken := io.MultiReader(bytes.NewReader(b[:readable]), iotest.ErrReader(syscall.EIO))
+			if err := log.count(broken); !errors.Is(err, syscall.EIO) {
+				t.Errorf("%s that cannot be read from byte %d on: %v, want EIO", name, readable, err)
+			}
+			if err := log.count(bytes.NewReader(b[:readable])); err != nil {
+				t.Errorf("%s that ends at byte %d: %v", name, readable, err)
+			}
+		}
+	}
+}
+
+// TestOpeningTellsOfAReadError opens a file that gives EIO at its first byte.
+func TestOpeningTellsOfAReadError(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.Symlink("/proc/self/mem", path); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.ReadFile(path); !errors.Is(err, syscall.EIO) {
+		t.Skip("no such file here:", err)
+	}
+	if _, err := openChunkLog(path); !errors.Is(err, syscall.EIO) {
+		t.Errorf("open a chunk log: %v, want EIO", err)
+	}
+	if _, err := openRowLog(path); !errors.Is(err, syscall.EIO) {
+		t.Errorf("open a row log: %v, want EIO", err)
 	}
 }
 
