@@ -49,13 +49,15 @@ type Refusal struct {
 const maxRefusals = 1000
 
 // recordStageDir holds a directory for each import of opt-outs: rows (the staged chunks), commit.json once it was
-// committed, progress while it is recorded, and result.json alone once it is done.
+// committed, progress while it is recorded, and result.json alone once it is done. The name of one whose rows were
+// committed and cannot all be read ends in damagedSuffix: a person has to look at it.
 const (
 	recordStageDir = "stage-records"
 	rowsFile       = "rows"
 	commitFile     = "commit.json"
 	progressFile   = "progress"
 	resultFile     = "result.json"
+	damagedSuffix  = ".damaged"
 )
 
 // RecordImport is one import of opt-outs on its way. Its methods are called by one goroutine at a time.
@@ -88,12 +90,22 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	if !s.imports.open(i.id) {
 		return nil, ErrImportRunning
 	}
-	var err error
-	if i.log, err = openRowLog(filepath.Join(i.dir, rowsFile)); err != nil {
+	if err := i.openLog(); err != nil {
 		s.imports.shut(i.id)
 		return nil, err
 	}
 	return i, nil
+}
+
+// openLog opens the staged rows. Those of a committed import stay as they are.
+func (i *RecordImport) openLog() (err error) {
+	if i.log, err = openRowLog(filepath.Join(i.dir, rowsFile)); err != nil || i.Committed() {
+		return err
+	}
+	if err := i.log.trim(); err != nil {
+		return errors.Join(err, i.log.close())
+	}
+	return nil
 }
 
 func (s *Store) recordStage(id string) string { return filepath.Join(s.dir, recordStageDir, id) }

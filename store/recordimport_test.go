@@ -1,10 +1,13 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -307,6 +310,9 @@ func rowsIn(t *testing.T, path string) uint64 {
 		t.Fatal(err)
 	}
 	defer l.close()
+	if err := l.trim(); err != nil {
+		t.Fatal(err)
+	}
 	return l.rows
 }
 
@@ -329,6 +335,55 @@ func TestRowsThatAreMissingAreNoEnd(t *testing.T) {
 	})
 	if !errors.Is(err, ErrStage) || rows != 2500 {
 		t.Errorf("%d rows of 2510: %v, want 2500 and ErrStage", rows, err)
+	}
+}
+
+// TestDamagedCommittedRowsAreKept flips a byte of a committed import while its store is closed.
+func TestDamagedCommittedRowsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 5000))
+	order := recordOrder{RecordsCommit: RecordsCommit{Chunks: 2, Read: 5000}, Rows: 5000}
+	if err := writeJSON(filepath.Join(i.dir, commitFile), order); err != nil {
+		t.Fatal(err)
+	}
+	rows, err := os.ReadFile(filepath.Join(i.dir, rowsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows[len(rows)/4] ^= 1
+	i.Close()
+	closeStore(t, s)
+	if err := os.WriteFile(filepath.Join(i.dir, rowsFile), rows, 0o600); err != nil {
+		t.Fatal(err)
+	}
+
+	o := testOptions()
+	var log bytes.Buffer
+	o.Logger, o.StageTTL = slog.New(slog.NewTextHandler(&log, nil)), time.Nanosecond
+	s = openWith(t, dir, o)
+	kept := i.dir + damagedSuffix
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat(kept); err == nil {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s does not come", kept)
+		}
+	}
+	s.tendRecordStages()
+	s.tendRecordStages()
+	for _, id := range []string{i.ID(), i.ID() + damagedSuffix} {
+		if _, err := s.BeginRecords(RecordsHeader{ImportID: id}); !errors.Is(err, ErrImportNotFound) {
+			t.Errorf("import %s: %v, want ErrImportNotFound", id, err)
+		}
+	}
+	closeStore(t, s)
+	if got, err := os.ReadFile(filepath.Join(kept, rowsFile)); err != nil || !bytes.Equal(got, rows) {
+		t.Errorf("%d bytes (%v), want the %d that were there", len(got), err, len(rows))
+	}
+	if n := strings.Count(log.String(), "level=ERROR"); n != 1 || !strings.Contains(log.String(), kept) {
+		t.Errorf("%d errors, want one that tells of %s:\n%s", n, kept, &log)
 	}
 }
 

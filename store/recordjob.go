@@ -95,7 +95,7 @@ func (j *recordJob) run() error {
 	}
 	defer log.close()
 	if log.rows != j.order.Rows {
-		return errors.Join(ErrStage, os.RemoveAll(j.dir)) // what is left of it cannot be accounted for
+		return j.setAside(log.rows)
 	}
 	t, err := j.openTally()
 	if err != nil {
@@ -108,6 +108,17 @@ func (j *recordJob) run() error {
 	}
 	j.finish(&t.now)
 	return j.leaveResult()
+}
+
+// setAside keeps the rows, which were promised to be recorded, for a person: what is left of them cannot be accounted for.
+func (j *recordJob) setAside(readable uint64) error {
+	kept := j.dir + damagedSuffix
+	if err := os.Rename(j.dir, kept); err != nil {
+		return fmt.Errorf("%w: set aside: %w", ErrStage, err)
+	}
+	j.s.log.Error("committed opt-outs are damaged and not all recorded: import their files again, then delete what was kept",
+		"import", j.result.ImportID, "rows", j.order.Rows, "readable", readable, "kept", kept)
+	return errors.Join(ErrStage, syncDir(filepath.Dir(kept)))
 }
 
 func (j *recordJob) record(log *rowLog, t *recordTally) error {

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -37,6 +38,9 @@ func (s *Store) tendRecordStages() {
 		return
 	}
 	for _, d := range stages {
+		if strings.HasSuffix(d.Name(), damagedSuffix) {
+			continue
+		}
 		s.warnIf("go on with an import of opt-outs", s.tendRecordStage(d))
 	}
 }

@@ -45,8 +45,7 @@ type rowLog struct {
 	refused uint64
 }
 
-// openRowLog opens or makes a log, drops a frame that was not written whole, and counts what is there. A read error
-// leaves the file as it is.
+// openRowLog opens or makes a log, and counts what is there up to the first frame that was not written whole.
 func openRowLog(path string) (*rowLog, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -54,11 +53,6 @@ func openRowLog(path string) (*rowLog, error) {
 	}
 	l := &rowLog{f: f}
 	if err := l.count(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("open stage: %w", err)
-	}
-	// What a killed process wrote may not be on disk yet.
-	if err := errors.Join(f.Truncate(l.size), f.Sync()); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("open stage: %w", err)
 	}
@@ -79,6 +73,15 @@ func (l *rowLog) count(from io.Reader) error {
 		l.note(frame)
 		l.size = r.read
 	}
+}
+
+// trim readies a log for more chunks: it drops what lies behind those that count, and makes them durable, for what a
+// killed process wrote may not be on disk yet.
+func (l *rowLog) trim() error {
+	if err := errors.Join(l.f.Truncate(l.size), l.f.Sync()); err != nil {
+		return fmt.Errorf("open stage: %w", err)
+	}
+	return nil
 }
 
 func (l *rowLog) note(f rowFrame) {
