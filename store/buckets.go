@@ -18,44 +18,76 @@ const (
 	bucketBuffer  = 64 << 10 // what a bucket collects before it is written
 	bucketBuffers = 32 << 20 // all of them together
 
-	// chunkSamples is how many numbers of a chunk are looked at to choose the buckets by.
-	chunkSamples = 256
+	// sampleStep is how many numbers stand behind one that the buckets are chosen by; more where those would be too many.
+	sampleStep = 256
+	maxSamples = 1 << 20
+
+	// sampleRun is how many numbers at least are in order before some of them are picked: chunks may be smaller.
+	sampleRun = 1 << 16
 )
 
 // sortChunks sorts the numbers of a chunk log in whatever order: they are spread over buckets, each a range of about so
 // many numbers, and one bucket after the other is sorted in memory.
-//
-// A bucket of n chunks and N numbers holds at most most + 2N/chunkSamples + n numbers: the samples of a chunk are at even
-// distances, and a chunk brings each number once. So memory is bounded, however the numbers are chosen.
 func sortChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *ascendingWriter) error {
-	samples, err := c.sample()
-	if err != nil {
-		return err
-	}
-	b, err := newBuckets(dir, bucketBounds(samples, c.entries/most+1))
+	b, err := spreadChunks(ctx, c, dir, most, w)
 	if err != nil {
 		return err
 	}
 	defer b.close()
+	return b.drain(ctx, w)
+}
+
+// spreadChunks fills the buckets, and counts the repeats within chunks.
+//
+// Of n chunks and N numbers, of which every k-th is a sample, a bucket holds at most most + 3k + kN/sampleRun + n. Between
+// two bounds lie so many samples that they stand for most + 2k numbers; in each run, up to k more lie behind the last
+// sample below a bound; and a bound itself comes once from each chunk. So memory is bounded, however numbers and chunks
+// are chosen.
+func spreadChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *ascendingWriter) (*buckets, error) {
+	samples, err := c.sample()
+	if err != nil {
+		return nil, err
+	}
+	b, err := newBuckets(dir, bucketBounds(samples, c.entries/most+1))
+	if err != nil {
+		return nil, err
+	}
 	err = c.eachChunk(func(numbers []uint64) error {
 		once := slices.Compact(numbers)
 		w.duplicates += uint64(len(numbers) - len(once))
 		return errors.Join(ctx.Err(), b.spread(once))
 	})
 	if err != nil {
-		return err
+		b.close()
+		return nil, err
 	}
-	return b.drain(ctx, w)
+	return b, nil
 }
 
-// sample picks numbers of each chunk, at even distances.
+// step is the distance of samples: one for all chunks, so that each sample stands for as many numbers.
+func (c *chunkLog) step() int {
+	return int(max(sampleStep, (c.entries+maxSamples-1)/maxSamples))
+}
+
+// sample picks numbers at even distances, of which there are maxSamples at most: from runs in order, each of one chunk or
+// of several small ones.
 func (c *chunkLog) sample() (samples []uint64, err error) {
+	var run, scratch []uint64
+	at, step := 0, c.step() // at is where in the run the next one lies
+	pick := func() {
+		scratch = radix.Sort(run, scratch)
+		for ; at < len(run); at += step {
+			samples = append(samples, run[at])
+		}
+		at, run = at-len(run), run[:0]
+	}
 	err = c.eachChunk(func(numbers []uint64) error {
-		for i := 0; i < len(numbers); i += max(len(numbers)/chunkSamples, 1) {
-			samples = append(samples, numbers[i])
+		if run = append(run, numbers...); len(run) >= sampleRun {
+			pick()
 		}
 		return nil
 	})
+	pick()
 	return samples, err
 }
 

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -286,6 +287,60 @@ func TestSortInBuckets(t *testing.T) {
 		if got := contentNumbers(t, path); !slices.Equal(got, numbers) || w.numbers != 5000 || w.duplicates != 2000 {
 			t.Errorf("buckets of %d: %d numbers in the file, counted %d and %d repeats, want 5000 and 2000", most, len(got), w.numbers, w.duplicates)
 		}
+	}
+}
+
+// However large the chunks are and whatever they hold, no bucket takes more memory than spreadChunks says.
+func TestBucketsAreBounded(t *testing.T) {
+	type kind struct {
+		times, size uint64
+		from        uint64
+		outlier     bool // the first number is far below the others
+	}
+	for name, kinds := range map[string][]kind{
+		"many small and few large": {{times: 300, size: 511, from: 1e10}, {times: 4, size: 1 << 16, from: 2e10}},
+		"one number each":          {{times: 1000, size: 1, from: 1e10}, {times: 2, size: 1 << 16, from: 2e10}},
+		"below the step":           {{times: 500, size: 255, from: 1e10}, {times: 1, size: 100_000, from: 2e10}},
+		"an outlier each":          {{times: 600, size: 256, from: 1e10, outlier: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, err := openChunkLog(filepath.Join(t.TempDir(), "chunks"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.close()
+			for _, k := range kinds {
+				for i := range k.times {
+					numbers := make([]uint64, k.size)
+					for n := range numbers {
+						numbers[n] = k.from + i*k.size + uint64(n)
+					}
+					if k.outlier {
+						numbers[0] = 1e9 + i
+					}
+					if err := c.append(Chunk{Seq: c.last + 1, Numbers: numbers}); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			const most = 4000
+			b, err := spreadChunks(t.Context(), c, t.TempDir(), most, newAscendingWriter(io.Discard))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer b.close()
+			step, sum := uint64(c.step()), 0
+			bound := most + 3*step + step*c.entries/sampleRun + c.last
+			for i := range b.all {
+				sum += b.all[i].numbers
+				if got := uint64(b.all[i].numbers); got > bound {
+					t.Errorf("bucket %d of %d holds %d of %d numbers, want at most %d", i, len(b.all), got, c.entries, bound)
+				}
+			}
+			if uint64(sum) != c.entries {
+				t.Errorf("%d numbers in the buckets, want %d", sum, c.entries)
+			}
+		})
 	}
 }
 
