@@ -148,14 +148,15 @@ func (s *Store) commitLoop() {
 }
 
 // nextWrite is the write that begins a group: left, or the first to come; nil when something else came first. What runs
-// between two groups waits for one of them at most, however many writes there are.
+// between two groups is asked for first, so it waits for one of them at most, however many writes there are. Rows of many
+// wait for as long as single writes fill every group: see waiting.
 func (s *Store) nextWrite(left *write) *write {
+	select {
+	case f := <-s.control:
+		f()
+	default:
+	}
 	if left != nil {
-		select {
-		case f := <-s.control:
-			f()
-		default:
-		}
 		return left
 	}
 	select {

@@ -151,6 +151,30 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 	}
 }
 
+// What runs between two groups comes before the writes that wait, whether or not the group before left one.
+func TestBetweenComesBeforeWrites(t *testing.T) {
+	s := &Store{queue: make(chan *write, 1), rows: make(chan *write, 1), control: make(chan func(), 1)}
+	left, queued, row := new(write), new(write), new(write)
+	for range 100 {
+		for _, first := range []*write{nil, left} {
+			ran := false
+			s.queue <- queued
+			s.rows <- row
+			s.control <- func() { ran = true }
+			w := s.nextWrite(first)
+			if !ran || w == nil || first != nil && w != first {
+				t.Fatalf("with a write left: %v; ran: %v, want it before the write", first != nil, ran)
+			}
+			for len(s.queue)+len(s.rows) > 0 {
+				s.waiting()
+			}
+			for len(s.control) > 0 {
+				<-s.control
+			}
+		}
+	}
+}
+
 func TestCloseDoesNotWaitForWrites(t *testing.T) {
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
