@@ -175,7 +175,7 @@ func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Pref
 		numbers = ch.new.appendNumbers(numbers[:0], ch.block)
 		return hash.add(numbers)
 	})
-	if err = errors.Join(err, hash.flush()); err != nil {
+	if err := errors.Join(err, hash.flush()); err != nil {
 		return nil, err
 	}
 	c.rollUp(set)
