@@ -42,6 +42,8 @@ type ImportRequest struct {
 	// differ, all is. When that Import ended while the server was writing its load,
 	// and the numbers are the same, this one waits for the load and has its result,
 	// unless TakeOver abandons it.
+	// Numbers that the server rejected when they were first sent are counted in
+	// that result, but OnReject is not told of them again.
 	Resume bool
 
 	// OnResume is told how many numbers the server holds from an Import before, once,
