@@ -353,6 +353,50 @@ func prepareStaged(t testing.TB, s *Store, i *Import, c Commit) uint64 {
 	return p.revision
 }
 
+// A load that waits for room on the disk, with its caller, is abandoned by one that takes over: it is not waited for.
+func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
+	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
+	createList(t, s, "a", usRegistry())
+	load(t, s, "a", Replace, registryNumbers(100), Commit{})
+	h := header("a", Replace)
+	stuck := begin(t, s, h)
+	putChunks(t, stuck, [][]uint64{registryNumbers(3000)})
+	writing, ended := make(chan struct{}), make(chan error, 1)
+	full := sync.OnceFunc(func() { fixSpace(s, 0); close(writing) })
+	go func() {
+		_, err := stuck.Commit(context.Background(), Commit{Chunks: 1, Read: 3000}, func(_, total uint64) {
+			if total == 3000 { // not of the comparison, which counts the list's numbers too
+				full()
+			}
+		})
+		ended <- errors.Join(err, stuck.Close())
+	}()
+	<-writing
+	fixSpace(s, 100) // for the chunk below, and not for a block
+	h.TakeOver = true
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	i, err := s.ResumeImport(ctx, h)
+	if err != nil {
+		s.imports.interrupt(stuck.list) // the store does not close before
+		t.Fatal("take over:", err)
+	}
+	defer i.Close()
+	chunks := [][]uint64{registryNumbers(10)}
+	putChunks(t, i, chunks)
+	if _, err := commitChunks(i, chunks); !errors.Is(err, ErrDiskFull) {
+		t.Errorf("take over on a full disk: %v, want ErrDiskFull", err)
+	}
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("the load that was taken over: %v, want it interrupted", err)
+	}
+	fixSpace(s, 1<<30)
+	if r, err := commitChunks(i, chunks); err != nil || r.Removed != 90 {
+		t.Errorf("%+v (%v), want 90 numbers removed", r, err)
+	}
+	wantContent(t, s, "a", chunks[0], nil)
+}
+
 // What a load left in the stage that was finished after a restart is no import to go on with.
 func TestLoadFinishedAfterARestartIsNotResumed(t *testing.T) {
 	dir := t.TempDir()
