@@ -61,7 +61,7 @@ func (i *Import) again(ctx context.Context, digest []byte) (Result, error) {
 		if err != nil {
 			return Result{}, err
 		}
-		if (i.joined || len(digest) > 0) && !bytes.Equal(digest, e.digest) {
+		if i.joined && len(digest) == 0 || len(digest) > 0 && !bytes.Equal(digest, e.digest) {
 			return Result{}, fmt.Errorf("%w, of other content than these files have", ErrImportRunning)
 		}
 		switch e.State {

@@ -308,6 +308,26 @@ func TestResumeJoinsTheLoadThatIsWritten(t *testing.T) {
 	wantImports(t, s, 2)
 }
 
+// Nothing tells that the files are those of the load when neither side has a digest.
+func TestLoadIsNotJoinedWithoutADigest(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	h := header("a", Replace)
+	i := begin(t, s, h)
+	putChunks(t, i, [][]uint64{registryNumbers(3000)})
+	prepareStaged(t, s, i, Commit{Chunks: 1, Read: 3000})
+	i.Close()
+	joined := resume(t, s, h)
+	if !joined.Committed() {
+		t.Fatal("the load was not joined")
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer cancel()
+	if _, err := joined.Commit(ctx, Commit{Chunks: 1, Read: 3000}, silent); !errors.Is(err, ErrImportRunning) {
+		t.Errorf("commit: %v, want ErrImportRunning", err)
+	}
+}
+
 // A prepared load that does not end is abandoned by one that takes over: its chunks need not be sent again.
 func TestTakeOverGoesOnWithTheStageOfTheLoad(t *testing.T) {
 	s := open(t, t.TempDir())
