@@ -25,23 +25,44 @@ type BatchResult struct {
 	verdicts []dncv1.Verdict
 }
 
+// MarshalJSON implements json.Marshaler: see the package comment. The verdicts are those
+// of all numbers in turn, "" for one that is an error.
+func (r BatchResult) MarshalJSON() ([]byte, error) {
+	verdicts := make([]Verdict, r.Len())
+	for i := range verdicts {
+		verdicts[i] = r.Verdict(i)
+	}
+	return encode(struct {
+		Verdicts      []Verdict     `json:"verdicts"`
+		Details       []BatchDetail `json:"details"`
+		Reasons       []Reason      `json:"reasons"`
+		Revision      uint64        `json:"revision"`
+		JournalID     string        `json:"journal_id"`
+		CheckedAt     time.Time     `json:"checked_at"`
+		PolicyVersion string        `json:"policy_version"`
+	}{verdicts, r.Details, r.Reasons, r.Revision, r.JournalID, r.CheckedAt, r.PolicyVersion})
+}
+
 // BatchDetail is more about one answer of a batch.
 type BatchDetail struct {
 	// Index is the number's place among those asked about, from 0.
-	Index int
+	Index int `json:"index"`
 	// Cause says why the verdict is Unknown; empty for the others.
-	Cause Cause
+	Cause Cause `json:"cause"`
 	// Reasons are places in the Reasons of the BatchResult, the deciding ones first.
 	// They may be shared with other details: not to be changed.
-	Reasons []uint32
+	Reasons []uint32 `json:"reasons"`
 	// ValidUntil is the first time at which time alone could change the answer; zero: never.
-	ValidUntil time.Time
+	ValidUntil time.Time `json:"valid_until"`
 	// OpensAt is when calling hours open, with NotNow.
-	OpensAt time.Time
+	OpensAt time.Time `json:"opens_at"`
 	// Err is the number's own error, for which errors.Is(err, ErrInvalidNumber) holds.
-	// There is no verdict then.
-	Err error
+	// There is no verdict then. In JSON it is its message.
+	Err error `json:"error"`
 }
+
+// MarshalJSON implements json.Marshaler: see the package comment.
+func (d BatchDetail) MarshalJSON() ([]byte, error) { return encode(d) }
 
 // Len is how many numbers were asked about.
 func (r *BatchResult) Len() int { return len(r.verdicts) }

@@ -1,8 +1,10 @@
 package client_test
 
 import (
+	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"github.com/dncd/dncd/client"
@@ -34,6 +36,10 @@ func TestCheckBatch(t *testing.T) {
 		if ok != (v != client.Allow) || errors.Is(d.Err, client.ErrInvalidNumber) != (v == "") {
 			t.Errorf("at %d got detail %+v (%v)", i, d, ok)
 		}
+	}
+	var asJSON struct{ Verdicts []client.Verdict }
+	if text, err := json.Marshal(r); err != nil || json.Unmarshal(text, &asJSON) != nil || !slices.Equal(asJSON.Verdicts, want) {
+		t.Errorf("in JSON got %s (%v), want the verdicts %q", text, err, want)
 	}
 	if d := details[1]; len(d.Reasons) == 0 || r.Reasons[d.Reasons[0]].Kind != client.ReasonOptOut {
 		t.Errorf("got %+v of the opt-out", d)

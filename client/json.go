@@ -61,6 +61,8 @@ func appendValue(b []byte, v reflect.Value, empty bool) ([]byte, error) {
 			return append(b, "null"...), nil
 		}
 		return appendStruct(b, v.Elem())
+	case reflect.Interface:
+		return appendError(b, v)
 	case reflect.Struct:
 		if v.IsZero() {
 			return append(b, "null"...), nil
@@ -68,6 +70,14 @@ func appendValue(b []byte, v reflect.Value, empty bool) ([]byte, error) {
 		return appendStruct(b, v)
 	}
 	return nil, fmt.Errorf("no JSON form for %s", v.Type())
+}
+
+// appendError renders an error as its message. No struct here holds another interface.
+func appendError(b []byte, v reflect.Value) ([]byte, error) {
+	if v.IsNil() {
+		return append(b, "null"...), nil
+	}
+	return appendString(b, v.Interface().(error).Error(), true)
 }
 
 func appendTime(b []byte, t time.Time) []byte {

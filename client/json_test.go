@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -43,6 +44,22 @@ func TestJSON(t *testing.T) {
 			client.GuardFailure{Guard: "SHRINK", Before: 2, Limit: 0.1},
 			`{"guard":"SHRINK","prefix":null,"message":null,"before":2,"after":0,"limit":0.1,"overridden":false}`,
 		},
+		{
+			"a batch",
+			client.BatchResult{
+				Revision: 7, JournalID: "ab", CheckedAt: at, PolicyVersion: "1", Reasons: []client.Reason{{Kind: client.ReasonOptOut}},
+				Details: []client.BatchDetail{
+					{Index: 1, Reasons: []uint32{0}, ValidUntil: at}, {Index: 2, Err: errors.New("no such number")}, {Cause: client.CauseStaleList},
+				},
+			},
+			`{"verdicts":[],"details":[` +
+				`{"index":1,"cause":null,"reasons":[0],"valid_until":"2026-09-10T12:00:00.005Z","opens_at":null,"error":null},` +
+				`{"index":2,"cause":null,"reasons":[],"valid_until":null,"opens_at":null,"error":"no such number"},` +
+				`{"index":0,"cause":"STALE_LIST","reasons":[],"valid_until":null,"opens_at":null,"error":null}],` +
+				`"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,"scope":"","channel":null,"since":null,"snapshot_date":null,` +
+				`"rule":null,"record":null,"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab",` +
+				`"checked_at":"2026-09-10T12:00:00.005Z","policy_version":"1"}`,
+		},
 	}
 	for _, tt := range tests {
 		got, err := json.Marshal(tt.value)
@@ -66,7 +83,7 @@ func TestJSONFields(t *testing.T) {
 		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.Change{}, 3}, {client.Deletion{}, 3},
 		{client.ImportRecord{}, 24}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
 		{client.ImportResult{}, 18}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 20}, {client.Stats{}, 1}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
-		{client.FilterStats{}, 6},
+		{client.FilterStats{}, 6}, {client.BatchResult{}, 7}, {client.BatchDetail{}, 6},
 	} {
 		text, err := json.Marshal(tt.value)
 		if err != nil {
