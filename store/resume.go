@@ -18,9 +18,13 @@ const resumePatience = 2 * time.Second
 // gets a new id, so that the caller who had it before is gone for good. Where such an import was committed and is being
 // written, its load is joined: it takes a commit with the same digest, and no chunks. Else a new import begins. One that
 // takes over joins none; its commit abandons the load. An import that another caller holds is waited for a moment,
-// and one that is committed and not to be taken over until ctx ends. Errors: those of BeginImport, and the context's.
+// and one that is committed and not to be taken over until ctx ends. A dry run always begins anew: it drops its stage
+// in the end. Errors: those of BeginImport, and the context's.
 func (s *Store) ResumeImport(ctx context.Context, h Header) (*Import, error) {
 	h.ImportID = ""
+	if h.DryRun {
+		return s.BeginImport(h)
+	}
 	i, err := s.newImport(h)
 	if err != nil {
 		return nil, err
@@ -48,7 +52,7 @@ func (s *Store) ResumeImport(ctx context.Context, h Header) (*Import, error) {
 // join takes up the load of an import that began as this one and is being written.
 func (i *Import) join() bool {
 	l := i.s.View().listByID(i.list)
-	if l == nil || l.Pending == 0 || i.header.TakeOver || i.header.DryRun {
+	if l == nil || l.Pending == 0 || i.header.TakeOver {
 		return false
 	}
 	load := l.state.GetPendingLoad()

@@ -417,6 +417,25 @@ func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
 	wantContent(t, s, "a", chunks[0], nil)
 }
 
+// A dry run stages its own chunks: what it drops in the end is not the stage of an import that stopped.
+func TestDryRunLeavesAStoppedImportAlone(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	h := header("a", Replace)
+	chunks := inChunks(registryNumbers(300))
+	stop(t, s, h, chunks)
+	dry := h
+	dry.DryRun = true
+	i := resume(t, s, dry)
+	putChunks(t, i, chunks[:1])
+	if r, err := commitChunks(i, chunks[:1]); err != nil || !r.DryRun || r.Added != 100 {
+		t.Errorf("dry run: %+v (%v), want 100 numbers", r, err)
+	}
+	if got := resume(t, s, h).LastChunk(); got != 3 {
+		t.Errorf("after a dry run the import goes on at chunk %d, want 3", got)
+	}
+}
+
 // What a load left in the stage that was finished after a restart is no import to go on with.
 func TestLoadFinishedAfterARestartIsNotResumed(t *testing.T) {
 	dir := t.TempDir()
