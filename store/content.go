@@ -2,7 +2,6 @@ package store
 
 import (
 	"bufio"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -134,10 +133,13 @@ func (r *numberReader) next() (bool, error) {
 		r.at += d
 		return true, nil
 	}
-	if r.from == r.to && errors.Is(r.err, io.EOF) {
+	if r.err != nil && !errors.Is(r.err, io.EOF) {
+		return false, fmt.Errorf("%w: %w", ErrStage, r.err)
+	}
+	if r.from == r.to {
 		return false, nil
 	}
-	return false, fmt.Errorf("%w: %w", ErrStage, cmp.Or(r.err, io.ErrUnexpectedEOF))
+	return false, fmt.Errorf("%w: %w", ErrStage, io.ErrUnexpectedEOF)
 }
 
 // fill reads on, so that the next difference lies in the buffer as a whole unless the file ends.
