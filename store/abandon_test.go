@@ -292,3 +292,20 @@ func TestListsWithTheSameContentHaveAStageEach(t *testing.T) {
 		wantContent(t, s, name, numbers, nil)
 	}
 }
+
+// A dry run changes nothing, whatever it is asked to take over.
+func TestDryRunTakesOverNothing(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	prepared := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{})
+	h := header("a", Replace)
+	h.TakeOver, h.DryRun = true, true
+	i := begin(t, s, h)
+	put(t, i, 1, registryNumbers(5)...)
+	if _, err := i.Commit(t.Context(), Commit{Chunks: 1, Read: 5}, silent); !errors.Is(err, ErrImportRunning) {
+		t.Errorf("dry run beside a prepared load: %v, want ErrImportRunning", err)
+	}
+	if got := listOf(t, s, "a").Pending; got != prepared {
+		t.Errorf("pending %d, want the load prepared at %d", got, prepared)
+	}
+}

@@ -239,7 +239,7 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 
 // run takes the list, has the load prepared, and finishes it.
 func (i *Import) run(ctx context.Context, progress func(done, total uint64), prepare func(owned context.Context) (prepared, error)) (Result, error) {
-	if i.header.TakeOver {
+	if i.takesOver() {
 		i.s.imports.interrupt(i.list)
 	}
 	owned, release, err := i.s.imports.take(ctx, i.list)
@@ -291,6 +291,9 @@ func (i *Import) check(c *Commit) error {
 	return nil
 }
 
+// takesOver reports that a prepared load of the list is to be abandoned. A dry run changes nothing.
+func (i *Import) takesOver() bool { return i.header.TakeOver && !i.header.DryRun }
+
 // freeList ends a prepared load that holds the list, if the caller takes over.
 func (i *Import) freeList(ctx context.Context) error {
 	l := i.s.View().listByID(i.list)
@@ -300,7 +303,7 @@ func (i *Import) freeList(ctx context.Context) error {
 	if l.Pending == 0 {
 		return nil
 	}
-	if !i.header.TakeOver {
+	if !i.takesOver() {
 		return ErrImportRunning
 	}
 	return i.s.abandonLoad(ctx, i.list, l.Pending)
