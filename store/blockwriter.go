@@ -100,6 +100,7 @@ func (w *blockWriter) passBatch() {
 }
 
 func (w *blockWriter) fillFilter() {
+	gentle()
 	for batch := range w.batches {
 		w.filter.Add(batch)
 		runtime.Gosched() // see yieldBlocks

@@ -326,6 +326,7 @@ func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, 
 		}
 	}
 	i.s.run(func() {
+		gentle()
 		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
 		if err == nil {
 			i.discard(content{})

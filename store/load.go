@@ -29,6 +29,7 @@ func (s *Store) startLoads() {
 }
 
 func (s *Store) resumeLoad(l *List) {
+	gentle()
 	ctx, release, err := s.imports.take(context.Background(), l.ID)
 	if err != nil {
 		return
