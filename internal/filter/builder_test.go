@@ -19,7 +19,7 @@ func TestBuilderEqualsAddAll(t *testing.T) {
 		rand.Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
 		got := buildBeside(shuffled, capacity, 4)
 		wantAll(t, got, ns)
-		if g, w := got.Len(), want.Len(); g > n || diff(g, w) > n/500 {
+		if g, w := got.Len(), want.Len(); g > n || diff(g, w) > n/100 { // of an overfull filter it depends on the order
 			t.Errorf("capacity %d: Len = %d, want about %d", capacity, g, w)
 		}
 		if got.Chain() != want.Chain() {
