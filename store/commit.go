@@ -147,7 +147,8 @@ func (s *Store) commitLoop() {
 	s.refuseWaiting()
 }
 
-// nextWrite is the write that begins a group: left, or the first to come; nil when something else came first. What runs
+// nextWrite is the write that begins a group: left, or the first to come; nil when something else came first, or the store
+// closes. What runs
 // between two groups is asked for first, so it waits for one of them at most, however many writes there are. Rows of many
 // wait for as long as single writes fill every group: see waiting.
 func (s *Store) nextWrite(left *write) *write {
@@ -155,6 +156,9 @@ func (s *Store) nextWrite(left *write) *write {
 	case f := <-s.control:
 		f()
 	default:
+	}
+	if s.isClosing() { // meanwhile: what waits is refused
+		return nil
 	}
 	if left != nil {
 		return left
