@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
-	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -22,8 +21,11 @@ const (
 )
 
 const (
-	blockArray  byte = 1
-	blockBitmap byte = 2
+	blockArray     byte = 1
+	blockBitmap    byte = 2
+	blockElsewhere byte = 3 // Badger holds its place in the file of its load, see blockPlace
+
+	maxPacked = 1 + blockSize/8 // the longest form of a block
 )
 
 // bitmap is a block in memory: bit i is block*4096+i.
@@ -92,7 +94,7 @@ func parsePacked(key, payload []byte) (packed, error) {
 		case blockArray:
 			ok = len(body)%2 == 0 && len(body) <= 2*maxInArray
 		case blockBitmap:
-			ok = len(body) == blockSize/8
+			ok = len(payload) == maxPacked
 		default:
 			ok = false
 		}
@@ -161,65 +163,73 @@ func (s *Store) block(l *List, block uint64, past bool) (packed, error) {
 func (s *Store) readBlock(l *List, block uint64) (packed, error) {
 	txn := s.db.NewTransactionAt(l.Visible, false)
 	defer txn.Discard()
-	key := blockKey(l.ID, block)
-	item, err := txn.Get(key)
+	item, err := txn.Get(blockKey(l.ID, block))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read block: %w", err)
 	}
-	var p packed
+	return s.packedOf(l, item, nil)
+}
+
+// packedOf reads the block of an item. It uses buf when that is large enough.
+func (s *Store) packedOf(l *List, item *badger.Item, buf []byte) (p packed, err error) {
+	key := item.Key()
 	err = item.Value(func(v []byte) error {
 		payload, err := unseal(key, v)
 		if err != nil {
 			return err
 		}
-		p, err = parsePacked(key, slices.Clone(payload))
+		if len(payload) > 0 && payload[0] == blockElsewhere {
+			payload, err = s.readPlaced(loadID{l.ID, item.Version()}, key, payload, buf)
+		} else {
+			payload = append(buf[:0], payload...)
+		}
+		if err != nil {
+			return fmt.Errorf("read block: %w", err)
+		}
+		p, err = parsePacked(key, payload)
 		return err
 	})
 	return p, err
 }
 
-// storedBlock is one block met in an iteration; its bytes are valid until the next.
+// storedBlock is one block met in an iteration.
 type storedBlock struct {
 	block   uint64
 	version uint64
-	packed  packed
 }
 
 // blockCursor walks the blocks of a list as of one timestamp, in order.
 type blockCursor struct {
-	it *badger.Iterator
+	s   *Store
+	l   *List
+	it  *badger.Iterator
+	buf []byte
 }
 
-func newBlockCursor(txn *badger.Txn, l *List) *blockCursor {
+func (s *Store) newBlockCursor(txn *badger.Txn, l *List) *blockCursor {
 	opt := badger.DefaultIteratorOptions
 	opt.Prefix = blockPrefix(l.ID)
 	opt.PrefetchValues = false // values lie in mapped tables: nothing to wait for
 	it := txn.NewIterator(opt)
 	it.Rewind()
-	return &blockCursor{it}
+	return &blockCursor{s: s, l: l, it: it, buf: make([]byte, 0, maxPacked)}
 }
 
 // next returns the next block, ok false at the end.
-func (c *blockCursor) next() (b storedBlock, ok bool, err error) {
+func (c *blockCursor) next() (b storedBlock, ok bool) {
 	if !c.it.Valid() {
-		return storedBlock{}, false, nil
+		return storedBlock{}, false
 	}
 	item := c.it.Item()
-	key := item.Key()
-	b.block, b.version = binary.BigEndian.Uint64(key[1+listIDBytes:]), item.Version()
-	err = item.Value(func(v []byte) error {
-		payload, err := unseal(key, v)
-		if err != nil {
-			return err
-		}
-		b.packed, err = parsePacked(key, payload)
-		return err
-	})
-	return b, true, err
+	return storedBlock{binary.BigEndian.Uint64(item.Key()[1+listIDBytes:]), item.Version()}, true
 }
+
+// packed reads the next block; its bytes are valid until the next call. The blocks of a load that was abandoned may be
+// gone: only those that the list shows are read.
+func (c *blockCursor) packed() (packed, error) { return c.s.packedOf(c.l, c.it.Item(), c.buf) }
 
 // advance moves to the next block.
 func (c *blockCursor) advance() { c.it.Next() }
@@ -233,16 +243,20 @@ func (s *Store) eachBlock(l *List, at uint64, f func(block uint64, bits *bitmap)
 	}
 	txn := s.db.NewTransactionAt(at, false)
 	defer txn.Discard()
-	c := newBlockCursor(txn, l)
+	c := s.newBlockCursor(txn, l)
 	defer c.close()
 	var b bitmap
 	for ; ; c.advance() {
-		stored, ok, err := c.next()
-		if err != nil || !ok {
+		stored, ok := c.next()
+		if !ok {
+			return nil
+		}
+		p, err := c.packed()
+		if err != nil {
 			return err
 		}
 		b = bitmap{}
-		stored.packed.unpack(&b)
+		p.unpack(&b)
 		if err := f(stored.block, &b); err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ func (s *Store) openSource(in loadInput) (blockSource, error) {
 	case Reload:
 		return noBlocks{}, nil
 	case Revert:
-		return s.openView(in.list, in.past)
+		return s.openView(in.list, in.past), nil
 	}
 	return openContent(in.staged, in.mode == Delta)
 }
@@ -104,27 +104,24 @@ type viewBlocks struct {
 	more   bool
 }
 
-func (s *Store) openView(l *List, visible uint64) (*viewBlocks, error) {
+func (s *Store) openView(l *List, visible uint64) *viewBlocks {
 	txn := s.db.NewTransactionAt(visible, false)
-	b := &viewBlocks{txn: txn, cursor: newBlockCursor(txn, l)}
-	if err := b.read(); err != nil {
-		b.close()
-		return nil, err
-	}
-	return b, nil
-}
-
-func (b *viewBlocks) read() (err error) {
-	b.at, b.more, err = b.cursor.next()
-	return err
+	b := &viewBlocks{txn: txn, cursor: s.newBlockCursor(txn, l)}
+	b.at, b.more = b.cursor.next()
+	return b
 }
 
 func (b *viewBlocks) peek() (uint64, bool) { return b.at.block, b.more }
 
 func (b *viewBlocks) take(add, _ *bitmap) error {
-	b.at.packed.unpack(add)
+	p, err := b.cursor.packed()
+	if err != nil {
+		return err
+	}
+	p.unpack(add)
 	b.cursor.advance()
-	return b.read()
+	b.at, b.more = b.cursor.next()
+	return nil
 }
 
 func (b *viewBlocks) close() {

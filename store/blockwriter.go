@@ -11,14 +11,16 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/internal/gentle"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 const (
-	// blockCommitBytes is how much of a load is committed at once: large enough for speed, small enough that a
-	// person's opt-out does not wait behind it.
+	// blockCommitBytes is how much of a load goes to the database at once, and blockFileBytes to its file: large enough
+	// for speed, small enough that a person's opt-out does not wait behind it.
 	blockCommitBytes = 128 << 10
+	blockFileBytes   = 1 << 20
 
 	// commitsAhead is how many commits of a load may wait for the disk while the next blocks are worked out.
 	commitsAhead = 4
@@ -26,13 +28,15 @@ const (
 	loadBatch = 1 << 13 // numbers that go to the filter at once
 )
 
-// blockWriter writes the changed blocks of a load at its timestamp, in commits that are split the same way every time,
-// and builds the filter of the whole result beside it. put is called by one goroutine; the disk and the filter have
-// goroutines of their own.
+// blockWriter writes the changed blocks of a load to its file, and their places at its timestamp, in commits that are
+// split the same way every time, and builds the filter of the whole result beside it. put is called by one goroutine;
+// the disk and the filter have goroutines of their own.
 type blockWriter struct {
 	s        *Store
 	list     policy.EventID
 	prepared uint64
+	file     blockFileWriter // of the committing goroutine
+	size     int64           // of the file, with the blocks so far
 	part     *blockPart
 	parts    chan *blockPart // to the committing goroutine
 	batch    []uint64
@@ -51,15 +55,22 @@ type blockWriter struct {
 // blockPart is the blocks of one commit.
 type blockPart struct {
 	txn    *badger.Txn
-	bytes  int
+	bytes  int    // of keys and values
+	placed []byte // blocks for the file
+	at     int64  // their place in it
 	blocks uint32
 	crc    uint32
+}
+
+func (p *blockPart) full() bool {
+	return p.bytes >= blockCommitBytes || len(p.placed) >= blockFileBytes
 }
 
 func newBlockWriter(s *Store, list policy.EventID, prepared, numbers uint64) *blockWriter {
 	workers := min(runtime.NumCPU(), runtime.GOMAXPROCS(0))
 	w := &blockWriter{
 		s: s, list: list, prepared: prepared,
+		file:    blockFileWriter{path: s.blockFilePath(loadID{list, prepared})},
 		parts:   make(chan *blockPart, commitsAhead),
 		batch:   make([]uint64, 0, loadBatch+blockSize),
 		batches: make(chan []uint64, workers),
@@ -100,7 +111,7 @@ func (w *blockWriter) passBatch() {
 }
 
 func (w *blockWriter) fillFilter() {
-	gentle()
+	gentle.Goroutine()
 	for batch := range w.batches {
 		w.filter.Add(batch)
 		runtime.Gosched() // see yieldBlocks
@@ -113,20 +124,34 @@ func (w *blockWriter) fillFilter() {
 
 func (w *blockWriter) write(block uint64, bits *bitmap) error {
 	if w.part == nil {
-		w.part = &blockPart{txn: w.s.db.NewTransactionAt(w.prepared, true)}
+		w.part = &blockPart{txn: w.s.db.NewTransactionAt(w.prepared, true), at: w.size}
 	}
 	p := w.part
 	key := blockKey(w.list, block)
-	value := seal(key, bits.encode(make([]byte, 0, 1+blockSize/8+crcBytes)))
+	value := seal(key, w.place(p, key, bits))
 	if err := p.txn.Set(key, value); err != nil {
 		return fmt.Errorf("write block: %w", err)
 	}
 	p.crc = blockCRC(p.crc, key, value)
 	p.blocks++
-	if p.bytes += len(key) + len(value); p.bytes < blockCommitBytes {
+	if p.bytes += len(key) + len(value); !p.full() {
 		return nil
 	}
 	return w.passPart()
+}
+
+// place puts a block into the file and returns its place, or, of a short one, the block itself.
+func (w *blockWriter) place(p *blockPart, key []byte, bits *bitmap) []byte {
+	start := len(p.placed)
+	p.placed = bits.encode(p.placed)
+	block := p.placed[start:]
+	if len(block) <= maxInline {
+		p.placed = p.placed[:start]
+		return slices.Clone(block)
+	}
+	at := blockPlace{w.size, len(block), valueCRC(key, block)}
+	w.size += int64(len(block))
+	return at.encode()
 }
 
 // blockCRC adds a block's key and sealed value to the CRC of its commit.
@@ -156,12 +181,16 @@ func (w *blockWriter) commitParts() {
 	}
 }
 
-// commit makes a part durable, with its proof.
+// commit makes a part durable: its blocks, then their places with the proof.
 func (w *blockWriter) commit(p *blockPart) error {
-	if err := w.s.writableFor(int64(p.bytes)); err != nil {
+	if err := w.s.writableFor(int64(p.bytes + len(p.placed))); err != nil {
 		return err
 	}
-	b, err := proto.Marshal(&storev1.BlockCommit{Crc: p.crc, Blocks: p.blocks})
+	if err := w.file.write(p.placed, p.at); err != nil {
+		return err
+	}
+	fileBytes := uint64(p.at) + uint64(len(p.placed))
+	b, err := proto.Marshal(&storev1.BlockCommit{Crc: p.crc, Blocks: p.blocks, FileBytes: fileBytes})
 	if err != nil {
 		return fmt.Errorf("write blocks: %w", err)
 	}
@@ -191,6 +220,7 @@ func (w *blockWriter) finish(failed error) (*filter.Set, error) {
 	close(w.parts)
 	close(w.batches)
 	w.tasks.Wait()
+	failed = errors.Join(failed, w.file.close())
 	select {
 	case err := <-w.failed:
 		failed = errors.Join(failed, err)

@@ -53,7 +53,7 @@ const yieldBlocks = 16
 func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) error) error {
 	txn := s.db.NewTransactionAt(in.at, false)
 	defer txn.Discard()
-	cursor := newBlockCursor(txn, in.list)
+	cursor := s.newBlockCursor(txn, in.list)
 	defer cursor.close()
 	source, err := s.openSource(in)
 	if err != nil {
@@ -79,10 +79,10 @@ func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) er
 }
 
 func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, source blockSource) (bool, error) {
-	stored, found, err := cursor.next()
+	stored, found := cursor.next()
 	brought, more := source.peek()
-	if err != nil || (!found && !more) {
-		return false, err
+	if !found && !more {
+		return false, nil
 	}
 	*c = change{}
 	inStore := found && (!more || stored.block <= brought)
@@ -91,7 +91,7 @@ func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, source 
 		c.block = brought
 	}
 	if inStore {
-		if err := s.unpackVisible(c, in.list, stored); err != nil {
+		if err := s.unpackVisible(c, in.list, cursor, stored); err != nil {
 			return false, err
 		}
 		cursor.advance()
@@ -107,10 +107,11 @@ func (s *Store) nextChange(c *change, in loadInput, cursor *blockCursor, source 
 }
 
 // unpackVisible fills in the block as the list shows it, though a later version may lie there.
-func (s *Store) unpackVisible(c *change, l *List, stored storedBlock) error {
+func (s *Store) unpackVisible(c *change, l *List, cursor *blockCursor, stored storedBlock) error {
 	if stored.version <= l.Visible {
-		stored.packed.unpack(&c.old)
-		return nil
+		p, err := cursor.packed()
+		p.unpack(&c.old)
+		return err
 	}
 	c.stale = true
 	if l.Visible == 0 {

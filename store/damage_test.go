@@ -210,7 +210,7 @@ func (d *damageTest) allCases(random *rand.Rand, flips int) (cases []damage) {
 // carries reports whether acknowledged writes or their marks lie in the file.
 func carries(file string) bool {
 	inBadger := filepath.Dir(file) == badgerDir && slices.Contains([]string{".sst", ".mem", ""}, filepath.Ext(file))
-	return file == markFile || inBadger && !strings.HasSuffix(file, lockFile) && !strings.HasSuffix(file, "DISCARD")
+	return file == markFile || filepath.Dir(file) == blocksDir || inBadger && !strings.HasSuffix(file, lockFile) && !strings.HasSuffix(file, "DISCARD")
 }
 
 // fileCases removes, cuts off, and flips bits where the file holds something.

@@ -78,7 +78,7 @@ func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
 // fsckPrefix begins the names of directories that fsck and repair work in.
 const fsckPrefix = ".fsck-"
 
-// cloneStore makes a copy of a store's files to open: tables, which never change, as links.
+// cloneStore makes a copy of a store's files to open: tables and blocks, which never change, as links.
 func cloneStore(from, to string) error {
 	for _, part := range append([]string{markFile}, storeParts...) {
 		if part == stageDir {
@@ -103,15 +103,21 @@ func cloneTree(from, to string) error {
 		switch {
 		case d.IsDir():
 			return os.MkdirAll(target, 0o700)
-		case filepath.Ext(path) == ".sst" && os.Link(path, target) == nil:
+		case isUnchanging(path) && os.Link(path, target) == nil:
 			return nil
 		}
 		return copyFile(path, target)
 	})
 }
 
+// isUnchanging reports that a file is never written again. That of a load that has not switched is made anew.
+func isUnchanging(path string) bool {
+	return filepath.Ext(path) == ".sst" || filepath.Ext(path) == blockFileExt
+}
+
 func (s *Store) fsck(ctx context.Context) (Report, error) {
 	var r Report
+	defer s.files.close()
 	var err error
 	if s.db, err = openBadger(badgerOptions(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
 		r.problem(err)
@@ -286,7 +292,7 @@ func (s *Store) verifyList(ctx context.Context, txn *badger.Txn, l *List) error 
 	if l.Visible == 0 {
 		return nil
 	}
-	if err := verifyCommits(txn, l); err != nil {
+	if err := s.verifyCommits(txn, l); err != nil {
 		return err
 	}
 	if err := verifyBlocks(txn, l); err != nil {

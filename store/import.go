@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/chunkhash"
+	"github.com/dncd/dncd/internal/gentle"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -326,7 +327,7 @@ func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, 
 		}
 	}
 	i.s.run(func() {
-		gentle()
+		gentle.Goroutine()
 		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
 		if err == nil {
 			i.discard(content{})

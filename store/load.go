@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/internal/gentle"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -29,7 +30,7 @@ func (s *Store) startLoads() {
 }
 
 func (s *Store) resumeLoad(l *List) {
-	gentle()
+	gentle.Goroutine()
 	ctx, release, err := s.imports.take(context.Background(), l.ID)
 	if err != nil {
 		return
@@ -144,6 +145,7 @@ func (s *Store) abandonLoad(ctx context.Context, id policy.EventID, prepared uin
 	if err != nil {
 		return err
 	}
+	s.dropBlockFile(loadID{id, prepared})
 	return s.reload(ctx, id)
 }
 

@@ -122,7 +122,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -130,7 +130,12 @@ func (r *repairer) build() error {
 	return nil
 }
 
-// copyEntries takes over the journal and the blocks with their proofs: all else follows from them.
+// copyBlocks takes over the files of loads as they are: each block in them has its own CRC.
+func (r *repairer) copyBlocks() error {
+	return cloneTree(filepath.Join(r.dir, blocksDir), filepath.Join(r.s.dir, blocksDir))
+}
+
+// copyEntries takes over the journal and the places of blocks with their proofs: all else follows from them.
 func (r *repairer) copyEntries() error {
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
@@ -380,7 +385,7 @@ func (r *repairer) writeMark() error {
 }
 
 // storeParts are what is moved besides the mark.
-var storeParts = []string{badgerDir, badgerDir + unlistedSuffix, storiesDir, storiesDir + unlistedSuffix, filtersDir, stageDir}
+var storeParts = []string{blocksDir, badgerDir, badgerDir + unlistedSuffix, storiesDir, storiesDir + unlistedSuffix, filtersDir, stageDir}
 
 // swapFile says that a swap has begun, and between which directories. While it lies there the store is not opened
 // before the swap is finished.

@@ -58,7 +58,7 @@ func (s *Store) totals() (*storev1.Totals, error) {
 func (s *Store) holdsPrefix(l *List, p phone.Prefix) (bool, error) {
 	txn := s.db.NewTransactionAt(l.Visible, false)
 	defer txn.Discard()
-	c := newBlockCursor(txn, l)
+	c := s.newBlockCursor(txn, l)
 	defer c.close()
 	low, high := uint64(p), uint64(p)
 	for digits := p.Digits(); digits <= 15; digits++ {
@@ -74,12 +74,16 @@ func (s *Store) holdsPrefix(l *List, p phone.Prefix) (bool, error) {
 // holds reports whether a number from low to high lies in the blocks.
 func (c *blockCursor) holds(l *List, low, high uint64) (bool, error) {
 	for c.it.Seek(blockKey(l.ID, low>>blockBits)); ; c.advance() {
-		b, ok, err := c.next()
-		if err != nil || !ok || b.block > high>>blockBits {
+		b, ok := c.next()
+		if !ok || b.block > high>>blockBits {
+			return false, nil
+		}
+		p, err := c.packed()
+		if err != nil {
 			return false, err
 		}
 		var bits bitmap
-		b.packed.unpack(&bits)
+		p.unpack(&bits)
 		for n := range bits.numbers(b.block) {
 			if low <= n && n <= high {
 				return true, nil

@@ -68,6 +68,7 @@ const (
 	storiesDir = "stories"
 	filtersDir = "filters"
 	stageDir   = "stage"
+	blocksDir  = "blocks"
 )
 
 // Store is one open data directory. Its methods may be called from any goroutine.
@@ -80,6 +81,7 @@ type Store struct {
 	stories  *stories
 	space    space
 	blocks   *blockCache
+	files    blockFiles
 	openedIn time.Duration
 
 	view    atomic.Pointer[View]
@@ -177,7 +179,7 @@ func (s *Store) dropUnlisted() {
 }
 
 func (s *Store) makeDirs() error {
-	for _, d := range []string{"", filtersDir, stageDir} {
+	for _, d := range []string{"", filtersDir, stageDir, blocksDir} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o700); err != nil {
 			return err
 		}
@@ -258,16 +260,16 @@ func (s *Store) tip() position {
 }
 
 func (s *Store) closeDatabases() error {
-	err := errors.Join(s.db.Close(), s.stories.close())
+	err := errors.Join(s.db.Close(), s.stories.close(), s.files.close())
 	s.db, s.stories = nil, nil
 	return err
 }
 
 // closeFiles closes whatever is open; it serves a failed Open too.
 func (s *Store) closeFiles() error {
-	var err error
+	err := s.files.close()
 	if s.db != nil {
-		err = s.db.Close()
+		err = errors.Join(err, s.db.Close())
 	}
 	if s.stories != nil {
 		err = errors.Join(err, s.stories.close())

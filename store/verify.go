@@ -93,7 +93,7 @@ func (s *Store) verifiedView(m mark) (*View, error) {
 		return nil, err
 	}
 	for _, l := range lists {
-		if err := verifyCommits(at, l); err != nil {
+		if err := s.verifyCommits(at, l); err != nil {
 			return nil, err
 		}
 	}
@@ -151,21 +151,24 @@ func verifyCheckpoint(txn *badger.Txn, at position) (time.Time, error) {
 	return nanoTime(rev.GetTime()), err
 }
 
-// verifyCommits checks that every block commit of the list's load is there.
-func verifyCommits(txn *badger.Txn, l *List) error {
+// verifyCommits checks that every block commit of the list's load is there, and its file as long as they made it.
+func (s *Store) verifyCommits(txn *badger.Txn, l *List) error {
 	if l.Visible == 0 {
 		return nil
 	}
-	total := uint32(0)
+	total, bytes := uint32(0), uint64(0)
 	for n := range l.state.GetCommits() {
 		c, err := readCommit(txn, l.ID, l.Visible, n)
 		if err != nil {
 			return err
 		}
-		total = chainCRC(total, c.GetCrc())
+		total, bytes = chainCRC(total, c.GetCrc()), c.GetFileBytes()
 	}
 	if total != l.state.GetCrc() {
 		return fmt.Errorf("%w: list %s: its load is not the one that was written", ErrDamaged, l.Name)
+	}
+	if err := s.checkBlockFile(loadID{l.ID, l.Visible}, bytes); err != nil {
+		return fmt.Errorf("list %s: %w", l.Name, err)
 	}
 	return nil
 }

@@ -622,8 +622,10 @@ func (x *Totals) GetRecords() uint64 {
 type BlockCommit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Over block keys and values, in order.
-	Crc           uint32 `protobuf:"varint,1,opt,name=crc,proto3" json:"crc,omitempty"`
-	Blocks        uint32 `protobuf:"varint,2,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	Crc    uint32 `protobuf:"varint,1,opt,name=crc,proto3" json:"crc,omitempty"`
+	Blocks uint32 `protobuf:"varint,2,opt,name=blocks,proto3" json:"blocks,omitempty"`
+	// The length of the load's file of blocks after this commit; 0: it has none.
+	FileBytes     uint64 `protobuf:"varint,3,opt,name=file_bytes,json=fileBytes,proto3" json:"file_bytes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -668,6 +670,13 @@ func (x *BlockCommit) GetCrc() uint32 {
 func (x *BlockCommit) GetBlocks() uint32 {
 	if x != nil {
 		return x.Blocks
+	}
+	return 0
+}
+
+func (x *BlockCommit) GetFileBytes() uint64 {
+	if x != nil {
+		return x.FileBytes
 	}
 	return 0
 }
@@ -938,10 +947,12 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"story_hash\x18\x06 \x01(\fR\tstoryHash\"<\n" +
 	"\x06Totals\x12\x18\n" +
 	"\anumbers\x18\x01 \x01(\x04R\anumbers\x12\x18\n" +
-	"\arecords\x18\x02 \x01(\x04R\arecords\"7\n" +
+	"\arecords\x18\x02 \x01(\x04R\arecords\"V\n" +
 	"\vBlockCommit\x12\x10\n" +
 	"\x03crc\x18\x01 \x01(\rR\x03crc\x12\x16\n" +
-	"\x06blocks\x18\x02 \x01(\rR\x06blocks\"\xbf\x01\n" +
+	"\x06blocks\x18\x02 \x01(\rR\x06blocks\x12\x1d\n" +
+	"\n" +
+	"file_bytes\x18\x03 \x01(\x04R\tfileBytes\"\xbf\x01\n" +
 	"\x05Story\x12\x12\n" +
 	"\x04desk\x18\x01 \x01(\tR\x04desk\x12\x1a\n" +
 	"\bevidence\x18\x02 \x01(\tR\bevidence\x12\x12\n" +

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// The blocks of a load lie in a file of its own, one behind the other, which never changes once the list has switched.
+// Badger holds the place of each, at the load's timestamp. docs/design/007-block-files.md has the reasons.
+
+const (
+	blockFileExt = ".blocks"
+
+	// maxInline is how long a block may be that lies in Badger itself: its place would take as much.
+	maxInline = 32
+)
+
+// loadID names a load: its list, and the revision that prepared it.
+type loadID struct {
+	list     policy.EventID
+	prepared uint64
+}
+
+// blockPlace is where a block lies in the file of its load, and its CRC over key and bytes.
+type blockPlace struct {
+	at     int64
+	length int
+	crc    uint32
+}
+
+func (p blockPlace) encode() []byte {
+	b := make([]byte, 0, 1+2*binary.MaxVarintLen64+4+crcBytes)
+	b = binary.AppendUvarint(append(b, blockElsewhere), uint64(p.at))
+	b = binary.AppendUvarint(b, uint64(p.length))
+	return binary.LittleEndian.AppendUint32(b, p.crc)
+}
+
+// parsePlace reads a place.
+func parsePlace(key, payload []byte) (p blockPlace, err error) {
+	b := payload[1:]
+	at, n := binary.Uvarint(b)
+	length, m := binary.Uvarint(b[max(n, 0):])
+	if n <= 0 || m <= 0 || at > math.MaxInt64 || length > maxPacked || len(b) != n+m+4 {
+		return p, damagedKey(key)
+	}
+	return blockPlace{int64(at), int(length), binary.LittleEndian.Uint32(b[n+m:])}, nil
+}
+
+// blockFiles are the files of a store's loads that were read so far. They stay open until close.
+type blockFiles struct {
+	open sync.Map // loadID to *os.File
+}
+
+func (s *Store) blockFilePath(id loadID) string {
+	return filepath.Join(s.dir, blocksDir, fmt.Sprintf("%d-%d-%d%s", id.prepared, id.list.Revision, id.list.Index, blockFileExt))
+}
+
+// blockFile returns a load's file, to read.
+func (s *Store) blockFile(id loadID) (*os.File, error) {
+	if f, ok := s.files.open.Load(id); ok {
+		return f.(*os.File), nil
+	}
+	f, err := os.Open(s.blockFilePath(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if first, taken := s.files.open.LoadOrStore(id, f); taken {
+		f.Close()
+		return first.(*os.File), nil
+	}
+	return f, nil
+}
+
+// readPlaced reads the block of key, of a load, of which payload is the place. It uses buf when that is large enough.
+func (s *Store) readPlaced(id loadID, key, payload, buf []byte) ([]byte, error) {
+	at, err := parsePlace(key, payload)
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.blockFile(id)
+	if err != nil {
+		return nil, err
+	}
+	if cap(buf) < at.length {
+		buf = make([]byte, at.length)
+	}
+	buf = buf[:at.length]
+	if _, err := f.ReadAt(buf, at.at); errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("%w: the file of a load's blocks is too short", ErrDamaged)
+	} else if err != nil {
+		return nil, err
+	}
+	if valueCRC(key, buf) != at.crc {
+		return nil, damagedKey(key)
+	}
+	return buf, nil
+}
+
+// checkBlockFile reports damage when the file of a load is not there as far as the load wrote it.
+func (s *Store) checkBlockFile(id loadID, bytes uint64) error {
+	if bytes == 0 {
+		return nil
+	}
+	info, err := os.Stat(s.blockFilePath(id))
+	if err != nil {
+		return fmt.Errorf("%w: the blocks of a load: %w", ErrDamaged, err)
+	}
+	if uint64(info.Size()) < bytes {
+		return fmt.Errorf("%w: the file of a load's blocks is too short", ErrDamaged)
+	}
+	return nil
+}
+
+// dropBlockFile deletes the blocks of a load that was abandoned: no list shows them.
+func (s *Store) dropBlockFile(id loadID) {
+	if err := os.Remove(s.blockFilePath(id)); !errors.Is(err, fs.ErrNotExist) {
+		s.warnIf("delete the blocks of an abandoned load", err)
+	}
+}
+
+func (f *blockFiles) close() error {
+	var err error
+	for id, file := range f.open.Range {
+		err = errors.Join(err, file.(*os.File).Close())
+		f.open.Delete(id)
+	}
+	return err
+}
+
+// blockFileWriter writes the file of a load. It is made with the first block that lies there.
+type blockFileWriter struct {
+	path string
+	f    *os.File
+}
+
+// write makes blocks durable at their place. Errors: ErrDiskFull.
+func (w *blockFileWriter) write(blocks []byte, at int64) error {
+	if len(blocks) == 0 {
+		return nil
+	}
+	if err := w.open(); err != nil {
+		return err
+	}
+	if _, err := w.f.WriteAt(blocks, at); err != nil {
+		return stageError("write blocks", err)
+	}
+	if err := syncData(w.f); err != nil {
+		return stageError("write blocks", err)
+	}
+	return nil
+}
+
+// open begins the file. A load that begins again writes it anew, and the same.
+func (w *blockFileWriter) open() (err error) {
+	if w.f != nil {
+		return nil
+	}
+	if w.f, err = os.Create(w.path); err != nil {
+		return stageError("write blocks", err)
+	}
+	return syncDir(filepath.Dir(w.path))
+}
+
+func (w *blockFileWriter) close() error {
+	if w.f == nil {
+		return nil
+	}
+	return w.f.Close()
+}

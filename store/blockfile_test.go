@@ -1,0 +1,166 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// blockFilesOf are the files of loads below a data directory.
+func blockFilesOf(t *testing.T, dir string) []string {
+	t.Helper()
+	found, err := filepath.Glob(filepath.Join(dir, blocksDir, "*"+blockFileExt))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// Laws 1 and 2: where the blocks of a list are damaged, nobody becomes callable: at open, at a check, and after repair.
+func TestDamagedBlockFileIsDoubt(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, path string)
+		atOpen bool // else when such a block is read
+	}{
+		{"flipped", func(t *testing.T, path string) { flip(t, path, 0.5) }, false},
+		{"cut", func(t *testing.T, path string) { must(t, os.Truncate(path, size(t, path)-1)) }, true},
+		{"gone", func(t *testing.T, path string) { must(t, os.Remove(path)) }, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := makeStore(t, true)
+			c.damage(t, d.file(t, blocksDir+"/*"))
+			s := open(t, d.dir)
+			if damaged := s.State().Cause != nil; damaged != c.atOpen {
+				t.Errorf("damaged at open: %v, want %v", damaged, c.atOpen)
+			}
+			unknown := 0
+			for _, n := range d.numbers {
+				switch v := verdict(s.View(), phone.Number(n), "other", s.Now()).Verdict; v {
+				case policy.Block:
+				case policy.Unknown:
+					unknown++
+				default:
+					t.Fatalf("a listed number: %v", v)
+				}
+			}
+			if unknown == 0 || !errors.Is(s.State().Cause, ErrDamaged) {
+				t.Errorf("%d unknown of %d, state %v, want doubt", unknown, len(d.numbers), s.State().Cause)
+			}
+			wantVerdict(t, s, phone.Number(d.numbers[0]+1), "other", policy.Unknown, policy.DataDamaged)
+			s.Close() // may tell of the damage again
+
+			if r := mustFsck(t, d.dir); r.OK() {
+				t.Error("fsck finds nothing")
+			}
+			r, err := Repair(context.Background(), d.dir, false, testOptions())
+			if err != nil || !slices.Equal(r.Unloaded, []string{"us-ftc"}) {
+				t.Fatalf("repair: unloaded %v, %v, want the list", r.Unloaded, err)
+			}
+			d.wantWhole(t, true)
+		})
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A block that takes no more than its place would lies in the database: a list of such has no file.
+func TestShortBlocksNeedNoFile(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
+	var sparse []uint64
+	for i := range uint64(2000) {
+		sparse = append(sparse, 12_012_000_000+i*blockSize/4)
+	}
+	load(t, s, "a", Replace, sparse, Commit{})
+	if found := blockFilesOf(t, s.dir); len(found) != 0 {
+		t.Errorf("a sparse list has files: %v", found)
+	}
+	dense := registryNumbers(20_000)
+	load(t, s, "a", Add, dense, Commit{})
+	if found := blockFilesOf(t, s.dir); len(found) != 1 {
+		t.Errorf("after a dense load: files %v, want one", found)
+	}
+	wantContent(t, s, "a", union(sparse, dense), nil)
+	closeStore(t, s)
+	if r := mustFsck(t, s.dir); !r.OK() {
+		t.Error("fsck:", r.Problems)
+	}
+}
+
+// Nothing reads the blocks of a load that was abandoned, so its file goes, and the next load does not miss it.
+func TestAbandonedLoadLeavesNoFile(t *testing.T) {
+	s := open(t, t.TempDir())
+	all := registryNumbers(30_000)
+	createList(t, s, "a", usRegistry())
+	load(t, s, "a", Replace, all[:20_000], Commit{})
+	prepareOnly(t, s, header("a", Replace), all[5000:], Commit{})
+	writeBlocks(t, s, "a", 40)
+	abandoned := s.blockFilePath(loadID{listOf(t, s, "a").ID, listOf(t, s, "a").Pending})
+	if size(t, abandoned) == 0 {
+		t.Fatal("the prepared load has no blocks")
+	}
+	h := header("a", Remove)
+	h.TakeOver = true
+	if _, err := commit(begin(t, s, h), all[:100], Commit{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(abandoned); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the file of the abandoned load: %v, want it gone", err)
+	}
+	wantContent(t, s, "a", all[100:20_000], all[20_000:])
+}
+
+// Stores of before hold every block in the database.
+func TestLongBlockInTheDatabaseIsRead(t *testing.T) {
+	s := open(t, t.TempDir())
+	l := createList(t, s, "a", usRegistry())
+	numbers := registryNumbers(5000)
+	load(t, s, "a", Replace, numbers, Commit{})
+	l = s.View().listByID(l.ID)
+	must(t, s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
+		txn := s.db.NewTransactionAt(l.Visible, true)
+		defer txn.Discard()
+		key := blockKey(l.ID, block)
+		return errors.Join(txn.Set(key, seal(key, bits.encode(nil))), txn.CommitAt(l.Visible, nil))
+	}))
+	must(t, s.files.close())
+	must(t, os.Remove(blockFilesOf(t, s.dir)[0]))
+	s.blocks.cache.InvalidateAll()
+	if got := export(t, s, "a"); !slices.Equal(got, numbers) {
+		t.Errorf("%d numbers, want %d", len(got), len(numbers))
+	}
+	wantVerdict(t, s, phone.Number(numbers[77]), "", policy.Block, policy.CauseNone)
+}
+
+func FuzzBlockPlace(f *testing.F) {
+	key := blockKey(policy.EventID{Revision: 1}, 3)
+	f.Add(blockPlace{1 << 40, 513, 0xdeadbeef}.encode())
+	f.Add([]byte{blockElsewhere})
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		if len(payload) == 0 || payload[0] != blockElsewhere {
+			return
+		}
+		p, err := parsePlace(key, payload)
+		if err != nil {
+			return
+		}
+		if p.at < 0 || p.length < 0 || p.length > maxPacked {
+			t.Fatalf("place %+v", p)
+		}
+		if again, err := parsePlace(key, p.encode()); err != nil || again != p {
+			t.Fatalf("%+v became %+v, %v", p, again, err)
+		}
+	})
+}
