@@ -11,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/dncd/dncd/internal/chunkhash"
+	"github.com/dncd/dncd/internal/gentle"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -21,7 +22,9 @@ type importStream = grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.ImportRe
 // Import implements dncv1.ListServiceServer.
 func (s *listService) Import(stream importStream) error {
 	l := &load{s: s, stream: stream, frames: receive(stream)}
-	committed, err := l.run()
+	var committed bool
+	var err error
+	gentle.Do(func() { committed, err = l.run() }) // checks go first
 	if committed || err != nil {
 		s.metrics.wrote(writeLoad, false, err)
 	}

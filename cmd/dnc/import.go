@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/gentle"
 	"github.com/dncd/dncd/internal/registry"
 )
 
@@ -69,6 +70,7 @@ again.`,
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			gentle.Process() // who waits for an answer on this machine goes first
 			if flags.optOuts {
 				return a.importOptOuts(cmd, args, flags)
 			}
