@@ -104,12 +104,15 @@ func (e *ImportEntry) result(journal string) Result {
 
 // ending is what must be the same for a commit that comes again to give a result that the journal does not tell.
 type ending struct {
-	list   policy.EventID
-	mode   Mode
-	dryRun bool
+	list     policy.EventID
+	mode     Mode
+	dryRun   bool
+	override bool
 }
 
-func (i *Import) ending() ending { return ending{i.list, i.header.Mode, i.header.DryRun} }
+func (i *Import) ending() ending {
+	return ending{i.list, i.header.Mode, i.header.DryRun, i.header.Override}
+}
 
 // keptEndings and keepEnding bound what endings remembers: a client whose connection broke comes back soon.
 const (
