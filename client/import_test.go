@@ -456,7 +456,9 @@ func TestImportJoinsItsLoad(t *testing.T) {
 		t.Fatalf("got %v, want the end of the context", err)
 	}
 	var resumed uint64
-	request.OnProgress, request.OnResume = nil, func(n uint64) { resumed = n }
+	var phases []string
+	request.OnProgress = func(p client.Progress) { phases = append(phases, p.Phase) }
+	request.OnResume = func(n uint64) { resumed = n }
 	request.Numbers = &digits{numbers: numbers}
 	r, err := c.Import(t.Context(), request)
 	if err != nil || r.Numbers != uint64(len(numbers)) {
@@ -464,6 +466,9 @@ func TestImportJoinsItsLoad(t *testing.T) {
 	}
 	if !r.AlreadyLoaded && resumed != uint64(len(numbers)) { // unless the server was done before the client was back
 		t.Errorf("joined after %d numbers, want all of them", resumed)
+	}
+	if slices.Contains(phases, "COMPARING") && !r.AlreadyLoaded {
+		t.Error("told that a load is compared that is being written")
 	}
 	loads := 0
 	for _, err := range c.Imports(t.Context(), "us-ftc") {

@@ -51,7 +51,7 @@ func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error)
 
 // again is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
 // refused: the caller's files are not those that were loaded.
-func (i *Import) again(ctx context.Context, digest []byte) (Result, error) {
+func (i *Import) again(ctx context.Context, digest []byte, progress func(done, total uint64)) (Result, error) {
 	if r := i.committed.result; r != nil {
 		return *r, nil
 	}
@@ -70,12 +70,29 @@ func (i *Import) again(ctx context.Context, digest []byte) (Result, error) {
 		case ImportAbandoned:
 			return Result{}, ErrImportNotFound
 		}
+		told := func(done uint64) { progress(done, e.Numbers) }
+		if err := i.awaitNext(ctx, v, told); err != nil {
+			return Result{}, err
+		}
+	}
+}
+
+// awaitNext waits for the view after v, and tells how far the load is meanwhile.
+func (i *Import) awaitNext(ctx context.Context, v *View, told func(done uint64)) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		if done, ok := i.s.imports.writes.done(loadID{i.list, i.committed.prepared}); ok {
+			told(done)
+		}
 		select {
 		case <-v.next:
+			return nil
+		case <-look.C:
 		case <-ctx.Done():
-			return Result{}, ctx.Err()
+			return ctx.Err()
 		case <-i.s.closing:
-			return Result{}, ErrClosed
+			return ErrClosed
 		}
 	}
 }

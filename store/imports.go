@@ -14,6 +14,7 @@ type imports struct {
 	opened map[string]*holding       // imports that a caller holds open
 	kept   map[policy.EventID]string // the import of a list that a guard refused last, whose stage stays
 	ended  endings
+	writes writing
 	owners sync.WaitGroup  // those who own a list read the database
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc
