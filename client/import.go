@@ -42,9 +42,8 @@ type ImportRequest struct {
 	// what the server holds already is not sent; from the first 64 Ki numbers that
 	// differ, all is. When that Import ended while the server was writing its load,
 	// and the numbers are the same, this one waits for the load and has its result,
-	// unless TakeOver abandons it.
-	// Numbers that the server rejected when they were first sent are counted in
-	// that result, but OnReject is not told of them again.
+	// unless TakeOver abandons it. OnReject is told again of the numbers that the
+	// server rejected when they were first sent.
 	Resume bool
 
 	// OnResume is told how many numbers the server holds from an Import before, once,

@@ -3,7 +3,10 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -27,6 +30,22 @@ func (i *Import) findCommitted() (*committed, error) {
 		return nil, err
 	}
 	return &committed{prepared: e.Prepared}, nil
+}
+
+// stagedRejects are the chunks with rejects of an import whose commit came before; none once its stage is gone.
+func (i *Import) stagedRejects() []uint64 {
+	if r := i.committed.result; r != nil && r.Rejected == 0 {
+		return nil
+	} else if r == nil {
+		if e, err := i.s.View().importAt(i.list, i.committed.prepared); err != nil || e.Counts.Rejected == 0 {
+			return nil // whoever commits hears of an error
+		}
+	}
+	chunks, err := readRejects(filepath.Join(i.s.stagePath(i.id), chunksFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		i.s.warnIf("tell the rejects of a stage again", err)
+	}
+	return chunks
 }
 
 // importNamed is the load of an import, as the journal has it; nil: there is none. What reloads the list's own view

@@ -144,10 +144,11 @@ func (i *Import) ChunkHashes() []chunkhash.Hash {
 	return i.log.hashes()
 }
 
-// ChunksWithRejects are the staged chunks of which the caller refused an entry; none once committed.
+// ChunksWithRejects are the staged chunks of which the caller refused an entry; once committed, as long as the load is
+// being written.
 func (i *Import) ChunksWithRejects() []uint64 {
 	if i.committed != nil {
-		return nil
+		return i.stagedRejects()
 	}
 	return i.log.withRejects()
 }

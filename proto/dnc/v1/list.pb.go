@@ -2132,7 +2132,8 @@ type ImportOpened struct {
 	// The hashes of the staged chunks from the first on, 16 bytes each, of at most 131,072 chunks: what the
 	// client has to send is told by comparing its own.
 	ChunkHashes []byte `protobuf:"bytes,4,opt,name=chunk_hashes,json=chunkHashes,proto3" json:"chunk_hashes,omitempty"`
-	// Those of them in which the server rejected an entry: sent again, they are acked with their rejects again.
+	// The chunks in which the server rejected an entry, those of a committed load too while it is written: sent again, they
+	// are acked with their rejects again.
 	RejectedChunks []uint64 `protobuf:"varint,5,rep,packed,name=rejected_chunks,json=rejectedChunks,proto3" json:"rejected_chunks,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
