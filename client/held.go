@@ -9,7 +9,7 @@ import (
 type held struct {
 	hashes   []chunkhash.Hash // of its chunks, from the first on
 	rejected map[uint64]bool  // chunks with an entry that it rejected: only another ack tells which
-	all      bool             // the load was committed before, and hashes are none
+	all      bool             // the load was committed before: hashes are none, rejected may be some
 }
 
 func newHeld(o *dncv1.ImportOpened) *held {

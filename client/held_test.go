@@ -28,6 +28,7 @@ func TestHeldSaysWhatNeedNotBeSent(t *testing.T) {
 		{"staged in part", staged, chunks, ".r...s"},
 		{"changed", staged, []*chunk{chunks[0], chunks[1], chunks[2], &changed, chunks[4], chunks[5]}, ".r.sss"},
 		{"committed", &dncv1.ImportOpened{Committed: true}, chunks, "......"},
+		{"committed with rejects", &dncv1.ImportOpened{Committed: true, RejectedChunks: []uint64{2, 6}}, chunks, ".r...r"},
 	} {
 		h, got := newHeld(tt.opened), ""
 		for _, c := range tt.chunks {

@@ -29,21 +29,21 @@ type ImportRequest struct {
 	// defaults, 0.1 and 0.01.
 	MaxShrink  *float64
 	MaxRejects *float64
-	// Override loads in spite of every guard but that of nothing accepted.
+	// Override loads in spite of every guard but that of nothing accepted. With
+	// Resume, what was sent of a load that a guard refused is not sent again.
 	Override bool
 	// DryRun compares and guards, and changes nothing.
 	DryRun bool
 	// TakeOver abandons a load of this list that is prepared and does not end.
 	TakeOver bool
 	// Resume goes on with the last Import of the same List, Mode, SnapshotDate and
-	// names of Sources that did not come to its end, of whatever process; without
-	// one, it begins anew. The numbers are read from the start, in the same order, and
+	// names of Sources that did not come to its end, or that a guard refused, of
+	// whatever process; without one, it begins anew. The numbers are read from the start, in the same order, and
 	// what the server holds already is not sent; from the first 64 Ki numbers that
 	// differ, all is. When that Import ended while the server was writing its load,
 	// and the numbers are the same, this one waits for the load and has its result,
-	// unless TakeOver abandons it.
-	// Numbers that the server rejected when they were first sent are counted in
-	// that result, but OnReject is not told of them again.
+	// unless TakeOver abandons it. OnReject is told again of the numbers that the
+	// server rejected when they were first sent.
 	Resume bool
 
 	// OnResume is told how many numbers the server holds from an Import before, once,

@@ -437,15 +437,18 @@ func TestImportThatGoesOnTellsItsRejectsAgain(t *testing.T) {
 	}
 }
 
-// TestImportJoinsItsLoad leaves off while the server writes the load, and runs it again: it is loaded once.
+// TestImportJoinsItsLoad leaves off while the server writes the load, and runs it again: it is loaded once, and its rejects
+// are told again.
 func TestImportJoinsItsLoad(t *testing.T) {
 	addr := serve(t)
 	c := connect(t, addr)
 	createRegistry(t, c, "us-ftc")
 	numbers := someNumbers(1_200_000)
+	numbers[100_000] = 12 // in chunk 2
+	maxRejects := 0.5
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, Resume: true}
+	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, MaxRejects: &maxRejects, Resume: true}
 	request.Numbers = &digits{numbers: numbers}
 	request.OnProgress = func(p client.Progress) {
 		if p.Phase == "WRITING" {
@@ -456,14 +459,24 @@ func TestImportJoinsItsLoad(t *testing.T) {
 		t.Fatalf("got %v, want the end of the context", err)
 	}
 	var resumed uint64
-	request.OnProgress, request.OnResume = nil, func(n uint64) { resumed = n }
+	var phases []string
+	request.OnProgress = func(p client.Progress) { phases = append(phases, p.Phase) }
+	var rejects []string
+	request.OnReject = func(r client.ImportReject) { rejects = append(rejects, r.Number+" "+r.Reason) }
+	request.OnResume = func(n uint64) { resumed = n }
 	request.Numbers = &digits{numbers: numbers}
 	r, err := c.Import(t.Context(), request)
-	if err != nil || r.Numbers != uint64(len(numbers)) {
+	if err != nil || r.Numbers != uint64(len(numbers))-1 || r.Rejected != 1 {
 		t.Fatalf("got %+v (%v)", r, err)
 	}
 	if !r.AlreadyLoaded && resumed != uint64(len(numbers)) { // unless the server was done before the client was back
 		t.Errorf("joined after %d numbers, want all of them", resumed)
+	}
+	if !slices.Equal(rejects, []string{"+12 NUMBER_LENGTH"}) {
+		t.Errorf("told of the rejects %v, want +12", rejects)
+	}
+	if slices.Contains(phases, "COMPARING") && !r.AlreadyLoaded {
+		t.Error("told that a load is compared that is being written")
 	}
 	loads := 0
 	for _, err := range c.Imports(t.Context(), "us-ftc") {
@@ -475,5 +488,5 @@ func TestImportJoinsItsLoad(t *testing.T) {
 	if loads != 1 {
 		t.Errorf("%d loads, want 1", loads)
 	}
-	wantList(t, c, "us-ftc", numbers)
+	wantList(t, c, "us-ftc", slices.Delete(numbers, 100_000, 100_001))
 }

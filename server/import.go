@@ -293,6 +293,9 @@ func (l *load) commit(req *dncv1.ImportCommit) error {
 	ctx, cancel := l.s.untilStopping(l.stream.Context())
 	defer cancel()
 	told := &progress{stream: l.stream}
+	if l.imp.Committed() { // compared before
+		told.phase = dncv1.ImportPhase_IMPORT_PHASE_WRITING
+	}
 	result, err := l.imp.Commit(ctx, c, told.report)
 	if err != nil {
 		if ctx.Err() != nil && l.stream.Context().Err() == nil {

@@ -3,7 +3,10 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +32,22 @@ func (i *Import) findCommitted() (*committed, error) {
 	return &committed{prepared: e.Prepared}, nil
 }
 
+// stagedRejects are the chunks with rejects of an import whose commit came before; none once its stage is gone.
+func (i *Import) stagedRejects() []uint64 {
+	if r := i.committed.result; r != nil && r.Rejected == 0 {
+		return nil
+	} else if r == nil {
+		if e, err := i.s.View().importAt(i.list, i.committed.prepared); err != nil || e.Counts.Rejected == 0 {
+			return nil // whoever commits hears of an error
+		}
+	}
+	chunks, err := readRejects(filepath.Join(i.s.stagePath(i.id), chunksFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		i.s.warnIf("tell the rejects of a stage again", err)
+	}
+	return chunks
+}
+
 // importNamed is the load of an import, as the journal has it; nil: there is none. What reloads the list's own view
 // bears the name of the load before it, and does not count.
 func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error) {
@@ -51,7 +70,7 @@ func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error)
 
 // again is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
 // refused: the caller's files are not those that were loaded.
-func (i *Import) again(ctx context.Context, digest []byte) (Result, error) {
+func (i *Import) again(ctx context.Context, digest []byte, progress func(done, total uint64)) (Result, error) {
 	if r := i.committed.result; r != nil {
 		return *r, nil
 	}
@@ -70,12 +89,29 @@ func (i *Import) again(ctx context.Context, digest []byte) (Result, error) {
 		case ImportAbandoned:
 			return Result{}, ErrImportNotFound
 		}
+		told := func(done uint64) { progress(done, e.Numbers) }
+		if err := i.awaitNext(ctx, v, told); err != nil {
+			return Result{}, err
+		}
+	}
+}
+
+// awaitNext waits for the view after v, and tells how far the load is meanwhile.
+func (i *Import) awaitNext(ctx context.Context, v *View, told func(done uint64)) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		if done, ok := i.s.imports.writes.done(loadID{i.list, i.committed.prepared}); ok {
+			told(done)
+		}
 		select {
 		case <-v.next:
+			return nil
+		case <-look.C:
 		case <-ctx.Done():
-			return Result{}, ctx.Err()
+			return ctx.Err()
 		case <-i.s.closing:
-			return Result{}, ErrClosed
+			return ErrClosed
 		}
 	}
 }
@@ -104,12 +140,15 @@ func (e *ImportEntry) result(journal string) Result {
 
 // ending is what must be the same for a commit that comes again to give a result that the journal does not tell.
 type ending struct {
-	list   policy.EventID
-	mode   Mode
-	dryRun bool
+	list     policy.EventID
+	mode     Mode
+	dryRun   bool
+	override bool
 }
 
-func (i *Import) ending() ending { return ending{i.list, i.header.Mode, i.header.DryRun} }
+func (i *Import) ending() ending {
+	return ending{i.list, i.header.Mode, i.header.DryRun, i.header.Override}
+}
 
 // keptEndings and keepEnding bound what endings remembers: a client whose connection broke comes back soon.
 const (

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -144,10 +145,11 @@ func (i *Import) ChunkHashes() []chunkhash.Hash {
 	return i.log.hashes()
 }
 
-// ChunksWithRejects are the staged chunks of which the caller refused an entry; none once committed.
+// ChunksWithRejects are the staged chunks of which the caller refused an entry; once committed, as long as the load is
+// being written.
 func (i *Import) ChunksWithRejects() []uint64 {
 	if i.committed != nil {
-		return nil
+		return i.stagedRejects()
 	}
 	return i.log.withRejects()
 }
@@ -205,21 +207,45 @@ func (i *Import) Close() error {
 
 // discard drops what is staged, and sorted.
 func (i *Import) discard(staged content) {
-	for _, path := range []string{i.dir, staged.path} {
-		if path != "" {
-			i.s.warnIf("drop a stage", os.RemoveAll(path))
-		}
+	i.drop(i.dir)
+	i.drop(staged.path)
+}
+
+func (i *Import) drop(path string) {
+	if path != "" {
+		i.s.warnIf("drop a stage", os.RemoveAll(path))
 	}
+}
+
+// leave drops the stage of an import that came to its end before anything was written, or keeps it for whoever wants it
+// loaded all the same: what a guard refused, the last of the list.
+func (i *Import) leave(p prepared) {
+	if !i.isRefusedForNow(&p.result) {
+		i.discard(p.staged)
+		return
+	}
+	i.drop(p.staged.path)
+	if before := i.s.imports.refuse(i.list, i.id); before != "" {
+		i.s.dropUnused(before, 0)
+	}
+}
+
+// isRefusedForNow reports that an import may be committed again and loaded then, and that the disk has room for another
+// one beside it.
+func (i *Import) isRefusedForNow(r *Result) bool {
+	final := slices.ContainsFunc(r.GuardFailures, func(f GuardFailure) bool { return f.Guard == GuardEmpty })
+	return i.log != nil && r.Refused && !r.DryRun && !final && i.s.writableFor(i.log.size) == nil
 }
 
 // Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
 // When ctx ends after the load was prepared, the load goes on without the caller, who may begin the import again by its
 // id and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning,
-// ErrListNotFound, ErrDiskFull and what else refuses writes; of a commit that comes again ErrImportNotFound when the
+// ErrListNotFound, ErrDiskFull and what else refuses writes; of a commit that comes again, which is told the progress of
+// the load that is being written, ErrImportNotFound when the
 // load was abandoned, and ErrImportRunning when its content was another.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total uint64)) (Result, error) {
 	if i.committed != nil {
-		return i.again(ctx, c.Digest)
+		return i.again(ctx, c.Digest, progress)
 	}
 	if err := i.check(&c); err != nil {
 		return Result{}, err
@@ -265,7 +291,7 @@ func (i *Import) run(ctx context.Context, progress func(done, total uint64), pre
 	}
 	if p.done {
 		i.s.imports.ended.keep(i.ending(), p.result)
-		i.discard(p.staged)
+		i.leave(p)
 		return p.result, nil
 	}
 	handedOver = true

@@ -11,8 +11,10 @@ import (
 type imports struct {
 	mu     sync.Mutex
 	lists  map[policy.EventID]*listTurn
-	opened map[string]*holding // imports that a caller holds open
+	opened map[string]*holding       // imports that a caller holds open
+	kept   map[policy.EventID]string // the import of a list that a guard refused last, whose stage stays
 	ended  endings
+	writes writing
 	owners sync.WaitGroup  // those who own a list read the database
 	ctx    context.Context // ends when the store closes
 	end    context.CancelFunc
@@ -41,6 +43,7 @@ func newTurn() *listTurn {
 func (m *imports) init() {
 	m.lists = map[policy.EventID]*listTurn{}
 	m.opened = map[string]*holding{}
+	m.kept = map[policy.EventID]string{}
 	m.ctx, m.end = context.WithCancel(context.Background())
 }
 
@@ -175,6 +178,14 @@ func (m *imports) holder(id string) (shut <-chan struct{}, committing bool) {
 		return h.shut, h.committing
 	}
 	return nil, false
+}
+
+// refuse notes that the stage of an import stays though a guard refused it, and returns the one before.
+func (m *imports) refuse(list policy.EventID, id string) (before string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	before, m.kept[list] = m.kept[list], id
+	return before
 }
 
 func (m *imports) isOpen(id string) bool {

@@ -47,8 +47,14 @@ func (s *Store) resumeLoad(l *List) {
 // finishLoad writes the blocks of a prepared load and switches to it. A full disk makes it wait; a stage that is
 // missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and the view reloaded.
 func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(done uint64)) (Receipt, error) {
+	at, end := s.imports.writes.begin(loadID{id, prepared})
+	defer end()
+	note := func(done uint64) {
+		at.Store(done)
+		progress(done)
+	}
 	for waits := false; ; waits = true {
-		receipt, err := s.tryLoad(ctx, id, prepared, progress)
+		receipt, err := s.tryLoad(ctx, id, prepared, note)
 		if errors.Is(err, ErrDiskFull) && !waits {
 			s.log.Warn("a load waits for room on the disk", "prepared", prepared, "err", err)
 		}

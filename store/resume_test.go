@@ -308,6 +308,39 @@ func TestResumeJoinsTheLoadThatIsWritten(t *testing.T) {
 	wantImports(t, s, 2)
 }
 
+// The chunks with rejects of a load that is joined are named, so that they can be sent, and told, again.
+func TestJoinedLoadNamesItsChunksWithRejects(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	h := header("a", Replace)
+	i := begin(t, s, h)
+	chunks := inChunks(registryNumbers(300))
+	putChunks(t, i, chunks[:1])
+	c := hashed(2, chunks[1])
+	c.Rejected = 3
+	if err := i.Put(c); err != nil {
+		t.Fatal(err)
+	}
+	if err := i.Put(hashed(3, chunks[2])); err != nil {
+		t.Fatal(err)
+	}
+	prepareStaged(t, s, i, Commit{Chunks: 3, Read: 303, Rejected: 3, Digest: digestOf(chunks)})
+	i.Close()
+	byID := h
+	byID.ImportID = i.ID()
+	for name, joined := range map[string]*Import{"by its files": resume(t, s, h), "by its id": begin(t, s, byID)} {
+		if got := joined.ChunksWithRejects(); !joined.Committed() || !slices.Equal(got, []uint64{2}) {
+			t.Errorf("%s: committed %v, chunks with rejects %v, want 2", name, joined.Committed(), got)
+		}
+	}
+	if err := os.RemoveAll(s.stagePath(i.ID())); err != nil { // as at the end of the load
+		t.Fatal(err)
+	}
+	if got := begin(t, s, byID).ChunksWithRejects(); len(got) != 0 {
+		t.Errorf("without a stage: %v, want none", got)
+	}
+}
+
 // Nothing tells that the files are those of the load when neither side has a digest.
 func TestLoadIsNotJoinedWithoutADigest(t *testing.T) {
 	s := open(t, t.TempDir())

@@ -75,6 +75,20 @@ func openChunkLog(path string) (*chunkLog, error) {
 	return c, nil
 }
 
+// readRejects are the chunks with rejects of a log that somebody else may have open.
+func readRejects(path string) ([]uint64, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	c := &chunkLog{logState: emptyLog}
+	if err := c.count(f); err != nil {
+		return nil, stageError("read stage", err)
+	}
+	return c.withRejects(), nil
+}
+
 // count notes the chunks up to the first that was not written whole.
 func (c *chunkLog) count(from io.Reader) error {
 	r := &frameReader{r: bufio.NewReaderSize(from, 1<<20)}

@@ -46,7 +46,8 @@ list's coverage. --yes loads in spite of all but the first, and takes over from 
 that does not end.
 
 An import that was interrupted goes on where it stopped, and says so, when the command
-is run again with the same files, list, mode and snapshot date.
+is run again with the same files, list, mode and snapshot date. One that was refused is
+not sent again when the command is run again with --yes.
 
 The format is told by the content, and said; --format says it where that is not sure.
 A change list is loaded with --mode delta; a number that it both adds and takes away

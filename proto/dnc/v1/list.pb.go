@@ -1633,7 +1633,7 @@ type ImportHeader struct {
 	// As in CreateListRequest.
 	RecordedBy string `protobuf:"bytes,9,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
 	// Without import_id: go on with the last import of the same list, mode, snapshot date and file names
-	// that was not committed and that no stream has open, under a new import_id; else begin a new one.
+	// that was not committed, or that a guard refused, and that no stream has open, under a new import_id; else begin a new one.
 	// Such a load that is being written already is joined (ImportOpened.committed) unless take_over
 	// is set; its result is given for the chunks_digest of the same content, else IMPORT_RUNNING.
 	// Where a stream still has the import open, the answer waits a moment for its end.
@@ -2132,7 +2132,8 @@ type ImportOpened struct {
 	// The hashes of the staged chunks from the first on, 16 bytes each, of at most 131,072 chunks: what the
 	// client has to send is told by comparing its own.
 	ChunkHashes []byte `protobuf:"bytes,4,opt,name=chunk_hashes,json=chunkHashes,proto3" json:"chunk_hashes,omitempty"`
-	// Those of them in which the server rejected an entry: sent again, they are acked with their rejects again.
+	// The chunks in which the server rejected an entry, those of a committed load too while it is written: sent again, they
+	// are acked with their rejects again.
 	RejectedChunks []uint64 `protobuf:"varint,5,rep,packed,name=rejected_chunks,json=rejectedChunks,proto3" json:"rejected_chunks,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
