@@ -20,7 +20,7 @@ type importStream = grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.ImportRe
 
 // Import implements dncv1.ListServiceServer.
 func (s *listService) Import(stream importStream) error {
-	l := &load{s: s, stream: stream, frames: receive(stream)}
+	l := &load{s: s, stream: stream, frames: receive(stream, fresh[dncv1.ImportRequest])}
 	committed, err := l.run()
 	if committed || err != nil {
 		s.metrics.wrote(writeLoad, false, err)

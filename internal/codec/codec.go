@@ -87,7 +87,8 @@ func write(m message, b []byte) error {
 	return err
 }
 
-// Unmarshal implements encoding.CodecV2.
+// Unmarshal implements encoding.CodecV2. A message of a stream that is read into again reuses the checks, or the answers
+// and reasons, that it held: whoever passes one in has let go of them.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	m := ofCheck(v)
 	if m == nil {
@@ -95,9 +96,20 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer b.Free()
-	m.Reset()
+	reset(m)
 	if m.UnmarshalVT(b.ReadOnlyData()) == nil && isText(m) {
 		return nil
 	}
 	return proto.Unmarshal(b.ReadOnlyData(), m)
+}
+
+func reset(m message) {
+	switch m := m.(type) {
+	case *dncv1.StreamChecksRequest:
+		m.ResetVT()
+	case *dncv1.StreamChecksResponse:
+		m.ResetVT()
+	default:
+		m.Reset()
+	}
 }
