@@ -66,8 +66,7 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	size := m.SizeVT()
 	if mem.IsBelowBufferPoolingThreshold(size) {
-		b := make([]byte, size)
-		return mem.BufferSlice{mem.SliceBuffer(b)}, write(m, b)
+		return writeSmall(m, size)
 	}
 	pool := mem.DefaultBufferPool()
 	b := pool.Get(size)
@@ -76,6 +75,26 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, err
 	}
 	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
+}
+
+// small is a message of few bytes on its way, in one allocation.
+type small struct {
+	list [1]mem.Buffer
+	only mem.SliceBuffer
+	room [smallRoom]byte
+}
+
+// smallRoom fits a check and its answer without reasons.
+const smallRoom = 72
+
+func writeSmall(m message, size int) (mem.BufferSlice, error) {
+	s := new(small)
+	s.only = s.room[:min(size, smallRoom)]
+	if size > smallRoom {
+		s.only = make([]byte, size)
+	}
+	s.list[0] = &s.only
+	return s.list[:], write(m, s.only)
 }
 
 // write fills b, which is as long as m is on the wire.
