@@ -260,6 +260,9 @@ func (s *checkStream) receive() error {
 			return err
 		}
 		s.deliver(answer)
+		if cap(answer.Answers) > maxChecks { // once it was large: the room is used again
+			answer = new(dncv1.StreamChecksResponse)
+		}
 	}
 }
 

@@ -21,7 +21,7 @@ type importStream = grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.ImportRe
 
 // Import implements dncv1.ListServiceServer.
 func (s *listService) Import(stream importStream) error {
-	l := &load{s: s, stream: stream, frames: receive(stream)}
+	l := &load{s: s, stream: stream, frames: receive(stream, fresh[dncv1.ImportRequest])}
 	var committed bool
 	var err error
 	gentle.Do(func() { committed, err = l.run() }) // checks go first

@@ -8,12 +8,14 @@ type frame[Req any] struct {
 	err error
 }
 
-// receive reads frames ahead, so that a handler that waits for one can end when the server stops.
-func receive[Req, Resp any](stream grpc.BidiStreamingServer[Req, Resp]) <-chan frame[Req] {
+// receive reads frames ahead, so that a handler that waits for one can end when the server stops. Each is read into a
+// message that made returns.
+func receive[Req, Resp any](stream grpc.BidiStreamingServer[Req, Resp], made func() *Req) <-chan frame[Req] {
 	frames := make(chan frame[Req], 1)
 	go func() {
 		for {
-			req, err := stream.Recv()
+			req := made()
+			err := stream.RecvMsg(req)
 			select {
 			case frames <- frame[Req]{req, err}:
 			case <-stream.Context().Done(): // the handler has returned, or the caller is gone
@@ -26,3 +28,6 @@ func receive[Req, Resp any](stream grpc.BidiStreamingServer[Req, Resp]) <-chan f
 	}()
 	return frames
 }
+
+// fresh is a new message.
+func fresh[Req any]() *Req { return new(Req) }

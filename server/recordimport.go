@@ -16,7 +16,7 @@ type recordStream = grpc.BidiStreamingServer[dncv1.ImportRecordsRequest, dncv1.I
 
 // ImportRecords implements dncv1.RecordServiceServer.
 func (s *recordService) ImportRecords(stream recordStream) error {
-	i := &recordImport{s: s, stream: stream, frames: receive(stream)}
+	i := &recordImport{s: s, stream: stream, frames: receive(stream, fresh[dncv1.ImportRecordsRequest])}
 	committed, err := i.run()
 	if committed || err != nil {
 		s.metrics.wrote(writeRecords, false, err)

@@ -26,7 +26,7 @@ func (s *checkService) StreamChecks(stream checkStream) error {
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()
-	c := checks{s: s, frames: receive(stream), answers: answers{s: s, stream: stream}}
+	c := checks{s: s, frames: receive(stream, dncv1.StreamChecksRequestFromVTPool), answers: answers{s: s, stream: stream}}
 	c.expiry = time.NewTimer(maxWait)
 	defer c.expiry.Stop()
 	defer c.answers.leave() // also when a message was not answered to its end
@@ -128,7 +128,21 @@ func (c *checks) take(f frame[dncv1.StreamChecksRequest]) error {
 	if err := withinLimits(f.req); err != nil {
 		return err
 	}
-	return c.answer(f.req)
+	if err := c.answer(f.req); err != nil {
+		return err
+	}
+	recycle(f.req)
+	return nil
+}
+
+// keptChecks is how many checks a message holds room for when it is used again.
+const keptChecks = 1024
+
+// recycle gives back a message of which nothing but text is still held.
+func recycle(req *dncv1.StreamChecksRequest) {
+	if cap(req.Checks) <= keptChecks {
+		req.ReturnToVTPool()
+	}
 }
 
 // withinLimits refuses a message that holds too much.

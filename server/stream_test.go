@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -119,6 +120,80 @@ func wantItemError(t testing.TB, a answered, want dncv1.ErrorReason) {
 	if a.GetError().GetReason() != want || a.GetVerdict() != 0 {
 		t.Errorf("id %d: got %v with error %v, want %v", a.GetId(), a.GetVerdict(), a.GetError(), want)
 	}
+}
+
+// Messages are read into the room of those before: what one stream asks never shows in another's answers, nor in its next.
+func TestStreamsShareNoMessage(t *testing.T) {
+	n := withRegistry(t)
+	n.optOut("+14155550199", "acme")
+	ctx := testContext(t)
+	var asking sync.WaitGroup
+	defer asking.Wait()
+	for i := range 8 {
+		s := n.openStream(ctx)
+		asking.Go(func() {
+			r := rand.New(rand.NewPCG(uint64(i), 1))
+			for round := range 100 {
+				if err := s.askAtRandom(r, uint64(round)<<8, 1+r.IntN(1+r.IntN(200))); err != nil {
+					t.Errorf("stream %d, message %d: %v", i, round, err)
+					return
+				}
+			}
+		})
+	}
+}
+
+// askAtRandom sends a message of checks of the registry's numbers, in all forms, and holds the answers to it against
+// what is known.
+func (s stream) askAtRandom(r *rand.Rand, first uint64, count int) error {
+	request := new(dncv1.StreamChecksRequest)
+	for i := range count {
+		number := 14155550000 + r.Uint64N(200)
+		c := ofDigits(first+uint64(i), number)
+		if r.IntN(2) == 0 {
+			c = ofText(first+uint64(i), fmt.Sprintf("+%d", number))
+		}
+		c.Scope = []string{"", "acme", "other"}[r.IntN(3)]
+		request.Checks = append(request.Checks, c)
+	}
+	if err := s.Send(request); err != nil {
+		return err
+	}
+	for left := count; left > 0; {
+		response, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		for _, a := range response.GetAnswers() {
+			if a.GetId() < first || a.GetId() >= first+uint64(count) {
+				return fmt.Errorf("an answer to check %d, which this message did not ask", a.GetId())
+			}
+			if err := holdAnswer(request.Checks[a.GetId()-first], a); err != nil {
+				return err
+			}
+			left--
+		}
+	}
+	return nil
+}
+
+func holdAnswer(asked *dncv1.StreamCheck, a *dncv1.StreamAnswer) error {
+	number, read := asked.GetE164(), uint64(0)
+	if asked.GetNumber() != "" {
+		if _, err := fmt.Sscanf(asked.GetNumber(), "+%d", &number); err != nil {
+			return err
+		}
+		read = number
+	}
+	want := dncv1.Verdict_VERDICT_ALLOW
+	optedOut := number == 14155550199 && asked.GetScope() != "other"
+	if number >= 14155550050 && number < 14155550150 || optedOut {
+		want = dncv1.Verdict_VERDICT_BLOCK
+	}
+	if a.GetVerdict() != want || a.GetE164() != read {
+		return fmt.Errorf("check %d: got %v of %d, want %v of %d", asked.GetId(), a.GetVerdict(), a.GetE164(), want, read)
+	}
+	return nil
 }
 
 // Each answer is what CheckNumber says of the same, down to its reasons and its errors.

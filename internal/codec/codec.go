@@ -66,8 +66,7 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	}
 	size := m.SizeVT()
 	if mem.IsBelowBufferPoolingThreshold(size) {
-		b := make([]byte, size)
-		return mem.BufferSlice{mem.SliceBuffer(b)}, write(m, b)
+		return writeSmall(m, size)
 	}
 	pool := mem.DefaultBufferPool()
 	b := pool.Get(size)
@@ -76,6 +75,26 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 		return nil, err
 	}
 	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
+}
+
+// small is a message of few bytes on its way, in one allocation.
+type small struct {
+	list [1]mem.Buffer
+	only mem.SliceBuffer
+	room [smallRoom]byte
+}
+
+// smallRoom fits a check and its answer without reasons.
+const smallRoom = 72
+
+func writeSmall(m message, size int) (mem.BufferSlice, error) {
+	s := new(small)
+	s.only = s.room[:min(size, smallRoom)]
+	if size > smallRoom {
+		s.only = make([]byte, size)
+	}
+	s.list[0] = &s.only
+	return s.list[:], write(m, s.only)
 }
 
 // write fills b, which is as long as m is on the wire.
@@ -87,7 +106,8 @@ func write(m message, b []byte) error {
 	return err
 }
 
-// Unmarshal implements encoding.CodecV2.
+// Unmarshal implements encoding.CodecV2. A message of a stream that is read into again reuses the checks, or the answers
+// and reasons, that it held: whoever passes one in has let go of them.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	m := ofCheck(v)
 	if m == nil {
@@ -95,9 +115,20 @@ func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	b := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer b.Free()
-	m.Reset()
+	reset(m)
 	if m.UnmarshalVT(b.ReadOnlyData()) == nil && isText(m) {
 		return nil
 	}
 	return proto.Unmarshal(b.ReadOnlyData(), m)
+}
+
+func reset(m message) {
+	switch m := m.(type) {
+	case *dncv1.StreamChecksRequest:
+		m.ResetVT()
+	case *dncv1.StreamChecksResponse:
+		m.ResetVT()
+	default:
+		m.Reset()
+	}
 }

@@ -297,16 +297,21 @@ func setAt(m protoreflect.Message, path []protoreflect.FieldDescriptor, text str
 func TestUnmarshalForgets(t *testing.T) {
 	for _, typ := range ofChecks(t) {
 		r := filler{rand.New(rand.NewPCG(7, 8))}
-		for range 20 {
+		again := typ.New() // as a stream does it
+		for range 60 {
 			used, want := typ.New(), typ.New()
 			r.fill(used)
 			r.fill(want)
-			if err := unmarshal(New(), marshal(t, New(), want.Interface()), used.Interface()); err != nil {
-				t.Fatal(err)
+			for _, m := range []protoreflect.Message{used, again} {
+				if err := unmarshal(New(), marshal(t, New(), want.Interface()), m.Interface()); err != nil {
+					t.Fatal(err)
+				}
+				if !proto.Equal(m.Interface(), want.Interface()) {
+					t.Fatalf("read %v into a used message, want %v", m.Interface(), want.Interface())
+				}
 			}
-			if !proto.Equal(used.Interface(), want.Interface()) {
-				t.Fatalf("read %v into a used message, want %v", used.Interface(), want.Interface())
-			}
+			whole := marshal(t, New(), used.Interface())
+			_ = unmarshal(New(), whole[:len(whole)*2/3], again.Interface()) // what fails halfway leaves nothing behind
 		}
 	}
 }

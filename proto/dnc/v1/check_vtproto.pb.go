@@ -14,6 +14,7 @@ import (
 	durationpb1 "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb1 "google.golang.org/protobuf/types/known/timestamppb"
 	io "io"
+	sync "sync"
 )
 
 const (
@@ -1040,6 +1041,62 @@ func (m *StreamAnswer) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
+var vtprotoPool_StreamChecksRequest = sync.Pool{
+	New: func() interface{} {
+		return &StreamChecksRequest{}
+	},
+}
+
+func (m *StreamChecksRequest) ResetVT() {
+	if m != nil {
+		for _, mm := range m.Checks {
+			mm.Reset()
+		}
+		f0 := m.Checks[:0]
+		m.Reset()
+		m.Checks = f0
+	}
+}
+func (m *StreamChecksRequest) ReturnToVTPool() {
+	if m != nil {
+		m.ResetVT()
+		vtprotoPool_StreamChecksRequest.Put(m)
+	}
+}
+func StreamChecksRequestFromVTPool() *StreamChecksRequest {
+	return vtprotoPool_StreamChecksRequest.Get().(*StreamChecksRequest)
+}
+
+var vtprotoPool_StreamChecksResponse = sync.Pool{
+	New: func() interface{} {
+		return &StreamChecksResponse{}
+	},
+}
+
+func (m *StreamChecksResponse) ResetVT() {
+	if m != nil {
+		for _, mm := range m.Answers {
+			mm.Reset()
+		}
+		f0 := m.Answers[:0]
+		for _, mm := range m.Reasons {
+			mm.Reset()
+		}
+		f1 := m.Reasons[:0]
+		m.Reset()
+		m.Answers = f0
+		m.Reasons = f1
+	}
+}
+func (m *StreamChecksResponse) ReturnToVTPool() {
+	if m != nil {
+		m.ResetVT()
+		vtprotoPool_StreamChecksResponse.Put(m)
+	}
+}
+func StreamChecksResponseFromVTPool() *StreamChecksResponse {
+	return vtprotoPool_StreamChecksResponse.Get().(*StreamChecksResponse)
+}
 func (m *Reason) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -3476,7 +3533,14 @@ func (m *StreamChecksRequest) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.Checks = append(m.Checks, &StreamCheck{})
+			if len(m.Checks) == cap(m.Checks) {
+				m.Checks = append(m.Checks, &StreamCheck{})
+			} else {
+				m.Checks = m.Checks[:len(m.Checks)+1]
+				if m.Checks[len(m.Checks)-1] == nil {
+					m.Checks[len(m.Checks)-1] = &StreamCheck{}
+				}
+			}
 			if err := m.Checks[len(m.Checks)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
@@ -3944,7 +4008,14 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.Answers = append(m.Answers, &StreamAnswer{})
+			if len(m.Answers) == cap(m.Answers) {
+				m.Answers = append(m.Answers, &StreamAnswer{})
+			} else {
+				m.Answers = m.Answers[:len(m.Answers)+1]
+				if m.Answers[len(m.Answers)-1] == nil {
+					m.Answers[len(m.Answers)-1] = &StreamAnswer{}
+				}
+			}
 			if err := m.Answers[len(m.Answers)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
@@ -3978,7 +4049,14 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.Reasons = append(m.Reasons, &Reason{})
+			if len(m.Reasons) == cap(m.Reasons) {
+				m.Reasons = append(m.Reasons, &Reason{})
+			} else {
+				m.Reasons = m.Reasons[:len(m.Reasons)+1]
+				if m.Reasons[len(m.Reasons)-1] == nil {
+					m.Reasons[len(m.Reasons)-1] = &Reason{}
+				}
+			}
 			if err := m.Reasons[len(m.Reasons)-1].UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
