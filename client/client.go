@@ -22,6 +22,8 @@ type Client struct {
 	conns []*connection
 	turn  atomic.Uint32 // the connection whose turn it is
 
+	budget *budget // of all calls that are tried again
+
 	lanes  []*lane // one a connection
 	first  int     // the lane that takes checks first
 	serial atomic.Uint64
@@ -49,7 +51,7 @@ type connection struct {
 // WithInsecure allows it.
 func New(target string, opts ...Option) (*Client, error) {
 	c := &Client{opts: options{
-		timeout: defaultTimeout, connections: defaultConnections, streamLife: streamLife, maxPending: maxPending,
+		timeout: defaultTimeout, connections: defaultConnections, budget: defaultBudget, streamLife: streamLife, maxPending: maxPending,
 	}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, opt := range opts {
@@ -60,6 +62,7 @@ func New(target string, opts ...Option) (*Client, error) {
 		c.cancel()
 		return nil, fmt.Errorf("connect to %s: %w", target, err)
 	}
+	c.budget = newBudget(c.opts.budget)
 	c.first = rand.IntN(c.opts.connections)
 	for range c.opts.connections {
 		cc, err := grpc.NewClient(target, dial...)
@@ -117,6 +120,9 @@ func (c *Client) isDown() bool {
 	return true
 }
 
+// isUnreachable reports whether calls fail at once, for want of a connection.
+func (c *Client) isUnreachable() bool { return !c.opts.waitForReady && c.isDown() }
+
 // bounded gives ctx the client's timeout when it has no deadline.
 func (c *Client) bounded(ctx context.Context) (context.Context, context.CancelFunc) {
 	if _, ok := ctx.Deadline(); ok {
@@ -138,10 +144,12 @@ func retried[R any](ctx context.Context, c *Client, call func(context.Context, *
 	for attempt := 1; ; attempt++ {
 		answer, err := call(ctx, c.pick())
 		if err == nil {
+			c.budget.give()
 			return answer, nil
 		}
 		e := fromStatus(err)
-		if attempt == maxAttempts || !c.worthRetry(e) || !pause(ctx, attempt, e.retryAfter) {
+		c.count(e)
+		if !c.mayRetry(e, attempt) || !pause(ctx, attempt, e.retryAfter) {
 			var none R
 			return none, e
 		}
@@ -166,7 +174,7 @@ func (c *Client) worthRetry(e *Error) bool {
 	case reasonQueueFull, reasonOverloaded:
 		return true
 	case reasonUnavailable, reasonShuttingDown:
-		return c.opts.waitForReady || !c.isDown()
+		return !c.isUnreachable()
 	}
 	return false
 }

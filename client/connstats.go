@@ -6,6 +6,10 @@ import "google.golang.org/grpc/connectivity"
 type Stats struct {
 	// Connections in no order.
 	Connections []ConnectionStats `json:"connections"`
+	// RetryTokens are left, in whole ones: see WithRetryBudget. RetriesDenied are failures
+	// that were returned for want of them, instead of another attempt.
+	RetryTokens   int    `json:"retry_tokens"`
+	RetriesDenied uint64 `json:"retries_denied"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -35,7 +39,11 @@ func (s ConnectionStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
 // Stats returns what this client has done, without asking the server: ServerStats does.
 func (c *Client) Stats() Stats {
-	s := Stats{Connections: make([]ConnectionStats, len(c.lanes))}
+	s := Stats{
+		Connections:   make([]ConnectionStats, len(c.lanes)),
+		RetryTokens:   int(c.budget.left.Load() / tokenParts),
+		RetriesDenied: c.budget.denied.Load(),
+	}
 	for i, l := range c.lanes {
 		s.Connections[i] = l.stats()
 	}

@@ -7,14 +7,18 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/client"
@@ -31,6 +35,8 @@ type scripted struct {
 	stream  func(checkServerStream) error
 	streams atomic.Int64
 	unary   atomic.Int64
+	refuse  atomic.Int64 // so many calls and checks to come are OVERLOADED
+	refused atomic.Int64
 	health  *health.Server
 }
 
@@ -50,6 +56,9 @@ func (s *scripted) serving(yes bool) {
 
 func (s *scripted) CheckNumber(_ context.Context, req *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, error) {
 	s.unary.Add(1)
+	if s.refuses() {
+		return nil, errOverloaded
+	}
 	n, err := phone.Parse(req.GetNumber())
 	if err != nil {
 		return nil, err
@@ -58,6 +67,57 @@ func (s *scripted) CheckNumber(_ context.Context, req *dncv1.CheckNumberRequest)
 		Number: n.E164(), Verdict: scriptedVerdict(n), Reasons: []*dncv1.Reason{{List: n.E164()}}, Revision: 1,
 		ValidUntil: &timestamppb.Timestamp{Seconds: int64(n)},
 	}, nil
+}
+
+// CheckNumbers answers ALLOW, or is refused.
+func (s *scripted) CheckNumbers(_ context.Context, req *dncv1.CheckNumbersRequest) (*dncv1.CheckNumbersResponse, error) {
+	if s.refuses() {
+		return nil, errOverloaded
+	}
+	return &dncv1.CheckNumbersResponse{Verdicts: slices.Repeat([]dncv1.Verdict{dncv1.Verdict_VERDICT_ALLOW}, len(req.GetE164()))}, nil
+}
+
+// refuses reports whether a call or check is one to be refused.
+func (s *scripted) refuses() bool {
+	if s.refuse.Add(-1) < 0 {
+		s.refuse.Store(-1)
+		return false
+	}
+	s.refused.Add(1)
+	return true
+}
+
+var errOverloaded = func() error {
+	s, err := status.New(codes.ResourceExhausted, "busy").WithDetails(&errdetails.ErrorInfo{Reason: "OVERLOADED", Domain: "dncd"})
+	if err != nil {
+		panic(err)
+	}
+	return s.Err()
+}()
+
+// refusing answers each message at once, and refuses the checks that are to be.
+func (s *scripted) refusing(stream checkServerStream) error {
+	for {
+		req, err := stream.Recv()
+		if err != nil {
+			return ofEnd(err)
+		}
+		m := answer(req.GetChecks())
+		for _, a := range m.GetAnswers() {
+			if s.refuses() {
+				refuse(a, dncv1.ErrorReason_ERROR_REASON_OVERLOADED)
+			}
+		}
+		if err := stream.Send(m); err != nil {
+			return err
+		}
+	}
+}
+
+// refuse makes an answer an error.
+func refuse(a *dncv1.StreamAnswer, reason dncv1.ErrorReason) {
+	a.Verdict, a.ReasonIndexes = dncv1.Verdict_VERDICT_UNSPECIFIED, nil
+	a.Error = &dncv1.ItemError{Reason: reason}
 }
 
 func scriptedVerdict(n phone.Number) dncv1.Verdict {

@@ -118,6 +118,9 @@ func (l *lane) ended(err error) {
 		l.aloneTo.Store(time.Now().Add(aloneFor).UnixNano())
 	default:
 		l.broken.Add(1)
+		if !l.client.isUnreachable() {
+			l.client.budget.take() // once for all checks on it, as a call that failed
+		}
 	}
 }
 
@@ -170,6 +173,7 @@ func (c *Client) checkShared(ctx context.Context, number string, o *callOptions)
 		}
 		r, err := l.check(ctx, number, o, expires)
 		if err == nil {
+			c.budget.give()
 			return r, nil
 		}
 		switch c.next(ctx, expires, err, attempt) {
@@ -204,10 +208,15 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 		return askAlone
 	}
 	e := c.failure(err)
-	if isOfStream(err) && !e.isPassing() {
+	switch {
+	case !isOfStream(err):
+		c.count(e)
+	case e.Reason == reasonNotBuilt:
+		return askAlone
+	case !e.isPassing() && c.budget.allows():
 		return askAlone
 	}
-	if attempt == maxAttempts || !c.worthRetry(e) {
+	if !c.mayRetry(e, attempt) { // never of a stream that did not end in passing
 		return giveUp
 	}
 	ctx, cancel := until(ctx, expires)

@@ -19,6 +19,7 @@ type options struct {
 	user         string
 	timeout      time.Duration
 	connections  int
+	budget       int // tokens for retries
 	waitForReady bool
 	insecure     bool
 	unary        bool                        // no shared streams of checks
@@ -49,6 +50,12 @@ func WithTimeout(d time.Duration) Option {
 // them in turn; one saturates at some ten thousand of those a second. Shared checks
 // take a second one only when the first has hundreds under way. 2 to 8 a process are plenty.
 func WithConnections(n int) Option { return func(o *options) { o.connections = max(1, n) } }
+
+// WithRetryBudget sets how many tokens there are for trying calls again, 100 by default: all
+// calls of the client share them. A failure that is worth another attempt takes one,
+// a success gives back a tenth, and while no more than half are left a failure is returned
+// at once. 0: what fails is not tried again. Stats tells how many are left.
+func WithRetryBudget(tokens int) Option { return func(o *options) { o.budget = max(0, tokens) } }
 
 // WithWaitForReady makes calls wait for a connection until their deadline
 // instead of failing with ErrUnavailable while there is none.

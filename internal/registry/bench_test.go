@@ -45,6 +45,8 @@ func BenchmarkParse(b *testing.B) {
 		{"plain", Options{Format: Plain}, benchLines("+1415%07d", "\n")},
 		{"csv", Options{Format: CSV, Column: "2"}, benchLines("name,+1415%07d,note", "\n")},
 		{"csv-quoted", Options{Format: CSV, Column: "2"}, benchLines("name,+1415%07d,\"a note\"", "\n")},
+		{"csv-quoted-all", Options{Format: CSV, Column: "2"}, benchLines("\"name\",\"+1415%07d\",\"a note\"", "\n")},
+		{"csv-escaped", Options{Format: CSV, Column: "2"}, benchLines("\"name\",\"+1415%07d\",\"a \"\"note\"\"\"", "\n")},
 	}
 	for _, tt := range tests {
 		b.Run(tt.name, func(b *testing.B) {

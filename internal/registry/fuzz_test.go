@@ -327,3 +327,45 @@ func FuzzRecords(f *testing.F) {
 		}
 	})
 }
+
+// What is read without the parser is what the parser makes of it, and nothing that it rejects.
+func FuzzUnquote(f *testing.F) {
+	addSamples(f, "csv")
+	f.Add([]byte("\"a\",\"\",b\n\"+14155550100\";\"x;y\"\n\"a\"\"b\",\"c\"\r\r\n\"a\"b,\"c\nd\"\n\"a\" ,\" b\r\",\"\xff\"\n,\"\",\n\"cut\",\"he"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		for _, delim := range []byte{',', ';', '\t', ' '} {
+			r := splitter{lines: newLines(bytes.NewReader(data)), delim: delim, reject: func(int64, string, []byte) {}}
+			for {
+				rec, err := r.next()
+				if err == io.EOF {
+					break
+				}
+				if err == nil && rec.fields == nil && bytes.IndexByte(rec.text, '"') >= 0 {
+					parsedAlike(t, &rec)
+				}
+			}
+		}
+	})
+}
+
+// parsedAlike compares a record with what the parser reads.
+func parsedAlike(t *testing.T, rec *entry) {
+	t.Helper()
+	slow := splitter{delim: rec.delim, text: bytes.Clone(rec.text)}
+	want, ok := slow.parse()
+	if !ok || bytes.Count(rec.text, []byte{'"'})%2 != 0 {
+		t.Fatalf("read %q, which is to be rejected", rec.text)
+	}
+	if got := rec.all(); !slices.Equal(got, want) {
+		t.Fatalf("of %q got %q, want %q", rec.text, got, want)
+	}
+	if rec.cut && bytes.HasSuffix(rec.text, []byte{'"'}) {
+		t.Fatalf("%q ends with a quote and counts as cut", rec.text)
+	}
+	for i := range len(want) + 1 {
+		field, ok := rec.column(i)
+		if ok != (i < len(want)) || ok && string(field) != want[i] {
+			t.Fatalf("column %d of %q is %q", i, rec.text, field)
+		}
+	}
+}

@@ -173,7 +173,7 @@ func (t *recordTable) divide(rec *entry) {
 		return
 	}
 	t.cells = t.cells[:0]
-	rest, delim := string(rec.text), rec.delim
+	rest, delim := string(rec.bare), rec.delim
 	for {
 		end := strings.IndexByte(rest, delim)
 		if end < 0 {

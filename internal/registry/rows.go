@@ -30,9 +30,9 @@ type Row struct {
 // Fields returns all columns, copied; of a record that cannot be split, its text.
 func (r *Row) Fields() []string { return r.record.all() }
 
-// Text returns the record as the file has it, in UTF-8 and without its line end,
-// when that is its fields with the delimiter between them and no quote anywhere.
-func (r *Row) Text() (text []byte, ok bool) { return r.record.text, r.record.fields == nil }
+// Text returns the fields, in UTF-8 and without quotes, with the delimiter between them.
+// Not of a record with a field that holds a delimiter, a quote or a line end.
+func (r *Row) Text() (text []byte, ok bool) { return r.record.bare, r.record.fields == nil }
 
 // OpenRows opens the file at path, "-" for standard input; a zip may hold one
 // file. The options are those of Open, OnReject is not used. Close the Rows.

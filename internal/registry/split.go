@@ -17,7 +17,8 @@ type splitter struct {
 	reject func(line int64, reason string, text []byte)
 
 	again []textLine // lines to be read again, after a record that was none
-	text  []byte     // of the record at hand, when it has quotes
+	text  []byte     // of the record at hand, when it has quotes that only parser can read
+	bare  []byte     // of the record at hand, without its quotes
 
 	parser *csv.Reader // reads source, one record at a time
 	source bytes.Reader
@@ -27,7 +28,8 @@ type splitter struct {
 type entry struct {
 	line   int64
 	text   []byte   // as the file has it, without the line end
-	fields []string // unquoted; nil when there are no quotes
+	bare   []byte   // the fields, unquoted, with the delimiter between them
+	fields []string // unquoted, instead of bare: of a record that cannot be written without quotes
 	delim  byte
 	cut    bool // the file ends here without a line end
 }
@@ -57,7 +59,7 @@ func (r *splitter) next() (entry, error) {
 		if bytes.IndexByte(line.text, '"') >= 0 {
 			return r.quoted(line)
 		}
-		return entry{line: line.number, text: line.text, delim: r.delim, cut: line.cut}, nil
+		return entry{line: line.number, text: line.text, bare: line.text, delim: r.delim, cut: line.cut}, nil
 	}
 }
 
@@ -90,6 +92,10 @@ func (r *splitter) empty(line []byte) bool {
 // on over further lines. When the quotes do not match, first is rejected and
 // the further lines are read again as records of their own.
 func (r *splitter) quoted(first textLine) (entry, error) {
+	if bare, ok := r.unquote(first.text); ok {
+		cut := first.cut && !bytes.HasSuffix(first.text, []byte{'"'})
+		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut}, nil
+	}
 	r.text = append(r.text[:0], first.text...)
 	size := len(r.text)
 	rest, err := r.gather()
@@ -104,7 +110,32 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 	}
 	cut := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
 	cut = cut && r.text[len(r.text)-1] != '"' // a closing quote ends a field
-	return entry{first.number, r.text, fields, r.delim, cut}, nil
+	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut}, nil
+}
+
+// unquote returns a record without its quotes, if they only stand around whole fields that need
+// none: most programs put them around each. All else is the parser's.
+func (r *splitter) unquote(line []byte) ([]byte, bool) {
+	if line[len(line)-1] == '\r' { // which the parser takes for a part of the line end
+		return nil, false
+	}
+	r.bare = slices.Grow(r.bare[:0], len(line))[:len(line)]
+	n, inside := 0, false
+	for i, c := range line {
+		switch {
+		case c != '"':
+			if c == r.delim && inside {
+				return nil, false
+			}
+			r.bare[n] = c
+			n++
+		case inside && i+1 < len(line) && line[i+1] != r.delim, !inside && i > 0 && line[i-1] != r.delim:
+			return nil, false
+		default:
+			inside = !inside
+		}
+	}
+	return r.bare[:n], !inside
 }
 
 // gather appends lines to the text until its quotes are paired, and returns
@@ -159,7 +190,7 @@ func (rec *entry) column(i int) ([]byte, bool) {
 		}
 		return []byte(rec.fields[i]), true
 	}
-	rest := rec.text
+	rest := rec.bare
 	for ; i > 0; i-- {
 		end := bytes.IndexByte(rest, rec.delim)
 		if end < 0 {
@@ -186,7 +217,7 @@ func (rec *entry) all() []string {
 		return slices.Clone(rec.fields)
 	}
 	var list []string
-	for _, field := range bytes.Split(rec.text, []byte{rec.delim}) {
+	for _, field := range bytes.Split(rec.bare, []byte{rec.delim}) {
 		list = append(list, string(field))
 	}
 	return list

@@ -1,0 +1,69 @@
+package client
+
+import "sync/atomic"
+
+const (
+	// defaultBudget is how many tokens a client begins with and holds at most.
+	defaultBudget = 100
+	// tokenParts is how many successes give back a token.
+	tokenParts = 10
+)
+
+// budget keeps retries from multiplying an overload, as gRPC's retry throttling does (gRFC
+// A6): a failure that is worth another attempt takes a token, a success gives back a part
+// of one, and nothing is tried again while no more than half of them are left. So of
+// many failures in a row half a budget is tried again, and of lasting ones one for ten successes.
+type budget struct {
+	most   int64        // in parts of a token
+	left   atomic.Int64 // the same
+	denied atomic.Uint64
+}
+
+func newBudget(tokens int) *budget {
+	b := &budget{most: int64(tokens) * tokenParts}
+	b.left.Store(b.most)
+	return b
+}
+
+// give is for a success. A full budget, the usual one, is only read.
+func (b *budget) give() {
+	for {
+		left := b.left.Load()
+		if left == b.most || b.left.CompareAndSwap(left, left+1) {
+			return
+		}
+	}
+}
+
+// take is for a failure.
+func (b *budget) take() {
+	for {
+		left := b.left.Load()
+		if b.left.CompareAndSwap(left, max(0, left-tokenParts)) {
+			return
+		}
+	}
+}
+
+// allows reports whether something may be tried again.
+func (b *budget) allows() bool {
+	if b.left.Load() > b.most/2 {
+		return true
+	}
+	b.denied.Add(1)
+	return false
+}
+
+// count takes a failure from the budget, if it is one that another attempt may mend.
+// SHUTTING_DOWN is no sign of load: it comes when a connection is old or a server stops, and
+// asks for another.
+func (c *Client) count(e *Error) {
+	if e.Reason != reasonShuttingDown && c.worthRetry(e) {
+		c.budget.take()
+	}
+}
+
+// mayRetry reports whether a call that ended so, and was counted, is made once more.
+func (c *Client) mayRetry(e *Error, attempt int) bool {
+	return attempt < maxAttempts && c.worthRetry(e) && (e.Reason == reasonShuttingDown || c.budget.allows())
+}
