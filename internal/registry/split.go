@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"unicode/utf8"
 )
 
 // splitter splits csv into records as encoding/csv does without LazyQuotes, but
@@ -116,7 +117,7 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 // unquote returns a record without its quotes, if they only stand around whole fields that need
 // none: most programs put them around each. All else is the parser's.
 func (r *splitter) unquote(line []byte) ([]byte, bool) {
-	if line[len(line)-1] == '\r' { // which the parser takes for a part of the line end
+	if bytes.IndexByte(line, '\r') >= 0 { // at the end the parser takes it for a part of the line end
 		return nil, false
 	}
 	r.bare = slices.Grow(r.bare[:0], len(line))[:len(line)]
@@ -131,12 +132,17 @@ func (r *splitter) unquote(line []byte) ([]byte, bool) {
 			n++
 		case inside && i+1 < len(line) && line[i+1] != r.delim, !inside && i > 0 && line[i-1] != r.delim:
 			return nil, false
+		case !inside && i+1 < len(line) && mayBeSpace(line[i+1]):
+			return nil, false
 		default:
 			inside = !inside
 		}
 	}
 	return r.bare[:n], !inside
 }
+
+// mayBeSpace reports whether a field that begins so may need its quotes: some programs trim space.
+func mayBeSpace(b byte) bool { return b <= ' ' || b >= utf8.RuneSelf }
 
 // gather appends lines to the text until its quotes are paired, and returns
 // them. It gives up at the file's end and at a record of more than maxLine.
