@@ -6,6 +6,7 @@ import (
 	"io"
 	"slices"
 	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 
@@ -17,6 +18,9 @@ import (
 const (
 	// chunksAhead is how many chunks may wait for their ack: what is kept to be sent again.
 	chunksAhead = 16
+	// stageWait bounds how long an Import whose source failed waits until the server has
+	// staged what was sent.
+	stageWait = 5 * time.Second
 	// maxBreaks is how many times in a row a load is taken up again without an ack in between.
 	maxBreaks = 8
 )
@@ -116,7 +120,8 @@ func (l *load) stream(ctx context.Context) (*dncv1.ImportResult, error) {
 	err = l.send(ctx, s, end)
 	var fault *sourceError
 	if errors.As(err, &fault) {
-		cancel()
+		defer time.AfterFunc(stageWait, cancel).Stop()
+		_ = s.CloseSend() // the server stages what it was sent, to go on from there
 		<-end
 		return nil, fault.error
 	}
