@@ -63,7 +63,10 @@ func (c *Client) count(e *Error) {
 	}
 }
 
+// isWorth reports whether another attempt may mend what a call ended with.
+func (c *Client) isWorth(e *Error, attempt int) bool { return attempt < maxAttempts && c.worthRetry(e) }
+
 // mayRetry reports whether a call that ended so, and was counted, is made once more.
 func (c *Client) mayRetry(e *Error, attempt int) bool {
-	return attempt < maxAttempts && c.worthRetry(e) && (e.Reason == reasonShuttingDown || c.budget.allows())
+	return c.isWorth(e, attempt) && (e.Reason == reasonShuttingDown || c.budget.allows())
 }

@@ -139,6 +139,18 @@ const (
 // retried makes a call that may be made again without harm: a read, or a write
 // with a request id.
 func retried[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+	return attempts(ctx, c, c.mayRetry, call)
+}
+
+// recorded is retried for writes that tell their request_id. They count, but what overload leaves no room for is a
+// check: a person's objection is tried again in any case.
+func recorded[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+	return attempts(ctx, c, c.isWorth, call)
+}
+
+func attempts[R any](
+	ctx context.Context, c *Client, again func(*Error, int) bool, call func(context.Context, *connection) (R, error),
+) (R, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
@@ -149,7 +161,7 @@ func retried[R any](ctx context.Context, c *Client, call func(context.Context, *
 		}
 		e := fromStatus(err)
 		c.count(e)
-		if !c.mayRetry(e, attempt) || !pause(ctx, attempt, e.retryAfter) {
+		if !again(e, attempt) || !pause(ctx, attempt, e.retryAfter) {
 			var none R
 			return none, e
 		}

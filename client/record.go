@@ -101,7 +101,7 @@ func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
 		RequestId:  requestID(o.RequestID),
 		RecordedBy: c.opts.user,
 	}
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.RecordOptOutResponse, error) {
+	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.RecordOptOutResponse, error) {
 		return on.records.RecordOptOut(ctx, request)
 	})
 	if err != nil {
@@ -132,7 +132,7 @@ func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawRece
 		RequestId:  requestID(w.RequestID),
 		RecordedBy: c.opts.user,
 	}
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {
+	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {
 		return on.records.WithdrawOptOut(ctx, request)
 	})
 	if err != nil {

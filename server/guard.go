@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/dncd/dncd/internal/gentle"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -144,16 +145,20 @@ func (g guard) unknown(_ any, stream grpc.ServerStream) error {
 func (g guard) panicked(method string, p any) error {
 	g.metrics.panics.Inc()
 	g.metrics.refused(method, dncv1.ErrorReason_ERROR_REASON_INTERNAL)
-	g.log.Error("panic", "method", method, "panic", withoutDigits(fmt.Sprint(p)), "frames", frames(4))
+	at := make([]uintptr, maxFrames)
+	at = at[:runtime.Callers(3, at)]
+	if elsewhere, ok := p.(gentle.Panic); ok {
+		p, at = elsewhere.Value, elsewhere.Callers
+	}
+	g.log.Error("panic", "method", method, "panic", withoutDigits(fmt.Sprint(p)), "frames", frames(at))
 	return statusOf(refuse(dncv1.ErrorReason_ERROR_REASON_INTERNAL, internalMessage))
 }
 
 const maxFrames = 32
 
-// frames lists the callers, the innermost first, without the values of their arguments.
-func frames(skip int) []string {
-	var pc [maxFrames]uintptr
-	list := runtime.CallersFrames(pc[:runtime.Callers(skip, pc[:])])
+// frames names callers, the innermost first, without the values of their arguments.
+func frames(callers []uintptr) []string {
+	list := runtime.CallersFrames(callers)
 	var out []string
 	for {
 		f, more := list.Next()

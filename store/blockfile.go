@@ -4,14 +4,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"sync"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 // The blocks of a load lie in a file of its own, one behind the other, which never changes once the list has switched.
@@ -97,10 +99,8 @@ func (s *Store) readPlaced(id loadID, key, payload, buf []byte) ([]byte, error) 
 		buf = make([]byte, at.length)
 	}
 	buf = buf[:at.length]
-	if _, err := f.ReadAt(buf, at.at); errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%w: the file of a load's blocks is too short", ErrDamaged)
-	} else if err != nil {
-		return nil, err
+	if _, err := f.ReadAt(buf, at.at); err != nil {
+		return nil, fmt.Errorf("%w: the file of a load's blocks: %w", ErrDamaged, err)
 	}
 	if valueCRC(key, buf) != at.crc {
 		return nil, damagedKey(key)
@@ -108,7 +108,32 @@ func (s *Store) readPlaced(id loadID, key, payload, buf []byte) ([]byte, error) 
 	return buf, nil
 }
 
-// checkBlockFile reports damage when the file of a load is not there as far as the load wrote it.
+// checkBlockFiles reports damage when the file of a load that the list may show blocks of is not there, or shorter than
+// the load made it: of the one that made it visible, the one that this was compared with, and so on.
+func (s *Store) checkBlockFiles(txn *badger.Txn, l *List) error {
+	for at := l.Visible; at != 0; {
+		var e storev1.ImportEntry
+		found, err := getMessage(txn, importKey(l.ID, at), &e)
+		if err != nil {
+			return err
+		}
+		if !found {
+			return fmt.Errorf("%w: the import of a load is missing", ErrDamaged)
+		}
+		if e.GetCommits() > 0 {
+			last, err := readCommit(txn, l.ID, at, e.GetCommits()-1)
+			if err != nil {
+				return err
+			}
+			if err := s.checkBlockFile(loadID{l.ID, at}, last.GetFileBytes()); err != nil {
+				return err
+			}
+		}
+		at = e.GetBase()
+	}
+	return nil
+}
+
 func (s *Store) checkBlockFile(id loadID, bytes uint64) error {
 	if bytes == 0 {
 		return nil
@@ -162,15 +187,21 @@ func (w *blockFileWriter) write(blocks []byte, at int64) error {
 	return nil
 }
 
-// open begins the file. A load that begins again writes it anew, and the same.
+// open begins the file. A load that begins again writes another, and the same.
 func (w *blockFileWriter) open() (err error) {
 	if w.f != nil {
 		return nil
 	}
-	if w.f, err = os.Create(w.path); err != nil {
+	if err := os.Remove(w.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return stageError("write blocks", err)
 	}
-	return syncDir(filepath.Dir(w.path))
+	if w.f, err = os.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600); err != nil {
+		return stageError("write blocks", err)
+	}
+	if err := syncDir(filepath.Dir(w.path)); err != nil {
+		return stageError("write blocks", err)
+	}
+	return nil
 }
 
 func (w *blockFileWriter) close() error {

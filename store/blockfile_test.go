@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -66,6 +67,82 @@ func TestDamagedBlockFileIsDoubt(t *testing.T) {
 			d.wantWhole(t, true)
 		})
 	}
+}
+
+// A list that was loaded in parts shows blocks of each load: all of their files have to be there.
+func TestMissingFileOfAnOlderLoadIsDamage(t *testing.T) {
+	s := open(t, t.TempDir())
+	all := registryNumbers(30_000)
+	l := createList(t, s, "a", usRegistry())
+	load(t, s, "a", Replace, all[:20_000], Commit{})
+	first := s.blockFilePath(loadID{l.ID, listOf(t, s, "a").Visible})
+	load(t, s, "a", Add, all[25_000:], Commit{})
+	closeStore(t, s)
+	must(t, os.Remove(first))
+	s = open(t, s.dir)
+	if !errors.Is(s.State().Cause, ErrDamaged) {
+		t.Errorf("state %v, want damage", s.State().Cause)
+	}
+	wantVerdict(t, s, phone.Number(all[77]), "", policy.Unknown, policy.DataDamaged)
+	s.Close()
+	r, err := Repair(context.Background(), s.dir, false, testOptions())
+	if err != nil || !slices.Equal(r.Unloaded, []string{"a"}) {
+		t.Fatalf("repair: unloaded %v, %v, want the list", r.Unloaded, err)
+	}
+	s = open(t, s.dir)
+	load(t, s, "a", Replace, all, Commit{}) // needs none of the older ones
+	closeStore(t, s)
+	s = open(t, s.dir)
+	if s.State().Cause != nil {
+		t.Error("loaded again:", s.State().Cause)
+	}
+	wantContent(t, s, "a", all, nil)
+}
+
+// An answer about the past that cannot be given is doubt, and no damage to the present.
+func TestDamageOfOlderContentIsDoubtAboutThePast(t *testing.T) {
+	s := open(t, t.TempDir())
+	all := registryNumbers(20_000)
+	l := createList(t, s, "a", usRegistry())
+	load(t, s, "a", Replace, all[:10_000], Commit{})
+	old, first := s.View().Revision(), s.blockFilePath(loadID{l.ID, listOf(t, s, "a").Visible})
+	load(t, s, "a", Replace, all[10_000:], Commit{})
+	b, err := os.ReadFile(first)
+	must(t, err)
+	for i := range b {
+		b[i] ^= 1
+	}
+	must(t, os.WriteFile(first, b, 0o600))
+	v, err := s.ViewAt(old)
+	must(t, err)
+	if got := verdict(v, phone.Number(all[77]), "", v.Now()); got.Verdict != policy.Unknown {
+		t.Errorf("as of then: %v, want doubt", got.Verdict)
+	}
+	wantVerdict(t, s, phone.Number(all[77]), "", policy.Allow, policy.CauseNone)
+	wantVerdict(t, s, phone.Number(all[15_000]), "", policy.Block, policy.CauseNone)
+}
+
+// A file that cannot be made for now holds a load up; it is finished as soon as it can, though nobody asks again.
+func TestLoadWaitsForItsFile(t *testing.T) {
+	s := open(t, t.TempDir())
+	l := createList(t, s, "a", usRegistry())
+	numbers := registryNumbers(5000)
+	path := s.blockFilePath(loadID{l.ID, s.View().Revision() + 1}) // of the load that comes next
+	must(t, os.MkdirAll(filepath.Join(path, "in the way"), 0o700))
+	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+	defer cancel()
+	i := begin(t, s, header("a", Replace))
+	must(t, i.Put(Chunk{Seq: 1, Numbers: numbers}))
+	_, err := i.Commit(ctx, Commit{Chunks: 1, Read: 5000}, silent)
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("commit: %v, want the end of the caller's time", err)
+	}
+	if listOf(t, s, "a").Pending == 0 {
+		t.Fatal("nothing is pending: the file was not in the way")
+	}
+	must(t, os.RemoveAll(path))
+	awaitIdle(t, s, "a")
+	wantContent(t, s, "a", numbers, nil)
 }
 
 func must(t *testing.T, err error) {

@@ -110,7 +110,7 @@ func cloneTree(from, to string) error {
 	})
 }
 
-// isUnchanging reports that a file is never written again. That of a load that has not switched is made anew.
+// isUnchanging reports that a file is never written again.
 func isUnchanging(path string) bool {
 	return filepath.Ext(path) == ".sst" || filepath.Ext(path) == blockFileExt
 }

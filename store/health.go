@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -77,8 +78,12 @@ func (s *Store) State() State { return s.health.state() }
 func (s *Store) StateChanged() <-chan struct{} { return s.health.changes() }
 
 // noteDamage stops writes after a read that failed. From then on whatever is not found is in doubt: where one value is
-// damaged, another may be lost.
+// damaged, another may be lost. That a file could not be opened because too many are is no damage.
 func (s *Store) noteDamage(err error) {
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		s.log.Error("too many files are open: raise the limit (ulimit -n)", "err", err)
+		return
+	}
 	if !errors.Is(err, ErrDamaged) {
 		err = errors.Join(ErrDamaged, err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/dncd/dncd/internal/filter"
@@ -44,8 +45,9 @@ func (s *Store) resumeLoad(l *List) {
 	s.log.Info("finished the load that was interrupted", "list", l.Name, "revision", receipt.ID.Revision)
 }
 
-// finishLoad writes the blocks of a prepared load and switches to it. A full disk makes it wait; a stage that is
-// missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and the view reloaded.
+// finishLoad writes the blocks of a prepared load and switches to it. A full disk, or a file that cannot be written, makes
+// it wait; a stage that is missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and
+// the view reloaded.
 func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(done uint64)) (Receipt, error) {
 	at, end := s.imports.writes.begin(loadID{id, prepared})
 	defer end()
@@ -55,20 +57,27 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 	}
 	for waits := false; ; waits = true {
 		receipt, err := s.tryLoad(ctx, id, prepared, note)
-		if errors.Is(err, ErrDiskFull) && !waits {
-			s.log.Warn("a load waits for room on the disk", "prepared", prepared, "err", err)
-		}
 		switch {
 		case errors.Is(err, ErrStage):
 			return Receipt{}, errors.Join(err, s.abandonLoad(ctx, id, prepared))
-		case errors.Is(err, ErrDiskFull):
-			if err := s.pause(ctx, time.Second); err != nil {
-				return Receipt{}, err
-			}
-		default:
+		case errors.Is(err, ErrDamaged):
+			s.noteDamage(err) // of blocks that the list shows
+			return receipt, err
+		case err == nil || ctx.Err() != nil || isFinal(err):
 			return receipt, err
 		}
+		if !waits {
+			s.log.Warn("a load cannot be written and is tried again every second", "prepared", prepared, "err", err)
+		}
+		if err := s.pause(ctx, time.Second); err != nil {
+			return Receipt{}, err
+		}
 	}
+}
+
+// isFinal reports an error that ends a load here: it is tried again after a restart, or somebody else has the list.
+func isFinal(err error) bool {
+	return slices.ContainsFunc([]error{ErrReadOnly, ErrClosed, ErrListNotFound, errMoved}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // pause waits, unless the load is taken over or the store closes.

@@ -82,11 +82,18 @@ func (r *repairer) run() error {
 	return r.swap() // what it cannot finish, the next open or repair does
 }
 
-// checkRoom refuses to begin on a disk that cannot hold the store twice.
+// checkRoom refuses to begin on a disk that cannot hold the store twice, but for the blocks of loads, which are linked.
 func (r *repairer) checkRoom() error {
-	used, _, err := diskUse(r.dir)
-	if err != nil {
-		return err
+	used := int64(0)
+	for _, part := range storeParts {
+		if part == blocksDir {
+			continue
+		}
+		bytes, _, err := diskUse(filepath.Join(r.dir, part))
+		if err != nil {
+			return err
+		}
+		used += bytes
 	}
 	if free, err := availableBytes(r.dir); err != nil || free < used {
 		return errors.Join(err, fmt.Errorf("%w: repair builds the store anew and needs %d MiB, %d MiB are free", ErrDiskFull, used>>20, free>>20))

@@ -46,8 +46,12 @@ func (s *Store) openJournal() error {
 
 // isNew reports whether nothing of a store lies in the directory: not a database that is gone, with what was beside it.
 func (s *Store) isNew() bool {
-	saved, err := os.ReadDir(filepath.Join(s.dir, filtersDir))
-	return s.db.MaxVersion() == 0 && (s.stories.db == nil || s.stories.db.MaxVersion() == 0) && err == nil && len(saved) == 0
+	for _, dir := range []string{filtersDir, blocksDir} {
+		if saved, err := os.ReadDir(filepath.Join(s.dir, dir)); err != nil || len(saved) > 0 {
+			return false
+		}
+	}
+	return s.db.MaxVersion() == 0 && (s.stories.db == nil || s.stories.db.MaxVersion() == 0)
 }
 
 func newMark() mark {
@@ -151,23 +155,23 @@ func verifyCheckpoint(txn *badger.Txn, at position) (time.Time, error) {
 	return nanoTime(rev.GetTime()), err
 }
 
-// verifyCommits checks that every block commit of the list's load is there, and its file as long as they made it.
+// verifyCommits checks that every block commit of the list's load is there, and the files that its blocks lie in.
 func (s *Store) verifyCommits(txn *badger.Txn, l *List) error {
 	if l.Visible == 0 {
 		return nil
 	}
-	total, bytes := uint32(0), uint64(0)
+	total := uint32(0)
 	for n := range l.state.GetCommits() {
 		c, err := readCommit(txn, l.ID, l.Visible, n)
 		if err != nil {
 			return err
 		}
-		total, bytes = chainCRC(total, c.GetCrc()), c.GetFileBytes()
+		total = chainCRC(total, c.GetCrc())
 	}
 	if total != l.state.GetCrc() {
 		return fmt.Errorf("%w: list %s: its load is not the one that was written", ErrDamaged, l.Name)
 	}
-	if err := s.checkBlockFile(loadID{l.ID, l.Visible}, bytes); err != nil {
+	if err := s.checkBlockFiles(txn, l); err != nil {
 		return fmt.Errorf("list %s: %w", l.Name, err)
 	}
 	return nil

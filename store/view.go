@@ -112,7 +112,9 @@ func (v *View) membership(l *List, n phone.Number) policy.Membership {
 	}
 	listed, err := v.s.listed(l, uint64(n), v.past)
 	if err != nil {
-		v.s.noteDamage(err)
+		if !v.past { // else of content that no list may show any more
+			v.s.noteDamage(err)
+		}
 		m.Damaged = true
 		return m
 	}

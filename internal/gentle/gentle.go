@@ -4,18 +4,29 @@ package gentle
 
 import "runtime"
 
-// Do calls f on a thread of lower priority and waits for it. It panics when f does.
+// Panic is what Do panics with.
+type Panic struct {
+	Value   any       // that f panicked with
+	Callers []uintptr // where it did, the innermost first
+}
+
+// Do calls f on a thread of lower priority and waits for it. When f panics it panics with a Panic.
 func Do(f func()) {
-	done := make(chan any)
+	done := make(chan *Panic)
 	go func() {
-		var panicked any
+		var panicked *Panic
 		defer func() { done <- panicked }()
-		defer func() { panicked = recover() }()
+		defer func() {
+			if p := recover(); p != nil {
+				var at [32]uintptr
+				panicked = &Panic{p, at[:runtime.Callers(3, at[:])]}
+			}
+		}()
 		Goroutine()
 		f()
 	}()
 	if p := <-done; p != nil {
-		panic(p)
+		panic(*p)
 	}
 }
 

@@ -2,6 +2,8 @@ package gentle
 
 import (
 	"os"
+	"runtime"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -36,8 +38,13 @@ func TestDoRunsOnAThreadOfLowerPriority(t *testing.T) {
 
 func TestDoPanicsAsItsFunction(t *testing.T) {
 	defer func() {
-		if p := recover(); p != "of f" {
-			t.Errorf("recovered %v, want that of f", p)
+		p, ok := recover().(Panic)
+		if !ok || p.Value != "of f" {
+			t.Fatalf("recovered %v, want that of f", p)
+		}
+		at, _ := runtime.CallersFrames(p.Callers).Next()
+		if !strings.Contains(at.Function, "TestDoPanics") {
+			t.Errorf("panicked in %s, want in f", at.Function)
 		}
 	}()
 	Do(func() { panic("of f") })
