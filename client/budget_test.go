@@ -65,6 +65,19 @@ func TestRetriesDoNotMultiplyAnOverload(t *testing.T) {
 	}
 }
 
+// TestOptOutIsTriedAgainWithoutBudget: what checks have used up is not missed by a person's objection.
+func TestOptOutIsTriedAgainWithoutBudget(t *testing.T) {
+	s, c := refusable(t, client.WithRetryBudget(0))
+	s.refuse.Store(2)
+	if _, err := c.RecordOptOut(t.Context(), client.OptOut{Number: "+14155550100"}); err != nil {
+		t.Errorf("after two refusals: %v", err)
+	}
+	s.refuse.Store(1)
+	if _, err := c.Check(t.Context(), "+14155550100"); err == nil {
+		t.Error("a check was tried again without budget")
+	}
+}
+
 // TestBudgetComesBack empties a budget, and asks until a refused check is tried again.
 func TestBudgetComesBack(t *testing.T) {
 	for name, opts := range map[string][]client.Option{"on streams": nil, "unary": {client.WithUnaryChecks()}} {

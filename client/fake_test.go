@@ -77,6 +77,19 @@ func (s *scripted) CheckNumbers(_ context.Context, req *dncv1.CheckNumbersReques
 	return &dncv1.CheckNumbersResponse{Verdicts: slices.Repeat([]dncv1.Verdict{dncv1.Verdict_VERDICT_ALLOW}, len(req.GetE164()))}, nil
 }
 
+// scriptedRecords records nothing, and refuses as s does.
+type scriptedRecords struct {
+	dncv1.UnimplementedRecordServiceServer
+	s *scripted
+}
+
+func (r *scriptedRecords) RecordOptOut(context.Context, *dncv1.RecordOptOutRequest) (*dncv1.RecordOptOutResponse, error) {
+	if r.s.refuses() {
+		return nil, errOverloaded
+	}
+	return &dncv1.RecordOptOutResponse{Revision: 1}, nil
+}
+
 // refuses reports whether a call or check is one to be refused.
 func (s *scripted) refuses() bool {
 	if s.refuse.Add(-1) < 0 {
@@ -284,6 +297,7 @@ func script(t testing.TB, stream func(checkServerStream) error, opts ...grpc.Ser
 	s := &scripted{stream: stream, health: health.NewServer()}
 	g := grpc.NewServer(opts...)
 	dncv1.RegisterCheckServiceServer(g, s)
+	dncv1.RegisterRecordServiceServer(g, &scriptedRecords{s: s})
 	healthv1.RegisterHealthServer(g, s.health)
 	s.serving(true)
 	done := make(chan struct{})

@@ -38,12 +38,12 @@ type ImportRequest struct {
 	TakeOver bool
 	// Resume goes on with the last Import of the same List, Mode, SnapshotDate and
 	// names of Sources that did not come to its end, or that a guard refused, of
-	// whatever process; without one, it begins anew. The numbers are read from the start, in the same order, and
-	// what the server holds already is not sent; from the first 64 Ki numbers that
-	// differ, all is. When that Import ended while the server was writing its load,
-	// and the numbers are the same, this one waits for the load and has its result,
-	// unless TakeOver abandons it. OnReject is told again of the numbers that the
-	// server rejected when they were first sent.
+	// whatever process; without one, it begins anew. The numbers are read from the
+	// start, in the same order, and what the server holds already is not sent; from
+	// the first 64 Ki numbers that differ, all is. When that Import ended while the
+	// server was writing its load, and the numbers are the same, this one waits for
+	// the load and has its result, unless TakeOver abandons it. OnReject is told again
+	// of the numbers that the server rejected when they were first sent.
 	Resume bool
 
 	// OnResume is told how many numbers the server holds from an Import before, once,

@@ -64,6 +64,18 @@ func (c *blockCache) carry(l *List, prepared uint64, written func(block uint64) 
 	}
 }
 
+// forget drops the blocks of a list as it was: nobody asks for them any more.
+func (c *blockCache) forget(l *List) {
+	if c.cache == nil {
+		return
+	}
+	for key := range c.cache.All() {
+		if key.list == l.ID && key.visible == l.Visible {
+			c.cache.Invalidate(key)
+		}
+	}
+}
+
 // bytes is what the cache holds now.
 func (c *blockCache) bytes() uint64 {
 	if c.cache == nil {

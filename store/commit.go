@@ -148,9 +148,8 @@ func (s *Store) commitLoop() {
 }
 
 // nextWrite is the write that begins a group: left, or the first to come; nil when something else came first, or the store
-// closes. What runs
-// between two groups is asked for first, so it waits for one of them at most, however many writes there are. Rows of many
-// wait for as long as single writes fill every group: see waiting.
+// closes. What runs between two groups is asked for first, so it waits for one of them at most, however many writes there
+// are. Rows of many wait for as long as single writes fill every group: see waiting.
 func (s *Store) nextWrite(left *write) *write {
 	select {
 	case f := <-s.control:

@@ -6,5 +6,5 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// syncData makes the bytes of f durable; its size does not change.
+// syncData makes the bytes of f durable, and its size where they made it grow.
 func syncData(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }

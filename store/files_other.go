@@ -4,5 +4,5 @@ package store
 
 import "os"
 
-// syncData makes the bytes of f durable.
+// syncData makes the bytes of f durable, and its size.
 func syncData(f *os.File) error { return f.Sync() }

@@ -371,3 +371,27 @@ func TestListsAtOnceKeepTheirContentsApart(t *testing.T) {
 		s = open(t, dir)
 	}
 }
+
+// The blocks of what a list was do not fill the cache: nobody asks for them any more.
+func TestSwitchForgetsTheBlocksOfBefore(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	numbers := registryNumbers(20_000)
+	load(t, s, "a", Replace, numbers[:15_000], Commit{})
+	for i, n := range numbers {
+		if i%100 == 0 {
+			verdict(s.View(), phone.Number(n), "", s.Now())
+		}
+	}
+	load(t, s, "a", Replace, numbers[5000:], Commit{})
+	now, kept := listOf(t, s, "a").Visible, 0
+	for key := range s.blocks.cache.All() {
+		if key.visible != now {
+			t.Fatalf("a block as of %d, want none but as of %d", key.visible, now)
+		}
+		kept++
+	}
+	if kept == 0 {
+		t.Error("the blocks that did not change were not carried over")
+	}
+}

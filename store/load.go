@@ -138,6 +138,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 	if err != nil {
 		return receipt, err
 	}
+	s.blocks.forget(l)
 	if len(load.GetContent()) > 0 {
 		os.Remove(s.contentPath(l.ID, load.GetContent()))
 	}

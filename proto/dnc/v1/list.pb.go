@@ -1633,7 +1633,8 @@ type ImportHeader struct {
 	// As in CreateListRequest.
 	RecordedBy string `protobuf:"bytes,9,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
 	// Without import_id: go on with the last import of the same list, mode, snapshot date and file names
-	// that was not committed, or that a guard refused, and that no stream has open, under a new import_id; else begin a new one.
+	// that was not committed, or that a guard refused, and that no stream has open, under a new import_id; else begin
+	// a new one.
 	// Such a load that is being written already is joined (ImportOpened.committed) unless take_over
 	// is set; its result is given for the chunks_digest of the same content, else IMPORT_RUNNING.
 	// Where a stream still has the import open, the answer waits a moment for its end.
