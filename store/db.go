@@ -16,11 +16,8 @@ import (
 	"github.com/dgraph-io/badger/v4/options"
 )
 
-// Badger's sizes, for a small footprint: a memtable is held about three times in memory (active, being flushed, and
-// its mapped log), and bounds a transaction to 15 % of it. While one is exchanged for the next nothing is read, for up to a
-// tenth of a second on a busy machine: of this size a load of a hundred million numbers takes one.
+// Badger's sizes, for a small footprint.
 const (
-	memTableBytes = 32 << 20
 	memTables     = 2
 	maxValueBytes = 1 << 20 // every value is smaller, so that none goes to the value log
 	vlogFileBytes = 1 << 20
