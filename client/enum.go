@@ -83,6 +83,8 @@ const (
 	Add     ImportMode = "ADD"
 	Remove  ImportMode = "REMOVE"
 	Delta   ImportMode = "DELTA"
+	// OptOuts is the mode of an ImportRecord that tells of opt-outs, of no list.
+	OptOuts ImportMode = "OPT_OUTS"
 )
 
 // protoEnum is an enum of the contract.

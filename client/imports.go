@@ -9,13 +9,15 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// ImportRecord is one load, as the journal has it.
+// ImportRecord is one load, or one import of opt-outs, as the journal has it. Of
+// opt-outs, what tells of a list is zero.
 type ImportRecord struct {
 	ImportID string `json:"import_id"`
 	List     string `json:"list"`
 	ListID   string `json:"list_id"`
-	// State is STAGING, PREPARED, SWITCHED, CONFIRMED or ABANDONED.
-	State            string         `json:"state"`
+	// State is STAGING, PREPARED, SWITCHED, CONFIRMED or ABANDONED; of opt-outs RECORDED.
+	State string `json:"state"`
+	// Mode is how it was loaded; REVERT or RELOAD where the server did; OPT_OUTS.
 	Mode             ImportMode     `json:"mode"`
 	Sources          []ImportSource `json:"sources"`
 	SnapshotDate     string         `json:"snapshot_date"`
@@ -66,7 +68,7 @@ type RejectTally struct {
 func (t RejectTally) MarshalJSON() ([]byte, error) { return encode(t) }
 
 // Imports yields the loads of a list, newest first; of all lists, deleted ones
-// too, when list is empty. An error is the last thing yielded.
+// too, and the imports of opt-outs, when list is empty. An error is the last thing yielded.
 func (c *Client) Imports(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
 	return func(yield func(ImportRecord, error) bool) {
 		request := &dncv1.ListImportsRequest{List: list, PageSize: pageSize}

@@ -311,8 +311,9 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	if err != nil {
 		return store.Commit{}, err
 	}
-	if len(req.GetRejectTallies()) > maxTallies {
-		return store.Commit{}, invalidField("reject_tallies", fmt.Sprintf("holds more than %d reasons", maxTallies))
+	tallies, err := talliesOf(req.GetRejectTallies())
+	if err != nil {
+		return store.Commit{}, err
 	}
 	if len(req.GetCoverage()) > store.MaxCoverage {
 		return store.Commit{}, invalidField("coverage", fmt.Sprintf("holds more than %d prefixes", store.MaxCoverage))
@@ -321,22 +322,31 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	if err != nil {
 		return store.Commit{}, err
 	}
-	c := store.Commit{
+	return store.Commit{
 		Chunks:       req.GetChunks(),
 		Read:         req.GetRead(),
 		Rejected:     req.GetRejected(),
+		Rejects:      tallies,
 		Sources:      sources,
 		SnapshotDate: date,
 		FileCoverage: req.GetCoverage(),
 		Digest:       req.GetChunksDigest(),
+	}, nil
+}
+
+// talliesOf reads how many entries the client rejected for what.
+func talliesOf(tallies []*dncv1.RejectTally) ([]store.RejectTally, error) {
+	if len(tallies) > maxTallies {
+		return nil, invalidField("reject_tallies", fmt.Sprintf("holds more than %d reasons", maxTallies))
 	}
-	for _, t := range req.GetRejectTallies() {
+	out := make([]store.RejectTally, 0, len(tallies))
+	for _, t := range tallies {
 		if err := checkText(field{name: "reject_tallies.reason", value: t.GetReason(), max: maxTallyText}); err != nil {
-			return c, err
+			return nil, err
 		}
-		c.Rejects = append(c.Rejects, store.RejectTally{Reason: t.GetReason(), Count: t.GetCount()})
+		out = append(out, store.RejectTally{Reason: t.GetReason(), Count: t.GetCount()})
 	}
-	return c, nil
+	return out, nil
 }
 
 // untilStopping is ctx, ended when the grace of a stop is nearly over.

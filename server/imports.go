@@ -109,6 +109,7 @@ var importStates = map[store.ImportState]dncv1.ImportState{
 	store.ImportSwitched:  dncv1.ImportState_IMPORT_STATE_SWITCHED,
 	store.ImportConfirmed: dncv1.ImportState_IMPORT_STATE_CONFIRMED,
 	store.ImportAbandoned: dncv1.ImportState_IMPORT_STATE_ABANDONED,
+	store.ImportRecorded:  dncv1.ImportState_IMPORT_STATE_RECORDED,
 }
 
 var importModes = map[store.Mode]dncv1.ImportMode{
@@ -118,13 +119,13 @@ var importModes = map[store.Mode]dncv1.ImportMode{
 	store.Delta:   dncv1.ImportMode_IMPORT_MODE_DELTA,
 	store.Revert:  dncv1.ImportMode_IMPORT_MODE_REVERT,
 	store.Reload:  dncv1.ImportMode_IMPORT_MODE_RELOAD,
+	store.OptOuts: dncv1.ImportMode_IMPORT_MODE_OPT_OUTS,
 }
 
 func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 	m := &dncv1.ImportRecord{
 		ImportId:         e.ImportID,
 		List:             e.ListName,
-		ListId:           listID(e.List),
 		State:            importStates[e.State],
 		Mode:             importModes[e.Mode],
 		SnapshotDate:     e.SnapshotDate.String(),
@@ -144,6 +145,9 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		ContentSha256:    e.ContentSHA256,
 		RevertedTo:       e.RevertedTo,
 	}
+	if e.List != (policy.EventID{}) {
+		m.ListId = listID(e.List)
+	}
 	for _, src := range e.Sources {
 		m.Sources = append(m.Sources, &dncv1.ImportSource{
 			Name: src.Name, Sha256: src.SHA256[:], Size: src.Size, Format: dncv1.ImportFormat(src.Format),
@@ -160,7 +164,7 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 
 // preparedRevision is that of a load with content of its own.
 func preparedRevision(e *store.ImportEntry) uint64 {
-	if e.State == store.ImportConfirmed {
+	if e.State == store.ImportConfirmed || e.State == store.ImportRecorded {
 		return 0
 	}
 	return e.Prepared

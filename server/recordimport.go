@@ -2,7 +2,6 @@ package server
 
 import (
 	"errors"
-	"fmt"
 	"io"
 
 	"google.golang.org/grpc"
@@ -101,7 +100,7 @@ func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader
 		return out, err
 	}
 	rows, err := newRowReader(i.stream.Context(), i.s.store, h)
-	i.rows = rows
+	i.rows, out.Story = rows, rows.story
 	return out, err
 }
 
@@ -145,15 +144,19 @@ func (i *recordImport) chunk(c *dncv1.ImportRecordsChunk) error {
 
 // commit has the rows recorded and tells the client how far that is meanwhile.
 func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
-	if err := checkTallies(c.GetRejectTallies()); err != nil {
+	tallies, err := talliesOf(c.GetRejectTallies())
+	if err != nil {
 		return err
 	}
-	if _, err := sourcesOf(c.GetSources(), true); err != nil {
+	sources, err := sourcesOf(c.GetSources(), true)
+	if err != nil {
 		return err
 	}
 	ctx, cancel := i.s.untilStopping(i.stream.Context())
 	defer cancel()
-	commit := store.RecordsCommit{Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected()}
+	commit := store.RecordsCommit{
+		Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected(), Rejects: tallies, Sources: sources,
+	}
 	result, err := i.imp.Commit(ctx, commit, i.tell)
 	if err != nil {
 		if ctx.Err() != nil && i.stream.Context().Err() == nil {
@@ -171,18 +174,6 @@ func (i *recordImport) tell(done, total uint64) {
 	_ = i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Progress{Progress: &dncv1.ImportProgress{
 		Phase: dncv1.ImportPhase_IMPORT_PHASE_WRITING, Done: done, Total: total,
 	}}})
-}
-
-func checkTallies(tallies []*dncv1.RejectTally) error {
-	if len(tallies) > maxTallies {
-		return invalidField("reject_tallies", fmt.Sprintf("holds more than %d reasons", maxTallies))
-	}
-	for _, t := range tallies {
-		if err := checkText(field{name: "reject_tallies.reason", value: t.GetReason(), max: maxTallyText}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecordsResult {

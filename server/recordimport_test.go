@@ -165,7 +165,8 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 	if fmt.Sprint(records) != fmt.Sprint(wantRecords) {
 		t.Errorf("got records\n%s\nwant\n%s", strings.Join(records, "\n"), strings.Join(wantRecords, "\n"))
 	}
-	if h.GetRevision() != r.GetRevision() || h.GetJournalId() != r.GetJournalId() || !h.GetReadAt().AsTime().Equal(testDay) {
+	told := r.GetRevision() + 1 // by which the journal tells of the import
+	if h.GetRevision() != told || h.GetJournalId() != r.GetJournalId() || !h.GetReadAt().AsTime().Equal(testDay) {
 		t.Errorf("got header %v", h)
 	}
 	if got := n.checkNumber("+14155550123", "acme"); got.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK {
@@ -178,9 +179,20 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if a := again.result; a.GetAccepted() != 0 || a.GetDuplicates() != 4 || a.GetRejected() != 11 || a.GetRevision() != r.GetRevision() || a.GetDryRun() != dryRun {
+		if a := again.result; a.GetAccepted() != 0 || a.GetDuplicates() != 4 || a.GetRejected() != 11 || a.GetFirstRevision() != 0 || a.GetDryRun() != dryRun {
 			t.Errorf("again, dry run %v: got %v", dryRun, a)
 		}
+	}
+	imports, err := n.list.ListImports(testContext(t), &dncv1.ListImportsRequest{})
+	if err != nil || len(imports.GetImports()) != 2 {
+		t.Fatalf("got imports %v (%v), want the first time and the one after that was no dry run", imports.GetImports(), err)
+	}
+	entry := imports.GetImports()[1]
+	if entry.GetState() != dncv1.ImportState_IMPORT_STATE_RECORDED || entry.GetMode() != dncv1.ImportMode_IMPORT_MODE_OPT_OUTS ||
+		entry.GetList() != "" || entry.GetListId() != "" || entry.GetPreparedRevision() != 0 || entry.GetRevision() != told ||
+		entry.GetImportId() != r.GetImportId() || entry.GetRecordedBy() != "ops" ||
+		entry.GetRead() != 15 || entry.GetAccepted() != 3 || entry.GetDuplicates() != 1 || entry.GetRejected() != 11 {
+		t.Errorf("got entry %v", entry)
 	}
 }
 

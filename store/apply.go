@@ -72,6 +72,8 @@ func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.optOut(id, c.OptOut, e.GetStoryHash())
 	case *storev1.Event_OptOutWithdrawn:
 		return a.withdrawOptOuts(id, c.OptOutWithdrawn)
+	case *storev1.Event_RecordsImported:
+		return nil, a.importedRecords(id, c.RecordsImported, e.GetStoryHash())
 	case *storev1.Event_ListCreated:
 		return nil, a.createList(id, c.ListCreated)
 	case *storev1.Event_ListUpdated:

@@ -175,3 +175,14 @@ func checkTime(t time.Time) error {
 	}
 	return nil
 }
+
+// importedRecords notes an import of opt-outs, all of whose rows are recorded.
+func (a *applier) importedRecords(id policy.EventID, c *storev1.RecordsImported, story []byte) error {
+	return a.put(recordsImportKey(id), &storev1.ImportEntry{
+		Load:      c.GetLoad(),
+		State:     storev1.ImportState_IMPORT_STATE_RECORDED,
+		Time:      c.GetStarted(),
+		Ended:     id.Revision,
+		StoryHash: story,
+	})
+}

@@ -115,12 +115,10 @@ func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *stor
 		SnapshotDate: int32(p.date),
 		FileCoverage: prefixStrings(phonePrefixes(c.FileCoverage)),
 		RevertedTo:   p.past.GetRevertedTo(),
+		Rejects:      tallyMessages(c.Rejects),
 	}
 	if p.mode == Revert {
 		load.Content = nil // it lies in the blocks
-	}
-	for _, r := range c.Rejects {
-		load.Rejects = append(load.Rejects, &storev1.RejectTally{Reason: r.Reason, Count: r.Count})
 	}
 	p.cover(load, cmp, i.s.View().listByID(i.list))
 	return load
@@ -144,14 +142,6 @@ func (p *plan) cover(load *storev1.Load, cmp *comparison, l *List) {
 			load.EffectiveCoverage = append(load.EffectiveCoverage, h)
 		}
 	}
-}
-
-func sourceMessages(sources []Source) []*storev1.Source {
-	out := make([]*storev1.Source, 0, len(sources))
-	for _, s := range sources {
-		out = append(out, &storev1.Source{Name: s.Name, Sha256: s.SHA256[:], Size: s.Size, Format: s.Format})
-	}
-	return out
 }
 
 func sameCoverage(a, b *storev1.Load) bool {
@@ -269,31 +259,4 @@ func appendOutside(shown []string, c *change, set phone.PrefixSet) []string {
 		}
 	}
 	return shown
-}
-
-// failureMessages are failures as the journal keeps them: all were overridden.
-func failureMessages(failures []GuardFailure) []*storev1.GuardFailure {
-	var list []*storev1.GuardFailure
-	for _, f := range failures {
-		list = append(list, &storev1.GuardFailure{
-			Guard: uint32(f.Guard), Prefix: f.Prefix, Before: f.Before, After: f.After, Limit: f.Limit,
-			From: int32(f.From), To: int32(f.To), Outside: f.Outside,
-		})
-	}
-	return list
-}
-
-// overriddenFailures are the guards that a load was committed in spite of. Journals of before have them without figures.
-func overriddenFailures(load *storev1.Load) []GuardFailure {
-	var list []GuardFailure
-	for _, m := range load.GetFailures() {
-		list = append(list, GuardFailure{
-			Guard: Guard(m.GetGuard()), Prefix: m.GetPrefix(), Before: m.GetBefore(), After: m.GetAfter(), Limit: m.GetLimit(),
-			From: policy.Date(m.GetFrom()), To: policy.Date(m.GetTo()), Outside: m.GetOutside(), Overridden: true,
-		})
-	}
-	for _, g := range load.GetOverridden()[min(len(list), len(load.GetOverridden())):] {
-		list = append(list, GuardFailure{Guard: Guard(g), Overridden: true})
-	}
-	return list
 }

@@ -427,10 +427,7 @@ func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, st
 	result.GuardFailures = guard(l, i.header, c, plan, cmp, staged.numbers)
 	result.Refused = refuses(result.GuardFailures, i.header.Override)
 	if i.header.Override {
-		load.Failures = failureMessages(result.GuardFailures)
-		for _, f := range result.GuardFailures {
-			load.Overridden = append(load.Overridden, uint32(f.Guard))
-		}
+		noteOverridden(load, result.GuardFailures)
 	}
 	return i.decide(owned, l, load, cmp, result)
 }

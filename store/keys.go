@@ -14,7 +14,7 @@ const (
 	keyHistory = 'h' // number, revision, index: empty; the event is in the journal
 	keyJournal = 'j' // revision
 	keyList    = 'l' // list id
-	keyImport  = 'p' // list id, P
+	keyImport  = 'p' // list id, P; of opt-outs: 0, the event's index, its revision
 	keyRequest = 'q' // first half of the SHA-256 of a request id
 	keyRecords = 'r' // number
 	keyTotals  = 't'
@@ -49,6 +49,11 @@ func listKey(id policy.EventID) []byte { return appendListID([]byte{keyList}, id
 
 func importKey(id policy.EventID, prepared uint64) []byte {
 	return binary.BigEndian.AppendUint64(appendListID([]byte{keyImport}, id), prepared)
+}
+
+// recordsImportKey is the key of an import of opt-outs, by the event that ended it. No list has an id of revision 0.
+func recordsImportKey(id policy.EventID) []byte {
+	return importKey(policy.EventID{Index: id.Index}, id.Revision)
 }
 
 func commitKey(id policy.EventID, prepared uint64, n uint32) []byte {

@@ -63,8 +63,10 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 		case errors.Is(err, ErrDamaged):
 			s.noteDamage(err) // of blocks that the list shows
 			return receipt, err
-		case err == nil || ctx.Err() != nil || isFinal(err):
+		case err == nil || isFinal(err):
 			return receipt, err
+		case ctx.Err() != nil:
+			return Receipt{}, ctx.Err() // whatever the load met as it was stopped
 		}
 		if !waits {
 			s.log.Warn("a load cannot be written and is tried again every second", "prepared", prepared, "err", err)

@@ -15,6 +15,7 @@ import (
 // RecordsHeader opens an import of opt-outs.
 type RecordsHeader struct {
 	ImportID   string  // to go on with one; empty: a new one
+	Story      Story   // who imports
 	MaxRejects float64 // refuse when a larger share of the rows was rejected, 0 to 1
 	Override   bool    // record in spite of that
 	DryRun     bool    // count, record nothing
@@ -25,6 +26,8 @@ type RecordsCommit struct {
 	Chunks   uint64 // of all connections
 	Read     uint64 // rows in the files: those sent and those rejected before
 	Rejected uint64 // by the client itself, and not sent
+	Rejects  []RejectTally
+	Sources  []Source
 }
 
 // RecordsResult says what became of an import of opt-outs: Accepted + Duplicates + Rejected = Read.
@@ -176,8 +179,10 @@ func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress fun
 		if i.over = err == nil && (result.Refused || result.DryRun); err != nil || i.over {
 			return result, err
 		}
-		order := recordOrder{RecordsCommit: c, Rejected: c.Rejected + i.log.refused, Rows: i.log.rows}
-		order.GuardFailures, order.Started, order.Revision = result.GuardFailures, i.started, i.s.View().Revision()
+		order := recordOrder{
+			RecordsCommit: c, Rejected: c.Rejected + i.log.refused, Rows: i.log.rows, GuardFailures: result.GuardFailures,
+			Story: i.header.Story, Started: i.started, Revision: i.s.View().Revision(),
+		}
 		if err := writeJSON(filepath.Join(i.dir, commitFile), order); err != nil {
 			return RecordsResult{}, fmt.Errorf("commit import: %w", err)
 		}
@@ -230,6 +235,7 @@ type recordOrder struct {
 	Rejected      uint64 // by client and server, before any row was recorded
 	Rows          uint64 // to record
 	GuardFailures []GuardFailure
+	Story         Story
 	Started       time.Time
 	Revision      uint64 // the last one before any row was recorded
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -85,17 +86,94 @@ func TestRecordImportAccountsForEveryRow(t *testing.T) {
 		t.Errorf("dry run: %+v at revision %d", tried, s.View().Revision())
 	}
 	first := importRows(t, s, RecordsHeader{MaxRejects: 0.01}, rows)
-	if first.Accepted != 3000 || first.Duplicates != 300 || first.First != 1 || first.Last != s.View().Revision() {
+	if first.Accepted != 3000 || first.Duplicates != 300 || first.First != 1 || first.Last != s.View().Revision()-1 {
 		t.Errorf("first time: %+v at revision %d", first, s.View().Revision())
 	}
 	for _, dry := range []bool{true, false} {
 		again := importRows(t, s, RecordsHeader{MaxRejects: 0.01, DryRun: dry}, rows)
-		if again.Accepted != 0 || again.Duplicates != 3300 || again.First != 0 || s.View().Revision() != first.Last {
-			t.Errorf("again, dry run %v: %+v at revision %d", dry, again, s.View().Revision())
+		if again.Accepted != 0 || again.Duplicates != 3300 || again.First != 0 || again.Last != 0 {
+			t.Errorf("again, dry run %v: %+v", dry, again)
 		}
+	}
+	if got := s.View().Revision(); got != first.Last+2 { // an event tells of each that was no dry run
+		t.Errorf("revision %d after the last row's %d", got, first.Last)
 	}
 	if got := len(held(t, s)); got != 3000 {
 		t.Errorf("%d numbers hold records, want 3000", got)
+	}
+}
+
+// TestJournalTellsOfRecordImports looks for files, counts and who, beside the loads of lists and after a restart.
+func TestJournalTellsOfRecordImports(t *testing.T) {
+	dir, rows := t.TempDir(), bulkRows(0, 90)
+	s := open(t, dir)
+	refused := stageRows(t, s, RecordsHeader{}, rows)
+	commitRows(t, refused, RecordsCommit{Read: 100, Rejected: 10})
+	refused.Close()
+	i := stageRows(t, s, RecordsHeader{Override: true, Story: Story{RecordedBy: "ops", Proven: true}}, rows)
+	r := commitRows(t, i, RecordsCommit{
+		Read: 100, Rejected: 10, Rejects: []RejectTally{{"not a number", 10}}, Sources: []Source{{Name: "crm.csv", SHA256: [32]byte{1}, Size: 7, Format: 3}},
+	})
+	i.Close()
+	createList(t, s, "a", Settings{})
+	load(t, s, "a", Replace, []uint64{14155550100}, Commit{})
+	closeStore(t, s)
+	s = open(t, dir)
+	entries, err := s.View().Imports(policy.EventID{}, 0, 10)
+	if err != nil || len(entries) != 2 {
+		t.Fatalf("%d entries (%v), want a load of the list and the opt-outs: %+v", len(entries), err, entries)
+	}
+	got := entries[1]
+	if got.StartedAt.IsZero() || got.EndedAt.Before(got.StartedAt) {
+		t.Errorf("from %v to %v", got.StartedAt, got.EndedAt)
+	}
+	want := ImportEntry{
+		ImportID: r.ImportID, Prepared: r.Last + 1, Ended: r.Last + 1, State: ImportRecorded, Mode: OptOuts,
+		Sources: []Source{{Name: "crm.csv", SHA256: [32]byte{1}, Size: 7, Format: 3}}, Rejects: []RejectTally{{"not a number", 10}},
+		Counts:     Counts{Read: 100, Accepted: 90, Rejected: 10},
+		Overridden: []GuardFailure{{Guard: GuardRejects, Before: 100, After: 10, Overridden: true}},
+		Story:      Story{RecordedBy: "ops", Proven: true},
+		StartedAt:  got.StartedAt, EndedAt: got.EndedAt,
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(ImportEntry{})); diff != "" {
+		t.Errorf("the journal tells of the import (-want +got):\n%s", diff)
+	}
+	if of, err := s.View().Imports(listOf(t, s, "a").ID, 0, 10); err != nil || len(of) != 1 {
+		t.Errorf("%d entries of the list (%v), want its load alone", len(of), err)
+	}
+}
+
+// TestRecordImportIsToldOnce has the work come again from its beginning, as after a power cut that lost all that was
+// noted of it but the rows.
+func TestRecordImportIsToldOnce(t *testing.T) {
+	dir, rows := t.TempDir(), bulkRows(0, 90)
+	s := open(t, dir)
+	i := stageRows(t, s, RecordsHeader{}, rows)
+	stage := filepath.Join(dir, recordStageDir, i.ID())
+	staged, err := os.ReadFile(filepath.Join(stage, rowsFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	order := recordOrder{RecordsCommit: RecordsCommit{Chunks: 1, Read: 90}, Rows: 90, Started: i.started}
+	r := commitRows(t, i, order.RecordsCommit)
+	i.Close()
+	closeStore(t, s)
+	err = errors.Join(os.Remove(filepath.Join(stage, resultFile)), os.WriteFile(filepath.Join(stage, rowsFile), staged, 0o600),
+		writeJSON(filepath.Join(stage, commitFile), order))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	if i, err = s.BeginRecords(RecordsHeader{ImportID: i.ID()}); err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	again := commitRows(t, i, RecordsCommit{})
+	if again.Accepted != r.Accepted || again.Last != r.Last || s.View().Revision() != r.Last+1 {
+		t.Errorf("after the cut %+v at revision %d, before %+v", again, s.View().Revision(), r)
+	}
+	if entries, err := s.View().Imports(policy.EventID{}, 0, 10); err != nil || len(entries) != 1 {
+		t.Errorf("%d entries (%v), want one", len(entries), err)
 	}
 }
 

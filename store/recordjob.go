@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 // recordJobs are the imports of opt-outs that are being recorded.
@@ -107,6 +108,9 @@ func (j *recordJob) run() error {
 		return fmt.Errorf("record opt-outs: %w", err)
 	}
 	j.finish(&t.now)
+	if err := j.tell(); err != nil {
+		return fmt.Errorf("note an import of opt-outs: %w", err)
+	}
 	return j.leaveResult()
 }
 
@@ -160,6 +164,32 @@ func (j *recordJob) finish(c *recordCounts) {
 		First: c.First.Revision, Last: c.Last.Revision, Refusals: c.Refusals,
 		JournalID: view.JournalID(), Elapsed: time.Since(j.order.Started),
 	}
+}
+
+// tell has the journal tell of the import. The request id makes that happen once, however often a crash comes before the
+// result lies there; no client can send it, for it is no UTF-8.
+func (j *recordJob) tell() error {
+	load := &storev1.Load{
+		ImportId: j.result.ImportID,
+		Mode:     storev1.LoadMode_LOAD_MODE_OPT_OUTS,
+		Sources:  sourceMessages(j.order.Sources),
+		Rejects:  tallyMessages(j.order.Rejects),
+		Counts: &storev1.Counts{
+			Read: j.result.Read, Accepted: j.result.Accepted, Duplicates: j.result.Duplicates, Rejected: j.result.Rejected,
+		},
+	}
+	noteOverridden(load, j.result.GuardFailures)
+	w, err := newWrite(&storev1.Event{Change: &storev1.Event_RecordsImported{
+		RecordsImported: &storev1.RecordsImported{Load: load, Started: timeNano(j.order.Started)},
+	}}, Request{ID: "\xff" + j.result.ImportID, Story: j.order.Story})
+	if err != nil {
+		return err
+	}
+	_, err = j.s.submitInTurn(context.Background(), w)
+	if errors.Is(err, ErrRequestReused) {
+		return nil // told before a crash, after which the rows were counted otherwise
+	}
+	return err
 }
 
 // leaveResult keeps the result for whoever asks again, and drops the rows: they are personal data.

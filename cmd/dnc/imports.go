@@ -12,7 +12,7 @@ import (
 func (a *app) importsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "imports [LIST]",
-		Short: "Show what was loaded when, by whom and from which files, newest first",
+		Short: "Show what was loaded when, by whom and from which files, newest first; without a list, opt-outs too",
 		Example: `  dnc imports
   dnc imports us-ftc -o json`,
 		Args: counted(0, 1, "one list"),
@@ -26,7 +26,7 @@ func (a *app) importsCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				if err := a.print(r, func() string { return r.List + "  " + describeImport(r) + filesOf(r) }); err != nil {
+				if err := a.print(r, func() string { return loaded(r) + "  " + describeImport(r) + filesOf(r) }); err != nil {
 					return err
 				}
 			}
@@ -36,14 +36,28 @@ func (a *app) importsCommand() *cobra.Command {
 	}
 }
 
-// describeImport is a load on one line.
+// loaded is what an import went to.
+func loaded(r client.ImportRecord) string {
+	if r.Mode == client.OptOuts {
+		return "(opt-outs)" // the name of no list
+	}
+	return r.List
+}
+
+// describeImport is a load, or an import of opt-outs, on one line.
 func describeImport(r client.ImportRecord) string {
 	when := r.EndedAt
 	if when.IsZero() {
 		when = r.StartedAt
 	}
-	text := fmt.Sprintf("%s  %s  %s  read %d = %d accepted + %s + %d rejected  (%d added, %d removed, %d after)",
-		stamp(when), lower(r.State), lower(string(r.Mode)), r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected, r.Added, r.Removed, r.Numbers)
+	text := stamp(when) + "  " + lower(r.State)
+	if r.Mode != client.OptOuts {
+		text += "  " + lower(string(r.Mode))
+	}
+	text += fmt.Sprintf("  read %d = %d accepted + %s + %d rejected", r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected)
+	if r.Mode != client.OptOuts {
+		text += fmt.Sprintf("  (%d added, %d removed, %d after)", r.Added, r.Removed, r.Numbers)
+	}
 	if r.Revision > 0 {
 		text += fmt.Sprintf("  revision %d", r.Revision)
 	}

@@ -63,6 +63,11 @@ func TestDescribeImport(t *testing.T) {
 	if got := describeImport(record) + filesOf(record); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	record = client.ImportRecord{State: "RECORDED", Mode: client.OptOuts, Read: 2, Accepted: 1, Rejected: 1, Revision: 7, RecordedBy: "ops"}
+	want = "(opt-outs)  -  recorded  read 2 = 1 accepted + 0 duplicates + 1 rejected  revision 7  by ops"
+	if got := loaded(record) + "  " + describeImport(record); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }
 
 func TestSize(t *testing.T) {

@@ -99,6 +99,8 @@ const (
 	ImportMode_IMPORT_MODE_RELOAD ImportMode = 5
 	// Only in ImportRecord, refused in a header: RevertImport.
 	ImportMode_IMPORT_MODE_REVERT ImportMode = 6
+	// Only in ImportRecord, refused in a header: RecordService.ImportRecords, which belongs to no list.
+	ImportMode_IMPORT_MODE_OPT_OUTS ImportMode = 7
 )
 
 // Enum value maps for ImportMode.
@@ -111,6 +113,7 @@ var (
 		4: "IMPORT_MODE_DELTA",
 		5: "IMPORT_MODE_RELOAD",
 		6: "IMPORT_MODE_REVERT",
+		7: "IMPORT_MODE_OPT_OUTS",
 	}
 	ImportMode_value = map[string]int32{
 		"IMPORT_MODE_UNSPECIFIED": 0,
@@ -120,6 +123,7 @@ var (
 		"IMPORT_MODE_DELTA":       4,
 		"IMPORT_MODE_RELOAD":      5,
 		"IMPORT_MODE_REVERT":      6,
+		"IMPORT_MODE_OPT_OUTS":    7,
 	}
 )
 
@@ -365,6 +369,8 @@ const (
 	ImportState_IMPORT_STATE_CONFIRMED ImportState = 4
 	// Given up before it switched.
 	ImportState_IMPORT_STATE_ABANDONED ImportState = 5
+	// Every row of an import of opt-outs is recorded.
+	ImportState_IMPORT_STATE_RECORDED ImportState = 6
 )
 
 // Enum value maps for ImportState.
@@ -376,6 +382,7 @@ var (
 		3: "IMPORT_STATE_SWITCHED",
 		4: "IMPORT_STATE_CONFIRMED",
 		5: "IMPORT_STATE_ABANDONED",
+		6: "IMPORT_STATE_RECORDED",
 	}
 	ImportState_value = map[string]int32{
 		"IMPORT_STATE_UNSPECIFIED": 0,
@@ -384,6 +391,7 @@ var (
 		"IMPORT_STATE_SWITCHED":    3,
 		"IMPORT_STATE_CONFIRMED":   4,
 		"IMPORT_STATE_ABANDONED":   5,
+		"IMPORT_STATE_RECORDED":    6,
 	}
 )
 
@@ -2679,7 +2687,8 @@ func (x *ImportResult) GetElapsed() *durationpb.Duration {
 	return nil
 }
 
-// One load, as the journal has it.
+// One load, or import of opt-outs, as the journal has it. What tells of a list is not set
+// for opt-outs.
 type ImportRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id.
@@ -2700,13 +2709,13 @@ type ImportRecord struct {
 	RecordedBy string `protobuf:"bytes,8,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
 	// Whether that was proven by a client certificate.
 	RecordedByProven bool `protobuf:"varint,9,opt,name=recorded_by_proven,json=recordedByProven,proto3" json:"recorded_by_proven,omitempty"`
-	// When it was prepared; for CONFIRMED, when it was compared.
+	// When it was prepared; for CONFIRMED, when it was compared; for RECORDED, when it began.
 	StartedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	// When it switched or was given up. Unset: still running.
+	// When it switched, was given up or was recorded. Unset: still running.
 	EndedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
 	// The revision that its content is read at; 0: none of its own.
 	PreparedRevision uint64 `protobuf:"varint,12,opt,name=prepared_revision,json=preparedRevision,proto3" json:"prepared_revision,omitempty"`
-	// The revision from which it counts or was given up; 0: still running.
+	// The revision from which it counts as a whole or was given up; 0: still running.
 	Revision uint64 `protobuf:"varint,13,opt,name=revision,proto3" json:"revision,omitempty"`
 	// As in ImportResult.
 	Read uint64 `protobuf:"varint,14,opt,name=read,proto3" json:"read,omitempty"`
@@ -2935,7 +2944,7 @@ func (x *ImportRecord) GetContentSha256() []byte {
 // Asks what was loaded.
 type ListImportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list, by name; empty: all, deleted lists too.
+	// The list, by name; empty: all, deleted lists and opt-outs too.
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
 	// Imports a page: 0 counts as 100, above 1000 as 1000.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
@@ -3846,7 +3855,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x16LIST_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15LIST_STATE_NOT_LOADED\x10\x01\x12\x15\n" +
 	"\x11LIST_STATE_LOADED\x10\x02\x12\x14\n" +
-	"\x10LIST_STATE_STALE\x10\x03*\xb6\x01\n" +
+	"\x10LIST_STATE_STALE\x10\x03*\xd0\x01\n" +
 	"\n" +
 	"ImportMode\x12\x1b\n" +
 	"\x17IMPORT_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -3855,7 +3864,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x12IMPORT_MODE_REMOVE\x10\x03\x12\x15\n" +
 	"\x11IMPORT_MODE_DELTA\x10\x04\x12\x16\n" +
 	"\x12IMPORT_MODE_RELOAD\x10\x05\x12\x16\n" +
-	"\x12IMPORT_MODE_REVERT\x10\x06*\xdf\x01\n" +
+	"\x12IMPORT_MODE_REVERT\x10\x06\x12\x18\n" +
+	"\x14IMPORT_MODE_OPT_OUTS\x10\a*\xdf\x01\n" +
 	"\fImportFormat\x12\x1d\n" +
 	"\x19IMPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11IMPORT_FORMAT_FTC\x10\x01\x12\x19\n" +
@@ -3877,14 +3887,15 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x1aIMPORT_GUARD_PREFIX_SHRINK\x10\x03\x12\x18\n" +
 	"\x14IMPORT_GUARD_REJECTS\x10\x04\x12\x1f\n" +
 	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05\x12\x19\n" +
-	"\x15IMPORT_GUARD_COVERAGE\x10\x06*\xb3\x01\n" +
+	"\x15IMPORT_GUARD_COVERAGE\x10\x06*\xce\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMPORT_STATE_STAGING\x10\x01\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x02\x12\x19\n" +
 	"\x15IMPORT_STATE_SWITCHED\x10\x03\x12\x1a\n" +
 	"\x16IMPORT_STATE_CONFIRMED\x10\x04\x12\x1a\n" +
-	"\x16IMPORT_STATE_ABANDONED\x10\x052\xe5\x04\n" +
+	"\x16IMPORT_STATE_ABANDONED\x10\x05\x12\x19\n" +
+	"\x15IMPORT_STATE_RECORDED\x10\x062\xe5\x04\n" +
 	"\vListService\x12C\n" +
 	"\n" +
 	"CreateList\x12\x19.dnc.v1.CreateListRequest\x1a\x1a.dnc.v1.CreateListResponse\x12:\n" +

@@ -78,7 +78,8 @@ type ListServiceClient interface {
 	// SNAPSHOT_DATE_INVALID), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
 	// million numbers take minutes.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
-	// What was loaded when, by whom, from which file, newest first. Errors:
+	// What was loaded when, by whom, from which file, newest first; imports of opt-outs too,
+	// unless a list is named. Errors:
 	// INVALID_ARGUMENT (PAGE_TOKEN_INVALID), NOT_FOUND (LIST_NOT_FOUND).
 	ListImports(ctx context.Context, in *ListImportsRequest, opts ...grpc.CallOption) (*ListImportsResponse, error)
 	// Sends the numbers of a list at one revision, ascending: a header, chunks, a
@@ -250,7 +251,8 @@ type ListServiceServer interface {
 	// SNAPSHOT_DATE_INVALID), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
 	// million numbers take minutes.
 	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
-	// What was loaded when, by whom, from which file, newest first. Errors:
+	// What was loaded when, by whom, from which file, newest first; imports of opt-outs too,
+	// unless a list is named. Errors:
 	// INVALID_ARGUMENT (PAGE_TOKEN_INVALID), NOT_FOUND (LIST_NOT_FOUND).
 	ListImports(context.Context, *ListImportsRequest) (*ListImportsResponse, error)
 	// Sends the numbers of a list at one revision, ascending: a header, chunks, a

@@ -38,6 +38,8 @@ const (
 	LoadMode_LOAD_MODE_DELTA LoadMode = 5
 	// The list becomes what it was at an older visible.
 	LoadMode_LOAD_MODE_REVERT LoadMode = 6
+	// Rows of opt-outs, which belong to no list.
+	LoadMode_LOAD_MODE_OPT_OUTS LoadMode = 7
 )
 
 // Enum value maps for LoadMode.
@@ -50,6 +52,7 @@ var (
 		4: "LOAD_MODE_RELOAD",
 		5: "LOAD_MODE_DELTA",
 		6: "LOAD_MODE_REVERT",
+		7: "LOAD_MODE_OPT_OUTS",
 	}
 	LoadMode_value = map[string]int32{
 		"LOAD_MODE_UNSPECIFIED": 0,
@@ -59,6 +62,7 @@ var (
 		"LOAD_MODE_RELOAD":      4,
 		"LOAD_MODE_DELTA":       5,
 		"LOAD_MODE_REVERT":      6,
+		"LOAD_MODE_OPT_OUTS":    7,
 	}
 )
 
@@ -156,6 +160,7 @@ type Event struct {
 	//
 	//	*Event_OptOut
 	//	*Event_OptOutWithdrawn
+	//	*Event_RecordsImported
 	//	*Event_ListCreated
 	//	*Event_ListUpdated
 	//	*Event_ListDeleted
@@ -241,6 +246,15 @@ func (x *Event) GetOptOutWithdrawn() *OptOutWithdrawn {
 	if x != nil {
 		if x, ok := x.Change.(*Event_OptOutWithdrawn); ok {
 			return x.OptOutWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetRecordsImported() *RecordsImported {
+	if x != nil {
+		if x, ok := x.Change.(*Event_RecordsImported); ok {
+			return x.RecordsImported
 		}
 	}
 	return nil
@@ -339,6 +353,10 @@ type Event_OptOutWithdrawn struct {
 	OptOutWithdrawn *OptOutWithdrawn `protobuf:"bytes,17,opt,name=opt_out_withdrawn,json=optOutWithdrawn,proto3,oneof"`
 }
 
+type Event_RecordsImported struct {
+	RecordsImported *RecordsImported `protobuf:"bytes,18,opt,name=records_imported,json=recordsImported,proto3,oneof"`
+}
+
 type Event_ListCreated struct {
 	ListCreated *ListCreated `protobuf:"bytes,32,opt,name=list_created,json=listCreated,proto3,oneof"`
 }
@@ -378,6 +396,8 @@ type Event_LossAccepted struct {
 func (*Event_OptOut) isEvent_Change() {}
 
 func (*Event_OptOutWithdrawn) isEvent_Change() {}
+
+func (*Event_RecordsImported) isEvent_Change() {}
 
 func (*Event_ListCreated) isEvent_Change() {}
 
@@ -541,6 +561,61 @@ func (x *OptOutWithdrawn) GetScope() string {
 	return ""
 }
 
+// RecordsImported: all rows of an import of opt-outs were recorded, each by an event of its own before this one.
+type RecordsImported struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id, files and counts; what tells of a list is not set.
+	Load *Load `protobuf:"bytes,1,opt,name=load,proto3" json:"load,omitempty"`
+	// When it began: Unix nanoseconds.
+	Started       int64 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordsImported) Reset() {
+	*x = RecordsImported{}
+	mi := &file_store_v1_journal_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordsImported) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordsImported) ProtoMessage() {}
+
+func (x *RecordsImported) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordsImported.ProtoReflect.Descriptor instead.
+func (*RecordsImported) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *RecordsImported) GetLoad() *Load {
+	if x != nil {
+		return x.Load
+	}
+	return nil
+}
+
+func (x *RecordsImported) GetStarted() int64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
 // ListSettings is what a person says of a list.
 type ListSettings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -559,7 +634,7 @@ type ListSettings struct {
 
 func (x *ListSettings) Reset() {
 	*x = ListSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -571,7 +646,7 @@ func (x *ListSettings) String() string {
 func (*ListSettings) ProtoMessage() {}
 
 func (x *ListSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -584,7 +659,7 @@ func (x *ListSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettings.ProtoReflect.Descriptor instead.
 func (*ListSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListSettings) GetKind() uint32 {
@@ -633,7 +708,7 @@ type ListCreated struct {
 
 func (x *ListCreated) Reset() {
 	*x = ListCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +720,7 @@ func (x *ListCreated) String() string {
 func (*ListCreated) ProtoMessage() {}
 
 func (x *ListCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +733,7 @@ func (x *ListCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCreated.ProtoReflect.Descriptor instead.
 func (*ListCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *ListCreated) GetName() string {
@@ -691,7 +766,7 @@ type ListUpdated struct {
 
 func (x *ListUpdated) Reset() {
 	*x = ListUpdated{}
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -703,7 +778,7 @@ func (x *ListUpdated) String() string {
 func (*ListUpdated) ProtoMessage() {}
 
 func (x *ListUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -716,7 +791,7 @@ func (x *ListUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpdated.ProtoReflect.Descriptor instead.
 func (*ListUpdated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListUpdated) GetList() *ListId {
@@ -764,7 +839,7 @@ type ListDeleted struct {
 
 func (x *ListDeleted) Reset() {
 	*x = ListDeleted{}
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -776,7 +851,7 @@ func (x *ListDeleted) String() string {
 func (*ListDeleted) ProtoMessage() {}
 
 func (x *ListDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -789,7 +864,7 @@ func (x *ListDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeleted.ProtoReflect.Descriptor instead.
 func (*ListDeleted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListDeleted) GetList() *ListId {
@@ -810,7 +885,7 @@ type ListId struct {
 
 func (x *ListId) Reset() {
 	*x = ListId{}
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -822,7 +897,7 @@ func (x *ListId) String() string {
 func (*ListId) ProtoMessage() {}
 
 func (x *ListId) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -835,7 +910,7 @@ func (x *ListId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListId.ProtoReflect.Descriptor instead.
 func (*ListId) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListId) GetRevision() uint64 {
@@ -868,7 +943,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +955,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +968,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Source) GetName() string {
@@ -940,7 +1015,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -952,7 +1027,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -965,7 +1040,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Counts) GetRead() uint64 {
@@ -1053,7 +1128,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1065,7 +1140,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1078,7 +1153,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Load) GetImportId() string {
@@ -1211,7 +1286,7 @@ type GuardFailure struct {
 
 func (x *GuardFailure) Reset() {
 	*x = GuardFailure{}
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1223,7 +1298,7 @@ func (x *GuardFailure) String() string {
 func (*GuardFailure) ProtoMessage() {}
 
 func (x *GuardFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1236,7 +1311,7 @@ func (x *GuardFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
 func (*GuardFailure) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *GuardFailure) GetGuard() uint32 {
@@ -1306,7 +1381,7 @@ type RejectTally struct {
 
 func (x *RejectTally) Reset() {
 	*x = RejectTally{}
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1318,7 +1393,7 @@ func (x *RejectTally) String() string {
 func (*RejectTally) ProtoMessage() {}
 
 func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1331,7 +1406,7 @@ func (x *RejectTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
 func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *RejectTally) GetReason() string {
@@ -1361,7 +1436,7 @@ type LoadPrepared struct {
 
 func (x *LoadPrepared) Reset() {
 	*x = LoadPrepared{}
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1373,7 +1448,7 @@ func (x *LoadPrepared) String() string {
 func (*LoadPrepared) ProtoMessage() {}
 
 func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1386,7 +1461,7 @@ func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadPrepared.ProtoReflect.Descriptor instead.
 func (*LoadPrepared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *LoadPrepared) GetList() *ListId {
@@ -1424,7 +1499,7 @@ type LoadSwitched struct {
 
 func (x *LoadSwitched) Reset() {
 	*x = LoadSwitched{}
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +1511,7 @@ func (x *LoadSwitched) String() string {
 func (*LoadSwitched) ProtoMessage() {}
 
 func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +1524,7 @@ func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadSwitched.ProtoReflect.Descriptor instead.
 func (*LoadSwitched) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *LoadSwitched) GetList() *ListId {
@@ -1491,7 +1566,7 @@ type LoadAbandoned struct {
 
 func (x *LoadAbandoned) Reset() {
 	*x = LoadAbandoned{}
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1578,7 @@ func (x *LoadAbandoned) String() string {
 func (*LoadAbandoned) ProtoMessage() {}
 
 func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1591,7 @@ func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAbandoned.ProtoReflect.Descriptor instead.
 func (*LoadAbandoned) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadAbandoned) GetList() *ListId {
@@ -1546,7 +1621,7 @@ type LoadConfirmed struct {
 
 func (x *LoadConfirmed) Reset() {
 	*x = LoadConfirmed{}
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1558,7 +1633,7 @@ func (x *LoadConfirmed) String() string {
 func (*LoadConfirmed) ProtoMessage() {}
 
 func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1571,7 +1646,7 @@ func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadConfirmed.ProtoReflect.Descriptor instead.
 func (*LoadConfirmed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LoadConfirmed) GetList() *ListId {
@@ -1605,7 +1680,7 @@ type ListUnloaded struct {
 
 func (x *ListUnloaded) Reset() {
 	*x = ListUnloaded{}
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1617,7 +1692,7 @@ func (x *ListUnloaded) String() string {
 func (*ListUnloaded) ProtoMessage() {}
 
 func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1630,7 +1705,7 @@ func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnloaded.ProtoReflect.Descriptor instead.
 func (*ListUnloaded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListUnloaded) GetList() *ListId {
@@ -1651,7 +1726,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1663,7 +1738,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1676,7 +1751,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -1704,7 +1779,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1716,7 +1791,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1729,7 +1804,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -1753,7 +1828,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x16store/v1/journal.proto\x12\bstore.v1\"G\n" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
-	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\"\x9c\x06\n" +
+	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\"\xe4\x06\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -1761,7 +1836,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\n" +
 	"story_hash\x18\x03 \x01(\fR\tstoryHash\x12+\n" +
 	"\aopt_out\x18\x10 \x01(\v2\x10.store.v1.OptOutH\x00R\x06optOut\x12G\n" +
-	"\x11opt_out_withdrawn\x18\x11 \x01(\v2\x19.store.v1.OptOutWithdrawnH\x00R\x0foptOutWithdrawn\x12:\n" +
+	"\x11opt_out_withdrawn\x18\x11 \x01(\v2\x19.store.v1.OptOutWithdrawnH\x00R\x0foptOutWithdrawn\x12F\n" +
+	"\x10records_imported\x18\x12 \x01(\v2\x19.store.v1.RecordsImportedH\x00R\x0frecordsImported\x12:\n" +
 	"\flist_created\x18  \x01(\v2\x15.store.v1.ListCreatedH\x00R\vlistCreated\x12:\n" +
 	"\flist_updated\x18! \x01(\v2\x15.store.v1.ListUpdatedH\x00R\vlistUpdated\x12:\n" +
 	"\flist_deleted\x18\" \x01(\v2\x15.store.v1.ListDeletedH\x00R\vlistDeleted\x12=\n" +
@@ -1783,7 +1859,10 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x06unique\x18\x06 \x01(\bR\x06unique\"?\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
-	"\x05scope\x18\x02 \x01(\tR\x05scope\"\x9a\x01\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\"O\n" +
+	"\x0fRecordsImported\x12\"\n" +
+	"\x04load\x18\x01 \x01(\v2\x0e.store.v1.LoadR\x04load\x12\x18\n" +
+	"\astarted\x18\x02 \x01(\x03R\astarted\"\x9a\x01\n" +
 	"\fListSettings\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\"\n" +
@@ -1879,7 +1958,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"journal_id\x18\x02 \x01(\fR\tjournalId\")\n" +
 	"\x03Gap\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\x04R\x02to*\xa6\x01\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to*\xbe\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
@@ -1887,7 +1966,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x10LOAD_MODE_REMOVE\x10\x03\x12\x14\n" +
 	"\x10LOAD_MODE_RELOAD\x10\x04\x12\x13\n" +
 	"\x0fLOAD_MODE_DELTA\x10\x05\x12\x14\n" +
-	"\x10LOAD_MODE_REVERT\x10\x06B6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
+	"\x10LOAD_MODE_REVERT\x10\x06\x12\x16\n" +
+	"\x12LOAD_MODE_OPT_OUTS\x10\aB6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
 
 var (
 	file_store_v1_journal_proto_rawDescOnce sync.Once
@@ -1902,66 +1982,69 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),           // 0: store.v1.LoadMode
 	(*Revision)(nil),        // 1: store.v1.Revision
 	(*Event)(nil),           // 2: store.v1.Event
 	(*OptOut)(nil),          // 3: store.v1.OptOut
 	(*OptOutWithdrawn)(nil), // 4: store.v1.OptOutWithdrawn
-	(*ListSettings)(nil),    // 5: store.v1.ListSettings
-	(*ListCreated)(nil),     // 6: store.v1.ListCreated
-	(*ListUpdated)(nil),     // 7: store.v1.ListUpdated
-	(*ListDeleted)(nil),     // 8: store.v1.ListDeleted
-	(*ListId)(nil),          // 9: store.v1.ListId
-	(*Source)(nil),          // 10: store.v1.Source
-	(*Counts)(nil),          // 11: store.v1.Counts
-	(*Load)(nil),            // 12: store.v1.Load
-	(*GuardFailure)(nil),    // 13: store.v1.GuardFailure
-	(*RejectTally)(nil),     // 14: store.v1.RejectTally
-	(*LoadPrepared)(nil),    // 15: store.v1.LoadPrepared
-	(*LoadSwitched)(nil),    // 16: store.v1.LoadSwitched
-	(*LoadAbandoned)(nil),   // 17: store.v1.LoadAbandoned
-	(*LoadConfirmed)(nil),   // 18: store.v1.LoadConfirmed
-	(*ListUnloaded)(nil),    // 19: store.v1.ListUnloaded
-	(*LossAccepted)(nil),    // 20: store.v1.LossAccepted
-	(*Gap)(nil),             // 21: store.v1.Gap
+	(*RecordsImported)(nil), // 5: store.v1.RecordsImported
+	(*ListSettings)(nil),    // 6: store.v1.ListSettings
+	(*ListCreated)(nil),     // 7: store.v1.ListCreated
+	(*ListUpdated)(nil),     // 8: store.v1.ListUpdated
+	(*ListDeleted)(nil),     // 9: store.v1.ListDeleted
+	(*ListId)(nil),          // 10: store.v1.ListId
+	(*Source)(nil),          // 11: store.v1.Source
+	(*Counts)(nil),          // 12: store.v1.Counts
+	(*Load)(nil),            // 13: store.v1.Load
+	(*GuardFailure)(nil),    // 14: store.v1.GuardFailure
+	(*RejectTally)(nil),     // 15: store.v1.RejectTally
+	(*LoadPrepared)(nil),    // 16: store.v1.LoadPrepared
+	(*LoadSwitched)(nil),    // 17: store.v1.LoadSwitched
+	(*LoadAbandoned)(nil),   // 18: store.v1.LoadAbandoned
+	(*LoadConfirmed)(nil),   // 19: store.v1.LoadConfirmed
+	(*ListUnloaded)(nil),    // 20: store.v1.ListUnloaded
+	(*LossAccepted)(nil),    // 21: store.v1.LossAccepted
+	(*Gap)(nil),             // 22: store.v1.Gap
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
 	3,  // 1: store.v1.Event.opt_out:type_name -> store.v1.OptOut
 	4,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
-	6,  // 3: store.v1.Event.list_created:type_name -> store.v1.ListCreated
-	7,  // 4: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
-	8,  // 5: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
-	15, // 6: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
-	16, // 7: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
-	17, // 8: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
-	18, // 9: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
-	19, // 10: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	20, // 11: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	5,  // 12: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	9,  // 13: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	5,  // 14: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	9,  // 15: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 16: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	10, // 17: store.v1.Load.sources:type_name -> store.v1.Source
-	11, // 18: store.v1.Load.counts:type_name -> store.v1.Counts
-	14, // 19: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	13, // 20: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	9,  // 21: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	12, // 22: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	9,  // 23: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	9,  // 24: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	9,  // 25: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	12, // 26: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	9,  // 27: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	21, // 28: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	29, // [29:29] is the sub-list for method output_type
-	29, // [29:29] is the sub-list for method input_type
-	29, // [29:29] is the sub-list for extension type_name
-	29, // [29:29] is the sub-list for extension extendee
-	0,  // [0:29] is the sub-list for field type_name
+	5,  // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
+	7,  // 4: store.v1.Event.list_created:type_name -> store.v1.ListCreated
+	8,  // 5: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
+	9,  // 6: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
+	16, // 7: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
+	17, // 8: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
+	18, // 9: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
+	19, // 10: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
+	20, // 11: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
+	21, // 12: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	13, // 13: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	6,  // 14: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	10, // 15: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	6,  // 16: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	10, // 17: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 18: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	11, // 19: store.v1.Load.sources:type_name -> store.v1.Source
+	12, // 20: store.v1.Load.counts:type_name -> store.v1.Counts
+	15, // 21: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	14, // 22: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	10, // 23: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	13, // 24: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	10, // 25: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	10, // 26: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	10, // 27: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	13, // 28: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	10, // 29: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	22, // 30: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	31, // [31:31] is the sub-list for method output_type
+	31, // [31:31] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -1972,6 +2055,7 @@ func file_store_v1_journal_proto_init() {
 	file_store_v1_journal_proto_msgTypes[1].OneofWrappers = []any{
 		(*Event_OptOut)(nil),
 		(*Event_OptOutWithdrawn)(nil),
+		(*Event_RecordsImported)(nil),
 		(*Event_ListCreated)(nil),
 		(*Event_ListUpdated)(nil),
 		(*Event_ListDeleted)(nil),
@@ -1988,7 +2072,7 @@ func file_store_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   21,
+			NumMessages:   22,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -30,6 +30,7 @@ const (
 	ImportState_IMPORT_STATE_SWITCHED    ImportState = 2
 	ImportState_IMPORT_STATE_CONFIRMED   ImportState = 3
 	ImportState_IMPORT_STATE_ABANDONED   ImportState = 4
+	ImportState_IMPORT_STATE_RECORDED    ImportState = 5
 )
 
 // Enum value maps for ImportState.
@@ -40,6 +41,7 @@ var (
 		2: "IMPORT_STATE_SWITCHED",
 		3: "IMPORT_STATE_CONFIRMED",
 		4: "IMPORT_STATE_ABANDONED",
+		5: "IMPORT_STATE_RECORDED",
 	}
 	ImportState_value = map[string]int32{
 		"IMPORT_STATE_UNSPECIFIED": 0,
@@ -47,6 +49,7 @@ var (
 		"IMPORT_STATE_SWITCHED":    2,
 		"IMPORT_STATE_CONFIRMED":   3,
 		"IMPORT_STATE_ABANDONED":   4,
+		"IMPORT_STATE_RECORDED":    5,
 	}
 )
 
@@ -364,14 +367,14 @@ func (x *ListState) GetCrc() uint32 {
 	return 0
 }
 
-// ImportEntry is the value of a load's key in the list of imports.
+// ImportEntry is the value of the key of a load, or of an import of opt-outs, in the list of imports.
 type ImportEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Load  *Load                  `protobuf:"bytes,1,opt,name=load,proto3" json:"load,omitempty"`
 	State ImportState            `protobuf:"varint,2,opt,name=state,proto3,enum=store.v1.ImportState" json:"state,omitempty"`
-	// Unix nanoseconds of prepared (or confirmed).
+	// Unix nanoseconds of prepared (or confirmed); of opt-outs, when the import began.
 	Time int64 `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
-	// The revision that switched to it, confirmed it, or abandoned it.
+	// The revision that switched to it, confirmed it, abandoned it, or by which all of it was recorded.
 	Ended uint64 `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
 	// The visible that it was compared with.
 	Base      uint64 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`
@@ -969,13 +972,14 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\rStagedOptOuts\x12+\n" +
 	"\bopt_outs\x18\x01 \x03(\v2\x10.store.v1.OptOutR\aoptOuts\x12)\n" +
 	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
-	"\arefused\x18\x03 \x03(\rR\arefused*\x99\x01\n" +
+	"\arefused\x18\x03 \x03(\rR\arefused*\xb4\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x01\x12\x19\n" +
 	"\x15IMPORT_STATE_SWITCHED\x10\x02\x12\x1a\n" +
 	"\x16IMPORT_STATE_CONFIRMED\x10\x03\x12\x1a\n" +
-	"\x16IMPORT_STATE_ABANDONED\x10\x04B6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
+	"\x16IMPORT_STATE_ABANDONED\x10\x04\x12\x19\n" +
+	"\x15IMPORT_STATE_RECORDED\x10\x05B6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
 
 var (
 	file_store_v1_state_proto_rawDescOnce sync.Once
