@@ -62,8 +62,10 @@ type blockFiles struct {
 	open sync.Map // loadID to *os.File
 }
 
+const blockFileName = "%d-%d-%d" + blockFileExt // prepared, list id
+
 func (s *Store) blockFilePath(id loadID) string {
-	return filepath.Join(s.dir, blocksDir, fmt.Sprintf("%d-%d-%d%s", id.prepared, id.list.Revision, id.list.Index, blockFileExt))
+	return filepath.Join(s.dir, blocksDir, fmt.Sprintf(blockFileName, id.prepared, id.list.Revision, id.list.Index))
 }
 
 // blockFile returns a load's file, to read.
@@ -152,6 +154,24 @@ func (s *Store) checkBlockFile(id loadID, bytes uint64) error {
 func (s *Store) dropBlockFile(id loadID) {
 	if err := os.Remove(s.blockFilePath(id)); !errors.Is(err, fs.ErrNotExist) {
 		s.warnIf("delete the blocks of an abandoned load", err)
+	}
+}
+
+// sweepBlockFiles deletes the blocks of abandoned loads that a crash left.
+func (s *Store) sweepBlockFiles() {
+	files, err := os.ReadDir(filepath.Join(s.dir, blocksDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.warnIf("find the blocks of abandoned loads", err)
+	}
+	v := s.View()
+	for _, f := range files {
+		var id loadID
+		if n, _ := fmt.Sscanf(f.Name(), blockFileName, &id.prepared, &id.list.Revision, &id.list.Index); n != 3 {
+			continue
+		}
+		if e, err := v.importAt(id.list, id.prepared); err == nil && e.State == ImportAbandoned {
+			s.dropBlockFile(id)
+		}
 	}
 }
 

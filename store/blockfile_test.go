@@ -178,7 +178,8 @@ func TestShortBlocksNeedNoFile(t *testing.T) {
 
 // Nothing reads the blocks of a load that was abandoned, so its file goes, and the next load does not miss it.
 func TestAbandonedLoadLeavesNoFile(t *testing.T) {
-	s := open(t, t.TempDir())
+	dir := t.TempDir()
+	s := open(t, dir)
 	all := registryNumbers(30_000)
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, all[:20_000], Commit{})
@@ -195,6 +196,13 @@ func TestAbandonedLoadLeavesNoFile(t *testing.T) {
 	}
 	if _, err := os.Stat(abandoned); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the file of the abandoned load: %v, want it gone", err)
+	}
+	closeStore(t, s)
+	kept := blockFilesOf(t, dir)
+	must(t, os.WriteFile(abandoned, []byte("left by a crash"), 0o600))
+	s = open(t, dir)
+	if got := blockFilesOf(t, dir); !slices.Equal(got, kept) {
+		t.Errorf("files %v after a restart, want %v", got, kept)
 	}
 	wantContent(t, s, "a", all[100:20_000], all[20_000:])
 }

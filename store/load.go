@@ -22,6 +22,7 @@ const largeLoad = 1 << 20
 // any import can work out its own.
 func (s *Store) startLoads() {
 	s.sweepStage(0)
+	s.sweepBlockFiles()
 	s.run(s.sweepStages)
 	for _, l := range s.View().Lists() {
 		if l.Pending != 0 {
