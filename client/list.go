@@ -68,6 +68,9 @@ type ListChange struct {
 	Coverage *[]string
 	// MaxAge in whole days; zero: any age.
 	MaxAge *time.Duration
+	// Confirm that numbers become callable: needed for a registry that gives up a
+	// region of its jurisdiction, otherwise ErrConfirmationRequired.
+	Confirm bool
 }
 
 // Change is what a write to a list came to.
@@ -143,7 +146,7 @@ func (c *Client) Lists(ctx context.Context) ([]List, error) {
 
 // UpdateList changes a list's settings. Setting the same twice is harmless.
 func (c *Client) UpdateList(ctx context.Context, name string, change ListChange) (Change, error) {
-	request := &dncv1.UpdateListRequest{Name: name, RecordedBy: c.opts.user}
+	request := &dncv1.UpdateListRequest{Name: name, Confirm: change.Confirm, RecordedBy: c.opts.user}
 	if change.Jurisdiction != nil {
 		request.Jurisdiction = &dncv1.JurisdictionValue{Regions: *change.Jurisdiction}
 	}

@@ -57,6 +57,17 @@ func TestListLifecycle(t *testing.T) {
 		t.Errorf("got %v and %v, want us-ftc", entry, err)
 	}
 
+	for _, regions := range [][]string{{"CA", "US"}, {"US"}} { // US gives up Canada, which it was just given
+		update := &dncv1.UpdateListRequest{Name: "us-ftc", Jurisdiction: &dncv1.JurisdictionValue{Regions: regions}}
+		if len(regions) == 1 {
+			_, err = n.list.UpdateList(ctx, update)
+			wantReason(t, err, codes.FailedPrecondition, "CONFIRMATION_REQUIRED")
+			update.Confirm = true
+		}
+		if _, err := n.list.UpdateList(ctx, update); err != nil {
+			t.Errorf("jurisdiction %v: %v", regions, err)
+		}
+	}
 	_, err = n.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: "us-ftc"})
 	wantReason(t, err, codes.FailedPrecondition, "CONFIRMATION_REQUIRED")
 	deleted, err := n.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: "us-ftc", Confirm: true})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 )
 
@@ -128,5 +129,36 @@ func TestOverriddenGuardsKeepTheirFigures(t *testing.T) {
 	}
 	if diff := cmp.Diff(first.GuardFailures, entries[0].Overridden); diff != "" {
 		t.Errorf("failures of the entry (-first +entry)\n%s", diff)
+	}
+}
+
+// The same numbers in a file that does not say what it covers, such as an export, say nothing of coverage.
+func TestSameNumbersKeepTheCoverage(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", Settings{})
+	numbers := areaNumbers(415, 100)
+	load(t, s, "a", Replace, numbers, Commit{SnapshotDate: date(t, "2026-09-01"), FileCoverage: []string{"1415"}})
+	other := phone.Number(12125550100)
+	wantVerdict(t, s, other, "", policy.Unknown, policy.NotCovered)
+	for _, day := range []string{"2026-09-01", "2026-09-02"} {
+		if r := load(t, s, "a", Replace, numbers, Commit{SnapshotDate: date(t, day)}); !r.AlreadyLoaded {
+			t.Errorf("%s: %+v, want already loaded", day, r)
+		}
+		if l := listOf(t, s, "a"); l.CoversAll || !slices.Equal(l.Coverage, []string{"1415"}) || l.SnapshotDate != date(t, day) {
+			t.Errorf("covers all %v, %v, of %s; want 1415 of %s", l.CoversAll, l.Coverage, l.SnapshotDate, day)
+		}
+		wantVerdict(t, s, other, "", policy.Unknown, policy.NotCovered)
+	}
+	load(t, s, "a", Replace, areaNumbers(415, 101), Commit{}) // another content is the whole list
+	wantVerdict(t, s, other, "", policy.Allow, policy.CauseNone)
+}
+
+func TestUndatedDeltaKeepsTheDate(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", Settings{})
+	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{SnapshotDate: date(t, "2026-09-01")})
+	load(t, s, "a", Delta, areaNumbers(415, 10), Commit{})
+	if got := listOf(t, s, "a").SnapshotDate; got != date(t, "2026-09-01") {
+		t.Errorf("snapshot %s, want it as it was", got)
 	}
 }

@@ -72,7 +72,10 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 		p.mode = Replace
 	}
 	if p.covers || p.mode == Delta {
-		p.date, p.dated = c.SnapshotDate, c.SnapshotDate
+		p.dated = c.SnapshotDate
+		if p.covers || p.dated != 0 {
+			p.date = p.dated
+		}
 		if err := i.checkDate(l, c.SnapshotDate); err != nil {
 			return nil, err
 		}
@@ -156,7 +159,7 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 		f.Overridden = h.Override && f.Guard != GuardEmpty
 		failures = append(failures, f)
 	}
-	if accepted == 0 {
+	if accepted == 0 && h.Mode != Revert { // what the list was has no file to look at
 		fail(GuardFailure{Guard: GuardEmpty, Before: c.Read})
 	}
 	if shrinks(cmp.before(), cmp.numbers(), h.Guards.MaxShrink) {

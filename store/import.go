@@ -453,6 +453,10 @@ func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *c
 func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, result Result) (prepared, error) {
 	result.AlreadyLoaded = true
 	now := l.state.GetLoad()
+	if len(load.GetFileCoverage()) == 0 { // the files do not say, such as an export of the list itself
+		load.FileCoverage = now.GetFileCoverage()
+		load.EffectiveCoverage, load.CoversAll = now.GetEffectiveCoverage(), now.GetCoversAll()
+	}
 	if now.GetSnapshotDate() == load.GetSnapshotDate() && sameCoverage(now, load) {
 		return prepared{result: result, done: true}, nil
 	}

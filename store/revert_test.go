@@ -148,3 +148,22 @@ func TestDeltaAddsAndRemoves(t *testing.T) {
 		t.Errorf("an import in mode revert: %v, want ErrMode", err)
 	}
 }
+
+// A list that became empty is reverted to like any other.
+func TestRevertToAnEmptyList(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", Settings{})
+	numbers := registryNumbers(10)
+	load(t, s, "a", Replace, numbers, Commit{})
+	load(t, s, "a", Remove, numbers, Commit{})
+	if r := revert(t, s, "a", Header{Guards: noGuards}); r.Numbers != 10 {
+		t.Errorf("%+v, want the ten numbers back", r)
+	}
+	if r := revert(t, s, "a", Header{Guards: Guards{MaxShrink: 0.1}}); !r.Refused || len(r.GuardFailures) == 0 || r.GuardFailures[0].Guard != GuardShrink {
+		t.Errorf("%+v, want it refused as a shrink", r)
+	}
+	if r := revert(t, s, "a", Header{Guards: Guards{MaxShrink: 0.1}, Override: true}); r.Refused || r.Numbers != 0 || r.Removed != 10 {
+		t.Errorf("%+v, want the list empty", r)
+	}
+	wantContent(t, s, "a", []uint64{}, numbers)
+}

@@ -15,6 +15,7 @@ import (
 func (a *app) listUpdateCommand() *cobra.Command {
 	var jurisdiction, coverage []string
 	var maxAge string
+	var yes bool
 	cmd := &cobra.Command{
 		Use:   "update NAME",
 		Short: "Change a list's jurisdiction, coverage or max age",
@@ -39,6 +40,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 			if change == (client.ListChange{}) {
 				return usagef(cmd, "nothing to change: give --jurisdiction, --coverage or --max-age")
 			}
+			change.Confirm = yes
 			return a.listUpdate(cmd, args[0], change)
 		},
 		ValidArgsFunction: a.firstIsList,
@@ -47,6 +49,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 	f.StringSliceVar(&jurisdiction, "jurisdiction", nil, `regions it speaks for; "" is all of them`)
 	f.StringSliceVar(&coverage, "coverage", nil, `prefixes it covers; "" leaves it to its files`)
 	f.StringVar(&maxAge, "max-age", "", "days for which a snapshot may be relied on, such as 31d; none is any age")
+	f.BoolVar(&yes, "yes", false, "yes, numbers become callable where this registry gives up a region")
 	return cmd
 }
 
@@ -56,6 +59,9 @@ func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChan
 		return err
 	}
 	done, err := c.UpdateList(cmd.Context(), name, change)
+	if errors.Is(err, client.ErrConfirmationRequired) {
+		return a.explainFreeing(cmd, c, name, "some of the %s on it would become callable, where it gives up a region", err)
+	}
 	if err != nil {
 		return ofJurisdiction(err)
 	}
@@ -98,7 +104,7 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 	}
 	gone, err := c.DeleteList(cmd.Context(), name, yes)
 	if errors.Is(err, client.ErrConfirmationRequired) {
-		return a.explainDeletion(cmd, c, name, err)
+		return a.explainFreeing(cmd, c, name, "the %s on it would become callable", err)
 	}
 	if err != nil {
 		return err
@@ -108,14 +114,14 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 	})
 }
 
-// explainDeletion says how many numbers the deletion of a registry would free.
-func (a *app) explainDeletion(cmd *cobra.Command, c *client.Client, name string, refusal error) error {
+// explainFreeing says how many numbers of a registry a change would free: what has a place for them.
+func (a *app) explainFreeing(cmd *cobra.Command, c *client.Client, name, what string, refusal error) error {
 	l, err := c.GetList(cmd.Context(), name)
 	if err != nil {
 		return refusal
 	}
-	text := fmt.Sprintf("%s is a registry: the %s on it would become callable", l.Name, count(l.Numbers, "number"))
-	return withHint(&reworded{text, refusal}, "--yes deletes it in spite of that")
+	text := fmt.Sprintf("%s is a registry: "+what, l.Name, count(l.Numbers, "number"))
+	return withHint(&reworded{text, refusal}, "--yes does it in spite of that")
 }
 
 // parseDays reads whole days: 31d. Empty and "none" are no limit.

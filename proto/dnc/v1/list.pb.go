@@ -1116,14 +1116,17 @@ type UpdateListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The new jurisdiction. Unset: stays.
+	// The new jurisdiction. Unset: stays. A registry with numbers that no longer speaks for a
+	// region it spoke for needs `confirm`.
 	Jurisdiction *JurisdictionValue `protobuf:"bytes,2,opt,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
 	// The new coverage. Unset: stays.
 	Coverage *CoverageValue `protobuf:"bytes,3,opt,name=coverage,proto3" json:"coverage,omitempty"`
 	// The new max age, whole days; zero: any age. Unset: stays.
 	MaxAge *durationpb.Duration `protobuf:"bytes,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	// As in CreateListRequest.
-	RecordedBy    string `protobuf:"bytes,5,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	RecordedBy string `protobuf:"bytes,5,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// That the caller knows that numbers of a registry become callable.
+	Confirm       bool `protobuf:"varint,6,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1191,6 +1194,13 @@ func (x *UpdateListRequest) GetRecordedBy() string {
 		return x.RecordedBy
 	}
 	return ""
+}
+
+func (x *UpdateListRequest) GetConfirm() bool {
+	if x != nil {
+		return x.Confirm
+	}
+	return false
 }
 
 // A changed list.
@@ -3651,14 +3661,15 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x11JurisdictionValue\x12\x18\n" +
 	"\aregions\x18\x01 \x03(\tR\aregions\"+\n" +
 	"\rCoverageValue\x12\x1a\n" +
-	"\bprefixes\x18\x01 \x03(\tR\bprefixes\"\xee\x01\n" +
+	"\bprefixes\x18\x01 \x03(\tR\bprefixes\"\x88\x02\n" +
 	"\x11UpdateListRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12=\n" +
 	"\fjurisdiction\x18\x02 \x01(\v2\x19.dnc.v1.JurisdictionValueR\fjurisdiction\x121\n" +
 	"\bcoverage\x18\x03 \x01(\v2\x15.dnc.v1.CoverageValueR\bcoverage\x122\n" +
 	"\amax_age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x1f\n" +
 	"\vrecorded_by\x18\x05 \x01(\tR\n" +
-	"recordedBy\"q\n" +
+	"recordedBy\x12\x18\n" +
+	"\aconfirm\x18\x06 \x01(\bR\aconfirm\"q\n" +
 	"\x12UpdateListResponse\x12 \n" +
 	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1d\n" +
