@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -120,6 +121,10 @@ func TestDamageOfOlderContentIsDoubtAboutThePast(t *testing.T) {
 	}
 	wantVerdict(t, s, phone.Number(all[77]), "", policy.Allow, policy.CauseNone)
 	wantVerdict(t, s, phone.Number(all[15_000]), "", policy.Block, policy.CauseNone)
+	closeStore(t, s)
+	if r := mustFsck(t, s.dir); !r.OK() || len(r.Past) != 1 || !strings.Contains(r.Past[0], "list a, loaded at revision 2: ") {
+		t.Errorf("fsck: problems %v, past %v, want the first load told", r.Problems, r.Past)
+	}
 }
 
 // A file that cannot be made for now holds a load up; it is finished as soon as it can, though nobody asks again.

@@ -29,6 +29,7 @@ type Report struct {
 	Stories   uint64
 	Missing   uint64   // stories that are not there: erased or lost; no damage to any check
 	Problems  []string // empty: the store is whole
+	Past      []string // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
 	Lost      []Gap    // acknowledged revisions that are gone
 	Repaired  bool
 	Missed    []string // events that repair could not apply: they need what a lost revision did
@@ -48,7 +49,7 @@ func (r *Report) problem(err error) {
 }
 
 // Fsck verifies all that a directory holds: every value, the whole journal, the state against the journal, each list
-// against its load, and the filters. It needs the directory for itself and changes nothing in it: Badger, which mends
+// against its load, the blocks that only the past shows, and the filters. It needs the directory for itself and changes nothing in it: Badger, which mends
 // files as it opens them, is given a copy, with links to its tables. An error means that it could not look.
 func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
 	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
@@ -152,7 +153,7 @@ type checker struct {
 func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
-	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.filters} {
+	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.past, c.filters} {
 		if err := step(); err != nil {
 			c.r.problem(err)
 		}
@@ -284,6 +285,58 @@ func (c *checker) blocks() error {
 		}
 	}
 	return nil
+}
+
+// past reads the blocks that no list shows any more, for as-of reads and reverts.
+func (c *checker) past() error {
+	for _, l := range c.lists {
+		if err := c.pastOf(l); err != nil {
+			return fmt.Errorf("older content of list %s: %w", l.Name, err)
+		}
+	}
+	return nil
+}
+
+func (c *checker) pastOf(l *List) error {
+	loads, err := c.switchedLoads(l)
+	if err != nil {
+		return err
+	}
+	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: blockPrefix(l.ID), AllVersions: true})
+	defer it.Close()
+	buf := make([]byte, 0, maxPacked)
+	var shown []byte // the last key of which the version that the list shows was met
+	for it.Rewind(); it.Valid() && c.ctx.Err() == nil; it.Next() {
+		item := it.Item()
+		if !loads[item.Version()] || item.Version() > l.Visible {
+			continue
+		}
+		if !bytes.Equal(shown, item.Key()) {
+			shown = item.KeyCopy(shown) // verified with its list
+			continue
+		}
+		if _, err := c.s.packedOf(l, item, buf); err != nil {
+			c.r.Past = append(c.r.Past, fmt.Sprintf("list %s, loaded at revision %d: %v", l.Name, item.Version(), err))
+			delete(loads, item.Version()) // told once
+		}
+	}
+	return c.ctx.Err()
+}
+
+// switchedLoads are the revisions that prepared the loads that a list switched to.
+func (c *checker) switchedLoads(l *List) (map[uint64]bool, error) {
+	loads := map[uint64]bool{}
+	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: appendListID([]byte{keyImport}, l.ID)})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		var e storev1.ImportEntry
+		key := it.Item().Key()
+		if err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, &e) }); err != nil {
+			return nil, err
+		}
+		loads[preparedOfKey(key)] = ImportState(e.GetState()) == ImportSwitched
+	}
+	return loads, nil
 }
 
 // verifyList checks the content of a list against what its load was: every block commit with its blocks, and the

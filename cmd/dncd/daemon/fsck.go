@@ -63,6 +63,9 @@ func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stder
 		return dataError{c.data, err}
 	case report.OK():
 		tellWhole(stdout, c.data, &report)
+		if len(report.Past) > 0 {
+			return errProblems
+		}
 	case report.Repaired:
 		tellRepaired(stdout, &report)
 	default:
@@ -114,6 +117,12 @@ func tellWhole(w io.Writer, dir string, r *store.Report) {
 		counted(r.Events, "event", "events"), counted(uint64(r.Lists), "list", "lists"), counted(r.Stories, "story", "stories"))
 	if r.Missing > 0 {
 		fmt.Fprintf(w, "not there, erased or lost: %s; no check depends on them\n", counted(r.Missing, "story", "stories"))
+	}
+	for _, p := range r.Past {
+		fmt.Fprintln(w, "older content is damaged:", p)
+	}
+	if len(r.Past) > 0 {
+		fmt.Fprintln(w, "no check depends on it and nothing can mend it: as-of reads and a revert that need it fail; load the list again instead")
 	}
 }
 
