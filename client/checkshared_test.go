@@ -100,12 +100,15 @@ func TestAnswersAreNeverMixedUp(t *testing.T) {
 		var answered, failed atomic.Int64
 		end := time.Now().Add(3 * time.Second)
 		crowdOf(64, func(i int) {
-			for n := i; time.Now().Before(end) || answered.Load() < 100; n += 64 {
+			for n := i; time.Now().Before(end) || answered.Load() < 100 && time.Now().Before(end.Add(patience)); n += 64 {
 				askInSomeWay(t, c, numberAt(n), &answered, &failed)
 			}
 		})
 		close(stop)
 		cutter.Wait()
+		if answered.Load() < 100 {
+			t.Errorf("only %d checks were answered, %d failed", answered.Load(), failed.Load())
+		}
 		t.Logf("%d answered, %d failed: %+v", answered.Load(), failed.Load(), c.Stats().Connections)
 		if err := c.Close(); err != nil {
 			t.Error(err)
