@@ -88,16 +88,16 @@ func (o *outcome) times(took time.Duration) *times {
 	return all
 }
 
-// closed lets each caller ask again once it is answered, for so long.
+// closed lets each caller ask again once it is answered, for so long, and at least once.
 func (c callers) closed(ctx context.Context, d time.Duration) (*outcome, *times) {
 	o, start, calling := newOutcome(), time.Now(), context.WithoutCancel(ctx)
 	var working sync.WaitGroup
 	for i, ask := range c.askers {
 		working.Go(func() {
-			for begin := time.Now(); begin.Sub(start) < d && ctx.Err() == nil; {
+			for begin := time.Now(); ; {
 				err := ask(calling, c.pool.take(c.size))
 				end := time.Now()
-				if !o.add(i, end.Sub(begin), err) {
+				if !o.add(i, end.Sub(begin), err) || end.Sub(start) >= d || ctx.Err() != nil {
 					return
 				}
 				begin = end

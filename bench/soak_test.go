@@ -8,7 +8,7 @@ import (
 )
 
 func TestSoak(t *testing.T) {
-	args := slices.Concat([]string{"soak", "--duration", "1500ms", "--every", "300ms", "--rate", "500", "--callers", "16",
+	args := slices.Concat([]string{"soak", "--duration", "6s", "--every", "1s", "--rate", "500", "--callers", "16",
 		"--replace", "400ms", "--connection-age", "500ms", "--optouts", "50", "--data", t.TempDir()}, tiny)
 	out, log, err := runBench(t, args...)
 	if err != nil {

@@ -29,12 +29,12 @@ func TestServersOfANameTakeTurns(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a.serving(true)
-			c := connect(t, "twoservers:///dncd", client.WithInsecure(), tt.opt, client.WithTimeout(20*time.Second))
+			c := connect(t, "twoservers:///dncd", client.WithInsecure(), tt.opt)
 			// ask checks until more calls than n came to each of the servers.
 			ask := func(n int64, servers ...*scripted) {
 				t.Helper()
 				for _, s := range servers {
-					for want, end := tt.calls(s)+n, time.Now().Add(20*time.Second); tt.calls(s) < want; {
+					for want, end := tt.calls(s)+n, time.Now().Add(2*patience); tt.calls(s) < want; {
 						r, err := c.Check(t.Context(), numberAt(1))
 						if err != nil {
 							t.Fatal(err)
@@ -49,7 +49,7 @@ func TestServersOfANameTakeTurns(t *testing.T) {
 			ask(5, a, b)
 			a.serving(false)
 			ask(20, b) // by then the client has heard of it, or soon
-			for quiet, end := false, time.Now().Add(20*time.Second); !quiet; {
+			for quiet, end := false, time.Now().Add(2*patience); !quiet; {
 				before := tt.calls(a)
 				ask(20, b)
 				if quiet = tt.calls(a) == before; time.Now().After(end) {
@@ -66,17 +66,18 @@ func TestServersOfANameTakeTurns(t *testing.T) {
 // for what is under way, or hardly any.
 func TestConnectionsThatAge(t *testing.T) {
 	for name, tt := range map[string]struct{ age, grace time.Duration }{
-		"with grace": {30 * time.Millisecond, 5 * time.Second},
-		"cut":        {150 * time.Millisecond, time.Millisecond},
+		"with grace": {30 * time.Millisecond, time.Minute},
+		"cut":        {400 * time.Millisecond, time.Millisecond},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, addr := script(t, promptly, grpc.KeepaliveParams(keepalive.ServerParameters{
 				MaxConnectionAge: tt.age, MaxConnectionAgeGrace: tt.grace,
 			}))
-			c := connect(t, addr, client.WithStreamLife(20*time.Millisecond), client.WithTimeout(20*time.Second))
-			end := time.Now().Add(500 * time.Millisecond)
+			c := connect(t, addr, client.WithStreamLife(20*time.Millisecond))
+			const streams = 3
+			end := time.Now().Add(2 * tt.age)
 			crowdOf(8, func(i int) {
-				for n := i; time.Now().Before(end); n += 8 {
+				for n := i; time.Now().Before(end) || s.streams.Load() < streams; n += 8 {
 					r, err := c.Check(t.Context(), numberAt(n))
 					if err != nil {
 						t.Error(err)
@@ -85,9 +86,6 @@ func TestConnectionsThatAge(t *testing.T) {
 					tells(t, numberAt(n), r)
 				}
 			})
-			if s.streams.Load() < 3 {
-				t.Errorf("%d streams in half a second of connections that age at %v", s.streams.Load(), tt.age)
-			}
 		})
 	}
 }

@@ -202,7 +202,7 @@ func TestStreamsThatBreakTakeBudget(t *testing.T) {
 
 // TestAServerThatIsNotThereTakesNoBudget has calls that no server sees.
 func TestAServerThatIsNotThereTakesNoBudget(t *testing.T) {
-	c := connect(t, deadAddress(t), client.WithRetryBudget(4), client.WithConnections(1))
+	c := connect(t, deadAddress, client.WithRetryBudget(4), client.WithConnections(1))
 	for range 20 {
 		_, err := c.Check(t.Context(), "+14155550100")
 		if !errors.Is(err, client.ErrUnavailable) {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -283,7 +285,6 @@ func TestExportThatIsCut(t *testing.T) {
 	for _, err := range c.Export(t.Context(), "us-ftc") {
 		if got++; got == 1000 {
 			p.cut()
-			time.Sleep(50 * time.Millisecond)
 		}
 		last = err
 	}
@@ -337,8 +338,9 @@ func sent(p *proxy, f func()) int64 {
 	return p.toServer.Load() - before
 }
 
-// stopped imports numbers until at least so many are staged, and leaves off as a process that is killed does.
-func stopped(t *testing.T, addr string, r client.ImportRequest, numbers []uint64, staged uint64) {
+// stopped imports numbers until at least so many are staged, and leaves off as a process that is killed does. It returns
+// once the server has noticed.
+func stopped(t *testing.T, addr, server string, r client.ImportRequest, numbers []uint64, staged uint64) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -356,6 +358,7 @@ func stopped(t *testing.T, addr string, r client.ImportRequest, numbers []uint64
 	if _, err := connect(t, addr).Import(ctx, r); !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v, want the end of the context", err)
 	}
+	noLoads(t, server)
 }
 
 // TestImportOfANewClientGoesOn leaves off in the midst of a load and runs it again from another client.
@@ -365,7 +368,7 @@ func TestImportOfANewClientGoesOn(t *testing.T) {
 	numbers := someNumbers(1_200_000)
 	const chunk = 64 << 10
 	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, Sources: aFile, Resume: true}
-	stopped(t, p.addr(), request, numbers, 10*chunk)
+	stopped(t, p.addr(), p.target.Load().(string), request, numbers, 10*chunk)
 
 	var resumed []uint64
 	request.OnResume = func(n uint64) { resumed = append(resumed, n) }
@@ -400,7 +403,7 @@ func TestImportOfAChangedFileIsNotMixed(t *testing.T) {
 	numbers := someNumbers(1_200_000)
 	const chunk = 64 << 10
 	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, Sources: aFile, Resume: true}
-	stopped(t, addr, request, numbers, 10*chunk)
+	stopped(t, addr, addr, request, numbers, 10*chunk)
 	changed := slices.Clone(numbers)
 	changed[3*chunk+7] = 14151999999
 	var resumed uint64
@@ -422,7 +425,7 @@ func TestImportThatGoesOnTellsItsRejectsAgain(t *testing.T) {
 	numbers[100] = 12 // in chunk 1
 	maxRejects := 0.5
 	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, MaxRejects: &maxRejects, Resume: true}
-	stopped(t, addr, request, numbers, 10*64<<10)
+	stopped(t, addr, addr, request, numbers, 10*64<<10)
 	var rejects []string
 	var resumed uint64
 	request.OnReject = func(r client.ImportReject) { rejects = append(rejects, r.Number+" "+r.Reason) }
@@ -438,11 +441,26 @@ func TestImportThatGoesOnTellsItsRejectsAgain(t *testing.T) {
 }
 
 // TestImportJoinsItsLoad leaves off while the server writes the load, and runs it again: it is loaded once, and its rejects
-// are told again.
+// are told again. The load cannot end before it is joined: until then there is no place for its file.
 func TestImportJoinsItsLoad(t *testing.T) {
-	addr := serve(t)
+	dir := t.TempDir()
+	addr, stop, err := start(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
 	c := connect(t, addr)
 	createRegistry(t, c, "us-ftc")
+	blocks := filepath.Join(dir, "blocks")
+	rename := func(from, to string) {
+		if err := os.Rename(from, to); err != nil {
+			t.Error(err)
+		}
+	}
+	rename(blocks, blocks+".away")
+	giveBack := sync.OnceFunc(func() { rename(blocks+".away", blocks) })
+	defer giveBack()
+
 	numbers := someNumbers(1_200_000)
 	numbers[100_000] = 12 // in chunk 2
 	maxRejects := 0.5
@@ -460,22 +478,27 @@ func TestImportJoinsItsLoad(t *testing.T) {
 	}
 	var resumed uint64
 	var phases []string
-	request.OnProgress = func(p client.Progress) { phases = append(phases, p.Phase) }
+	request.OnProgress = func(p client.Progress) {
+		phases = append(phases, p.Phase)
+		if p.Phase != "SENDING" { // it has joined the load
+			giveBack()
+		}
+	}
 	var rejects []string
 	request.OnReject = func(r client.ImportReject) { rejects = append(rejects, r.Number+" "+r.Reason) }
 	request.OnResume = func(n uint64) { resumed = n }
 	request.Numbers = &digits{numbers: numbers}
 	r, err := c.Import(t.Context(), request)
-	if err != nil || r.Numbers != uint64(len(numbers))-1 || r.Rejected != 1 {
+	if err != nil || r.AlreadyLoaded || r.Numbers != uint64(len(numbers))-1 || r.Rejected != 1 {
 		t.Fatalf("got %+v (%v)", r, err)
 	}
-	if !r.AlreadyLoaded && resumed != uint64(len(numbers)) { // unless the server was done before the client was back
+	if resumed != uint64(len(numbers)) {
 		t.Errorf("joined after %d numbers, want all of them", resumed)
 	}
 	if !slices.Equal(rejects, []string{"+12 NUMBER_LENGTH"}) {
 		t.Errorf("told of the rejects %v, want +12", rejects)
 	}
-	if slices.Contains(phases, "COMPARING") && !r.AlreadyLoaded {
+	if slices.Contains(phases, "COMPARING") {
 		t.Error("told that a load is compared that is being written")
 	}
 	loads := 0

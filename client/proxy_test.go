@@ -76,7 +76,7 @@ func (p *proxy) pass(to, from net.Conn, answers bool) {
 	}
 }
 
-// cut breaks all connections; new ones are accepted.
+// cut breaks all connections; new ones are accepted, and not mute.
 func (p *proxy) cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -84,4 +84,5 @@ func (p *proxy) cut() {
 		conn.Close()
 	}
 	p.conns = nil
+	p.mute.Store(false) // no sooner: what was swallowed up to now stays so
 }

@@ -1,6 +1,7 @@
 package client_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -92,17 +93,41 @@ func TestRequestID(t *testing.T) {
 	}
 }
 
+// recordedBehind records an opt-out through a proxy that swallows the answer, and returns once the server has it.
+func recordedBehind(ctx context.Context, t *testing.T, p *proxy, c *client.Client, number string) (end func() (client.Receipt, error)) {
+	t.Helper()
+	type outcome struct {
+		receipt client.Receipt
+		err     error
+	}
+	ended := make(chan outcome, 1)
+	p.mute.Store(true)
+	go func() {
+		receipt, err := c.RecordOptOut(ctx, client.OptOut{Number: number})
+		ended <- outcome{receipt, err}
+	}()
+	beside := connect(t, p.target.Load().(string))
+	eventually(t, "the server has the opt-out", func() bool {
+		info, err := beside.GetNumber(t.Context(), number)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(info.Records) > 0
+	})
+	return func() (client.Receipt, error) {
+		o := <-ended
+		return o.receipt, o.err
+	}
+}
+
 // TestLostAcknowledgement checks that a write whose answer was lost is tried again and counted once.
 func TestLostAcknowledgement(t *testing.T) {
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr(), client.WithConnections(1))
 	optOut(t, c, "+14155550100", "") // connects
-	p.mute.Store(true)
-	time.AfterFunc(300*time.Millisecond, func() {
-		p.mute.Store(false)
-		p.cut()
-	})
-	receipt, err := c.RecordOptOut(t.Context(), client.OptOut{Number: "+14155550101"})
+	end := recordedBehind(t.Context(), t, p, c, "+14155550101")
+	p.cut()
+	receipt, err := end()
 	if err != nil || !receipt.Duplicate {
 		t.Fatalf("got %+v (%v), want the answer that was lost", receipt, err)
 	}
@@ -115,11 +140,13 @@ func TestLostAcknowledgement(t *testing.T) {
 // TestUnknownOutcomeNamesItsRequestID checks that a caller can try such a write again by itself.
 func TestUnknownOutcomeNamesItsRequestID(t *testing.T) {
 	p := newProxy(t, serve(t))
-	c := connect(t, p.addr(), client.WithConnections(1), client.WithTimeout(300*time.Millisecond))
+	c := connect(t, p.addr(), client.WithConnections(1))
 	optOut(t, c, "+14155550100", "")
-	p.mute.Store(true)
-	_, err := c.RecordOptOut(t.Context(), client.OptOut{Number: "+14155550101"})
-	p.mute.Store(false)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	end := recordedBehind(ctx, t, p, c, "+14155550101")
+	cancel()
+	_, err := end()
 	p.cut()
 	var e *client.Error
 	if !errors.As(err, &e) || e.Metadata["request_id"] == "" {

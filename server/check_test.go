@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -174,14 +175,18 @@ func TestCheckErrors(t *testing.T) {
 }
 
 func TestCheckWaitsForMinRevision(t *testing.T) {
-	t.Parallel()
 	n := start(t)
 	journal := n.store.View().JournalID()
-	go func() {
-		time.Sleep(20 * time.Millisecond)
-		n.optOut(french, "")
-	}()
-	got, err := n.check.CheckNumber(testContext(t), &dncv1.CheckNumberRequest{Number: french, MinRevision: 1, JournalId: journal})
+	ctx := testContext(t)
+	var got *dncv1.CheckNumberResponse
+	var err error
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		got, err = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: 1, JournalId: journal})
+	})
+	awaitWaits(t, 1)
+	n.optOut(french, "")
+	asking.Wait()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -38,7 +38,7 @@ func TestConnectionsBeyondTheLimit(t *testing.T) {
 		t.Error("/metrics does not tell of the connections")
 	}
 	open[0].Close()
-	eventually(t, "there is room for another connection", func() bool { return !closed(t, dial(), 50*time.Millisecond) })
+	eventually(t, "there is room for another connection", func() bool { return !closed(t, dial(), 20*time.Second) })
 }
 
 // closed reports whether the server closes a connection within a time. It says something first to one that it takes.

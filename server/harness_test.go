@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -104,7 +105,7 @@ func startIn(t testing.TB, dir string, so store.Options, change ...func(*server.
 			n.store.Close()
 		}
 	})
-	o := server.Options{Store: n.store, Registry: n.registry, Logger: logger, Version: "test", Grace: 5 * time.Second}
+	o := server.Options{Store: n.store, Registry: n.registry, Logger: logger, Version: "test", Grace: time.Minute}
 	for _, c := range change {
 		c(&o)
 	}
@@ -160,10 +161,25 @@ func (n *node) dial(o ...grpc.DialOption) {
 	n.admin = dncv1.NewAdminServiceClient(n.conn)
 }
 
+// testContext ends a test that hangs: its time is far beyond what a busy machine takes.
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
+}
+
+// awaitWaits waits until so many calls wait for a revision of a store of this process. Nothing else tells that a call which
+// is to be in flight has arrived.
+func awaitWaits(t testing.TB, count int) {
+	t.Helper()
+	stacks := make([]byte, 64<<10)
+	eventually(t, "calls wait for their revision", func() bool {
+		n := runtime.Stack(stacks, true)
+		for ; n == len(stacks); n = runtime.Stack(stacks, true) {
+			stacks = make([]byte, 2*len(stacks))
+		}
+		return bytes.Count(stacks[:n], []byte("store.(*Store).Wait(")) >= count
+	})
 }
 
 // errorInfo is what a failed call carries.

@@ -194,14 +194,10 @@ func TestImportOfAClientThatIsGoneIsClosed(t *testing.T) {
 	}
 	for _, stage := range stages() {
 		header := &dncv1.ImportHeader{List: "mine", ImportId: filepath.Base(stage)}
-		_, err := n.load(upload{header: header})
-		for deadline := time.Now().Add(5 * time.Second); err != nil && time.Now().Before(deadline); {
-			time.Sleep(10 * time.Millisecond)
-			_, err = n.load(upload{header: header})
-		}
-		if err != nil {
-			t.Fatal("to go on:", err)
-		}
+		eventually(t, "the import can be gone on with", func() bool {
+			_, err := n.load(upload{header: header})
+			return err == nil
+		})
 	}
 }
 

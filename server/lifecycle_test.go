@@ -127,7 +127,7 @@ func TestGracefulStop(t *testing.T) {
 		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: n.store.View().Revision() + 1})
 		answered <- err
 	}()
-	time.Sleep(50 * time.Millisecond)
+	awaitWaits(t, 1)
 	stopped := make(chan error, 1)
 	go func() { stopped <- n.stop() }()
 	if got, err := watch.Recv(); err != nil || got.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
@@ -148,7 +148,6 @@ func TestGracefulStop(t *testing.T) {
 }
 
 func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
-	t.Parallel()
 	n := start(t, func(o *server.Options) { o.Grace = 300 * time.Millisecond })
 	ctx := testContext(t)
 	answered := make(chan error, 1)
@@ -156,7 +155,7 @@ func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
 		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: 9})
 		answered <- err
 	}()
-	time.Sleep(100 * time.Millisecond)
+	awaitWaits(t, 1)
 	if err := n.stop(); err != nil {
 		t.Error(err)
 	}

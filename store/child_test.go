@@ -60,6 +60,8 @@ type child struct {
 	t      *testing.T
 	cmd    *exec.Cmd
 	output bytes.Buffer
+	diary  *os.File      // the end that is read
+	caught chan struct{} // a message for each line of caughtUp that was read
 	ended  chan struct{} // its diary is read to the end
 
 	mu    sync.Mutex
@@ -73,7 +75,8 @@ func startChild(t *testing.T, dir string, round int) *child {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &child{t: t, cmd: childCommand(t, childDir+"="+dir, childRound+"="+strconv.Itoa(round)), ended: make(chan struct{})}
+	c := &child{t: t, cmd: childCommand(t, childDir+"="+dir, childRound+"="+strconv.Itoa(round)), diary: read}
+	c.caught, c.ended = make(chan struct{}, 1), make(chan struct{})
 	c.cmd.Stdout, c.cmd.Stderr = &c.output, &c.output
 	c.cmd.ExtraFiles = []*os.File{write}
 	err = c.cmd.Start()
@@ -82,7 +85,7 @@ func startChild(t *testing.T, dir string, round int) *child {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.cmd.Process.Kill() }) // done already, mostly
-	go c.read(read)
+	go c.read()
 	return c
 }
 
@@ -97,10 +100,14 @@ func childCommand(t *testing.T, env ...string) *exec.Cmd {
 	return cmd
 }
 
-func (c *child) read(from io.ReadCloser) {
+func (c *child) read() {
 	defer close(c.ended)
-	defer from.Close()
-	for lines := bufio.NewScanner(from); lines.Scan(); {
+	defer c.diary.Close()
+	for lines := bufio.NewScanner(c.diary); lines.Scan(); {
+		if lines.Text() == caughtUp {
+			c.caught <- struct{}{}
+			continue
+		}
 		var d deed
 		if err := d.parse(lines.Text()); err != nil {
 			c.t.Errorf("diary: %v", err)

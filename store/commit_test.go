@@ -182,7 +182,7 @@ func TestCloseDoesNotWaitForWrites(t *testing.T) {
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
 	<-s.closing
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // the committer is held for as long
 	defer cancel()
 	_, err := s.RecordOptOut(ctx, OptOut{Number: fiction(415, 1)}, Request{})
 	if !errors.Is(err, ErrClosed) {

@@ -388,7 +388,7 @@ func TestDamageAnswersEveryWaitingWrite(t *testing.T) {
 	if err := errors.Join(txn.Set(recordsKey(uint64(n)), []byte("unsealed")), txn.CommitAt(1, nil)); err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	answers := make(chan error, 3)
 	s.between(func() {

@@ -293,7 +293,7 @@ func (f *fullDisk) wantRefused(s *Store) {
 
 func (f *fullDisk) await(s *Store, what string, ok func() bool) {
 	f.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			f.t.Fatalf("still no %s: %v", what, s.State().Cause)
 		}

@@ -34,7 +34,7 @@ func TestUpdateWaitsForThatOfItsOwnList(t *testing.T) {
 	createList(t, s, "a", usRegistry())
 	createList(t, s, "b", usRegistry())
 	release := holdUpdate(t, s, "a")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, _, err := s.UpdateList(ctx, "b", setMaxAge, Request{}); err != nil {
 		t.Errorf("another list: %v, want no wait", err)

@@ -68,12 +68,34 @@ func (c *child) copyStopped(t *testing.T, image, to string) (before, after []dee
 	if err := copySparse(image, to); err != nil {
 		t.Fatal(err)
 	}
-	all := c.told()
-	for last := -1; last < len(all); all = c.told() {
-		last = len(all)
-		time.Sleep(50 * time.Millisecond)
+	c.catchUp()
+	return before, c.told()[len(before):]
+}
+
+// caughtUp is a line in the diary of a child that is not the child's own.
+const caughtUp = "caught up"
+
+// catchUp waits until all is read that a stopped child wrote: by a line behind it.
+func (c *child) catchUp() {
+	c.t.Helper()
+	conn, err := c.diary.SyscallConn()
+	if err != nil {
+		c.t.Fatal(err)
 	}
-	return before, all[len(before):]
+	var write *os.File
+	opened := conn.Control(func(fd uintptr) { write, err = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_WRONLY, 0) })
+	if err := errors.Join(opened, err); err != nil {
+		c.t.Fatal(err)
+	}
+	defer write.Close()
+	if _, err := fmt.Fprintln(write, caughtUp); err != nil {
+		c.t.Fatal(err)
+	}
+	select {
+	case <-c.caught:
+	case <-c.ended:
+		c.t.Fatal("the diary cannot be read to its end")
+	}
 }
 
 func (c *child) signal(s syscall.Signal) {

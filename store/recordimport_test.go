@@ -327,7 +327,7 @@ func TestRecordImportEndsAfterARestart(t *testing.T) {
 
 func awaitRevision(t testing.TB, s *Store, revision uint64) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if _, err := s.Wait(ctx, revision); err != nil {
 		t.Fatalf("revision %d does not come: %v", revision, err)
@@ -441,7 +441,7 @@ func TestDamagedCommittedRowsAreKept(t *testing.T) {
 	o.Logger, o.StageTTL = slog.New(slog.NewTextHandler(&log, nil)), time.Nanosecond
 	s = openWith(t, dir, o)
 	kept := i.dir + damagedSuffix
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
 		if _, err := os.Stat(kept); err == nil {
 			break
 		}

@@ -354,7 +354,7 @@ func TestLoadIsNotJoinedWithoutADigest(t *testing.T) {
 	if !joined.Committed() {
 		t.Fatal("the load was not joined")
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute) // nobody writes the load
 	defer cancel()
 	if _, err := joined.Commit(ctx, Commit{Chunks: 1, Read: 3000}, silent); !errors.Is(err, ErrImportRunning) {
 		t.Errorf("commit: %v, want ErrImportRunning", err)
@@ -427,7 +427,7 @@ func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
 	<-writing
 	fixSpace(s, 100) // for the chunk below, and not for a block
 	h.TakeOver = true
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	i, err := s.ResumeImport(ctx, h)
 	if err != nil {

@@ -318,7 +318,7 @@ func TestClockThatJumpsBackNeverGoesBehindTheJournal(t *testing.T) {
 
 func TestWaitersWakeAtTheirRevision(t *testing.T) {
 	s := open(t, t.TempDir())
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	seen := make(chan uint64)
 	go func() {

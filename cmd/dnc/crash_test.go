@@ -5,7 +5,9 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -26,12 +28,15 @@ import (
 //	numbers N FILE         writes N numbers in no order, one a line
 //	half FILE PIPE         makes a named pipe of which half of the file can be read, and no end
 //	staged                 waits until the server holds a part of an import
+//	unsent                 waits until the server has noticed that nobody sends an import any more
+//	begin COMMAND...       starts a command in the background; leave kills it, if it has not ended, however it did
 func TestCrashScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/crash",
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			env.Values[processKey{}] = new(process)
+			env.Values[begunKey{}] = new(begun)
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
@@ -45,8 +50,36 @@ func TestCrashScripts(t *testing.T) {
 			"numbers": numbers,
 			"half":    half,
 			"staged":  staged,
+			"unsent":  unsent,
+			"begin":   begin,
+			"leave":   func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(begunKey{}).(*begun).leave() },
 		},
 	})
+}
+
+type begunKey struct{}
+
+// begun is a command in the background that races with the script: it may end by itself before the script ends it.
+type begun struct{ cmd *exec.Cmd }
+
+func begin(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) == 0 {
+		ts.Fatalf("usage: begin COMMAND...")
+	}
+	b := ts.Value(begunKey{}).(*begun)
+	b.cmd = exec.Command(args[0], args[1:]...)
+	b.cmd.Dir, b.cmd.Env = ts.MkAbs("."), append(os.Environ(), "DNC_ADDR="+ts.Getenv("DNC_ADDR"))
+	ts.Check(b.cmd.Start())
+	ts.Defer(b.leave)
+}
+
+func (b *begun) leave() {
+	if b.cmd == nil {
+		return
+	}
+	_ = b.cmd.Process.Kill() // it may have ended
+	_ = b.cmd.Wait()
+	b.cmd = nil
 }
 
 func number(ts *testscript.TestScript, args []string, count int) int {
@@ -76,7 +109,7 @@ func reach(ts *testscript.TestScript, _ bool, args []string) {
 	c, err := client.New(ts.Getenv("DNC_ADDR"))
 	ts.Check(err)
 	defer c.Close()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		if s, err := c.ServerStats(context.Background()); err == nil && s.Revision >= want {
 			return
 		}
@@ -129,8 +162,22 @@ func half(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
+func unsent(ts *testscript.TestScript, _ bool, _ []string) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		resp, err := http.Get("http://" + ts.Getenv("DNC_HTTP") + "/metrics")
+		ts.Check(err)
+		text, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		ts.Check(err)
+		if strings.Contains(string(text), `dncd_admission_under_way{work="loads"} 0`+"\n") {
+			return
+		}
+	}
+	ts.Fatalf("the server goes on with an import that nobody sends")
+}
+
 func staged(ts *testscript.TestScript, _ bool, _ []string) {
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		logs, err := filepath.Glob(ts.MkAbs("data/stage/*/chunks"))
 		ts.Check(err)
 		for _, log := range logs {

@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 // TestScripts runs the real dnc against the real dncd. Besides testscript's own
 // commands there are:
 //
-//	serve [FLAG...]       starts dncd on a free port with the data directory data, and sets DNC_ADDR
+//	serve [FLAG...]       starts dncd on a free port with the data directory data, and sets DNC_ADDR, and DNC_HTTP for its metrics
 //	crash                 ends it with SIGKILL; halt with SIGTERM
 //	code N COMMAND...     runs a command that must exit with N
 func TestScripts(t *testing.T) {
@@ -51,6 +51,9 @@ func TestScripts(t *testing.T) {
 		},
 	})
 }
+
+// patience is how long something may take on a busy machine before a test takes it for stuck.
+const patience = 2 * time.Minute
 
 // process is the dncd of one script.
 type process struct {
@@ -78,18 +81,19 @@ func serve(ts *testscript.TestScript, _ bool, flags []string) {
 	p.cmd.Stderr = log
 	ts.Check(p.cmd.Start())
 	ts.Defer(func() { p.end(ts, syscall.SIGKILL) })
-	address := make(chan string, 1)
+	addresses := make(chan []string, 1)
 	go func() {
 		line, _ := bufio.NewReader(out).ReadString('\n')
-		address <- servingAt.FindString(line)
+		addresses <- servingAt.FindAllString(line, 2)
 	}()
 	select {
-	case at := <-address:
-		if at == "" {
+	case at := <-addresses:
+		if len(at) < 2 {
 			ts.Fatalf("dncd does not serve: %s", ts.ReadFile("dncd.log"))
 		}
-		ts.Setenv("DNC_ADDR", at)
-	case <-time.After(20 * time.Second):
+		ts.Setenv("DNC_ADDR", at[0])
+		ts.Setenv("DNC_HTTP", at[1])
+	case <-time.After(patience):
 		ts.Fatalf("dncd does not serve")
 	}
 }

@@ -110,7 +110,7 @@ func leave(ts *testscript.TestScript, _ bool, args []string) {
 	f, err := os.OpenFile(ts.MkAbs(args[1]), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	ts.Check(err)
 	defer f.Close()
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
 		s, err := c.ServerStats(context.Background())
 		ts.Check(err)
 		if s.DiskFreeBytes <= s.MinFreeBytes+left {
@@ -192,7 +192,7 @@ func refused(ts *testscript.TestScript, _ bool, _ []string) {
 // untilFull calls until the disk is full: the database takes room and gives it back while it merges.
 func untilFull(ts *testscript.TestScript, what string, call func() error) {
 	var err error
-	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(100 * time.Millisecond) {
 		if err = call(); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 			break
 		}
@@ -209,7 +209,7 @@ func await(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	pattern, err := regexp.Compile(args[0])
 	ts.Check(err)
-	for end := time.Now().Add(30 * time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		ts.Check(ts.Exec(args[1], args[2:]...))
 		if pattern.MatchString(ts.ReadFile("stdout")) {
 			return

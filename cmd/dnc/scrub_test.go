@@ -207,7 +207,7 @@ func checkCounts(t *testing.T, summary string, rows int) {
 		counts[newLead(i).verdict]++
 	}
 	want := fmt.Sprintf("%d rows: ALLOW %d, BLOCK %d, INVALID %d\n", rows, counts["ALLOW"], counts["BLOCK"], counts["INVALID"])
-	if summary != want {
+	if !strings.HasSuffix("\n"+summary, "\n"+want) { // on a busy machine its progress comes before
 		t.Errorf("it says %q, want %q", summary, want)
 	}
 }

@@ -87,7 +87,7 @@ func TestTapTellsThePhases(t *testing.T) {
 // await waits for a phase: the tap reads beside the client.
 func await(t *testing.T, tap *Tap, phase string) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); tap.Phase() != phase; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); tap.Phase() != phase; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("still %s, want %s", tap.Phase(), phase)
 		}

@@ -27,14 +27,18 @@ type Memory struct {
 func WatchPeak(pid int) (end func() float64) {
 	const every = 20 * time.Millisecond
 	ended, peak := make(chan struct{}), make(chan float64)
+	most := 0.0
+	look := func() {
+		if m, err := MemoryOf(pid); err == nil {
+			most = max(most, m.RSSPeak)
+		}
+	}
+	look() // the process may be over before the goroutine runs
 	go func() {
-		most := 0.0
 		for {
-			if m, err := MemoryOf(pid); err == nil {
-				most = max(most, m.RSSPeak)
-			}
 			select {
 			case <-time.After(every):
+				look()
 			case <-ended:
 				peak <- most
 				return

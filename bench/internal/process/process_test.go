@@ -87,14 +87,15 @@ func TestWatchPeakIsOfTheProcessAlone(t *testing.T) {
 	for i := range block {
 		block[i] = byte(i)
 	}
-	cmd := exec.Command(sleep, "0.1")
+	cmd := exec.Command(sleep, "600")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	end := WatchPeak(cmd.Process.Pid)
-	if err := cmd.Wait(); err != nil {
+	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
+	_ = cmd.Wait() // it was killed
 	if peak := end(); peak <= 0 || peak >= own {
 		t.Errorf("sleep takes %v bytes, started by a process of more than %d", peak, own)
 	}

@@ -108,7 +108,10 @@ func Ratios(rows []Load) []Ratio {
 	return list
 }
 
-// NewRatio is a divided by b, to two decimals.
+// NewRatio is a divided by b, to two decimals; 0 when b is: nothing was measured there.
 func NewRatio(of, against, order string, a, b float64) Ratio {
+	if b == 0 {
+		return Ratio{CaseRatio, of, against, order, 0}
+	}
 	return Ratio{CaseRatio, of, against, order, math.Round(100*a/b) / 100}
 }

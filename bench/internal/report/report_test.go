@@ -31,9 +31,9 @@ func TestMedianLoad(t *testing.T) {
 func TestRatios(t *testing.T) {
 	rows := []Load{
 		{Case: "dncd", Order: "sorted", Rate: 900}, {Case: "redis-sadd", Order: "sorted", Rate: 70},
-		{Case: "redis-sadd", Order: "shuffled", Rate: 1},
+		{Case: "redis-sadd", Order: "shuffled", Rate: 1}, {Case: "badger", Order: "sorted"},
 	}
-	want := []Ratio{{"ratio", "rate", "redis-sadd", "sorted", 12.86}}
+	want := []Ratio{{"ratio", "rate", "redis-sadd", "sorted", 12.86}, {"ratio", "rate", "badger", "sorted", 0}} // 0: not known
 	if diff := cmp.Diff(want, Ratios(rows)); diff != "" {
 		t.Error(diff)
 	}

@@ -81,7 +81,7 @@ func LatencyTable(w io.Writer, rows []Latency) error {
 // RatioTable writes ratios as a table for people.
 func RatioTable(w io.Writer, rows []Ratio) error {
 	return table(w, "ratio\tagainst\torder\ttimes", len(rows), func(i int) string {
-		return fmt.Sprintf("%s\t%s\t%s\t%.2f", rows[i].Of, rows[i].Against, rows[i].Order, rows[i].Value)
+		return fmt.Sprintf("%s\t%s\t%s\t%s", rows[i].Of, rows[i].Against, rows[i].Order, known("%.2f", rows[i].Value))
 	})
 }
 

@@ -62,7 +62,7 @@ func TestTenThousandConnections(t *testing.T) {
 		if _, err := conn.Write([]byte(hello)); err != nil {
 			t.Fatal(err)
 		}
-		if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		if err := conn.SetReadDeadline(time.Now().Add(patience)); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := conn.Read(answer); err != nil {
@@ -76,7 +76,7 @@ func TestTenThousandConnections(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	start := time.Now()
 	const checks = 100

@@ -1,0 +1,50 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// A file of blocks that cannot be opened because too many files are is doubt as long as that lasts, and no damage.
+func TestTooManyOpenFilesAreNoDamage(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	numbers := registryNumbers(5000)
+	load(t, s, "a", Replace, numbers, Commit{})
+	n := phone.Number(numbers[77])
+
+	more := noMoreFiles(t)
+	if f, err := os.Open(os.DevNull); !errors.Is(err, syscall.EMFILE) {
+		f.Close()
+		t.Fatalf("a file beyond the limit: %v, want EMFILE", err)
+	}
+	during := verdict(s.View(), n, "other", s.Now())
+	more()
+	if during.Verdict != policy.Unknown {
+		t.Errorf("while no file can be opened: %v, want doubt", during.Verdict)
+	}
+	if cause := s.State().Cause; cause != nil {
+		t.Errorf("after it: state %v, want no damage", cause)
+	}
+	wantVerdict(t, s, n, "other", policy.Block, policy.CauseNone)
+	wantVerdict(t, s, phone.Number(numbers[77]+1), "other", policy.Allow, policy.CauseNone)
+	optOut(t, s, fiction(415, 1), "")
+}
+
+// noMoreFiles keeps this process from opening another file until more is called.
+func noMoreFiles(t *testing.T) (more func()) {
+	t.Helper()
+	var files syscall.Rlimit
+	must(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
+	must(t, syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: files.Max})) // those that are open stay so
+	return func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+			panic(err) // all that follows would fail
+		}
+	}
+}
