@@ -87,6 +87,14 @@ func TestCSV(t *testing.T) {
 			reasons: map[int64]string{2: ReasonCut},
 		},
 		{
+			name: "cut in quotes", text: "phone,x\n+14155550100,\n\"+14155550101",
+			want: []uint64{a}, reasons: map[int64]string{3: ReasonCut},
+		},
+		{
+			name: "cut in quotes over lines", text: "phone,x\n+14155550100,\n+14155550101,\"a\nb",
+			want: []uint64{a}, reasons: map[int64]string{3: ReasonQuotes, 4: ReasonCut},
+		},
+		{
 			name: "cut before the number", text: "x,phone\n1",
 			reasons: map[int64]string{2: ReasonCut},
 		},

@@ -105,6 +105,9 @@ func (r *Records) Next(batch []Record) (int, error) {
 // Totals counts what was read so far.
 func (r *Records) Totals() Totals { return r.reader.Totals() }
 
+// CutFiles counts the files read so far that end inside a row.
+func (r *Records) CutFiles() int { return r.reader.CutFiles() }
+
 // Sources returns the files in the order in which they are read.
 func (r *Records) Sources() []Source { return r.reader.Sources() }
 

@@ -106,12 +106,20 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 	fields, ok := r.parse()
 	if !ok {
 		r.again = slices.Concat(rest, r.again)
-		r.reject(first.number, ReasonQuotes, r.text[:size])
+		r.reject(first.number, whyUnpaired(first), r.text[:size])
 		return entry{}, errRejected
 	}
 	cut := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
 	cut = cut && r.text[len(r.text)-1] != '"' // a closing quote ends a field
 	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut}, nil
+}
+
+// whyUnpaired is the reason why a record whose quotes do not match is none: the quote that is missing may have followed.
+func whyUnpaired(first textLine) string {
+	if first.cut && bytes.Count(first.text, []byte{'"'})%2 == 1 {
+		return ReasonCut
+	}
+	return ReasonQuotes
 }
 
 // unquote returns a record without its quotes, if they only stand around whole fields that need
