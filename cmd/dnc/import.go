@@ -41,9 +41,9 @@ accounted for: read = accepted + duplicates + rejected.
 
 A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
-rejects than --max-rejects, a snapshot date older than the list's, numbers outside the
-list's coverage. --yes loads in spite of all but the first, and takes over from a load
-that does not end.
+rejects than --max-rejects, a file that ends inside a line, a snapshot date older than
+the list's, numbers outside the list's coverage. --yes loads in spite of all but the
+first, and takes over from a load that does not end.
 
 An import that was interrupted goes on where it stopped, and says so, when the command
 is run again with the same files, list, mode and snapshot date. One that was refused is
@@ -279,6 +279,7 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		"REJECTS":        "--max-rejects or --yes",
 		"SNAPSHOT_OLDER": "--yes",
 		"COVERAGE":       "--yes",
+		"CUT":            "--yes",
 	}
 	text := lower(g.Guard)
 	if g.Prefix != "" && g.Guard != "COVERAGE" { // its message names more than one

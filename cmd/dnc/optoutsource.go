@@ -108,6 +108,7 @@ func (s *optOutSource) Summary() client.SourceSummary {
 		Rejected:      uint64(totals.Rejects),
 		RejectTallies: s.rejects.list(),
 		Sources:       s.files(),
+		CutFiles:      uint32(s.reader.CutFiles()),
 	}
 }
 
