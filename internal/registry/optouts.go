@@ -198,8 +198,11 @@ func (t *recordTable) cell(i int) string {
 
 // row reads the cells, or returns the reason why they are no record.
 func (t *recordTable) row(rec *entry) (row Record, reason string) {
-	if t.shifted() {
+	switch {
+	case t.shifted():
 		return row, ReasonShifted
+	case rec.open && len(t.cells) < len(t.header):
+		return row, ReasonCut // the cell that is there last may be the beginning of one
 	}
 	if row.Number, reason = t.value(rec); reason != "" {
 		return row, reason

@@ -185,6 +185,44 @@ func TestOptOutRejects(t *testing.T) {
 	}
 }
 
+// A last row without a line end that lacks cells was cut off, wherever it was: what it has of a scope may be its beginning.
+func TestOptOutsCutOff(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       string // reason
+	}{
+		{"in the number", "+1415555010", ReasonCut},
+		{"behind the number", "+14155550101", ReasonCut},
+		{"in the scope", "+14155550101,ac", ReasonCut},
+		{"behind the scope", "+14155550101,acme,", ""}, // as it is written without a date
+		{"behind a quote", `"+14155550101","acme"`, ReasonCut},
+		{"in quotes", `"+14155550101","ac`, ReasonCut},
+		{"quoted over lines", "+14155550101,\"ac\nme\"", ReasonCut},
+		{"in the date", "+14155550101,acme,2026-09", ReasonCut},
+		{"whole", "+14155550101,acme,2026-09-09", ""},
+		{"whole, quoted", `"+14155550101","acme","2026-09-09"`, ""},
+		{"with a line end", "+14155550101,acme\n", ""},
+		{"with a carriage return", "+14155550101,acme\r", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "phone,scope,date\n+14155550100,acme,\n" + tt.text
+			rows, rejects, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte(text)))
+			got := ""
+			if len(rejects) > 0 {
+				got = rejects[0].Reason
+			}
+			if err != nil || got != tt.want || len(rows)+len(rejects) != 2 {
+				t.Errorf("got %d rows, rejects %v, %v, want reason %q", len(rows), rejects, err, tt.want)
+			}
+		})
+	}
+	rows, _, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte("+14155550100")))
+	if err != nil || len(rows) != 1 {
+		t.Errorf("without a header: got %d rows, %v", len(rows), err)
+	}
+}
+
 // Each file has columns of its own, and any packing that lists may have.
 func TestOptOutFiles(t *testing.T) {
 	rows, rejects, err := loadRecords(t, RecordOptions{},

@@ -32,7 +32,8 @@ type entry struct {
 	bare   []byte   // the fields, unquoted, with the delimiter between them
 	fields []string // unquoted, instead of bare: of a record that cannot be written without quotes
 	delim  byte
-	cut    bool // the file ends here without a line end
+	cut    bool // the file ends in its last field, which may go on
+	open   bool // the file ends here without a line end
 }
 
 type textLine struct {
@@ -60,7 +61,7 @@ func (r *splitter) next() (entry, error) {
 		if bytes.IndexByte(line.text, '"') >= 0 {
 			return r.quoted(line)
 		}
-		return entry{line: line.number, text: line.text, bare: line.text, delim: r.delim, cut: line.cut}, nil
+		return entry{line: line.number, text: line.text, bare: line.text, delim: r.delim, cut: line.cut, open: line.cut}, nil
 	}
 }
 
@@ -95,7 +96,7 @@ func (r *splitter) empty(line []byte) bool {
 func (r *splitter) quoted(first textLine) (entry, error) {
 	if bare, ok := r.unquote(first.text); ok {
 		cut := first.cut && !bytes.HasSuffix(first.text, []byte{'"'})
-		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut}, nil
+		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut, open: first.cut}, nil
 	}
 	r.text = append(r.text[:0], first.text...)
 	size := len(r.text)
@@ -109,9 +110,9 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 		r.reject(first.number, whyUnpaired(first), r.text[:size])
 		return entry{}, errRejected
 	}
-	cut := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
-	cut = cut && r.text[len(r.text)-1] != '"' // a closing quote ends a field
-	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut}, nil
+	open := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
+	cut := open && r.text[len(r.text)-1] != '"' // a closing quote ends a field
+	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut, open: open}, nil
 }
 
 // whyUnpaired is the reason why a record whose quotes do not match is none: the quote that is missing may have followed.
