@@ -199,7 +199,7 @@ func (t *recordTable) cell(i int) string {
 // row reads the cells, or returns the reason why they are no record.
 func (t *recordTable) row(rec *entry) (row Record, reason string) {
 	switch {
-	case t.shifted():
+	case t.shifted(rec):
 		return row, ReasonShifted
 	case rec.open && len(t.cells) < len(t.header):
 		return row, ReasonCut // the cell that is there last may be the beginning of one
@@ -220,16 +220,6 @@ func (t *recordTable) row(rec *entry) (row Record, reason string) {
 	row.ChannelText = t.cell(t.at.channel)
 	row.Channel = t.channels.of(row.ChannelText)
 	return row, ""
-}
-
-// shifted reports whether the row has more cells than there are columns, as when
-// a delimiter within a text was not quoted: the cells are then not those of
-// their titles.
-func (t *recordTable) shifted() bool {
-	if t.header == nil || len(t.cells) <= len(t.header) {
-		return false
-	}
-	return strings.TrimSpace(strings.Join(t.cells[len(t.header):], "")) != ""
 }
 
 func (t *recordTable) date(column int, rec *entry) (time.Time, string) {

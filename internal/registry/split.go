@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -224,6 +226,21 @@ func (rec *entry) column(i int) ([]byte, bool) {
 func (rec *entry) last(i int) bool {
 	_, more := rec.column(i + 1)
 	return !more
+}
+
+// filledFrom reports whether the field i, or one behind it, holds more than spaces.
+func (rec *entry) filledFrom(i int) bool {
+	if rec.fields != nil {
+		return strings.TrimSpace(strings.Join(rec.fields[min(i, len(rec.fields)):], "")) != ""
+	}
+	if bytes.Count(rec.bare, []byte{rec.delim}) < i {
+		return false
+	}
+	rest := rec.bare
+	for ; i > 0; i-- {
+		rest = rest[bytes.IndexByte(rest, rec.delim)+1:]
+	}
+	return len(bytes.TrimLeftFunc(rest, func(c rune) bool { return c == rune(rec.delim) || unicode.IsSpace(c) })) > 0
 }
 
 // all returns the fields, copied.
