@@ -71,6 +71,9 @@ again.`,
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := onceStdin(cmd, args); err != nil {
+				return err
+			}
 			gentle.Process() // who waits for an answer on this machine goes first
 			if flags.optOuts {
 				return a.importOptOuts(cmd, args, flags)
@@ -97,6 +100,15 @@ again.`,
 	complete(cmd, "format", append([]string{"auto"}, strings.Split(registry.FormatNames(), ", ")...)...)
 	a.completeLists(cmd, "list")
 	return cmd
+}
+
+// onceStdin refuses standard input as more than one file: two readers would share its lines.
+func onceStdin(cmd *cobra.Command, paths []string) error {
+	first := slices.Index(paths, "-")
+	if first >= 0 && slices.Contains(paths[first+1:], "-") {
+		return usagef(cmd, "- is standard input, which is read once: give it once")
+	}
+	return nil
 }
 
 // importFiles loads files and prints what became of it.
