@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -121,6 +122,10 @@ func (r *Records) TotalBytes() int64 { return r.reader.TotalBytes() }
 // Close ends the reading, wherever it is.
 func (r *Records) Close() error { return r.reader.Close() }
 
+// errNothing: an export that failed leaves such a file behind. A csv without opt-outs has a header at least; a jsonl
+// without any cannot be told from it.
+var errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
+
 // recordTable is csv whose columns are known.
 type recordTable struct {
 	*table
@@ -144,6 +149,9 @@ func openRecords(in content, opts RecordOptions) (decoder, error) {
 	t, err := openTable(in)
 	if err != nil {
 		return nil, err
+	}
+	if t.header == nil && t.first == nil {
+		return nil, errNothing
 	}
 	r := &recordTable{table: t, opts: opts, channels: channelMemory{}}
 	r.at, err = findRecordColumns(t, opts.Columns)

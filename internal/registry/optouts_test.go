@@ -223,6 +223,18 @@ func TestOptOutsCutOff(t *testing.T) {
 	}
 }
 
+func TestOptOutsOfAnEmptyFile(t *testing.T) {
+	for _, text := range []string{"", "\ufeff", "\n\n", "sep=;\n"} {
+		rows, _, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte(text)))
+		if err == nil || !strings.Contains(err.Error(), "read a.csv: the file is empty") {
+			t.Errorf("%q: got %d rows and %v", text, len(rows), err)
+		}
+	}
+	if _, _, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte("phone,scope"))); err != nil {
+		t.Errorf("a header alone: %v", err)
+	}
+}
+
 // Each file has columns of its own, and any packing that lists may have.
 func TestOptOutFiles(t *testing.T) {
 	rows, rejects, err := loadRecords(t, RecordOptions{},
