@@ -25,6 +25,8 @@ type Record struct {
 	Evidence    string
 	Note        string // may have several lines
 	ExpiresAt   time.Time
+
+	Text string // the row as the file has it, when RecordOptions.KeepText; as in Reject
 }
 
 // RecordOptions says how to read files of opt-outs.
@@ -43,6 +45,8 @@ type RecordOptions struct {
 	Location *time.Location
 	// Delimiter of the csv. Zero: found in the first line.
 	Delimiter rune
+	// KeepText sets Record.Text.
+	KeepText bool
 	// OnReject is called for each reject, in order, by the goroutine that calls
 	// Next. May be nil.
 	OnReject func(Reject)
@@ -174,6 +178,9 @@ func (t *recordTable) one() (Record, error) {
 		return Record{}, errRejected
 	}
 	row.Line = rec.line
+	if t.opts.KeepText {
+		row.Text = string(rec.text)
+	}
 	return row, nil
 }
 

@@ -235,6 +235,22 @@ func TestOptOutsOfAnEmptyFile(t *testing.T) {
 	}
 }
 
+func TestOptOutTexts(t *testing.T) {
+	want := []string{"+14155550100,\"a\nb\"", "\"+14155550101\",c", `{"number": "+14155550102"}`}
+	paths := []string{
+		writeFile(t, "a.csv", []byte("phone,note\n"+want[0]+"\r\n"+want[1]+"\n")), writeFile(t, "b.jsonl", []byte(want[2]+"\n")),
+	}
+	rows, _, err := loadRecords(t, RecordOptions{KeepText: true}, paths...)
+	if err != nil || len(rows) != len(want) {
+		t.Fatalf("got %d rows, %v", len(rows), err)
+	}
+	for i, row := range rows {
+		if row.Text != want[i] {
+			t.Errorf("row %d: its text is another", i)
+		}
+	}
+}
+
 // Each file has columns of its own, and any packing that lists may have.
 func TestOptOutFiles(t *testing.T) {
 	rows, rejects, err := loadRecords(t, RecordOptions{},
