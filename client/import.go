@@ -87,6 +87,8 @@ type SourceSummary struct {
 	Sources []ImportSource
 	// Coverage are the prefixes that the files hold in whole; empty: they do not say.
 	Coverage []string
+	// CutFiles is how many of the files end inside a line: the rest is likely missing.
+	CutFiles uint32
 }
 
 // Progress says how far a load is.
@@ -136,11 +138,12 @@ func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
-	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER or COVERAGE.
+	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER, COVERAGE or CUT.
 	Guard   string `json:"guard"`
 	Prefix  string `json:"prefix"`
 	Message string `json:"message"`
-	// Before and After: numbers for shrinks, entries read and rejected for rejects.
+	// Before and After: numbers for shrinks, entries read and rejected for rejects,
+	// files and those that end inside a line for CUT.
 	Before     uint64  `json:"before"`
 	After      uint64  `json:"after"`
 	Limit      float64 `json:"limit"`

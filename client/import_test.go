@@ -32,6 +32,7 @@ type digits struct {
 	numbers []uint64
 	next    int
 	at      func(next int) error
+	cut     uint32 // files
 }
 
 func (d *digits) Next(batch []uint64) (int, error) {
@@ -49,7 +50,7 @@ func (d *digits) Next(batch []uint64) (int, error) {
 }
 
 func (d *digits) Summary() client.SourceSummary {
-	return client.SourceSummary{Read: uint64(len(d.numbers))}
+	return client.SourceSummary{Read: uint64(len(d.numbers)), CutFiles: d.cut}
 }
 
 // someNumbers makes n different numbers in any order.
@@ -153,6 +154,11 @@ func TestImportRefusedByAGuard(t *testing.T) {
 	wantList(t, c, "us-ftc", numbers)
 	if r := load(numbers[:500], true); r.Refused || r.Removed != 500 {
 		t.Errorf("overridden: got %+v", r)
+	}
+	wantList(t, c, "us-ftc", numbers[:500])
+	cut, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: numbers, cut: 2}})
+	if err != nil || !cut.Refused || len(cut.GuardFailures) != 1 || cut.GuardFailures[0].Guard != "CUT" || cut.GuardFailures[0].After != 2 {
+		t.Errorf("files that end inside a line: got %+v, %v, want a refusal", cut, err)
 	}
 	wantList(t, c, "us-ftc", numbers[:500])
 }

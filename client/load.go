@@ -298,6 +298,7 @@ func (l *load) finish() error {
 		Sources:       sources,
 		Coverage:      sum.Coverage,
 		ChunksDigest:  chunkhash.Digest(l.hashes),
+		CutFiles:      sum.CutFiles,
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ type OptOutImport struct {
 	Sources []ImportSource
 	// MaxRejects is the guard's ratio, 0 to 1; nil: the server's default, 0.01.
 	MaxRejects *float64
-	// Override records in spite of that guard.
+	// Override records in spite of that guard, and of files that end inside a line.
 	Override bool
 	// DryRun reads and counts, and records nothing.
 	DryRun bool

@@ -233,7 +233,7 @@ func (l *optOutLoad) finish() error {
 	}
 	l.commit = &dncv1.ImportRecordsCommit{
 		Chunks: l.last, Read: sum.Read, Rejected: sum.Rejected, Sources: sources,
-		RejectTallies: each(sum.RejectTallies, toTally),
+		RejectTallies: each(sum.RejectTallies, toTally), CutFiles: sum.CutFiles,
 	}
 	return nil
 }

@@ -331,6 +331,7 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 		SnapshotDate: date,
 		FileCoverage: req.GetCoverage(),
 		Digest:       req.GetChunksDigest(),
+		CutFiles:     req.GetCutFiles(),
 	}, nil
 }
 

@@ -99,6 +99,7 @@ func TestImportGuardsAndDryRun(t *testing.T) {
 		header: &dncv1.ImportHeader{List: "reg", SnapshotDate: "2026-09-01"},
 		chunks: [][]uint64{numbers(50)}, commit: commitOf(1, 50),
 	}
+	half.commit.CutFiles = 1
 	got, err := n.load(half)
 	if err != nil {
 		t.Fatal(err)
@@ -111,8 +112,9 @@ func TestImportGuardsAndDryRun(t *testing.T) {
 		}
 	}
 	if !got.result.GetRefused() || !slices.Contains(failed, dncv1.ImportGuard_IMPORT_GUARD_SHRINK) ||
-		!slices.Contains(failed, dncv1.ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER) {
-		t.Errorf("got %v, want a refusal for the shrink and the date", got.result)
+		!slices.Contains(failed, dncv1.ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER) ||
+		!slices.Contains(failed, dncv1.ImportGuard_IMPORT_GUARD_CUT) {
+		t.Errorf("got %v, want a refusal for the shrink, the date and the file that was cut off", got.result)
 	}
 	dry := upload{header: proto.CloneOf(half.header), chunks: half.chunks, commit: half.commit}
 	dry.header.DryRun, dry.header.Guards = true, &dncv1.ImportGuards{Override: true}

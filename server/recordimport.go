@@ -156,6 +156,7 @@ func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
 	defer cancel()
 	commit := store.RecordsCommit{
 		Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected(), Rejects: tallies, Sources: sources,
+		CutFiles: c.GetCutFiles(),
 	}
 	result, err := i.imp.Commit(ctx, commit, i.tell)
 	if err != nil {

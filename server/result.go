@@ -44,6 +44,7 @@ var guardsByStore = map[store.Guard]dncv1.ImportGuard{
 	store.GuardRejects:      dncv1.ImportGuard_IMPORT_GUARD_REJECTS,
 	store.GuardOlder:        dncv1.ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER,
 	store.GuardCoverage:     dncv1.ImportGuard_IMPORT_GUARD_COVERAGE,
+	store.GuardCut:          dncv1.ImportGuard_IMPORT_GUARD_CUT,
 }
 
 func guardFailure(f *store.GuardFailure) *dncv1.GuardFailure {
@@ -85,6 +86,11 @@ func guardMessage(f *store.GuardFailure) string {
 	case store.GuardCoverage:
 		return fmt.Sprintf("%d of %d numbers would lie outside the list's coverage, such as those in %s: "+
 			"check that these are its files, or change its coverage", f.After, f.Before, strings.Join(f.Outside, ", "))
+	case store.GuardCut:
+		if f.After == 1 {
+			return "1 file ends inside a line: fetch it again"
+		}
+		return fmt.Sprintf("%d files end inside a line: fetch them again", f.After)
 	}
 	return "refused"
 }

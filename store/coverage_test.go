@@ -108,9 +108,9 @@ func TestOverriddenGuardsKeepTheirFigures(t *testing.T) {
 	load(t, s, "a", Replace, slices.Concat(areaNumbers(415, 100), areaNumbers(818, 100)), Commit{SnapshotDate: date})
 	h := Header{List: "a", Mode: Replace, Guards: Guards{0.1, 0.01}, Override: true}
 	i := begin(t, s, h)
-	c := Commit{SnapshotDate: date - 1, Rejected: 7}
+	c := Commit{SnapshotDate: date - 1, Rejected: 7, Sources: make([]Source, 2), CutFiles: 1}
 	first, err := commit(i, slices.Concat(areaNumbers(212, 1), areaNumbers(415, 100)), c)
-	if err != nil || len(first.GuardFailures) != 5 {
+	if err != nil || len(first.GuardFailures) != 6 {
 		t.Fatalf("%+v, %v, want every guard but one to fail", first.GuardFailures, err)
 	}
 	s.Close()

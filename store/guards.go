@@ -31,6 +31,7 @@ const (
 	GuardRejects            // too many entries were rejected
 	GuardOlder              // the snapshot is older than the list's
 	GuardCoverage           // more numbers would lie outside the coverage than now
+	GuardCut                // files end inside a line
 )
 
 // GuardFailure is a guard that failed, with its figures.
@@ -38,7 +39,7 @@ type GuardFailure struct {
 	Guard         Guard
 	Prefix        string   // of GuardPrefixShrink
 	Outside       []string // of GuardCoverage: the first digits of some numbers outside
-	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside
+	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut
 	Limit         float64
 	From, To      policy.Date // of GuardOlder: the list's date and the load's
 	Overridden    bool
@@ -168,6 +169,9 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if h.Guards.MaxRejects >= 0 && float64(c.Rejected) > h.Guards.MaxRejects*float64(c.Read) {
 		fail(GuardFailure{Guard: GuardRejects, Before: c.Read, After: c.Rejected, Limit: h.Guards.MaxRejects})
 	}
+	if c.CutFiles > 0 {
+		fail(cutFailure(c.Sources, c.CutFiles))
+	}
 	if p.dated != 0 && p.dated < l.SnapshotDate {
 		fail(GuardFailure{Guard: GuardOlder, From: l.SnapshotDate, To: p.dated})
 	}
@@ -180,6 +184,11 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 		}
 	}
 	return failures
+}
+
+// cutFailure is of files some of which end inside a line: what would follow is not known.
+func cutFailure(files []Source, cut uint32) GuardFailure {
+	return GuardFailure{Guard: GuardCut, Before: uint64(len(files)), After: uint64(cut)}
 }
 
 // shrinks reports a loss beyond the share max. A set that becomes empty always shrinks too far, unless the guard is off.

@@ -57,6 +57,7 @@ type Commit struct {
 	SnapshotDate policy.Date // the source's own; zero: none
 	FileCoverage []string    // prefixes that the files hold in whole
 	Digest       []byte      // of the chunks, as the client made them; empty: not compared
+	CutFiles     uint32      // how many of the files end inside a line
 }
 
 // Counts accounts for every entry of a load: Accepted + Duplicates + Rejected = Read.

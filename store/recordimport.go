@@ -28,6 +28,7 @@ type RecordsCommit struct {
 	Rejected uint64 // by the client itself, and not sent
 	Rejects  []RejectTally
 	Sources  []Source
+	CutFiles uint32 // how many of them end inside a line
 }
 
 // RecordsResult says what became of an import of opt-outs: Accepted + Duplicates + Rejected = Read.
@@ -199,7 +200,7 @@ func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsRes
 	case c.Rejected > c.Read, c.Read != i.log.rows+r.Rejected:
 		return r, ErrCounts
 	}
-	r.GuardFailures = i.guards(&r)
+	r.GuardFailures = i.guards(&r, &c)
 	for _, g := range r.GuardFailures {
 		r.Refused = r.Refused || !g.Overridden
 	}
@@ -216,7 +217,7 @@ func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsRes
 	return r, nil
 }
 
-func (i *RecordImport) guards(r *RecordsResult) []GuardFailure {
+func (i *RecordImport) guards(r *RecordsResult, c *RecordsCommit) []GuardFailure {
 	var failures []GuardFailure
 	if r.Read > 0 && r.Rejected == r.Read {
 		failures = append(failures, GuardFailure{Guard: GuardEmpty, Before: r.Read, After: r.Rejected})
@@ -225,6 +226,11 @@ func (i *RecordImport) guards(r *RecordsResult) []GuardFailure {
 		failures = append(failures, GuardFailure{
 			Guard: GuardRejects, Before: r.Read, After: r.Rejected, Limit: limit, Overridden: i.header.Override,
 		})
+	}
+	if c.CutFiles > 0 {
+		cut := cutFailure(c.Sources, c.CutFiles)
+		cut.Overridden = i.header.Override
+		failures = append(failures, cut)
 	}
 	return failures
 }

@@ -184,20 +184,24 @@ func TestRecordImportGuards(t *testing.T) {
 		h        RecordsHeader
 		rows     []OptOutRow
 		rejected uint64
+		cut      uint32
 		refused  bool
 		failures int
 	}{
-		{"within the limit", RecordsHeader{MaxRejects: 0.1}, rows, 10, false, 0},
-		{"beyond it", RecordsHeader{MaxRejects: 0.09}, rows, 10, true, 1},
-		{"overridden", RecordsHeader{MaxRejects: 0.09, Override: true}, rows, 10, false, 1},
-		{"nothing but rejects", RecordsHeader{MaxRejects: 1, Override: true}, nil, 10, true, 1},
-		{"an empty file", RecordsHeader{}, nil, 0, false, 0},
+		{"within the limit", RecordsHeader{MaxRejects: 0.1}, rows, 10, 0, false, 0},
+		{"beyond it", RecordsHeader{MaxRejects: 0.09}, rows, 10, 0, true, 1},
+		{"overridden", RecordsHeader{MaxRejects: 0.09, Override: true}, rows, 10, 0, false, 1},
+		{"a file cut off", RecordsHeader{MaxRejects: 0.1}, rows, 10, 1, true, 1},
+		{"a file cut off, and beyond the limit", RecordsHeader{MaxRejects: 0.09}, rows, 10, 1, true, 2},
+		{"both overridden", RecordsHeader{MaxRejects: 0.09, Override: true}, rows, 10, 1, false, 2},
+		{"nothing but rejects", RecordsHeader{MaxRejects: 1, Override: true}, nil, 10, 0, true, 1},
+		{"an empty file", RecordsHeader{}, nil, 0, 0, false, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := open(t, t.TempDir())
 			i := stageRows(t, s, c.h, c.rows)
 			defer i.Close()
-			r := commitRows(t, i, RecordsCommit{Read: uint64(len(c.rows)) + c.rejected, Rejected: c.rejected})
+			r := commitRows(t, i, RecordsCommit{Read: uint64(len(c.rows)) + c.rejected, Rejected: c.rejected, CutFiles: c.cut})
 			if r.Refused != c.refused || len(r.GuardFailures) != c.failures || r.Rejected != c.rejected {
 				t.Errorf("result %+v", r)
 			}

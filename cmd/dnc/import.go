@@ -41,9 +41,9 @@ accounted for: read = accepted + duplicates + rejected.
 
 A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
-rejects than --max-rejects, a snapshot date older than the list's, numbers outside the
-list's coverage. --yes loads in spite of all but the first, and takes over from a load
-that does not end.
+rejects than --max-rejects, a file that ends inside a line, a snapshot date older than
+the list's, numbers outside the list's coverage. --yes loads in spite of all but the
+first, and takes over from a load that does not end.
 
 An import that was interrupted goes on where it stopped, and says so, when the command
 is run again with the same files, list, mode and snapshot date. One that was refused is
@@ -71,6 +71,9 @@ again.`,
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := onceStdin(cmd, args); err != nil {
+				return err
+			}
 			gentle.Process() // who waits for an answer on this machine goes first
 			if flags.optOuts {
 				return a.importOptOuts(cmd, args, flags)
@@ -97,6 +100,15 @@ again.`,
 	complete(cmd, "format", append([]string{"auto"}, strings.Split(registry.FormatNames(), ", ")...)...)
 	a.completeLists(cmd, "list")
 	return cmd
+}
+
+// onceStdin refuses standard input as more than one file: two readers would share its lines.
+func onceStdin(cmd *cobra.Command, paths []string) error {
+	first := slices.Index(paths, "-")
+	if first >= 0 && slices.Contains(paths[first+1:], "-") {
+		return usagef(cmd, "- is standard input, which is read once: give it once")
+	}
+	return nil
 }
 
 // importFiles loads files and prints what became of it.
@@ -279,6 +291,7 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		"REJECTS":        "--max-rejects or --yes",
 		"SNAPSHOT_OLDER": "--yes",
 		"COVERAGE":       "--yes",
+		"CUT":            "--yes",
 	}
 	text := lower(g.Guard)
 	if g.Prefix != "" && g.Guard != "COVERAGE" { // its message names more than one

@@ -87,7 +87,10 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 // record runs the import under a progress bar.
 func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource, request client.OptOutImport) (client.OptOutImportResult, error) {
 	meter := &importMeter{files: source.reader, rejects: source.rejects}
-	request.OnProgress = meter.take
+	request.OnProgress = func(p client.Progress) {
+		meter.take(p)
+		source.staged(p)
+	}
 	request.OnReject = source.refused
 	bar := a.startProgress(meter.state)
 	defer bar.stop()

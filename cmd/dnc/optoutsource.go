@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/hex"
 	"sort"
 	"strings"
@@ -19,6 +20,7 @@ type optOutSource struct {
 	rejects  *rejectLog
 	defaults defaults
 	places   places
+	texts    *rawTexts // for the reject file; nil: there is none
 	batch    [1000]registry.Record
 }
 
@@ -33,6 +35,9 @@ func openOptOuts(cmd *cobra.Command, paths []string, flags importFlags) (*optOut
 	}
 	s := &optOutSource{defaults: instead, rejects: &rejectLog{tallies: map[string]uint64{}}}
 	options.OnReject = s.rejects.fromFile
+	if flags.rejects != "" {
+		s.texts, options.KeepText = new(rawTexts), true
+	}
 	s.reader, err = registry.OpenRecords(paths, options)
 	return s, err
 }
@@ -43,6 +48,9 @@ func (s *optOutSource) Next(batch []client.OptOut) (int, error) {
 	for i := range s.batch[:n] {
 		batch[i] = s.row(&s.batch[i])
 		s.places.add(s.batch[i].File, s.batch[i].Line)
+		if s.texts != nil {
+			s.texts.add(s.batch[i].Text)
+		}
 	}
 	return n, err
 }
@@ -97,7 +105,18 @@ func printable(text, kept string) string {
 // refused notes a row that the server rejected.
 func (s *optOutSource) refused(r client.OptOutReject) {
 	file, line := s.places.of(r.Row)
-	s.rejects.fromServerAt(file, line, r.Message, r.Number)
+	text := r.Number
+	if s.texts != nil {
+		text = cmp.Or(s.texts.of(r.Row), text)
+	}
+	s.rejects.fromServerAt(file, line, r.Message, text)
+}
+
+// staged notes how many rows the server holds and has judged.
+func (s *optOutSource) staged(p client.Progress) {
+	if s.texts != nil && p.Phase == "SENDING" {
+		s.texts.forget(p.Done)
+	}
 }
 
 // Summary implements client.OptOutSource.
@@ -108,6 +127,7 @@ func (s *optOutSource) Summary() client.SourceSummary {
 		Rejected:      uint64(totals.Rejects),
 		RejectTallies: s.rejects.list(),
 		Sources:       s.files(),
+		CutFiles:      uint32(s.reader.CutFiles()),
 	}
 }
 

@@ -65,6 +65,7 @@ func (s *source) Summary() client.SourceSummary {
 		RejectTallies: s.rejects.list(),
 		Sources:       s.files(),
 		Coverage:      s.reader.Coverage(),
+		CutFiles:      uint32(s.reader.CutFiles()),
 	}
 }
 

@@ -11,6 +11,9 @@ func (r *Reader) Format() Format { return r.format.name }
 // Totals counts what was read so far.
 func (r *Reader) Totals() Totals { return r.totals }
 
+// CutFiles counts the files read so far that end inside a line.
+func (r *Reader) CutFiles() int { return r.cut }
+
 // Sources returns the files in the order in which they are read.
 func (r *Reader) Sources() []Source { return slices.Clone(r.sources) }
 

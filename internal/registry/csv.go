@@ -83,7 +83,7 @@ func (t *table) one() (phone.Number, error) {
 	if err != nil {
 		return 0, err
 	}
-	number, reason := t.value(&rec)
+	number, reason := t.listed(&rec)
 	if reason != "" {
 		t.reject(rec.line, reason, rec.text)
 		return 0, errRejected
@@ -98,6 +98,21 @@ func (t *table) record() (entry, error) {
 		return first, nil
 	}
 	return t.split.next()
+}
+
+// listed is value for a record whose cells must be those of their titles.
+func (t *table) listed(rec *entry) (phone.Number, string) {
+	if t.shifted(rec) {
+		return 0, ReasonShifted
+	}
+	return t.value(rec)
+}
+
+// shifted reports whether a record has more cells than there are columns, as when
+// a delimiter within a text was not quoted: the cells are then not those of
+// their titles.
+func (t *table) shifted(rec *entry) bool {
+	return t.header != nil && rec.filledFrom(len(t.header))
 }
 
 // value returns a record's number, or the reason why it has none.

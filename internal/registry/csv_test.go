@@ -68,6 +68,15 @@ func TestCSV(t *testing.T) {
 			want: []uint64{a}, reasons: map[int64]string{2: ReasonColumns},
 		},
 		{
+			name: "more columns than titles", text: "phone\n+14155550100\n+14155550100,+14155550101\n+14155550101, ,\n",
+			want: []uint64{a, b}, reasons: map[int64]string{3: ReasonShifted},
+		},
+		{
+			name: "more quoted columns than titles", text: "phone,x\n+14155550100,\"a,b\",\n\"+14155550199\",\"a\",\"b\"\n+14155550199,\"a,b\",c\n+14155550199,,,c\n",
+			want: []uint64{a}, reasons: map[int64]string{3: ReasonShifted, 4: ReasonShifted, 5: ReasonShifted},
+		},
+		{name: "more columns without a header", text: "+14155550100,x\n+14155550101,x,y\n", opts: Options{Column: "1"}, want: []uint64{a, b}},
+		{
 			name: "quote never closed", text: "phone,x\n+14155550100,1\n\"+14155550199,1\n+14155550101,1\n",
 			want: []uint64{a, b}, reasons: map[int64]string{3: ReasonQuotes},
 		},
@@ -85,6 +94,14 @@ func TestCSV(t *testing.T) {
 		{
 			name: "cut in the number", text: "x,phone\n1,+493012345",
 			reasons: map[int64]string{2: ReasonCut},
+		},
+		{
+			name: "cut in quotes", text: "phone,x\n+14155550100,\n\"+14155550101",
+			want: []uint64{a}, reasons: map[int64]string{3: ReasonCut},
+		},
+		{
+			name: "cut in quotes over lines", text: "phone,x\n+14155550100,\n+14155550101,\"a\nb",
+			want: []uint64{a}, reasons: map[int64]string{3: ReasonQuotes, 4: ReasonCut},
 		},
 		{
 			name: "cut before the number", text: "x,phone\n1",

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -24,6 +25,8 @@ type Record struct {
 	Evidence    string
 	Note        string // may have several lines
 	ExpiresAt   time.Time
+
+	Text string // the row as the file has it, when RecordOptions.KeepText; as in Reject
 }
 
 // RecordOptions says how to read files of opt-outs.
@@ -42,6 +45,8 @@ type RecordOptions struct {
 	Location *time.Location
 	// Delimiter of the csv. Zero: found in the first line.
 	Delimiter rune
+	// KeepText sets Record.Text.
+	KeepText bool
 	// OnReject is called for each reject, in order, by the goroutine that calls
 	// Next. May be nil.
 	OnReject func(Reject)
@@ -105,6 +110,9 @@ func (r *Records) Next(batch []Record) (int, error) {
 // Totals counts what was read so far.
 func (r *Records) Totals() Totals { return r.reader.Totals() }
 
+// CutFiles counts the files read so far that end inside a row.
+func (r *Records) CutFiles() int { return r.reader.CutFiles() }
+
 // Sources returns the files in the order in which they are read.
 func (r *Records) Sources() []Source { return r.reader.Sources() }
 
@@ -117,6 +125,10 @@ func (r *Records) TotalBytes() int64 { return r.reader.TotalBytes() }
 
 // Close ends the reading, wherever it is.
 func (r *Records) Close() error { return r.reader.Close() }
+
+// errNothing: an export that failed leaves such a file behind. A csv without opt-outs has a header at least; a jsonl
+// without any cannot be told from it.
+var errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
 
 // recordTable is csv whose columns are known.
 type recordTable struct {
@@ -142,6 +154,9 @@ func openRecords(in content, opts RecordOptions) (decoder, error) {
 	if err != nil {
 		return nil, err
 	}
+	if t.header == nil && t.first == nil {
+		return nil, errNothing
+	}
 	r := &recordTable{table: t, opts: opts, channels: channelMemory{}}
 	r.at, err = findRecordColumns(t, opts.Columns)
 	return r, err
@@ -163,6 +178,9 @@ func (t *recordTable) one() (Record, error) {
 		return Record{}, errRejected
 	}
 	row.Line = rec.line
+	if t.opts.KeepText {
+		row.Text = string(rec.text)
+	}
 	return row, nil
 }
 
@@ -195,8 +213,11 @@ func (t *recordTable) cell(i int) string {
 
 // row reads the cells, or returns the reason why they are no record.
 func (t *recordTable) row(rec *entry) (row Record, reason string) {
-	if t.shifted() {
+	switch {
+	case t.shifted(rec):
 		return row, ReasonShifted
+	case rec.open && len(t.cells) < len(t.header):
+		return row, ReasonCut // the cell that is there last may be the beginning of one
 	}
 	if row.Number, reason = t.value(rec); reason != "" {
 		return row, reason
@@ -214,16 +235,6 @@ func (t *recordTable) row(rec *entry) (row Record, reason string) {
 	row.ChannelText = t.cell(t.at.channel)
 	row.Channel = t.channels.of(row.ChannelText)
 	return row, ""
-}
-
-// shifted reports whether the row has more cells than there are columns, as when
-// a delimiter within a text was not quoted: the cells are then not those of
-// their titles.
-func (t *recordTable) shifted() bool {
-	if t.header == nil || len(t.cells) <= len(t.header) {
-		return false
-	}
-	return strings.TrimSpace(strings.Join(t.cells[len(t.header):], "")) != ""
 }
 
 func (t *recordTable) date(column int, rec *entry) (time.Time, string) {

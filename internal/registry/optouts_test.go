@@ -185,6 +185,72 @@ func TestOptOutRejects(t *testing.T) {
 	}
 }
 
+// A last row without a line end that lacks cells was cut off, wherever it was: what it has of a scope may be its beginning.
+func TestOptOutsCutOff(t *testing.T) {
+	tests := []struct {
+		name, text string
+		want       string // reason
+	}{
+		{"in the number", "+1415555010", ReasonCut},
+		{"behind the number", "+14155550101", ReasonCut},
+		{"in the scope", "+14155550101,ac", ReasonCut},
+		{"behind the scope", "+14155550101,acme,", ""}, // as it is written without a date
+		{"behind a quote", `"+14155550101","acme"`, ReasonCut},
+		{"in quotes", `"+14155550101","ac`, ReasonCut},
+		{"quoted over lines", "+14155550101,\"ac\nme\"", ReasonCut},
+		{"in the date", "+14155550101,acme,2026-09", ReasonCut},
+		{"whole", "+14155550101,acme,2026-09-09", ""},
+		{"whole, quoted", `"+14155550101","acme","2026-09-09"`, ""},
+		{"with a line end", "+14155550101,acme\n", ""},
+		{"with a carriage return", "+14155550101,acme\r", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			text := "phone,scope,date\n+14155550100,acme,\n" + tt.text
+			rows, rejects, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte(text)))
+			got := ""
+			if len(rejects) > 0 {
+				got = rejects[0].Reason
+			}
+			if err != nil || got != tt.want || len(rows)+len(rejects) != 2 {
+				t.Errorf("got %d rows, rejects %v, %v, want reason %q", len(rows), rejects, err, tt.want)
+			}
+		})
+	}
+	rows, _, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte("+14155550100")))
+	if err != nil || len(rows) != 1 {
+		t.Errorf("without a header: got %d rows, %v", len(rows), err)
+	}
+}
+
+func TestOptOutsOfAnEmptyFile(t *testing.T) {
+	for _, text := range []string{"", "\ufeff", "\n\n", "sep=;\n"} {
+		rows, _, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte(text)))
+		if err == nil || !strings.Contains(err.Error(), "read a.csv: the file is empty") {
+			t.Errorf("%q: got %d rows and %v", text, len(rows), err)
+		}
+	}
+	if _, _, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte("phone,scope"))); err != nil {
+		t.Errorf("a header alone: %v", err)
+	}
+}
+
+func TestOptOutTexts(t *testing.T) {
+	want := []string{"+14155550100,\"a\nb\"", "\"+14155550101\",c", `{"number": "+14155550102"}`}
+	paths := []string{
+		writeFile(t, "a.csv", []byte("phone,note\n"+want[0]+"\r\n"+want[1]+"\n")), writeFile(t, "b.jsonl", []byte(want[2]+"\n")),
+	}
+	rows, _, err := loadRecords(t, RecordOptions{KeepText: true}, paths...)
+	if err != nil || len(rows) != len(want) {
+		t.Fatalf("got %d rows, %v", len(rows), err)
+	}
+	for i, row := range rows {
+		if row.Text != want[i] {
+			t.Errorf("row %d: its text is another", i)
+		}
+	}
+}
+
 // Each file has columns of its own, and any packing that lists may have.
 func TestOptOutFiles(t *testing.T) {
 	rows, rejects, err := loadRecords(t, RecordOptions{},

@@ -44,6 +44,9 @@ func (d *recordObjects) one() (Record, error) {
 		return Record{}, d.refuse(reason, line)
 	}
 	row.Line = d.lines.number
+	if d.opts.KeepText {
+		row.Text = string(line)
+	}
 	return row, nil
 }
 

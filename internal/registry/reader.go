@@ -27,6 +27,7 @@ type Reader struct {
 	err     error    // kept: a Reader that failed stays failed
 
 	totals Totals
+	cut    int // sources that end inside a line
 	areas  areas
 	seen   areas        // of the source being read
 	before int64        // bytes on disk of the sources read whole
@@ -218,6 +219,9 @@ func (r *Reader) addAreas(named int) {
 
 func (r *Reader) reject(line int64, reason string, text []byte) {
 	r.totals.Rejects++
+	if reason == ReasonCut { // a source has one last line
+		r.cut++
+	}
 	r.opts.OnReject(Reject{
 		File:   r.sources[r.at].Name,
 		Line:   line,

@@ -203,3 +203,33 @@ func TestRowsPlain(t *testing.T) {
 		t.Errorf("got %v, want EOF", err)
 	}
 }
+
+// A file that ends inside a line is counted, once, whatever its format.
+func TestCutFiles(t *testing.T) {
+	tests := []struct {
+		name   string
+		format Format
+		texts  []string
+		want   int
+	}{
+		{"whole", Plain, []string{"+14155550100\n", "+14155550101"}, 0},
+		{"no number", Plain, []string{"+14155550100\nx\n"}, 0},
+		{"plain", Plain, []string{"+14155550100\n+14155", "+14155550101\n", "+1"}, 2},
+		{"ftc", FTC, []string{"415,5550100\n415,55"}, 1},
+		{"csv", CSV, []string{"x,phone\n1,+14155550100\n2"}, 1},
+		{"csv in quotes", CSV, []string{"phone\n\"+14155550100\"\n\"+141"}, 1},
+		{"jsonl", JSONL, []string{"{\"number\":\"+14155550100\"}\n{\"num"}, 1},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var paths []string
+			for _, text := range tt.texts {
+				paths = append(paths, writeFile(t, "a.txt", []byte(text)))
+			}
+			got := load(t, Options{Format: tt.format}, paths...)
+			if got.err != nil || got.reader.CutFiles() != tt.want {
+				t.Errorf("got %d files, %v, want %d", got.reader.CutFiles(), got.err, tt.want)
+			}
+		})
+	}
+}

@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -32,7 +34,8 @@ type entry struct {
 	bare   []byte   // the fields, unquoted, with the delimiter between them
 	fields []string // unquoted, instead of bare: of a record that cannot be written without quotes
 	delim  byte
-	cut    bool // the file ends here without a line end
+	cut    bool // the file ends in its last field, which may go on
+	open   bool // the file ends here without a line end
 }
 
 type textLine struct {
@@ -60,7 +63,7 @@ func (r *splitter) next() (entry, error) {
 		if bytes.IndexByte(line.text, '"') >= 0 {
 			return r.quoted(line)
 		}
-		return entry{line: line.number, text: line.text, bare: line.text, delim: r.delim, cut: line.cut}, nil
+		return entry{line: line.number, text: line.text, bare: line.text, delim: r.delim, cut: line.cut, open: line.cut}, nil
 	}
 }
 
@@ -95,7 +98,7 @@ func (r *splitter) empty(line []byte) bool {
 func (r *splitter) quoted(first textLine) (entry, error) {
 	if bare, ok := r.unquote(first.text); ok {
 		cut := first.cut && !bytes.HasSuffix(first.text, []byte{'"'})
-		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut}, nil
+		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut, open: first.cut}, nil
 	}
 	r.text = append(r.text[:0], first.text...)
 	size := len(r.text)
@@ -106,12 +109,20 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 	fields, ok := r.parse()
 	if !ok {
 		r.again = slices.Concat(rest, r.again)
-		r.reject(first.number, ReasonQuotes, r.text[:size])
+		r.reject(first.number, whyUnpaired(first), r.text[:size])
 		return entry{}, errRejected
 	}
-	cut := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
-	cut = cut && r.text[len(r.text)-1] != '"' // a closing quote ends a field
-	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut}, nil
+	open := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
+	cut := open && r.text[len(r.text)-1] != '"' // a closing quote ends a field
+	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut, open: open}, nil
+}
+
+// whyUnpaired is the reason why a record whose quotes do not match is none: the quote that is missing may have followed.
+func whyUnpaired(first textLine) string {
+	if first.cut && bytes.Count(first.text, []byte{'"'})%2 == 1 {
+		return ReasonCut
+	}
+	return ReasonQuotes
 }
 
 // unquote returns a record without its quotes, if they only stand around whole fields that need
@@ -215,6 +226,21 @@ func (rec *entry) column(i int) ([]byte, bool) {
 func (rec *entry) last(i int) bool {
 	_, more := rec.column(i + 1)
 	return !more
+}
+
+// filledFrom reports whether the field i, or one behind it, holds more than spaces.
+func (rec *entry) filledFrom(i int) bool {
+	if rec.fields != nil {
+		return strings.TrimSpace(strings.Join(rec.fields[min(i, len(rec.fields)):], "")) != ""
+	}
+	if bytes.Count(rec.bare, []byte{rec.delim}) < i {
+		return false
+	}
+	rest := rec.bare
+	for ; i > 0; i-- {
+		rest = rest[bytes.IndexByte(rest, rec.delim)+1:]
+	}
+	return len(bytes.TrimLeftFunc(rest, func(c rune) bool { return c == rune(rec.delim) || unicode.IsSpace(c) })) > 0
 }
 
 // all returns the fields, copied.

@@ -302,6 +302,8 @@ const (
 	ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER ImportGuard = 5
 	// More numbers than now would lie outside the list's coverage: the prefixes declared, or those that the files say.
 	ImportGuard_IMPORT_GUARD_COVERAGE ImportGuard = 6
+	// Files end inside a line, as one does whose transfer was cut off.
+	ImportGuard_IMPORT_GUARD_CUT ImportGuard = 7
 )
 
 // Enum value maps for ImportGuard.
@@ -314,6 +316,7 @@ var (
 		4: "IMPORT_GUARD_REJECTS",
 		5: "IMPORT_GUARD_SNAPSHOT_OLDER",
 		6: "IMPORT_GUARD_COVERAGE",
+		7: "IMPORT_GUARD_CUT",
 	}
 	ImportGuard_value = map[string]int32{
 		"IMPORT_GUARD_UNSPECIFIED":      0,
@@ -323,6 +326,7 @@ var (
 		"IMPORT_GUARD_REJECTS":          4,
 		"IMPORT_GUARD_SNAPSHOT_OLDER":   5,
 		"IMPORT_GUARD_COVERAGE":         6,
+		"IMPORT_GUARD_CUT":              7,
 	}
 )
 
@@ -1933,7 +1937,9 @@ type ImportCommit struct {
 	Coverage []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
 	// SHA-256 over the hashes of all chunks in order. Refused with CHUNK_OUT_OF_ORDER when other chunks are
 	// staged. Required after `resume`; empty otherwise: not compared.
-	ChunksDigest  []byte `protobuf:"bytes,7,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
+	ChunksDigest []byte `protobuf:"bytes,7,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
+	// How many of the files end inside a line: the rest is likely missing. The line is one of the rejects.
+	CutFiles      uint32 `protobuf:"varint,8,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2015,6 +2021,13 @@ func (x *ImportCommit) GetChunksDigest() []byte {
 		return x.ChunksDigest
 	}
 	return nil
+}
+
+func (x *ImportCommit) GetCutFiles() uint32 {
+	if x != nil {
+		return x.CutFiles
+	}
+	return 0
 }
 
 // Frames from the server.
@@ -2406,9 +2419,11 @@ type GuardFailure struct {
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// For a person: what is wrong and what to do.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Numbers before, for shrinks; entries read, for rejects; numbers on the list after, for COVERAGE.
+	// Numbers before, for shrinks; entries read, for rejects; numbers on the list after, for COVERAGE;
+	// files, for CUT.
 	Before uint64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
-	// Numbers after, for shrinks; entries rejected, for rejects; those of them outside, for COVERAGE.
+	// Numbers after, for shrinks; entries rejected, for rejects; those of them outside, for COVERAGE;
+	// those that end inside a line, for CUT.
 	After uint64 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
 	// The ratio that was exceeded.
 	Limit float64 `protobuf:"fixed64,6,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -3722,7 +3737,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\tascending\x18\x02 \x01(\fR\tascending\x12\x18\n" +
 	"\anumbers\x18\x03 \x03(\x06R\anumbers\x12+\n" +
 	"\x11removed_ascending\x18\x04 \x01(\fR\x10removedAscending\x12'\n" +
-	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\x83\x02\n" +
+	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xa0\x02\n" +
 	"\fImportCommit\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
@@ -3730,7 +3745,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x0ereject_tallies\x18\x04 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12.\n" +
 	"\asources\x18\x05 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x1a\n" +
 	"\bcoverage\x18\x06 \x03(\tR\bcoverage\x12#\n" +
-	"\rchunks_digest\x18\a \x01(\fR\fchunksDigest\"\xd6\x01\n" +
+	"\rchunks_digest\x18\a \x01(\fR\fchunksDigest\x12\x1b\n" +
+	"\tcut_files\x18\b \x01(\rR\bcutFiles\"\xd6\x01\n" +
 	"\x0eImportResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
@@ -3890,7 +3906,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x18IMPORT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_PHASE_COMPARING\x10\x01\x12\x18\n" +
 	"\x14IMPORT_PHASE_WRITING\x10\x02\x12\x1a\n" +
-	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xdd\x01\n" +
+	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xf3\x01\n" +
 	"\vImportGuard\x12\x1c\n" +
 	"\x18IMPORT_GUARD_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dIMPORT_GUARD_NOTHING_ACCEPTED\x10\x01\x12\x17\n" +
@@ -3898,7 +3914,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x1aIMPORT_GUARD_PREFIX_SHRINK\x10\x03\x12\x18\n" +
 	"\x14IMPORT_GUARD_REJECTS\x10\x04\x12\x1f\n" +
 	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05\x12\x19\n" +
-	"\x15IMPORT_GUARD_COVERAGE\x10\x06*\xce\x01\n" +
+	"\x15IMPORT_GUARD_COVERAGE\x10\x06\x12\x14\n" +
+	"\x10IMPORT_GUARD_CUT\x10\a*\xce\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMPORT_STATE_STAGING\x10\x01\x12\x19\n" +

@@ -53,7 +53,8 @@ type ListServiceClient interface {
 	// All lists, by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
 	ListLists(ctx context.Context, in *ListListsRequest, opts ...grpc.CallOption) (*ListListsResponse, error)
 	// Changes a list's settings; what the request leaves unset stays. Errors: of every
-	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED).
+	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION
+	// (CONFIRMATION_REQUIRED) when a registry gives up a region.
 	UpdateList(ctx context.Context, in *UpdateListRequest, opts ...grpc.CallOption) (*UpdateListResponse, error)
 	// Deletes a list: from the answer's revision on, no check sees it. Its name is free
 	// again; a list created under it later shares nothing with it. Errors: of every
@@ -226,7 +227,8 @@ type ListServiceServer interface {
 	// All lists, by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
 	ListLists(context.Context, *ListListsRequest) (*ListListsResponse, error)
 	// Changes a list's settings; what the request leaves unset stays. Errors: of every
-	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED).
+	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION
+	// (CONFIRMATION_REQUIRED) when a registry gives up a region.
 	UpdateList(context.Context, *UpdateListRequest) (*UpdateListResponse, error)
 	// Deletes a list: from the answer's revision on, no check sees it. Its name is free
 	// again; a list created under it later shares nothing with it. Errors: of every

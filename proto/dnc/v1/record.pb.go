@@ -1760,7 +1760,7 @@ type ImportRecordsHeader struct {
 	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Refuse when more than this share of the rows read was rejected, 0 to 1. Unset: 0.01.
 	MaxRejectRatio *float64 `protobuf:"fixed64,6,opt,name=max_reject_ratio,json=maxRejectRatio,proto3,oneof" json:"max_reject_ratio,omitempty"`
-	// Record in spite of that guard.
+	// Record in spite of that guard, and of files that end inside a line.
 	OverrideGuards bool `protobuf:"varint,7,opt,name=override_guards,json=overrideGuards,proto3" json:"override_guards,omitempty"`
 	// As in RecordOptOutRequest.
 	RecordedBy    string `protobuf:"bytes,8,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
@@ -2050,6 +2050,8 @@ type ImportRecordsCommit struct {
 	Sources []*ImportSource `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
 	// How many were rejected for what.
 	RejectTallies []*RejectTally `protobuf:"bytes,5,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
+	// As in ImportCommit.
+	CutFiles      uint32 `protobuf:"varint,6,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2117,6 +2119,13 @@ func (x *ImportRecordsCommit) GetRejectTallies() []*RejectTally {
 		return x.RejectTallies
 	}
 	return nil
+}
+
+func (x *ImportRecordsCommit) GetCutFiles() uint32 {
+	if x != nil {
+		return x.CutFiles
+	}
+	return 0
 }
 
 // What the server answers to an import of records.
@@ -3104,13 +3113,14 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
 	"\fconsent_kind\x18\n" +
-	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\"\xc9\x01\n" +
+	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\"\xe6\x01\n" +
 	"\x13ImportRecordsCommit\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
 	"\brejected\x18\x03 \x01(\x04R\brejected\x12.\n" +
 	"\asources\x18\x04 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12:\n" +
-	"\x0ereject_tallies\x18\x05 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\"\xe4\x01\n" +
+	"\x0ereject_tallies\x18\x05 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12\x1b\n" +
+	"\tcut_files\x18\x06 \x01(\rR\bcutFiles\"\xe4\x01\n" +
 	"\x15ImportRecordsResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x125\n" +

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestRawTextsAreBounded(t *testing.T) {
+	var r rawTexts
+	for _, text := range []string{"a", "b", "c"} {
+		r.add(text)
+	}
+	r.forget(1)
+	if r.of(0) != "" || r.of(1) != "b" || r.of(2) != "c" || r.of(3) != "" {
+		t.Errorf("got %q, %q, %q, %q", r.of(0), r.of(1), r.of(2), r.of(3))
+	}
+	r.add(strings.Repeat("x", maxRawTexts-1))
+	if r.of(1) != "" || r.of(2) != "c" || len(r.of(3)) != maxRawTexts-1 || r.size != maxRawTexts {
+		t.Errorf("beyond the bound: got %q, %q, %d bytes", r.of(1), r.of(2), r.size)
+	}
+	r.forget(10)
+	r.add("d")
+	if r.of(4) != "d" || r.size != 1 {
+		t.Errorf("got %q and %d bytes, want the row after those that were forgotten", r.of(4), r.size)
+	}
+}
