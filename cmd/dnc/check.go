@@ -32,8 +32,9 @@ may be called, 1 when one may not, and 2 when one is not a number or the server
 could not be asked.
 
 With --file, a csv or a file of numbers is read to its end and written with three
-more columns: verdict, reason and revision. A row without a valid number gets
-the verdict INVALID. The exit code is then 0 when every row was answered.`,
+more columns: verdict, reason and revision. A row without a valid number, be it of
+delimiters alone, gets the verdict INVALID; blank lines are left out. The exit code is
+then 0 when every row was answered.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
