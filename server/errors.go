@@ -132,7 +132,24 @@ func faultOf(err error) *fault {
 		}
 		return &fault{reason: r.reason, message: message, err: err}
 	}
+	if gone := streamBroke(err); gone != nil {
+		return faultOf(gone)
+	}
 	return &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL, message: internalMessage, err: err}
+}
+
+// streamBroke tells an error by which gRPC says that nobody listens any more; nil: it is another one.
+func streamBroke(err error) error {
+	s, ok := status.FromError(err)
+	switch {
+	case !ok:
+		return nil
+	case s.Code() == codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case s.Code() == codes.Canceled, s.Code() == codes.Unavailable:
+		return context.Canceled
+	}
+	return nil
 }
 
 // itemError is err for one item of a batch.
