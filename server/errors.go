@@ -85,6 +85,7 @@ var reasons = []struct {
 	{store.ErrJurisdiction, dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED, "name a region such as US"},
 	{store.ErrSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
 	{store.ErrImportRunning, dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING, "try again when it has ended"},
+	{store.ErrTakenOver, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "look at what the list holds now, and load again only what is still to be on it"},
 	{store.ErrNothingToRevert, dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT, "load a file instead"},
 	{store.ErrImportNotFound, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "begin again without an import_id"},
 	{store.ErrChunkOrder, dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER, "open the import again and go on after last_chunk"},

@@ -14,6 +14,7 @@ import (
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/server"
+	"github.com/dncd/dncd/store"
 )
 
 // broken is a service whose streams end with the errors that gRPC has for a connection that is gone.
@@ -26,9 +27,8 @@ func (b broken) Import(grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.Impor
 	return <-b.errs
 }
 
-// A stream that broke is the caller's matter, wherever in the handler that shows.
-func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
-	log := new(syncBuffer)
+// serveBroken serves it, and returns how a call ends whose handler ends with err.
+func serveBroken(t *testing.T, log io.Writer) (endsWith func(err error) error) {
 	s, err := server.New(server.Options{Store: start(t).store})
 	if err != nil {
 		t.Fatal(err)
@@ -42,6 +42,20 @@ func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
 	renamed.ServiceName = "test.Broken"
 	guarded.RegisterService(&renamed, b)
 	conn := serveServer(t, s)
+	return func(err error) error {
+		b.errs <- err
+		stream, err := conn.NewStream(testContext(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/test.Broken/Import")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream.RecvMsg(&dncv1.ImportResponse{})
+	}
+}
+
+// A stream that broke is the caller's matter, wherever in the handler that shows.
+func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
+	log := new(syncBuffer)
+	endsWith := serveBroken(t, log)
 	closing := status.Error(codes.Unavailable, "transport is closing")
 	for _, tt := range []struct {
 		err    error
@@ -55,15 +69,19 @@ func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
 		{server.WithImport(status.Error(codes.DeadlineExceeded, "context deadline exceeded")), codes.DeadlineExceeded, "TIME_OVER"},
 		{server.WithImport(io.ErrUnexpectedEOF), codes.Internal, "INTERNAL"},
 	} {
-		b.errs <- tt.err
-		stream, err := conn.NewStream(testContext(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/test.Broken/Import")
-		if err != nil {
-			t.Fatal(err)
-		}
-		wantReason(t, stream.RecvMsg(&dncv1.ImportResponse{}), tt.code, tt.reason)
+		wantReason(t, endsWith(tt.err), tt.code, tt.reason)
 	}
 	if got := strings.Count(log.String(), "internal error"); got != 1 {
 		t.Errorf("%d internal errors in the log, want the last alone: %s", got, log)
+	}
+}
+
+// A caller whose load was taken over is told so, with a reason after which no client goes on by itself.
+func TestLoadThatIsTakenOverSaysSo(t *testing.T) {
+	err := serveBroken(t, io.Discard)(server.WithImport(store.ErrTakenOver))
+	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
+	if !strings.Contains(err.Error(), "another command took the list over: this load was abandoned: look at what the list holds") {
+		t.Errorf("got %v", err)
 	}
 }
 

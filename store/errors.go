@@ -23,6 +23,7 @@ var (
 	ErrSettings             = errors.New("invalid list settings")
 	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
 	ErrImportRunning        = errors.New("a load of the list is running")
+	ErrTakenOver            = errors.New("another command took the list over: this load was abandoned")
 	ErrNothingToRevert      = errors.New("the list shows its first load: there is nothing to go back to")
 	ErrImportNotFound       = errors.New("no such import")
 	ErrChunkOrder           = errors.New("chunk out of order")

@@ -130,6 +130,7 @@ var hints = map[string]string{
 	"JURISDICTION_REQUIRED":  "say which regions the registry speaks for, such as --jurisdiction US",
 	"CONFIRMATION_REQUIRED":  "--yes does it in spite of that",
 	"IMPORT_RUNNING":         "wait for its end: `dnc imports NAME` shows how far it is",
+	"IMPORT_NOT_FOUND":       "`dnc imports LIST` shows what the list became meanwhile; the same command loads the files all the same",
 	"SNAPSHOT_DATE_REQUIRED": "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
 	"SNAPSHOT_DATE_INVALID":  "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
 	"DISK_FULL":              "free space on the server's disk: checks go on meanwhile",
