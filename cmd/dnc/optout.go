@@ -15,19 +15,10 @@ func (a *app) optoutCommand() *cobra.Command {
 		Short: "Record and withdraw the objections of single persons",
 		Example: `  dnc optout add +14155550123 --scope acme --channel call --evidence ticket-4711
   dnc optout withdraw +14155550123 --scope acme --reason "asked to be called again"`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	holdsOthers(cmd)
 	cmd.AddCommand(a.optoutAddCommand(), a.optoutWithdrawCommand())
 	return cmd
-}
-
-// noSuchCommand refuses arguments of a command that only holds others.
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef(cmd, "unknown command %q", args[0])
-	}
-	return nil
 }
 
 // channels are how objections come in, as they are typed.

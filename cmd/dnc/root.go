@@ -90,10 +90,11 @@ number may not be called, and with 2 on an error.`,
 	return root
 }
 
-// exampleOfCompletion adds an example to the command that cobra makes.
+// exampleOfCompletion adds an example to the command that cobra makes, which is refused without a shell.
 func exampleOfCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		holdsOthers(cmd)
 		cmd.Example = "  source <(dnc completion bash)\n  dnc completion zsh > \"${fpath[1]}/_dnc\"\n  dnc completion fish > ~/.config/fish/completions/dnc.fish"
 	}
 }
