@@ -31,7 +31,7 @@ var (
 	ErrNumber               = errors.New("not an E.164 number")
 	ErrSnapshotDate         = errors.New("unusable snapshot date")
 	ErrSnapshotDateRequired = errors.New("the list has a maximum age: a load must name its snapshot date")
-	ErrMode                 = errors.New("unknown import mode")
+	ErrMode                 = errors.New("the mode does not fit")
 	ErrCounts               = errors.New("the counts do not add up")
 	ErrHistoryGone          = errors.New("that revision is not kept")
 	ErrFutureRevision       = errors.New("that revision does not exist yet")
