@@ -16,6 +16,19 @@ func TestHintOfAnInterrupt(t *testing.T) {
 	}
 }
 
+func TestCheckAddr(t *testing.T) {
+	for addr, want := range map[string]bool{
+		"127.0.0.1:7362": true, "[::1]:7362": true, "dncd.example:7362": true, ":7362": true, "dns:7362": true,
+		"unix:///run/dncd.sock": true, "unix:run/dncd.sock": true, "dns:///dncd.example": true, "dns:dncd.example:7362": true,
+		"passthrough:///127.0.0.1": true,
+		"":                         false, "127.0.0.1": false, "localhost": false, "localhost:": false, "::1": false, "[::1]": false, "/run/dncd.sock": false,
+	} {
+		if err := checkAddr(addr); (err == nil) != want {
+			t.Errorf("--addr %q: %v, want it taken: %v", addr, err, want)
+		}
+	}
+}
+
 func TestEncryptionFails(t *testing.T) {
 	tests := []struct {
 		message     string
