@@ -131,7 +131,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
 	}
 	result, err := a.load(cmd.Context(), c, request, source)
-	if err := errors.Join(a.brokenOff(err), source.rejects.close()); err != nil {
+	if err := errors.Join(a.brokenOff(err, flags.dryRun), source.rejects.close()); err != nil {
 		return err
 	}
 	if err := a.printImport(flags.list, result, source.rejects); err != nil {
@@ -143,8 +143,15 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	return nil
 }
 
-// brokenOff adds to the hint of a server that is not there that a load goes on.
-func (a *app) brokenOff(err error) error {
+// brokenOff adds to the hint of a server that is not there, and of an interrupt, that a load goes on. A dry run
+// begins anew.
+func (a *app) brokenOff(err error, dryRun bool) error {
+	if dryRun {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return withHint(err, "the same command goes on where it stopped; `dnc imports LIST` tells whether the load was done all the same")
+	}
 	if hint := a.hintFor(err); hint != "" && hint == hints["UNAVAILABLE"] {
 		return withHint(err, hint+"; the same command goes on where it stopped")
 	}

@@ -78,10 +78,18 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
 		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun,
 	})
-	if err := errors.Join(err, source.rejects.close()); err != nil {
+	if err := errors.Join(interrupted(err), source.rejects.close()); err != nil {
 		return err
 	}
 	return a.printOptOutImport(result, source.rejects)
+}
+
+// interrupted adds to an interrupt that it does no harm to begin again.
+func interrupted(err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return withHint(err, "it is safe to run the same command again: rows that were recorded all the same are duplicates then")
 }
 
 // record runs the import under a progress bar.
