@@ -58,10 +58,10 @@ no check at its scope or below answers ALLOW.`,
 	f.StringVar(&o.Scope, "scope", "", "who may not call, with all below it (default: nobody may)")
 	f.StringVar(&channel, "channel", "", "how it came in: call, email, letter, sms, web, in-person or other")
 	f.StringVar(&o.Desk, "desk", "", "who received it")
-	f.StringVar(&receivedAt, "received-at", "", "when it was received: a date or a time (default: now)")
+	f.StringVar(&receivedAt, "received-at", "", "when it was received: a time, or a date, which is its first moment in UTC (default: now)")
 	f.StringVar(&o.Evidence, "evidence", "", "what proves it: a ticket, a recording's id, a link")
 	f.StringVar(&o.Note, "note", "", "anything else")
-	f.StringVar(&expiresAt, "expires-at", "", "when it ends: a date or a time (default: never)")
+	f.StringVar(&expiresAt, "expires-at", "", "when it ends: a time, or a date, which is its first moment in UTC: that day it is over (default: never)")
 	complete(cmd, "channel", channels...)
 	return cmd
 }
