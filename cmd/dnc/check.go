@@ -54,7 +54,7 @@ then 0 when every row was answered.`,
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
 	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its place from 1")
-	f.StringVar(&flags.out, "out", "", "with --file, where the rows go (default: standard output)")
+	f.StringVar(&flags.out, "out", "", "with --file, where the rows go: a file that is there keeps its permissions, a new one is for its owner alone (default: standard output)")
 	return cmd
 }
 

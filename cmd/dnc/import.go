@@ -90,7 +90,7 @@ again.`,
 	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")
 	f.StringVar(&flags.maxShrink, "max-shrink", "10%", "refuse a load that shrinks the list, or one covered prefix, by more")
 	f.StringVar(&flags.maxReject, "max-rejects", "1%", "refuse a load with a larger share of rejects")
-	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text")
+	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text; one that is there keeps its permissions, a new one is for its owner alone")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "compare and count, change nothing")
 	f.BoolVar(&flags.yes, "yes", false, "load in spite of the guards")
 	complete(cmd, "mode", "replace", "add", "remove", "delta")

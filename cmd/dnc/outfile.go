@@ -19,22 +19,32 @@ type outFile struct {
 	name string   // no link
 }
 
+// openOut returns what is written under a name. A file has the permissions of the one that it will replace.
 func (a *app) openOut(name string) (*outFile, error) {
 	if name == "" || name == "-" || a.isStdout(name) {
 		return &outFile{Writer: bufio.NewWriterSize(a.stdout, outBuffer)}, nil
+	}
+	perm := os.FileMode(0o600) // it holds phone numbers and is for its owner alone
+	if info, err := os.Stat(name); err == nil {
+		if !info.Mode().IsRegular() {
+			return nil, fmt.Errorf("--out %s is not a file", name)
+		}
+		perm = info.Mode().Perm()
 	}
 	target, err := behindLinks(name)
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
 	}
-	if info, err := os.Stat(target); err == nil && !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("--out %s is not a file", name)
-	}
 	file, err := os.CreateTemp(filepath.Dir(target), "."+filepath.Base(target)+".*")
 	if err != nil {
 		return nil, err
 	}
-	return &outFile{Writer: bufio.NewWriterSize(file, outBuffer), file: file, name: target}, nil
+	out := &outFile{Writer: bufio.NewWriterSize(file, outBuffer), file: file, name: target}
+	if err := file.Chmod(perm); err != nil {
+		out.abandon()
+		return nil, err
+	}
+	return out, nil
 }
 
 // isStdout reports whether a name such as /dev/stdout is another one of standard output, wherever that goes.

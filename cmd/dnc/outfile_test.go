@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -70,6 +72,35 @@ func TestOutReplacesWhatALinkLeadsTo(t *testing.T) {
 	}
 }
 
+// Permissions are those of the file that is replaced; a new one is for its owner alone.
+func TestOutFilesKeepTheirPermissions(t *testing.T) {
+	writeRejects := func(t *testing.T, _ *app, name, text string) {
+		var l rejectLog
+		if err := l.create(name); err != nil {
+			t.Fatal(err)
+		}
+		l.write(text)
+		if err := l.close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for what, write := range map[string]func(*testing.T, *app, string, string){"--out": writeOut, "--rejects": writeRejects} {
+		for _, had := range []os.FileMode{0, 0o640, 0o664, 0o600} {
+			name, want := filepath.Join(t.TempDir(), "out.csv"), os.FileMode(0o600)
+			if had != 0 {
+				want = had
+				if err := errors.Join(os.WriteFile(name, []byte("before"), 0o600), os.Chmod(name, had)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			write(t, &app{}, name, "after")
+			if info, err := os.Stat(name); err != nil || info.Mode().Perm() != want {
+				t.Errorf("%s over a file of mode %v: got %v (%v), want %v", what, had, info.Mode(), err, want)
+			}
+		}
+	}
+}
+
 // Another name of standard output, as /dev/stdout is one, is written to as that: what was there before it stays.
 func TestOutToStandardOutput(t *testing.T) {
 	dir := t.TempDir()
@@ -99,5 +130,27 @@ func TestOutOfALinkLoop(t *testing.T) {
 	}
 	if _, err := (&app{}).openOut(link); err == nil {
 		t.Error("a link to itself is written to")
+	}
+}
+
+// What is no file is refused, such as a pipe that a link of /proc leads to.
+func TestOutOfWhatIsNoFile(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	defer w.Close()
+	link := filepath.Join(t.TempDir(), "pipe")
+	if err := os.Symlink(fmt.Sprintf("/proc/self/fd/%d", w.Fd()), link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(link); err != nil {
+		t.Skip("needs /proc:", err)
+	}
+	for _, name := range []string{link, t.TempDir()} {
+		if _, err := (&app{}).openOut(name); err == nil || !strings.HasSuffix(err.Error(), " is not a file") {
+			t.Errorf("--out %s: got %v", name, err)
+		}
 	}
 }
