@@ -85,6 +85,7 @@ var reasons = []struct {
 	{store.ErrJurisdiction, dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED, "name a region such as US"},
 	{store.ErrSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
 	{store.ErrImportRunning, dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING, "try again when it has ended"},
+	{store.ErrTakenOver, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "look at what the list holds now, and load again only what is still to be on it"},
 	{store.ErrNothingToRevert, dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT, "load a file instead"},
 	{store.ErrImportNotFound, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "begin again without an import_id"},
 	{store.ErrChunkOrder, dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER, "open the import again and go on after last_chunk"},
@@ -93,7 +94,7 @@ var reasons = []struct {
 	{store.ErrNumber, dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, ""},
 	{store.ErrSnapshotDateRequired, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED, "give the date of the registry's file, never the day of the load"},
 	{store.ErrSnapshotDate, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, ""},
-	{store.ErrMode, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
+	{store.ErrMode, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "load it with mode replace first"},
 	{store.ErrCounts, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "read must be what was sent and what was rejected"},
 	{store.ErrTooLarge, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "send less in one write"},
 	{store.ErrHistoryGone, dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE, "ask for a later one"},
@@ -132,7 +133,24 @@ func faultOf(err error) *fault {
 		}
 		return &fault{reason: r.reason, message: message, err: err}
 	}
+	if gone := streamBroke(err); gone != nil {
+		return faultOf(gone)
+	}
 	return &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL, message: internalMessage, err: err}
+}
+
+// streamBroke tells an error by which gRPC says that nobody listens any more; nil: it is another one.
+func streamBroke(err error) error {
+	s, ok := status.FromError(err)
+	switch {
+	case !ok:
+		return nil
+	case s.Code() == codes.DeadlineExceeded:
+		return context.DeadlineExceeded
+	case s.Code() == codes.Canceled, s.Code() == codes.Unavailable:
+		return context.Canceled
+	}
+	return nil
 }
 
 // itemError is err for one item of a batch.

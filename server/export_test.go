@@ -57,3 +57,6 @@ func (s spread) Each(ctx context.Context, n int, do func(int)) error { return s.
 
 // Lent is how many goroutines are lent now.
 func (s spread) Lent() int { return len(s) }
+
+// WithImport is what a stream of an import ends with for err.
+func WithImport(err error) error { return withImport(err, "1") }

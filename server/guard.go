@@ -124,8 +124,8 @@ func (g guard) classify(ctx context.Context, method string, err error) *fault {
 		return notBuilt(method[strings.LastIndexByte(method, '/')+1:])
 	case ctx.Err() != nil:
 		return faultOf(ctx.Err())
-	case s.Code() == codes.Canceled, s.Code() == codes.Unavailable: // the stream broke
-		return faultOf(context.Canceled)
+	case streamBroke(err) != nil:
+		return faultOf(err)
 	}
 	return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "the request does not decode or is larger than 1 MiB")
 }

@@ -241,8 +241,8 @@ func (i *Import) isRefusedForNow(r *Result) bool {
 // Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
 // When ctx ends after the load was prepared, the load goes on without the caller, who may begin the import again by its
 // id and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning,
-// ErrListNotFound, ErrDiskFull and what else refuses writes. A commit that comes again is told the progress of the load
-// that is being written; its errors are ErrImportNotFound when the load was abandoned, and ErrImportRunning when its
+// ErrListNotFound, ErrTakenOver, ErrDiskFull and what else refuses writes. A commit that comes again is told the progress
+// of the load that is being written; its errors are ErrImportNotFound when the load was abandoned, and ErrImportRunning when its
 // content was another.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total uint64)) (Result, error) {
 	if i.committed != nil {
@@ -281,9 +281,10 @@ func (i *Import) run(ctx context.Context, progress func(done, total uint64), pre
 		}
 	}()
 	if err := i.freeList(owned); err != nil {
-		return Result{}, err
+		return Result{}, becauseOf(owned, err)
 	}
 	p, err := prepare(owned)
+	err = becauseOf(owned, err)
 	if err != nil && i.s.isClosing() {
 		err = errors.Join(ErrClosed, err)
 	}

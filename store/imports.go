@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -30,7 +31,7 @@ type holding struct {
 type listTurn struct {
 	free   chan struct{} // holds one token while nobody owns the list
 	update chan struct{} // holds one while no change of settings is worked out: these wait for each other alone
-	cancel context.CancelFunc
+	cancel context.CancelCauseFunc
 }
 
 func newTurn() *listTurn {
@@ -59,7 +60,7 @@ func (m *imports) turn(id policy.EventID) *listTurn {
 }
 
 // take waits for the list and returns a context that ends when the load must stop: the store closes, or somebody takes
-// the list over.
+// the list over, which is its cause then, ErrTakenOver.
 func (m *imports) take(ctx context.Context, id policy.EventID) (owned context.Context, release func(), err error) {
 	t := m.turn(id)
 	select {
@@ -69,17 +70,17 @@ func (m *imports) take(ctx context.Context, id policy.EventID) (owned context.Co
 	case <-m.ctx.Done():
 		return nil, nil, ErrClosed
 	}
-	owned, cancel := context.WithCancel(m.ctx)
+	owned, cancel := context.WithCancelCause(m.ctx)
 	done, ok := m.own(t, cancel)
 	if !ok {
-		cancel()
+		cancel(nil)
 		return nil, nil, ErrClosed
 	}
-	return owned, func() { cancel(); done() }, nil
+	return owned, func() { cancel(nil); done() }, nil
 }
 
 // own counts whoever holds the token of t as an owner; false when the store closes.
-func (m *imports) own(t *listTurn, cancel context.CancelFunc) (release func(), ok bool) {
+func (m *imports) own(t *listTurn, cancel context.CancelCauseFunc) (release func(), ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.ctx.Err() != nil {
@@ -138,8 +139,16 @@ func (m *imports) interrupt(id policy.EventID) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if t.cancel != nil {
-		t.cancel()
+		t.cancel(ErrTakenOver)
 	}
+}
+
+// becauseOf is err, or ErrTakenOver where that is why the owner of a list was stopped.
+func becauseOf(owned context.Context, err error) error {
+	if cause := context.Cause(owned); errors.Is(err, context.Canceled) && errors.Is(cause, ErrTakenOver) {
+		return cause
+	}
+	return err
 }
 
 // open takes an import for one caller; false when another holds it.

@@ -67,7 +67,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 		case err == nil || isFinal(err):
 			return receipt, err
 		case ctx.Err() != nil:
-			return Receipt{}, ctx.Err() // whatever the load met as it was stopped
+			return Receipt{}, context.Cause(ctx) // whatever the load met as it was stopped
 		}
 		if !waits {
 			s.log.Warn("a load cannot be written and is tried again every second", "prepared", prepared, "err", err)
@@ -87,7 +87,7 @@ func isFinal(err error) bool {
 func (s *Store) pause(ctx context.Context, d time.Duration) error {
 	select {
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	case <-s.closing:
 		return ErrClosed
 	case <-time.After(d):

@@ -440,14 +440,29 @@ func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
 	if _, err := commitChunks(i, chunks); !errors.Is(err, ErrDiskFull) {
 		t.Errorf("take over on a full disk: %v, want ErrDiskFull", err)
 	}
-	if err := <-ended; !errors.Is(err, context.Canceled) {
-		t.Errorf("the load that was taken over: %v, want it interrupted", err)
+	if err := <-ended; !errors.Is(err, ErrTakenOver) {
+		t.Errorf("the load that was taken over: %v, want ErrTakenOver", err)
 	}
 	fixSpace(s, 1<<30)
 	if r, err := commitChunks(i, chunks); err != nil || r.Removed != 90 {
 		t.Errorf("%+v (%v), want 90 numbers removed", r, err)
 	}
 	wantContent(t, s, "a", chunks[0], nil)
+}
+
+// One that is compared when another takes over comes to its end before it is prepared.
+func TestTakeOverOfALoadThatIsCompared(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	load(t, s, "a", Replace, registryNumbers(100), Commit{})
+	i := begin(t, s, header("a", Replace))
+	defer i.Close()
+	chunks := [][]uint64{registryNumbers(99)}
+	putChunks(t, i, chunks)
+	_, err := i.Commit(t.Context(), Commit{Chunks: 1, Read: 99}, func(uint64, uint64) { s.imports.interrupt(i.list) })
+	if !errors.Is(err, ErrTakenOver) || listOf(t, s, "a").Pending != 0 {
+		t.Errorf("got %v, want ErrTakenOver and nothing prepared", err)
+	}
 }
 
 // A dry run stages its own chunks: what it drops in the end is not the stage of an import that stopped.

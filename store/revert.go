@@ -12,7 +12,7 @@ import (
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. It is a load of its
 // own, whose content is the older view: guarded, switched to at once, and undone by the next Revert. Of h it takes List,
 // Guards, DryRun, Override, TakeOver and Request; dates are not compared. Errors: ErrListNotFound, ErrNothingToRevert,
-// ErrImportRunning, ErrDiskFull and what else refuses writes.
+// ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses writes.
 func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total uint64)) (Result, error) {
 	l, err := s.View().List(h.List)
 	if err != nil {

@@ -32,8 +32,9 @@ may be called, 1 when one may not, and 2 when one is not a number or the server
 could not be asked.
 
 With --file, a csv or a file of numbers is read to its end and written with three
-more columns: verdict, reason and revision. A row without a valid number gets
-the verdict INVALID. The exit code is then 0 when every row was answered.`,
+more columns: verdict, reason and revision. A row without a valid number, be it of
+delimiters alone, gets the verdict INVALID; blank lines are left out. The exit code is
+then 0 when every row was answered.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
@@ -53,7 +54,7 @@ the verdict INVALID. The exit code is then 0 when every row was answered.`,
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
 	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its place from 1")
-	f.StringVar(&flags.out, "out", "", "with --file, where the rows go (default: standard output)")
+	f.StringVar(&flags.out, "out", "", "with --file, where the rows go: a file that is there keeps its permissions, a new one is for its owner alone (default: standard output)")
 	return cmd
 }
 

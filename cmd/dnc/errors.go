@@ -53,12 +53,37 @@ func oneOf(cmd *cobra.Command, flag, value string, choices []string) error {
 	return usagef(cmd, "--%s is %s or %s, not %q", flag, strings.Join(choices[:last], ", "), choices[last], value)
 }
 
-// counted returns an error unless there are least to most arguments.
+// holdsOthers makes a command that only holds others refuse to be called by itself.
+func holdsOthers(cmd *cobra.Command) {
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return usagef(cmd, "unknown command %q: %s", args[0], commandsOf(cmd))
+		}
+		return usagef(cmd, "a command is missing: %s", commandsOf(cmd))
+	}
+}
+
+// commandsOf names the commands that a command holds.
+func commandsOf(cmd *cobra.Command) string {
+	var names []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			names = append(names, c.Name())
+		}
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " or " + names[last]
+}
+
+// counted refuses arguments unless there are least to most; what names them, if there may be any.
 func counted(least, most int, what string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
 			return usagef(cmd, "%s is missing", what)
+		case len(args) > most && what == "":
+			return usagef(cmd, "%s takes no arguments", cmd.Name())
 		case len(args) > most:
 			return usagef(cmd, "too many arguments: %s is all it takes", what)
 		}
@@ -130,6 +155,7 @@ var hints = map[string]string{
 	"JURISDICTION_REQUIRED":  "say which regions the registry speaks for, such as --jurisdiction US",
 	"CONFIRMATION_REQUIRED":  "--yes does it in spite of that",
 	"IMPORT_RUNNING":         "wait for its end: `dnc imports NAME` shows how far it is",
+	"IMPORT_NOT_FOUND":       "`dnc imports LIST` shows what the list became meanwhile; the same command loads the files all the same",
 	"SNAPSHOT_DATE_REQUIRED": "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
 	"SNAPSHOT_DATE_INVALID":  "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
 	"DISK_FULL":              "free space on the server's disk: checks go on meanwhile",

@@ -93,7 +93,7 @@ again.`,
 	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")
 	f.StringVar(&flags.maxShrink, "max-shrink", "10%", "refuse a load that shrinks the list, or one covered prefix, by more")
 	f.StringVar(&flags.maxReject, "max-rejects", "1%", "refuse a load with a larger share of rejects")
-	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text")
+	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text; one that is there keeps its permissions, a new one is for its owner alone")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "compare and count, change nothing")
 	f.BoolVar(&flags.yes, "yes", false, "load in spite of the guards")
 	complete(cmd, "mode", "replace", "add", "remove", "delta")
@@ -143,7 +143,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
 	}
 	result, err := a.load(cmd.Context(), c, request, source)
-	if err := errors.Join(a.brokenOff(err), source.rejects.close()); err != nil {
+	if err := errors.Join(a.brokenOff(err, flags.dryRun), source.rejects.close()); err != nil {
 		return err
 	}
 	if err := a.printImport(flags.list, result, source.rejects); err != nil {
@@ -155,8 +155,15 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	return nil
 }
 
-// brokenOff adds to the hint of a server that is not there that a load goes on.
-func (a *app) brokenOff(err error) error {
+// brokenOff adds to the hint of a server that is not there, and of an interrupt, that a load goes on. A dry run
+// begins anew.
+func (a *app) brokenOff(err error, dryRun bool) error {
+	if dryRun {
+		return err
+	}
+	if errors.Is(err, context.Canceled) {
+		return withHint(err, "the same command goes on where it stopped; `dnc imports LIST` tells whether the load was done all the same")
+	}
 	if hint := a.hintFor(err); hint != "" && hint == hints["UNAVAILABLE"] {
 		return withHint(err, hint+"; the same command goes on where it stopped")
 	}

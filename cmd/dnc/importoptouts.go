@@ -26,7 +26,7 @@ func (f *optOutFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.scope, "scope", "", "of opt-outs: who may not call, where a row does not say (default: nobody may)")
 	flags.StringVar(&f.channel, "channel", "", "of opt-outs: how they came in, where a row does not say: call, email, letter, sms, web, in-person or other")
 	flags.StringVar(&f.desk, "desk", "", "of opt-outs: who received them, where a row does not say")
-	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, where a row does not say: a date or a time (default: now)")
+	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, where a row does not say: a time, or a date, which is its first moment in UTC (default: now)")
 	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its place from 1, the field one of "+registry.RecordFieldNames())
 	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: 9/10/2026 is the 9th of October")
 	complete(cmd, "channel", channels...)
@@ -78,10 +78,18 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
 		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun,
 	})
-	if err := errors.Join(err, source.rejects.close()); err != nil {
+	if err := errors.Join(interrupted(err), source.rejects.close()); err != nil {
 		return err
 	}
 	return a.printOptOutImport(result, source.rejects)
+}
+
+// interrupted adds to an interrupt that it does no harm to begin again.
+func interrupted(err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return withHint(err, "it is safe to run the same command again: rows that were recorded all the same are duplicates then")
 }
 
 // record runs the import under a progress bar.

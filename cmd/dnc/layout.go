@@ -13,7 +13,7 @@ import (
 // layout is how the columns of the file are written.
 type layout struct {
 	delim  byte
-	width  int  // columns of the file: of its header, else of its first row
+	width  int  // columns of the file: of its header, else of its first row that holds something
 	number int  // the column that holds the number
 	json   bool // only what an invalid row has instead of a number is written
 	line   *csvLine
@@ -21,7 +21,7 @@ type layout struct {
 
 func newLayout(rows *registry.Rows, json bool) *layout {
 	delim := rows.Delimiter()
-	return &layout{delim: byte(delim), width: len(rows.Header()), number: rows.Column(), json: json, line: newCSVLine(delim)}
+	return &layout{delim: byte(delim), width: rows.Width(), number: rows.Column(), json: json, line: newCSVLine(delim)}
 }
 
 // append appends a row's columns, as many as the file has, as encoding/csv writes

@@ -18,9 +18,8 @@ func (a *app) listCommand() *cobra.Command {
 		Example: `  dnc list ls
   dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
   dnc list show us-ftc`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	holdsOthers(cmd)
 	cmd.AddCommand(a.listCreateCommand(), a.listLsCommand(), a.listShowCommand(),
 		a.listUpdateCommand(), a.listDeleteCommand())
 	return cmd
@@ -87,7 +86,7 @@ func (a *app) listLsCommand() *cobra.Command {
 		Use:     "ls",
 		Short:   "Show all lists",
 		Example: "  dnc list ls\n  dnc list ls -o json",
-		Args:    counted(0, 0, "nothing"),
+		Args:    counted(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {

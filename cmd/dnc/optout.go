@@ -15,19 +15,10 @@ func (a *app) optoutCommand() *cobra.Command {
 		Short: "Record and withdraw the objections of single persons",
 		Example: `  dnc optout add +14155550123 --scope acme --channel call --evidence ticket-4711
   dnc optout withdraw +14155550123 --scope acme --reason "asked to be called again"`,
-		Args: noSuchCommand,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	holdsOthers(cmd)
 	cmd.AddCommand(a.optoutAddCommand(), a.optoutWithdrawCommand())
 	return cmd
-}
-
-// noSuchCommand refuses arguments of a command that only holds others.
-func noSuchCommand(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usagef(cmd, "unknown command %q", args[0])
-	}
-	return nil
 }
 
 // channels are how objections come in, as they are typed.
@@ -67,10 +58,10 @@ no check at its scope or below answers ALLOW.`,
 	f.StringVar(&o.Scope, "scope", "", "who may not call, with all below it (default: nobody may)")
 	f.StringVar(&channel, "channel", "", "how it came in: call, email, letter, sms, web, in-person or other")
 	f.StringVar(&o.Desk, "desk", "", "who received it")
-	f.StringVar(&receivedAt, "received-at", "", "when it was received: a date or a time (default: now)")
+	f.StringVar(&receivedAt, "received-at", "", "when it was received: a time, or a date, which is its first moment in UTC (default: now)")
 	f.StringVar(&o.Evidence, "evidence", "", "what proves it: a ticket, a recording's id, a link")
 	f.StringVar(&o.Note, "note", "", "anything else")
-	f.StringVar(&expiresAt, "expires-at", "", "when it ends: a date or a time (default: never)")
+	f.StringVar(&expiresAt, "expires-at", "", "when it ends: a time, or a date, which is its first moment in UTC: that day it is over (default: never)")
 	complete(cmd, "channel", channels...)
 	return cmd
 }

@@ -1,14 +1,20 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dncd/dncd/client"
 )
@@ -90,10 +96,11 @@ number may not be called, and with 2 on an error.`,
 	return root
 }
 
-// exampleOfCompletion adds an example to the command that cobra makes.
+// exampleOfCompletion adds an example to the command that cobra makes, which is refused without a shell.
 func exampleOfCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
+		holdsOthers(cmd)
 		cmd.Example = "  source <(dnc completion bash)\n  dnc completion zsh > \"${fpath[1]}/_dnc\"\n  dnc completion fish > ~/.config/fish/completions/dnc.fish"
 	}
 }
@@ -108,10 +115,10 @@ func version() string {
 
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	f.StringVar(&a.addr, "addr", envOr("DNC_ADDR", "127.0.0.1:7362"), "the server: host:port or unix:///path (DNC_ADDR)")
+	fromEnv(f, &a.addr, "addr", "DNC_ADDR", "127.0.0.1:7362", "the server: host:port or unix:///path; without the flag what DNC_ADDR says")
 	f.StringVarP(&a.output, "output", "o", "text", "text, or json: one object a line")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a request may take; loads and exports have no limit")
-	f.StringVar(&a.user, "by", os.Getenv("DNC_USER"), "who records it, where no client certificate says so (DNC_USER)")
+	fromEnv(f, &a.user, "by", "DNC_USER", "", "who records it, where no client certificate says so; without the flag what DNC_USER says")
 	f.BoolVar(&a.tls, "tls", false, "encrypt the connection (implied by the other --tls flags)")
 	f.StringVar(&a.tlsCA, "tls-ca", "", "PEM file of the roots that sign the server's certificate (default: the system's)")
 	f.StringVar(&a.tlsCert, "tls-cert", "", "PEM file of this client's certificate")
@@ -120,11 +127,10 @@ func (a *app) globalFlags(root *cobra.Command) {
 	complete(root, "output", "text", "json")
 }
 
-func envOr(key, otherwise string) string {
-	if value := os.Getenv(key); value != "" {
-		return value
-	}
-	return otherwise
+// fromEnv defines a flag that the environment sets. Help shows what it is without either.
+func fromEnv(f *pflag.FlagSet, value *string, name, key, otherwise, usage string) {
+	f.StringVar(value, name, cmp.Or(os.Getenv(key), otherwise), usage)
+	f.Lookup(name).DefValue = otherwise
 }
 
 func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
@@ -142,6 +148,9 @@ func (a *app) connect() (*client.Client, error) {
 	if a.connected != nil {
 		return a.connected, nil
 	}
+	if err := checkAddr(a.addr); err != nil {
+		return nil, err
+	}
 	opts := []client.Option{client.WithUser(a.user), client.WithTimeout(a.timeout)}
 	if a.encrypted() {
 		opts = append(opts, client.WithTLSFiles(a.tlsCA, a.tlsCert, a.tlsKey))
@@ -158,6 +167,24 @@ func (a *app) connect() (*client.Client, error) {
 	}
 	a.connected = c
 	return c, nil
+}
+
+// schemes are those of gRPC's targets that may be written without slashes.
+var schemes = []string{"unix", "unix-abstract", "dns", "passthrough", "ipv4", "ipv6", "xds"}
+
+// checkAddr refuses an address without a port: gRPC would take 443, which no dncd listens at.
+func checkAddr(addr string) error {
+	if _, port, err := net.SplitHostPort(addr); err == nil && port != "" {
+		return nil
+	}
+	if scheme, _, found := strings.Cut(addr, ":"); found && (slices.Contains(schemes, scheme) || strings.Contains(addr, "://")) {
+		return nil
+	}
+	err := fmt.Errorf("--addr %q has no port", addr)
+	if addr == "" {
+		err = errors.New("--addr is empty")
+	}
+	return withHint(err, "write host:port, such as 127.0.0.1:7362 or [::1]:7362, or unix:///path; DNC_ADDR is used without --addr")
 }
 
 // encrypted reports whether the flags ask for TLS.

@@ -178,7 +178,8 @@ func TestScrubReadsWhatProgramsWrite(t *testing.T) {
 		{"a quote that is not closed", "phone,n\n+14155550100,\"a\n+14155550101,b\n",
 			"phone,n,verdict,reason,revision\n\"+14155550100,\"\"a\",,INVALID,quotes do not match,\n+14155550101,b,ALLOW,,0\n", "2 rows: ALLOW 1, INVALID 1\n"},
 		{"Windows-1252", "phone,n\n+14155550100,Ren\xe9\n", "phone,n,verdict,reason,revision\n+14155550100,Ren\u00e9,ALLOW,,0\n", "1 row: ALLOW 1\n"},
-		{"no title", "+14155550100,\n,\n+14155550101,\\.\n", "+14155550100,,ALLOW,,0\n+14155550101,\"\\.\",ALLOW,,0\n", "2 rows: ALLOW 2\n"},
+		{"no title", "+14155550100,\n,\n+14155550101,\\.\n", "+14155550100,,ALLOW,,0\n,,INVALID,no number,\n+14155550101,\"\\.\",ALLOW,,0\n",
+			"3 rows: ALLOW 2, INVALID 1\n"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -15,7 +15,7 @@ func (a *app) statsCommand() *cobra.Command {
 		Use:     "stats",
 		Short:   "Show the revision, the lists and records in numbers, filters and disk",
 		Example: "  dnc stats\n  dnc stats -o json",
-		Args:    counted(0, 0, "nothing"),
+		Args:    counted(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := a.connect()
 			if err != nil {

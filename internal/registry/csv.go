@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -14,17 +15,18 @@ type table struct {
 	split  splitter
 	column int
 	header []string // nil: the file has none
+	above  []entry  // records of delimiters alone before the first, when it is not a header
 	first  *entry   // the first record, when it is not a header
 }
 
 func openCSV(in content) (decoder, error) { return openTable(in) }
 
 func openTable(in content) (*table, error) {
-	t := &table{content: in, split: splitter{lines: in.lines, reject: in.reject}}
+	t := &table{content: in, split: splitter{lines: in.lines, reject: in.reject, hollow: in.opts.hollow}}
 	if err := t.findDelimiter(); err != nil {
 		return nil, err
 	}
-	first, err := t.split.next()
+	first, err := t.top()
 	if err == io.EOF {
 		return t, nil // an empty file has no numbers
 	}
@@ -41,11 +43,30 @@ func openTable(in content) (*table, error) {
 	}
 	t.column = column
 	if header {
-		t.header = titles
+		t.header, t.above = titles, nil
 		return t, nil
 	}
 	t.first = &first
 	return t, nil
+}
+
+// maxAbove bounds the records that are kept above the first that holds something.
+const maxAbove = 10_000
+
+// top returns the first record that holds something, and keeps those above it.
+func (t *table) top() (entry, error) {
+	for {
+		first, err := t.split.next()
+		if err != nil || !t.split.empty(first.text) {
+			return first, err
+		}
+		if len(t.above) == maxAbove {
+			return entry{}, fmt.Errorf("the first %d rows hold nothing", maxAbove)
+		}
+		text := bytes.Clone(first.text)
+		first.text, first.bare = text, text
+		t.above = append(t.above, first)
+	}
 }
 
 // findDelimiter sets the delimiter: the one asked for, or by the first line
@@ -92,6 +113,11 @@ func (t *table) one() (phone.Number, error) {
 }
 
 func (t *table) record() (entry, error) {
+	if len(t.above) > 0 {
+		first := t.above[0]
+		t.above = t.above[1:]
+		return first, nil
+	}
 	if t.first != nil {
 		first := *t.first
 		t.first = nil

@@ -153,6 +153,8 @@ type Options struct {
 	// OnReject is called for each reject, in order, by the goroutine that
 	// calls Next. May be nil.
 	OnReject func(Reject)
+
+	hollow bool // lines of delimiters alone are records of a csv: of Rows
 }
 
 // Totals counts what was read so far.

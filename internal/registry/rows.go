@@ -40,6 +40,7 @@ func OpenRows(path string, opts Options) (*Rows, error) {
 	if opts.Format != CSV && opts.Format != Plain {
 		return nil, fmt.Errorf("rows are read from %s and %s, not from %q", CSV, Plain, string(opts.Format))
 	}
+	opts.hollow = true // each row gets an answer, so that they can be told by their place
 	rows := &Rows{}
 	r, err := Open([]string{path}, opts)
 	if err != nil {
@@ -69,6 +70,17 @@ func (r *Rows) Header() []string {
 	return r.table.header
 }
 
+// Width is how many columns the header has, else the first row that holds something; 0 without either.
+func (r *Rows) Width() int {
+	switch {
+	case r.table == nil:
+		return 1
+	case r.table.header == nil && r.table.first != nil:
+		return len(r.table.first.all())
+	}
+	return len(r.table.header)
+}
+
 // Column is the index, from 0, of the field that holds the number.
 func (r *Rows) Column() int {
 	if r.table == nil {
@@ -94,7 +106,7 @@ func (r *Rows) TotalBytes() int64 { return r.reader.TotalBytes() }
 // Close ends the reading.
 func (r *Rows) Close() error { return r.reader.Close() }
 
-// Next returns the next row that is not blank, and io.EOF after the last. Any
+// Next returns the next row that is not blank, one of delimiters alone too, and io.EOF after the last. Any
 // other error means that the file could not be read whole.
 func (r *Rows) Next() (Row, error) {
 	next := r.line

@@ -18,6 +18,7 @@ type splitter struct {
 	lines  *lines
 	delim  byte
 	reject func(line int64, reason string, text []byte)
+	hollow bool // lines of delimiters are records too, not only those that hold something
 
 	again []textLine // lines to be read again, after a record that was none
 	text  []byte     // of the record at hand, when it has quotes that only parser can read
@@ -57,7 +58,7 @@ func (r *splitter) next() (entry, error) {
 			r.reject(line.number, ReasonTooLong, line.text)
 			return entry{}, errRejected
 		}
-		if r.empty(line.text) {
+		if r.empty(line.text) && !(r.hollow && bytes.IndexByte(line.text, r.delim) >= 0) {
 			continue
 		}
 		if bytes.IndexByte(line.text, '"') >= 0 {
