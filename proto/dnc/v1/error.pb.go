@@ -94,7 +94,8 @@ const (
 	// wait for its end. Retry in a while; a staged import keeps its chunks.
 	ErrorReason_ERROR_REASON_IMPORT_RUNNING ErrorReason = 45
 	// NOT_FOUND. The import_id is unknown, finished, of another list, or was not
-	// continued for 24 hours. Begin again without it.
+	// continued for 24 hours: begin again without it. Or another command took the
+	// list over while the import was loaded: look at what the list holds now.
 	ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND ErrorReason = 50
 	// FAILED_PRECONDITION. A chunk came twice with other content, or its number is not
 	// the one after the last. Open the import again and go on after last_chunk.
