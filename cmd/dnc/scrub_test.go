@@ -423,6 +423,7 @@ func FuzzLayout(f *testing.F) {
 		"phone,a\r\n+14155550100,\\.\n\\.x,\\.\n1,\u00a0x\r,\u2003\n,\"a\nb\"\n1,2,3\n1,2,,\n1\n",
 		"\ufeffphone\tb\n\t\n1\ty\r\n\"x\ty\n\xe9\tz",
 		"+14155550100,a\n+14155550101\n",
+		",\n3\n,,\n",
 		"sep=|\nphone|x\n1| \n2|\"\"\n",
 	} {
 		f.Add(text)
@@ -432,7 +433,7 @@ func FuzzLayout(f *testing.F) {
 		if rows == nil || again == nil {
 			return
 		}
-		how, width := newLayout(rows, false), len(rows.Header())
+		how, width := newLayout(rows, false), rows.Width()
 		for {
 			row, err := rows.Next()
 			same, errAgain := again.Next()
