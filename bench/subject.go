@@ -57,6 +57,7 @@ func dialStubs(addr string, count int) (stubs, error) {
 	var s stubs
 	for range count {
 		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithInitialWindowSize(1<<20), grpc.WithInitialConnWindowSize(2<<20),
 			grpc.WithDefaultCallOptions(grpc.ForceCodecV2(codec.New()))) // as the client
 		if err != nil {
 			return nil, errors.Join(err, s.close())

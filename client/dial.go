@@ -24,6 +24,13 @@ import (
 // maxAnswer is the largest answer of the contract, 4 MiB, and some room.
 const maxAnswer = 5 << 20
 
+// Windows are what the server may send ahead of the reading of it, in bytes; fixed, as
+// the server's are: left to itself gRPC pings beside its messages to measure them.
+const (
+	streamWindow     = 1 << 20
+	connectionWindow = 2 << 20
+)
+
 // errPlainText is New's refusal to send numbers in the clear to another machine.
 var errPlainText = errors.New("the server is on another machine and the connection is not encrypted: use TLS, or allow plain text")
 
@@ -34,6 +41,8 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 	}
 	dial := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
+		grpc.WithInitialWindowSize(streamWindow),
+		grpc.WithInitialConnWindowSize(connectionWindow),
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(o.waitForReady),
 			grpc.MaxCallRecvMsgSize(maxAnswer),

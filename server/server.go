@@ -67,6 +67,14 @@ type Server struct {
 	stopping chan struct{} // closed when the grace is nearly over: streams that work end
 }
 
+// Windows are what a client may send ahead of the reading of it, in bytes. They are fixed: left to itself gRPC measures what
+// a connection can take by a ping beside its messages, which costs a check on a shared stream a fifth. A load still gets
+// 20 MB/s over a round trip of 50 ms.
+const (
+	streamWindow     = 1 << 20
+	connectionWindow = 2 << 20
+)
+
 // Limits of connections and messages, as DESIGN.md has them.
 const (
 	maxStreams        = 256
@@ -125,6 +133,8 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 		grpc.MaxHeaderListSize(maxHeaderBytes),
 		grpc.MaxRecvMsgSize(maxReceiveBytes),
 		grpc.MaxSendMsgSize(maxSendBytes),
+		grpc.InitialWindowSize(streamWindow),
+		grpc.InitialConnWindowSize(connectionWindow),
 		grpc.ConnectionTimeout(connectionTimeout),
 		grpc.KeepaliveParams(keepalive.ServerParameters{
 			Time: keepaliveTime, Timeout: keepaliveTimeout,
