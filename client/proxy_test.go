@@ -14,6 +14,7 @@ type proxy struct {
 	target   atomic.Value // string
 	mute     atomic.Bool  // what the server says is swallowed
 	toServer atomic.Int64 // bytes
+	left     atomic.Int64 // bytes of answers, until all connections break; none of them: no more
 
 	mu    sync.Mutex
 	conns []net.Conn
@@ -65,6 +66,10 @@ func (p *proxy) pass(to, from net.Conn, answers bool) {
 		if !answers {
 			p.toServer.Add(int64(n))
 		}
+		if answers && p.left.Load() > 0 && p.left.Add(-int64(n)) <= 0 {
+			p.cut()
+			return
+		}
 		if n > 0 && !(answers && p.mute.Load()) {
 			if _, err := to.Write(buffer[:n]); err != nil {
 				return
@@ -75,6 +80,9 @@ func (p *proxy) pass(to, from net.Conn, answers bool) {
 		}
 	}
 }
+
+// cutAfter breaks all connections once the server has answered so many bytes more: the last of them are lost.
+func (p *proxy) cutAfter(bytes int64) { p.left.Store(bytes) }
 
 // cut breaks all connections; new ones are accepted, and not mute.
 func (p *proxy) cut() {
