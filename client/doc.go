@@ -21,8 +21,9 @@
 //     and records of opt-outs by their request id. Changes to lists are not. It is four
 //     attempts at most, and a budget that all calls share keeps clients from multiplying
 //     an overload (WithRetryBudget): while it is short, a call ends with the error of its
-//     last attempt, but for records of opt-outs, which are tried again in any case. A stream of checks that breaks counts once for all that share it. What a
-//     stopping server or an old connection makes move does not count, nor does a load that is
+//     last attempt, but for records of opt-outs, which are tried again in any case. A
+//     stream of checks that breaks counts once for all that share it. What a stopping
+//     server or an old connection makes move does not count, nor does a load that is
 //     taken up again, which sends only what the server does not hold.
 //   - Errors that came from the server or the connection are an *Error, to be told
 //     apart by errors.Is and the sentinels of this package or by Error.Reason, never

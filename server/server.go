@@ -68,7 +68,7 @@ type Server struct {
 }
 
 // Windows are what a client may send ahead of the reading of it, in bytes. They are fixed: left to itself gRPC measures what
-// a connection can take by a ping beside its messages, which costs a check on a shared stream a fifth. A load still gets
+// a connection can take by a ping beside its messages, which costs a check on a shared stream an eighth. A load still gets
 // 20 MB/s over a round trip of 50 ms.
 const (
 	streamWindow     = 1 << 20

@@ -100,6 +100,9 @@ func (s stream) takeRest() map[uint64]answered {
 			s.t.Fatalf("after %d answers: %v, want the end", len(got), err)
 		}
 		for _, a := range resp.GetAnswers() {
+			if _, twice := got[a.GetId()]; twice {
+				s.t.Fatalf("id %d is answered twice", a.GetId())
+			}
 			got[a.GetId()] = answered{a, resp}
 		}
 	}
@@ -492,18 +495,24 @@ func TestStreamComparesTheJournal(t *testing.T) {
 	}
 }
 
-// A stop answers what has been received and ends the stream without an error: each message in whole, or, when it arrived
-// after the end, not at all.
+// A stop answers what has been received and ends the stream without an error. A message that arrives beside the stop is
+// answered in whole, or, when it came after the end, not at all.
 func TestStreamAtAStop(t *testing.T) {
 	n := start(t)
 	s := n.openStream(testContext(t))
-	s.ask(ofText(0, french))
-	s.takeOne(0)
 	const messages = 50
-	for i := range uint64(messages) {
-		s.ask(ofText(2*i+1, french), waitingFor(2*i+2, 9, time.Minute))
+	ask := func(from uint64) {
+		for i := from; i < from+messages; i++ {
+			s.ask(ofText(2*i+1, french), waitingFor(2*i+2, 9, time.Minute))
+		}
 	}
-	s.takeOne(1) // the stream is read; most of what was sent has arrived
+	ask(0)
+	for id := range s.take(messages) { // of each message one: all have been received
+		if id%2 == 0 {
+			t.Fatalf("a check that waits, %d, is answered before the stop", id)
+		}
+	}
+	ask(messages)
 	stopped := make(chan error, 1)
 	go func() { stopped <- n.stop() }()
 	got := s.takeRest()
@@ -514,13 +523,17 @@ func TestStreamAtAStop(t *testing.T) {
 			t.Errorf("got %v, want ALLOW", a)
 		}
 	}
-	taken := uint64(len(got)+1) / 2
-	for id := uint64(2); id <= 2*taken; id++ {
-		if _, ok := got[id]; !ok {
-			t.Errorf("%d answers, and none to %d", len(got), id)
+	taken := uint64(len(got)+messages) / 2
+	for i := range taken {
+		_, waited := got[2*i+2]
+		_, told := got[2*i+1]
+		if !waited || told != (i >= messages) {
+			t.Errorf("of message %d, of %d taken: the check that waits is answered: %v, the other beside the stop: %v", i, taken, waited, told)
 		}
 	}
-	t.Logf("%d of %d messages were taken", taken, messages)
+	if taken < messages {
+		t.Errorf("%d messages were answered, of %d that had been received", taken, messages)
+	}
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}

@@ -49,8 +49,9 @@ func (r *Report) problem(err error) {
 }
 
 // Fsck verifies all that a directory holds: every value, the whole journal, the state against the journal, each list
-// against its load, the blocks that only the past shows, and the filters. It needs the directory for itself and changes nothing in it: Badger, which mends
-// files as it opens them, is given a copy, with links to its tables. An error means that it could not look.
+// against its load, the blocks that only the past shows, and the filters. It needs the directory for itself and changes
+// nothing in it: Badger, which mends files as it opens them, is given a copy, with links to its tables. An error means
+// that it could not look.
 func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
 	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
 	s.log = s.opt.Logger
@@ -430,76 +431,4 @@ func (c *checker) filters() error {
 		}
 	}
 	return nil
-}
-
-// chainWalk follows a journal from its first revision, over losses that were accepted.
-type chainWalk struct {
-	mark          mark
-	at            position
-	segment       chainHash // what the last chain began with
-	open          []Gap     // revisions that are missing and not accepted
-	marked        chainHash // at the mark's revision
-	contradiction error
-}
-
-func newChainWalk(m mark) *chainWalk { return &chainWalk{mark: m} }
-
-// take follows one entry. It fails on one that contradicts the chain.
-func (w *chainWalk) take(e entry) (*storev1.Revision, error) {
-	rev, err := e.decode()
-	if err != nil {
-		return nil, err
-	}
-	gap := e.revision != w.at.revision+1
-	if gap {
-		w.open = append(w.open, Gap{w.at.revision + 1, e.revision - 1})
-	}
-	accepted := false
-	for _, event := range rev.GetEvents() {
-		if l := event.GetLossAccepted(); l != nil {
-			accepted = true
-			w.open = nil
-			w.segment = e.prev
-			if e.prev != chainStart(JournalID(l.GetJournalId())) {
-				w.contradict(e.revision)
-			}
-		}
-	}
-	switch {
-	case accepted:
-	case w.at.revision == 0 && !gap:
-		w.segment = e.prev
-	case !gap && e.prev != w.at.chain:
-		w.contradict(e.revision)
-	}
-	w.at = position{e.revision, e.hash()}
-	if e.revision == w.mark.tip.revision {
-		w.marked = w.at.chain
-	}
-	return rev, nil
-}
-
-func (w *chainWalk) contradict(revision uint64) {
-	if w.contradiction == nil {
-		w.contradiction = fmt.Errorf("%w: revision %d is not chained to the one before it", ErrDamaged, revision)
-	}
-}
-
-// finish holds the end against the mark and returns what is lost.
-func (w *chainWalk) finish() []Gap {
-	m := w.mark
-	if m.tip.revision > w.at.revision {
-		return append(w.open, Gap{w.at.revision + 1, m.tip.revision})
-	}
-	if w.at.revision > m.last() && w.contradiction == nil {
-		w.contradiction = fmt.Errorf("%w: the mark is older than the journal", ErrDamaged)
-	}
-	if m.tip.revision > 0 && w.contradiction == nil && len(w.open) == 0 {
-		if w.marked != m.tip.chain {
-			w.contradiction = fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, m.tip.revision)
-		} else if w.segment != chainStart(m.journal) {
-			w.contradiction = fmt.Errorf("%w: the journal is not the mark's", ErrDamaged)
-		}
-	}
-	return w.open
 }
