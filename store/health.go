@@ -124,12 +124,17 @@ func (s *Store) watchSpace() {
 	}
 }
 
-// checkSpace returns ErrDiskFull when the disk has no room for so many bytes more.
+// checkSpace returns ErrDiskFull when the disk has no room for so many bytes more. State tells of a full disk until there is
+// room for a group of writes too: whoever asks for less does not make it ready.
 func (s *Store) checkSpace(bytes int64) error {
 	err := s.space.writable(bytes)
-	switch changed := s.health.setDisk(err); {
-	case changed && err != nil:
-		s.log.Warn("writes stop, checks go on", "err", err)
+	full := err
+	if full == nil {
+		full = s.space.room(max(maxGroupBytes-bytes, 0))
+	}
+	switch changed := s.health.setDisk(full); {
+	case changed && full != nil:
+		s.log.Warn("writes stop, checks go on", "err", full)
 	case changed:
 		s.log.Info("there is room on the disk again: writes go on")
 	}

@@ -37,14 +37,30 @@ type space struct {
 	err     error
 }
 
-// writable returns ErrDiskFull while less than the minimum is free besides the bytes about to be written.
-// It looks at the disk a few times a second.
+// writable returns ErrDiskFull while less than the minimum is free besides the bytes about to be written, and counts these
+// as used.
 func (s *space) writable(bytes int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.look(bytes)
+	if err == nil {
+		s.free -= bytes
+	}
+	return err
+}
+
+// room returns ErrDiskFull while less than the minimum is free besides so many bytes.
+func (s *space) room(bytes int64) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.look(bytes)
+}
+
+// look looks at the disk a few times a second.
+func (s *space) look(bytes int64) error {
 	if s.minFree < 0 {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if now := time.Now(); now.Sub(s.checked) >= spaceCheckEvery {
 		s.free, s.err = freeBytes(s.dir)
 		s.checked = now
@@ -55,7 +71,6 @@ func (s *space) writable(bytes int64) error {
 	if s.free-bytes < s.minFree {
 		return fmt.Errorf("%w: %d MiB are free and %d MiB must stay so", ErrDiskFull, max(s.free, 0)>>20, s.minFree>>20)
 	}
-	s.free -= bytes
 	return nil
 }
 

@@ -23,6 +23,26 @@ func fixSpace(s *Store, bytes int64) {
 	s.space.checked = time.Now().Add(time.Hour)
 }
 
+// A store is not ready as long as it refuses opt-outs, whoever has room for less.
+func TestFullDiskIsToldUntilWritesHaveRoom(t *testing.T) {
+	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
+	fixSpace(s, maxGroupBytes-1)
+	o := OptOut{Number: fiction(415, 1)}
+	if _, err := s.RecordOptOut(context.Background(), o, Request{}); !errors.Is(err, ErrDiskFull) {
+		t.Fatalf("opt-out: %v, want ErrDiskFull", err)
+	}
+	if err := s.checkSpace(0); err != nil || !errors.Is(s.State().Cause, ErrDiskFull) {
+		t.Errorf("nothing to write: %v; state %v, want a full disk", err, s.State().Cause)
+	}
+	fixSpace(s, maxGroupBytes)
+	if err := s.checkSpace(0); err != nil || s.State().Cause != nil {
+		t.Errorf("with room: %v; state %v, want it ready", err, s.State().Cause)
+	}
+	if _, err := s.RecordOptOut(context.Background(), o, Request{}); err != nil {
+		t.Errorf("opt-out with room: %v", err)
+	}
+}
+
 func TestSortingAsksForRoom(t *testing.T) {
 	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
 	createList(t, s, "a", usRegistry())

@@ -44,7 +44,8 @@ func (r *Reader) Coverage() []string {
 	return list
 }
 
-// BytesRead is how much was read from disk, of TotalBytes.
+// BytesRead is how much was read from disk, of TotalBytes. Both may be asked for
+// while another goroutine reads.
 func (r *Reader) BytesRead() int64 {
 	n := r.meter.Load()
 	if r.total > 0 {
@@ -55,11 +56,16 @@ func (r *Reader) BytesRead() int64 {
 
 // TotalBytes is the size of the files on disk; 0 when one has no size, such
 // as standard input.
-func (r *Reader) TotalBytes() int64 {
-	for _, s := range r.sources {
+func (r *Reader) TotalBytes() int64 { return r.total }
+
+// sizeOf is the size of sources on disk; 0 when one has none.
+func sizeOf(sources []Source) int64 {
+	var total int64
+	for _, s := range sources {
 		if s.blocks {
 			return 0
 		}
+		total += s.packed
 	}
-	return r.total
+	return total
 }

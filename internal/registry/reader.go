@@ -71,9 +71,7 @@ func open(paths []string, opts Options) (*Reader, error) {
 	if len(r.sources) == 0 {
 		return nil, errors.New("no file to read")
 	}
-	for _, s := range r.sources {
-		r.total += s.packed
-	}
+	r.total = sizeOf(r.sources)
 	return r, nil
 }
 

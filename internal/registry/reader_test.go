@@ -47,6 +47,41 @@ func TestSources(t *testing.T) {
 	}
 }
 
+// Progress is asked for by another goroutine than the one that reads: the race detector looks on.
+func TestProgressBesideReading(t *testing.T) {
+	path := writeFile(t, "a.txt", []byte("415,5550100\n415,5550101\n"))
+	r, err := Open([]string{path}, Options{Format: FTC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	ended, seen := make(chan struct{}), make(chan int64)
+	go func() {
+		for {
+			read, total := r.BytesRead(), r.TotalBytes()
+			select {
+			case <-ended:
+				seen <- total - read
+				return
+			default:
+			}
+		}
+	}()
+	batch := make([]phone.Number, 8)
+	for {
+		if _, err := r.Next(batch); err != nil {
+			if err != io.EOF {
+				t.Error(err)
+			}
+			break
+		}
+	}
+	close(ended)
+	if left := <-seen; left < 0 {
+		t.Errorf("%d bytes more were read than there are", -left)
+	}
+}
+
 func TestOpenErrors(t *testing.T) {
 	good := writeFile(t, "a.txt", []byte("415,5550100\n"))
 	tests := []struct {
