@@ -55,13 +55,3 @@ func (p Programs) Export(ctx context.Context, addr, list string, to io.Writer) e
 	}
 	return nil
 }
-
-// Fsck verifies the store of a stopped server with `dncd fsck`.
-func (p Programs) Fsck(ctx context.Context, data string) error {
-	cmd := exec.CommandContext(ctx, p.dncd, "fsck", "--data", data)
-	cmd.Env = environment()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("dncd fsck: %w: %s", err, bytes.TrimSpace(out))
-	}
-	return nil
-}

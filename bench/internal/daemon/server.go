@@ -113,6 +113,31 @@ func (s *Server) Stop() (time.Duration, error) {
 	}
 }
 
+// End stops the server, or finds that it has ended. It fails only if the server still
+// runs after the limit, and kills it then.
+func (s *Server) End(limit time.Duration) error {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
+	select {
+	case err := <-s.ended:
+		s.ended <- err
+		return nil
+	case <-time.After(limit):
+		s.Kill()
+		return fmt.Errorf("stop dncd: it still ran after %v: %s", limit, s.log)
+	}
+}
+
+// Running reports whether the process has not ended.
+func (s *Server) Running() bool {
+	select {
+	case err := <-s.ended:
+		s.ended <- err
+		return false
+	default:
+		return true
+	}
+}
+
 // Kill ends the server if it runs, at once.
 func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill() // it may have ended
