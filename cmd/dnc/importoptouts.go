@@ -158,7 +158,10 @@ func (f *optOutFlags) defaults(cmd *cobra.Command) (defaults, error) {
 
 // recordOptions says how the files are read.
 func (f *importFlags) recordOptions(cmd *cobra.Command) (registry.RecordOptions, error) {
-	o := registry.RecordOptions{DayFirst: f.optOutFlags.dayFirst, Columns: map[registry.RecordField]string{}}
+	o := registry.RecordOptions{Columns: map[registry.RecordField]string{}}
+	if f.optOutFlags.dayFirst {
+		o.DateOrder = registry.DayFirst
+	}
 	var err error
 	if o.Region, err = parseRegion(f.region); err != nil {
 		return o, err

@@ -116,7 +116,7 @@ func TestOptOutObjects(t *testing.T) {
 	if diff := cmp.Diff(want, rows, digits); diff != "" {
 		t.Error(diff)
 	}
-	reasons := map[int64]string{4: ReasonDayFirst, 5: ReasonKeys, 7: ReasonNoKey, 8: ReasonNotObject}
+	reasons := map[int64]string{4: ReasonDateOrder, 5: ReasonKeys, 7: ReasonNoKey, 8: ReasonNotObject}
 	if diff := cmp.Diff(reasons, reasonsAt(rejects)); diff != "" {
 		t.Error(diff)
 	}
@@ -124,7 +124,7 @@ func TestOptOutObjects(t *testing.T) {
 
 func TestOptOutKeys(t *testing.T) {
 	const text = `{"number":"7","contact":"+14155550100","ticket":"t-1","note":"n","day":"9/10/2026"}` + "\n"
-	rows, rejects, err := loadRecords(t, RecordOptions{DayFirst: true, Columns: map[RecordField]string{
+	rows, rejects, err := loadRecords(t, RecordOptions{DateOrder: DayFirst, Columns: map[RecordField]string{
 		FieldNumber: "contact", FieldEvidence: "Ticket", FieldNote: "-", FieldReceivedAt: "day",
 	}}, writeFile(t, "list.txt", []byte(text)))
 	want := []Record{{File: "list.txt", Line: 1, Number: 14155550100, Evidence: "t-1", ReceivedAt: utc(2026, 10, 9, 0, 0)}}

@@ -37,9 +37,9 @@ type RecordOptions struct {
 	Columns map[RecordField]string
 	// Region for national numbers. Zero: numbers must be international.
 	Region phone.Region
-	// DayFirst reads 9/10/2026 as the 9th of October. Without it such a date is
-	// a reject.
-	DayFirst bool
+	// DateOrder says whether 9/10/2026 is in October (DayFirst) or in September
+	// (MonthFirst). With any other order such a date cannot be read.
+	DateOrder DateOrder
 	// Location of times without an offset; a date alone is its midnight there.
 	// Nil: UTC.
 	Location *time.Location
@@ -242,7 +242,7 @@ func (t *recordTable) date(column int, rec *entry) (time.Time, string) {
 	if text == "" {
 		return time.Time{}, ""
 	}
-	when, reason := parseDate(text, t.opts.DayFirst, t.opts.Location)
+	when, reason := parseDate(text, t.opts.DateOrder, t.opts.Location)
 	if rec.cut && column == len(t.cells)-1 && (reason != "" || len(text) < len("2026-09-09")) {
 		return time.Time{}, ReasonCut
 	}

@@ -56,13 +56,13 @@ func TestOptOutSamples(t *testing.T) {
 	}
 	tests := []struct {
 		file, region string
-		dayFirst     bool
+		order        DateOrder
 		want         []Record
 		reasons      map[int64]string
 	}{
-		{"en.csv", "", false, english("en.csv"), map[int64]string{5: ReasonDayFirst, 6: ReasonEmpty}},
-		{"en-utf-16.txt", "", false, english("en-utf-16.txt"), map[int64]string{5: ReasonDayFirst, 6: ReasonEmpty}},
-		{"fr-windows-1252.csv", "FR", true, []Record{
+		{"en.csv", "", 0, english("en.csv"), map[int64]string{5: ReasonDateOrder, 6: ReasonEmpty}},
+		{"en-utf-16.txt", "", 0, english("en-utf-16.txt"), map[int64]string{5: ReasonDateOrder, 6: ReasonEmpty}},
+		{"fr-windows-1252.csv", "FR", DayFirst, []Record{
 			{Line: 2, Number: 33199001234, Scope: "acme", Channel: Email, ChannelText: "Courriel", Desk: "Relation clientèle", ReceivedAt: utc(2026, 9, 9, 14, 3), Evidence: "ticket-1"},
 			{Line: 3, Number: 33199001235, Channel: Call, ChannelText: "Téléphone", Desk: "Centre d’appels", ReceivedAt: utc(2026, 9, 10, 0, 0), Evidence: `appel 2; "enregistré"`, Note: "à vérifier", ExpiresAt: utc(2029, 12, 31, 0, 0)},
 			{Line: 4, Number: 33199001236, Scope: "acme/énergie", Channel: OtherChannel, ChannelText: "Pigeon voyageur", ReceivedAt: utc(2026, 9, 11, 0, 0)},
@@ -71,7 +71,7 @@ func TestOptOutSamples(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {
-			opts := RecordOptions{DayFirst: tt.dayFirst}
+			opts := RecordOptions{DateOrder: tt.order}
 			if tt.region != "" {
 				opts.Region = region(t, tt.region)
 			}
@@ -173,7 +173,7 @@ func TestOptOutRejects(t *testing.T) {
 		t.Fatalf("got %d rows, %v", len(rows), err)
 	}
 	want := map[int64]string{
-		3: ReasonShifted, 4: ReasonSyntax, 5: ReasonDate, 6: ReasonDayFirst, 7: ReasonDate, 8: ReasonQuotes, 9: ReasonCut,
+		3: ReasonShifted, 4: ReasonSyntax, 5: ReasonDate, 6: ReasonDateOrder, 7: ReasonDate, 8: ReasonQuotes, 9: ReasonCut,
 	}
 	if diff := cmp.Diff(want, reasonsAt(rejects)); diff != "" {
 		t.Error(diff)

@@ -80,7 +80,7 @@ func (d *recordObjects) date(text string) (time.Time, string) {
 	if text == "" {
 		return time.Time{}, ""
 	}
-	return parseDate(text, d.opts.DayFirst, d.opts.Location)
+	return parseDate(text, d.opts.DateOrder, d.opts.Location)
 }
 
 // values are the texts by field. A key that is the field's own name comes before any other that means it.

@@ -34,7 +34,7 @@ const (
 	ReasonXMLArea      = "not inside an ac with a val of three digits"
 	ReasonShifted      = "more columns than the header has"
 	ReasonDate         = "not a date: use year-month-day"
-	ReasonDayFirst     = "which is the day? say --day-first, or write year-month-day"
+	ReasonDateOrder    = "which is the day? say --date-order day or month"
 	ReasonXMLOther     = "neither ac nor ph"
 	ReasonNotObject    = "not a JSON object"
 	ReasonNoKey        = "the number's key is missing"

@@ -1,33 +1,63 @@
 package registry
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/dncd/dncd/internal/phone"
 )
 
-// parseDate reads a date, or a date and a time, or returns the reason why there
-// is none: year-month-day with - / or . between, RFC 3339, "2026-09-09 14:03";
-// with dayFirst also day-month-year. A year has four digits. Month first, two
-// digits of a year and a.m. or p.m. are not read.
-func parseDate(text string, dayFirst bool, loc *time.Location) (time.Time, string) {
-	s := scanner{rest: text}
-	first, digits := s.number(4)
-	sep := s.oneOf("-/.")
-	second, secondDigits := s.number(2)
-	again := s.oneOf("-/.")
-	third, thirdDigits := s.number(4)
-	if sep == 0 || sep != again || secondDigits == 0 {
-		return time.Time{}, ReasonDate
+// DateOrder is a set of orders in which day, month and year may stand in a date.
+type DateOrder uint8
+
+// The orders of a date. One with the year first is read whatever the order.
+const (
+	DayFirst   DateOrder = 1 << iota // 30/9/2026
+	MonthFirst                       // 9/30/2026
+	YearFirst                        // 2026-09-30
+	AnyOrder   = DayFirst | MonthFirst | YearFirst
+)
+
+// ParseDateOrder returns the order that begins with the day, the month or the year.
+func ParseDateOrder(name string) (DateOrder, error) {
+	switch strings.ToLower(name) {
+	case "day":
+		return DayFirst, nil
+	case "month":
+		return MonthFirst, nil
+	case "year":
+		return YearFirst, nil
 	}
-	year, month, day := first, second, third
-	switch {
-	case digits == 4 && (thirdDigits == 1 || thirdDigits == 2):
-	case (digits == 1 || digits == 2) && thirdDigits == 4 && !dayFirst:
-		return time.Time{}, ReasonDayFirst
-	case (digits == 1 || digits == 2) && thirdDigits == 4:
-		year, day = third, first
-	default:
-		return time.Time{}, ReasonDate
+	return 0, errors.New("unknown order of dates: use day, month or year, whichever comes first")
+}
+
+// DateOrders returns the orders by which the text of a cell can be read: all for a date that begins with its year and
+// for a cell that holds no date, none for one that cannot be read. The orders that a column fits are what its cells
+// have in common.
+func DateOrders(text string) DateOrder {
+	var fits DateOrder
+	for _, order := range [...]DateOrder{DayFirst, MonthFirst, YearFirst} {
+		if _, reason := parseDate(text, order, time.UTC); reason == "" {
+			fits |= order
+		}
+	}
+	return fits
+}
+
+// parseDate reads a date, or a date and a time, or returns the reason why there is none: year-month-day with - / or .
+// between, RFC 3339, "2026-09-09 14:03", "2026-09-09 2:03 PM UTC"; in the order DayFirst or MonthFirst also those that
+// end with the year, which has four digits. Zero dates, NULL and the like are no date: the zero time.
+func parseDate(text string, order DateOrder, loc *time.Location) (time.Time, string) {
+	text = strings.Map(plainSpace, phone.Unwrap(text))
+	if isNoDate(text) {
+		return time.Time{}, ""
+	}
+	s := scanner{rest: text}
+	year, month, day, reason := s.date(order)
+	if reason != "" {
+		return time.Time{}, reason
 	}
 	t, ok := s.clock(year, month, day, loc)
 	if !ok || s.rest != "" {
@@ -36,8 +66,47 @@ func parseDate(text string, dayFirst bool, loc *time.Location) (time.Time, strin
 	return t.UTC(), ""
 }
 
+// plainSpace makes spaces of those that programs put before AM and PM.
+func plainSpace(r rune) rune {
+	if r == '\u202f' || r == '\u00a0' {
+		return ' '
+	}
+	return r
+}
+
+// isNoDate reports what programs write into a cell without a date.
+func isNoDate(text string) bool {
+	zeros := []string{"0000-00-00", "00/00/0000", "0001-01-01"}
+	if len(text) >= 10 && slices.Contains(zeros, text[:10]) {
+		return strings.Trim(text[10:], "T 0:.Z+") == ""
+	}
+	return slices.Contains([]string{"", "-", "null", "(null)", `\n`, "none", "nil", "nan", "nat", "n/a", "na"}, strings.ToLower(text))
+}
+
 // scanner takes a text apart from its start.
 type scanner struct{ rest string }
+
+// date takes the day, or returns the reason why there is none.
+func (s *scanner) date(order DateOrder) (year, month, day int, reason string) {
+	first, digits := s.number(4)
+	sep := s.oneOf("-/.")
+	second, secondDigits := s.number(2)
+	again := s.oneOf("-/.")
+	third, thirdDigits := s.number(4)
+	yearFirst := digits == 4 && (thirdDigits == 1 || thirdDigits == 2)
+	yearLast := (digits == 1 || digits == 2) && thirdDigits == 4
+	switch {
+	case sep == 0 || sep != again || secondDigits == 0 || !yearFirst && !yearLast:
+		return 0, 0, 0, ReasonDate
+	case yearFirst:
+		return first, second, third, ""
+	case order == DayFirst:
+		return third, second, first, ""
+	case order == MonthFirst:
+		return third, first, second, ""
+	}
+	return 0, 0, 0, ReasonDateOrder
+}
 
 // number takes up to most digits, and returns how many there were.
 func (s *scanner) number(most int) (value, digits int) {
@@ -59,6 +128,15 @@ func (s *scanner) oneOf(chars string) byte {
 	return c
 }
 
+// word takes a word, in any case, and reports whether it was there.
+func (s *scanner) word(lower string) bool {
+	if len(s.rest) < len(lower) || !strings.EqualFold(s.rest[:len(lower)], lower) {
+		return false
+	}
+	s.rest = s.rest[len(lower):]
+	return true
+}
+
 // clock takes the time behind a date, if there is one, and puts both together.
 func (s *scanner) clock(year, month, day int, loc *time.Location) (time.Time, bool) {
 	if year < 1970 || month < 1 || month > 12 || day < 1 || day > daysIn(year, month) {
@@ -67,7 +145,7 @@ func (s *scanner) clock(year, month, day int, loc *time.Location) (time.Time, bo
 	if s.rest == "" {
 		return time.Date(year, time.Month(month), day, 0, 0, 0, 0, loc), true
 	}
-	if s.oneOf("Tt ") == 0 {
+	if !s.word(", ") && s.oneOf("Tt ") == 0 {
 		return time.Time{}, false
 	}
 	hour, hourDigits := s.number(2)
@@ -76,7 +154,7 @@ func (s *scanner) clock(year, month, day int, loc *time.Location) (time.Time, bo
 	}
 	minute, minuteDigits := s.number(2)
 	second, nanos, ok := s.seconds()
-	if !ok || minuteDigits != 2 || hour > 23 || minute > 59 || second > 59 {
+	if !ok || !s.half(&hour) || minuteDigits != 2 || hour > 23 || minute > 59 || second > 59 {
 		return time.Time{}, false
 	}
 	zone, ok := s.zone(loc)
@@ -106,23 +184,41 @@ func (s *scanner) seconds() (second, nanos int, ok bool) {
 	return second, nanos, ok
 }
 
-// zone takes Z or an offset, and returns loc when there is none.
-func (s *scanner) zone(loc *time.Location) (*time.Location, bool) {
-	s.rest = strings.TrimPrefix(s.rest, " ")
-	switch sign := s.oneOf("Zz+-"); sign {
-	case 0:
-		return loc, true
-	case 'Z', 'z':
-		return time.UTC, true
+// half takes AM or PM, if one is there, and makes the hour one of 24. It is false when the hour is none of twelve.
+func (s *scanner) half(hour *int) bool {
+	before := s.rest
+	s.oneOf(" ")
+	var noon int
+	switch {
+	case s.word("am"), s.word("a.m."):
+	case s.word("pm"), s.word("p.m."):
+		noon = 12
 	default:
-		hours, hourDigits := s.number(2)
-		s.oneOf(":")
-		minutes, minuteDigits := s.number(2)
-		seconds := hours*3600 + minutes*60
-		if sign == '-' {
-			seconds = -seconds
-		}
-		ok := hourDigits == 2 && minuteDigits != 1 && hours < 24 && minutes < 60
-		return time.FixedZone("", seconds), ok
+		s.rest = before
+		return true
 	}
+	ok := *hour >= 1 && *hour <= 12
+	*hour = *hour%12 + noon
+	return ok
+}
+
+// zone takes Z, UTC, GMT or an offset, and returns loc when there is none.
+func (s *scanner) zone(loc *time.Location) (*time.Location, bool) {
+	if s.rest == "" {
+		return loc, true
+	}
+	s.oneOf(" ")
+	if s.word("utc") || s.word("gmt") || s.word("z") {
+		return time.UTC, true
+	}
+	sign := s.oneOf("+-")
+	hours, hourDigits := s.number(2)
+	s.oneOf(":")
+	minutes, minuteDigits := s.number(2)
+	seconds := hours*3600 + minutes*60
+	if sign == '-' {
+		seconds = -seconds
+	}
+	ok := sign != 0 && hourDigits == 2 && minuteDigits != 1 && hours < 24 && minutes < 60
+	return time.FixedZone("", seconds), ok
 }
