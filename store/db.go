@@ -54,9 +54,19 @@ func badgerOptions(dir string, log *slog.Logger) badger.Options {
 // openBadger opens a database whose files were checked first: what Badger would take for an empty or a shorter
 // database is refused here.
 func openBadger(opt badger.Options, managed bool) (*badger.DB, error) {
-	if err := errors.Join(prepareFiles(opt.Dir), checkTables(opt), keepTornLogs(opt.Dir)); err != nil {
+	if err := prepareFiles(opt.Dir); err != nil {
 		return nil, err
 	}
+	for _, step := range []func(badger.Options) error{setAside, checkTables, keepTornLogs} {
+		if err := step(opt); err != nil {
+			return nil, err
+		}
+	}
+	return openChecked(opt, managed)
+}
+
+// openChecked opens a database whose files were checked.
+func openChecked(opt badger.Options, managed bool) (*badger.DB, error) {
 	open := badger.Open
 	if managed {
 		open = badger.OpenManaged

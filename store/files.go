@@ -91,3 +91,6 @@ func reserve(f *os.File, size int64) error {
 
 // flock takes f for this process, or fails at once.
 func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+
+// flockShared keeps out who wants f for itself, or fails at once.
+func flockShared(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) }

@@ -5,11 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"strings"
+	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
 
@@ -49,88 +50,90 @@ func (r *Report) problem(err error) {
 }
 
 // Fsck verifies all that a directory holds: every value, the whole journal, the state against the journal, each list
-// against its load, the blocks that only the past shows, and the filters. It needs the directory for itself and changes
-// nothing in it: Badger, which mends files as it opens them, is given a copy, with links to its tables. An error means
-// that it could not look.
+// against its load, the blocks that only the past shows, and the filters. No server may have the directory open. Fsck
+// opens nothing in it that it could change. An error means that it could not look.
 func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
+	if err := requireStore(dir); err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
+	lock, err := lockToRead(dir)
+	if err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
+	defer lock.Close()
+	if _, err := os.Lstat(filepath.Join(dir, swapFile)); err == nil {
+		return Report{Problems: []string{errSwapBegun.Error()}}, nil
+	}
+	return inspect(ctx, dir, o)
+}
+
+var errSwapBegun = fmt.Errorf("%w: a repair was cut short while it put its files in place: fsck --repair finishes that", ErrDamaged)
+
+// requireStore fails where there is no database, nor one that a repair was about to put in place.
+func requireStore(dir string) error {
+	_, err := os.Stat(filepath.Join(dir, badgerDir))
+	if _, begun := os.Lstat(filepath.Join(dir, swapFile)); err == nil || begun == nil {
+		return nil
+	}
+	return fmt.Errorf("no store there: %w", err)
+}
+
+// lockToRead keeps every server out of a directory, and makes no file for it. A directory that no server has opened yet,
+// such as a copy without its LOCK, needs no lock.
+func lockToRead(dir string) (io.Closer, error) {
+	f, err := os.Open(filepath.Join(dir, lockFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return io.NopCloser(nil), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := flockShared(f); err != nil {
+		f.Close()
+		return nil, ErrLocked
+	}
+	return f, nil
+}
+
+// inspect verifies a directory that no server may open meanwhile.
+func inspect(ctx context.Context, dir string, o Options) (Report, error) {
+	scratch, err := makeScratch(dir)
+	if err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", err)
+	}
+	defer os.RemoveAll(scratch)
 	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
 	s.log = s.opt.Logger
 	s.health.init()
-	if _, err := os.Stat(filepath.Join(dir, badgerDir)); err != nil {
-		return Report{}, fmt.Errorf("fsck: no store there: %w", err)
-	}
-	var err error
-	if s.lock, err = lockDir(dir); err != nil {
-		return Report{}, fmt.Errorf("fsck: %w", err)
-	}
-	defer s.lock.Close()
-	if err := finishSwap(dir); err != nil {
-		return Report{}, fmt.Errorf("fsck: %w", err)
-	}
-	if s.dir, err = os.MkdirTemp(dir, fsckPrefix); err != nil {
-		return Report{}, fmt.Errorf("fsck: %w", err)
-	}
-	defer os.RemoveAll(s.dir)
-	if err := cloneStore(dir, s.dir); err != nil {
-		return Report{}, fmt.Errorf("fsck: %w", err)
-	}
-	return s.fsck(ctx)
+	return s.fsck(ctx, scratch)
 }
 
-// fsckPrefix begins the names of directories that fsck and repair work in.
-const fsckPrefix = ".fsck-"
+// scratchPrefix begins the names of directories that fsck and repair work in.
+const scratchPrefix = ".fsck-"
 
-// cloneStore makes a copy of a store's files to open: tables and blocks, which never change, as links.
-func cloneStore(from, to string) error {
-	for _, part := range append([]string{markFile}, storeParts...) {
-		if part == stageDir {
-			continue
-		}
-		if err := cloneTree(filepath.Join(from, part), filepath.Join(to, part)); err != nil {
-			return err
-		}
+// makeScratch makes a directory for copies of logs: in the data directory, where what holds numbers belongs, or with the
+// system's temporary files when nothing can be written there.
+func makeScratch(dir string) (string, error) {
+	scratch, err := os.MkdirTemp(dir, scratchPrefix)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		scratch, err = os.MkdirTemp("", "dncd-fsck-")
 	}
-	return nil
+	return scratch, err
 }
 
-func cloneTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, strings.TrimPrefix(path, from))
-		switch {
-		case d.IsDir():
-			return os.MkdirAll(target, 0o700)
-		case isUnchanging(path) && os.Link(path, target) == nil:
-			return nil
-		}
-		return copyFile(path, target)
-	})
-}
-
-// isUnchanging reports that a file is never written again.
-func isUnchanging(path string) bool {
-	return filepath.Ext(path) == ".sst" || filepath.Ext(path) == blockFileExt
-}
-
-func (s *Store) fsck(ctx context.Context) (Report, error) {
-	var r Report
-	defer s.files.close()
-	var err error
-	if s.db, err = openBadger(badgerOptions(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
+func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) {
+	defer func() { err = errors.Join(err, s.closeFiles()) }()
+	opt := badgerOptions(filepath.Join(s.dir, badgerDir), s.log)
+	if s.db, err = openReadOnly(opt, filepath.Join(scratch, badgerDir), true); err == nil {
+		s.stories, err = openStoriesReadOnly(filepath.Join(s.dir, storiesDir), filepath.Join(scratch, storiesDir), s.log)
+	}
+	if errors.Is(err, ErrDamaged) {
 		r.problem(err)
 		return r, nil
 	}
-	defer s.db.Close()
-	if s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log); err != nil {
-		r.problem(err)
-		return r, nil
+	if err != nil {
+		return r, fmt.Errorf("fsck: %w", err)
 	}
-	defer s.stories.close()
 	m, _, err := readMark(s.dir)
 	if err != nil && !(errors.Is(err, errNoMark) && s.isNew()) {
 		r.problem(fmt.Errorf("mark: %w", err))

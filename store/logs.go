@@ -9,6 +9,8 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+
+	"github.com/dgraph-io/badger/v4"
 )
 
 // Badger's memtable log: a header, then entries of meta, user meta, varint lengths and expiry, key with its version,
@@ -20,6 +22,7 @@ const (
 	minLogKey      = 1 + logVersion
 	maxLogKey      = 64 // ours are shorter
 	logDeleted     = 1 << 0
+	logInTxn       = 1 << 6
 	logEndOfTxn    = 1 << 7
 )
 
@@ -105,7 +108,8 @@ func salvageLog(path string, f func(key []byte, version uint64, value []byte) er
 
 // keepTornLogs copies the logs that Badger will cut off to the tables set aside: should verification find that what was
 // cut had been acknowledged, repair needs them.
-func keepTornLogs(dir string) error {
+func keepTornLogs(opt badger.Options) error {
+	dir := opt.Dir
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
 	if err != nil {
 		return err

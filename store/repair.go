@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,15 +32,21 @@ var ErrLoss = errors.New("acknowledged revisions are gone for good")
 // revisions are lost it returns ErrLoss and changes nothing, unless acceptLoss: then the loss is an event of the
 // journal, which goes on under a new id and never uses a lost revision again.
 func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report, error) {
-	report, err := Fsck(ctx, dir, o)
-	if err != nil || report.OK() {
-		return report, err
+	if err := requireStore(dir); err != nil {
+		return Report{}, fmt.Errorf("repair: %w", err)
 	}
 	lock, err := lockDir(dir)
 	if err != nil {
-		return report, fmt.Errorf("repair: %w", err)
+		return Report{}, fmt.Errorf("repair: %w", err)
 	}
 	defer lock.Close()
+	if err := finishSwap(dir); err != nil {
+		return Report{}, fmt.Errorf("repair: %w", err)
+	}
+	report, err := inspect(ctx, dir, o)
+	if err != nil || report.OK() {
+		return report, err
+	}
 	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report}
 	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
 	r.s.log = r.s.opt.Logger
@@ -71,7 +78,7 @@ func (r *repairer) run() error {
 	if err := r.checkRoom(); err != nil {
 		return err
 	}
-	fresh, err := os.MkdirTemp(r.dir, fsckPrefix)
+	fresh, err := os.MkdirTemp(r.dir, scratchPrefix)
 	if err != nil {
 		return err
 	}
@@ -139,7 +146,27 @@ func (r *repairer) build() error {
 
 // copyBlocks takes over the files of loads as they are: each block in them has its own CRC.
 func (r *repairer) copyBlocks() error {
-	return cloneTree(filepath.Join(r.dir, blocksDir), filepath.Join(r.s.dir, blocksDir))
+	return linkTree(filepath.Join(r.dir, blocksDir), filepath.Join(r.s.dir, blocksDir))
+}
+
+// linkTree makes links to the files of a directory that are never written again, or copies where links cannot be had.
+func linkTree(from, to string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, strings.TrimPrefix(path, from))
+		switch {
+		case d.IsDir():
+			return os.MkdirAll(target, 0o700)
+		case os.Link(path, target) == nil:
+			return nil
+		}
+		return copyFile(path, target)
+	})
 }
 
 // copyEntries takes over the journal and the places of blocks with their proofs: all else follows from them.

@@ -189,7 +189,7 @@ func (s *Store) makeDirs() error {
 
 // sweepScratch deletes what an fsck or a repair that was killed left behind.
 func (s *Store) sweepScratch() error {
-	left, err := filepath.Glob(filepath.Join(s.dir, fsckPrefix+"*"))
+	left, err := filepath.Glob(filepath.Join(s.dir, scratchPrefix+"*"))
 	for _, dir := range left {
 		err = errors.Join(err, os.RemoveAll(dir))
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 
 	"github.com/dgraph-io/badger/v4"
@@ -43,12 +44,27 @@ const saltBytes = 16
 // A damaged one has no database: then every story is missing, and none is taken.
 type stories struct{ db *badger.DB }
 
-func openStories(dir string, log *slog.Logger) (*stories, error) {
-	opt := badgerOptions(dir, log).
+func storiesOptions(dir string, log *slog.Logger) badger.Options {
+	return badgerOptions(dir, log).
 		WithMemTableSize(4 << 20).
 		WithValueThreshold(256 << 10).
 		WithNumMemtables(1)
-	db, err := openBadger(opt, false)
+}
+
+// openStoriesReadOnly opens the stories for fsck.
+func openStoriesReadOnly(dir, scratch string, log *slog.Logger) (*stories, error) {
+	db, err := openReadOnly(storiesOptions(dir, log), scratch, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &stories{}, nil // each story that an event names is missing
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open stories: %w", err)
+	}
+	return &stories{db}, nil
+}
+
+func openStories(dir string, log *slog.Logger) (*stories, error) {
+	db, err := openBadger(storiesOptions(dir, log), false)
 	if errors.Is(err, ErrDamaged) {
 		return &stories{}, fmt.Errorf("open stories: %w", err)
 	}

@@ -20,20 +20,9 @@ import (
 // used lengths and offsets in it, and in a goroutine of its own: what is damaged there ends the process.
 func checkTables(opt badger.Options) (err error) {
 	defer recoverDamage(&err)
-	f, err := os.Open(filepath.Join(opt.Dir, badger.ManifestFilename))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a new database
-	}
+	manifest, err := readManifest(opt)
 	if err != nil {
-		return fmt.Errorf("check tables: %w", err)
-	}
-	defer f.Close()
-	manifest, _, err := badger.ReplayManifestFile(f, opt.ExternalMagicVersion, opt)
-	if err != nil {
-		return fmt.Errorf("%w: %s: %w", ErrDamaged, badger.ManifestFilename, err)
-	}
-	if err := setAside(opt.Dir, manifest); err != nil {
-		return fmt.Errorf("check tables: %w", err)
+		return err
 	}
 	for id := range manifest.Tables {
 		path := table.NewFilename(id, opt.Dir)
@@ -48,6 +37,24 @@ func checkTables(opt badger.Options) (err error) {
 	return nil
 }
 
+// readManifest reads which tables a database has: none when it is new.
+func readManifest(opt badger.Options) (manifest badger.Manifest, err error) {
+	defer recoverDamage(&err)
+	f, err := os.Open(filepath.Join(opt.Dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		return manifest, nil
+	}
+	if err != nil {
+		return manifest, fmt.Errorf("read which tables there are: %w", err)
+	}
+	defer f.Close()
+	manifest, _, err = badger.ReplayManifestFile(f, opt.ExternalMagicVersion, opt)
+	if err != nil {
+		return manifest, fmt.Errorf("%w: %s: %w", ErrDamaged, badger.ManifestFilename, err)
+	}
+	return manifest, nil
+}
+
 var (
 	errTableForm = errors.New("a length or an offset points outside")
 	errTableSum  = errors.New("a checksum does not match")
@@ -59,8 +66,15 @@ const unlistedSuffix = ".unlisted"
 // setAside moves the tables that the MANIFEST does not list out of Badger's way, which would delete them. Most are of a
 // flush or a compaction that a crash cut short, and hold nothing that is not elsewhere too. But a MANIFEST that lost its
 // end looks the same: then they are what repair needs.
-func setAside(dir string, manifest badger.Manifest) error {
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+func setAside(opt badger.Options) error {
+	if _, err := os.Stat(filepath.Join(opt.Dir, badger.ManifestFilename)); err != nil {
+		return notThere(err) // a new database
+	}
+	manifest, err := readManifest(opt)
+	if err != nil {
+		return err
+	}
+	tables, err := filepath.Glob(filepath.Join(opt.Dir, "*.sst"))
 	if err != nil {
 		return err
 	}
@@ -69,10 +83,10 @@ func setAside(dir string, manifest badger.Manifest) error {
 		if _, listed := manifest.Tables[id]; !ok || listed {
 			continue
 		}
-		if err := os.MkdirAll(dir+unlistedSuffix, 0o700); err != nil {
+		if err := os.MkdirAll(opt.Dir+unlistedSuffix, 0o700); err != nil {
 			return err
 		}
-		if err := os.Rename(path, filepath.Join(dir+unlistedSuffix, filepath.Base(path))); err != nil {
+		if err := os.Rename(path, filepath.Join(opt.Dir+unlistedSuffix, filepath.Base(path))); err != nil {
 			return err
 		}
 	}
