@@ -59,6 +59,8 @@ func TestFTCLayouts(t *testing.T) {
 	}{
 		{"LF", "415,5550100\n212,5550101\n", []uint64{a, b}, nil},
 		{"CRLF", "415,5550100\r\n212,5550101\r\n", []uint64{a, b}, nil},
+		{"CR", "415,5550100\r212,5550101\r", []uint64{a, b}, nil},
+		{"CR among others", "415,5550100\r\n\r212,5550101\n", []uint64{a, b}, nil},
 		{"without comma", "4155550100\n2125550101\n", []uint64{a, b}, nil},
 		{"mixed", "4155550100\r\n212,5550101\n", []uint64{a, b}, nil},
 		{"byte order mark", "\ufeff415,5550100\n", []uint64{a}, nil},
@@ -80,7 +82,7 @@ func TestFTCLayouts(t *testing.T) {
 		{"high bytes", "415,5550\xb1\xb00\n", nil, map[int64]string{1: ReasonNotFTC}},
 		{"semicolon", "415;5550100\n", nil, map[int64]string{1: ReasonNotFTC}},
 		{"trailing space", "415,5550100 \n", nil, map[int64]string{1: ReasonNotFTC}},
-		{"two on a line", "415,5550100\r415,5550101\r\n", nil, map[int64]string{1: ReasonNotFTC}},
+		{"two on a line", "415,5550100 415,5550101\r\n", nil, map[int64]string{1: ReasonNotFTC}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

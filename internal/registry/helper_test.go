@@ -6,6 +6,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -92,6 +94,17 @@ func reasonsAt(rejects []Reject) map[int64]string {
 	list := map[int64]string{}
 	for _, r := range rejects {
 		list[r.Line] = r.Reason
+	}
+	return list
+}
+
+var lineEnds = regexp.MustCompile("\r\n|\r|\n")
+
+// linesOf divides a file, not UTF-16, into lines in UTF-8.
+func linesOf(data []byte) []string {
+	list := lineEnds.Split(strings.TrimPrefix(string(data), "\ufeff"), -1)
+	for i := range list {
+		list[i] = string(new(lines).decode([]byte(list[i])))
 	}
 	return list
 }

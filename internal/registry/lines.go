@@ -16,12 +16,13 @@ const (
 // errLongLine comes with the start of a line longer than maxLine.
 var errLongLine = errors.New("line too long")
 
-// lines splits a file into lines without copying them. A line ends with LF or
-// CRLF. The last line may have no end: that is what cut reports.
+// lines splits a file into lines without copying them. A line ends with LF, CRLF or CR, as programs of Unix, of
+// Windows and of the old Macintosh write it, in any mixture. The last line may have no end: that is what cut reports.
 type lines struct {
 	src      io.Reader
 	buf      []byte
 	pos, end int
+	lf       int    // there is no LF in buf from pos to here
 	number   int64  // of the line returned last, from 1
 	cut      bool   // the line returned last has no line end
 	err      error  // of src, once seen
@@ -49,31 +50,61 @@ func (l *lines) skip(n int, lines int64) {
 func (l *lines) next() ([]byte, error) {
 	from := 0 // bytes of the window already searched
 	for {
+		end, size := l.lineEnd(from)
 		w := l.window()
-		if i := bytes.IndexByte(w[from:], '\n'); i >= 0 {
-			return l.take(w[:from+i], from+i+1)
-		}
-		if len(w) > maxLine {
+		switch {
+		case size > 0:
+			return l.take(w[:end], end+size)
+		case len(w) > maxLine:
 			return l.long(w[:maxLine])
-		}
-		from = len(w)
-		if l.fill() {
-			continue
-		}
-		if l.err != io.EOF {
+		case l.err == io.EOF:
+			return l.last()
+		case l.err != nil:
 			return nil, l.err
 		}
-		return l.last()
+		from = end
+		l.fill()
 	}
 }
 
-// take consumes n bytes and returns line without the CR of its end.
+// lineEnd looks in the window, from where it was searched before, and returns where the line ends and the size of its
+// end: 0 when that is not at hand, with how far the window was searched.
+func (l *lines) lineEnd(from int) (end, size int) {
+	w := l.window()
+	until := l.nextLF()
+	cr := bytes.IndexByte(w[from:until], '\r')
+	switch cr += from; {
+	case cr < from && until < len(w):
+		return until, 1
+	case cr < from:
+		return until, 0
+	case cr+1 < len(w) && w[cr+1] == '\n':
+		return cr, 2
+	case cr+1 == len(w) && l.err == nil: // an LF may follow
+		return cr, 0
+	}
+	return cr, 1
+}
+
+// nextLF returns where the first LF of the window is, the window's size when it has none. It looks at each byte once,
+// though lines that end with CR ask again.
+func (l *lines) nextLF() int {
+	l.lf = max(l.lf, l.pos)
+	if i := bytes.IndexByte(l.buf[l.lf:l.end], '\n'); i >= 0 {
+		l.lf += i
+	} else {
+		l.lf = l.end
+	}
+	return l.lf - l.pos
+}
+
+// take consumes n bytes and returns the line that they begin with.
 func (l *lines) take(line []byte, n int) ([]byte, error) {
 	l.skip(n, 1)
 	if len(line) > maxLine {
 		return line[:maxLine], errLongLine
 	}
-	return l.decode(bytes.TrimSuffix(line, []byte("\r"))), nil
+	return l.decode(line), nil
 }
 
 // last returns what follows the last line end.
@@ -83,29 +114,24 @@ func (l *lines) last() ([]byte, error) {
 		return nil, io.EOF
 	}
 	l.skip(len(w), 1)
-	line, whole := bytes.CutSuffix(w, []byte("\r"))
-	l.cut = !whole
-	return l.decode(line), nil
+	l.cut = true
+	return l.decode(w), nil
 }
 
 // long passes over a line whose start is given, up to its end or the file's.
 func (l *lines) long(start []byte) ([]byte, error) {
 	start = bytes.Clone(start)
 	for {
-		w := l.window()
-		if i := bytes.IndexByte(w, '\n'); i >= 0 {
-			l.skip(i+1, 1)
+		end, size := l.lineEnd(0)
+		switch {
+		case size > 0 || l.err == io.EOF:
+			l.skip(end+size, 1)
 			return start, errLongLine
-		}
-		l.pos = l.end
-		if l.fill() {
-			continue
-		}
-		if l.err != io.EOF {
+		case l.err != nil:
 			return nil, l.err
 		}
-		l.skip(0, 1)
-		return start, errLongLine
+		l.pos += end
+		l.fill()
 	}
 }
 
@@ -117,6 +143,7 @@ func (l *lines) fill() bool {
 	}
 	if l.pos > 0 {
 		l.end = copy(l.buf, l.buf[l.pos:l.end])
+		l.lf = max(l.lf-l.pos, 0)
 		l.pos = 0
 	}
 	for range 100 {

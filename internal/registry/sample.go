@@ -25,14 +25,13 @@ type sample struct {
 // newSample takes over what is at hand in l, but for a last line that may go on.
 func newSample(l *lines, s *Source, opts Options) *sample {
 	text := l.window()
-	if end := bytes.LastIndexByte(text, '\n'); end >= 0 && l.err != io.EOF {
+	if end := bytes.LastIndexAny(text, "\r\n"); end >= 0 && l.err != io.EOF {
 		text = text[:end+1]
 	}
 	p := &sample{text: text, dated: s.SnapshotDate != "", opts: opts}
-	for line := range bytes.SplitSeq(text, newline) {
-		if line = bytes.TrimSpace(l.decode(line)); len(line) > 0 && len(p.lines) < sampleLines {
-			p.lines = append(p.lines, string(line))
-		}
+	in := newLines(bytes.NewReader(text))
+	for line, err := in.filled(); err != io.EOF && len(p.lines) < sampleLines; line, err = in.filled() {
+		p.lines = append(p.lines, string(bytes.TrimSpace(line)))
 	}
 	return p
 }

@@ -129,9 +129,6 @@ func whyUnpaired(first textLine) string {
 // unquote returns a record without its quotes, if they only stand around whole fields that need
 // none: most programs put them around each. All else is the parser's.
 func (r *splitter) unquote(line []byte) ([]byte, bool) {
-	if bytes.IndexByte(line, '\r') >= 0 { // at the end the parser takes it for a part of the line end
-		return nil, false
-	}
 	r.bare = slices.Grow(r.bare[:0], len(line))[:len(line)]
 	n, inside := 0, false
 	for i, c := range line {

@@ -49,7 +49,7 @@ func (l *lines) fromUTF16(order unicode.Endianness) {
 		src = failed{l.err}
 	}
 	l.src = transform.NewReader(io.MultiReader(bytes.NewReader(bytes.Clone(l.window())), src), decoder)
-	l.pos, l.end, l.err = 0, 0, nil
+	l.pos, l.end, l.lf, l.err = 0, 0, 0, nil
 }
 
 // failed is a source that has ended.

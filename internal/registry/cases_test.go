@@ -1,0 +1,72 @@
+package registry
+
+import (
+	"io"
+	"slices"
+	"testing"
+)
+
+// Files as programs and people hand them over: each is the smallest that once was read wrongly.
+func TestCases(t *testing.T) {
+	tests := []struct {
+		file, region string
+		want         []uint64
+		reasons      map[int64]string
+	}{
+		{file: "01-excel-mac-cr.csv", want: []uint64{14165550121, 14165550122}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.file, func(t *testing.T) {
+			path := "../../testdata/cases/" + tt.file
+			var opts RecordOptions
+			if tt.region != "" {
+				opts.Region = region(t, tt.region)
+			}
+			rows, rejects, err := loadRecords(t, opts, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var numbers []uint64
+			for _, row := range rows {
+				numbers = append(numbers, uint64(row.Number))
+			}
+			if !slices.Equal(numbers, tt.want) || len(rejects) != len(tt.reasons) {
+				t.Errorf("opt-outs: got %d, %v", numbers, reasonsAt(rejects))
+			}
+			for line, reason := range reasonsAt(rejects) {
+				if reason != tt.reasons[line] {
+					t.Errorf("opt-outs: line %d is %q, want %q", line, reason, tt.reasons[line])
+				}
+			}
+			list := load(t, Options{Format: Auto, Region: opts.Region}, path)
+			if list.err != nil || !slices.Equal(list.numbers, tt.want) {
+				t.Errorf("list: got %d, %v, %v", list.numbers, reasonsAt(list.rejects), list.err)
+			}
+			if leads := leadsOf(t, path, opts); !slices.Equal(leads, tt.want) {
+				t.Errorf("leads: got %d", leads)
+			}
+		})
+	}
+}
+
+// leadsOf reads the numbers of a file whose rows are to be checked.
+func leadsOf(t *testing.T, path string, opts RecordOptions) (numbers []uint64) {
+	t.Helper()
+	rows, err := OpenRows(path, Options{Format: CSV, Region: opts.Region})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for {
+		row, err := rows.Next()
+		if err == io.EOF {
+			return numbers
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row.Number != 0 {
+			numbers = append(numbers, uint64(row.Number))
+		}
+	}
+}
