@@ -186,7 +186,8 @@ func (w *blockWriter) commit(p *blockPart) error {
 	if err := w.s.writableFor(int64(p.bytes + len(p.placed))); err != nil {
 		return err
 	}
-	if err := w.file.write(p.placed, p.at); err != nil {
+	f := w.s.opt.faults
+	if err := f.do(stepBlockFile, func() error { return w.file.write(p.placed, p.at) }); err != nil {
 		return err
 	}
 	fileBytes := uint64(p.at) + uint64(len(p.placed))
@@ -198,7 +199,7 @@ func (w *blockWriter) commit(p *blockPart) error {
 	if err := p.txn.Set(key, seal(key, b)); err != nil {
 		return fmt.Errorf("write blocks: %w", err)
 	}
-	if err := p.txn.CommitAt(w.prepared, nil); err != nil {
+	if err := f.do(stepBlocks, func() error { return p.txn.CommitAt(w.prepared, nil) }); err != nil {
 		w.s.fail(err)
 		return errors.Join(ErrReadOnly, fmt.Errorf("write blocks: %w", err))
 	}

@@ -201,21 +201,23 @@ func (s *Store) refuseWaiting() {
 
 // group is a revision in the making.
 type group struct {
-	s        *Store
-	base     *View
-	txn      *badger.Txn
-	a        *applier
-	events   int
-	body     []byte // of the revision: its events
-	tales    []*tale
-	filters  map[policy.EventID]*filter.Set // of lists that switch
-	accepted []accepted
-	bytes    int // of events and stories
+	s       *Store
+	base    *View
+	txn     *badger.Txn
+	a       *applier
+	events  int
+	body    []byte // of the revision: its events
+	tales   []*tale
+	filters map[policy.EventID]*filter.Set // of lists that switch
+	taken   []taken
+	bytes   int // of events and stories
 }
 
-type accepted struct {
-	w   *write
-	out outcome
+// taken is a write that is answered with its group.
+type taken struct {
+	w       *write
+	out     outcome
+	refusal error
 }
 
 // commitGroup commits first and what waits behind it as one revision, and returns the write that had no room.
@@ -237,8 +239,8 @@ func (s *Store) commitGroup(first *write) (left *write) {
 	if err == nil {
 		err = g.commit()
 	}
-	for _, m := range g.accepted {
-		g.answer(m, err)
+	for _, t := range g.taken {
+		g.answer(t, err)
 	}
 	return left
 }
@@ -278,23 +280,22 @@ func (g *group) full() bool {
 	return g.events >= maxGroupEvents || g.a.bytes >= maxGroupBytes || g.bytes >= maxRevision
 }
 
-// take applies one write to the group. A refused one is answered at once and leaves no trace; an error that is no
-// refusal may have left half an event in the transaction, and ends the group.
+// take applies one write to the group. A refused one leaves no trace, and is answered with the group all the same: what
+// refuses it may be an event before it, which is not durable yet. An error that is no refusal may have left half an event
+// in the transaction, and ends the group.
 func (g *group) take(w *write) error {
 	if w.gone() {
 		return nil
 	}
 	out, err := g.a.apply(g.events, w.event)
-	if isRefusal(err) {
-		w.tell(answer{err: err})
+	g.taken = append(g.taken, taken{w, out, err})
+	switch {
+	case isRefusal(err):
 		return nil
-	}
-	g.accepted = append(g.accepted, accepted{w, out})
-	if err != nil {
+	case err != nil:
 		g.s.noteDamage(err)
 		return err
-	}
-	if out.repeats() {
+	case out.repeats():
 		return nil
 	}
 	g.events++
@@ -346,17 +347,19 @@ func (g *group) commit() error {
 func (g *group) write() (*View, error) {
 	s := g.s
 	told := make(chan error, 1)
-	go func() { told <- s.stories.put(g.a.revision, g.tales) }()
+	go func() {
+		told <- s.opt.faults.do(stepStories, func() error { return s.stories.put(g.a.revision, g.tales) })
+	}()
 	view, err := g.prepare()
 	if err := errors.Join(err, <-told); err != nil {
 		return nil, err
 	}
 	at := position{view.revision, view.chain}
-	if err := g.txn.CommitAt(at.revision, nil); err != nil {
+	if err := s.opt.faults.do(stepCommit, func() error { return g.txn.CommitAt(at.revision, nil) }); err != nil {
 		return nil, fmt.Errorf("commit revision %d: %w", at.revision, err)
 	}
 	s.written.Add(uint64(g.a.bytes))
-	return view, s.mark.write(mark{journal: view.journal, tip: at, checkpoint: s.tail.advance(at, s.written.Load())})
+	return view, s.writeMark(at, s.tail.advance(at, s.written.Load()))
 }
 
 // prepare completes the transaction and sets the filter bits.
@@ -429,21 +432,25 @@ func (s *Store) publish(v *View) {
 	}
 }
 
-func (g *group) answer(m accepted, err error) {
+// answer answers a write of a group whose commit gave err.
+func (g *group) answer(t taken, err error) {
+	if err == nil {
+		err = t.refusal
+	}
 	if err != nil {
-		m.w.tell(answer{err: err})
+		t.w.tell(answer{err: err})
 		return
 	}
-	r := Receipt{ID: m.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(m.out.ended), Duplicate: m.out.held}
-	if first := m.out.first; first != nil {
-		if !g.s.sameStory(first, m.w.story) {
-			m.w.tell(answer{err: ErrRequestReused})
+	r := Receipt{ID: t.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(t.out.ended), Duplicate: t.out.held}
+	if first := t.out.first; first != nil {
+		if !g.s.sameStory(first, t.w.story) {
+			t.w.tell(answer{err: ErrRequestReused})
 			return
 		}
 		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
 		r.Duplicate, r.Time, r.Ended = true, nanoTime(first.GetTime()), int(first.GetEnded())
 	}
-	m.w.tell(answer{receipt: r})
+	t.w.tell(answer{receipt: r})
 }
 
 // sameStory reports whether a repeated request tells what the first one told. An erased story cannot be compared.

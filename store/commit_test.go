@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -224,4 +226,79 @@ func TestFullQueueDoesNotRedoALoad(t *testing.T) {
 		t.Errorf("the load was written %d times, want once", walks)
 	}
 	wantContent(t, s, "a", numbers, nil)
+}
+
+// A refusal rests on the writes before it, so it is answered once they are durable and visible, and not before.
+func TestRefusalIsAnsweredWithItsGroup(t *testing.T) {
+	number, long := OptOut{Number: fiction(415, 1), Scope: "acme"}, OptOut{Number: fiction(415, 2), Scope: longScope}
+	list := func(scope policy.Scope) *storev1.Event {
+		return &storev1.Event{Change: &storev1.Event_ListCreated{ListCreated: &storev1.ListCreated{
+			Name: "registry", Settings: (&Settings{Kind: policy.ListSuppression, Scope: scope}).message(),
+		}}}
+	}
+	for _, c := range []struct {
+		first, second *storev1.Event
+		request       string
+		want          error
+		visible       func(*Store) bool // what refuses the second
+	}{
+		{withdrawEvent(number), withdrawEvent(number), "", ErrNothingToWithdraw, func(s *Store) bool {
+			return verdict(s.View(), number.Number, "acme", s.Now()).Verdict == policy.Allow
+		}},
+		{list("acme"), list("other"), "", ErrListExists, func(s *Store) bool {
+			_, err := s.View().List("registry")
+			return err == nil
+		}},
+		{optOutEvent(number), withdrawEvent(number), "r", ErrRequestReused, func(s *Store) bool {
+			facts, err := s.View().Number(number.Number, s.Now())
+			return err == nil && len(facts.Records) == 2
+		}},
+		{optOutEvent(long), optOutEvent(long), "", ErrTooManyRecords, func(s *Store) bool {
+			facts, err := s.View().Number(long.Number, s.Now())
+			return err == nil && facts.Records[len(facts.Records)-1].Scope == longScope
+		}},
+	} {
+		t.Run(c.want.Error(), func(t *testing.T) {
+			t.Parallel()
+			s, injector := openInjected(t, t.TempDir())
+			optOut(t, s, number.Number, number.Scope)
+			fillButOne(t, s, long.Number)
+			release := holdCommitter(t, s)
+			first := queued(t, s, c.first, Request{ID: c.request})
+			second := queued(t, s, c.second, Request{ID: c.request})
+			injector.set(func(at step, write func() error) error {
+				if len(second.done) > 0 {
+					t.Errorf("refused before %s", at)
+				}
+				return write()
+			})
+			release()
+			if a := <-second.done; !errors.Is(a.err, c.want) || !c.visible(s) {
+				t.Errorf("second: %v, with what refuses it visible: %v; want %v", a.err, c.visible(s), c.want)
+			}
+			if a := <-first.done; a.err != nil {
+				t.Error("first:", a.err)
+			}
+		})
+	}
+}
+
+// longScope is as long as a scope may be.
+var longScope = policy.Scope(strings.Repeat("a", 255))
+
+// fillButOne leaves a number with room for one record of longScope.
+func fillButOne(t *testing.T, s *Store, n phone.Number) {
+	t.Helper()
+	rows := []OptOutRow{row(n, longScope, policy.ChannelCall, day(1))}
+	for _, scope := range []policy.Scope{"b" + longScope[1:], "b"} { // what is left holds no long one, and then no short one
+		for i := range maxRecordSetBytes / len(longScope) {
+			rows = append(rows, row(n, scope, policy.ChannelCall, day(2+i)))
+		}
+	}
+	if outcomes := recordAll(t, s, rows); !errors.Is(outcomes[len(rows)-1].Err, ErrTooManyRecords) {
+		t.Fatal("the number has room for more")
+	}
+	if _, err := s.WithdrawOptOut(context.Background(), n, longScope, Request{}); err != nil {
+		t.Fatal(err)
+	}
 }

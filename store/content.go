@@ -56,7 +56,7 @@ func (s *Store) sortContent(ctx context.Context, list policy.EventID, c *chunkLo
 	if err = errors.Join(err, w.flush()); err != nil {
 		return out, stageError("sort stage", err)
 	}
-	if err := f.Sync(); err != nil {
+	if err := s.opt.faults.do(stepContent, f.Sync); err != nil {
 		return out, stageError("sort stage", err)
 	}
 	out = content{sha: [sha256.Size]byte(w.sha.Sum(nil)), numbers: w.numbers, duplicates: w.duplicates}

@@ -173,7 +173,7 @@ func (i *Import) Put(c Chunk) error {
 	if err := i.log.cut(c.Seq - 1); err != nil {
 		return err
 	}
-	return i.log.append(c)
+	return i.s.opt.faults.do(stepChunk, func() error { return i.log.append(c) })
 }
 
 // Sync makes durable what was put. Errors: ErrDiskFull.
@@ -181,7 +181,7 @@ func (i *Import) Sync() error {
 	if i.committed != nil {
 		return nil
 	}
-	return i.log.sync()
+	return i.s.opt.faults.do(stepChunkSync, i.log.sync)
 }
 
 // deltaChunk puts additions and removals into one sequence.

@@ -158,7 +158,7 @@ func (i *RecordImport) Put(c RowChunk) error {
 	if err := i.s.writableFor(maxChunkBytes); err != nil {
 		return err
 	}
-	return i.log.append(c)
+	return i.s.opt.faults.do(stepRows, func() error { return i.log.append(c) })
 }
 
 // Close ends this use of the import and keeps what is staged, to go on later, unless a commit was refused or only tried.
@@ -184,7 +184,8 @@ func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress fun
 			RecordsCommit: c, Rejected: c.Rejected + i.log.refused, Rows: i.log.rows, GuardFailures: result.GuardFailures,
 			Story: i.header.Story, Started: i.started, Revision: i.s.View().Revision(),
 		}
-		if err := writeJSON(filepath.Join(i.dir, commitFile), order); err != nil {
+		err = i.s.opt.faults.do(stepRowsCommit, func() error { return writeJSON(filepath.Join(i.dir, commitFile), order) })
+		if err != nil {
 			return RecordsResult{}, fmt.Errorf("commit import: %w", err)
 		}
 	}

@@ -34,6 +34,8 @@ type Options struct {
 	MinFree    int64            // writes stop below so many free bytes; 0: 2 GiB, negative: no guard
 	Ballast    int64            // bytes kept to be able to open on a full disk; 0: 128 MiB, negative: none
 	StageTTL   time.Duration    // an import nobody continued is dropped after it; 0: 24 h
+
+	faults faults // of tests
 }
 
 func (o Options) withDefaults() Options {
@@ -249,9 +251,15 @@ func (s *Store) Close() error {
 	// Everything lies in tables now: the next open need not verify it again.
 	var err error
 	if healthy {
-		err = s.mark.write(mark{journal: s.View().journal, tip: tip, checkpoint: tip})
+		err = s.writeMark(tip, tip)
 	}
 	return errors.Join(err, s.closeFiles())
+}
+
+// writeMark makes it durable that the journal reaches to tip.
+func (s *Store) writeMark(tip, checkpoint position) error {
+	m := mark{journal: s.View().journal, tip: tip, checkpoint: checkpoint}
+	return s.opt.faults.do(stepMark, func() error { return s.mark.write(m) })
 }
 
 func (s *Store) tip() position {

@@ -41,7 +41,7 @@ func (s *Store) openJournal() error {
 	}
 	s.tail.checkpoint = m.checkpoint
 	s.view.Store(v)
-	return s.mark.write(mark{journal: m.journal, tip: s.tip(), checkpoint: m.checkpoint})
+	return s.writeMark(s.tip(), m.checkpoint)
 }
 
 // isNew reports whether nothing of a store lies in the directory: not a database that is gone, with what was beside it.
