@@ -26,6 +26,9 @@ const (
 	// freeBytes is how much may be unanswered for gRPC to take more without waiting: less
 	// than the 64 KiB that a stream may hold before the connection has taken them.
 	freeBytes = 32 << 10
+	// restAfter is how long a stream carries nothing to count as idle: less than any proxy
+	// waits before it ends one, and longer than a busy client pauses.
+	restAfter = 100 * time.Millisecond
 )
 
 // checkStream is one StreamChecks call that many checks share. Whoever adds a check
@@ -43,13 +46,15 @@ type checkStream struct {
 
 	mu      sync.Mutex
 	table   table
-	queue   []*call // not sent yet; some may be left
-	open    bool    // the call exists
-	heard   bool    // the server has answered: gRPC makes this call no second time
-	sending bool    // somebody is the sender
-	retired bool    // takes no more checks; ends when it has answered those it has
-	ended   error   // why it is over; nil: it is not
-	bytes   int     // sent and not answered
+	queue   []*call   // not sent yet; some may be left
+	open    bool      // the call exists
+	heard   bool      // the server has answered: gRPC makes this call no second time
+	sending bool      // somebody is the sender
+	retired bool      // takes no more checks; ends when it has answered those it has
+	ended   error     // why it is over; nil: it is not
+	bytes   int       // sent and not answered
+	emptied time.Time // when the last unanswered check was answered; zero: never
+	rested  bool      // the unanswered checks came to a stream that was idle
 	room    chan struct{}
 	timer   *time.Timer // goes off at wake
 	wake    time.Time   // zero: the timer is not set
@@ -76,6 +81,9 @@ func (s *checkStream) add(ctx context.Context, c *call) error {
 	if s.isOver() {
 		s.mu.Unlock()
 		return errStreamOver
+	}
+	if s.table.used == 0 {
+		s.rested = !s.emptied.IsZero() && time.Since(s.emptied) >= restAfter
 	}
 	c.check.Id = s.table.put(s.lane.client.serial.Add(1), c)
 	s.queue = append(s.queue, c)
@@ -303,6 +311,12 @@ func (s *checkStream) match(answers []*dncv1.StreamAnswer) {
 		}
 		s.answered = append(s.answered, c)
 	}
+	if freed > 0 {
+		s.rested = false
+		if s.table.used == 0 {
+			s.emptied = time.Now()
+		}
+	}
 	s.makeRoom(freed)
 	s.mu.Unlock()
 }
@@ -394,7 +408,9 @@ func (s *checkStream) retire() {
 	}
 }
 
-// end ends the calls that have no answer. Whether they are tried again is up to them.
+// end ends the calls that have no answer. Whether they are tried again is up to them. A
+// stream on which nobody waits, or that was idle until now, died idle: proxies end such
+// streams, so it says nothing about the server.
 func (s *checkStream) end(err error) {
 	s.lane.over(s)
 	s.mu.Lock()
@@ -408,6 +424,7 @@ func (s *checkStream) end(err error) {
 			cut = append(cut, c)
 		}
 	}
+	idle := len(cut) == 0 || s.rested
 	s.makeRoom(s.table.used)
 	s.table, s.queue = table{}, nil
 	s.age.Stop()
@@ -415,9 +432,9 @@ func (s *checkStream) end(err error) {
 		s.timer.Stop()
 	}
 	s.mu.Unlock()
-	s.lane.ended(err)
+	s.lane.ended(err, idle)
 	for _, c := range cut {
-		c.end(&streamError{err})
+		c.end(&streamError{err, idle})
 	}
 }
 
@@ -426,7 +443,10 @@ func (s *checkStream) end(err error) {
 var errStreamOver = errors.New("the stream of checks has ended")
 
 // streamError is why a stream ended before it answered.
-type streamError struct{ err error }
+type streamError struct {
+	err  error
+	idle bool // it died idle
+}
 
 func (e *streamError) Error() string { return e.err.Error() }
 

@@ -38,6 +38,7 @@ type scripted struct {
 	refuse  atomic.Int64 // so many calls and checks to come are OVERLOADED
 	refused atomic.Int64
 	health  *health.Server
+	details []*dncv1.CheckDetail // of each batch
 }
 
 func (s *scripted) StreamChecks(stream checkServerStream) error {
@@ -74,7 +75,8 @@ func (s *scripted) CheckNumbers(_ context.Context, req *dncv1.CheckNumbersReques
 	if s.refuses() {
 		return nil, errOverloaded
 	}
-	return &dncv1.CheckNumbersResponse{Verdicts: slices.Repeat([]dncv1.Verdict{dncv1.Verdict_VERDICT_ALLOW}, len(req.GetE164()))}, nil
+	allow := []dncv1.Verdict{dncv1.Verdict_VERDICT_ALLOW}
+	return &dncv1.CheckNumbersResponse{Verdicts: slices.Repeat(allow, len(req.GetE164())), Details: s.details}, nil
 }
 
 // scriptedRecords records nothing, and refuses as s does.

@@ -109,8 +109,8 @@ func (l *lane) stream() *checkStream {
 // over makes the next check take another stream.
 func (l *lane) over(s *checkStream) { l.current.CompareAndSwap(s, nil) }
 
-// ended takes note of how a stream ended.
-func (l *lane) ended(err error) {
+// ended takes note of how a stream ended. One that died idle costs nothing.
+func (l *lane) ended(err error, idle bool) {
 	l.streams.Add(-1)
 	switch {
 	case errors.Is(err, errStreamOver), l.client.ctx.Err() != nil:
@@ -118,7 +118,7 @@ func (l *lane) ended(err error) {
 		l.aloneTo.Store(time.Now().Add(aloneFor).UnixNano())
 	default:
 		l.broken.Add(1)
-		if !l.client.isUnreachable() {
+		if !idle && !l.client.isUnreachable() {
 			l.client.budget.take() // once for all checks on it, as a call that failed
 		}
 	}
@@ -206,6 +206,8 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 		return askAgain
 	case errors.Is(err, errStreamOver):
 		return askAlone
+	case diedIdle(err) && attempt < maxAttempts:
+		return askAgain
 	}
 	e := c.failure(err)
 	switch {
@@ -251,6 +253,12 @@ func (e *Error) isPassing() bool {
 func isOfStream(err error) bool {
 	var ended *streamError
 	return errors.As(err, &ended)
+}
+
+// diedIdle reports whether a stream ended that carried nothing before these checks.
+func diedIdle(err error) bool {
+	var ended *streamError
+	return errors.As(err, &ended) && ended.idle
 }
 
 // until bounds ctx by a time, unless that is zero.
