@@ -63,13 +63,41 @@ func powerCuts(t *testing.T, cuts int, random *rand.Rand) (writes int) {
 // came to light later.
 func (c *child) copyStopped(t *testing.T, image, to string) (before, after []deed) {
 	t.Helper()
-	c.signal(syscall.SIGSTOP)
+	c.stop()
 	before = c.told()
 	if err := copySparse(image, to); err != nil {
 		t.Fatal(err)
 	}
 	c.catchUp()
 	return before, c.told()[len(before):]
+}
+
+// stop stops the child and waits until every thread of it stands still: the signal alone does not.
+func (c *child) stop() {
+	c.t.Helper()
+	c.signal(syscall.SIGSTOP)
+	for end := time.Now().Add(time.Minute); !c.isStopped(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			c.t.Fatal("the child does not stop")
+		}
+	}
+}
+
+// isStopped reports whether the state of every thread is T.
+func (c *child) isStopped() bool {
+	c.t.Helper()
+	stats, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", c.cmd.Process.Pid))
+	if err != nil || len(stats) == 0 {
+		c.t.Fatalf("the threads of the child: %v, %v", stats, err)
+	}
+	for _, path := range stats {
+		stat, err := os.ReadFile(path)
+		// The state follows the name in parentheses, which may hold spaces.
+		if at := bytes.LastIndexByte(stat, ')'); err != nil || !bytes.HasPrefix(stat[at+1:], []byte(" T")) {
+			return false
+		}
+	}
+	return true
 }
 
 // caughtUp is a line in the diary of a child that is not the child's own.
