@@ -86,6 +86,22 @@ func flip(t *testing.T, path string, share float64) {
 	}
 }
 
+func appendByte(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err = errors.Join(err, os.WriteFile(path, append(b, 'x'), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// cut takes the last bytes from a file.
+func cut(t *testing.T, path string, bytes int64) {
+	t.Helper()
+	if err := os.Truncate(path, size(t, path)-bytes); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // cutManifest takes from the MANIFEST the record of the table that a clean stop wrote, so that Badger would delete it.
 func cutManifest(t *testing.T, d *damagedStore) {
 	t.Helper()
@@ -202,6 +218,11 @@ func TestRepairOfEveryKindOfDamage(t *testing.T) {
 		{name: "no mark after a clean stop", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
 		{name: "the log flipped near its end", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.999) }, either: true},
 		{name: "the log flipped in the middle", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.8) }, either: true},
+		{name: "a table with a byte behind it", clean: true, damage: func(t *testing.T, d *damagedStore) { appendByte(t, d.file(t, "badger/*.sst")) }},
+		{name: "a table without its last byte", clean: true, damage: func(t *testing.T, d *damagedStore) { cut(t, d.file(t, "badger/*.sst"), 1) }},
+		{name: "a table without its last 8 bytes", clean: true, damage: func(t *testing.T, d *damagedStore) { cut(t, d.file(t, "badger/*.sst"), 8) }},
+		{name: "a table flipped in its last byte", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.sst"), 1) }},
+		{name: "stories' table without its end", clean: true, damage: func(t *testing.T, d *damagedStore) { cut(t, d.file(t, "stories/*.sst"), 1) }},
 		{name: "story table", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "stories/*.sst"), 0.3) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

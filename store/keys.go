@@ -100,3 +100,15 @@ func unseal(key, value []byte) ([]byte, error) {
 	}
 	return value[:n:n], nil
 }
+
+// sealedEnd is where the sealed value of key ends that b begins with.
+func sealedEnd(key, b []byte) (n int, ok bool) {
+	crc := crc32.Checksum(key, castagnoli)
+	for n := range len(b) - crcBytes + 1 {
+		if binary.LittleEndian.Uint32(b[n:]) == crc {
+			return n + crcBytes, true
+		}
+		crc = crc32.Update(crc, castagnoli, b[n:n+1])
+	}
+	return 0, false
+}

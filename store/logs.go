@@ -89,7 +89,7 @@ func walkLog(content []byte, f func(logEntry) error) (torn bool, err error) {
 }
 
 // salvageLog yields the entries of a memtable's log.
-func salvageLog(path string, f func(key []byte, version uint64, value []byte) error) error {
+func salvageLog(path string, f func(saved) error) error {
 	content, err := os.ReadFile(path)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func salvageLog(path string, f func(key []byte, version uint64, value []byte) er
 		if e.meta&(logDeleted|logEndOfTxn) != 0 {
 			return nil
 		}
-		if err := f(e.key, e.version, e.value); err != nil {
+		if err := f(saved{e.key, e.version, e.value, true}); err != nil {
 			return salvageError{err}
 		}
 		return nil

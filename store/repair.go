@@ -173,23 +173,37 @@ func linkTree(from, to string) error {
 func (r *repairer) copyEntries() error {
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
-	err := r.salvage(badgerDir, func(key []byte, version uint64, value []byte) error {
-		r.highest = max(r.highest, version)
-		if len(key) == 0 || (key[0] != keyJournal && key[0] != keyBlock && key[0] != keyCommit) {
-			return nil
+	err := r.salvage(badgerDir, sealedEnd, func(e saved) error {
+		if e.proven {
+			r.highest = max(r.highest, e.version)
 		}
-		if !sound(key, value) {
+		if !e.isEntry() {
 			return nil // it shows as a gap, or as a hole in its list
 		}
-		return batch.SetEntryAt(badger.NewEntry(slices.Clone(key), slices.Clone(value)), version)
+		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), slices.Clone(e.value)), e.version)
 	})
 	return errors.Join(err, batch.Flush())
 }
 
+// isEntry reports whether it is a sound revision, at its own timestamp, or the place or the proof of blocks. Blocks at a
+// wrong timestamp show as a hole in their list.
+func (e *saved) isEntry() bool {
+	if len(e.key) == 0 || !sound(e.key, e.value) {
+		return false
+	}
+	switch e.key[0] {
+	case keyJournal:
+		return bytes.Equal(e.key, journalKey(e.version))
+	case keyBlock, keyCommit:
+		return true
+	}
+	return false
+}
+
 // salvage reads a database and the tables that were set aside from it.
-func (r *repairer) salvage(name string, f func(key []byte, version uint64, value []byte) error) error {
+func (r *repairer) salvage(name string, end valueEnd, f func(saved) error) error {
 	for _, dir := range []string{name, name + unlistedSuffix} {
-		err := salvage(filepath.Join(r.dir, dir), r.s.log, f)
+		err := salvage(filepath.Join(r.dir, dir), end, r.s.log, f)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -201,11 +215,11 @@ func (r *repairer) salvage(name string, f func(key []byte, version uint64, value
 func (r *repairer) copyStories() error {
 	batch := r.s.stories.db.NewWriteBatch()
 	defer batch.Cancel()
-	err := r.salvage(storiesDir, func(key []byte, _ uint64, value []byte) error {
-		if !soundStory(key, value) {
+	err := r.salvage(storiesDir, storyEnd, func(e saved) error {
+		if !soundStory(e.key, e.value) {
 			return nil
 		}
-		return batch.Set(slices.Clone(key), slices.Clone(value))
+		return batch.Set(slices.Clone(e.key), slices.Clone(e.value))
 	})
 	return errors.Join(err, batch.Flush())
 }
@@ -261,12 +275,12 @@ func (r *repairer) copyLost() error {
 	}
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
-	err := r.salvage(badgerDir, func(key []byte, version uint64, value []byte) error {
-		if len(key) == 0 || !bytes.ContainsRune(stateKinds, rune(key[0])) || !r.isLost(version) || !sound(key, value) {
+	err := r.salvage(badgerDir, sealedEnd, func(e saved) error {
+		if !e.proven || len(e.key) == 0 || !bytes.ContainsRune(stateKinds, rune(e.key[0])) || !r.isLost(e.version) || !sound(e.key, e.value) {
 			return nil
 		}
-		r.highest = max(r.highest, version)
-		return batch.SetEntryAt(badger.NewEntry(slices.Clone(key), slices.Clone(value)), version)
+		r.highest = max(r.highest, e.version)
+		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), slices.Clone(e.value)), e.version)
 	})
 	return errors.Join(err, batch.Flush())
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 
 	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -184,6 +185,20 @@ func (s *stories) sweep(last uint64) error {
 		return fmt.Errorf("sweep stories: %w", err)
 	}
 	return nil
+}
+
+// storyEnd is where the story of key ends that b begins with.
+func storyEnd(key, b []byte) (n int, ok bool) {
+	for n < len(b) {
+		field, _, m := protowire.ConsumeField(b[n:])
+		if m < 0 || field > 2 {
+			return 0, false
+		}
+		if n += m; soundStory(key, b[:n]) {
+			return n, true
+		}
+	}
+	return 0, false
 }
 
 func (s *stories) close() error {
