@@ -145,7 +145,8 @@ func retried[R any](ctx context.Context, c *Client, call func(context.Context, *
 // recorded is retried for writes that tell their request_id. They count, but what overload leaves no room for is a
 // check: a person's objection is tried again in any case.
 func recorded[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
-	return attempts(ctx, c, c.isWorth, call)
+	answer, err := attempts(ctx, c, c.isWorth, call)
+	return answer, ofWrite(err)
 }
 
 func attempts[R any](
@@ -175,7 +176,7 @@ func once[R any](ctx context.Context, c *Client, call func(context.Context, *con
 	answer, err := call(ctx, c.pick())
 	if err != nil {
 		var none R
-		return none, fromStatus(err)
+		return none, ofWrite(fromStatus(err))
 	}
 	return answer, nil
 }

@@ -27,6 +27,7 @@ type Error struct {
 
 	code       codes.Code
 	retryAfter time.Duration // the pause that the server asks for; 0: none
+	unknown    bool          // the outcome of the write
 }
 
 // Error returns the message.
@@ -34,6 +35,10 @@ func (e *Error) Error() string { return e.Message }
 
 // Code is the status code of gRPC in its canonical form, such as "NOT_FOUND".
 func (e *Error) Code() string { return canonical[e.code] }
+
+// OutcomeUnknown reports whether the call was a write that ended before its answer came: it
+// may have counted all the same.
+func (e *Error) OutcomeUnknown() bool { return e.unknown }
 
 // Is makes errors.Is work with the sentinels of this package and with those of
 // package context.
@@ -172,6 +177,18 @@ func fromStatus(err error) *Error {
 	return e
 }
 
+// ofWrite marks an error that leaves open whether a write counted, and says so.
+func ofWrite(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != reasonTimeOver {
+		return err
+	}
+	marked := *e
+	marked.unknown = true
+	marked.Message += ": the write may have counted all the same"
+	return &marked
+}
+
 // withoutInfo gives a reason to a status that no dncd sent: gRPC's own, of the
 // connection or of the deadline.
 func withoutInfo(s *status.Status) (reason, message string) {
@@ -179,7 +196,7 @@ func withoutInfo(s *status.Status) (reason, message string) {
 	case codes.Unavailable:
 		return reasonUnavailable, "server is not reachable: " + innermost(s.Message())
 	case codes.DeadlineExceeded:
-		return reasonTimeOver, "no answer in time: a write may have counted all the same"
+		return reasonTimeOver, "no answer in time"
 	case codes.Canceled:
 		return reasonTimeOver, "canceled before the answer came"
 	case codes.Unimplemented:

@@ -29,7 +29,7 @@ func (c *Client) Revert(ctx context.Context, r RevertRequest) (ImportResult, err
 		Guards: &dncv1.ImportGuards{MaxShrinkRatio: r.MaxShrink, Override: r.Override},
 	})
 	if err != nil {
-		return ImportResult{}, fromStatus(err)
+		return ImportResult{}, ofWrite(fromStatus(err))
 	}
 	return fromImportResult(answer.GetResult()), nil
 }

@@ -114,18 +114,42 @@ func (a *app) hintFor(err error) string {
 	if errors.As(err, &h) {
 		return h.hint
 	}
-	if errors.Is(err, context.Canceled) {
-		return "a write may have been done all the same: `dnc imports LIST` tells of a load, `dnc history NUMBER` of an opt-out"
-	}
 	var e *client.Error
 	switch {
 	case !errors.As(err, &e):
 		return ""
-	case errors.Is(err, client.ErrUnavailable) && a.encryptionFails(e.Message):
-		return hintTLS
+	case e.OutcomeUnknown():
+		return hintUnknown
+	case errors.Is(err, context.Canceled):
+		return ""
+	case errors.Is(err, client.ErrUnavailable):
+		return a.hintUnavailable(e.Message)
 	}
 	return hints[e.Reason]
 }
+
+const hintUnknown = "`dnc history NUMBER` shows whether an opt-out was recorded, `dnc imports LIST` what became of a load; " +
+	"to record an opt-out a second time does no harm, and --timeout gives it longer"
+
+// hintUnavailable says what helps where no server answered, as far as the connection's error shows why.
+func (a *app) hintUnavailable(message string) string {
+	for _, h := range []struct{ text, hint string }{
+		{"HTTP/1.1 header", "this port speaks HTTP, not gRPC: --addr is the address after `dncd serves`, port 7362 by default"},
+		{"no such host", hintName},
+		{"produced zero addresses", hintName},
+		{"permission denied", "this user may not open the socket in --addr: ask who runs the server for access"},
+	} {
+		if strings.Contains(message, h.text) {
+			return h.hint
+		}
+	}
+	if a.encryptionFails(message) {
+		return hintTLS
+	}
+	return "start the server with `dncd`, or say where it is with --addr"
+}
+
+const hintName = "the host name in --addr is not known: check its spelling, or give the address in numbers"
 
 const hintTLS = "server and dnc do not agree on encryption: --tls-ca FILE says who signed the server's certificate, " +
 	"--tls-cert and --tls-key give this client's; a server without TLS takes none of them"
@@ -143,8 +167,7 @@ func (a *app) encryptionFails(message string) bool {
 
 // hints say, by the reason of an error, which flag or command helps.
 var hints = map[string]string{
-	"UNAVAILABLE":            "start the server with `dncd`, or say where it is with --addr",
-	"TIME_OVER":              "give it longer with --timeout; to record an opt-out a second time does no harm",
+	"TIME_OVER":              "give it longer with --timeout",
 	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or say how to read it, such as --region US",
 	"REGION_INVALID":         "a region is a two-letter ISO code, such as --region US",
 	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",

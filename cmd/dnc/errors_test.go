@@ -2,6 +2,10 @@ package main
 
 import (
 	"context"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -14,7 +18,6 @@ func TestHintOfAnInterrupt(t *testing.T) {
 		args []string
 		hint string
 	}{
-		{[]string{"stats"}, "a write may have been done"},
 		{[]string{"import", list, "--list", "mine"}, "the same command goes on where it stopped"},
 		{[]string{"import", optOuts, "--opt-outs"}, "it is safe to run the same command again"},
 	} {
@@ -35,6 +38,59 @@ func TestCheckAddr(t *testing.T) {
 	} {
 		if err := checkAddr(addr); (err == nil) != want {
 			t.Errorf("--addr %q: %v, want it taken: %v", addr, err, want)
+		}
+	}
+}
+
+// TestHintsOfConnections: each cause has the hint that helps against it.
+func TestHintsOfConnections(t *testing.T) {
+	web, gone := httptest.NewServer(http.NotFoundHandler()), httptest.NewServer(nil)
+	t.Cleanup(web.Close)
+	gone.Close()
+	tests := []struct{ name, addr, hint string }{
+		{"the port of HTTP", web.Listener.Addr().String(), "this port speaks HTTP"},
+		{"a name that is not known", "no-such-host.invalid:7362", "the host name in --addr is not known"},
+		{"no server", gone.Listener.Addr().String(), "start the server"},
+		{"no socket", "unix:" + filepath.Join(t.TempDir(), "s"), "start the server"},
+	}
+	for _, tt := range tests {
+		var out, errs strings.Builder
+		code := run(t.Context(), []string{"stats", "--insecure", "--addr", tt.addr}, &out, &errs)
+		if code != exitError || !strings.Contains(errs.String(), "hint: "+tt.hint) {
+			t.Errorf("%s: exit code %d with %q, want 2 and the hint %q", tt.name, code, errs.String(), tt.hint)
+		}
+	}
+	const denied = "dial unix /run/dncd.sock: connect: permission denied" // root is never denied
+	if hint := new(app).hintUnavailable(denied); !strings.Contains(hint, "may not open the socket") {
+		t.Errorf("%s: got the hint %q", denied, hint)
+	}
+}
+
+// TestHintWhenTimeIsOver: only of a write is it unknown whether it counted.
+func TestHintWhenTimeIsOver(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections and never answers
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { silent.Close() })
+	tests := []struct {
+		args  []string
+		write bool
+	}{
+		{[]string{"check", "+14155550100"}, false},
+		{[]string{"stats"}, false},
+		{[]string{"list", "ls"}, false},
+		{[]string{"optout", "add", "+14155550100"}, true},
+		{[]string{"optout", "withdraw", "+14155550100", "--reason", "asked"}, true},
+		{[]string{"list", "create", "mine", "--kind", "suppression"}, true},
+		{[]string{"list", "delete", "mine", "--yes"}, true},
+	}
+	for _, tt := range tests {
+		var out, errs strings.Builder
+		code := run(t.Context(), append(tt.args, "--timeout", "50ms", "--addr", silent.Addr().String()), &out, &errs)
+		said := errs.String()
+		if code != exitError || !strings.Contains(said, "in time") || strings.Contains(said, "may have counted") != tt.write {
+			t.Errorf("%v: exit code %d with %q, want 2, and that it may have counted: %v", tt.args, code, said, tt.write)
 		}
 	}
 }
