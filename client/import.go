@@ -138,7 +138,7 @@ func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
-	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER, COVERAGE or CUT.
+	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER, COVERAGE, COVERAGE_WIDER or CUT.
 	Guard   string `json:"guard"`
 	Prefix  string `json:"prefix"`
 	Message string `json:"message"`

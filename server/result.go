@@ -45,6 +45,7 @@ var guardsByStore = map[store.Guard]dncv1.ImportGuard{
 	store.GuardOlder:        dncv1.ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER,
 	store.GuardCoverage:     dncv1.ImportGuard_IMPORT_GUARD_COVERAGE,
 	store.GuardCut:          dncv1.ImportGuard_IMPORT_GUARD_CUT,
+	store.GuardWider:        dncv1.ImportGuard_IMPORT_GUARD_COVERAGE_WIDER,
 }
 
 func guardFailure(f *store.GuardFailure) *dncv1.GuardFailure {
@@ -86,6 +87,9 @@ func guardMessage(f *store.GuardFailure) string {
 	case store.GuardCoverage:
 		return fmt.Sprintf("%d of %d numbers would lie outside the list's coverage, such as those in %s: "+
 			"check that these are its files, or change its coverage", f.After, f.Before, strings.Join(f.Outside, ", "))
+	case store.GuardWider:
+		return fmt.Sprintf("the list covers %s and would cover its whole jurisdiction, since these files do not say what they hold: "+
+			"name them as the registry does, or declare the list's coverage", coveredNow(f))
 	case store.GuardCut:
 		if f.After == 1 {
 			return "1 file ends inside a line: fetch it again"
@@ -93,6 +97,18 @@ func guardMessage(f *store.GuardFailure) string {
 		return fmt.Sprintf("%d files end inside a line: fetch them again", f.After)
 	}
 	return "refused"
+}
+
+// coveredNow names some of the prefixes that a list covers, and tells how many there are.
+func coveredNow(f *store.GuardFailure) string {
+	if len(f.Outside) == 0 {
+		return "no prefix"
+	}
+	text := strings.Join(f.Outside, ", ")
+	if more := f.Before - uint64(len(f.Outside)); more > 0 {
+		text += fmt.Sprintf(" and %d more", more)
+	}
+	return text
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%.4g %%", 100*ratio) }

@@ -154,13 +154,17 @@ func (a *applier) confirmLoad(c *storev1.LoadConfirmed, story []byte) error {
 	})
 }
 
-// unloadList marks the content of a list as not loaded, and ends a load of it that was prepared.
+// unloadList marks the content of a list as not loaded, and ends a load of it that was prepared. What it covered stays: a
+// load after it must not widen that unnoticed.
 func (a *applier) unloadList(c *storev1.ListUnloaded) error {
 	id, l, err := a.list(c.GetList())
 	if err != nil {
 		return err
 	}
-	l.Visible, l.Load, l.Pending, l.PendingLoad = 0, nil, 0, nil
+	l.Visible, l.Pending, l.PendingLoad = 0, 0, nil
+	if l.GetLoad() != nil {
+		l.Load = &storev1.Load{EffectiveCoverage: l.GetLoad().GetEffectiveCoverage(), CoversAll: l.GetLoad().GetCoversAll()}
+	}
 	l.Commits, l.Crc = 0, 0
 	return a.putList(id, l)
 }

@@ -157,6 +157,8 @@ type prefixCount struct {
 func (c *comparison) before() uint64  { return c.unchanged + c.removed }
 func (c *comparison) numbers() uint64 { return c.unchanged + c.added }
 
+func (c *comparison) isUnchanged() bool { return c.added == 0 && c.removed == 0 }
+
 // compare works out what the load would change, over all and in each prefix.
 func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Prefix, progress func(done uint64)) (*comparison, error) {
 	set := phone.NewPrefixSet(prefixes)

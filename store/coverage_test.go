@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 var coverageCases = []struct {
@@ -44,6 +46,18 @@ var coverageCases = []struct {
 		old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), oldFiles: []string{"1415", "1818"},
 		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), files: []string{"1415"},
 		want: &GuardFailure{Guard: GuardCoverage, Before: 12, After: 2, Outside: []string{"1818"}}},
+	{name: "files that no longer say it", mode: Replace, old: areaNumbers(415, 10), oldFiles: []string{"1415"}, load: areaNumbers(415, 11),
+		want: &GuardFailure{Guard: GuardWider, Before: 1, Outside: []string{"1415"}}},
+	{name: "files that no longer say it, of many prefixes", mode: Replace,
+		old:      slices.Concat(areaNumbers(212, 5), areaNumbers(415, 5), areaNumbers(618, 5), areaNumbers(818, 5)),
+		oldFiles: []string{"1212", "1415", "1618", "1818"},
+		load:     slices.Concat(areaNumbers(212, 6), areaNumbers(415, 5), areaNumbers(618, 5), areaNumbers(818, 5)),
+		want:     &GuardFailure{Guard: GuardWider, Before: 4, Outside: []string{"1212", "1415", "1618"}}},
+	{name: "files that no longer say it, of none that was held", mode: Replace, old: areaNumbers(415, 10), oldFiles: []string{"1818"},
+		load: areaNumbers(415, 11), want: &GuardFailure{Guard: GuardWider}},
+	{name: "files that no longer say it, of a list that declares it", declared: []string{"1415"}, mode: Replace,
+		old: areaNumbers(415, 10), oldFiles: []string{"1415"}, load: areaNumbers(415, 11)},
+	{name: "nobody says it, again", mode: Replace, old: areaNumbers(415, 10), load: areaNumbers(415, 11)},
 	{name: "nobody says it", mode: Replace, load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 10))},
 	{name: "added outside", declared: []string{"1415"}, mode: Add, old: areaNumbers(415, 10), load: areaNumbers(818, 3),
 		want: &GuardFailure{Guard: GuardCoverage, Before: 13, After: 3, Outside: []string{"1818"}}},
@@ -149,7 +163,15 @@ func TestSameNumbersKeepTheCoverage(t *testing.T) {
 		}
 		wantVerdict(t, s, other, "", policy.Unknown, policy.NotCovered)
 	}
-	load(t, s, "a", Replace, areaNumbers(415, 101), Commit{}) // another content is the whole list
+	if r := load(t, s, "a", Replace, areaNumbers(415, 101), Commit{}); !r.Refused { // another content would be the whole list
+		t.Errorf("%+v, want it refused", r)
+	}
+	wantVerdict(t, s, other, "", policy.Unknown, policy.NotCovered)
+	h := header("a", Replace)
+	h.Override = true
+	if _, err := commit(begin(t, s, h), areaNumbers(415, 101), Commit{}); err != nil {
+		t.Fatal(err)
+	}
 	wantVerdict(t, s, other, "", policy.Allow, policy.CauseNone)
 }
 
@@ -161,4 +183,28 @@ func TestUndatedDeltaKeepsTheDate(t *testing.T) {
 	if got := listOf(t, s, "a").SnapshotDate; got != date(t, "2026-09-01") {
 		t.Errorf("snapshot %s, want it as it was", got)
 	}
+}
+
+// A list whose content a repair found damaged remembers what it covered: the next load does not widen that unnoticed.
+func TestUnloadedListKeepsItsCoverage(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{FileCoverage: []string{"1415"}})
+	l := listOf(t, s, "a")
+	if _, err := s.record(context.Background(), &storev1.Event{Change: &storev1.Event_ListUnloaded{
+		ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
+	}}, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, s, fiction(415, 99), "", policy.Unknown, policy.NotLoaded)
+	if l := listOf(t, s, "a"); l.Loaded || l.Numbers != 0 || l.SnapshotDate != 0 {
+		t.Errorf("unloaded: %+v", l)
+	}
+	r := load(t, s, "a", Replace, areaNumbers(415, 100), Commit{})
+	if !r.Refused || r.GuardFailures[0].Guard != GuardWider {
+		t.Errorf("%+v, want the load refused, as it would widen the coverage", r)
+	}
+	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{FileCoverage: []string{"1415"}})
+	wantVerdict(t, s, fiction(415, 99), "", policy.Allow, policy.CauseNone)
+	wantVerdict(t, s, fiction(818, 99), "", policy.Unknown, policy.NotCovered)
 }

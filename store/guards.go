@@ -32,14 +32,15 @@ const (
 	GuardOlder              // the snapshot is older than the list's
 	GuardCoverage           // more numbers would lie outside the coverage than now
 	GuardCut                // files end inside a line
+	GuardWider              // the list would cover its whole jurisdiction, which nobody declares
 )
 
 // GuardFailure is a guard that failed, with its figures.
 type GuardFailure struct {
 	Guard         Guard
 	Prefix        string   // of GuardPrefixShrink
-	Outside       []string // of GuardCoverage: the first digits of some numbers outside
-	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut
+	Outside       []string // of GuardCoverage: the first digits of some numbers outside; of GuardWider: some prefixes covered now
+	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut; of GuardWider: prefixes covered now, and 0
 	Limit         float64
 	From, To      policy.Date // of GuardOlder: the list's date and the load's
 	Overridden    bool
@@ -54,10 +55,19 @@ type plan struct {
 	covers   bool        // it moves the coverage
 	date     policy.Date // of the list afterwards
 	dated    policy.Date // the load's own, to compare with the list's; zero: none
-	coverage []string    // candidates for the effective coverage; nil: all
+	coverage []string    // candidates for the effective coverage
+	all      bool        // nothing limits the coverage
 	prefixes []phone.Prefix
 	past     *storev1.Load // of a revert: the load to go back to, with reverted_to set
 	shown    []string      // the first digits of some numbers outside the coverage, of those that would be more than now
+}
+
+// keepCoverage leaves the coverage as it is where files hold the same numbers and do not say what they cover, as an export
+// of the list does not.
+func (p *plan) keepCoverage(l *List, c *Commit, cmp *comparison) {
+	if p.past == nil && l.Loaded && cmp.isUnchanged() && len(c.FileCoverage) == 0 {
+		p.covers = false
+	}
 }
 
 // plan works out mode, date and coverage. Errors: ErrSnapshotDate, ErrSnapshotDateRequired, ErrMode, ErrNothingToRevert.
@@ -85,6 +95,7 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 	if len(p.coverage) == 0 && p.covers {
 		p.coverage = c.FileCoverage
 	}
+	p.all = len(p.coverage) == 0
 	if !p.covers && len(p.coverage) == 0 {
 		p.coverage = l.Coverage // as the files' names said it: it stays, and the load is compared with it
 	}
@@ -103,7 +114,7 @@ func (i *Import) checkDate(l *List, date policy.Date) error {
 }
 
 // load is what the journal keeps of the import.
-func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *storev1.Load {
+func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *comparison) *storev1.Load {
 	load := &storev1.Load{
 		ImportId: i.id,
 		Mode:     storev1.LoadMode(p.mode),
@@ -121,10 +132,11 @@ func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *stor
 		RevertedTo:   p.past.GetRevertedTo(),
 		Rejects:      tallyMessages(c.Rejects),
 	}
-	if p.mode == Revert {
+	if p.past != nil {
 		load.Content = nil // it lies in the blocks
+		load.FileCoverage = p.past.GetFileCoverage()
 	}
-	p.cover(load, cmp, i.s.View().listByID(i.list))
+	p.cover(load, cmp, l)
 	return load
 }
 
@@ -132,14 +144,11 @@ func (p *plan) load(i *Import, c *Commit, staged content, cmp *comparison) *stor
 func (p *plan) cover(load *storev1.Load, cmp *comparison, l *List) {
 	if !p.covers {
 		now := l.state.GetLoad()
-		if p.past != nil {
-			now = p.past
-		}
 		load.FileCoverage = now.GetFileCoverage()
 		load.EffectiveCoverage, load.CoversAll = now.GetEffectiveCoverage(), now.GetCoversAll()
 		return
 	}
-	load.CoversAll = len(p.coverage) == 0
+	load.CoversAll = p.all
 	candidates := phone.NewPrefixSet(phonePrefixes(p.coverage))
 	for _, h := range cmp.held() {
 		if prefix := phonePrefixes([]string{h}); candidates.Has(prefix[0]) {
@@ -175,6 +184,9 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if p.dated != 0 && p.dated < l.SnapshotDate {
 		fail(GuardFailure{Guard: GuardOlder, From: l.SnapshotDate, To: p.dated})
 	}
+	if p.widens(l) {
+		fail(GuardFailure{Guard: GuardWider, Before: uint64(len(l.Coverage)), Outside: l.Coverage[:min(shownOutside, len(l.Coverage))]})
+	}
 	if before, after := p.outside(l, cmp); after > before {
 		fail(GuardFailure{Guard: GuardCoverage, Before: cmp.numbers(), After: after, Outside: p.shown})
 	}
@@ -204,9 +216,10 @@ func refuses(failures []GuardFailure, override bool) bool {
 }
 
 // outside counts the numbers outside the coverage: those that the list has now, and those that it would have. A list whose
-// coverage nothing limits has none, nor has a load whose numbers were not looked at: they are those that the list has.
+// coverage nothing limits has none, nor has a load whose numbers were not looked at: they are those that the list has. A
+// revert has no files that could be the wrong ones.
 func (p *plan) outside(l *List, cmp *comparison) (before, after uint64) {
-	if len(cmp.prefixes) == 0 {
+	if len(cmp.prefixes) == 0 || p.past != nil {
 		return 0, 0
 	}
 	if l.Loaded && !l.CoversAll {
@@ -216,6 +229,12 @@ func (p *plan) outside(l *List, cmp *comparison) (before, after uint64) {
 		after = cmp.numbers() - cmp.within(p.coverage, func(c *prefixCount) uint64 { return c.after })
 	}
 	return before, after
+}
+
+// widens reports that the list is limited to some prefixes and would not be any more, because files do not say what they
+// cover.
+func (p *plan) widens(l *List) bool {
+	return p.covers && p.all && p.past == nil && l.state.GetLoad() != nil && !l.CoversAll
 }
 
 // within adds up the numbers under any of some prefixes, all of which were compared.

@@ -424,7 +424,8 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 
 // judge asks the guards about a load that was compared, and decides.
 func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, staged content, cmp *comparison) (prepared, error) {
-	load := plan.load(i, c, staged, cmp)
+	plan.keepCoverage(l, c, cmp)
+	load := plan.load(i, l, c, staged, cmp)
 	result := i.result(load, plan, cmp, staged)
 	result.GuardFailures = guard(l, i.header, c, plan, cmp, staged.numbers)
 	result.Refused = refuses(result.GuardFailures, i.header.Override)
@@ -440,11 +441,10 @@ func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *c
 	v := i.s.View()
 	result.Receipt = Receipt{ID: policy.EventID{Revision: v.revision}, JournalID: v.JournalID()}
 	result.Elapsed = time.Since(i.started)
-	unchanged := l.Loaded && cmp.added == 0 && cmp.removed == 0
 	switch {
 	case result.Refused, i.header.DryRun:
 		return prepared{result: result, done: true}, nil
-	case unchanged:
+	case l.Loaded && cmp.isUnchanged():
 		return i.confirm(ctx, l, load, result)
 	}
 	receipt, err := i.s.prepare(ctx, l, load, i.header.Request)
@@ -455,10 +455,6 @@ func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *c
 func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, result Result) (prepared, error) {
 	result.AlreadyLoaded = true
 	now := l.state.GetLoad()
-	if len(load.GetFileCoverage()) == 0 { // the files do not say, such as an export of the list itself
-		load.FileCoverage = now.GetFileCoverage()
-		load.EffectiveCoverage, load.CoversAll = now.GetEffectiveCoverage(), now.GetCoversAll()
-	}
 	if now.GetSnapshotDate() == load.GetSnapshotDate() && sameCoverage(now, load) {
 		return prepared{result: result, done: true}, nil
 	}

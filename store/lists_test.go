@@ -395,3 +395,10 @@ func TestSwitchForgetsTheBlocksOfBefore(t *testing.T) {
 		t.Error("the blocks that did not change were not carried over")
 	}
 }
+
+func update(t testing.TB, s *Store, list string, change func(*Settings)) {
+	t.Helper()
+	if _, _, err := s.UpdateList(context.Background(), list, change, Request{}); err != nil {
+		t.Fatal("update list:", err)
+	}
+}

@@ -115,13 +115,13 @@ func TestHeldContentIsComparedWhenInDoubt(t *testing.T) {
 			loadChunks(t, s, header("a", Remove), [][]uint64{chunks[0][:1]}, Commit{})
 		}},
 		{name: "reverted", before: func(t *testing.T, s *Store) {
-			loadChunks(t, s, header("a", Replace), chunks[1:], Commit{})
+			loadChunks(t, s, header("a", Replace), chunks[1:], Commit{FileCoverage: []string{"1201"}})
 			if _, err := s.Revert(context.Background(), header("a", Replace), silent); err != nil {
 				t.Fatal(err)
 			}
 		}},
 		{name: "reloaded", before: func(t *testing.T, s *Store) {
-			prepared := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{})
+			prepared := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{FileCoverage: []string{"1201"}})
 			if err := s.abandonLoad(context.Background(), listOf(t, s, "a").ID, prepared); err != nil {
 				t.Fatal(err)
 			}

@@ -3,8 +3,10 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
+	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -42,20 +44,42 @@ func (s *Store) planRevert(l *List) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	coverage, all := coverageOfRevert(past, l.Settings.Coverage)
 	return &plan{
 		mode:     Revert,
+		covers:   true,
 		date:     policy.Date(past.GetSnapshotDate()),
-		prefixes: phonePrefixes(l.Coverage),
+		coverage: coverage,
+		all:      all,
+		prefixes: phonePrefixes(slices.Concat(coverage, l.Coverage)),
 		past:     past,
 	}, nil
 }
 
-// loadBefore is the load that the list showed before its last one, with reverted_to set to its visible. Reloads of the
-// same view do not count.
+// coverageOfRevert is the coverage of a past load as far as it is declared now.
+func coverageOfRevert(past *storev1.Load, declared []string) (coverage []string, all bool) {
+	switch {
+	case past.GetCoversAll():
+		return declared, len(declared) == 0
+	case len(declared) == 0:
+		return past.GetEffectiveCoverage(), false
+	}
+	then, now := phonePrefixes(past.GetEffectiveCoverage()), phonePrefixes(declared)
+	return prefixStrings(slices.Concat(within(then, now), within(now, then))), false
+}
+
+// within are the prefixes that begin with any of the outer ones.
+func within(prefixes, outer []phone.Prefix) []phone.Prefix {
+	set := phone.NewPrefixSet(outer)
+	return slices.DeleteFunc(slices.Clone(prefixes), func(p phone.Prefix) bool { return set.Index(phone.Number(p)) < 0 })
+}
+
+// loadBefore is the load that the list showed just before it switched to its last one: with the coverage of settings that
+// changed meanwhile, and a date that was confirmed. Its reverted_to is the visible of then. Reloads of the same view do not
+// count.
 func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
-	reloads := true
 	for visible := l.Visible; visible != 0; {
 		var e storev1.ImportEntry
 		found, err := getMessage(txn, importKey(l.ID, visible), &e)
@@ -65,13 +89,30 @@ func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 		if !found {
 			return nil, fmt.Errorf("%w: the import of a load is missing", ErrDamaged)
 		}
-		if !reloads {
-			past := withoutSources(e.GetLoad())
-			past.RevertedTo = visible
-			return past, nil
+		if e.GetLoad().GetMode() != storev1.LoadMode_LOAD_MODE_RELOAD {
+			return s.loadAt(l.ID, e.GetEnded()-1, e.GetBase())
 		}
-		reloads = e.GetLoad().GetMode() == storev1.LoadMode_LOAD_MODE_RELOAD
 		visible = e.GetBase()
 	}
 	return nil, ErrNothingToRevert
+}
+
+// loadAt is the load that a list showed at a revision, when its visible was base.
+func (s *Store) loadAt(id policy.EventID, revision, base uint64) (*storev1.Load, error) {
+	if base == 0 {
+		return nil, ErrNothingToRevert
+	}
+	txn := s.db.NewTransactionAt(revision, false)
+	defer txn.Discard()
+	var then storev1.ListState
+	found, err := getMessage(txn, listKey(id), &then)
+	if err != nil {
+		return nil, err
+	}
+	if !found || then.GetVisible() != base {
+		return nil, fmt.Errorf("%w: the list as it was before its last load is missing", ErrDamaged)
+	}
+	past := then.GetLoad()
+	past.RevertedTo = base
+	return past, nil
 }

@@ -37,7 +37,11 @@ func TestRevertBringsBackTheViewBefore(t *testing.T) {
 	all := registryNumbers(30_000)
 	first, second := all[:20_000], all[10_000:]
 	load(t, s, "us-ftc", Replace, first, Commit{SnapshotDate: date(t, "2026-09-01"), FileCoverage: []string{"1201"}})
-	load(t, s, "us-ftc", Replace, second, Commit{SnapshotDate: date(t, "2026-09-09")})
+	whole := header("us-ftc", Replace)
+	whole.Override = true // it covers more than the files before
+	if _, err := commit(begin(t, s, whole), second, Commit{SnapshotDate: date(t, "2026-09-09")}); err != nil {
+		t.Fatal(err)
+	}
 
 	r := revert(t, s, "us-ftc", Header{Guards: noGuards})
 	if r.Added != 10_000 || r.Removed != 10_000 || r.Read != 20_000 || r.Accepted != 20_000 || r.Numbers != 20_000 {
@@ -166,4 +170,88 @@ func TestRevertToAnEmptyList(t *testing.T) {
 		t.Errorf("%+v, want the list empty", r)
 	}
 	wantContent(t, s, "a", []uint64{}, numbers)
+}
+
+// What came between two loads is part of the view that a revert goes back to: changes of the settings, a date that was
+// confirmed, and a revert or a reload before it.
+func TestRevertKeepsWhatCameBeforeTheLastSwitch(t *testing.T) {
+	west, south := areaNumbers(415, 20), areaNumbers(818, 20)
+	both := slices.Concat(west, south)
+	covers := func(prefixes ...string) func(*Settings) {
+		return func(s *Settings) { s.Coverage = prefixes }
+	}
+	overridden := header("a", Add)
+	overridden.Override = true
+	early, late, last := date(t, "2026-09-01"), date(t, "2026-09-03"), date(t, "2026-09-09")
+	for _, c := range []struct {
+		name     string
+		declared []string
+		before   func(t *testing.T, s *Store) // after the first load
+		after    func(t *testing.T, s *Store) // after the second load
+		covered  []string                     // of the list reverted; nil: all
+		date     policy.Date
+	}{
+		{name: "nothing came between", date: early},
+		{name: "a coverage was declared before", before: func(t *testing.T, s *Store) { update(t, s, "a", covers("1415")) }, covered: []string{"1415"}, date: early},
+		{name: "a coverage was declared after", after: func(t *testing.T, s *Store) { update(t, s, "a", covers("1415")) }, covered: []string{"1415"}, date: early},
+		{name: "a coverage was narrowed before", declared: []string{"1415", "1818"},
+			before: func(t *testing.T, s *Store) { update(t, s, "a", covers("1415")) }, covered: []string{"1415"}, date: early},
+		{name: "a coverage was narrowed after", declared: []string{"1415", "1818"},
+			after: func(t *testing.T, s *Store) { update(t, s, "a", covers("14152", "1212")) }, covered: []string{"14152"}, date: early},
+		{name: "a coverage was widened after", declared: []string{"1415"},
+			after: func(t *testing.T, s *Store) { update(t, s, "a", covers("1")) }, covered: []string{"1415"}, date: early},
+		{name: "a coverage was taken back after", declared: []string{"1415"},
+			after: func(t *testing.T, s *Store) { update(t, s, "a", covers()) }, covered: []string{"1415"}, date: early},
+		{name: "a coverage was declared before and taken back after", before: func(t *testing.T, s *Store) { update(t, s, "a", covers("1415")) },
+			after: func(t *testing.T, s *Store) { update(t, s, "a", covers()) }, covered: []string{"1415"}, date: early},
+		{name: "the date was confirmed before", before: func(t *testing.T, s *Store) {
+			load(t, s, "a", Replace, both, Commit{SnapshotDate: late})
+		}, date: late},
+		{name: "an abandoned load came before", before: func(t *testing.T, s *Store) {
+			prepareOnly(t, s, overridden, areaNumbers(212, 5), Commit{})
+			writeBlocks(t, s, "a", 1)
+			l := listOf(t, s, "a")
+			must(t, s.abandonLoad(context.Background(), l.ID, l.Pending))
+			update(t, s, "a", covers("1415"))
+		}, covered: []string{"1415"}, date: early},
+		{name: "an abandoned load came after", before: func(t *testing.T, s *Store) { update(t, s, "a", covers("1415")) }, after: func(t *testing.T, s *Store) {
+			prepareOnly(t, s, overridden, areaNumbers(212, 5), Commit{})
+			writeBlocks(t, s, "a", 1)
+			l := listOf(t, s, "a")
+			must(t, s.abandonLoad(context.Background(), l.ID, l.Pending))
+		}, covered: []string{"1415"}, date: early},
+		{name: "two reverts came after", before: func(t *testing.T, s *Store) { update(t, s, "a", covers("1415")) }, after: func(t *testing.T, s *Store) {
+			revert(t, s, "a", Header{Guards: noGuards})
+			revert(t, s, "a", Header{Guards: noGuards})
+		}, covered: []string{"1415"}, date: early},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s := open(t, t.TempDir())
+			createList(t, s, "a", usRegistry(c.declared...))
+			h := header("a", Replace)
+			h.Override = true
+			for i, part := range []struct {
+				numbers []uint64
+				date    policy.Date
+				then    func(*testing.T, *Store)
+			}{{both, early, c.before}, {slices.Concat(both, areaNumbers(212, 1)), last, c.after}} {
+				if _, err := commit(begin(t, s, h), part.numbers, Commit{SnapshotDate: part.date}); err != nil {
+					t.Fatal(i, err)
+				}
+				if part.then != nil {
+					part.then(t, s)
+				}
+			}
+			revert(t, s, "a", Header{Guards: noGuards})
+			wantContent(t, s, "a", both, nil)
+			l := listOf(t, s, "a")
+			if !slices.Equal(l.Coverage, c.covered) || l.CoversAll != (c.covered == nil) || l.SnapshotDate != c.date {
+				t.Errorf("covers all: %v, %v, of %s; want %v, of %s", l.CoversAll, l.Coverage, l.SnapshotDate, c.covered, c.date)
+			}
+			if c.covered != nil {
+				wantVerdict(t, s, fiction(818, 99), "", policy.Unknown, policy.NotCovered)
+			}
+		})
+	}
 }

@@ -42,7 +42,8 @@ accounted for: read = accepted + duplicates + rejected.
 A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
 rejects than --max-rejects, a file that ends inside a line, a snapshot date older than
-the list's, numbers outside the list's coverage. --yes loads in spite of all but the
+the list's, numbers outside the list's coverage, a coverage that would become the whole
+jurisdiction because files do not say what they hold. --yes loads in spite of all but the
 first, and takes over from a load that does not end.
 
 An import that was interrupted goes on where it stopped, and says so, when the command
@@ -299,9 +300,10 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		"SNAPSHOT_OLDER": "--yes",
 		"COVERAGE":       "--yes",
 		"CUT":            "--yes",
+		"COVERAGE_WIDER": "--yes",
 	}
 	text := lower(g.Guard)
-	if g.Prefix != "" && g.Guard != "COVERAGE" { // its message names more than one
+	if g.Prefix != "" && !strings.HasPrefix(g.Guard, "COVERAGE") { // whose messages name more than one
 		text += " of " + g.Prefix
 	}
 	text += ": " + g.Message

@@ -304,6 +304,9 @@ const (
 	ImportGuard_IMPORT_GUARD_COVERAGE ImportGuard = 6
 	// Files end inside a line, as one does whose transfer was cut off.
 	ImportGuard_IMPORT_GUARD_CUT ImportGuard = 7
+	// The list is limited to the prefixes that its files named, and would cover its whole jurisdiction: the
+	// files of this load do not say what they cover, and the list declares nothing.
+	ImportGuard_IMPORT_GUARD_COVERAGE_WIDER ImportGuard = 8
 )
 
 // Enum value maps for ImportGuard.
@@ -317,6 +320,7 @@ var (
 		5: "IMPORT_GUARD_SNAPSHOT_OLDER",
 		6: "IMPORT_GUARD_COVERAGE",
 		7: "IMPORT_GUARD_CUT",
+		8: "IMPORT_GUARD_COVERAGE_WIDER",
 	}
 	ImportGuard_value = map[string]int32{
 		"IMPORT_GUARD_UNSPECIFIED":      0,
@@ -327,6 +331,7 @@ var (
 		"IMPORT_GUARD_SNAPSHOT_OLDER":   5,
 		"IMPORT_GUARD_COVERAGE":         6,
 		"IMPORT_GUARD_CUT":              7,
+		"IMPORT_GUARD_COVERAGE_WIDER":   8,
 	}
 )
 
@@ -438,7 +443,9 @@ type List struct {
 	// Where it counts: this scope and below; "" everywhere.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
 	// The regions it speaks for, upper case, sorted, as declared ("US" stands for US,
-	// PR, VI, GU, AS, MP; "FR" for FR and its overseas regions). Empty: all.
+	// PR, VI, GU, AS, MP; "FR" for FR and its overseas regions; "AU" for AU, CX, CC; "FI"
+	// for FI, AX; "NO" for NO, SJ). Empty: all. A number of another region that is on the
+	// list is blocked all the same.
 	Jurisdiction []string `protobuf:"bytes,5,rep,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
 	// The prefixes it covers, as declared: E.164 digits without the plus, country code
 	// first ("1415"), sorted. Empty: not declared.
@@ -2415,12 +2422,13 @@ type GuardFailure struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Which.
 	Guard ImportGuard `protobuf:"varint,1,opt,name=guard,proto3,enum=dnc.v1.ImportGuard" json:"guard,omitempty"`
-	// The prefix, for PREFIX_SHRINK. For COVERAGE the first digits of a number outside.
+	// The prefix, for PREFIX_SHRINK. For COVERAGE the first digits of a number outside. For COVERAGE_WIDER one of
+	// the prefixes that the list covers now.
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// For a person: what is wrong and what to do.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// Numbers before, for shrinks; entries read, for rejects; numbers on the list after, for COVERAGE;
-	// files, for CUT.
+	// files, for CUT; prefixes that the list covers now, for COVERAGE_WIDER.
 	Before uint64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
 	// Numbers after, for shrinks; entries rejected, for rejects; those of them outside, for COVERAGE;
 	// those that end inside a line, for CUT.
@@ -3906,7 +3914,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x18IMPORT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_PHASE_COMPARING\x10\x01\x12\x18\n" +
 	"\x14IMPORT_PHASE_WRITING\x10\x02\x12\x1a\n" +
-	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xf3\x01\n" +
+	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\x94\x02\n" +
 	"\vImportGuard\x12\x1c\n" +
 	"\x18IMPORT_GUARD_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dIMPORT_GUARD_NOTHING_ACCEPTED\x10\x01\x12\x17\n" +
@@ -3915,7 +3923,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x14IMPORT_GUARD_REJECTS\x10\x04\x12\x1f\n" +
 	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05\x12\x19\n" +
 	"\x15IMPORT_GUARD_COVERAGE\x10\x06\x12\x14\n" +
-	"\x10IMPORT_GUARD_CUT\x10\a*\xce\x01\n" +
+	"\x10IMPORT_GUARD_CUT\x10\a\x12\x1f\n" +
+	"\x1bIMPORT_GUARD_COVERAGE_WIDER\x10\b*\xce\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMPORT_STATE_STAGING\x10\x01\x12\x19\n" +
