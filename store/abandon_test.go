@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -76,6 +77,11 @@ func awaitIdle(t testing.TB, s *Store, list string) {
 	release()
 }
 
+// membershipOf is what a list says of a number.
+func membershipOf(v *View, l *List, n phone.Number) policy.Membership {
+	return v.membership(l, n, filter.KeyOf(uint64(n)), n.Regions())
+}
+
 // wantContent compares a list with numbers, by export and by lookup of each of them and of their neighbours.
 func wantContent(t testing.TB, s *Store, list string, numbers, others []uint64) {
 	t.Helper()
@@ -87,7 +93,7 @@ func wantContent(t testing.TB, s *Store, list string, numbers, others []uint64) 
 		for _, n := range some {
 			for _, n := range []uint64{n - 1, n, n + 1} {
 				_, want := slices.BinarySearch(numbers, n)
-				if m := v.membership(l, numberOf(n)); m.Listed != want || m.Damaged {
+				if m := membershipOf(v, l, numberOf(n)); m.Listed != want || m.Damaged {
 					t.Fatalf("%s: a number is listed: %v damaged: %v, want %v", list, m.Listed, m.Damaged, want)
 				}
 			}

@@ -117,7 +117,7 @@ func BenchmarkLookup(b *testing.B) {
 	s := open(b, dir)
 	b.Run("Negative", func(b *testing.B) { lookups(b, s, negative, false) })
 	for _, n := range positive {
-		s.View().membership(s.View().Lists()[0], n)
+		membershipOf(s.View(), s.View().Lists()[0], n)
 	}
 	b.Run("PositiveWarm", func(b *testing.B) { lookups(b, s, positive, true) })
 	closeStore(b, s)

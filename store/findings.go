@@ -19,6 +19,7 @@ type Findings struct {
 
 	view    *View
 	scope   policy.Scope
+	lists   []*List             // those whose scope stands against the caller's
 	zones   [phone.Zones]uint16 // place in cohorts, plus one; 0: not met yet
 	cohorts []cohort
 }
@@ -32,6 +33,11 @@ const NoFacts = ^uint32(0)
 func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, f *Findings) {
 	f.Reset()
 	f.view, f.scope = v, scope
+	for _, l := range v.lists {
+		if l.Scope.Blocks(scope) {
+			f.lists = append(f.lists, l)
+		}
+	}
 	f.At = slices.Grow(f.At, len(numbers))[:len(numbers)]
 	for i, n := range numbers {
 		if n == 0 {
@@ -61,17 +67,18 @@ func (f *Findings) Reset() {
 	for i := range f.cohorts {
 		f.cohorts[i].reset()
 	}
-	f.Facts, f.At, f.cohorts = f.Facts[:0], f.At[:0], f.cohorts[:0]
+	clear(f.lists)
+	f.Facts, f.At, f.lists, f.cohorts = f.Facts[:0], f.At[:0], f.lists[:0], f.cohorts[:0]
 	f.view, f.zones = nil, [phone.Zones]uint16{}
 }
 
 // Large reports that an unusual lookup made f hold much memory.
 func (f *Findings) Large() bool { return cap(f.Facts) > 256 || cap(f.cohorts) > 64 }
 
-// cohort is numbers to which the same lists apply. They wait until there are enough to look up together.
+// cohort is numbers for which the same lists speak. They wait until there are enough to look up together.
 type cohort struct {
-	lists   []*List
-	covered uint64 // bit i: lists[i] speaks about all numbers
+	outside uint64 // bit i: lists[i] does not speak for their regions
+	covered uint64 // bit i: lists[i] covers all of them
 	known   []known
 	waiting int
 	numbers [filter.MaxMany]uint64
@@ -85,15 +92,14 @@ type known struct {
 }
 
 const (
-	// maxShared is how many lists may apply to numbers that are looked up together: the bits of a word.
+	// maxShared is how many lists there may be in scope for numbers to be looked up together: the bits of a word.
 	maxShared = 64
 	// maxKnown is how many different findings of a cohort are compared with. Beyond, each number has facts of its own.
 	maxKnown = 32
 )
 
 func (c *cohort) reset() {
-	clear(c.lists)
-	c.lists, c.known, c.covered, c.waiting = c.lists[:0], c.known[:0], 0, 0
+	c.known, c.outside, c.covered, c.waiting = c.known[:0], 0, 0, 0
 }
 
 // put adds a number and reports whether the cohort is full.
@@ -110,23 +116,24 @@ func (f *Findings) cohortOf(z phone.Zone) *cohort {
 	return &f.cohorts[f.zones[z]-1]
 }
 
-// newZone returns the place, plus one, of the cohort to whose numbers the lists of these regions apply.
+// newZone returns the place, plus one, of the cohort for whose numbers the lists speak as they do for these regions.
 func (f *Findings) newZone(regions phone.RegionSet) uint16 {
-	c := f.newCohort()
-	for _, l := range f.view.lists {
-		if l.Applies(regions, f.scope) {
-			c.add(l)
+	var outside, covered uint64
+	for i, l := range f.lists[:min(len(f.lists), maxShared)] {
+		if !l.SpeaksFor(regions) {
+			outside |= 1 << i
+		} else if l.CoversAll {
+			covered |= 1 << i
 		}
 	}
-	last := len(f.cohorts) - 1
-	for i := range f.cohorts[:last] {
-		if slices.Equal(f.cohorts[i].lists, c.lists) {
-			c.reset()
-			f.cohorts = f.cohorts[:last]
+	for i := range f.cohorts {
+		if f.cohorts[i].outside == outside {
 			return uint16(i + 1)
 		}
 	}
-	return uint16(last + 1)
+	c := f.newCohort()
+	c.outside, c.covered = outside, covered
+	return uint16(len(f.cohorts))
 }
 
 func (f *Findings) newCohort() *cohort {
@@ -138,29 +145,24 @@ func (f *Findings) newCohort() *cohort {
 	return &f.cohorts[len(f.cohorts)-1]
 }
 
-func (c *cohort) add(l *List) {
-	if l.CoversAll && len(c.lists) < maxShared {
-		c.covered |= 1 << len(c.lists)
-	}
-	c.lists = append(c.lists, l)
-}
-
 // find looks up the numbers that wait in c. Those that may have records, or whose entry cannot be read, go the way of a
 // single number.
 func (f *Findings) find(c *cohort) {
 	numbers := c.numbers[:c.waiting]
 	c.waiting = 0
-	if len(c.lists) > maxShared {
+	if len(f.lists) > maxShared {
 		f.findEach(c, numbers, ^uint64(0))
 		return
 	}
-	alone := f.view.records.TestMany(numbers)
+	var room [filter.MaxMany]filter.Key
+	keys := filter.AppendKeys(room[:0], numbers)
+	alone := f.view.records.TestMany(keys)
 	var covered, listed [filter.MaxMany]uint64
-	for i, l := range c.lists {
-		if c.covered>>i&1 == 0 {
+	for i, l := range f.lists {
+		if (c.covered|c.outside)>>i&1 == 0 {
 			l.coversMany(numbers, &covered, i)
 		}
-		on, unread := f.view.listedMany(l, numbers, alone)
+		on, unread := f.view.listedMany(l, numbers, keys, alone)
 		alone |= unread
 		for ; on != 0; on &= on - 1 {
 			listed[bits.TrailingZeros64(on)] |= 1 << i
@@ -193,9 +195,9 @@ func (f *Findings) share(c *cohort, covered, listed uint64) uint32 {
 		}
 	}
 	at, facts := f.newFacts()
-	for i, l := range c.lists {
+	for i, l := range f.lists {
 		facts.Lists = append(facts.Lists, policy.Membership{
-			List: &l.List, Covered: covered>>i&1 == 1, Listed: listed>>i&1 == 1,
+			List: &l.List, Outside: c.outside>>i&1 == 1, Covered: covered>>i&1 == 1, Listed: listed>>i&1 == 1,
 		})
 	}
 	if len(c.known) < maxKnown {
@@ -227,11 +229,11 @@ func (l *List) coversMany(numbers []uint64, covered *[filter.MaxMany]uint64, bit
 }
 
 // listedMany reports which of the numbers are on l, but for those in skip, and which could not be read.
-func (v *View) listedMany(l *List, numbers []uint64, skip uint64) (on, unread uint64) {
+func (v *View) listedMany(l *List, numbers []uint64, keys []filter.Key, skip uint64) (on, unread uint64) {
 	if l.Visible == 0 {
 		return 0, 0
 	}
-	perhaps := l.filter.TestMany(numbers) &^ skip
+	perhaps := l.filter.TestMany(keys) &^ skip
 	if perhaps == 0 {
 		return 0, 0
 	}

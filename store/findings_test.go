@@ -222,8 +222,8 @@ func TestFindingsLetGo(t *testing.T) {
 	many := new(Findings)
 	s.View().LookupMany([]phone.Number{fiction(201, 1), fiction(416, 1)}, "", many)
 	many.Reset()
-	facts, cohorts := many.Facts[:cap(many.Facts)], many.cohorts[:cap(many.cohorts)]
-	if many.view != nil || len(facts) == 0 || len(cohorts) == 0 {
+	facts := many.Facts[:cap(many.Facts)]
+	if many.view != nil || len(facts) == 0 || cap(many.lists) == 0 {
 		t.Fatal("a view is held, or nothing was found")
 	}
 	for _, f := range facts {
@@ -233,11 +233,9 @@ func TestFindingsLetGo(t *testing.T) {
 			}
 		}
 	}
-	for _, c := range cohorts {
-		for _, l := range c.lists[:cap(c.lists)] {
-			if l != nil {
-				t.Error("a cohort holds a list")
-			}
+	for _, l := range many.lists[:cap(many.lists)] {
+		if l != nil {
+			t.Error("findings hold a list")
 		}
 	}
 }

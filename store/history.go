@@ -8,6 +8,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -44,12 +45,13 @@ func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 		story, state := v.s.stories.get(r.GetRevision(), r.GetStoryHash())
 		facts.Records = append(facts.Records, RecordDetail{record, story, state})
 	}
+	key := filter.KeyOf(uint64(n))
 	for _, l := range v.lists {
-		m := v.membership(l, n)
-		if m.Damaged {
+		listed, unread := v.holds(l, n, key)
+		if unread {
 			return facts, fmt.Errorf("%w: list %s cannot be read", ErrDamaged, l.Name)
 		}
-		if m.Listed {
+		if listed {
 			facts.Lists = append(facts.Lists, l)
 		}
 	}

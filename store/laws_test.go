@@ -12,7 +12,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// The laws that no single part keeps. docs/guarantees.md names the tests of all eight.
+// The laws that no single part keeps. docs/guarantees.md names the tests of all of them.
 
 // Law 1, where a saved filter is the danger: missing, older than the journal, another store's, or damaged, it must not
 // turn an opt-out into ALLOW.
@@ -192,4 +192,69 @@ func TestAcknowledgedMeansDurable(t *testing.T) {
 	if err != nil || m.tip != s.tip() {
 		t.Errorf("at the end the mark says %d, %v, want %d", m.tip.revision, err, s.tip().revision)
 	}
+}
+
+// Law 9: a number that is on a list is blocked wherever the list's scope applies, whatever its region, and however old,
+// bare or partial the list. That a number is not on it says something within its jurisdiction alone.
+func TestAnEntryAlwaysBlocks(t *testing.T) {
+	day := policy.DateOf(time.Now())
+	for _, c := range []struct {
+		jurisdiction []string
+		away, home   phone.Number // outside and within the jurisdiction
+	}{
+		{[]string{"GB"}, 447624000001, 447700900001}, // Man
+		{[]string{"GB"}, 441534000002, 447700900001}, // Jersey
+		{[]string{"GB"}, 441481000003, 447700900001}, // Guernsey
+		{[]string{"US"}, 14165550101, 14155550101},   // Canada
+		{[]string{"FR", "GB"}, 14165550101, 33199000001},
+	} {
+		t.Run(c.away.E164()[:5], func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := open(t, dir)
+			settings := Settings{Kind: policy.ListRegistry, Jurisdiction: c.jurisdiction, Scope: "acme", MaxAgeDays: 31}
+			createList(t, s, "a", settings)
+			wantEach := func(what string, listed, other policy.Verdict, cause policy.Cause) {
+				t.Helper()
+				wantVerdict(t, s, c.away, "acme/telecom", listed, policy.CauseNone)
+				wantVerdict(t, s, c.away, "", listed, policy.CauseNone)
+				wantVerdict(t, s, c.away, "other", policy.Allow, policy.CauseNone)
+				wantVerdict(t, s, c.away+1, "acme", policy.Allow, policy.CauseNone)
+				wantVerdict(t, s, c.home+1, "acme", other, cause)
+				for _, scope := range []policy.Scope{"", "acme", "other"} {
+					wantManyAsLookup(t, s.View(), []phone.Number{c.home, c.away, c.home + 1, c.away + 1}, scope, s.Now(), new(Findings))
+				}
+				if t.Failed() {
+					t.Fatal(what)
+				}
+			}
+			wantEach("never loaded", policy.Allow, policy.Unknown, policy.NotLoaded)
+			load(t, s, "a", Replace, digits(c.away, c.home), Commit{SnapshotDate: day})
+			wantEach("fresh", policy.Block, policy.Allow, policy.CauseNone)
+			update(t, s, "a", func(set *Settings) { set.Coverage = []string{c.home.E164()[1:]} })
+			wantEach("of a coverage without both", policy.Block, policy.Unknown, policy.NotCovered)
+			update(t, s, "a", func(set *Settings) { set.Coverage = nil })
+			h := header("a", Replace)
+			h.Override = true
+			if _, err := commit(begin(t, s, h), digits(c.away, c.home), Commit{SnapshotDate: day - 40}); err != nil {
+				t.Fatal(err)
+			}
+			wantEach("stale", policy.Block, policy.Unknown, policy.StaleList)
+			closeStore(t, s)
+			s = open(t, dir)
+			wantEach("opened again", policy.Block, policy.Unknown, policy.StaleList)
+		})
+	}
+}
+
+// Law 9: an entry that cannot be read is doubt, outside the jurisdiction too.
+func TestAnEntryThatCannotBeReadIsDoubtEverywhere(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	canada := fiction(416, 1)
+	load(t, s, "a", Replace, digits(canada, fiction(415, 1)), Commit{})
+	l := listOf(t, s, "a")
+	overwrite(t, s, blockKey(l.ID, uint64(canada)>>blockBits), l.Visible)
+	s.blocks.cache.InvalidateAll()
+	wantVerdict(t, s, canada, "", policy.Unknown, policy.DataDamaged)
 }

@@ -427,7 +427,7 @@ func TestListSwitchesAtOnce(t *testing.T) {
 			t.Fatalf("%d blocks written (-want +got)\n%.300s", blocks, diff)
 		}
 		for k, n := range registryNumbers(40_000) {
-			if m := s.View().membership(listOf(t, s, "a"), numberOf(n)); m.Listed != (k < 30_000) {
+			if m := membershipOf(s.View(), listOf(t, s, "a"), numberOf(n)); m.Listed != (k < 30_000) {
 				t.Fatalf("%d blocks written: entry %d listed: %v", blocks, k, m.Listed)
 			}
 		}

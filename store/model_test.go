@@ -49,6 +49,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			"delete":   m.delete,
 			"load":     m.load,
 			"load2":    m.load,
+			"revert":   m.revert,
 			"prepare":  m.prepare,
 			"abandon":  m.abandon,
 			"clock":    m.advance,
@@ -271,6 +272,26 @@ func (m *storeModel) load(r *rapid.T) {
 	if result.AlreadyLoaded == changes || result.Numbers != uint64(len(after.numbers)) {
 		r.Fatalf("already loaded: %v, %d numbers; want %v, %d", result.AlreadyLoaded, result.Numbers, !changes, len(after.numbers))
 	}
+	next := m.now.clone()
+	next.lists[name] = after
+	m.became(r, next)
+}
+
+func (m *storeModel) revert(r *rapid.T) {
+	name, l := m.drawList(r)
+	h := header(name, Revert)
+	h.Override = true
+	_, err := m.s.Revert(context.Background(), h, silent)
+	if l.pending != nil {
+		m.wantError(r, err, ErrImportRunning)
+		return
+	}
+	after := l.reverted()
+	if after == nil {
+		m.wantError(r, err, ErrNothingToRevert)
+		return
+	}
+	m.wantError(r, err, nil)
 	next := m.now.clone()
 	next.lists[name] = after
 	m.became(r, next)

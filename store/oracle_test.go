@@ -37,6 +37,7 @@ type modelList struct {
 	all      bool
 	numbers  map[phone.Number]bool
 	pending  *modelList // what it becomes when a prepared load ends well
+	before   *modelList // what it was just before the load that it shows
 }
 
 // modelState is all that the store should know at one revision. A list or a slice in it is never changed, only replaced.
@@ -70,13 +71,15 @@ func (st modelState) verdict(n phone.Number, caller policy.Scope, now time.Time)
 	}
 	worst := policy.CauseNone
 	for _, l := range st.lists {
-		if (len(l.settings.Jurisdiction) > 0 && !inUS(n)) || (caller != "" && !below(caller, l.settings.Scope)) {
+		if caller != "" && !below(caller, l.settings.Scope) {
 			continue
 		}
 		if l.numbers[n] {
 			return policy.Block, policy.CauseNone
 		}
-		worst = max(worst, l.doubt(n, now))
+		if len(l.settings.Jurisdiction) == 0 || inUS(n) {
+			worst = max(worst, l.doubt(n, now))
+		}
 	}
 	if worst != policy.CauseNone {
 		return policy.Unknown, worst
@@ -103,8 +106,13 @@ func (l *modelList) cover() {
 	if len(declared) == 0 {
 		declared = l.files
 	}
-	l.all, l.covers = len(declared) == 0, nil
-	for _, p := range declared {
+	l.coverHeld(declared)
+}
+
+// coverHeld makes the list cover those of the prefixes in which it holds a number; without any, all.
+func (l *modelList) coverHeld(prefixes []string) {
+	l.all, l.covers = len(prefixes) == 0, nil
+	for _, p := range prefixes {
 		for n := range l.numbers {
 			if strings.HasPrefix(n.E164()[1:], p) {
 				l.covers = append(l.covers, p)
@@ -135,6 +143,33 @@ func (l *modelList) load(mode Mode, numbers []phone.Number, c Commit) (after *mo
 		next.cover()
 	}
 	next.loaded = true
-	changes = !l.loaded || !maps.Equal(l.numbers, next.numbers)
+	if changes = !l.loaded || !maps.Equal(l.numbers, next.numbers); changes {
+		next.before = l
+	}
 	return &next, changes
+}
+
+// reverted is the list after a revert; nil: there is nothing to go back to.
+func (l *modelList) reverted() *modelList {
+	if !l.loaded || !l.before.loaded {
+		return nil
+	}
+	next := *l.before
+	next.settings, next.before, next.pending = l.settings, l, nil
+	declared := l.settings.Coverage
+	switch then := l.before.covers; {
+	case l.before.all:
+		next.coverHeld(declared)
+	case len(declared) > 0:
+		next.coverHeld(slices.DeleteFunc(slices.Concat(then, declared), func(p string) bool {
+			return !anyBegins(p, then) || !anyBegins(p, declared)
+		}))
+		next.all = false
+	}
+	return &next
+}
+
+// anyBegins reports that one of the prefixes begins p.
+func anyBegins(p string, prefixes []string) bool {
+	return slices.ContainsFunc(prefixes, func(q string) bool { return strings.HasPrefix(p, q) })
 }

@@ -114,9 +114,9 @@ func (c *crowd) checkList() {
 		return
 	}
 	k := rand.IntN(3000)
-	inA := v.membership(l, numberOf(contentA[k]))
-	both := v.membership(l, numberOf(contentA[3000]))
-	inB := v.membership(l, numberOf(contentB[1+k]))
+	inA := membershipOf(v, l, numberOf(contentA[k]))
+	both := membershipOf(v, l, numberOf(contentA[3000]))
+	inB := membershipOf(v, l, numberOf(contentB[1+k]))
 	if inA.Listed == inB.Listed || !both.Listed || inA.Damaged || inB.Damaged {
 		c.t.Errorf("in A %v, in B %v, in both %v, want one whole content", inA.Listed, inB.Listed, both.Listed)
 	}

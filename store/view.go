@@ -74,13 +74,14 @@ func (v *View) listByID(id policy.EventID) *List {
 // It allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 	f.Damaged = v.s.hurt.Load()
-	if v.records.Test(uint64(n)) {
+	key := filter.KeyOf(uint64(n))
+	if v.records.TestKey(key) {
 		v.readRecords(n, f)
 	}
 	regions := n.Regions()
 	for _, l := range v.lists {
-		if l.Applies(regions, f.Scope) {
-			f.Lists = append(f.Lists, v.membership(l, n))
+		if l.Scope.Blocks(f.Scope) {
+			f.Lists = append(f.Lists, v.membership(l, n, key, regions))
 		}
 	}
 }
@@ -105,21 +106,24 @@ func (v *View) recordSet(n phone.Number) (*storev1.RecordSet, error) {
 	return set, err
 }
 
-func (v *View) membership(l *List, n phone.Number) policy.Membership {
-	m := policy.Membership{List: &l.List, Covered: l.covers(n)}
-	if l.Visible == 0 || !l.filter.Test(uint64(n)) {
-		return m
+// membership is what l says of n, whose key and regions these are.
+func (v *View) membership(l *List, n phone.Number, key filter.Key, regions phone.RegionSet) policy.Membership {
+	m := policy.Membership{List: &l.List, Outside: !l.SpeaksFor(regions)}
+	m.Covered = !m.Outside && l.covers(n)
+	m.Listed, m.Damaged = v.holds(l, n, key)
+	return m
+}
+
+// holds reports whether n, whose key this is, is on l, and whether its entry could not be read.
+func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bool) {
+	if l.Visible == 0 || !l.filter.TestKey(key) {
+		return false, false
 	}
 	listed, err := v.s.listed(l, uint64(n), v.past)
-	if err != nil {
-		if !v.past { // else of content that no list may show any more
-			v.s.noteDamage(err)
-		}
-		m.Damaged = true
-		return m
+	if err != nil && !v.past { // else of content that no list may show any more
+		v.s.noteDamage(err)
 	}
-	m.Listed = listed
-	return m
+	return listed && err == nil, err != nil
 }
 
 // ViewAt is the store as of an older revision, past the filters and caches of the present: ErrFutureRevision when it

@@ -73,11 +73,14 @@ func (s *Set) empty() bool { return s == nil || s.parts == 0 }
 
 // Test reports false when n was surely never added, true when it may have been
 // or when s is nil or zero.
-func (s *Set) Test(n uint64) bool {
+func (s *Set) Test(n uint64) bool { return s.TestKey(KeyOf(n)) }
+
+// TestKey is Test of the number of a key.
+func (s *Set) TestKey(k Key) bool {
 	if s.empty() {
 		return true
 	}
-	return s.has(placeOf(n, s.parts))
+	return s.has(k.place(s.parts))
 }
 
 func (s *Set) has(at place) bool {

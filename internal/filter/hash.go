@@ -36,11 +36,33 @@ func fold(x uint64) (pos uint64) {
 	return hi ^ lo
 }
 
-// placeOf finds n among parts partitions, evenly for any count.
-func placeOf(n uint64, parts int) place { return placeAt(scramble(n), parts) }
+// Key is a number as any Set can be asked for it: hashed once, however many Sets are asked.
+type Key struct {
+	line, pos uint64
+}
+
+// KeyOf returns the key of n.
+func KeyOf(n uint64) Key {
+	line, pos := mix(n)
+	return Key{line, pos}
+}
+
+// AppendKeys appends the keys of the numbers.
+func AppendKeys(to []Key, ns []uint64) []Key {
+	for _, n := range ns {
+		to = append(to, KeyOf(n))
+	}
+	return to
+}
+
+// place finds the key among parts partitions, evenly for any count.
+func (k Key) place(parts int) place {
+	i, _ := bits.Mul64(k.line, uint64(parts)*partLines)
+	return place{part: uint32(i / partLines), line: uint32(i % partLines), pos: k.pos}
+}
+
+// placeOf is the place of n.
+func placeOf(n uint64, parts int) place { return KeyOf(n).place(parts) }
 
 // placeAt is placeOf for a number that is scrambled.
-func placeAt(x uint64, parts int) place {
-	i, _ := bits.Mul64(x, uint64(parts)*partLines)
-	return place{part: uint32(i / partLines), line: uint32(i % partLines), pos: fold(x)}
-}
+func placeAt(x uint64, parts int) place { return Key{x, fold(x)}.place(parts) }

@@ -2,20 +2,20 @@ package filter
 
 import "math/bits"
 
-// MaxMany is how many numbers a TestMany takes; it panics when there are more.
+// MaxMany is how many keys a TestMany takes; it panics when there are more.
 const MaxMany = 64
 
-// TestMany is Test of up to MaxMany numbers, in less time, as their cache misses
-// overlap: bit i of the result is set when Test(ns[i]) is true.
-func (s *Set) TestMany(ns []uint64) (perhaps uint64) {
-	all := ^uint64(0) >> (MaxMany - len(ns))
+// TestMany is TestKey of up to MaxMany keys, in less time, as their cache misses
+// overlap: bit i of the result is set when TestKey(keys[i]) is true.
+func (s *Set) TestMany(keys []Key) (perhaps uint64) {
+	all := ^uint64(0) >> (MaxMany - len(keys))
 	if s.empty() {
 		return all
 	}
 	var room [MaxMany]place
-	places := room[:len(ns)]
-	for i, n := range ns {
-		places[i] = placeOf(n, s.parts)
+	places := room[:len(keys)]
+	for i, k := range keys {
+		places[i] = k.place(s.parts)
 	}
 	for l := &s.first; l != nil && perhaps != all; l = l.next.Load() {
 		perhaps |= l.testMany(places, s.k)

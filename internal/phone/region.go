@@ -48,9 +48,12 @@ func (r Region) String() string {
 var jurisdictions = [...]string{
 	"US PR VI GU AS MP",
 	"FR GP MQ GF RE YT PM BL MF",
+	"AU CX CC",
+	"FI AX",
+	"NO SJ",
 }
 
-// Jurisdiction returns the regions that a list of that jurisdiction speaks about: for US and FR also their
+// Jurisdiction returns the regions that a list of that jurisdiction speaks about: for US, FR, AU, FI and NO also their
 // territories, for each other region itself. The error is ErrRegion.
 func Jurisdiction(code string) (RegionSet, error) {
 	r, err := ParseRegion(code)

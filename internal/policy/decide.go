@@ -45,8 +45,9 @@ type Decision struct {
 	ValidUntil time.Time // when time alone could change the verdict; zero: never
 }
 
-// Decide answers for one number at now. Order: an own opt-out in force blocks; then each list that applies, where
-// Block beats Unknown beats Allow.
+// Decide answers for one number at now. Order: an own opt-out in force blocks; then each list in scope, where Block beats
+// Unknown beats Allow. An entry on a list always blocks. That there is none means something within the list's
+// jurisdiction alone: outside it a list blocks or says nothing.
 func Decide(f *Facts, now time.Time) Decision {
 	if d := byRecords(f, now); d.Verdict == Block {
 		return d
@@ -86,6 +87,9 @@ func byLists(f *Facts, now time.Time) Decision {
 		m := &f.Lists[i]
 		if m.Listed {
 			block = append(block, Reason{List: m.List})
+			continue
+		}
+		if m.Outside && !m.Damaged {
 			continue
 		}
 		stale := m.List.StaleFrom()

@@ -100,6 +100,12 @@ func fresh(days int) Membership {
 	return Membership{List: &List{Name: "fresh", Loaded: true, SnapshotDate: DateOf(noon), MaxAgeDays: days}, Covered: true}
 }
 
+// outside is what a list says of a number of another country.
+func outside(m Membership) Membership {
+	m.Outside = true
+	return m
+}
+
 func TestDecideByLists(t *testing.T) {
 	staleListed := stale()
 	staleListed.Listed = true
@@ -135,6 +141,15 @@ func TestDecideByLists(t *testing.T) {
 			causes: []Cause{NotLoaded, NotCovered, StaleList}},
 		{name: "not covered before stale", lists: []Membership{notCovered(), stale()}, want: Unknown, cause: NotCovered,
 			named: []string{"not covered", "stale"}, causes: []Cause{NotCovered, StaleList}},
+		{name: "listed outside the jurisdiction", lists: []Membership{cleared(), outside(listed())}, want: Block,
+			named: []string{"listed"}, causes: []Cause{CauseNone}},
+		{name: "listed outside the jurisdiction, on an old list", lists: []Membership{outside(staleListed)}, want: Block,
+			named: []string{"stale"}, causes: []Cause{CauseNone}},
+		{name: "not loaded, not covered, stale: all outside", want: Allow,
+			lists: []Membership{outside(notLoaded()), outside(notCovered()), outside(stale())}},
+		{name: "damaged outside", lists: []Membership{outside(unreadable())}, want: Unknown, cause: DataDamaged,
+			named: []string{"damaged"}, causes: []Cause{DataDamaged}},
+		{name: "an age outside ends no answer", lists: []Membership{fresh(9), outside(fresh(2))}, want: Allow, until: midnight.AddDate(0, 0, 10)},
 		{name: "the first to grow old", lists: []Membership{fresh(31), fresh(2), cleared(), fresh(9)}, want: Allow, until: midnight.AddDate(0, 0, 3)},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -72,9 +72,10 @@ type List struct {
 	MaxAgeDays   int             // zero: no limit
 }
 
-// Applies reports whether the list stands against a call to a number of regions by a caller at scope.
-func (l *List) Applies(regions phone.RegionSet, caller Scope) bool {
-	return (l.Jurisdiction.IsEmpty() || l.Jurisdiction.Intersects(regions)) && l.Scope.Blocks(caller)
+// SpeaksFor reports whether it says something of a number of these regions that it is not on the list. A number that is on
+// the list is blocked whatever its regions.
+func (l *List) SpeaksFor(regions phone.RegionSet) bool {
+	return l.Jurisdiction.IsEmpty() || l.Jurisdiction.Intersects(regions)
 }
 
 // StaleFrom is the first instant at which the list is too old; zero when it has no maximum age.
@@ -89,11 +90,12 @@ func (l *List) StaleFrom() time.Time {
 	return (l.SnapshotDate + Date(l.MaxAgeDays) + 1).Time()
 }
 
-// Membership is what one list that applies says of the number.
+// Membership is what one list at or above the caller's scope says of the number.
 type Membership struct {
 	List    *List
 	Listed  bool
-	Covered bool // false: outside the coverage of the list, so that not listed says nothing
+	Outside bool // the list does not speak for the number's regions: not listed means nothing
+	Covered bool // false: within its jurisdiction and outside its coverage, so that not listed is doubt
 	Damaged bool // the entry could not be read
 }
 
@@ -101,7 +103,7 @@ type Membership struct {
 type Facts struct {
 	Scope   Scope        // the caller's; empty: none named
 	Records []Record     // all that are not withdrawn, at any scope
-	Lists   []Membership // one for each list that applies
+	Lists   []Membership // one for each list whose scope stands against the caller's
 	Damaged bool         // something that could have blocked could not be read
 }
 

@@ -19,31 +19,24 @@ func regions(t *testing.T, codes ...string) phone.RegionSet {
 	return all
 }
 
-func TestListApplies(t *testing.T) {
+func TestListSpeaksForItsJurisdiction(t *testing.T) {
 	us, ca, fr := regions(t, "US"), regions(t, "CA"), regions(t, "FR")
 	for _, c := range []struct {
 		name         string
 		jurisdiction phone.RegionSet
-		scope        Scope
 		number       phone.RegionSet
-		caller       Scope
 		want         bool
 	}{
-		{"its country", us, "", us, "acme", true},
-		{"another country", us, "", ca, "acme", false},
-		{"one of two countries", us.Union(ca), "", ca, "acme", true},
-		{"a number of several regions", us, "", us.Union(fr), "acme", true},
-		{"no jurisdiction", phone.RegionSet{}, "", fr, "acme", true},
-		{"no jurisdiction, number of no region", phone.RegionSet{}, "", phone.RegionSet{}, "", true},
-		{"the caller's scope", us, "acme", us, "acme", true},
-		{"above the caller", us, "acme", us, "acme/telecom", true},
-		{"below the caller", us, "acme/telecom", us, "acme", false},
-		{"beside the caller", us, "acme", us, "acmeco", false},
-		{"a caller without scope", us, "acme/telecom", us, "", true},
-		{"a caller without scope, another country", us, "acme", ca, "", false},
+		{"its country", us, us, true},
+		{"another country", us, ca, false},
+		{"one of two countries", us.Union(ca), ca, true},
+		{"a number of several regions", us, us.Union(fr), true},
+		{"a number of no region", us, phone.RegionSet{}, false},
+		{"no jurisdiction", phone.RegionSet{}, fr, true},
+		{"no jurisdiction, number of no region", phone.RegionSet{}, phone.RegionSet{}, true},
 	} {
-		l := &List{Jurisdiction: c.jurisdiction, Scope: c.scope}
-		if got := l.Applies(c.number, c.caller); got != c.want {
+		l := &List{Jurisdiction: c.jurisdiction}
+		if got := l.SpeaksFor(c.number); got != c.want {
 			t.Errorf("%s: %v, want %v", c.name, got, c.want)
 		}
 	}

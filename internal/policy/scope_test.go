@@ -56,6 +56,9 @@ func TestScopeHoldsAndBlocks(t *testing.T) {
 		{"acme", "acme/telecom/winter", true, true},
 		{"acme/telecom", "acme", false, false},
 		{"acme", "acmeco", false, false},
+		{"acme", "beta", false, false}, // as long, and another
+		{"acme/telecom", "acme/textile", false, false},
+		{"acme", "beta/telecom", false, false},
 		{"acmeco", "acme", false, false},
 		{"acme", "acmeco/telecom", false, false},
 		{"acme/telecom", "acme/telecom2", false, false},

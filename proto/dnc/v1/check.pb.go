@@ -94,9 +94,9 @@ const (
 	Cause_CAUSE_UNSPECIFIED Cause = 0
 	// A list that must cover the number does not: the number has not been screened.
 	Cause_CAUSE_NOT_COVERED Cause = 1
-	// A list that applies is older than its max age. Age is today in UTC minus the snapshot date; day 31 of 31 is good.
+	// A list in scope that speaks for the number's region is older than its max age. Age is today in UTC minus the snapshot date; day 31 of 31 is good.
 	Cause_CAUSE_STALE_LIST Cause = 2
-	// A list that applies was created but holds no load.
+	// A list in scope that speaks for the number's region was created but holds no load.
 	Cause_CAUSE_NOT_LOADED Cause = 3
 	// A policy is in force and has no rule for the number's country.
 	Cause_CAUSE_NO_RULE Cause = 4

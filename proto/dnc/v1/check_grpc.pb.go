@@ -34,6 +34,10 @@ const (
 // or below, at or after R, answers ALLOW. Doubt is UNKNOWN with its cause, never
 // ALLOW. An answer is computed from one revision, the one it reports.
 //
+// A number that is on a list is blocked wherever the list's scope applies, whatever
+// the number's region. A list's jurisdiction and coverage decide what it means not to
+// be on it: for a number of another region, nothing.
+//
 // A check that names no scope is blocked by an opt-out or a list at any scope, and
 // helped only by a consent at "". There is no check "for everyone only".
 type CheckServiceClient interface {
@@ -105,6 +109,10 @@ type CheckService_StreamChecksClient = grpc.BidiStreamingClient[StreamChecksRequ
 // While an opt-out acknowledged at revision R is in force, no check at its scope
 // or below, at or after R, answers ALLOW. Doubt is UNKNOWN with its cause, never
 // ALLOW. An answer is computed from one revision, the one it reports.
+//
+// A number that is on a list is blocked wherever the list's scope applies, whatever
+// the number's region. A list's jurisdiction and coverage decide what it means not to
+// be on it: for a number of another region, nothing.
 //
 // A check that names no scope is blocked by an opt-out or a list at any scope, and
 // helped only by a consent at "". There is no check "for everyone only".
