@@ -13,6 +13,7 @@ type chainWalk struct {
 	segment       chainHash // what the last chain began with
 	open          []Gap     // revisions that are missing and not accepted
 	marked        chainHash // at the mark's revision
+	endUnknown    bool      // no mark says where the journal ends: none is there, or it is another's or an older one
 	contradiction error
 }
 
@@ -62,18 +63,21 @@ func (w *chainWalk) contradict(revision uint64) {
 // finish holds the end against the mark and returns what is lost.
 func (w *chainWalk) finish() []Gap {
 	m := w.mark
-	if m.tip.revision > w.at.revision {
+	switch {
+	case m.journal == JournalID{}:
+		w.endUnknown = true
+	case m.tip.revision > w.at.revision:
 		return append(w.open, Gap{w.at.revision + 1, m.tip.revision})
-	}
-	if w.at.revision > m.last() && w.contradiction == nil {
+	case w.contradiction != nil:
+	case w.at.revision > m.last():
+		w.endUnknown = true
 		w.contradiction = fmt.Errorf("%w: the mark is older than the journal", ErrDamaged)
-	}
-	if m.tip.revision > 0 && w.contradiction == nil && len(w.open) == 0 {
-		if w.marked != m.tip.chain {
-			w.contradiction = fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, m.tip.revision)
-		} else if w.segment != chainStart(m.journal) {
-			w.contradiction = fmt.Errorf("%w: the journal is not the mark's", ErrDamaged)
-		}
+	case m.tip.revision == 0 || len(w.open) > 0:
+	case w.marked != m.tip.chain:
+		w.contradiction = fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, m.tip.revision)
+	case w.segment != chainStart(m.journal):
+		w.endUnknown = true
+		w.contradiction = fmt.Errorf("%w: the journal is not the mark's", ErrDamaged)
 	}
 	return w.open
 }

@@ -155,8 +155,10 @@ func (s *Store) writeFilter(name string, f *filter.Set, at position, journal Jou
 	})
 }
 
+const listFilterForm = "list-%d-%d-%d" // list id, prepared
+
 func listFilterName(l *List) string {
-	return fmt.Sprintf("list-%d-%d-%d", l.ID.Revision, l.ID.Index, l.Visible)
+	return fmt.Sprintf(listFilterForm, l.ID.Revision, l.ID.Index, l.Visible)
 }
 
 // startFilters builds the filters that are missing, then keeps the records' filter saved and large enough.

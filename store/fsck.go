@@ -32,9 +32,11 @@ type Report struct {
 	Problems  []string // empty: the store is whole
 	Past      []string // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
 	Lost      []Gap    // acknowledged revisions that are gone
+	NoEnd     bool     // no mark says where the journal ends: but for Lost nothing is missing up to Revision; what came after nobody knows
 	Repaired  bool
 	Missed    []string // events that repair could not apply: they need what a lost revision did
 	Unloaded  []string // lists that repair marked as not loaded: load them again
+	LostLists []string // lists that went with the lost revisions: create and load them again
 	Kept      string   // where repair left the damaged files
 }
 
@@ -136,7 +138,7 @@ func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) 
 	}
 	m, _, err := readMark(s.dir)
 	if err != nil && !(errors.Is(err, errNoMark) && s.isNew()) {
-		r.problem(fmt.Errorf("mark: %w", err))
+		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
 	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
 	c := &checker{ctx: ctx, s: s, r: &r, mark: m}
@@ -213,6 +215,7 @@ func (c *checker) journal() error {
 	})
 	c.r.Revision = max(c.r.Revision, w.at.revision)
 	c.r.Lost = w.finish()
+	c.r.NoEnd = w.endUnknown
 	for _, g := range c.r.Lost {
 		c.r.problem(fmt.Errorf("%w: revisions %d to %d are gone", ErrDamaged, g.From, g.To))
 	}

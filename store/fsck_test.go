@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -214,8 +215,6 @@ func TestRepairOfEveryKindOfDamage(t *testing.T) {
 		{name: "MANIFEST flipped", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/MANIFEST"), 0.5) }},
 		{name: "MANIFEST without its end", damage: cutManifest},
 		{name: "stories' MANIFEST", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "stories/MANIFEST"), 0.5) }},
-		{name: "no mark", damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
-		{name: "no mark after a clean stop", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "mark")) }, loss: true},
 		{name: "the log flipped near its end", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.999) }, either: true},
 		{name: "the log flipped in the middle", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.8) }, either: true},
 		{name: "a table with a byte behind it", clean: true, damage: func(t *testing.T, d *damagedStore) { appendByte(t, d.file(t, "badger/*.sst")) }},
@@ -303,6 +302,64 @@ func TestRepairOfAFlippedTable(t *testing.T) {
 	if len(seen) < 3 {
 		t.Errorf("outcomes %v, want each of loss, unloaded and whole: the flips no longer meet all kinds of values", seen)
 	}
+}
+
+// Without a mark that says where the journal ends, repair names no loss that it cannot know of, and goes on only when a
+// person says so.
+func TestRepairWithoutTheEnd(t *testing.T) {
+	for _, clean := range []bool{true, false} {
+		for name, damage := range map[string]func(path string) error{
+			"gone":    os.Remove,
+			"empty":   func(path string) error { return os.WriteFile(path, nil, 0o600) },
+			"cut":     func(path string) error { return os.Truncate(path, markBytes/2) },
+			"zeroed":  func(path string) error { return os.WriteFile(path, make([]byte, 2*markSlotBytes), 0o600) },
+			"older":   func(path string) error { return os.WriteFile(path, markOf(t, 3), 0o600) },
+			"another": func(path string) error { return os.WriteFile(path, markOf(t, 0), 0o600) },
+		} {
+			t.Run(fmt.Sprintf("%s, clean stop %v", name, clean), func(t *testing.T) {
+				t.Parallel()
+				d := makeStore(t, clean)
+				if err := damage(d.file(t, markFile)); err != nil {
+					t.Fatal(err)
+				}
+				if r := mustFsck(t, d.dir); r.OK() || !r.NoEnd || len(r.Lost) > 0 || r.Revision != d.last {
+					t.Errorf("fsck: %+v", r)
+				}
+				before := treeOf(t, d.dir)
+				r, err := Repair(context.Background(), d.dir, false, testOptions())
+				if !errors.Is(err, ErrNoEnd) || errors.Is(err, ErrLoss) || len(r.Lost) > 0 || r.Revision != d.last {
+					t.Errorf("repair: %v, want ErrNoEnd; %+v", err, r)
+				}
+				if diff := cmp.Diff(before, treeOf(t, d.dir)); diff != "" {
+					t.Errorf("a refused repair changed files:\n%s", diff)
+				}
+				r, err = Repair(context.Background(), d.dir, true, testOptions())
+				if err != nil || len(r.Lost) > 0 || r.JournalID == d.journal || r.Revision <= d.last {
+					t.Fatalf("repair that was accepted: %v, %+v", err, r)
+				}
+				if r := mustFsck(t, d.dir); !r.OK() {
+					t.Errorf("after it: %v", r.Problems)
+				}
+				d.wantWhole(t, false)
+			})
+		}
+	}
+}
+
+// markOf is the mark of a store of its own with so many opt-outs.
+func markOf(t *testing.T, optOuts int) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	s := open(t, dir)
+	for i := range optOuts {
+		optOut(t, s, fiction(415, i), "acme")
+	}
+	closeStore(t, s)
+	b, err := os.ReadFile(filepath.Join(dir, markFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
 }
 
 func TestRepairNeverUsesALostRevisionAgain(t *testing.T) {

@@ -24,13 +24,17 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
-// ErrLoss is returned by Repair when acknowledged revisions are gone and the caller did not accept that.
-var ErrLoss = errors.New("acknowledged revisions are gone for good")
+// Errors of Repair that a caller may accept.
+var (
+	ErrLoss  = errors.New("acknowledged revisions are gone for good")
+	ErrNoEnd = errors.New("no mark says where the journal ends")
+)
 
 // Repair rebuilds a damaged directory: the state from the journal, each list from its blocks where they are as its load
 // wrote them, else marked as not loaded. What was there is kept in a directory beside, named in the report. When
-// revisions are lost it returns ErrLoss and changes nothing, unless acceptLoss: then the loss is an event of the
-// journal, which goes on under a new id and never uses a lost revision again.
+// revisions are lost it returns ErrLoss and changes nothing, or ErrNoEnd when it cannot know whether some are; the report
+// says what would be lost with them. With acceptLoss the loss is an event of the journal, which goes on under a new id
+// and never uses a lost revision again.
 func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report, error) {
 	if err := requireStore(dir); err != nil {
 		return Report{}, fmt.Errorf("repair: %w", err)
@@ -47,7 +51,7 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 	if err != nil || report.OK() {
 		return report, err
 	}
-	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report}
+	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report, traces: newTraces()}
 	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
 	r.s.log = r.s.opt.Logger
 	if err := r.run(); err != nil {
@@ -65,13 +69,13 @@ type repairer struct {
 	report     *Report
 	s          *Store // the fresh one
 	mark       mark
-	marked     bool   // the mark could be read
 	highest    uint64 // revision or version met anywhere
 	tip        position
 	time       int64
-	loss       bool             // the journal cannot go on as it is: a person must accept that
+	refusal    error            // not nil: the journal cannot go on as it is, and a person must accept that
 	events     []*storev1.Event // to append to the journal
 	doubted    []policy.EventID // lists that missed a part of a load
+	traces     *traces
 }
 
 func (r *repairer) run() error {
@@ -113,7 +117,7 @@ func (r *repairer) rebuild() error {
 	if err != nil && !errors.Is(err, errNoMark) {
 		return err
 	}
-	r.mark, r.marked = m, err == nil
+	r.mark = m
 	if err := r.build(); err != nil {
 		return errors.Join(err, r.s.closeFiles())
 	}
@@ -136,7 +140,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.refuse, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -177,12 +181,15 @@ func (r *repairer) copyEntries() error {
 		if e.proven {
 			r.highest = max(r.highest, e.version)
 		}
+		if len(e.key) > 0 && sound(e.key, e.value) {
+			r.traces.ofValue(e.key, e.value)
+		}
 		if !e.isEntry() {
 			return nil // it shows as a gap, or as a hole in its list
 		}
 		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), slices.Clone(e.value)), e.version)
 	})
-	return errors.Join(err, batch.Flush())
+	return errors.Join(err, batch.Flush(), r.traces.ofFiles(r.dir))
 }
 
 // isEntry reports whether it is a sound revision, at its own timestamp, or the place or the proof of blocks. Blocks at a
@@ -252,25 +259,33 @@ func (r *repairer) findLoss() error {
 	}
 	r.tip = w.at
 	r.highest = max(r.highest, r.tip.revision, r.mark.tip.revision)
-	r.report.Lost = w.finish()
-	if !r.marked && len(r.report.Lost) == 0 {
-		// How much came after is not known: from where on is said.
-		r.report.Lost = []Gap{{r.tip.revision + 1, max(r.highest, r.tip.revision+1)}}
+	r.report.Lost, r.report.NoEnd = w.finish(), w.endUnknown
+	if w.endUnknown && r.highest > r.tip.revision+1 { // something of these was met; one may have failed
+		r.report.Lost = append(r.report.Lost, Gap{r.tip.revision + 1, r.highest})
 	}
-	for _, g := range r.report.Lost {
-		r.highest = max(r.highest, g.To)
-	}
-	r.loss = len(r.report.Lost) > 0 || w.contradiction != nil
-	if r.loss && !r.acceptLoss {
-		return errors.Join(ErrLoss, w.contradiction)
+	r.report.Revision = r.tip.revision
+	r.refusal = w.contradiction
+	switch {
+	case len(r.report.Lost) > 0 || w.contradiction != nil && !w.endUnknown:
+		r.refusal = errors.Join(ErrLoss, w.contradiction)
+	case w.endUnknown:
+		r.refusal = fmt.Errorf("%w: nothing is missing up to revision %d, and nobody knows what came after it", ErrNoEnd, r.tip.revision)
 	}
 	return nil
+}
+
+// refuse ends a repair that would go on without acknowledged revisions, unless a person accepted that.
+func (r *repairer) refuse() error {
+	if r.acceptLoss {
+		return nil
+	}
+	return r.refusal
 }
 
 // copyLost takes over what a lost revision left in the state, value by value: the event is gone, but the records and lists
 // that it made need not be.
 func (r *repairer) copyLost() error {
-	if !r.loss {
+	if r.refusal == nil {
 		return nil
 	}
 	batch := r.s.db.NewManagedWriteBatch()
@@ -289,7 +304,8 @@ func (r *repairer) copyLost() error {
 var stateKinds = []byte{keyRecords, keyList, keyImport, keyRequest, keyTotals}
 
 func (r *repairer) isLost(revision uint64) bool {
-	return slices.ContainsFunc(r.report.Lost, func(g Gap) bool { return g.From <= revision && revision <= g.To })
+	return r.report.NoEnd && revision > r.tip.revision ||
+		slices.ContainsFunc(r.report.Lost, func(g Gap) bool { return g.From <= revision && revision <= g.To })
 }
 
 // replay applies the journal anew, onto what was saved of the revisions that are gone.
@@ -310,6 +326,9 @@ func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 	defer txn.Discard()
 	a := newApplier(txn, revision, rev.GetTime())
 	for i, e := range rev.GetEvents() {
+		if d := e.GetListDeleted().GetList(); d != nil {
+			r.traces.deleted[policy.EventID{Revision: d.GetRevision(), Index: d.GetIndex()}] = true
+		}
 		_, err := a.apply(i, e)
 		if isRefusal(err) {
 			err = r.missed(a, eventID(revision, i), e, err)
@@ -356,12 +375,13 @@ func (r *repairer) checkLists() error {
 	}
 	all := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer all.Discard()
+	r.report.LostLists = r.lostLists(lists)
 	for _, l := range lists {
 		err := r.s.verifyList(r.ctx, all, l)
 		if err != nil && !errors.Is(err, ErrDamaged) {
 			return err
 		}
-		if err != nil || slices.Contains(r.doubted, l.ID) {
+		if err != nil || slices.Contains(r.doubted, l.ID) || r.isOutdated(l) {
 			r.report.Unloaded = append(r.report.Unloaded, l.Name)
 			r.events = append(r.events, &storev1.Event{Change: &storev1.Event_ListUnloaded{
 				ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
@@ -375,7 +395,7 @@ func (r *repairer) checkLists() error {
 // journal id, at a revision that was never used.
 func (r *repairer) append() error {
 	e := entry{revision: r.tip.revision + 1, prev: r.tip.chain}
-	if r.loss {
+	if r.refusal != nil {
 		r.mark.journal = newMark().journal
 		r.events = append([]*storev1.Event{r.lossEvent()}, r.events...)
 		e = entry{revision: r.highest + 1, prev: chainStart(r.mark.journal)}

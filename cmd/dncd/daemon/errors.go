@@ -38,14 +38,16 @@ func hintFor(err error) string {
 		return "dncd --help lists the flags"
 	case errors.Is(err, store.ErrLocked):
 		return "stop the other dncd, or give this one another directory with --data"
+	case errors.Is(err, store.ErrLoss): // before damage, which came with it
+		return fmt.Sprintf("restore a backup that has them, or go on without them: dncd fsck --data %s --repair --accept-loss", dir)
+	case errors.Is(err, store.ErrNoEnd):
+		return noEndHint(dir)
 	case errors.Is(err, store.ErrDamaged):
 		return fmt.Sprintf("dncd fsck --data %s tells what is damaged, with --repair it mends it", dir)
 	case errors.Is(err, store.ErrDiskFull):
 		return "free space on the disk; what is stored is not lost"
 	case errors.Is(err, store.ErrReadOnly):
 		return "start dncd again: it verifies the store when it opens it"
-	case errors.Is(err, store.ErrLoss):
-		return "restore a backup, or go on without them: --repair --accept-loss"
 	case errors.Is(err, errInsecure):
 		return "give --tls-cert and --tls-key, or --insecure if the network is trusted"
 	case errors.Is(err, server.ErrTLSPair), errors.Is(err, server.ErrTLSClient):
@@ -56,4 +58,8 @@ func hintFor(err error) string {
 		return "check who owns the file or directory, and its mode"
 	}
 	return ""
+}
+
+func noEndHint(dir string) string {
+	return fmt.Sprintf("if nothing was written after it, dncd fsck --data %s --repair --accept-loss goes on from there; else restore a backup", dir)
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -59,6 +60,9 @@ func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stder
 	done()
 	tellProblems(stdout, &report)
 	switch {
+	case errors.Is(err, store.ErrLoss), errors.Is(err, store.ErrNoEnd):
+		tellUnloaded(stdout, &report, "these lists would not be loaded any more")
+		return dataError{c.data, err}
 	case err != nil:
 		return dataError{c.data, err}
 	case report.OK():
@@ -69,11 +73,17 @@ func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stder
 	case report.Repaired:
 		tellRepaired(stdout, &report)
 	default:
-		fmt.Fprintf(stdout, "%s found in %s\nhint: dncd fsck --data %s --repair mends what can be mended, and keeps the old files\n",
-			counted(uint64(len(report.Problems)), "problem", "problems"), c.data, c.data)
+		fmt.Fprintf(stdout, "%s found in %s\nhint: %s\n", counted(uint64(len(report.Problems)), "problem", "problems"), c.data, repairHint(c.data, &report))
 		return errProblems
 	}
 	return nil
+}
+
+func repairHint(dir string, r *store.Report) string {
+	if r.NoEnd && len(r.Lost) == 0 {
+		return noEndHint(dir)
+	}
+	return fmt.Sprintf("dncd fsck --data %s --repair mends what can be mended, and keeps the old files", dir)
 }
 
 // tellTime writes a line every few seconds until its result is called.
@@ -110,6 +120,18 @@ func tellProblems(w io.Writer, r *store.Report) {
 		}
 		fmt.Fprintf(w, "lost: acknowledged revisions %d to %d\n", g.From, g.To)
 	}
+	if r.NoEnd {
+		fmt.Fprintf(w, "no mark says where the journal ends: the last revision that is there is %d, and nobody knows what came after it\n", r.Revision)
+	}
+	for _, l := range r.LostLists {
+		fmt.Fprintln(w, "lost with the revisions, so that no check asks it any more:", l)
+	}
+}
+
+func tellUnloaded(w io.Writer, r *store.Report, what string) {
+	if len(r.Unloaded) > 0 {
+		fmt.Fprintf(w, "%s: %s\n", what, strings.Join(r.Unloaded, ", "))
+	}
 }
 
 func tellWhole(w io.Writer, dir string, r *store.Report) {
@@ -139,8 +161,9 @@ func tellRepaired(w io.Writer, r *store.Report) {
 	if r.Kept != "" {
 		fmt.Fprintf(w, "the damaged files are kept in %s: remove them when all is well\n", r.Kept)
 	}
-	if len(r.Unloaded) > 0 {
-		fmt.Fprintf(w, "load these lists again, checks answer NOT_LOADED until then: %s\n", strings.Join(r.Unloaded, ", "))
+	tellUnloaded(w, r, "load these lists again, checks answer NOT_LOADED until then")
+	if len(r.LostLists) > 0 {
+		fmt.Fprintf(w, "create these lists again and load them, checks do not ask them until then: %s\n", strings.Join(r.LostLists, ", "))
 	}
 	for _, m := range r.Missed {
 		fmt.Fprintf(w, "not applied, for it needs what is lost: %s\n", m)
