@@ -78,6 +78,7 @@ const (
 	reasonShuttingDown  = "SHUTTING_DOWN"
 	reasonQueueFull     = "QUEUE_FULL"
 	reasonOverloaded    = "OVERLOADED"
+	reasonStreamIdle    = "STREAM_IDLE"
 	reasonTimeOver      = "TIME_OVER"
 	reasonInternal      = "INTERNAL"
 	reasonNotBuilt      = "NOT_BUILT"

@@ -244,7 +244,7 @@ func (c *Client) failure(err error) *Error {
 // isPassing reports whether the same stream of checks may go well a little later.
 func (e *Error) isPassing() bool {
 	switch e.Reason {
-	case reasonUnavailable, reasonShuttingDown, reasonOverloaded, reasonQueueFull:
+	case reasonUnavailable, reasonShuttingDown, reasonOverloaded, reasonQueueFull, reasonStreamIdle:
 		return true
 	}
 	return false

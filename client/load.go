@@ -96,7 +96,7 @@ func (l *load) goesOn(err error) bool {
 	}
 	l.breaks++
 	switch e.Reason {
-	case reasonUnavailable, reasonShuttingDown, reasonQueueFull, reasonOverloaded:
+	case reasonUnavailable, reasonShuttingDown, reasonQueueFull, reasonOverloaded, reasonStreamIdle:
 		return l.breaks <= maxBreaks
 	case reasonImportRunning: // the server has not yet noticed that the old stream is gone
 		return l.breaks <= maxBreaks && !l.held.all

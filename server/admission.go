@@ -13,31 +13,44 @@ import (
 // Kinds of work, each with room of its own, so that no kind takes the room of another: a file that is scrubbed never
 // that of a dialer's single checks, and a load never that of checks. Health and stats need no room.
 const (
-	workUnary   = iota // CheckNumber
-	workStream         // StreamChecks, by number
-	workBatch          // CheckNumbers, by number
-	workRecords        // short calls about records and lists, reads and writes
-	workLoads          // imports and exports, for as long as they last
+	workUnary          = iota // CheckNumber
+	workStream                // StreamChecks, by number
+	workBatch                 // CheckNumbers, by number
+	workRecords               // short calls about records and lists, reads and writes
+	workOptOuts               // RecordOptOut and WithdrawOptOut
+	workLoads                 // imports and exports, for as long as they last
+	workWaits                 // calls that wait for their min_revision
+	workStreamWaits           // checks of streams that do
+	workStreamMessages        // bytes of the messages that streams of checks answer, and of the answers
 	workKinds
 )
 
-var workNames = [workKinds]string{"unary", "stream", "batch", "records", "loads"}
+var workNames = [workKinds]string{
+	"unary", "stream", "batch", "records", "opt_outs", "loads", "waits", "stream_waits", "stream_messages",
+}
 
 // admission holds the room for each kind of work.
 type admission [workKinds]*limiter
 
 // newAdmission makes the limiters. The room for checks follows how long they take: see limiter. Writes have a queue of
-// the store behind their room, which commits them in groups, and a load is bounded by the disk: theirs is fixed.
+// the store behind their room, which commits them in groups, and a load is bounded by the disk: theirs is fixed. So is
+// that of what waits, which is memory.
 func newAdmission() *admission {
 	const million = 1 << 20
 	return &admission{
-		workUnary:   newLimiter(64, 512),
-		workStream:  newLimiter(64, million),
-		workBatch:   newLimiter(1024, million),
-		workRecords: newLimiter(4096, 4096),
-		workLoads:   newLimiter(32, 32),
+		workUnary:          newLimiter(64, 512),
+		workStream:         newLimiter(64, million),
+		workBatch:          newLimiter(1024, million),
+		workRecords:        newFixed(4096),
+		workOptOuts:        newFixed(4096),
+		workLoads:          newFixed(32),
+		workWaits:          newFixed(4096),
+		workStreamWaits:    newFixed(65_536),
+		workStreamMessages: newFixed(256 << 20),
 	}
 }
+
+func newFixed(room int64) *limiter { return newLimiter(room, room) }
 
 const (
 	// targetDelay is how long even the quickest piece of work may take, beyond what its size explains, before the
@@ -107,15 +120,38 @@ var errOverloaded = refuse(dncv1.ErrorReason_ERROR_REASON_OVERLOADED,
 
 // enter lets a piece of work of so many units in when there is any room at all, else it returns errOverloaded.
 func (l *limiter) enter(units int) (ticket, error) {
+	t, ok := l.try(units)
+	if !ok {
+		l.refused.Add(1)
+		return t, errOverloaded
+	}
+	return t, nil
+}
+
+// try is enter without a word about a refusal.
+func (l *limiter) try(units int) (ticket, bool) {
 	now := l.clock()
 	n := int64(units)
 	if l.under.Add(n)-n >= l.room.Load() && !l.spacious(n, now) {
 		l.under.Add(-n)
-		l.refused.Add(1)
-		return ticket{}, errOverloaded
+		return ticket{}, false
 	}
-	return ticket{from: l, units: n, began: now}, nil
+	return ticket{from: l, units: n, began: now}, true
 }
+
+// have takes so many units of a fixed room, if all of them are free; they are given back by give.
+func (l *limiter) have(units int) bool {
+	n := int64(units)
+	if l.under.Add(n) <= l.most {
+		return true
+	}
+	l.under.Add(-n)
+	l.refused.Add(uint64(units))
+	return false
+}
+
+// give gives units back that were had.
+func (l *limiter) give(units int) { l.under.Add(-int64(units)) }
 
 // spacious is the second look of a refusal: the window may be over, and with it the room too small.
 func (l *limiter) spacious(units int64, now time.Duration) bool {
@@ -199,12 +235,14 @@ func (l *limiter) roomAfter(took time.Duration) int64 {
 	return min(max(int64(fits), l.floor), l.most)
 }
 
-// of is the room that calls of a service need besides what they ask for themselves; nil for checks, which do that once
-// they have no revision to wait for, and for health and stats.
-func (a *admission) of(service string, work int) *limiter {
-	switch service {
-	case dncv1.RecordService_ServiceDesc.ServiceName, dncv1.ListService_ServiceDesc.ServiceName:
-		return a[work]
+// ofCall is the room that a unary call needs besides what it asks for itself; nil for checks, which do that once they
+// have no revision to wait for, and for health and stats. No read takes the room of an opt-out.
+func (a *admission) ofCall(service, method string) *limiter {
+	switch {
+	case method == "RecordOptOut", method == "WithdrawOptOut":
+		return a[workOptOuts]
+	case service == dncv1.RecordService_ServiceDesc.ServiceName, service == dncv1.ListService_ServiceDesc.ServiceName:
+		return a[workRecords]
 	}
 	return nil
 }

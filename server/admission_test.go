@@ -121,6 +121,7 @@ func TestLoadsHaveTheirOwnRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		send(stream, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: "us-ftc", SnapshotDate: "2026-09-09"}}})
 		return stream, cancel
 	}
 	const room = 32

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -25,9 +26,9 @@ type answers struct {
 	left  int64  // and how many checks may still be done of it
 }
 
-// maxAnswerBytes is where a message of answers is sent and the next begun. One answer more is a few KiB, and a message
-// stays well below 4 MiB.
-const maxAnswerBytes = 1 << 20
+// maxAnswerBytes is where a message of answers is sent and the next begun: it bounds what a client that does not read
+// makes the server hold. One answer more is a few KiB.
+const maxAnswerBytes = 256 << 10
 
 // answerOverhead is more than an answer takes on the wire besides its reasons and the message of its error.
 const answerOverhead = 80
@@ -78,6 +79,7 @@ func (a *answers) add(q question, err error) error {
 		if err := a.decide(); err != nil {
 			return err
 		}
+		runtime.Gosched() // single checks go first
 	}
 	a.asked = append(a.asked, q)
 	return nil

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -36,8 +35,9 @@ func TestMalformedChecks(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var answer rawMessage
 			err := n.conn.Invoke(testContext(t), call.method, &call.body, &answer, grpc.ForceCodec(rawCodec{}))
-			if status.Code(err) != codes.Internal || len(answer) > 0 || strings.Contains(err.Error(), digits) {
-				t.Errorf("got %v and %x, want INTERNAL without the number", err, answer)
+			wantReason(t, err, codes.InvalidArgument, "FIELD_INVALID")
+			if len(answer) > 0 || strings.Contains(err.Error(), digits) {
+				t.Errorf("got %v and %x, want an error without the number", err, answer)
 			}
 		})
 	}

@@ -1,11 +1,17 @@
 package server
 
 import (
+	"context"
+	"fmt"
 	"net"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/peer"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 // webConnections is how many connections the HTTP listener takes at once: monitors are few.
@@ -58,8 +64,40 @@ func (l boundedListener) Accept() (net.Conn, error) {
 // countedConn is given back when it is closed.
 type countedConn struct {
 	net.Conn
-	c    *connections
-	once sync.Once
+	c       *connections
+	once    sync.Once
+	streams atomic.Int64 // of checks
+}
+
+// RemoteAddr implements net.Conn. By it a call finds its connection.
+func (c *countedConn) RemoteAddr() net.Addr { return remote{c.Conn.RemoteAddr(), c} }
+
+// remote is a client's address, with its connection.
+type remote struct {
+	net.Addr
+	conn *countedConn
+}
+
+// maxCheckStreams is how many streams of checks a connection may have: the Go client has one, and two while it changes.
+const maxCheckStreams = 16
+
+var errTooManyStreams = refuse(dncv1.ErrorReason_ERROR_REASON_TOO_MANY_STREAMS,
+	fmt.Sprintf("a connection has at most %d streams of checks: let callers share them, which is also faster, or open another connection", maxCheckStreams),
+	"limit", strconv.Itoa(maxCheckStreams))
+
+// addStream counts a stream of checks on the connection of a call until the result is called, or refuses it.
+func addStream(ctx context.Context) (end func(), err error) {
+	p, _ := peer.FromContext(ctx)
+	r, ok := p.Addr.(remote)
+	if !ok { // not of a listener of ours
+		return func() {}, nil
+	}
+	end = func() { r.conn.streams.Add(-1) }
+	if r.conn.streams.Add(1) > maxCheckStreams {
+		end()
+		return nil, errTooManyStreams
+	}
+	return end, nil
 }
 
 // Close implements net.Conn.

@@ -220,6 +220,7 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID:  codes.InvalidArgument,
 	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT:      codes.FailedPrecondition,
 	dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED:          codes.DataLoss,
+	dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED:   codes.Aborted,
 	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:              codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL:             codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:          codes.Unavailable,
@@ -228,6 +229,8 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               codes.Internal,
 	dncv1.ErrorReason_ERROR_REASON_TIME_OVER:              codes.DeadlineExceeded,
 	dncv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.ResourceExhausted,
+	dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE:            codes.Aborted,
+	dncv1.ErrorReason_ERROR_REASON_TOO_MANY_STREAMS:       codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
 }
 

@@ -22,7 +22,9 @@ func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
 // Guarded registers a service as the server's own are.
 func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
 	m, err := newMetrics(prometheus.NewRegistry())
-	return guard{next: s.grpc, log: log, metrics: m, admit: newAdmission()}, err
+	g := s.guard(s.service(m, newAdmission()))
+	g.log = log
+	return g, err
 }
 
 // SetHealth exposes the mapping of the store's state to health.

@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -19,14 +21,18 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// guard registers services so that each of their methods honours its deadline before work, survives a panic, and lets
-// errors out through errors.go alone. It wraps the handlers once, at registration: an interceptor would cost two
+// guard registers services so that each of their methods reads its messages itself, honours its deadline before work,
+// survives a panic, and lets errors out through errors.go alone. It wraps the handlers once, at registration: an interceptor would cost two
 // allocations a call, which shows in the profile of a unary check.
 type guard struct {
-	next    grpc.ServiceRegistrar
-	log     *slog.Logger
-	metrics *metrics
-	admit   *admission
+	next     grpc.ServiceRegistrar
+	base     *service
+	log      *slog.Logger
+	metrics  *metrics
+	admit    *admission
+	loads    *sharedRoom     // of imports and exports
+	handlers *sync.WaitGroup // of streams
+	memory   *memory
 }
 
 // RegisterService implements grpc.ServiceRegistrar.
@@ -46,9 +52,11 @@ func (g guard) RegisterService(desc *grpc.ServiceDesc, impl any) {
 
 func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 	method := service + "/" + m.MethodName
-	room := g.admit.of(service, workRecords)
-	return func(impl any, ctx context.Context, dec func(any) error, i grpc.UnaryServerInterceptor) (resp any, err error) {
+	room := g.admit.ofCall(service, m.MethodName)
+	return func(impl any, ctx context.Context, _ func(any) error, i grpc.UnaryServerInterceptor) (resp any, err error) {
+		var let ticket
 		defer func() {
+			let.leave()
 			if p := recover(); p != nil {
 				resp, err = nil, g.panicked(method, p)
 			}
@@ -56,14 +64,17 @@ func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		if err := ctx.Err(); err != nil {
 			return nil, g.refused(ctx, method, err)
 		}
-		if room != nil {
-			t, err := room.enter(1)
-			if err != nil {
-				return nil, g.refused(ctx, method, err)
-			}
-			defer t.leave()
+		in, err := inboundOf(ctx, method, false)
+		if err != nil {
+			return nil, g.refused(ctx, method, err)
 		}
-		resp, err = m.Handler(impl, ctx, dec, i)
+		resp, err = m.Handler(impl, ctx, func(req any) error {
+			err := in.receive(req)
+			if err == nil && room != nil {
+				let, err = g.letIn(ctx, req, room.enter)
+			}
+			return err
+		}, i)
 		if err != nil {
 			return nil, g.refused(ctx, method, err)
 		}
@@ -71,30 +82,88 @@ func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 	}
 }
 
+// letIn gives a request room by enter, once the revision that it asks for is there: what waits holds none.
+func (g guard) letIn(ctx context.Context, req any, enter func(units int) (ticket, error)) (ticket, error) {
+	if r, ok := req.(interface {
+		GetJournalId() string
+		GetMinRevision() uint64
+	}); ok {
+		if _, err := g.base.view(ctx, r.GetJournalId(), r.GetMinRevision()); err != nil {
+			return ticket{}, err
+		}
+	}
+	return enter(1)
+}
+
+// stream serves a stream in a goroutine of its own, so that a session whose client does not read can be cut: the stream
+// ends when its handler returns, and a handler that sends does not return before.
 func (g guard) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 	method := service + "/" + s.StreamName
-	room := g.admit.of(service, workLoads)
-	return func(impl any, stream grpc.ServerStream) (err error) {
-		defer func() {
-			if p := recover(); p != nil {
-				err = g.panicked(method, p)
-			}
-		}()
-		ctx := stream.Context()
-		if err := ctx.Err(); err != nil {
-			return g.refused(ctx, method, err)
+	room := g.loads
+	if service == dncv1.CheckService_ServiceDesc.ServiceName {
+		room = g.base.messages
+	}
+	return func(impl any, stream grpc.ServerStream) error {
+		if err := stream.Context().Err(); err != nil {
+			return g.refused(stream.Context(), method, err)
 		}
-		if room != nil {
-			t, err := room.enter(1)
-			if err != nil {
-				return g.refused(ctx, method, err)
-			}
-			defer t.leave()
+		session, err := newSession(stream, method, s.ClientStreams, room)
+		if err != nil {
+			return g.refused(stream.Context(), method, err)
 		}
-		if err := s.Handler(impl, stream); err != nil {
-			return g.refused(ctx, method, err)
+		defer g.leave(session)
+		if room == g.loads {
+			defer g.admitLoad(session)()
 		}
-		return nil
+		served := make(chan error, 1)
+		g.handlers.Go(func() { served <- g.serve(method, s.Handler, impl, session) })
+		select {
+		case err := <-served:
+			return err
+		case <-session.ctx.Done():
+		}
+		if why := session.reason(); why != nil {
+			return g.refused(stream.Context(), method, why)
+		}
+		return <-served
+	}
+}
+
+// serve runs the handler of a stream.
+func (g guard) serve(method string, handler grpc.StreamHandler, impl any, s *session) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = g.panicked(method, p)
+		}
+	}()
+	if err := handler(impl, s); err != nil {
+		return g.refused(s.ServerStream.Context(), method, err)
+	}
+	return nil
+}
+
+// headerTime is how long a load may take to say what it is.
+const headerTime = 10 * time.Second
+
+// admitLoad gives a load its room with its first message, which must come soon. The result is called at its end.
+func (g guard) admitLoad(s *session) (end func()) {
+	late := time.AfterFunc(headerTime, func() { s.cancel(errNoHeader) })
+	s.first = func(req any) error {
+		late.Stop()
+		room, err := g.letIn(s.ctx, req, s.take)
+		if err == nil {
+			s.hold(room)
+		}
+		return err
+	}
+	return func() { late.Stop() }
+}
+
+// leave ends a session. What a client that did not read made the server hold goes back to the system.
+func (g guard) leave(s *session) {
+	s.end()
+	if s.stalled.Load() {
+		g.memory.giveBack()
 	}
 }
 

@@ -100,9 +100,9 @@ func TestHealthOfEachService(t *testing.T) {
 	}
 }
 
-// A stop tells the watchers of health first, lets a call in flight end, and ends streams that wait.
+// A stop tells the watchers of health first, lets a call in flight end, and ends streams and calls that wait.
 func TestGracefulStop(t *testing.T) {
-	n := start(t)
+	n := start(t, func(o *server.Options) { o.Capacity = 2 })
 	n.createList(suppression("mine"))
 	ctx := testContext(t)
 	watch, err := healthv1.NewHealthClient(n.conn).Watch(ctx, &healthv1.HealthCheckRequest{})
@@ -120,14 +120,17 @@ func TestGracefulStop(t *testing.T) {
 	if _, err := load.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	// A check that waits for a revision is in flight while the server stops; the write that it waits for goes straight
-	// to the store.
-	answered := make(chan error, 1)
+	waited, answered := make(chan error, 1), make(chan error, 1)
 	go func() {
 		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: n.store.View().Revision() + 1})
-		answered <- err
+		waited <- err
 	}()
 	awaitWaits(t, 1)
+	go func() { // a server of this capacity takes two seconds for it
+		_, err := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: []string{french, french, french, french}})
+		answered <- err
+	}()
+	n.waitForMetric(`dncd_admission_under_way{work="batch"} 4`)
 	stopped := make(chan error, 1)
 	go func() { stopped <- n.stop() }()
 	if got, err := watch.Recv(); err != nil || got.GetStatus() != healthv1.HealthCheckResponse_NOT_SERVING {
@@ -138,9 +141,9 @@ func TestGracefulStop(t *testing.T) {
 	if _, err := watch.Recv(); err == nil {
 		t.Error("the watch of health goes on after the stop")
 	}
-	write(t, n)
+	wantReason(t, <-waited, codes.Unavailable, "SHUTTING_DOWN")
 	if err := <-answered; err != nil {
-		t.Errorf("the check in flight: %v", err)
+		t.Errorf("the batch in flight: %v", err)
 	}
 	if err := <-stopped; err != nil {
 		t.Errorf("stop: %v", err)
@@ -148,14 +151,14 @@ func TestGracefulStop(t *testing.T) {
 }
 
 func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
-	n := start(t, func(o *server.Options) { o.Grace = 300 * time.Millisecond })
+	n := start(t, func(o *server.Options) { o.Grace, o.Capacity = 300*time.Millisecond, 1 })
 	ctx := testContext(t)
 	answered := make(chan error, 1)
 	go func() {
-		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: 9})
+		_, err := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{E164: make([]uint64, 1000)})
 		answered <- err
 	}()
-	awaitWaits(t, 1)
+	n.waitForMetric(`dncd_admission_under_way{work="batch"} 1000`)
 	if err := n.stop(); err != nil {
 		t.Error(err)
 	}
@@ -184,16 +187,33 @@ func TestUnknownMethodsAreNotBuilt(t *testing.T) {
 	}
 }
 
+// TestMessagesThatAreTooLargeOrNoText: a message that is not read has a reason of the contract, on every kind of call.
 func TestMessagesThatAreTooLargeOrNoText(t *testing.T) {
 	n := start(t)
-	_, err := n.check.CheckNumbers(testContext(t), &dncv1.CheckNumbersRequest{E164: make([]uint64, 200_000)})
-	if status.Code(err) != codes.ResourceExhausted {
-		t.Errorf("1.6 MB: got %v, want ResourceExhausted", err)
-	}
-	err = n.conn.Invoke(testContext(t), dncv1.CheckService_CheckNumber_FullMethodName,
-		&rawMessage{0x0a, 2, 0xff, 0xfe}, &rawMessage{}, grpc.ForceCodec(rawCodec{}))
-	if status.Code(err) != codes.Internal { // gRPC's own answer, sent before any code of ours runs
-		t.Errorf("no UTF-8: got %v, want Internal", err)
+	ctx := testContext(t)
+	large := make(rawMessage, 1<<20+1)
+	noText := rawMessage{0x0a, 2, 0xff, 0xfe} // as text no UTF-8, as a message no fields
+	for method, reason := range map[string]string{
+		dncv1.CheckService_CheckNumber_FullMethodName:    "BATCH_TOO_LARGE",
+		dncv1.CheckService_CheckNumbers_FullMethodName:   "BATCH_TOO_LARGE",
+		dncv1.CheckService_StreamChecks_FullMethodName:   "BATCH_TOO_LARGE",
+		dncv1.RecordService_RecordOptOut_FullMethodName:  "FIELD_INVALID",
+		dncv1.RecordService_ImportRecords_FullMethodName: "FIELD_INVALID",
+		dncv1.ListService_Import_FullMethodName:          "FIELD_INVALID",
+		dncv1.ListService_Export_FullMethodName:          "FIELD_INVALID",
+	} {
+		for body, want := range map[*rawMessage]string{&large: reason, &noText: "FIELD_INVALID"} {
+			stream, err := n.conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method, grpc.ForceCodec(rawCodec{}))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.SendMsg(body) // Recv tells the reason
+			err = stream.RecvMsg(new(rawMessage))
+			if body == &large && !strings.Contains(err.Error(), "1 MiB") && !strings.Contains(err.Error(), "256 KiB") {
+				t.Errorf("%s: got %v, want the limit in it", method, err)
+			}
+			wantReason(t, err, codes.InvalidArgument, want)
+		}
 	}
 }
 

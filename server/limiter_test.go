@@ -6,6 +6,10 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 // offered is what came of work that was offered for a while to a server of a certain capacity.
@@ -184,4 +188,19 @@ func BenchmarkLimiter(b *testing.B) {
 			t.leave()
 		}
 	})
+}
+
+// TestReadsLeaveRoomForOptOuts: recording and withdrawing an opt-out have room that no other call takes.
+func TestReadsLeaveRoomForOptOuts(t *testing.T) {
+	a := newAdmission()
+	for _, desc := range []grpc.ServiceDesc{
+		dncv1.CheckService_ServiceDesc, dncv1.RecordService_ServiceDesc, dncv1.ListService_ServiceDesc, dncv1.AdminService_ServiceDesc,
+	} {
+		for _, m := range desc.Methods {
+			want := m.MethodName == "RecordOptOut" || m.MethodName == "WithdrawOptOut"
+			if got := a.ofCall(desc.ServiceName, m.MethodName) == a[workOptOuts]; got != want {
+				t.Errorf("%s takes the room of opt-outs: got %v, want %v", m.MethodName, got, want)
+			}
+		}
+	}
 }

@@ -63,19 +63,25 @@ type Server struct {
 	health *health.Server
 	conns  connections
 
+	handlers sync.WaitGroup // of streams
+
 	draining chan struct{} // closed when a stop begins: streams that wait end
 	stopping chan struct{} // closed when the grace is nearly over: streams that work end
 }
 
 // Windows are what a client may send ahead of the reading of it, in bytes. They are fixed: left to itself gRPC measures what
-// a connection can take by a ping beside its messages, which costs a check on a shared stream an eighth. A load still gets
-// 20 MB/s over a round trip of 50 ms.
+// a connection can take by a ping beside its messages, which costs a check on a shared stream an eighth. gRPC gives the
+// connection's window back when something arrives, not when it is read, so what a connection holds unread is the
+// streams' windows. That of a stream grows for a message that is being read.
 const (
-	streamWindow     = 1 << 20
+	streamWindow     = 256 << 10
 	connectionWindow = 2 << 20
 )
 
-// Limits of connections and messages, as DESIGN.md has them.
+// loadIdle is how long an import or an export may wait for its client and keep its room when another wants it.
+const loadIdle = time.Minute
+
+// Limits of connections and messages.
 const (
 	maxStreams        = 256
 	workersPerCore    = 32 // a goroutine made for a call spends a tenth of the call on growing its stack
@@ -119,10 +125,11 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	g := guard{log: o.Logger, metrics: m, admit: admit}
+	base := s.service(m, admit)
+	g := s.guard(base)
 	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(g.unknown))...)
 	g.next = s.grpc
-	s.register(g, m)
+	s.register(g, *base)
 	setHealth(s.health, o.Store.State())
 	return s, nil
 }
@@ -151,12 +158,14 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 	return options
 }
 
-func (s *Server) register(g guard, m *metrics) {
-	base := service{
+// service is what every service stands on.
+func (s *Server) service(m *metrics, admit *admission) *service {
+	return &service{
 		store:    s.opt.Store,
 		log:      s.opt.Logger,
 		metrics:  m,
-		admit:    g.admit,
+		admit:    admit,
+		messages: newSharedRoom(admit[workStreamMessages], longStall, longStall),
 		capacity: newCapacity(s.opt.Capacity),
 		tokens:   newTokens(),
 		draining: s.draining,
@@ -166,6 +175,17 @@ func (s *Server) register(g guard, m *metrics) {
 
 		connectionAge: s.opt.ConnectionAge,
 	}
+}
+
+func (s *Server) guard(base *service) guard {
+	return guard{
+		next: s.grpc, base: base, log: base.log, metrics: base.metrics, admit: base.admit,
+		loads:    newSharedRoom(base.admit[workLoads], loadIdle, 0),
+		handlers: &s.handlers, memory: new(memory),
+	}
+}
+
+func (s *Server) register(g guard, base service) {
 	dncv1.RegisterCheckServiceServer(g, &checkService{service: base, spread: newSpread()})
 	dncv1.RegisterRecordServiceServer(g, &recordService{service: base})
 	dncv1.RegisterListServiceServer(g, &listService{service: base})
@@ -249,6 +269,7 @@ func (s *Server) stop() {
 		}
 	}
 	<-done
+	s.handlers.Wait() // those of streams that were cut: the store closes after this
 }
 
 func ended(done <-chan struct{}, wait time.Duration) bool {

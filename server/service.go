@@ -17,7 +17,8 @@ type service struct {
 	log      *slog.Logger
 	metrics  *metrics
 	admit    *admission
-	capacity *capacity // nil outside tests
+	messages *sharedRoom // that streams of checks have for messages and their answers
+	capacity *capacity   // nil outside tests
 	tokens   tokens
 	draining <-chan struct{} // closed when a stop begins: streams that wait end
 	stopping <-chan struct{} // closed when the grace is nearly over: streams that work end
@@ -38,11 +39,17 @@ func (s *service) view(ctx context.Context, journal string, min uint64) (*store.
 	if min <= v.Revision() {
 		return v, nil
 	}
+	t, err := s.admit[workWaits].enter(1)
+	if err != nil {
+		return nil, err
+	}
+	defer t.leave()
 	ctx, cancel := waitTime(ctx)
 	defer cancel()
-	v, err := s.store.Wait(ctx, min)
-	if err != nil {
-		return nil, s.notReached(err)
+	ctx, stop := until(ctx, s.draining)
+	defer stop()
+	if v, err = s.store.Wait(ctx, min); err != nil {
+		return nil, s.waitEnded(err)
 	}
 	if journal != "" && journal != v.JournalID() {
 		return nil, journalChanged(v)
@@ -50,12 +57,23 @@ func (s *service) view(ctx context.Context, journal string, min uint64) (*store.
 	return v, nil
 }
 
-// waitTime bounds a wait by the caller's deadline, a little earlier so that the answer arrives, else by two seconds.
+// waitEnded is the error of a wait that ended with err. A stop ends all waits.
+func (s *service) waitEnded(err error) error {
+	select {
+	case <-s.draining:
+		return store.ErrClosed
+	default:
+		return s.notReached(err)
+	}
+}
+
+// waitTime bounds a wait by the caller's deadline, a little earlier so that the answer arrives, and a minute, else by two
+// seconds.
 func waitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	wait := defaultWait
 	if deadline, ok := ctx.Deadline(); ok {
 		left := time.Until(deadline)
-		wait = left - min(left/5, 100*time.Millisecond)
+		wait = min(left-min(left/5, 100*time.Millisecond), maxWait)
 	}
 	return context.WithTimeout(ctx, wait)
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -23,13 +22,22 @@ type checkStream = grpc.BidiStreamingServer[dncv1.StreamChecksRequest, dncv1.Str
 
 // StreamChecks implements dncv1.CheckServiceServer.
 func (s *checkService) StreamChecks(stream checkStream) error {
+	end, err := addStream(stream.Context())
+	if err != nil {
+		return err
+	}
+	defer end()
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()
-	c := checks{s: s, frames: receive(stream, dncv1.StreamChecksRequestFromVTPool), answers: answers{s: s, stream: stream}}
+	c := checks{s: s, session: sessionOf(stream.Context()), turn: make(chan struct{}, 1), answers: answers{s: s, stream: stream}}
+	c.turn <- struct{}{}
+	c.session.gate = c.gate
+	c.frames = receive(stream, dncv1.StreamChecksRequestFromVTPool)
 	c.expiry = time.NewTimer(maxWait)
 	defer c.expiry.Stop()
 	defer c.answers.leave() // also when a message was not answered to its end
+	defer func() { c.s.admit[workStreamWaits].give(len(c.waiting)) }()
 	return c.run(aged)
 }
 
@@ -39,9 +47,12 @@ func jittered(d time.Duration) time.Duration {
 }
 
 // checks is one stream of checks. Its frames are answered one after the other, each from one view. A check whose revision
-// is not there yet is set aside. While the client does not read answers, the stream takes no more checks.
+// is not there yet is set aside. While the client does not read answers, the stream takes no more checks, and the next
+// message stays what came over the wire.
 type checks struct {
 	s       *checkService
+	session *session
+	turn    chan struct{}                           // passes the right to read a message
 	frames  <-chan frame[dncv1.StreamChecksRequest] // nil: the client has sent all
 	answers answers
 	waiting waitingChecks
@@ -132,7 +143,33 @@ func (c *checks) take(f frame[dncv1.StreamChecksRequest]) error {
 		return err
 	}
 	recycle(f.req)
+	c.session.drop()
+	c.turn <- struct{}{}
 	return nil
+}
+
+// gate lets a message of that size be read when the one before is answered and the server has room for it.
+func (c *checks) gate(size int) error {
+	if size > maxCheckBytes {
+		return tooManyChecks("actual_bytes", size)
+	}
+	select {
+	case <-c.turn:
+	case <-c.session.ctx.Done():
+		return c.session.ctx.Err()
+	}
+	room, err := c.session.take(messageRoom(size))
+	if err == nil {
+		c.session.hold(room)
+	}
+	return err
+}
+
+// messageRoom is the most memory that a message of that size takes with its answers. The least check has two bytes.
+func messageRoom(size int) int {
+	const checkRoom, answerRoom = 160, 320
+	count := min(size/2, maxChecks)
+	return 2*size + count*checkRoom + min(count*answerRoom, 4*maxAnswerBytes)
 }
 
 // keptChecks is how many checks a message holds room for when it is used again.
@@ -145,26 +182,18 @@ func recycle(req *dncv1.StreamChecksRequest) {
 	}
 }
 
-// withinLimits refuses a message that holds too much.
+// withinLimits refuses a message that holds too many.
 func withinLimits(req *dncv1.StreamChecksRequest) error {
-	if mayBeTooLarge(req) && proto.Size(req) > maxCheckBytes || len(req.GetChecks()) > maxChecks {
-		return refuse(dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE,
-			fmt.Sprintf("at most %d checks and %d KiB in one message: send several", maxChecks, maxCheckBytes>>10),
-			"limit", fmt.Sprint(maxChecks), "actual", fmt.Sprint(len(req.GetChecks())))
+	if n := len(req.GetChecks()); n > maxChecks {
+		return tooManyChecks("actual", n)
 	}
 	return nil
 }
 
-// checkOverhead is more than a check takes on the wire besides its texts.
-const checkOverhead = 72
-
-// mayBeTooLarge tells, for less than what the size itself costs, whether that can be above the limit.
-func mayBeTooLarge(req *dncv1.StreamChecksRequest) bool {
-	bytes := checkOverhead*(1+len(req.GetChecks())) + len(req.GetJournalId())
-	for _, check := range req.GetChecks() {
-		bytes += len(check.GetNumber()) + len(check.GetRegion()) + len(check.GetScope())
-	}
-	return bytes > maxCheckBytes
+func tooManyChecks(key string, actual int) error {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE,
+		fmt.Sprintf("at most %d checks and %d KiB in one message: send several", maxChecks, maxCheckBytes>>10),
+		"limit", fmt.Sprint(maxChecks), key, fmt.Sprint(actual))
 }
 
 // answer answers a message from the newest view; what waits for a later one is set aside.
@@ -226,9 +255,9 @@ func read(check *dncv1.StreamCheck) (question, error) {
 
 // wait sets a check aside until its revision is there or its time is over.
 func (c *checks) wait(q question, check *dncv1.StreamCheck, journal string) error {
-	if len(c.waiting) >= maxWaiting {
+	if len(c.waiting) >= maxWaiting || !c.s.admit[workStreamWaits].have(1) {
 		return refuse(dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
-			"too many checks of this stream wait for their min_revision: try again after a pause")
+			"too many checks wait for their min_revision: try again after a pause")
 	}
 	w := waitingCheck{
 		question: q,
@@ -270,6 +299,7 @@ func (c *checks) answerWaiting(v *store.View) error {
 	for len(c.waiting) > 0 && c.waiting[0].revision <= v.Revision() {
 		due = append(due, heap.Pop(&c.waiting).(waitingCheck))
 	}
+	c.s.admit[workStreamWaits].give(len(due))
 	if err := c.answers.begin(v, len(due)); err != nil {
 		return err
 	}
@@ -336,6 +366,7 @@ func (c *checks) giveUp(why error, over func(*waitingCheck) bool) error {
 			return err
 		}
 	}
+	c.s.admit[workStreamWaits].give(len(c.waiting) - len(kept))
 	clear(c.waiting[len(kept):])
 	c.waiting = kept
 	heap.Init(&c.waiting)

@@ -1282,8 +1282,8 @@ type StreamAnswer struct {
 	// What a number given as a string was read as; 0 for one given as digits.
 	E164 uint64 `protobuf:"fixed64,7,opt,name=e164,proto3" json:"e164,omitempty"`
 	// Why there is no answer: NUMBER_*, REGION_INVALID, SCOPE_INVALID,
-	// JOURNAL_CHANGED, REVISION_NOT_REACHED, QUEUE_FULL (10,000 checks of this stream
-	// wait for their min_revision already), OVERLOADED, and SHUTTING_DOWN for one that
+	// JOURNAL_CHANGED, REVISION_NOT_REACHED, QUEUE_FULL (10,000 checks of this stream, or
+	// 65,536 of all, wait for their min_revision already), OVERLOADED, and SHUTTING_DOWN for one that
 	// waited when the server ended the stream: ask again on another. Not a permission
 	// to call.
 	Error         *ItemError `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`

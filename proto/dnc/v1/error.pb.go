@@ -64,7 +64,7 @@ const (
 	// restored or a loss accepted. Revisions from before mean nothing now: read anew. Do not retry as it is.
 	ErrorReason_ERROR_REASON_JOURNAL_CHANGED ErrorReason = 20
 	// UNAVAILABLE. The revision asked for by min_revision was not reached within the
-	// deadline. Retry, here or at another node.
+	// deadline, or within a minute. Retry, here or at another node.
 	ErrorReason_ERROR_REASON_REVISION_NOT_REACHED ErrorReason = 21
 	// OUT_OF_RANGE. The view asked for is older than the kept history. Ask for a later one.
 	ErrorReason_ERROR_REASON_HISTORY_GONE ErrorReason = 22
@@ -110,9 +110,12 @@ const (
 	ErrorReason_ERROR_REASON_NOTHING_TO_REVERT ErrorReason = 55
 	// DATA_LOSS. The staged content no longer matches what was received. Begin the import again.
 	ErrorReason_ERROR_REASON_STAGE_DAMAGED ErrorReason = 56
+	// ABORTED. The client ended the stream of an import before the commit: nothing was loaded. What it sent stays staged
+	// for 24 hours; metadata "import_id" continues it.
+	ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED ErrorReason = 57
 	// RESOURCE_EXHAUSTED. Less disk is free than --min-free: no writes, checks go on. Free space, then retry.
 	ErrorReason_ERROR_REASON_DISK_FULL ErrorReason = 60
-	// RESOURCE_EXHAUSTED. Too many writes wait, or too many checks of one stream wait
+	// RESOURCE_EXHAUSTED. Too many writes wait, or too many checks of streams wait
 	// for a revision. Nothing was written. Retry with backoff.
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 61
 	// UNAVAILABLE. The store found damage: no writes, and checks answer BLOCK or
@@ -134,6 +137,13 @@ const (
 	// the pause that a google.rpc.RetryInfo and the trailer grpc-retry-pushback-ms name;
 	// as an item's error, after some 100 ms.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 67
+	// ABORTED. The stream waited too long for its client: no first message came within 10 s, or its client sent or read
+	// nothing for a minute (a stream of checks: for a second) while another stream found no room. Open it again;
+	// an import continues with its import_id.
+	ErrorReason_ERROR_REASON_STREAM_IDLE ErrorReason = 68
+	// RESOURCE_EXHAUSTED. The connection already has as many streams of checks as a connection may have; metadata
+	// "limit". Share them among callers, or open another connection. Do not retry on this one.
+	ErrorReason_ERROR_REASON_TOO_MANY_STREAMS ErrorReason = 69
 	// PERMISSION_DENIED. The caller's certificate or role does not allow it. Do not retry.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 70
 )
@@ -173,6 +183,7 @@ var (
 		54: "ERROR_REASON_SNAPSHOT_DATE_INVALID",
 		55: "ERROR_REASON_NOTHING_TO_REVERT",
 		56: "ERROR_REASON_STAGE_DAMAGED",
+		57: "ERROR_REASON_IMPORT_NOT_COMMITTED",
 		60: "ERROR_REASON_DISK_FULL",
 		61: "ERROR_REASON_QUEUE_FULL",
 		62: "ERROR_REASON_STORE_DAMAGED",
@@ -181,6 +192,8 @@ var (
 		65: "ERROR_REASON_INTERNAL",
 		66: "ERROR_REASON_TIME_OVER",
 		67: "ERROR_REASON_OVERLOADED",
+		68: "ERROR_REASON_STREAM_IDLE",
+		69: "ERROR_REASON_TOO_MANY_STREAMS",
 		70: "ERROR_REASON_PERMISSION_DENIED",
 	}
 	ErrorReason_value = map[string]int32{
@@ -216,6 +229,7 @@ var (
 		"ERROR_REASON_SNAPSHOT_DATE_INVALID":  54,
 		"ERROR_REASON_NOTHING_TO_REVERT":      55,
 		"ERROR_REASON_STAGE_DAMAGED":          56,
+		"ERROR_REASON_IMPORT_NOT_COMMITTED":   57,
 		"ERROR_REASON_DISK_FULL":              60,
 		"ERROR_REASON_QUEUE_FULL":             61,
 		"ERROR_REASON_STORE_DAMAGED":          62,
@@ -224,6 +238,8 @@ var (
 		"ERROR_REASON_INTERNAL":               65,
 		"ERROR_REASON_TIME_OVER":              66,
 		"ERROR_REASON_OVERLOADED":             67,
+		"ERROR_REASON_STREAM_IDLE":            68,
+		"ERROR_REASON_TOO_MANY_STREAMS":       69,
 		"ERROR_REASON_PERMISSION_DENIED":      70,
 	}
 )
@@ -317,8 +333,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xef\n" +
-	"\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xd7\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -352,7 +367,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"#ERROR_REASON_SNAPSHOT_DATE_REQUIRED\x105\x12&\n" +
 	"\"ERROR_REASON_SNAPSHOT_DATE_INVALID\x106\x12\"\n" +
 	"\x1eERROR_REASON_NOTHING_TO_REVERT\x107\x12\x1e\n" +
-	"\x1aERROR_REASON_STAGE_DAMAGED\x108\x12\x1a\n" +
+	"\x1aERROR_REASON_STAGE_DAMAGED\x108\x12%\n" +
+	"!ERROR_REASON_IMPORT_NOT_COMMITTED\x109\x12\x1a\n" +
 	"\x16ERROR_REASON_DISK_FULL\x10<\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10=\x12\x1e\n" +
 	"\x1aERROR_REASON_STORE_DAMAGED\x10>\x12 \n" +
@@ -360,7 +376,9 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10@\x12\x19\n" +
 	"\x15ERROR_REASON_INTERNAL\x10A\x12\x1a\n" +
 	"\x16ERROR_REASON_TIME_OVER\x10B\x12\x1b\n" +
-	"\x17ERROR_REASON_OVERLOADED\x10C\x12\"\n" +
+	"\x17ERROR_REASON_OVERLOADED\x10C\x12\x1c\n" +
+	"\x18ERROR_REASON_STREAM_IDLE\x10D\x12!\n" +
+	"\x1dERROR_REASON_TOO_MANY_STREAMS\x10E\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10FB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (

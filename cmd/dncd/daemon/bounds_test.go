@@ -1,0 +1,118 @@
+//go:build unix
+
+package daemon_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// holding is how long the streams of TestStreamsThatNeverRead last; DNCD_BOUNDS_FOR sets another time, such as 60s.
+func holding(t *testing.T) time.Duration {
+	t.Helper()
+	given := os.Getenv("DNCD_BOUNDS_FOR")
+	if given == "" {
+		return 2 * time.Second
+	}
+	d, err := time.ParseDuration(given)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+// fullMessage is as many checks as a message may hold.
+func fullMessage() *dncv1.StreamChecksRequest {
+	m := new(dncv1.StreamChecksRequest)
+	for i := range uint64(10_000) {
+		m.Checks = append(m.Checks, &dncv1.StreamCheck{Id: i, Subject: &dncv1.StreamCheck_E164{E164: 33199000000 + i}})
+	}
+	return m
+}
+
+// flood sends full messages on a stream of checks, without reading an answer, until the stream ends.
+func flood(ctx context.Context, conn *grpc.ClientConn, message *dncv1.StreamChecksRequest) error {
+	stream, err := dncv1.NewCheckServiceClient(conn).StreamChecks(ctx)
+	if err != nil {
+		return err
+	}
+	for {
+		if err := stream.Send(message); err != nil {
+			return stream.RecvMsg(new(dncv1.StreamChecksResponse)) // the reason, when the server ended the stream
+		}
+	}
+}
+
+// TestStreamsThatNeverRead: one connection whose 256 streams of checks send and never read costs the server at most
+// 256 MiB, keeps no check from its answer, and the memory is given back when it has gone.
+func TestStreamsThatNeverRead(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes some seconds")
+	}
+	const (
+		streams    = 256
+		most       = 256 << 20
+		afterwards = 32 << 20
+		giveBack   = 10 * time.Second
+	)
+	p := startProcess(t, serveArgs(t.TempDir(), "--min-free", "0")...)
+	check := dncv1.NewCheckServiceClient(dial(t, p.addr))
+	ask := func() time.Duration {
+		start := time.Now()
+		if _, err := check.CheckNumber(testContext(t), &dncv1.CheckNumberRequest{Number: "+33199001234"}); err != nil {
+			t.Fatalf("beside the streams: %v", err)
+		}
+		return time.Since(start)
+	}
+	ask()
+	before := resident(t, p.cmd.Process.Pid)
+
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	hostile := dial(t, p.addr)
+	message := fullMessage()
+	var open sync.WaitGroup
+	for range streams {
+		open.Go(func() {
+			err := flood(ctx, hostile, message)
+			if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.ResourceExhausted && status.Code(err) != codes.Canceled {
+				t.Errorf("got %v, want to go on, or to be refused", err)
+			}
+		})
+	}
+	peak := 0
+	var times []time.Duration
+	for end := time.Now().Add(holding(t)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		times = append(times, ask())
+		peak = max(peak, resident(t, p.cmd.Process.Pid)-before)
+	}
+	cancel()
+	open.Wait()
+	hostile.Close()
+	ended := time.Now()
+	left := resident(t, p.cmd.Process.Pid) - before
+	for left > shadow*afterwards && time.Since(ended) < giveBack {
+		time.Sleep(100 * time.Millisecond)
+		left = resident(t, p.cmd.Process.Pid) - before
+	}
+	slices.Sort(times)
+	t.Logf("at most %d MiB more, %d MiB %v after the end; checks beside them: median %v, 99th of a hundred %v, slowest %v",
+		peak>>20, left>>20, time.Since(ended).Round(time.Millisecond), times[len(times)/2], times[len(times)*99/100], times[len(times)-1])
+	if peak > shadow*most {
+		t.Errorf("got %d MiB more, want at most %d", peak>>20, shadow*most>>20)
+	}
+	if left > shadow*afterwards {
+		t.Errorf("%v after their end got %d MiB more than before, want at most %d", giveBack, left>>20, shadow*afterwards>>20)
+	}
+}

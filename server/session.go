@@ -1,0 +1,228 @@
+package server
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// session is a stream that is being served. While it waits for its client it can be cut, so that another has its room.
+type session struct {
+	grpc.ServerStream
+	ctx    context.Context // of the stream; ended when the session is cut
+	cancel context.CancelCauseFunc
+	in     *inbound
+	shared *sharedRoom // that it takes room of
+
+	gate  func(size int) error // called with the size of each message before it is read; nil: none
+	first func(m any) error    // called with the first message; nil: none
+
+	waits   atomic.Int64 // since when it waits for its client, by sessionClock; 0: it does not
+	stalled atomic.Bool  // it has waited long for its client to read
+
+	mu    sync.Mutex
+	room  ticket // that it holds
+	ended bool
+}
+
+// sessionClock counts from the start of the process, and is never 0.
+func sessionClock() int64 { return int64(time.Since(processStart)) + 1 }
+
+var processStart = time.Now()
+
+type sessionKey struct{}
+
+func newSession(stream grpc.ServerStream, method string, many bool, shared *sharedRoom) (*session, error) {
+	in, err := inboundOf(stream.Context(), method, many)
+	if err != nil {
+		return nil, err
+	}
+	s := &session{ServerStream: stream, in: in, shared: shared}
+	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(stream.Context(), sessionKey{}, s))
+	shared.join(s)
+	return s, nil
+}
+
+// sessionOf is the session whose handler has this context.
+func sessionOf(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
+
+// Context implements grpc.ServerStream.
+func (s *session) Context() context.Context { return s.ctx }
+
+// RecvMsg implements grpc.ServerStream.
+func (s *session) RecvMsg(m any) error {
+	size, err := s.in.next()
+	if err != nil {
+		return err
+	}
+	if s.gate != nil {
+		if err := s.gate(size); err != nil {
+			return err
+		}
+	}
+	if err := s.in.read(size, m); err != nil || s.first == nil {
+		return err
+	}
+	begin := s.first
+	s.first = nil
+	return begin(m)
+}
+
+// take returns room for so many units.
+func (s *session) take(units int) (ticket, error) { return s.shared.take(s.ctx, units) }
+
+// hold keeps room until it is dropped, or the session ends.
+func (s *session) hold(room ticket) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		room.leave()
+		return
+	}
+	s.room = room
+}
+
+// drop gives the room back.
+func (s *session) drop() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.room.leave()
+	s.room = ticket{}
+}
+
+// end gives back what the session holds, once its handler is left to itself.
+func (s *session) end() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.drop()
+	s.cancel(nil)
+	s.shared.leave(s)
+}
+
+// longStall is how long a client may be in reading until what its stream held is given back to the system at its end.
+const longStall = time.Second
+
+// SendMsg implements grpc.ServerStream. It waits while the client does not read.
+func (s *session) SendMsg(m any) error {
+	began := sessionClock()
+	s.waits.Store(began)
+	err := s.ServerStream.SendMsg(m)
+	s.waits.Store(0)
+	if sessionClock()-began > int64(longStall) {
+		s.stalled.Store(true)
+	}
+	return err
+}
+
+// await marks the session as waiting for its client until the result is called.
+func (s *session) await() (done func()) {
+	s.waits.Store(sessionClock())
+	return func() { s.waits.Store(0) }
+}
+
+// idle is for how long the session has waited for its client.
+func (s *session) idle() time.Duration {
+	since := s.waits.Load()
+	if since == 0 {
+		return 0
+	}
+	return time.Duration(sessionClock() - since)
+}
+
+// errIdle is why a session was cut.
+var errIdle = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
+	"the stream waited for its client for so long that another was given its room: open it again; an import goes on with its import_id")
+
+// errNoHeader is why a stream that sent nothing was cut.
+var errNoHeader = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
+	"the first message did not come within 10 s: open the stream when there is something to send")
+
+// reason is why the session was cut; nil when its client ended it.
+func (s *session) reason() error {
+	if s.ServerStream.Context().Err() != nil {
+		return nil
+	}
+	return context.Cause(s.ctx)
+}
+
+// sharedRoom is room that sessions take. Where none is left, the session that has waited for its client for longest is
+// cut, if that is long enough.
+type sharedRoom struct {
+	*limiter
+	most  time.Duration // how long a session may wait for its client and keep its room
+	queue time.Duration // how long a session waits for room that nobody is about to leave
+
+	mu  sync.Mutex
+	all map[*session]struct{}
+}
+
+func newSharedRoom(l *limiter, most, queue time.Duration) *sharedRoom {
+	return &sharedRoom{limiter: l, most: most, queue: queue, all: make(map[*session]struct{})}
+}
+
+// join makes s one of those that may be cut.
+func (r *sharedRoom) join(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all[s] = struct{}{}
+}
+
+func (r *sharedRoom) leave(s *session) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.all, s)
+}
+
+const (
+	leaveTime = time.Second // in which a session that is cut leaves
+	roomPoll  = 5 * time.Millisecond
+)
+
+// take returns room for so many units, for a while or for as long as s lasts, or errOverloaded.
+func (r *sharedRoom) take(ctx context.Context, units int) (ticket, error) {
+	began := time.Now()
+	for {
+		if t, ok := r.try(units); ok {
+			return t, nil
+		}
+		wait := r.queue
+		if r.cutIdlest() {
+			wait = max(wait, leaveTime)
+		}
+		if time.Since(began) >= wait {
+			return r.enter(units)
+		}
+		select {
+		case <-time.After(roomPoll):
+		case <-ctx.Done():
+			return ticket{}, ctx.Err()
+		}
+	}
+}
+
+// cutIdlest cuts a session that has waited for its client for too long. It reports whether one is about to leave.
+func (r *sharedRoom) cutIdlest() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var idlest *session
+	longest := r.most
+	for s := range r.all {
+		if s.ctx.Err() != nil {
+			return true
+		}
+		if idle := s.idle(); idle >= longest {
+			idlest, longest = s, idle
+		}
+	}
+	if idlest == nil {
+		return false
+	}
+	idlest.cancel(errIdle)
+	return true
+}
