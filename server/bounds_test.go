@@ -84,17 +84,19 @@ func TestChecksThatWaitAreBounded(t *testing.T) {
 	waiting := fullOf(func(id uint64) *dncv1.StreamCheck { return waitingFor(id, 1<<40, time.Minute) })
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
-	refused := 0
-	for i := range streams {
+	ask := func() stream {
 		s := n.openOn(ctx, n.conn)
 		s.ask(waiting[:each/2]...) // half: a message may have 256 KiB
 		s.ask(waiting[each/2:]...)
-		if i == streams-1 {
-			for _, a := range s.take(streams*each - most) {
-				wantItemError(t, a, dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL)
-				refused++
-			}
-		}
+		return s
+	}
+	for i := range streams - 1 {
+		ask()
+		n.waitForMetric(fmt.Sprintf(`dncd_admission_under_way{work="stream_waits"} %d`, (i+1)*each))
+	}
+	const refused = streams*each - most
+	for _, a := range ask().take(refused) {
+		wantItemError(t, a, dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL)
 	}
 	n.waitForMetric(fmt.Sprintf(`dncd_admission_under_way{work="stream_waits"} %d`, most))
 	n.waitForMetric(fmt.Sprintf(`dncd_admission_refused_total{work="stream_waits"} %d`, refused))
