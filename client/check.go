@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -132,7 +133,7 @@ const maxNumberBytes = 64
 func sendable(number string) *Error {
 	switch {
 	case strings.TrimSpace(number) == "":
-		return invalid(reasonNumberEmpty, "phone number is empty: give one with + and the country code")
+		return invalid(reasonNumberEmpty, phone.ErrEmpty.Error())
 	case len(number) > maxNumberBytes:
 		return invalid("NUMBER_LENGTH", "not a phone number: longer than 64 bytes")
 	case !utf8.ValidString(number):

@@ -122,10 +122,10 @@ func (d *decoder) decode(ascending []byte, plain []uint64) error {
 }
 
 func (d *decoder) add(u uint64) {
-	if err := d.checker.Check(u); err != nil {
+	if n, err := d.checker.Check(u); err != nil {
 		d.reject(err)
 	} else {
-		d.numbers = append(d.numbers, u)
+		d.numbers = append(d.numbers, uint64(n))
 	}
 	d.index++
 }

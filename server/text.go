@@ -66,13 +66,10 @@ func parseRegion(code string) (phone.Region, error) {
 	return r, nil
 }
 
-// parseNumber reads a number: E.164, or a national form when there is a region.
+// parseNumber reads a number: an international form, or a national one when there is a region.
 func parseNumber(s string, region phone.Region) (phone.Number, error) {
 	if len(s) > maxNumber {
 		return 0, phone.ErrLength
-	}
-	if region == 0 {
-		return phone.Parse(s)
 	}
 	return national.Parse(s, region)
 }

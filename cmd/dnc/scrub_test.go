@@ -99,7 +99,7 @@ func newLead(i int) lead {
 		l.fields[0] = fmt.Sprintf("Smith, \"%d\"\nand son", i)
 	case i%13 == 0:
 		l.fields[1] = fmt.Sprintf("none %c", 'a'+i%26)
-		l.verdict, l.reason = "INVALID", "not a phone number"
+		l.verdict, l.reason = "INVALID", "contains letters"
 	}
 	return l
 }

@@ -3,27 +3,28 @@ package phone
 // Checker checks digits as FromDigits does, in a tenth of the time where numbers follow others of their range, as in a
 // sorted list. The zero value is ready. It is not for concurrent use.
 type Checker struct {
-	from, size uint64 // all of these are numbers
+	from, size uint64 // all of these are numbers, as they are kept
 }
 
-// Check returns the error that FromDigits would.
-func (c *Checker) Check(u uint64) error {
+// Check returns what FromDigits would.
+func (c *Checker) Check(u uint64) (Number, error) {
 	if u-c.from < c.size {
-		return nil
+		return Number(u), nil
 	}
-	_, err := FromDigits(u)
-	if err == nil {
+	n, err := FromDigits(u)
+	if uint64(n) == u && err == nil {
 		c.from, c.size = alike(u)
 	}
-	return err
+	return n, err
 }
 
 // alike is a range of numbers around a valid one: all that share its calling code and first two national digits, on
 // which alone validity depends besides the length.
 func alike(u uint64) (from, size uint64) {
 	digits := decimalLen(u)
-	national := digits - int(planOf(u, digits).digits)
-	if national < 2 || isCanada310(u) {
+	p := planOf(u, digits)
+	national := digits - int(p.digits)
+	if national < 2 || isCanada310(u) || p.isRespelled() {
 		return u, 1
 	}
 	size = pow10[national-2]

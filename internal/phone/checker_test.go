@@ -18,9 +18,9 @@ func TestCheckerAgreesWithFromDigits(t *testing.T) {
 			seen := power + r.Uint64N(9*power)
 			for distance := uint64(1); distance <= power; distance *= 10 {
 				for _, u := range []uint64{seen, seen + r.Uint64N(distance), seen - r.Uint64N(distance), seen/distance*distance - 1} {
-					_, want := phone.FromDigits(u)
-					if got := c.Check(u); !errors.Is(got, want) {
-						t.Fatalf("digits near a number of %d digits: %v, FromDigits says %v", len(phone.Number(seen).E164())-1, got, want)
+					n, want := phone.FromDigits(u)
+					if got, err := c.Check(u); got != n || !errors.Is(err, want) {
+						t.Fatalf("digits near a number of %d digits: %s, %v, FromDigits says %s, %v", len(phone.Number(seen).E164())-1, got.E164(), err, n.E164(), want)
 					}
 					if want == nil {
 						valid++
@@ -38,7 +38,7 @@ func BenchmarkChecker(b *testing.B) {
 	var c phone.Checker
 	u := uint64(14155550100)
 	for b.Loop() {
-		if err := c.Check(u); err != nil {
+		if _, err := c.Check(u); err != nil {
 			b.Fatal(err)
 		}
 		u = 14155550100 + (u+7)%100

@@ -14,6 +14,8 @@ func diagnose(s string, i, digits int) error {
 	}
 	r, _ := utf8.DecodeRuneInString(s[i:])
 	switch {
+	case digits > 0 && isSecond(s[i:], digits):
+		return ErrSeveral
 	case digits > 0 && isExtension(s[i:]):
 		return ErrExtension
 	case r > unicode.MaxASCII && (unicode.IsDigit(r) || r == '＋'):
@@ -39,6 +41,29 @@ func isExtension(s string) bool {
 	return false
 }
 
+// isSecond reports text behind that many digits that holds another number, whatever divides the two; or, behind a word or
+// a character that divides two, the digits in which another differs.
+func isSecond(s string, digits int) bool {
+	more := len(s) - len(strings.Map(withoutDigits, s))
+	if digits < manyDigits || more == 0 {
+		return false
+	}
+	rest := strings.ToLower(strings.TrimLeft(s, " "))
+	for _, divider := range []string{":", ";", "|", "&", "\n", "\r", "or ", "ou ", "oder ", "and ", "et ", "und ", "y ", "o ", "e "} {
+		if after, ok := strings.CutPrefix(rest, divider); ok && strings.Trim(after, asciiDigits+" +-./()&:|;\r\n") == "" {
+			return true
+		}
+	}
+	return more >= manyDigits
+}
+
+func withoutDigits(r rune) rune {
+	if r >= '0' && r <= '9' {
+		return -1
+	}
+	return r
+}
+
 // isExponent reports a number as a spreadsheet shows it when it is long: 3.36123E+10, with point or comma.
 func isExponent(s string) bool {
 	i := strings.IndexAny(s, "eE")
@@ -49,17 +74,6 @@ func isExponent(s string) bool {
 	exponent := strings.TrimLeft(s[i+1:], "+-")
 	return mantissa != "" && exponent != "" &&
 		strings.Trim(mantissa, asciiDigits+".,") == "" && strings.Trim(exponent, asciiDigits) == ""
-}
-
-// isDecimal reports a number as a program writes it that took it for a fraction: 33199001234.0, with point or comma.
-// Read as punctuation, the point would make a longer number of it.
-func isDecimal(s string) bool {
-	s = strings.TrimSpace(s)
-	i := strings.IndexAny(s, ".,")
-	if i < 5 || len(s)-i > len(".00") || i == len(s)-1 {
-		return false
-	}
-	return strings.Trim(s[i+1:], "0") == "" && strings.Trim(strings.TrimLeft(s[:i], "+-"), asciiDigits) == ""
 }
 
 const asciiDigits = "0123456789"

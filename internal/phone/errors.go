@@ -7,31 +7,60 @@ import (
 
 // Errors of Parse, FromDigits and package national, for errors.Is. None repeats a digit of the input.
 var (
-	ErrEmpty       = errors.New("phone number is empty: give one with + and the country code")
-	ErrNoPlus      = errors.New("phone number needs + and the country code, or a region: add one of them")
-	ErrSyntax      = errors.New("not a phone number: write + and plain digits, with spaces, dots, dashes, brackets or a slash between them")
-	ErrCallingCode = errors.New("unknown country code: check the digits after the +")
-	ErrLength      = errors.New("phone number has a length that its country code does not have: check it for missing or extra digits")
+	ErrEmpty       = because("no number", "give one with + and the country code", nil)
+	ErrNoPlus      = because("national number without a region", "write it with + and the country code, or say its region", nil)
+	ErrSyntax      = because("not a phone number", "write + and plain digits, with spaces, dots, dashes, brackets or a slash between them", nil)
+	ErrCallingCode = because("unknown calling code", "check the digits after the +", nil)
+	ErrLength      = because("wrong length for its country", "check it for missing or extra digits", nil)
 
 	// ErrTrunk: a trunk prefix, which is dialled inside a country only, stands after the country code.
-	ErrTrunk = errors.New("trunk prefix after the country code: leave out the zero (or other prefix) that is dialled inside the country only")
+	ErrTrunk = because("trunk prefix after the calling code", "leave out the zero (or other prefix) that is dialled inside the country only", nil)
+	// ErrNoSuchNumber: digits that are no number of their country, or not the whole of one.
+	ErrNoSuchNumber = because("no such number in its region", "check it, or write it with + and the country code", nil)
 	// ErrRegion: a region that has no telephone numbers of its own.
 	ErrRegion = errors.New("unknown region: use a two-letter ISO code such as FR, US or GB")
 	// ErrPrefix: not a coverage prefix.
 	ErrPrefix = errors.New("not a prefix of phone numbers: write digits that begin with the country code, such as the country code and an area code")
 
-	// ErrExtension, ErrSpreadsheet: kinds of ErrSyntax.
-	ErrExtension   = fmt.Errorf("phone number with an extension, which a list cannot hold: leave the extension out (%w)", ErrSyntax)
-	ErrSpreadsheet = fmt.Errorf("spreadsheet damage, the cell became a decimal number and digits are lost: export the column as text (%w)", ErrSyntax)
+	// ErrExtension, ErrSpreadsheet, ErrSeveral: kinds of ErrSyntax.
+	ErrExtension   = because("has an extension", "leave it out, a list holds whole lines alone", ErrSyntax)
+	ErrSpreadsheet = because("damaged by a spreadsheet", "digits are lost since the cell became a decimal number, so export the column as text", ErrSyntax)
+	ErrSeveral     = because("holds two numbers", "write each by itself and in full", ErrSyntax)
 )
 
 var (
-	errLetters       = fmt.Errorf("phone number contains letters: write its digits (%w)", ErrSyntax)
-	errForeignDigits = fmt.Errorf("phone number contains full-width or other digits that are not ASCII: type it with plain digits (%w)", ErrSyntax)
-	errInvisible     = fmt.Errorf("phone number contains an invisible character: type it again instead of pasting it (%w)", ErrSyntax)
+	errLetters       = because("contains letters", "write digits alone", ErrSyntax)
+	errForeignDigits = because("contains digits that are not ASCII", "type it with plain digits", ErrSyntax)
+	errInvisible     = because("contains an invisible character", "type it again instead of pasting it", ErrSyntax)
 
-	errShort = fmt.Errorf("phone number is too short: give it whole, with its area code (%w)", ErrLength)
-	errLong  = fmt.Errorf("phone number is too long: give a single number without extension (%w)", ErrLength)
+	errShort = because(ErrLength.reason, "it is too short, give it whole, with its area code", ErrLength)
+	errLong  = because(ErrLength.reason, "it is too long, give a single number without extension", ErrLength)
+	errZero  = because(ErrNoSuchNumber.reason, "an Italian number keeps its leading zero after the calling code", ErrNoSuchNumber)
+
+	errBracket = because(ErrNoSuchNumber.reason, "it may be one with and without the zero in brackets, so write only what is dialled from abroad", ErrNoSuchNumber)
 
 	errMarshal = errors.New("a phone number is not encoded by itself, being personal data: encode its E164 form where that is meant")
 )
+
+// Error says why a text or digits are no number, and what to do next.
+type Error struct {
+	reason, advice string
+	kind           error // of which it is one; may be nil
+}
+
+func because(reason, advice string, kind error) *Error { return &Error{reason, advice, kind} }
+
+func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.reason, e.advice) }
+
+// Unwrap returns the error of which this is a kind.
+func (e *Error) Unwrap() error { return e.kind }
+
+// Reason returns in a few words why a text is no number: what a file of rejects has beside it, and the first words of
+// the error. It is that of ErrSyntax for an error that is not of this package.
+func Reason(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.reason
+	}
+	return ErrSyntax.reason
+}

@@ -24,8 +24,8 @@ const MaxDigits = 15
 // Order and equality are the integer's. The zero Number is none.
 type Number uint64
 
-// FromDigits returns the number that has these digits, calling code first. The errors are Parse's: ErrEmpty for
-// zero, ErrCallingCode, ErrTrunk and ErrLength.
+// FromDigits returns the number that has these digits, calling code first; its own may be others, as Parse's may: see
+// respell. The errors are Parse's: ErrEmpty for zero, ErrCallingCode, ErrTrunk, ErrLength and ErrNoSuchNumber.
 func FromDigits(u uint64) (Number, error) {
 	if u-firstNANP < 2e10-firstNANP {
 		return Number(u), nil

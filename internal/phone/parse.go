@@ -1,30 +1,59 @@
 package phone
 
 import (
+	"errors"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
 // Parse returns the number that s is, written in E.164: a plus, calling code and national number in ASCII digits, at
-// most 15, with spaces, dots, dashes, brackets and slashes anywhere between them, and "tel:" before. The plus is
-// needed: national forms are package national's.
+// most 15, with spaces, dots, dashes, brackets and slashes anywhere between them. What Unwrap takes off may stand
+// around it, "tel:", "whatsapp:" or "sip:" before it, and ".0" behind plain digits. A zero in brackets behind the
+// calling code, "+44 (0)20", is left out where it is a trunk prefix; where both could be meant there is no number. The plus is needed: national forms are package
+// national's.
 //
-// The error is one of ErrEmpty, ErrNoPlus (nothing is wrong but the missing plus), ErrSyntax (ErrExtension and
-// ErrSpreadsheet are kinds of it), ErrCallingCode, ErrLength and ErrTrunk.
+// The error is one of ErrEmpty, ErrNoPlus (nothing is wrong but the missing plus), ErrSyntax (ErrExtension,
+// ErrSpreadsheet and ErrSeveral are kinds of it), ErrCallingCode, ErrLength, ErrTrunk and ErrNoSuchNumber.
 func Parse(s string) (Number, error) {
 	if len(s) < 4 || len(s) > 1+MaxDigits || s[0] != '+' || s[1] == '0' {
-		return parsePunctuated(s)
+		return parseText(s)
 	}
 	var u uint64
 	for i := 1; i < len(s); i++ {
 		d := s[i] - '0'
 		if d > 9 {
-			return parsePunctuated(s)
+			return parseText(s)
 		}
 		u = u*10 + uint64(d)
 	}
 	return validate(u, len(s)-1)
 }
+
+// parseText reads what is more than a plus and digits.
+func parseText(s string) (Number, error) {
+	s, err := Bare(s)
+	if err != nil {
+		return 0, err
+	}
+	n, err := parsePunctuated(s)
+	before, after, ok := strings.Cut(s, bracketedZero)
+	if !ok {
+		return n, err
+	}
+	without, errWithout := parsePunctuated(before + after)
+	switch {
+	case errors.Is(err, ErrTrunk), err != nil && errWithout == nil:
+		return without, errWithout
+	case err != nil || errWithout != nil || n.isLandlineOfItaly():
+		return n, err
+	}
+	return 0, errBracket
+}
+
+// bracketedZero is how the zero is written that callers inside the country dial. In some countries it belongs to the
+// number, which is none without it.
+const bracketedZero = "(0)"
 
 func parsePunctuated(s string) (Number, error) {
 	var sc scan
@@ -50,15 +79,13 @@ type scan struct {
 	leadingZero bool
 	digits      int
 	value       uint64 // of the first 16 digits, which is enough to know that there are too many
+	slash       int    // digits before the last slash
+	whole       bool   // those before a slash were a number already
 }
 
 func (sc *scan) read(s string) error {
-	if isDecimal(s) {
-		return ErrSpreadsheet
-	}
-	rest := trimScheme(strings.TrimSpace(s))
-	for i := 0; i < len(rest); {
-		c := rest[i]
+	for i := 0; i < len(s); {
+		c := s[i]
 		width := 1
 		switch {
 		case c-'0' <= 9:
@@ -66,13 +93,40 @@ func (sc *scan) read(s string) error {
 		case c == '+' && !sc.plus && sc.digits == 0:
 			sc.plus = true
 		default:
-			if width = punctuation(rest[i:]); width == 0 {
-				return diagnose(rest, i, sc.digits)
+			if width = punctuation(s[i:]); width == 0 {
+				return diagnose(s, i, sc.digits)
 			}
+		}
+		if c == '/' {
+			sc.divide()
 		}
 		i += width
 	}
+	if sc.whole && sc.digits > sc.slash || sc.slash >= manyDigits && sc.digits-sc.slash >= manyDigits {
+		return ErrSeveral
+	}
 	return nil
+}
+
+// manyDigits are those of a whole number in most countries: as many on either side of a slash are two.
+const manyDigits = 7
+
+// divide takes note of a slash. It may stand behind an area code, or between the groups of a number. Behind digits
+// that are a number themselves it divides two, of which the second has what differs: +49 30 1234567/68.
+func (sc *scan) divide() {
+	sc.slash = sc.digits
+	if sc.plus && !sc.leadingZero {
+		n, err := validate(sc.value, sc.digits)
+		sc.whole = sc.whole || err == nil && n.IsWhole()
+	}
+}
+
+// maxAreaCode is the most digits that an area code has, without its trunk prefix.
+const maxAreaCode = 5
+
+// IsWhole reports a number that is longer than a calling code with an area code: some plans have numbers of any length.
+func (n Number) IsWhole() bool {
+	return n.Digits()-int(planOf(uint64(n), n.Digits()).digits) > maxAreaCode
 }
 
 func (sc *scan) digit(d byte) {
@@ -85,14 +139,6 @@ func (sc *scan) digit(d byte) {
 	sc.digits++
 }
 
-func trimScheme(s string) string {
-	const scheme = "tel:"
-	if len(s) >= len(scheme) && strings.EqualFold(s[:len(scheme)], scheme) {
-		return s[len(scheme):]
-	}
-	return s
-}
-
 // punctuation returns how many bytes of punctuation s begins with, 0 for none. Besides ASCII these are the spaces
 // and dashes that word processors put into numbers.
 func punctuation(s string) int {
@@ -102,7 +148,7 @@ func punctuation(s string) int {
 	}
 	r, width := utf8.DecodeRuneInString(s)
 	switch {
-	case r == '\u00a0', r == '\u202f', r >= '\u2000' && r <= '\u200a': // spaces
+	case unicode.Is(unicode.Zs, r): // spaces
 		return width
 	case r >= '\u2010' && r <= '\u2015', r == '\u2212': // dashes
 		return width

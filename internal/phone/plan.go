@@ -6,7 +6,7 @@ type plan struct {
 	digits  uint8  // of the calling code
 	lengths uint16 // bit i: a national number may have i digits
 	refused uint16 // bit d: no national number begins with digit d, which is the trunk prefix or 0
-	zero    uint16 // bit d: no national number begins with 0 and d, 0 being the trunk prefix
+	zero    uint16 // bit d: no national number begins with 0 and d, though some begin with 0
 	regions uint16 // a table entry, see regionsAt
 }
 
@@ -36,12 +36,12 @@ func validate(u uint64, digits int) (Number, error) {
 	}
 	national := digits - int(p.digits)
 	if p.lengths>>national&1 == 0 && !isCanada310(u) {
-		return 0, p.lengthError(national)
+		return p.withoutOldPrefix(u, national)
 	}
 	if p.hasTrunk(u, national) {
 		return 0, ErrTrunk
 	}
-	return Number(u), nil
+	return p.respell(u, national)
 }
 
 // hasTrunk reports a trunk prefix before the national digits of u: "+49 030" instead of "+49 30". Stored, it would make

@@ -14,11 +14,18 @@ func TestCases(t *testing.T) {
 		reasons      map[int64]string
 	}{
 		{file: "01-excel-mac-cr.csv", want: []uint64{14165550121, 14165550122}},
+		{file: "05-de-slash.csv", region: "DE", reasons: map[int64]string{2: ReasonSeveral}},
+		{file: "06-bidi-1-of-160.csv", want: slices.Concat(upTo(14165550100, 100), upTo(16475550100, 60))},
+		{file: "14-dates.csv", want: upTo(14165550132, 4)},
+		{file: "16-pandas-float.csv", region: "US", want: []uint64{14165550136}},
+		{file: "17-excel-formula.csv", region: "US", want: []uint64{14165550137}},
+		{file: "17b-apostrophe.csv", region: "US", want: []uint64{14165550138}},
+		{file: "17c-whatsapp.csv", region: "US", want: []uint64{14165550139}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {
 			path := "../../testdata/cases/" + tt.file
-			var opts RecordOptions
+			opts := RecordOptions{DateOrder: MonthFirst}
 			if tt.region != "" {
 				opts.Region = region(t, tt.region)
 			}
@@ -69,4 +76,13 @@ func leadsOf(t *testing.T, path string, opts RecordOptions) (numbers []uint64) {
 			numbers = append(numbers, uint64(row.Number))
 		}
 	}
+}
+
+// upTo returns so many numbers from the first on.
+func upTo(first uint64, count int) []uint64 {
+	list := make([]uint64, count)
+	for i := range list {
+		list[i] = first + uint64(i)
+	}
+	return list
 }

@@ -135,7 +135,7 @@ func (d *changes) change(rec *entry) (phone.Number, bool, string) {
 	}
 	number, err := phone.FromDigits(1e10 + digits)
 	if err != nil {
-		return 0, false, reasonOf(err)
+		return 0, false, phone.Reason(err)
 	}
 	switch text, _ := rec.column(d.action); string(bytes.TrimSpace(text)) {
 	case "A", "a":

@@ -99,7 +99,7 @@ func (d *ftc) slow() (phone.Number, error) {
 	}
 	number, err := phone.FromDigits(1e10 + digits)
 	if err != nil {
-		return 0, d.refuse(reasonOf(err), line)
+		return 0, d.refuse(phone.Reason(err), line)
 	}
 	d.areas[digits/1e7] = true
 	return number, nil

@@ -108,3 +108,6 @@ func linesOf(data []byte) []string {
 	}
 	return list
 }
+
+// reasonLetters is what phone.Reason says of a text with letters.
+const reasonLetters = "contains letters"

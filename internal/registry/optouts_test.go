@@ -173,7 +173,7 @@ func TestOptOutRejects(t *testing.T) {
 		t.Fatalf("got %d rows, %v", len(rows), err)
 	}
 	want := map[int64]string{
-		3: ReasonShifted, 4: ReasonSyntax, 5: ReasonDate, 6: ReasonDateOrder, 7: ReasonDate, 8: ReasonQuotes, 9: ReasonCut,
+		3: ReasonShifted, 4: reasonLetters, 5: ReasonDate, 6: ReasonDateOrder, 7: ReasonDate, 8: ReasonQuotes, 9: ReasonCut,
 	}
 	if diff := cmp.Diff(want, reasonsAt(rejects)); diff != "" {
 		t.Error(diff)

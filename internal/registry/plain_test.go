@@ -13,7 +13,7 @@ func TestPlainSample(t *testing.T) {
 	if got.err != nil || len(got.numbers) != 13 || len(got.rejects) != 1 {
 		t.Fatalf("got %d numbers, %d rejects, error %v", len(got.numbers), len(got.rejects), got.err)
 	}
-	want := Reject{File: "numbers.txt", Line: 15, Reason: ReasonSyntax, Text: "not a number"}
+	want := Reject{File: "numbers.txt", Line: 15, Reason: reasonLetters, Text: "not a number"}
 	if diff := cmp.Diff(want, got.rejects[0]); diff != "" {
 		t.Error(diff)
 	}
@@ -30,7 +30,7 @@ func TestPlain(t *testing.T) {
 		{"international access code", "0033199001234\n", "FR", []uint64{33199001234}, nil},
 		{"zero kept and lost", "02079460018\n2079460018\n", "GB", []uint64{442079460018, 442079460018}, nil},
 		{"national without region", "0199001234\n", "", nil, map[int64]string{1: ReasonNational}},
-		{"spreadsheet", "3.36123E+10\n33199001234.0\n", "FR", nil, map[int64]string{1: ReasonSpreadsheet, 2: ReasonSpreadsheet}},
+		{"spreadsheet", "3.36123E+10\n33199001234.0\n33199001234.00\n", "FR", []uint64{33199001234}, map[int64]string{1: ReasonSpreadsheet, 3: ReasonSpreadsheet}},
 		{"too long a line", strings.Repeat("1", maxLine+5) + "\n+14155550100\n", "", []uint64{14155550100}, map[int64]string{1: ReasonTooLong}},
 		{"very long line at the end", strings.Repeat("1", 1<<20), "", nil, map[int64]string{1: ReasonTooLong}},
 		{"cut, but whole", "+14155550100", "", []uint64{14155550100}, nil},

@@ -201,7 +201,7 @@ func TestRows(t *testing.T) {
 		reason string
 	}{
 		{2, "1|+1 415 555 0100|a;b", 14155550100, ""},
-		{4, "2|none|x", 0, ReasonSyntax},
+		{4, "2|none|x", 0, reasonLetters},
 		{5, "3;\"oops;y", 0, ReasonQuotes},
 		{6, "4", 0, ReasonColumns},
 		{7, "5|+14155550101|z", 14155550101, ""},
@@ -231,7 +231,7 @@ func TestRowsPlain(t *testing.T) {
 		t.Errorf("got line %d, %v", first.Line, err)
 	}
 	second, err := rows.Next()
-	if err != nil || second.Reason != ReasonSyntax || second.Fields()[0] != "x" || second.Line != 3 {
+	if err != nil || second.Reason != reasonLetters || second.Fields()[0] != "x" || second.Line != 3 {
 		t.Errorf("got line %d, %q, %v", second.Line, second.Reason, err)
 	}
 	if _, err := rows.Next(); err != io.EOF {

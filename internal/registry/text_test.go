@@ -48,7 +48,7 @@ func TestEncodings(t *testing.T) {
 			if name == "decomposed" {
 				return
 			}
-			want := []Reject{{File: "list.txt", Line: 3, Reason: ReasonSyntax, Text: "Ça;non–numéro"}}
+			want := []Reject{{File: "list.txt", Line: 3, Reason: reasonLetters, Text: "Ça;non–numéro"}}
 			if diff := cmp.Diff(want, got.rejects); diff != "" {
 				t.Error(diff)
 			}

@@ -1,8 +1,6 @@
 package registry
 
 import (
-	"errors"
-
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/phone/national"
 )
@@ -17,7 +15,7 @@ func parseValue(text []byte, region phone.Region, cut bool) (phone.Number, strin
 	case cut && (err != nil || extends(number)):
 		return 0, ReasonCut
 	case err != nil:
-		return 0, reasonOf(err)
+		return 0, phone.Reason(err)
 	}
 	return number, ""
 }
@@ -30,29 +28,4 @@ func extends(n phone.Number) bool {
 		}
 	}
 	return false
-}
-
-// reasonOf gives the reason for an error of package phone.
-func reasonOf(err error) string {
-	for _, known := range reasons {
-		if errors.Is(err, known.err) {
-			return known.reason
-		}
-	}
-	return ReasonSyntax
-}
-
-// reasons has the kinds of an error before the error itself.
-var reasons = [...]struct {
-	err    error
-	reason string
-}{
-	{phone.ErrEmpty, ReasonEmpty},
-	{phone.ErrNoPlus, ReasonNational},
-	{phone.ErrCallingCode, ReasonCallingCode},
-	{phone.ErrLength, ReasonLength},
-	{phone.ErrTrunk, ReasonTrunk},
-	{phone.ErrSpreadsheet, ReasonSpreadsheet},
-	{phone.ErrExtension, ReasonExtension},
-	{national.ErrNoSuchNumber, ReasonNoSuchNumber},
 }

@@ -11,24 +11,11 @@ import (
 
 // slow reads digits as libphonenumber does, and refuses what it reads only for want of a check.
 func (d *dialling) slow(digits string) (phone.Number, error) {
-	n, err := d.read(digits)
-	if rest, ok := strings.CutPrefix(digits, "00"); ok && err != nil {
-		if n, err := phone.Parse("+" + rest); err == nil {
-			return n, nil
-		}
-	}
-	return n, err
-}
-
-func (d *dialling) read(digits string) (phone.Number, error) {
 	parsed, err := phonenumbers.ParseAndKeepRawInput(digits, d.region)
 	if err != nil {
 		return 0, libraryError(err)
 	}
 	national := phonenumbers.GetNationalSignificantNumber(parsed)
-	if d.french && parsed.GetCountryCodeSource() == phonenumbers.PhoneNumber_FROM_DEFAULT_COUNTRY {
-		parsed = d.inFrenchPlan(parsed)
-	}
 	n, err := phone.Parse(phonenumbers.Format(parsed, phonenumbers.E164))
 	if errors.Is(err, phone.ErrNoPlus) {
 		return 0, ErrNoSuchNumber // zeros alone have no E.164 form
@@ -36,7 +23,7 @@ func (d *dialling) read(digits string) (phone.Number, error) {
 	if err != nil {
 		return 0, err
 	}
-	if !d.whole(parsed, national, digits) {
+	if !d.whole(parsed, national, digits) || d.hasCode(digits) && digits == national {
 		return 0, ErrNoSuchNumber
 	}
 	return n, nil
@@ -55,6 +42,22 @@ func (d *dialling) whole(parsed *phonenumbers.PhoneNumber, national, digits stri
 		}
 	}
 	return len(national) == d.full || phonenumbers.IsValidNumber(parsed)
+}
+
+// hasCode reports digits that are a number with the calling code of the region before it. If they were read as one
+// without it, both may be meant: 49 211 23456 is Dusseldorf, or Emden without its zero.
+func (d *dialling) hasCode(digits string) bool {
+	if !strings.HasPrefix(digits, d.code) {
+		return false
+	}
+	n, err := phone.Parse("+" + digits)
+	return err == nil && isKnown(n)
+}
+
+// isKnown reports a number in a range that libphonenumber knows to be given out.
+func isKnown(n phone.Number) bool {
+	parsed, err := phonenumbers.Parse(n.E164(), "")
+	return err == nil && phonenumbers.IsValidNumber(parsed)
 }
 
 func libraryError(err error) error {

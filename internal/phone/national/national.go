@@ -18,50 +18,95 @@ var (
 	ErrSpreadsheet = phone.ErrSpreadsheet
 	// ErrExtension is phone.ErrExtension.
 	ErrExtension = phone.ErrExtension
-	// ErrNoSuchNumber: digits that are no number of the region, or not the whole of one.
-	ErrNoSuchNumber = errors.New("no such number in the region: check it, or write it with + and the country code")
+	// ErrNoSuchNumber is phone.ErrNoSuchNumber: digits that are no number of the region, or not the whole of one.
+	ErrNoSuchNumber = phone.ErrNoSuchNumber
 )
 
 // maxDigits is the most digits of a national form: an E.164 number behind the longest international prefix.
 const maxDigits = 24
 
 // Parse returns the number that s is when dialled in the region: a national number with or without its trunk prefix,
-// an international one behind the region's prefix (00, 011) or behind 00, or what phone.Parse takes. A bracketed zero,
-// "+44 (0)20", is left out where it is a trunk prefix. With the zero Region only international forms are read.
+// an international one behind the region's prefix (00, 011) or behind 00, or what phone.Parse takes. With the zero
+// Region only international forms are read.
 //
 // The errors are phone.Parse's, and ErrNoSuchNumber. No digit of s is in them.
 func Parse(s string, region phone.Region) (phone.Number, error) {
+	if region == phone.World {
+		region = 0
+	}
+	if region != 0 && isPlain(s) {
+		return dialled(s, region)
+	}
 	n, err := phone.Parse(s)
-	if err == nil {
-		return n, nil
-	}
-	if plain, ok := withoutTrunkZero(s, err); ok {
-		return phone.Parse(plain)
-	}
 	if !errors.Is(err, phone.ErrNoPlus) {
+		return n, err
+	}
+	if s, err = phone.Bare(s); err != nil {
 		return 0, err
 	}
+	if holdsTwo(s, region) {
+		return 0, phone.ErrSeveral
+	}
+	return dialled(s, region)
+}
+
+// isPlain reports digits and the plainest punctuation, of which phone.Parse says nothing but ErrNoPlus.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c-'0' > 9 && c != ' ' && c != '-' {
+			return false
+		}
+	}
+	return s != "" && s[0]-'0' <= 9
+}
+
+// dialled reads digits without a plus, and the punctuation between them.
+func dialled(s string, region phone.Region) (phone.Number, error) {
 	var buf [maxDigits]byte
 	digits, ok := collect(&buf, s)
+	isAbroad := len(digits) > 1 && string(digits[:2]) == "00"
 	switch {
 	case !ok:
 		return 0, phone.ErrLength
-	case region != 0 && region != phone.World:
-		return inRegion(digits, region)
-	case digits[0] == '0' && len(digits) > 1 && digits[1] == '0':
-		return Parse("+"+afterDigits(s, 2), 0)
+	case isAbroad:
+		return fromZeros(s, digits, region)
+	case region == 0:
+		return 0, phone.ErrNoPlus
 	}
-	return 0, phone.ErrNoPlus
+	return inRegion(digits, region)
 }
 
-// withoutTrunkZero returns s without the zero that is written in brackets after a country code to say that callers
-// inside the country dial it. Where the zero belongs to the number, as in Italy, there was no error.
-func withoutTrunkZero(s string, err error) (string, bool) {
-	if !errors.Is(err, phone.ErrTrunk) && !errors.Is(err, phone.ErrLength) {
-		return "", false
+// fromZeros reads 00 as the prefix of an international number, as it is written everywhere and dialled nearly everywhere.
+// Where something else begins so too, the reading counts that makes a number of a known range; if both do, neither.
+func fromZeros(s string, digits []byte, region phone.Region) (phone.Number, error) {
+	n, err := phone.Parse("+" + afterDigits(s, 2))
+	refused := errors.Is(err, phone.ErrSyntax) || errors.Is(err, ErrNoSuchNumber)
+	if region == 0 || refused || err == nil && rules()[region].abroad == "00" {
+		return n, err
 	}
-	before, after, ok := strings.Cut(s, "(0)")
-	return before + after, ok
+	inside, errInside := inRegion(digits, region)
+	switch {
+	case err != nil:
+		return inside, errInside
+	case errInside != nil || inside == n || isKnown(n) && !isKnown(inside):
+		return n, nil
+	case isKnown(inside) && !isKnown(n):
+		return inside, nil
+	}
+	return 0, ErrNoSuchNumber
+}
+
+// holdsTwo reports a slash behind digits that are a number of the region themselves, as phone.Parse does behind a plus.
+func holdsTwo(s string, region phone.Region) bool {
+	for i, c := range s {
+		if c != '/' || strings.Trim(s[i:], "/ ") == "" || strings.Trim(s[:i], "()[]/ ") == "" {
+			continue
+		}
+		if n, err := dialled(s[:i], region); err == nil && n.IsWhole() {
+			return true
+		}
+	}
+	return false
 }
 
 // afterDigits returns what follows the first n digits of s, which has as many.
@@ -94,6 +139,9 @@ func collect(buf *[maxDigits]byte, s string) ([]byte, bool) {
 
 func inRegion(digits []byte, region phone.Region) (phone.Number, error) {
 	r := &rules()[region]
+	if r.code == mexico {
+		digits = withoutOldPrefix(digits)
+	}
 	if n, ok := r.quick(digits); ok {
 		return n, nil
 	}

@@ -22,7 +22,6 @@ type dialling struct {
 	// simple: the trunk prefix is a zero, and no other rule takes digits away or puts some in.
 	simple bool
 	lone   bool // the trunk prefix is all that may stand before a national number
-	french bool
 }
 
 // rules is indexed by region.
@@ -45,7 +44,6 @@ func newDialling(m *phonenumbers.PhoneMetadata) dialling {
 		region: m.GetId(),
 		code:   strconv.Itoa(int(m.GetCountryCode())),
 		trunk:  m.GetNationalPrefix(),
-		french: slices.Contains(frenchCodes, int(m.GetCountryCode())),
 	}
 	general := m.GetGeneralDesc().GetPossibleLength()
 	for _, l := range general {
@@ -79,7 +77,7 @@ func (d *dialling) quick(digits []byte) (phone.Number, bool) {
 	case d.simple:
 		national = d.plain(digits)
 	}
-	if national == nil || d.french && (d.code != france || isOverseas(national)) {
+	if national == nil {
 		return 0, false
 	}
 	return number(d.code, national)
@@ -129,6 +127,19 @@ func (d *dialling) plain(digits []byte) []byte {
 	}
 	if len(digits) != d.full || digits[0] == d.code[0] || !d.lone && digits[0] == '1' {
 		return nil // may begin with the calling code, or with the prefix of a service, such as 180020 in GB
+	}
+	return digits
+}
+
+const mexico = "52"
+
+// withoutOldPrefix takes off what was dialled in Mexico before its ten digits until 2019: 01, 044 and 045, or 1 behind
+// the calling code.
+func withoutOldPrefix(digits []byte) []byte {
+	for _, prefix := range []string{"044", "045", "521", "01", "1"} {
+		if len(digits) == len(prefix)+10 && string(digits[:len(prefix)]) == prefix {
+			return digits[len(prefix):]
+		}
 	}
 	return digits
 }

@@ -27,7 +27,7 @@ type plan struct {
 	regions []string // in libphonenumber's order
 	lengths uint32   // bit i: a national number may have i digits
 	refused uint32   // bit d: no national number begins with digit d, and a trunk prefix does
-	zero    uint32   // bit d: no national number begins with 0 and d, and 0 is the trunk prefix
+	zero    uint32   // bit d: no national number begins with 0 and d, though some begin with 0
 	root    trie
 }
 
@@ -156,7 +156,7 @@ func (b *builder) territory(m *phonenumbers.PhoneMetadata) (territory, error) {
 }
 
 // trunk returns the digits that a national number cannot begin with although people write them there: zero, and the
-// trunk prefix when it is one digit; and those that cannot follow a zero which is the trunk prefix.
+// trunk prefix when it is one digit; and, where some number begins with a zero, those that cannot follow it.
 func (b *builder) trunk(prefix string) (refused, afterZero uint32) {
 	if len(prefix) == 1 && !b.begins(int(prefix[0]-'0')) {
 		refused |= 1 << (prefix[0] - '0')
@@ -165,7 +165,7 @@ func (b *builder) trunk(prefix string) (refused, afterZero uint32) {
 		return refused | 1, 0
 	}
 	for d := range 10 {
-		if prefix == "0" && !b.begins(0, d) {
+		if !b.begins(0, d) {
 			afterZero |= 1 << d
 		}
 	}
