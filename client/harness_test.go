@@ -25,7 +25,7 @@ func start(dir string, flags ...string) (addr string, stop func(), err error) {
 	out, in := io.Pipe()
 	var log strings.Builder
 	done := make(chan int, 1)
-	args := append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--min-free", "1MiB", "--log-level", "error"}, flags...)
+	args := append([]string{"--init", "--data", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--min-free", "1MiB", "--log-level", "error"}, flags...)
 	go func() {
 		done <- daemon.Run(ctx, args, in, &log)
 		in.Close()

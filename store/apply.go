@@ -90,8 +90,8 @@ func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.confirmLoad(c.LoadConfirmed, e.GetStoryHash())
 	case *storev1.Event_ListUnloaded:
 		return nil, a.unloadList(c.ListUnloaded)
-	case *storev1.Event_LossAccepted:
-		return nil, nil // it changes the journal, not the state
+	case *storev1.Event_LossAccepted, *storev1.Event_Restored:
+		return nil, nil // they change the journal, not the state
 	}
 	return nil, fmt.Errorf("event of an unknown kind: written by a later version")
 }

@@ -165,14 +165,20 @@ func (s *Store) sweepBlockFiles() {
 	}
 	v := s.View()
 	for _, f := range files {
-		var id loadID
-		if n, _ := fmt.Sscanf(f.Name(), blockFileName, &id.prepared, &id.list.Revision, &id.list.Index); n != 3 {
+		id, ok := parseBlockFile(f.Name())
+		if !ok {
 			continue
 		}
 		if e, err := v.importAt(id.list, id.prepared); err == nil && e.State == ImportAbandoned {
 			s.dropBlockFile(id)
 		}
 	}
+}
+
+// parseBlockFile reads the load in the name of its file.
+func parseBlockFile(name string) (id loadID, ok bool) {
+	n, _ := fmt.Sscanf(name, blockFileName, &id.prepared, &id.list.Revision, &id.list.Index) // n tells
+	return id, n == 3
 }
 
 func (f *blockFiles) close() error {

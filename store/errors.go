@@ -8,7 +8,11 @@ import (
 // Errors that a caller decides on, with errors.Is.
 var (
 	ErrLocked               = errors.New("the data directory is in use by another process")
+	ErrNoStore              = errors.New("there is no store there")
+	ErrStoreExists          = errors.New("there is a store there already")
+	ErrNotEmpty             = errors.New("the directory holds other things")
 	ErrDamaged              = errors.New("the store is damaged")
+	ErrOlderJournal         = errors.New("what lies beside the journal is newer than it: an older copy was put back")
 	ErrReadOnly             = errors.New("a commit failed and its outcome is unknown: no writes until the store is opened again")
 	ErrDiskFull             = errors.New("not enough free disk space for writes")
 	ErrBusy                 = errors.New("too many writes are waiting")

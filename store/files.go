@@ -29,9 +29,12 @@ func (w *steadyWriter) Write(b []byte) (int, error) {
 	return n, syncData(w.f)
 }
 
+// newPrefix begins the names of files that are not whole yet.
+const newPrefix = ".new-"
+
 // writeFile makes a file whole or not at all: written beside, synced, renamed, the directory synced.
 func writeFile(path string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), newPrefix+"*")
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,8 @@ type Report struct {
 	Lists     int
 	Stories   uint64
 	Missing   uint64   // stories that are not there: erased or lost; no damage to any check
-	Problems  []string // empty: the store is whole
+	Problems  []string // empty, as Newer: the store is whole
+	Newer     []string // what is newer than the journal, which an older copy took the place of: see Restored
 	Past      []string // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
 	Lost      []Gap    // acknowledged revisions that are gone
 	NoEnd     bool     // no mark says where the journal ends: but for Lost nothing is missing up to Revision; what came after nobody knows
@@ -37,15 +38,26 @@ type Report struct {
 	Missed    []string // events that repair could not apply: they need what a lost revision did
 	Unloaded  []string // lists that repair marked as not loaded: load them again
 	LostLists []string // lists that went with the lost revisions: create and load them again
-	Kept      string   // where repair left the damaged files
+	Kept      string   // where repair left the damaged files, or Restored what is newer than the journal
+	Restored  *Copy    // that was put back, as Restored says in the journal
+}
+
+// Copy is where a copy of a store ended.
+type Copy struct {
+	JournalID string
+	Revision  uint64
 }
 
 // OK reports whether the store is whole.
-func (r *Report) OK() bool { return len(r.Problems) == 0 }
+func (r *Report) OK() bool { return len(r.Problems) == 0 && len(r.Newer) == 0 }
 
 const maxProblems = 100
 
 func (r *Report) problem(err error) {
+	if errors.Is(err, ErrOlderJournal) {
+		r.Newer = append(r.Newer, err.Error())
+		return
+	}
 	if len(r.Problems) < maxProblems {
 		r.Problems = append(r.Problems, err.Error())
 	}
@@ -73,11 +85,14 @@ var errSwapBegun = fmt.Errorf("%w: a repair was cut short while it put its files
 
 // requireStore fails where there is no database, nor one that a repair was about to put in place.
 func requireStore(dir string) error {
+	if err := Find(dir); err != nil {
+		return err
+	}
 	_, err := os.Stat(filepath.Join(dir, badgerDir))
 	if _, begun := os.Lstat(filepath.Join(dir, swapFile)); err == nil || begun == nil {
 		return nil
 	}
-	return fmt.Errorf("no store there: %w", err)
+	return fmt.Errorf("its database is not there: %w", err)
 }
 
 // lockToRead keeps every server out of a directory, and makes no file for it. A directory that no server has opened yet,
@@ -159,7 +174,7 @@ type checker struct {
 func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
-	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.past, c.filters} {
+	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.past, c.filters, c.newer} {
 		if err := step(); err != nil {
 			c.r.problem(err)
 		}
@@ -405,6 +420,21 @@ func verifyBlocks(txn *badger.Txn, l *List) error {
 		}
 	}
 	return nil
+}
+
+// newer looks for what is newer than the journal.
+func (c *checker) newer() error {
+	if len(c.r.Lost) > 0 {
+		return nil // where the journal ends is not known
+	}
+	txn := c.s.db.NewTransactionAt(c.r.Revision, false)
+	defer txn.Discard()
+	n, err := c.s.findNewer(txn, c.mark.journal, c.r.Revision)
+	err = errors.Join(err, n.unnamedStories())
+	for _, found := range n.found {
+		c.r.problem(found)
+	}
+	return err
 }
 
 // filters checks that no saved filter says no to what the store holds.

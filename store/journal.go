@@ -17,7 +17,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
-// JournalID names one journal: made at first open, new after a loss was accepted.
+// JournalID names one journal: made at first open, new after a loss was accepted or a copy was put back.
 type JournalID [16]byte
 
 // String is 32 hex digits.
@@ -141,6 +141,21 @@ func eachStoredEntry(txn *badger.Txn, first uint64, f func(entry, error) error) 
 	return nil
 }
 
+// lastEntry is the newest revision of the journal at or before revision; false when there is none.
+func lastEntry(txn *badger.Txn, revision uint64) (entry, bool, error) {
+	opt := badger.DefaultIteratorOptions
+	opt.Reverse, opt.PrefetchValues = true, false
+	opt.Prefix = []byte{keyJournal}
+	it := txn.NewIterator(opt)
+	defer it.Close()
+	it.Seek(journalKey(revision))
+	if !it.Valid() {
+		return entry{}, false, nil
+	}
+	e, err := readEntry(txn, binary.BigEndian.Uint64(it.Item().Key()[1:]))
+	return e, err == nil, err
+}
+
 // RevisionAt is the newest revision whose time is not after t; 0 when there is none.
 func (s *Store) RevisionAt(t time.Time) (uint64, error) {
 	v := s.View()
@@ -154,25 +169,20 @@ func (s *Store) RevisionAt(t time.Time) (uint64, error) {
 		}
 		return err != nil || rev.After(t)
 	})
-	if failed != nil {
-		return 0, fmt.Errorf("find revision by time: %w", failed)
+	at, _, err := lastEntry(txn, uint64(n)) // an accepted loss, and a copy that was put back, leave gaps
+	if err := errors.Join(failed, err); err != nil {
+		return 0, fmt.Errorf("find revision by time: %w", err)
 	}
-	return uint64(n), nil
+	return at.revision, nil
 }
 
-// revisionTime is the time of the newest revision at or before revision: an accepted loss leaves gaps.
+// revisionTime is the time of the newest revision at or before revision.
 func (s *Store) revisionTime(txn *badger.Txn, revision uint64) (time.Time, error) {
-	opt := badger.DefaultIteratorOptions
-	opt.Reverse, opt.PrefetchValues = true, false
-	opt.Prefix = []byte{keyJournal}
-	it := txn.NewIterator(opt)
-	defer it.Close()
-	it.Seek(journalKey(revision))
-	if !it.Valid() {
-		return time.Time{}, nil
+	e, found, err := lastEntry(txn, revision)
+	if err != nil || !found {
+		return time.Time{}, err
 	}
-	key := it.Item().KeyCopy(nil)
-	rev, err := readRevision(txn, binary.BigEndian.Uint64(key[1:]))
+	rev, err := e.decode()
 	if err != nil {
 		return time.Time{}, err
 	}

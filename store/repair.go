@@ -51,6 +51,9 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 	if err != nil || report.OK() {
 		return report, err
 	}
+	if len(report.Problems) == 0 {
+		return report, fmt.Errorf("repair: %w", ErrOlderJournal)
+	}
 	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report, traces: newTraces()}
 	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
 	r.s.log = r.s.opt.Logger

@@ -36,6 +36,9 @@ func (s *Store) openJournal() error {
 	if err != nil {
 		return s.openDamaged(m, err)
 	}
+	if err := s.checkNewer(v); err != nil {
+		return s.openDamaged(m, fmt.Errorf("%w: %w", ErrDamaged, err))
+	}
 	if err := s.stories.sweep(v.revision); err != nil {
 		return err
 	}

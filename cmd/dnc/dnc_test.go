@@ -69,7 +69,7 @@ var servingAt = regexp.MustCompile(`127\.0\.0\.1:[1-9]\d*`)
 
 func serve(ts *testscript.TestScript, _ bool, flags []string) {
 	p := current(ts)
-	args := append([]string{"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", "data", "--min-free", "1MiB"}, flags...)
+	args := append([]string{"--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--init", "--data", "data", "--min-free", "1MiB"}, flags...)
 	p.cmd = exec.Command("dncd", args...)
 	p.cmd.Dir = ts.MkAbs(".")
 	p.once = new(sync.Once)

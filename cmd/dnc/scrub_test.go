@@ -32,7 +32,7 @@ func startDaemon(t *testing.T) (addr string, stop func()) {
 	go func() {
 		defer close(ended)
 		defer write.Close()
-		daemon.Run(ctx, []string{"--listen", "127.0.0.1:0", "--http", "", "--data", t.TempDir(), "--min-free", "1MiB"}, write, &log)
+		daemon.Run(ctx, []string{"--listen", "127.0.0.1:0", "--http", "", "--init", "--data", t.TempDir(), "--min-free", "1MiB"}, write, &log)
 	}()
 	stop = func() {
 		cancel()

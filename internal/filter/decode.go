@@ -44,6 +44,21 @@ func decode(r io.Reader, size int64) (*Set, Header, error) {
 	return s, p.header(), err
 }
 
+// DecodeHeader reads the header of a file of that size and nothing else. Only Decode
+// knows whether the file is whole: believe the header no further than that.
+// Its errors are those of Decode.
+func DecodeHeader(r io.Reader, size int64) (Header, error) {
+	head := make([]byte, proSize)
+	if _, err := io.ReadFull(r, head); err != nil {
+		return Header{}, fmt.Errorf("decode filter header: %w: %w", ErrCorrupt, err)
+	}
+	p, err := parsePrologue(head, size)
+	if err != nil {
+		return Header{}, fmt.Errorf("decode filter header: %w", err)
+	}
+	return p.header(), nil
+}
+
 // decoder reads and hashes, a partition at a time at most.
 type decoder struct {
 	r   *bufio.Reader

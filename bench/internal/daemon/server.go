@@ -56,7 +56,7 @@ func StartSelf(ctx context.Context, data string, options, more []string) (*Serve
 }
 
 func flags(data, listen string) []string {
-	return []string{"--data", data, "--listen", listen, "--http", "", "--min-free", "256MiB"}
+	return []string{"--data", data, "--init", "--listen", listen, "--http", "", "--min-free", "256MiB"}
 }
 
 func start(ctx context.Context, program string, args ...string) (*Server, error) {

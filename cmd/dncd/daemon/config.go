@@ -19,6 +19,7 @@ import (
 // config is what the flags say.
 type config struct {
 	listen, http, data string
+	init               bool
 	tls                server.TLSFiles
 	insecure           bool
 	history            string
@@ -32,14 +33,19 @@ type config struct {
 	change []func(*server.Options) // see Run; no flags
 }
 
+// defaultData is made at the first start. A store anywhere else is asked for: the directory may be a disk that is not
+// mounted, and a new store there would allow every call.
+const defaultData = "./dnc-data"
+
 func (c *config) addFlags(root *cobra.Command) {
 	c.blockCache, c.minFree = 64<<20, 2<<30
 	all := root.PersistentFlags() // of fsck too
-	all.StringVar(&c.data, "data", "./dnc-data", "`directory` of the store; locked by one process")
+	all.StringVar(&c.data, "data", defaultData, "`directory` of the store; locked by one process")
 	all.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	all.StringVar(&c.logFormat, "log-format", "text", "text or json")
 
 	f := root.Flags()
+	f.BoolVar(&c.init, "init", false, "make a store where --data has none; for the first start alone")
 	f.StringVar(&c.listen, "listen", "127.0.0.1:7362", "`address` of gRPC, host:port or unix:///path")
 	f.StringVar(&c.http, "http", "127.0.0.1:7363", "`address` of /metrics, /healthz and /readyz, and of pprof under /debug on loopback; empty: none")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM `file` of the server's certificate, with its chain")
@@ -57,7 +63,7 @@ func (c *config) addFlags(root *cobra.Command) {
 func fromEnvironment(cmd *cobra.Command) error {
 	var failed error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := "DNCD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+		name := variable(f)
 		value, set := os.LookupEnv(name)
 		own := cmd == cmd.Root() || cmd.InheritedFlags().Lookup(f.Name) != nil
 		if !set || !own || f.Changed || failed != nil || f.Name == "help" || f.Name == "version" {
@@ -70,16 +76,32 @@ func fromEnvironment(cmd *cobra.Command) error {
 	return failed
 }
 
+// refuseEmpty refuses a flag or variable that was given without a value. Most often a variable of the caller is not set,
+// and the default would do something else: serve without asking for certificates, or on another address.
+func refuseEmpty(cmd *cobra.Command) error {
+	var failed error
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && strings.TrimSpace(f.Value.String()) == "" && f.Name != mayBeEmpty && failed == nil {
+			failed = usageError{fmt.Errorf("--%s (%s): is empty; leave it out to have its default", f.Name, variable(f))}
+		}
+	})
+	return failed
+}
+
+// mayBeEmpty is the flag that says none by being empty.
+const mayBeEmpty = "http"
+
+func variable(f *pflag.Flag) string {
+	return "DNCD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
 // check refuses values that no flag can take.
 func (c *config) check() error {
-	if c.history != "0" && c.history != "" {
+	if c.history != "0" {
 		return usageError{errors.New("--history: trimming the journal is not built yet: leave it at 0, which keeps all")}
 	}
 	if !(c.filterFPR > 0 && c.filterFPR <= 0.5) {
 		return usageError{errors.New("--filter-fpr: must lie above 0 and be at most 0.5")}
-	}
-	if c.data == "" {
-		return usageError{errors.New("--data: must name a directory")}
 	}
 	return nil
 }

@@ -50,7 +50,7 @@ func TestTenThousandConnections(t *testing.T) {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil || files.Cur < count+1500 {
 		t.Skipf("this process may open %d files, and the test needs %d: raise ulimit -n", files.Cur, count+1500)
 	}
-	p := startProcess(t, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--data", t.TempDir(), "--min-free", "0")
+	p := startProcess(t, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--init", "--data", t.TempDir(), "--min-free", "0")
 	before := resident(t, p.cmd.Process.Pid)
 	answer := make([]byte, 9) // the header of the server's settings
 	for i := range count {

@@ -101,7 +101,7 @@ func (p *process) stop() int {
 }
 
 func serveArgs(dir string, more ...string) []string {
-	return append([]string{"--data", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, more...)
+	return append([]string{"--init", "--data", dir, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0"}, more...)
 }
 
 func dial(t *testing.T, addr string) *grpc.ClientConn {
@@ -215,7 +215,7 @@ func TestListenOnUnixSocket(t *testing.T) {
 	}
 	stale.SetUnlinkOnClose(false)
 	stale.Close() // a killed process leaves its socket behind
-	p := startProcess(t, "--data", filepath.Join(dir, "data"), "--listen", "unix://"+socket, "--http", "127.0.0.1:0")
+	p := startProcess(t, "--init", "--data", filepath.Join(dir, "data"), "--listen", "unix://"+socket, "--http", "127.0.0.1:0")
 	if p.addr != "unix://"+socket {
 		t.Errorf("got address %s", p.addr)
 	}
@@ -231,6 +231,7 @@ func TestEnvironmentIsBehindFlags(t *testing.T) {
 	t.Setenv("DNCD_HTTP", "127.0.0.1:1") // a flag goes before it
 	t.Setenv("DNCD_LOG_FORMAT", "json")
 	t.Setenv("DNCD_VERSION", "no flag of the server")
+	t.Setenv("DNCD_INIT", "true")
 	p := startProcess(t, "--http", "127.0.0.1:0")
 	p.stop()
 	if !strings.Contains(p.stderr.String(), `"msg":"stopped"`) {
@@ -263,7 +264,17 @@ func TestRefusals(t *testing.T) {
 		{"http in the open", []string{"--data", dir, "--listen", "127.0.0.1:0", "--http", "0.0.0.0:0"}, []string{"--http", "--insecure"}},
 		{"address taken", []string{"--data", dir, "--listen", taken.Addr().String()}, []string{"in use", "hint: "}},
 		{"accept-loss alone", []string{"fsck", "--data", dir, "--accept-loss"}, []string{"--repair"}},
-		{"fsck of nothing", []string{"fsck", "--data", filepath.Join(dir, "none")}, []string{"no store there"}},
+		{"listen on nothing", []string{"--data", dir, "--listen", ""}, []string{"--listen", "DNCD_LISTEN", "is empty"}},
+		{"listen on blanks", []string{"--data", dir, "--listen", " "}, []string{"--listen", "is empty"}},
+		{"listen without a port", serveArgs(dir, "--listen", "127.0.0.1:"), []string{"--listen", "names no port"}},
+		{"http without a port", serveArgs(dir, "--http", "127.0.0.1:"), []string{"--http", "names no port"}},
+		{"socket without a name", serveArgs(dir, "--listen", "unix://"), []string{"--listen", "names no socket"}},
+		{"no client authority", serveArgs(dir, "--tls-client-ca", ""), []string{"--tls-client-ca", "is empty"}},
+		{"no certificate", serveArgs(dir, "--tls-cert", "", "--tls-key", ""), []string{"--tls-", "is empty"}},
+		{"data nowhere", []string{"--data", ""}, []string{"--data", "is empty"}},
+		{"fsck nowhere", []string{"fsck", "--data", ""}, []string{"--data", "is empty"}},
+		{"repair and restored", []string{"fsck", "--data", dir, "--repair", "--restored"}, []string{"repair", "restored"}},
+		{"fsck of nothing", []string{"fsck", "--data", filepath.Join(dir, "none")}, []string{"no store there", "dncd init"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -293,6 +304,6 @@ func TestVersion(t *testing.T) {
 
 // An insecure server in the open, because it was asked for.
 func TestInsecureIsObeyed(t *testing.T) {
-	p := startProcess(t, "--data", t.TempDir(), "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0", "--insecure", "--min-free", "0", "--block-cache", "1MiB")
+	p := startProcess(t, "--init", "--data", t.TempDir(), "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0", "--insecure", "--min-free", "0", "--block-cache", "1MiB")
 	p.stop()
 }

@@ -42,6 +42,14 @@ func hintFor(err error) string {
 		return fmt.Sprintf("restore a backup that has them, or go on without them: dncd fsck --data %s --repair --accept-loss", dir)
 	case errors.Is(err, store.ErrNoEnd):
 		return noEndHint(dir)
+	case errors.Is(err, store.ErrNoStore):
+		return fmt.Sprintf("mount the disk, if it is not; dncd init --data %s makes a store there", dir)
+	case errors.Is(err, store.ErrStoreExists):
+		return fmt.Sprintf("dncd --data %s serves it", dir)
+	case errors.Is(err, store.ErrNotEmpty):
+		return "name an empty directory, or one that is not there"
+	case errors.Is(err, store.ErrOlderJournal):
+		return fmt.Sprintf("put the whole copy back, or say that this is all there is: dncd fsck --data %s --restored", dir)
 	case errors.Is(err, store.ErrDamaged):
 		return fmt.Sprintf("dncd fsck --data %s tells what is damaged, with --repair it mends it", dir)
 	case errors.Is(err, store.ErrDiskFull):

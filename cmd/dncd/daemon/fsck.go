@@ -14,49 +14,66 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
+// fsckWork is what fsck is asked to do.
+type fsckWork struct{ repair, acceptLoss, restored bool }
+
 func fsckCommand(c *config) *cobra.Command {
-	var repair, acceptLoss bool
+	var w fsckWork
 	cmd := &cobra.Command{
 		Use:   "fsck",
 		Short: "Verify the store of a stopped server, and mend it",
 		Long: `fsck reads everything that the store holds and compares it with its checksums, its chain of revisions
-and its mark. The server must be stopped. It changes nothing without --repair.
+and its mark. The server must be stopped. It changes nothing without --repair or --restored.
+
+After a backup was put back, run it with --restored before the server starts: what was acknowledged after the
+backup is gone, so the journal gets a new id, and clients notice.
 
 Exit code: 0 when the store is whole, or was mended; 1 when problems were found; 2 when fsck itself failed.`,
 		Example: `  dncd fsck --data /var/lib/dncd
+  dncd fsck --data /var/lib/dncd --restored
   dncd fsck --data /var/lib/dncd --repair`,
 		Args: usageArgs(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if acceptLoss && !repair {
-				return usageError{fmt.Errorf("--accept-loss needs --repair")}
+			if w.acceptLoss && !w.repair {
+				return usageError{errors.New("--accept-loss needs --repair")}
 			}
-			return fsck(cmd.Context(), c, repair, acceptLoss, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return fsck(cmd.Context(), c, w, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&repair, "repair", false, "rebuild what can be rebuilt into a fresh directory; the old one is kept")
-	cmd.Flags().BoolVar(&acceptLoss, "accept-loss", false, "with --repair: go on although acknowledged writes are gone; the journal gets a new id")
+	cmd.Flags().BoolVar(&w.repair, "repair", false, "rebuild what can be rebuilt into a fresh directory; the old one is kept")
+	cmd.Flags().BoolVar(&w.acceptLoss, "accept-loss", false, "with --repair: go on although acknowledged writes are gone; the journal gets a new id")
+	cmd.Flags().BoolVar(&w.restored, "restored", false, "say that the directory was put back from a copy; the journal gets a new id")
+	cmd.MarkFlagsMutuallyExclusive("repair", "restored")
 	return cmd
 }
 
 const progressEvery = 5 * time.Second
 
-func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stderr io.Writer) error {
+func (w fsckWork) String() string {
+	if w.repair {
+		return "checking and mending"
+	}
+	return "checking"
+}
+
+func (w fsckWork) run(ctx context.Context, dir string, o store.Options) (store.Report, error) {
+	switch {
+	case w.repair:
+		return store.Repair(ctx, dir, w.acceptLoss, o)
+	case w.restored:
+		return store.Restored(ctx, dir, o)
+	}
+	return store.Fsck(ctx, dir, o)
+}
+
+func fsck(ctx context.Context, c *config, w fsckWork, stdout, stderr io.Writer) error {
 	log, err := newLogger(stderr, c.logLevel, c.logFormat)
 	if err != nil {
 		return err
 	}
-	work := "checking"
-	if repair {
-		work = "checking and mending"
-	}
-	fmt.Fprintf(stderr, "%s %s\n", work, c.data)
-	done := tellTime(stderr, work)
-	var report store.Report
-	if repair {
-		report, err = store.Repair(ctx, c.data, acceptLoss, store.Options{Logger: log})
-	} else {
-		report, err = store.Fsck(ctx, c.data, store.Options{Logger: log})
-	}
+	fmt.Fprintf(stderr, "%s %s\n", w, c.data)
+	done := tellTime(stderr, w.String())
+	report, err := w.run(ctx, c.data, store.Options{Logger: log})
 	done()
 	tellProblems(stdout, &report)
 	switch {
@@ -65,6 +82,8 @@ func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stder
 		return dataError{c.data, err}
 	case err != nil:
 		return dataError{c.data, err}
+	case report.Restored != nil:
+		tellRestored(stdout, &report)
 	case report.OK():
 		tellWhole(stdout, c.data, &report)
 		if len(report.Past) > 0 {
@@ -73,13 +92,16 @@ func fsck(ctx context.Context, c *config, repair, acceptLoss bool, stdout, stder
 	case report.Repaired:
 		tellRepaired(stdout, &report)
 	default:
-		fmt.Fprintf(stdout, "%s found in %s\nhint: %s\n", counted(uint64(len(report.Problems)), "problem", "problems"), c.data, repairHint(c.data, &report))
+		fmt.Fprintf(stdout, "%s found in %s\nhint: %s\n", counted(uint64(len(report.Problems)+len(report.Newer)), "problem", "problems"), c.data, repairHint(c.data, &report))
 		return errProblems
 	}
 	return nil
 }
 
 func repairHint(dir string, r *store.Report) string {
+	if len(r.Problems) == 0 {
+		return hintFor(dataError{dir, store.ErrOlderJournal})
+	}
 	if r.NoEnd && len(r.Lost) == 0 {
 		return noEndHint(dir)
 	}
@@ -112,6 +134,9 @@ func tellTime(w io.Writer, work string) (stop func()) {
 func tellProblems(w io.Writer, r *store.Report) {
 	for _, p := range r.Problems {
 		fmt.Fprintln(w, "problem:", p)
+	}
+	for _, n := range r.Newer {
+		fmt.Fprintln(w, "newer than the journal:", n)
 	}
 	for _, g := range r.Lost {
 		if g.From == g.To {
@@ -154,6 +179,14 @@ func counted(n uint64, one, more string) string {
 		return "1 " + one
 	}
 	return humanize.Comma(int64(n)) + " " + more
+}
+
+func tellRestored(w io.Writer, r *store.Report) {
+	fmt.Fprintf(w, "restored: the copy ends at revision %d of journal %s; the store goes on at revision %d of journal %s\n",
+		r.Restored.Revision, r.Restored.JournalID, r.Revision, r.JournalID)
+	if r.Kept != "" {
+		fmt.Fprintf(w, "what is newer than the copy is kept in %s\n", r.Kept)
+	}
 }
 
 func tellRepaired(w io.Writer, r *store.Report) {

@@ -20,6 +20,9 @@ var errInsecure = errors.New("is reachable from other machines and there is no T
 // listeners takes both addresses; web is nil when there is none.
 func (c *config) listeners(ctx context.Context, tls bool) (rpc, web net.Listener, err error) {
 	for _, a := range []struct{ flag, address string }{{"--listen", c.listen}, {"--http", c.http}} {
+		if err := checkAddress(a.address); err != nil {
+			return nil, nil, usageError{fmt.Errorf("%s %s: %w", a.flag, a.address, err)}
+		}
 		if err := c.checkExposure(a.address, tls); err != nil {
 			return nil, nil, fmt.Errorf("%s %s: %w", a.flag, a.address, err)
 		}
@@ -35,6 +38,20 @@ func (c *config) listeners(ctx context.Context, tls bool) (rpc, web net.Listener
 		return nil, nil, fmt.Errorf("--http: %w", err)
 	}
 	return rpc, web, nil
+}
+
+// checkAddress refuses an address without a port, or a socket without a name: the system would choose one.
+func checkAddress(address string) error {
+	path, isUnix := strings.CutPrefix(address, unixScheme)
+	switch _, port, err := net.SplitHostPort(address); {
+	case address == "":
+		return nil // none
+	case isUnix && path == "":
+		return errors.New("names no socket: write it as unix:///path")
+	case !isUnix && err == nil && port == "":
+		return errors.New("names no port: write it as host:port")
+	}
+	return nil // listening tells what else is wrong
 }
 
 // checkExposure refuses an address that other machines reach when there is no TLS, unless the user insists.

@@ -60,13 +60,16 @@ func rootCommand(c *config) *cobra.Command {
 Without a command it serves. Each flag has an environment variable: DNCD_ and the flag's name in upper
 case with underscores, DNCD_TLS_CERT for --tls-cert. A flag goes before its variable.`,
 		Example: `  dncd
+  dncd init --data /var/lib/dncd
   dncd --data /var/lib/dncd --listen 0.0.0.0:7362 --tls-cert cert.pem --tls-key key.pem --tls-client-ca ca.pem
   dncd fsck --data /var/lib/dncd`,
-		Version:           version(),
-		Args:              usageArgs(cobra.NoArgs),
-		SilenceErrors:     true,
-		SilenceUsage:      true,
-		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd) },
+		Version:       version(),
+		Args:          usageArgs(cobra.NoArgs),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return errors.Join(fromEnvironment(cmd), refuseEmpty(cmd))
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -74,7 +77,7 @@ case with underscores, DNCD_TLS_CERT for --tls-cert. A flag goes before its vari
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("dncd {{.Version}}\n")
 	c.addFlags(root)
-	root.AddCommand(fsckCommand(c), versionCommand())
+	root.AddCommand(initCommand(c), fsckCommand(c), versionCommand())
 	return root
 }
 

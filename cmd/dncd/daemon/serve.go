@@ -36,6 +36,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		return err
 	}
 	defer closeAll(rpc, web)
+	if err := c.findStore(log); err != nil {
+		return dataError{c.data, err}
+	}
 	st, err := store.Open(c.data, c.storeOptions(log))
 	if err != nil {
 		return dataError{c.data, err}

@@ -170,6 +170,7 @@ type Event struct {
 	//	*Event_LoadConfirmed
 	//	*Event_ListUnloaded
 	//	*Event_LossAccepted
+	//	*Event_Restored
 	Change        isEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -341,6 +342,15 @@ func (x *Event) GetLossAccepted() *LossAccepted {
 	return nil
 }
 
+func (x *Event) GetRestored() *Restored {
+	if x != nil {
+		if x, ok := x.Change.(*Event_Restored); ok {
+			return x.Restored
+		}
+	}
+	return nil
+}
+
 type isEvent_Change interface {
 	isEvent_Change()
 }
@@ -393,6 +403,10 @@ type Event_LossAccepted struct {
 	LossAccepted *LossAccepted `protobuf:"bytes,48,opt,name=loss_accepted,json=lossAccepted,proto3,oneof"`
 }
 
+type Event_Restored struct {
+	Restored *Restored `protobuf:"bytes,49,opt,name=restored,proto3,oneof"`
+}
+
 func (*Event_OptOut) isEvent_Change() {}
 
 func (*Event_OptOutWithdrawn) isEvent_Change() {}
@@ -416,6 +430,8 @@ func (*Event_LoadConfirmed) isEvent_Change() {}
 func (*Event_ListUnloaded) isEvent_Change() {}
 
 func (*Event_LossAccepted) isEvent_Change() {}
+
+func (*Event_Restored) isEvent_Change() {}
 
 // OptOut: the person of the number objected to calls from the scope.
 type OptOut struct {
@@ -1768,6 +1784,77 @@ func (x *LossAccepted) GetJournalId() []byte {
 	return nil
 }
 
+// Restored: a person said that the store was put back from a copy. The chain starts again with journal_id, at a revision
+// that the store cannot have reached since the copy was made.
+type Restored struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	JournalId []byte                 `protobuf:"bytes,1,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// Where the copy ended: the journal that it was of, its last revision and that revision's chain hash.
+	FromJournalId []byte `protobuf:"bytes,2,opt,name=from_journal_id,json=fromJournalId,proto3" json:"from_journal_id,omitempty"`
+	FromRevision  uint64 `protobuf:"varint,3,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	FromChain     []byte `protobuf:"bytes,4,opt,name=from_chain,json=fromChain,proto3" json:"from_chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Restored) Reset() {
+	*x = Restored{}
+	mi := &file_store_v1_journal_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Restored) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Restored) ProtoMessage() {}
+
+func (x *Restored) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Restored.ProtoReflect.Descriptor instead.
+func (*Restored) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Restored) GetJournalId() []byte {
+	if x != nil {
+		return x.JournalId
+	}
+	return nil
+}
+
+func (x *Restored) GetFromJournalId() []byte {
+	if x != nil {
+		return x.FromJournalId
+	}
+	return nil
+}
+
+func (x *Restored) GetFromRevision() uint64 {
+	if x != nil {
+		return x.FromRevision
+	}
+	return 0
+}
+
+func (x *Restored) GetFromChain() []byte {
+	if x != nil {
+		return x.FromChain
+	}
+	return nil
+}
+
 // Gap is a run of lost revisions, both ends included.
 type Gap struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1779,7 +1866,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1878,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1891,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -1828,7 +1915,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x16store/v1/journal.proto\x12\bstore.v1\"G\n" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
-	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\"\xe4\x06\n" +
+	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\"\x96\a\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -1846,7 +1933,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x0eload_abandoned\x18% \x01(\v2\x17.store.v1.LoadAbandonedH\x00R\rloadAbandoned\x12@\n" +
 	"\x0eload_confirmed\x18& \x01(\v2\x17.store.v1.LoadConfirmedH\x00R\rloadConfirmed\x12=\n" +
 	"\rlist_unloaded\x18' \x01(\v2\x16.store.v1.ListUnloadedH\x00R\flistUnloaded\x12=\n" +
-	"\rloss_accepted\x180 \x01(\v2\x16.store.v1.LossAcceptedH\x00R\flossAcceptedB\b\n" +
+	"\rloss_accepted\x180 \x01(\v2\x16.store.v1.LossAcceptedH\x00R\flossAccepted\x120\n" +
+	"\brestored\x181 \x01(\v2\x12.store.v1.RestoredH\x00R\brestoredB\b\n" +
 	"\x06change\"\xa8\x01\n" +
 	"\x06OptOut\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
@@ -1955,7 +2043,14 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\fLossAccepted\x12!\n" +
 	"\x04gaps\x18\x01 \x03(\v2\r.store.v1.GapR\x04gaps\x12\x1d\n" +
 	"\n" +
-	"journal_id\x18\x02 \x01(\fR\tjournalId\")\n" +
+	"journal_id\x18\x02 \x01(\fR\tjournalId\"\x95\x01\n" +
+	"\bRestored\x12\x1d\n" +
+	"\n" +
+	"journal_id\x18\x01 \x01(\fR\tjournalId\x12&\n" +
+	"\x0ffrom_journal_id\x18\x02 \x01(\fR\rfromJournalId\x12#\n" +
+	"\rfrom_revision\x18\x03 \x01(\x04R\ffromRevision\x12\x1d\n" +
+	"\n" +
+	"from_chain\x18\x04 \x01(\fR\tfromChain\")\n" +
 	"\x03Gap\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
 	"\x02to\x18\x02 \x01(\x04R\x02to*\xbe\x01\n" +
@@ -1982,7 +2077,7 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),           // 0: store.v1.LoadMode
 	(*Revision)(nil),        // 1: store.v1.Revision
@@ -2006,7 +2101,8 @@ var file_store_v1_journal_proto_goTypes = []any{
 	(*LoadConfirmed)(nil),   // 19: store.v1.LoadConfirmed
 	(*ListUnloaded)(nil),    // 20: store.v1.ListUnloaded
 	(*LossAccepted)(nil),    // 21: store.v1.LossAccepted
-	(*Gap)(nil),             // 22: store.v1.Gap
+	(*Restored)(nil),        // 22: store.v1.Restored
+	(*Gap)(nil),             // 23: store.v1.Gap
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
@@ -2022,29 +2118,30 @@ var file_store_v1_journal_proto_depIdxs = []int32{
 	19, // 10: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
 	20, // 11: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
 	21, // 12: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	13, // 13: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	6,  // 14: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	10, // 15: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	6,  // 16: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	10, // 17: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 18: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	11, // 19: store.v1.Load.sources:type_name -> store.v1.Source
-	12, // 20: store.v1.Load.counts:type_name -> store.v1.Counts
-	15, // 21: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	14, // 22: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	10, // 23: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	13, // 24: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	10, // 25: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	10, // 26: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	10, // 27: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	13, // 28: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	10, // 29: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	22, // 30: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	31, // [31:31] is the sub-list for method output_type
-	31, // [31:31] is the sub-list for method input_type
-	31, // [31:31] is the sub-list for extension type_name
-	31, // [31:31] is the sub-list for extension extendee
-	0,  // [0:31] is the sub-list for field type_name
+	22, // 13: store.v1.Event.restored:type_name -> store.v1.Restored
+	13, // 14: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	6,  // 15: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	10, // 16: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	6,  // 17: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	10, // 18: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 19: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	11, // 20: store.v1.Load.sources:type_name -> store.v1.Source
+	12, // 21: store.v1.Load.counts:type_name -> store.v1.Counts
+	15, // 22: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	14, // 23: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	10, // 24: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	13, // 25: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	10, // 26: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	10, // 27: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	10, // 28: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	13, // 29: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	10, // 30: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	23, // 31: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	32, // [32:32] is the sub-list for method output_type
+	32, // [32:32] is the sub-list for method input_type
+	32, // [32:32] is the sub-list for extension type_name
+	32, // [32:32] is the sub-list for extension extendee
+	0,  // [0:32] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -2065,6 +2162,7 @@ func file_store_v1_journal_proto_init() {
 		(*Event_LoadConfirmed)(nil),
 		(*Event_ListUnloaded)(nil),
 		(*Event_LossAccepted)(nil),
+		(*Event_Restored)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -2072,7 +2170,7 @@ func file_store_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,242 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/filter"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// Filters, stories and files of loads are written beside the journal, each at a moment that a crash cannot move: a filter
+// is saved at a revision that was acknowledged, a story is written with its own revision and before the next one, the
+// file of a load after the revision that prepared it. What is newer than that, or of revisions of another course, shows
+// that the journal is an older copy than what lies beside it: then it does not hold what was acknowledged since.
+
+// newer looks for what the journal, whole up to tip, cannot have led to.
+type newer struct {
+	s       *Store
+	txn     *badger.Txn // at tip
+	journal JournalID
+	tip     uint64
+
+	highest uint64 // newest revision that anything names
+	found   []error
+	blocks  []string // files of loads among it
+	stories [][]byte // keys of stories among it
+}
+
+// findNewer looks at all but the stories of revisions that the journal has: see unnamedStories.
+func (s *Store) findNewer(txn *badger.Txn, journal JournalID, tip uint64) (*newer, error) {
+	n := &newer{s: s, txn: txn, journal: journal, tip: tip, highest: tip}
+	return n, errors.Join(n.filters(), n.blockFiles(), n.newestStory())
+}
+
+// checkNewer refuses a journal that is older than what lies beside it.
+func (s *Store) checkNewer(v *View) error {
+	txn := s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	n, err := s.findNewer(txn, v.journal, v.revision)
+	if err != nil {
+		return err
+	}
+	return errors.Join(n.found...)
+}
+
+func (n *newer) report(revision uint64, what string) {
+	n.highest = max(n.highest, revision)
+	n.found = append(n.found, fmt.Errorf("%w: %s is of revision %d, the journal ends at %d", ErrOlderJournal, what, revision, n.tip))
+}
+
+func (n *newer) reportOther(revision uint64, what string) {
+	n.found = append(n.found, fmt.Errorf("%w: %s is of another revision %d than the journal's", ErrOlderJournal, what, revision))
+}
+
+// filters looks at the saved filters, by their headers. Only what is suspect is read whole: a filter that is damaged says
+// nothing, and is built again.
+func (n *newer) filters() error {
+	files, err := n.files(filtersDir)
+	for _, f := range files {
+		h, err := n.s.readFilterHeader(f.Name())
+		if err != nil || !n.contradicts(h) {
+			continue
+		}
+		if _, h, err = n.s.readFilter(f.Name()); err != nil {
+			continue
+		}
+		if h.Revision > n.tip {
+			n.report(h.Revision, "the filter "+h.Set)
+		} else {
+			n.reportOther(h.Revision, "the filter "+h.Set)
+		}
+	}
+	return err
+}
+
+// contradicts reports that a filter is newer than the journal, or that its revision is not the journal's.
+func (n *newer) contradicts(h filter.Header) bool {
+	if h.Revision > n.tip {
+		return true
+	}
+	if h.Revision == 0 || JournalID(h.JournalID) != n.journal {
+		return false // of the time before a loss was accepted, or a copy put back
+	}
+	e, err := readEntry(n.txn, h.Revision)
+	return err == nil && e.hash() != h.Chain
+}
+
+// blockFiles looks for files of loads that the journal did not prepare. Where it has no such revision a person accepted
+// that, or a copy was put back.
+func (n *newer) blockFiles() error {
+	files, err := n.files(blocksDir)
+	for _, f := range files {
+		id, ok := parseBlockFile(f.Name())
+		if !ok || n.prepared(id) {
+			continue
+		}
+		n.blocks = append(n.blocks, f.Name())
+		if id.prepared > n.tip {
+			n.report(id.prepared, "the file of a load")
+		} else {
+			n.reportOther(id.prepared, "the file of a load")
+		}
+	}
+	return err
+}
+
+// prepared reports whether an event prepared a load, or may have.
+func (n *newer) prepared(id loadID) bool {
+	if id.prepared > n.tip {
+		return false
+	}
+	if !n.has(id.prepared) {
+		return true
+	}
+	rev, err := readRevision(n.txn, id.prepared)
+	return err != nil || slices.ContainsFunc(rev.GetEvents(), func(e *storev1.Event) bool {
+		return proto.Equal(e.GetLoadPrepared().GetList(), listRef(id.list))
+	})
+}
+
+// has reports whether the journal has a revision.
+func (n *newer) has(revision uint64) bool {
+	_, err := n.txn.Get(journalKey(revision))
+	return !errors.Is(err, badger.ErrKeyNotFound)
+}
+
+// newestStory looks at the newest story. A crash leaves those of one revision that was not committed.
+func (n *newer) newestStory() error {
+	if n.s.stories.db == nil {
+		return nil
+	}
+	return n.s.stories.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
+		defer it.Close()
+		if it.Rewind(); !it.Valid() {
+			return nil
+		}
+		if revision := storyRevision(it.Item().Key()); revision > n.tip+1 {
+			n.report(revision, "a story")
+		}
+		return nil
+	})
+}
+
+// unnamedStories looks for stories that no event names, but for those of one revision that was not committed. It reads
+// the key of every story.
+func (n *newer) unnamedStories() error {
+	if n.s.stories.db == nil {
+		return nil
+	}
+	other := uint64(0)
+	err := n.s.stories.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.IteratorOptions{})
+		defer it.Close()
+		named := storiesNamed{n: n}
+		for it.Rewind(); it.Valid(); it.Next() {
+			key := it.Item().Key()
+			if ok, err := named.holds(key); err != nil || ok {
+				if err != nil {
+					return err
+				}
+				continue
+			}
+			if n.stories = append(n.stories, it.Item().KeyCopy(nil)); storyRevision(key) <= n.tip {
+				other = storyRevision(key)
+			}
+		}
+		return nil
+	})
+	if other > 0 {
+		n.reportOther(other, "a story")
+	}
+	return err
+}
+
+// storiesNamed knows the stories that one revision names after the other.
+type storiesNamed struct {
+	n        *newer
+	revision uint64
+	gone     bool // the journal has no such revision
+	hashes   map[string]bool
+}
+
+// holds reports whether a story is named, or of a revision that says nothing of it.
+func (s *storiesNamed) holds(key []byte) (bool, error) {
+	if r := storyRevision(key); r > s.n.tip {
+		return r == s.n.tip+1, nil
+	} else if r != s.revision {
+		if err := s.read(r); err != nil {
+			return false, err
+		}
+	}
+	return s.gone || s.hashes[string(key[8:])], nil
+}
+
+func (s *storiesNamed) read(revision uint64) error {
+	s.revision, s.hashes = revision, map[string]bool{}
+	if s.gone = !s.n.has(revision); s.gone {
+		return nil
+	}
+	rev, err := readRevision(s.n.txn, revision)
+	for _, e := range rev.GetEvents() {
+		s.hashes[string(e.GetStoryHash())] = true
+	}
+	return err
+}
+
+func (n *newer) files(dir string) ([]fs.DirEntry, error) {
+	files, err := os.ReadDir(filepath.Join(n.s.dir, dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return files, err
+}
+
+func (s *Store) readFilterHeader(name string) (filter.Header, error) {
+	f, err := os.Open(filepath.Join(s.dir, filtersDir, name))
+	if err != nil {
+		return filter.Header{}, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return filter.Header{}, err
+	}
+	return filter.DecodeHeader(f, info.Size())
+}
+
+func storyRevision(key []byte) uint64 {
+	if len(key) < 8 {
+		return 0
+	}
+	return binary.BigEndian.Uint64(key)
+}
