@@ -315,3 +315,26 @@ func TestDryRunTakesOverNothing(t *testing.T) {
 		t.Errorf("pending %d, want the load prepared at %d", got, prepared)
 	}
 }
+
+// A load that was abandoned does not count, and what was staged for it stays: the import goes on with it.
+func TestStageOfAnAbandonedLoadIsResumed(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	chunks := [][]uint64{registryNumbers(3000)}
+	stuck := begin(t, s, header("a", Replace))
+	putChunks(t, stuck, chunks)
+	prepared := prepareStaged(t, s, stuck, Commit{Chunks: 1, Read: 3000, Digest: digestOf(chunks)})
+	stuck.Close()
+	if err := s.abandonLoad(context.Background(), stuck.list, prepared); err != nil {
+		t.Fatal(err)
+	}
+	i := resume(t, s, header("a", Replace))
+	if i.Committed() || i.LastChunk() != 1 {
+		t.Errorf("committed %v, chunk %d, want the stage of the load", i.Committed(), i.LastChunk())
+	}
+	if _, err := commitChunks(i, chunks); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, s, "a", chunks[0], nil)
+}

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/dncd/dncd/bench/internal/daemon"
+	"github.com/dncd/dncd/client"
+)
+
+const (
+	linearCallers = 12
+	linearNumbers = 6
+	linearScope   = "acme"
+)
+
+// linear is a history of what callers asked of a dncd that is killed and comes back.
+type linear struct {
+	t       *testing.T
+	begun   time.Time
+	journal string        // the same all the time
+	token   atomic.Uint64 // the newest revision that anybody was told of
+
+	mu      sync.Mutex
+	history []porcupine.Operation
+}
+
+// TestLinearizable kills dncd with SIGKILL while callers record, withdraw and check the same few numbers, and starts it again on
+// its directory. What they were told, refusals included, must be possible one operation after the other. DNCD_LINEAR_KILLS asks
+// for more kills than a few, DNCD_TEST_SEED for a seed again.
+func TestLinearizable(t *testing.T) {
+	programs, err := daemon.Build(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	kills, seed := variable(t, "DNCD_LINEAR_KILLS", 3), variable(t, "DNCD_TEST_SEED", uint64(time.Now().UnixNano()))
+	t.Logf("DNCD_TEST_SEED=%d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	l, data := &linear{t: t, begun: time.Now()}, filepath.Join(t.TempDir(), "data")
+	if err := os.Mkdir(data, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range kills {
+		l.round(programs, data, time.Duration(200+random.IntN(500))*time.Millisecond, random)
+	}
+	l.finish(programs, data)
+	l.judge()
+}
+
+func variable(t *testing.T, name string, normal uint64) uint64 {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return normal
+	}
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	return n
+}
+
+// start starts dncd and a client that gives up before another one starts.
+func (l *linear) start(programs daemon.Programs, data string) (*daemon.Server, *client.Client) {
+	server, err := programs.Start(l.t.Context(), data)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	c, err := client.New(server.Addr, client.WithUser("bench"), client.WithScope(linearScope), client.WithTimeout(20*time.Second))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	stats, err := c.ServerStats(l.t.Context())
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	if l.journal = cmp.Or(l.journal, stats.JournalID); l.journal != stats.JournalID {
+		l.t.Errorf("the journal is %s, it was %s", stats.JournalID, l.journal)
+	}
+	return server, c
+}
+
+// round has callers at work for a while and kills the server in the middle of it.
+func (l *linear) round(programs daemon.Programs, data string, after time.Duration, random *rand.Rand) {
+	server, c := l.start(programs, data)
+	defer c.Close()
+	var killed atomic.Bool
+	var lost sync.Mutex
+	var unknown []porcupine.Operation
+	var callers sync.WaitGroup
+	for i := range linearCallers {
+		caller := caller{l: l, c: c, id: i, random: rand.New(rand.NewPCG(random.Uint64(), 0))}
+		callers.Go(func() {
+			o, err := caller.work()
+			if err != nil && !killed.Load() {
+				l.t.Errorf("%s: %v", o.Input.(asked).deed, err)
+			}
+			lost.Lock()
+			defer lost.Unlock()
+			unknown = append(unknown, o)
+		})
+	}
+	time.Sleep(after)
+	killed.Store(true)
+	server.Kill()
+	callers.Wait()
+	for _, o := range unknown { // all of them have taken effect by now, or never will
+		if o.Input.(asked).deed != checks {
+			o.Output, o.Return = told{lost: true}, l.now()
+			l.note(o)
+		}
+	}
+}
+
+func (l *linear) now() int64 { return int64(time.Since(l.begun)) }
+
+func (l *linear) note(o porcupine.Operation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history = append(l.history, o)
+}
+
+// caller does one operation after the other, until one has no answer.
+type caller struct {
+	l      *linear
+	c      *client.Client
+	id     int
+	random *rand.Rand
+}
+
+// work returns the operation whose answer was lost, and how.
+func (c *caller) work() (porcupine.Operation, error) {
+	in := asked{deed: checks, number: c.random.IntN(linearNumbers)}
+	for {
+		if in.deed == checks {
+			in.least = c.l.token.Load()
+		}
+		o := porcupine.Operation{ClientId: c.id, Input: in, Call: c.l.now()}
+		out, err := c.ask(in)
+		if err != nil {
+			return o, err
+		}
+		o.Output, o.Return = out, c.l.now()
+		c.l.note(o)
+		c.l.learn(max(out.event.revision, out.read))
+		if !out.refused { // else it looks at once whether that is so
+			in.number = c.random.IntN(linearNumbers)
+		}
+		in.deed = []deed{checks, adds, withdraws, withdraws}[c.random.IntN(4)]
+		if out.refused {
+			in.deed = checks
+		}
+	}
+}
+
+func (l *linear) learn(revision uint64) {
+	for at := l.token.Load(); revision > at && !l.token.CompareAndSwap(at, revision); at = l.token.Load() {
+	}
+}
+
+func (c *caller) ask(in asked) (told, error) {
+	ctx, number := c.l.t.Context(), fmt.Sprintf("+1415555%04d", 100+in.number)
+	switch in.deed {
+	case adds:
+		r, err := c.c.RecordOptOut(ctx, client.OptOut{Number: number, Scope: linearScope, Channel: client.Call})
+		return told{event: event{r.Revision, r.Index}}, err
+	case withdraws:
+		r, err := c.c.WithdrawOptOut(ctx, client.Withdrawal{Number: number, Scope: linearScope, Reason: "asked"})
+		if errors.Is(err, client.ErrNothingToWithdraw) {
+			return told{refused: true}, nil
+		}
+		return told{event: event{r.Revision, r.Index}, ended: r.Withdrawn}, err
+	default:
+		r, err := c.c.Check(ctx, number, client.MinRevision(in.least, c.l.journal))
+		if err == nil && r.Verdict != client.Block && r.Verdict != client.Allow {
+			err = fmt.Errorf("verdict %s %s", r.Verdict, r.Cause)
+		}
+		return told{blocked: r.Verdict == client.Block, read: r.Revision}, err
+	}
+}
+
+// finish looks at every number once more, stops dncd and has it verified.
+func (l *linear) finish(programs daemon.Programs, data string) {
+	server, c := l.start(programs, data)
+	defer c.Close()
+	last := caller{l: l, c: c, id: linearCallers}
+	for n := range linearNumbers {
+		in := asked{deed: checks, number: n, least: l.token.Load()}
+		o := porcupine.Operation{ClientId: last.id, Input: in, Call: l.now()}
+		out, err := last.ask(in)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		o.Output, o.Return = out, l.now()
+		l.note(o)
+	}
+	if _, err := server.Stop(); err != nil {
+		l.t.Error(err)
+	}
+	if err := programs.Fsck(context.Background(), data); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// judge says whether the history is linearizable, and leaves a picture of one that is not.
+func (l *linear) judge() {
+	model, tally := numberModel.ToModel(), map[string]int{}
+	for _, o := range l.history {
+		kind := o.Input.(asked).deed.String()
+		if out := o.Output.(told); out.refused {
+			kind += " refused"
+		} else if out.lost {
+			kind += " lost"
+		}
+		tally[kind]++
+	}
+	start := time.Now()
+	result, info := porcupine.CheckOperationsVerbose(model, l.history, 5*time.Minute)
+	l.t.Logf("%d operations in %d revisions: %v; judged in %v", len(l.history), l.token.Load(), tally, time.Since(start).Round(time.Millisecond))
+	if tally["add"] == 0 || tally["withdraw refused"] == 0 || tally["check"] == 0 {
+		l.t.Error("a kind of operation never happened")
+	}
+	if result == porcupine.Ok {
+		return
+	}
+	picture := filepath.Join(l.t.ArtifactDir(), "history.html")
+	if err := porcupine.VisualizePath(model, info, picture); err != nil {
+		l.t.Error(err)
+	}
+	l.t.Errorf("the history is linearizable: %s; see %s (go test -artifacts)", result, picture)
+}
