@@ -82,7 +82,22 @@ func TestCSV(t *testing.T) {
 		},
 		{
 			name: "bare quote", text: "phone,x\n+14155550199,5\" pipe\n+14155550100,\n+14155550198,6\" pipe\n+14155550101,\n",
-			want: []uint64{a, b}, reasons: map[int64]string{2: ReasonQuotes, 4: ReasonQuotes},
+			want: []uint64{14155550199, a, 14155550198, b},
+		},
+		{
+			name: "quotes within cells", text: "phone,x,y\n+14155550100,5\" screen,\"a \"\"b\"\",\nc\"\n+14155550101,a\"b\"c\"\",\"x\"\n\"+14155550102\",,6\"\n",
+			want: []uint64{a, b, 14155550102},
+		},
+		{
+			name: "quote behind space", text: "phone,x\n+14155550199, \"a, b\"\n+14155550100,\n",
+			want: []uint64{a}, reasons: map[int64]string{2: ReasonQuotes},
+		},
+		{
+			name: "formula without quotes around it", text: "phone,x\n=\"+14155550100\",5\"\n", want: []uint64{a},
+		},
+		{
+			name: "cut behind a quote within", text: "x,phone\n5\" a,+14155550100\n6\" a,=\"+493012345\"",
+			want: []uint64{a}, reasons: map[int64]string{3: ReasonCut},
 		},
 		{
 			name: "text after quote", text: "phone,x\n\"+1415555\"0199,\n+14155550100,\n",
@@ -138,7 +153,7 @@ func TestCSVUnclear(t *testing.T) {
 		{"unknown name", "name,phone\n", "fax", `no column "fax"`},
 		{"index too high", "name,phone\n", "3", "no column 3"},
 		{"index zero", "name,phone\n", "0", "no column 0"},
-		{"header is no csv", "na\"me,phone\n", "", "first line"},
+		{"header is no csv", "\"na\"me,phone\n", "", "first line"},
 		{"UTF-32", "\xff\xfe\x00\x00p\x00\x00\x00", "", "UTF-32"},
 		{"cut gzip", "\x1f\x8b\x08\x00", "", "cut short"},
 		{"bzip2", "BZh91AY", "", "unpack"},

@@ -11,9 +11,9 @@ import (
 	"unicode/utf8"
 )
 
-// splitter splits csv into records as encoding/csv does without LazyQuotes, but
-// within bounds: a quote that is never closed costs the record it is in, not
-// the rest of the file.
+// splitter splits csv into records as encoding/csv does without LazyQuotes, but that
+// a quote inside a cell without quotes is a character, as in 5" screen, and within bounds: a quote that
+// is never closed costs the record it is in, not the rest of the file.
 type splitter struct {
 	lines  *lines
 	delim  byte
@@ -101,29 +101,73 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 		cut := first.cut && !bytes.HasSuffix(first.text, []byte{'"'})
 		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut, open: first.cut}, nil
 	}
+	q := r.follow(quotes{}, first.text)
+	if !q.any && !q.bad {
+		return entry{line: first.number, text: first.text, bare: first.text, delim: r.delim, cut: first.cut, open: first.cut}, nil
+	}
 	r.text = append(r.text[:0], first.text...)
 	size := len(r.text)
-	rest, err := r.gather()
+	rest, last, err := r.gather(q)
 	if err != nil {
 		return entry{}, err
 	}
 	fields, ok := r.parse()
-	if !ok {
+	if last.inside || last.bad || !ok {
 		r.again = slices.Concat(rest, r.again)
-		r.reject(first.number, whyUnpaired(first), r.text[:size])
+		r.reject(first.number, whyUnpaired(first, q), r.text[:size])
 		return entry{}, errRejected
 	}
 	open := first.cut || len(rest) > 0 && rest[len(rest)-1].cut
-	cut := open && r.text[len(r.text)-1] != '"' // a closing quote ends a field
-	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: cut, open: open}, nil
+	return entry{line: first.number, text: r.text, fields: fields, delim: r.delim, cut: open && !last.closed, open: open}, nil
 }
 
 // whyUnpaired is the reason why a record whose quotes do not match is none: the quote that is missing may have followed.
-func whyUnpaired(first textLine) string {
-	if first.cut && bytes.Count(first.text, []byte{'"'})%2 == 1 {
+func whyUnpaired(first textLine, q quotes) string {
+	if first.cut && q.inside {
 		return ReasonCut
 	}
 	return ReasonQuotes
+}
+
+// quotes is how those of a record stand up to some place.
+type quotes struct {
+	any    bool // a cell has quotes around it
+	inside bool // such a cell goes on
+	closed bool // such a cell was the last
+	bad    bool // they stand where none may
+}
+
+// follow goes on over a line. A quote with nothing but space before it is bad: it was likely meant to be the first of
+// its cell.
+func (r *splitter) follow(q quotes, line []byte) quotes {
+	for {
+		if !q.inside && !bytes.HasPrefix(line, []byte{'"'}) {
+			cell, rest, more := bytes.Cut(line, []byte{r.delim})
+			q.closed, q.bad = false, bytes.HasPrefix(bytes.TrimLeft(cell, " \t"), []byte{'"'})
+			if !more || q.bad {
+				return q
+			}
+			line = rest
+			continue
+		}
+		if !q.inside {
+			q.any, q.inside, line = true, true, line[1:]
+		}
+		end := bytes.IndexByte(line, '"')
+		switch {
+		case end < 0:
+			return q
+		case end+1 == len(line):
+			q.inside, q.closed = false, true
+			return q
+		case line[end+1] == r.delim:
+			q.inside = false
+		case line[end+1] != '"':
+			q.bad = true
+			return q
+		}
+		line = line[end+2:]
+	}
 }
 
 // unquote returns a record without its quotes, if they only stand around whole fields that need
@@ -155,35 +199,35 @@ func mayBeSpace(b byte) bool { return b <= ' ' || b >= utf8.RuneSelf }
 
 // gather appends lines to the text until its quotes are paired, and returns
 // them. It gives up at the file's end and at a record of more than maxLine.
-func (r *splitter) gather() ([]textLine, error) {
+func (r *splitter) gather(q quotes) ([]textLine, quotes, error) {
 	var rest []textLine
-	quotes := bytes.Count(r.text, []byte{'"'})
-	for quotes%2 == 1 {
+	for q.inside && !q.bad {
 		line, err := r.line()
 		if err == io.EOF {
-			return rest, nil
+			return rest, q, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, q, err
 		}
 		line.text = bytes.Clone(line.text)
 		rest = append(rest, line)
 		if line.long || len(r.text)+len(line.text) > maxLine {
-			return rest, nil
+			return rest, q, nil
 		}
 		r.text = append(append(r.text, '\n'), line.text...)
-		quotes += bytes.Count(line.text, []byte{'"'})
+		q = r.follow(q, line.text)
 	}
-	return rest, nil
+	return rest, q, nil
 }
 
-// parse returns the fields of the text, if it is one whole record.
+// parse returns the fields of the text, which is one whole record.
 func (r *splitter) parse() ([]string, bool) {
 	if r.parser == nil {
 		r.parser = csv.NewReader(&r.source)
 		r.parser.Comma = rune(r.delim)
 		r.parser.FieldsPerRecord = -1
 		r.parser.ReuseRecord = true
+		r.parser.LazyQuotes = true // of those that follow took for characters
 	}
 	n := len(r.text)
 	r.text = append(r.text, '\n')
