@@ -21,6 +21,8 @@ func TestCases(t *testing.T) {
 		{file: "17-excel-formula.csv", region: "US", want: []uint64{14165550137}},
 		{file: "17b-apostrophe.csv", region: "US", want: []uint64{14165550138}},
 		{file: "17c-whatsapp.csv", region: "US", want: []uint64{14165550139}},
+		{file: "20-inch-quote.csv", want: upTo(14165550141, 2)},
+		{file: "25-utf16le-nobom.txt", want: []uint64{14155550121}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {

@@ -111,7 +111,7 @@ func addSamples(f *testing.F, dir string) {
 
 // isUTF16 reports whether the bytes of data are not those of its lines.
 func isUTF16(data []byte) bool {
-	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff"))
+	return bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) || bytes.IndexByte(data, 0) >= 0
 }
 
 var ftcLineOf = regexp.MustCompile(`^(\d{3}),?(\d{7})$`)

@@ -14,7 +14,8 @@ import (
 // The encoding of a text is told so:
 //
 //   - A byte order mark decides between UTF-8 and UTF-16, which is what Excel
-//     calls "Unicode text".
+//     calls "Unicode text". UTF-16 without one shows by its zeros: every second
+//     byte of plain letters and digits.
 //   - Without one, or behind that of UTF-8, a line that is valid UTF-8 is
 //     UTF-8, and any other line is Windows-1252. That is asked line by line:
 //     files are put together from exports of several programs, and a line in
@@ -32,18 +33,53 @@ func (l *lines) start() error {
 	case bytes.HasPrefix(head, []byte("\xff\xfe\x00\x00")), bytes.HasPrefix(head, []byte("\x00\x00\xfe\xff")):
 		return errors.New("the text is UTF-32: save it as UTF-8")
 	case bytes.HasPrefix(head, []byte("\xff\xfe")):
-		l.fromUTF16(unicode.LittleEndian)
+		l.fromUTF16(unicode.LittleEndian, unicode.ExpectBOM)
 	case bytes.HasPrefix(head, []byte("\xfe\xff")):
-		l.fromUTF16(unicode.BigEndian)
+		l.fromUTF16(unicode.BigEndian, unicode.ExpectBOM)
+	case bytes.IndexByte(head, 0) >= 0:
+		if order, ok := l.unmarkedUTF16(); ok {
+			l.fromUTF16(order, unicode.IgnoreBOM)
+		}
 	}
 	return l.refuseBinary()
 }
 
+// unmarkedUTF16 tells the byte order of UTF-16 without a mark: most of its first characters are ASCII, with a zero
+// beside them on the same side, and none is zero itself.
+func (l *lines) unmarkedUTF16() (unicode.Endianness, bool) {
+	const sample = 512
+	for len(l.window()) < sample && l.fill() {
+	}
+	head := l.window()[:min(len(l.window()), sample)]
+	var little, big int
+	for ; len(head) > 1; head = head[2:] {
+		switch {
+		case head[0] == 0 && head[1] == 0:
+			return unicode.LittleEndian, false
+		case head[1] == 0 && isText(head[0]):
+			little++
+		case head[0] == 0 && isText(head[1]):
+			big++
+		default:
+			little, big = little-1, big-1
+		}
+	}
+	if big > 0 && little > 0 {
+		return unicode.LittleEndian, false
+	}
+	if big > 0 {
+		return unicode.BigEndian, true
+	}
+	return unicode.LittleEndian, little > 0
+}
+
+func isText(c byte) bool { return c >= ' ' && c < 0x7f || c == '\t' || c == '\r' || c == '\n' }
+
 // fromUTF16 reads the rest, and what is at hand, through a decoder. What is
 // not UTF-16, such as half a character at the end, becomes U+FFFD, which no
 // number has.
-func (l *lines) fromUTF16(order unicode.Endianness) {
-	decoder := unicode.UTF16(order, unicode.ExpectBOM).NewDecoder()
+func (l *lines) fromUTF16(order unicode.Endianness, mark unicode.BOMPolicy) {
+	decoder := unicode.UTF16(order, mark).NewDecoder()
 	src := l.src
 	if l.err != nil {
 		src = failed{l.err}

@@ -33,6 +33,8 @@ func TestEncodings(t *testing.T) {
 		"Windows-1252":          encode(t, charmap.Windows1252, text),
 		"UTF-16 little endian":  encode(t, utf16le, text),
 		"UTF-16 big endian":     encode(t, utf16be, text),
+		"UTF-16 LE, no mark":    encode(t, unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), text),
+		"UTF-16 BE, no mark":    encode(t, unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), text),
 		"decomposed":            strings.ReplaceAll(text, "é", "e\u0301"),
 		"Windows-1252 after it": "nom;téléphone\r\n" + encode(t, charmap.Windows1252, strings.TrimPrefix(text, "nom;téléphone\r\n")),
 	}
@@ -77,6 +79,32 @@ func TestUTF16Damaged(t *testing.T) {
 		if diff := cmp.Diff(tt.reasons, reasonsAt(got.rejects)); diff != "" {
 			t.Errorf("%s: %s", tt.name, diff)
 		}
+	}
+}
+
+// Bytes with zeros among them that are not UTF-16 are not read as if they were.
+func TestZerosAreNotUTF16(t *testing.T) {
+	for name, data := range map[string]string{
+		"UTF-32 without a mark": "1\x00\x00\x002\x00\x00\x00",
+		"both orders":           "1\x00\x002",
+		"a zero in a text":      "name\x00,phone and more\n",
+		"a zero at the end":     "12\x00",
+		"binary":                "\x00\x01\x02\x03\x00\x00",
+	} {
+		l := newLines(strings.NewReader(data))
+		if err := l.start(); err != nil {
+			t.Fatal(err)
+		}
+		if got := l.window(); string(got) != data {
+			t.Errorf("%s: read as %q", name, got)
+		}
+	}
+	l := newLines(strings.NewReader("\x04\x31\x000\x00\r\x00\n"))
+	if err := l.start(); err != nil {
+		t.Fatal(err)
+	}
+	if line, err := l.next(); string(line) != "б0" || err != nil {
+		t.Errorf("got %q, %v", line, err)
 	}
 }
 
