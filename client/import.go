@@ -79,8 +79,10 @@ type ChangeSource interface {
 
 // SourceSummary says what was read by the time a NumberSource ended.
 type SourceSummary struct {
-	// Read counts all entries, Rejected those that were not yielded as numbers.
-	Read, Rejected uint64
+	// Read counts all entries: those yielded, Rejected ones that are no numbers, and Empty ones.
+	Read, Rejected, Empty uint64
+	// Rows is how many rows the entries stood in; 0: not told.
+	Rows uint64
 	// RejectTallies are the rejects by reason, at most 100.
 	RejectTallies []RejectTally
 	// Sources are the files with their hashes; empty: those of the request.
@@ -106,7 +108,7 @@ type ImportReject struct {
 	Message string
 }
 
-// ImportResult is what became of a load. Read = Accepted + Duplicates + Rejected.
+// ImportResult is what became of a load. Read = Accepted + Duplicates + Rejected + Empty.
 type ImportResult struct {
 	ImportID string `json:"import_id"`
 	// Refused says that a guard failed: nothing changed.
@@ -131,6 +133,10 @@ type ImportResult struct {
 	SnapshotDate  string        `json:"snapshot_date"`
 	ContentSHA256 string        `json:"content_sha256"`
 	Elapsed       time.Duration `json:"elapsed"`
+	// Empty cells hold no number.
+	Empty uint64 `json:"empty"`
+	// Rows that all entries stood in; 0: not told.
+	Rows uint64 `json:"rows" zero:"unset"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -264,6 +270,8 @@ func fromImportResult(r *dncv1.ImportResult) ImportResult {
 		Accepted:      r.GetAccepted(),
 		Duplicates:    r.GetDuplicates(),
 		Rejected:      r.GetRejected(),
+		Empty:         r.GetEmpty(),
+		Rows:          r.GetRows(),
 		Added:         r.GetAdded(),
 		Removed:       r.GetRemoved(),
 		Unchanged:     r.GetUnchanged(),

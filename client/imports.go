@@ -39,6 +39,8 @@ type ImportRecord struct {
 	OverriddenGuards []string      `json:"overridden_guards"`
 	RevertedTo       uint64        `json:"reverted_to" zero:"unset"`
 	ContentSHA256    string        `json:"content_sha256"`
+	Empty            uint64        `json:"empty"`
+	Rows             uint64        `json:"rows" zero:"unset"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -119,6 +121,8 @@ func fromImport(r *dncv1.ImportRecord) ImportRecord {
 		Accepted:         r.GetAccepted(),
 		Duplicates:       r.GetDuplicates(),
 		Rejected:         r.GetRejected(),
+		Empty:            r.GetEmpty(),
+		Rows:             r.GetRows(),
 		RejectTallies:    each(r.GetRejectTallies(), fromTally),
 		Added:            r.GetAdded(),
 		Removed:          r.GetRemoved(),

@@ -294,6 +294,8 @@ func (l *load) finish() error {
 		Chunks:        uint64(len(l.hashes)),
 		Read:          sum.Read,
 		Rejected:      sum.Rejected,
+		Empty:         sum.Empty,
+		Rows:          sum.Rows,
 		RejectTallies: each(sum.RejectTallies, toTally),
 		Sources:       sources,
 		Coverage:      sum.Coverage,

@@ -24,6 +24,9 @@ type OptOutImport struct {
 	Override bool
 	// DryRun reads and counts, and records nothing.
 	DryRun bool
+	// ScopeInstead, when not nil, has a row recorded whose number can be read, whatever else cannot: an unreadable scope
+	// is then this one, an unreadable time none, and a text that is too long is cut. OnRemark is told.
+	ScopeInstead *string
 
 	// OnProgress is told now and then how far the import is; may be nil. It is called
 	// by one goroutine at a time.
@@ -31,6 +34,8 @@ type OptOutImport struct {
 	// OnReject is told each row that the server rejects; may be nil. Called like
 	// OnProgress.
 	OnReject func(OptOutReject)
+	// OnRemark is told each row that is recorded without a part of it; may be nil. Called like OnProgress.
+	OnRemark func(OptOutReject)
 }
 
 // OptOutSource yields the rows of an import. One that is an io.Closer too is closed
@@ -45,7 +50,7 @@ type OptOutSource interface {
 	Summary() SourceSummary
 }
 
-// OptOutReject is a row that the server rejected.
+// OptOutReject is a row that the server rejected, or has a remark about.
 type OptOutReject struct {
 	// Row is its place among those that the source yielded, from 0.
 	Row uint64
@@ -56,7 +61,7 @@ type OptOutReject struct {
 }
 
 // OptOutImportResult is what became of an import of opt-outs.
-// Read = Accepted + Duplicates + Rejected.
+// Read = Accepted + Duplicates + Rejected + Empty.
 type OptOutImportResult struct {
 	ImportID string `json:"import_id"`
 	// Refused says that a guard failed: nothing was recorded.
@@ -76,6 +81,10 @@ type OptOutImportResult struct {
 	Revision  uint64        `json:"revision"`
 	JournalID string        `json:"journal_id"`
 	Elapsed   time.Duration `json:"elapsed"`
+	// Empty cells hold no number.
+	Empty uint64 `json:"empty"`
+	// Rows that all of them stood in; 0: not told.
+	Rows uint64 `json:"rows" zero:"unset"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -102,7 +111,7 @@ func (c *Client) ImportOptOuts(ctx context.Context, r OptOutImport) (_ OptOutImp
 	}
 	header := &dncv1.ImportRecordsHeader{
 		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, Sources: sources, Region: r.Region, DryRun: r.DryRun,
-		MaxRejectRatio: r.MaxRejects, OverrideGuards: r.Override, RecordedBy: c.opts.user,
+		MaxRejectRatio: r.MaxRejects, OverrideGuards: r.Override, RecordedBy: c.opts.user, ScopeInstead: r.ScopeInstead,
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -150,6 +159,8 @@ func fromRecordsResult(r *dncv1.ImportRecordsResult) OptOutImportResult {
 		Accepted:      r.GetAccepted(),
 		Duplicates:    r.GetDuplicates(),
 		Rejected:      r.GetRejected(),
+		Empty:         r.GetEmpty(),
+		Rows:          r.GetRows(),
 		FirstRevision: r.GetFirstRevision(),
 		Revision:      r.GetRevision(),
 		JournalID:     r.GetJournalId(),

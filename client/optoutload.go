@@ -232,7 +232,7 @@ func (l *optOutLoad) finish() error {
 		sources = l.header.GetSources()
 	}
 	l.commit = &dncv1.ImportRecordsCommit{
-		Chunks: l.last, Read: sum.Read, Rejected: sum.Rejected, Sources: sources,
+		Chunks: l.last, Read: sum.Read, Rejected: sum.Rejected, Empty: sum.Empty, Rows: sum.Rows, Sources: sources,
 		RejectTallies: each(sum.RejectTallies, toTally), CutFiles: sum.CutFiles,
 	}
 	return nil
@@ -258,29 +258,32 @@ func (l *optOutLoad) receive(s recordStream) recordsEnding {
 
 func (l *optOutLoad) ack(a *dncv1.ImportAck) {
 	l.mu.Lock()
-	rejects := l.rejects(a)
+	rejects, remarks := l.told(a.GetSeq(), a.GetRejects()), l.told(a.GetSeq(), a.GetRemarks())
 	l.breaks = 0
 	l.mu.Unlock()
 	l.drop(a.GetSeq())
-	if l.request.OnReject != nil {
-		for _, r := range rejects {
-			l.request.OnReject(r)
-		}
-	}
+	eachTo(l.request.OnReject, rejects)
+	eachTo(l.request.OnRemark, remarks)
 	l.mu.Lock()
 	done := l.acked
 	l.mu.Unlock()
 	l.report(Progress{Phase: "SENDING", Done: done})
 }
 
-// rejects finds the rows of an acked chunk that the server rejects.
-func (l *optOutLoad) rejects(a *dncv1.ImportAck) []OptOutReject {
+func eachTo(f func(OptOutReject), list []OptOutReject) {
+	for i := 0; f != nil && i < len(list); i++ {
+		f(list[i])
+	}
+}
+
+// told finds the rows of an acked chunk that the server rejects, or has remarks about.
+func (l *optOutLoad) told(seq uint64, list []*dncv1.ImportReject) []OptOutReject {
 	var found []OptOutReject
 	for _, c := range l.unacked {
-		if c.GetSeq() != a.GetSeq() {
+		if c.GetSeq() != seq {
 			continue
 		}
-		for _, r := range a.GetRejects() {
+		for _, r := range list {
 			if int(r.GetIndex()) < len(c.GetRows()) {
 				e := fromItem(r.GetError())
 				row := l.starts[c.GetSeq()-1] + uint64(r.GetIndex())

@@ -326,6 +326,8 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 		Chunks:       req.GetChunks(),
 		Read:         req.GetRead(),
 		Rejected:     req.GetRejected(),
+		Empty:        req.GetEmpty(),
+		Rows:         req.GetRows(),
 		Rejects:      tallies,
 		Sources:      sources,
 		SnapshotDate: date,

@@ -139,6 +139,8 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		Accepted:         e.Counts.Accepted,
 		Duplicates:       e.Counts.Duplicates,
 		Rejected:         e.Counts.Rejected,
+		Empty:            e.Counts.Empty,
+		Rows:             e.Counts.Rows,
 		Added:            e.Counts.Added,
 		Removed:          e.Counts.Removed,
 		Numbers:          e.Numbers,

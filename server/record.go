@@ -73,16 +73,31 @@ func (s *recordService) optOut(n phone.Number, req *dncv1.RecordOptOutRequest) (
 }
 
 func checkTimes(o store.OptOut, now time.Time) error {
-	if o.ReceivedAt.After(now.Add(receivedSkew)) {
+	if err := checkReceived(o.ReceivedAt, now); err != nil {
+		return err
+	}
+	if err := checkEnded(o, now); err != nil {
+		return err
+	}
+	return checkExpires(o)
+}
+
+func checkReceived(at, now time.Time) error {
+	if at.After(now.Add(receivedSkew)) {
 		return invalidField("received_at", "lies more than a day in the future: check the date")
 	}
-	if o.ExpiresAt.IsZero() {
-		return nil
-	}
-	if !o.ExpiresAt.After(now) {
+	return nil
+}
+
+func checkEnded(o store.OptOut, now time.Time) error {
+	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(now) {
 		return invalidField("expires_at", "has passed: the opt-out would never count")
 	}
-	if !o.ExpiresAt.After(o.ReceivedAt) {
+	return nil
+}
+
+func checkExpires(o store.OptOut) error {
+	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(o.ReceivedAt) {
 		return invalidField("expires_at", "must be later than received_at")
 	}
 	return nil

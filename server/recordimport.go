@@ -130,16 +130,14 @@ func (i *recordImport) take() (committed bool, err error) {
 
 // chunk stages one chunk and acks it.
 func (i *recordImport) chunk(c *dncv1.ImportRecordsChunk) error {
-	chunk, rejects, err := i.rows.read(c)
+	chunk, ack, err := i.rows.read(c)
 	if err != nil {
 		return err
 	}
 	if err := i.imp.Put(chunk); err != nil {
 		return err
 	}
-	return i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Ack{Ack: &dncv1.ImportAck{
-		Seq: c.GetSeq(), Rejects: rejects,
-	}}})
+	return i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Ack{Ack: ack}})
 }
 
 // commit has the rows recorded and tells the client how far that is meanwhile.
@@ -156,7 +154,7 @@ func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
 	defer cancel()
 	commit := store.RecordsCommit{
 		Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected(), Rejects: tallies, Sources: sources,
-		CutFiles: c.GetCutFiles(),
+		CutFiles: c.GetCutFiles(), Empty: c.GetEmpty(), FileRows: c.GetRows(),
 	}
 	result, err := i.imp.Commit(ctx, commit, i.tell)
 	if err != nil {
@@ -186,6 +184,8 @@ func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecor
 		Accepted:      r.Accepted,
 		Duplicates:    r.Duplicates,
 		Rejected:      r.Rejected,
+		Empty:         r.Empty,
+		Rows:          r.Rows,
 		FirstRevision: r.First,
 		Revision:      r.Last,
 		JournalId:     r.JournalID,

@@ -21,6 +21,9 @@ type rowReader struct {
 	store  *store.Store
 	story  store.Story // who records
 	region phone.Region
+	mends  bool         // what cannot be read beside the number is left out
+	wide   policy.Scope // instead of one that cannot be read
+	left   []error      // out of the row at hand
 
 	// What was read last: the rows of a file hardly differ in these.
 	code    string
@@ -35,33 +38,52 @@ func newRowReader(ctx context.Context, s *store.Store, h *dncv1.ImportRecordsHea
 		return r, err
 	}
 	var err error
-	r.region, err = parseRegion(h.GetRegion())
+	if r.region, err = parseRegion(h.GetRegion()); err != nil || h.ScopeInstead == nil {
+		return r, err
+	}
+	r.mends = true
+	r.wide, err = scopeOf(h.GetScopeInstead())
 	return r, err
 }
 
-// read divides a chunk into rows to stage and rejects.
-func (r *rowReader) read(c *dncv1.ImportRecordsChunk) (store.RowChunk, []*dncv1.ImportReject, error) {
-	out := store.RowChunk{Seq: c.GetSeq()}
+// read divides a chunk into rows to stage and rejects, which the ack tells with the remarks.
+func (r *rowReader) read(c *dncv1.ImportRecordsChunk) (store.RowChunk, *dncv1.ImportAck, error) {
+	out, ack := store.RowChunk{Seq: c.GetSeq()}, &dncv1.ImportAck{Seq: c.GetSeq()}
 	if err := checkRecordsChunk(c); err != nil {
 		return out, nil, err
 	}
 	out.Rows = make([]store.OptOutRow, 0, len(c.GetRows()))
-	var rejects []*dncv1.ImportReject
 	now := r.store.Now()
 	for i, m := range c.GetRows() {
 		row, err := r.row(m, now)
 		if err != nil {
-			e := itemError(err)
-			if len(rejects) >= toldRejects {
-				e.Message = ""
-			}
-			rejects = append(rejects, &dncv1.ImportReject{Index: uint32(i), Error: e})
+			ack.Rejects = tell(ack.Rejects, i, itemError(err))
 			out.Refused = append(out.Refused, uint32(i))
 			continue
 		}
+		if len(r.left) > 0 {
+			ack.Remarks = tell(ack.Remarks, i, r.remark())
+		}
 		out.Rows = append(out.Rows, row)
 	}
-	return out, rejects, nil
+	return out, ack, nil
+}
+
+// tell appends what is wrong with a row.
+func tell(list []*dncv1.ImportReject, row int, e *dncv1.ItemError) []*dncv1.ImportReject {
+	if len(list) >= toldRejects {
+		e.Message = ""
+	}
+	return append(list, &dncv1.ImportReject{Index: uint32(row), Error: e})
+}
+
+// remark is all that was left out of the row at hand.
+func (r *rowReader) remark() *dncv1.ItemError {
+	e := itemError(r.left[0])
+	for _, err := range r.left[1:] {
+		e.Message += "; " + itemError(err).GetMessage()
+	}
+	return e
 }
 
 func checkRecordsChunk(c *dncv1.ImportRecordsChunk) error {
@@ -79,9 +101,10 @@ func checkRecordsChunk(c *dncv1.ImportRecordsChunk) error {
 	return nil
 }
 
-// row is what one row records.
+// row is what one row records. What is left out of it is in left.
 func (r *rowReader) row(m *dncv1.RecordRow, now time.Time) (store.OptOutRow, error) {
 	out := store.OptOutRow{Story: r.story}
+	r.left = r.left[:0]
 	if m.GetConsentKind() != dncv1.ConsentKind_CONSENT_KIND_UNSPECIFIED {
 		return out, invalidField("consent_kind", "belongs to consents alone")
 	}
@@ -97,23 +120,73 @@ func (r *rowReader) row(m *dncv1.RecordRow, now time.Time) (store.OptOutRow, err
 		return out, err
 	}
 	if out.Scope, err = r.scopeOf(m.GetScope()); err != nil {
-		return out, err
+		if err := r.leave(err); err != nil {
+			return out, err
+		}
+		out.Scope = r.wide
 	}
-	if out.ReceivedAt, err = timeOf("received_at", m.GetReceivedAt()); err != nil {
-		return out, err
-	}
-	if out.ExpiresAt, err = timeOf("expires_at", m.GetExpiresAt()); err != nil {
-		return out, err
-	}
-	if err := checkTimes(out.OptOut, now); err != nil {
+	if err := r.times(m, &out.OptOut, now); err != nil {
 		return out, err
 	}
 	out.Story.Desk, out.Story.Evidence, out.Story.Note = m.GetDesk(), m.GetEvidence(), m.GetNote()
-	return out, checkText(
-		field{name: "desk", value: out.Story.Desk, max: maxDesk},
-		field{name: "evidence", value: out.Story.Evidence, max: maxEvidence},
-		field{name: "note", value: out.Story.Note, max: maxNote, lines: true},
-	)
+	return out, r.texts(&out.Story)
+}
+
+// leave notes that something is left out; where nothing may be, the row is rejected for it.
+func (r *rowReader) leave(err error) error {
+	if !r.mends {
+		return err
+	}
+	r.left = append(r.left, err)
+	return nil
+}
+
+// times reads both times. One that cannot be is none, but an opt-out that has ended is never made one without an end.
+func (r *rowReader) times(m *dncv1.RecordRow, o *store.OptOut, now time.Time) (err error) {
+	if o.ReceivedAt, err = timeOf("received_at", m.GetReceivedAt()); err == nil {
+		err = checkReceived(o.ReceivedAt, now)
+	}
+	if err != nil {
+		if err := r.leave(err); err != nil {
+			return err
+		}
+		o.ReceivedAt = time.Time{}
+	}
+	o.ExpiresAt, err = timeOf("expires_at", m.GetExpiresAt())
+	if err == nil {
+		if err := checkEnded(*o, now); err != nil {
+			return err
+		}
+		err = checkExpires(*o)
+	}
+	if err != nil {
+		if err := r.leave(err); err != nil {
+			return err
+		}
+		o.ExpiresAt = time.Time{}
+	}
+	return nil
+}
+
+// texts checks the texts of a story, and shortens those that are too long.
+func (r *rowReader) texts(s *store.Story) error {
+	for _, f := range []struct {
+		text *string
+		field
+	}{
+		{&s.Desk, field{name: "desk", max: maxDesk}},
+		{&s.Evidence, field{name: "evidence", max: maxEvidence}},
+		{&s.Note, field{name: "note", max: maxNote, lines: true}},
+	} {
+		f.value = *f.text
+		if err := checkText(f.field); err != nil {
+			if err := r.leave(err); err != nil {
+				return err
+			}
+			*f.text = f.allowed()
+		}
+	}
+	return nil
 }
 
 func (r *rowReader) regionOf(code string) (phone.Region, error) {

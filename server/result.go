@@ -21,6 +21,8 @@ func resultMessage(r *store.Result) *dncv1.ImportResult {
 		Accepted:      r.Accepted,
 		Duplicates:    r.Duplicates,
 		Rejected:      r.Rejected,
+		Empty:         r.Empty,
+		Rows:          r.Rows,
 		Added:         r.Added,
 		Removed:       r.Removed,
 		Unchanged:     r.Unchanged,

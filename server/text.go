@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -47,6 +48,21 @@ func checkText(fields ...field) error {
 
 func (f field) forbids(r rune) bool {
 	return unicode.IsControl(r) && !(f.lines && (r == '\n' || r == '\t'))
+}
+
+// allowed is the text without what it may not hold: its end, control characters.
+func (f field) allowed() string {
+	text := strings.Map(func(c rune) rune {
+		if f.forbids(c) {
+			return ' '
+		}
+		return c
+	}, f.value)
+	for len(text) > f.max {
+		_, size := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-size]
+	}
+	return text
 }
 
 func tooLong(name string, actual, limit int) error {

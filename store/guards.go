@@ -125,7 +125,7 @@ func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *comparis
 		Numbers:  cmp.numbers(),
 		Counts: &storev1.Counts{
 			Read: c.Read, Accepted: staged.numbers, Duplicates: staged.duplicates, Rejected: c.Rejected,
-			Added: cmp.added, Removed: cmp.removed, Unchanged: cmp.unchanged,
+			Added: cmp.added, Removed: cmp.removed, Unchanged: cmp.unchanged, Empty: c.Empty, Rows: c.Rows,
 		},
 		SnapshotDate: int32(p.date),
 		FileCoverage: prefixStrings(phonePrefixes(c.FileCoverage)),
@@ -175,8 +175,8 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if shrinks(cmp.before(), cmp.numbers(), h.Guards.MaxShrink) {
 		fail(GuardFailure{Guard: GuardShrink, Before: cmp.before(), After: cmp.numbers(), Limit: h.Guards.MaxShrink})
 	}
-	if h.Guards.MaxRejects >= 0 && float64(c.Rejected) > h.Guards.MaxRejects*float64(c.Read) {
-		fail(GuardFailure{Guard: GuardRejects, Before: c.Read, After: c.Rejected, Limit: h.Guards.MaxRejects})
+	if held := c.Read - c.Empty; h.Guards.MaxRejects >= 0 && float64(c.Rejected) > h.Guards.MaxRejects*float64(held) {
+		fail(GuardFailure{Guard: GuardRejects, Before: held, After: c.Rejected, Limit: h.Guards.MaxRejects})
 	}
 	if c.CutFiles > 0 {
 		fail(cutFailure(c.Sources, c.CutFiles))

@@ -50,8 +50,10 @@ type RejectTally struct {
 // Commit ends an import: what the client knows of its files.
 type Commit struct {
 	Chunks       uint64 // of all connections
-	Read         uint64 // entries in the files: those sent and those rejected before
+	Read         uint64 // entries in the files: those sent, those rejected before, and empty ones
 	Rejected     uint64 // by the client itself, and not sent
+	Empty        uint64 // cells with nothing in them
+	Rows         uint64 // that the entries stood in; 0: not told
 	Rejects      []RejectTally
 	Sources      []Source
 	SnapshotDate policy.Date // the source's own; zero: none
@@ -60,10 +62,12 @@ type Commit struct {
 	CutFiles     uint32      // how many of the files end inside a line
 }
 
-// Counts accounts for every entry of a load: Accepted + Duplicates + Rejected = Read.
+// Counts accounts for every entry of a load: Accepted + Duplicates + Rejected + Empty = Read.
 type Counts struct {
 	Read, Accepted, Duplicates, Rejected uint64
 	Added, Removed, Unchanged            uint64
+	Empty                                uint64 // cells with nothing in them
+	Rows                                 uint64 // that the entries stood in; 0: not told
 }
 
 // Result says what became of an import.
@@ -305,8 +309,8 @@ func (i *Import) check(c *Commit) error {
 	if c.Chunks != i.log.last {
 		return fmt.Errorf("%w: %d of %d", ErrChunksMissing, i.log.last, c.Chunks)
 	}
-	if sent := i.log.entries + i.log.rejected; sent+c.Rejected != c.Read {
-		return fmt.Errorf("%w: %d read are not %d sent and %d rejected", ErrCounts, c.Read, sent, c.Rejected)
+	if sent := i.log.entries + i.log.rejected; !addUp(c.Read, sent, c.Rejected, c.Empty) || c.Rows > c.Read {
+		return fmt.Errorf("%w: %d read are not %d sent, %d rejected and %d empty, or not of %d rows", ErrCounts, c.Read, sent, c.Rejected, c.Empty, c.Rows)
 	}
 	if digest := chunkhash.Digest(i.log.hashes()); len(c.Digest) == 0 {
 		c.Digest = digest
@@ -318,6 +322,17 @@ func (i *Import) check(c *Commit) error {
 		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
 	}
 	return nil
+}
+
+// addUp reports whether parts make up a whole; a sum that wraps around does not.
+func addUp(whole uint64, parts ...uint64) bool {
+	for _, part := range parts {
+		if part > whole {
+			return false
+		}
+		whole -= part
+	}
+	return whole == 0
 }
 
 // takesOver reports that a prepared load of the list is to be abandoned. A dry run changes nothing.
@@ -472,7 +487,7 @@ func (i *Import) result(load *storev1.Load, plan *plan, cmp *comparison, staged 
 		ImportID: i.id,
 		Counts: Counts{
 			Read: m.GetRead(), Accepted: m.GetAccepted(), Duplicates: m.GetDuplicates(), Rejected: m.GetRejected(),
-			Added: m.GetAdded(), Removed: m.GetRemoved(), Unchanged: m.GetUnchanged(),
+			Added: m.GetAdded(), Removed: m.GetRemoved(), Unchanged: m.GetUnchanged(), Empty: m.GetEmpty(), Rows: m.GetRows(),
 		},
 		DryRun:        i.header.DryRun,
 		Numbers:       cmp.numbers(),

@@ -99,6 +99,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		Counts: Counts{
 			Read: counts.GetRead(), Accepted: counts.GetAccepted(), Duplicates: counts.GetDuplicates(), Rejected: counts.GetRejected(),
 			Added: counts.GetAdded(), Removed: counts.GetRemoved(), Unchanged: counts.GetUnchanged(),
+			Empty: counts.GetEmpty(), Rows: counts.GetRows(),
 		},
 		Numbers:       load.GetNumbers(),
 		SnapshotDate:  policy.Date(load.GetSnapshotDate()),

@@ -39,6 +39,7 @@ func (i *Import) isHeld(l *List, c *Commit) bool {
 	return i.header.Mode == Replace && l.Loaded && Mode(now.GetMode()) == Replace &&
 		len(c.Digest) > 0 && bytes.Equal(c.Digest, now.GetDigest()) &&
 		i.log.rejected == 0 && c.Read == now.GetCounts().GetRead() && c.Rejected == now.GetCounts().GetRejected() &&
+		c.Empty == now.GetCounts().GetEmpty() &&
 		len(now.GetOverridden()) == 0 &&
 		slices.Equal(prefixStrings(phonePrefixes(c.FileCoverage)), now.GetFileCoverage())
 }

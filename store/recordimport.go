@@ -24,17 +24,20 @@ type RecordsHeader struct {
 // RecordsCommit ends the rows: what the client knows of its files.
 type RecordsCommit struct {
 	Chunks   uint64 // of all connections
-	Read     uint64 // rows in the files: those sent and those rejected before
+	Read     uint64 // entries in the files: rows sent, those rejected before, and empty ones
 	Rejected uint64 // by the client itself, and not sent
+	Empty    uint64 // cells with nothing in them
+	FileRows uint64 // rows that the entries stood in; 0: not told
 	Rejects  []RejectTally
 	Sources  []Source
 	CutFiles uint32 // how many of them end inside a line
 }
 
-// RecordsResult says what became of an import of opt-outs: Accepted + Duplicates + Rejected = Read.
+// RecordsResult says what became of an import of opt-outs: Accepted + Duplicates + Rejected + Empty = Read.
 type RecordsResult struct {
 	ImportID                             string
 	Read, Accepted, Duplicates, Rejected uint64
+	Empty, Rows                          uint64
 	Refused                              bool // a guard failed and was not overridden: nothing was recorded
 	GuardFailures                        []GuardFailure
 	DryRun                               bool
@@ -194,11 +197,13 @@ func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress fun
 
 // examine checks that the commit adds up, asks the guards, and counts what a dry run is for.
 func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsResult, error) {
-	r := RecordsResult{ImportID: i.id, Read: c.Read, Rejected: c.Rejected + i.log.refused, DryRun: i.header.DryRun}
+	r := RecordsResult{
+		ImportID: i.id, Read: c.Read, Rejected: c.Rejected + i.log.refused, Empty: c.Empty, Rows: c.FileRows, DryRun: i.header.DryRun,
+	}
 	switch {
 	case c.Chunks != i.log.last:
 		return r, ErrChunksMissing
-	case c.Rejected > c.Read, c.Read != i.log.rows+r.Rejected:
+	case !addUp(c.Read, i.log.rows, i.log.refused, c.Rejected, c.Empty), c.FileRows > c.Read:
 		return r, ErrCounts
 	}
 	r.GuardFailures = i.guards(&r, &c)
@@ -220,12 +225,13 @@ func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsRes
 
 func (i *RecordImport) guards(r *RecordsResult, c *RecordsCommit) []GuardFailure {
 	var failures []GuardFailure
-	if r.Read > 0 && r.Rejected == r.Read {
-		failures = append(failures, GuardFailure{Guard: GuardEmpty, Before: r.Read, After: r.Rejected})
+	held := r.Read - r.Empty // entries that hold something
+	if held > 0 && r.Rejected == held {
+		failures = append(failures, GuardFailure{Guard: GuardEmpty, Before: held, After: r.Rejected})
 	}
-	if limit := i.header.MaxRejects; float64(r.Rejected) > limit*float64(r.Read) {
+	if limit := i.header.MaxRejects; float64(r.Rejected) > limit*float64(held) {
 		failures = append(failures, GuardFailure{
-			Guard: GuardRejects, Before: r.Read, After: r.Rejected, Limit: limit, Overridden: i.header.Override,
+			Guard: GuardRejects, Before: held, After: r.Rejected, Limit: limit, Overridden: i.header.Override,
 		})
 	}
 	if c.CutFiles > 0 {

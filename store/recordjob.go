@@ -160,7 +160,7 @@ func (j *recordJob) finish(c *recordCounts) {
 	view := j.s.View()
 	j.result = RecordsResult{
 		ImportID: j.result.ImportID, Read: j.order.Read, Accepted: c.Accepted, Duplicates: c.Duplicates,
-		Rejected: j.order.Rejected + c.Refused, GuardFailures: j.order.GuardFailures,
+		Rejected: j.order.Rejected + c.Refused, Empty: j.order.Empty, Rows: j.order.FileRows, GuardFailures: j.order.GuardFailures,
 		First: c.First.Revision, Last: c.Last.Revision, Refusals: c.Refusals,
 		JournalID: view.JournalID(), Elapsed: time.Since(j.order.Started),
 	}
@@ -176,6 +176,7 @@ func (j *recordJob) tell() error {
 		Rejects:  tallyMessages(j.order.Rejects),
 		Counts: &storev1.Counts{
 			Read: j.result.Read, Accepted: j.result.Accepted, Duplicates: j.result.Duplicates, Rejected: j.result.Rejected,
+			Empty: j.result.Empty, Rows: j.result.Rows,
 		},
 	}
 	noteOverridden(load, j.result.GuardFailures)

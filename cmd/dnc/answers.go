@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -19,6 +20,7 @@ type answers struct {
 	tails  map[string]*tail // of the lot at hand, by finding.key
 	last   *tail            // of the row before, if that is in the same lot
 	key    []byte
+	whose  []string // the columns of the number, when there are several
 }
 
 // tail is what a row is written with behind its columns, and how many rows are.
@@ -93,13 +95,21 @@ func (a *answers) newTail(f *finding) *tail {
 	}
 	t := &tail{key: string(a.key), verdict: f.verdict}
 	if f.verdict == invalid {
-		t.text = append(t.text, a.line.encode("", string(invalid), f.reason, "")...)
+		t.text = append(t.text, a.line.encode("", string(invalid), a.say(f, f.reason), "")...)
 	} else {
 		r := f.result()
-		t.text = append(t.text, a.line.encode("", string(r.Verdict), describeResult(r), strconv.FormatUint(r.Revision, 10))...)
+		t.text = append(t.text, a.line.encode("", string(r.Verdict), a.say(f, describeResult(r)), strconv.FormatUint(r.Revision, 10))...)
 	}
 	a.tails[t.key] = t
 	return t
+}
+
+// say is a reason with whose it is, in a row of several numbers.
+func (a *answers) say(f *finding, reason string) string {
+	if len(a.whose) == 0 || reason == "" {
+		return reason
+	}
+	return a.whose[f.column] + ": " + reason
 }
 
 // settle counts the rows that were written, and forgets the tails.
@@ -134,6 +144,22 @@ func (a *answers) summary() string {
 	return count(total, "row") + ": " + strings.Join(parts, ", ")
 }
 
+// rows is how many were answered.
+func (a *answers) rows() (total uint64) {
+	for _, n := range a.counts {
+		total += n
+	}
+	return total
+}
+
+// strictest are the verdicts in the order in which they count for a row of several numbers.
+var strictest = []client.Verdict{client.Block, invalid, client.Unknown, client.NotNow, client.Allow}
+
+// isStricter reports whether a finding counts before another of the same row.
+func (f *finding) isStricter(other *finding) bool {
+	return slices.Index(strictest, f.verdict) < slices.Index(strictest, other.verdict)
+}
+
 // invalid is the verdict of a row without a valid number.
 const invalid client.Verdict = "INVALID"
 
@@ -141,6 +167,7 @@ const invalid client.Verdict = "INVALID"
 type finding struct {
 	verdict client.Verdict
 	reason  string // of an invalid row
+	column  int    // its place among those of the number
 	batch   *client.BatchResult
 	number  phone.Number
 	detail  *client.BatchDetail // nil: there is nothing more to tell
@@ -157,6 +184,7 @@ func (f *finding) explain(d *client.BatchDetail) {
 
 // key appends what tells apart the findings of one batch that are written differently.
 func (f *finding) key(to []byte) []byte {
+	to = binary.BigEndian.AppendUint32(to, uint32(f.column))
 	to = append(append(to, f.verdict...), f.reason...)
 	if f.detail == nil {
 		return to

@@ -17,6 +17,7 @@ type checkFlags struct {
 	minRevision uint64
 	file        string
 	column      string
+	delimiter   string
 	out         string
 }
 
@@ -33,8 +34,10 @@ could not be asked.
 
 With --file, a csv or a file of numbers is read to its end and written with three
 more columns: verdict, reason and revision. A row without a valid number, be it of
-delimiters alone, gets the verdict INVALID; blank lines are left out. The exit code is
-then 0 when every row was answered.`,
+delimiters alone, gets the verdict INVALID; blank lines are left out. With several
+columns of numbers, --column A,B, a row has the strictest verdict of its numbers, in the
+order BLOCK, INVALID, UNKNOWN, NOT_NOW, ALLOW, and its reason says whose it is. The exit
+code is then 0 when every row was answered, and 2 when no row held a number.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
@@ -53,7 +56,8 @@ then 0 when every row was answered.`,
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
-	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its place from 1")
+	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its place from 1; several: A,B")
+	f.StringVar(&flags.delimiter, "delimiter", "", "with --file, what is between its columns: one character, or tab (default: found in the first line)")
 	f.StringVar(&flags.out, "out", "", "with --file, where the rows go: a file that is there keeps its permissions, a new one is for its owner alone (default: standard output)")
 	return cmd
 }
@@ -71,8 +75,8 @@ func (a *app) checkNumbers(cmd *cobra.Command, numbers []string, flags checkFlag
 	if len(numbers) == 0 {
 		return usagef(cmd, "a number is missing")
 	}
-	if flags.column != "" || flags.out != "" {
-		return usagef(cmd, "--column and --out go with --file")
+	if flags.column != "" || flags.out != "" || flags.delimiter != "" {
+		return usagef(cmd, "--column, --delimiter and --out go with --file")
 	}
 	c, err := a.connect()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -29,6 +30,7 @@ func TestMain(m *testing.M) {
 //	serve [FLAG...]       starts dncd on a free port with the data directory data, and sets DNC_ADDR, and DNC_HTTP for its metrics
 //	crash                 ends it with SIGKILL; halt with SIGTERM
 //	code N COMMAND...     runs a command that must exit with N
+//	replace OLD NEW FILE  replaces a text in a file
 func TestScripts(t *testing.T) {
 	samples, err := filepath.Abs("../../testdata")
 	if err != nil {
@@ -48,6 +50,10 @@ func TestScripts(t *testing.T) {
 			"crash": func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGKILL) },
 			"halt":  func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGTERM) },
 			"code":  code,
+			"replace": func(ts *testscript.TestScript, _ bool, args []string) {
+				text := strings.ReplaceAll(ts.ReadFile(args[2]), args[0], args[1])
+				ts.Check(os.WriteFile(ts.MkAbs(args[2]), []byte(text), 0o600))
+			},
 		},
 	})
 }

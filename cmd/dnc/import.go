@@ -20,6 +20,7 @@ type importFlags struct {
 	list, mode, format   string
 	column, columns      string
 	region               string
+	delimiter            string
 	snapshotDate         string
 	maxShrink, maxReject string
 	rejects              string
@@ -37,7 +38,8 @@ func (a *app) importCommand() *cobra.Command {
 
 Mode replace takes all files of the list at once: the list becomes what they hold.
 It switches at once, and a check sees the old list or the new one. Every line is
-accounted for: read = accepted + duplicates + rejected.
+accounted for: read = accepted + duplicates + rejected + empty, which are cells of a
+csv that hold no number.
 
 A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
@@ -60,15 +62,22 @@ The snapshot date is the registry's own, not the day of the load. Without
 With --opt-outs the files are csv, or jsonl, of persons' own objections, and each row is
 recorded as ` + "`dnc optout add`" + ` would. Columns for number, scope, channel, desk,
 received_at, evidence, expires_at and note are found by their titles, English or French,
-or named with --map; others are ignored. Flags stand in for what a row does not say. A
-row that says what its number already holds is a duplicate, so a file may be imported
-again.`,
+or named with --map; others are ignored, and what was taken for what is said. Where more
+than one column could hold the number, or the order of dates is not sure, nothing is
+recorded (exit code 2) before --column or --date-order says it. Flags stand in for what
+a row does not say. A row that says what its number already holds is a duplicate, so a
+file may be imported again.
+
+A row whose number can be read is recorded; what else cannot be read is left out and
+told as a remark. A row whose number cannot be read is a reject. When any objection was
+not recorded, the exit code is 1, unless --allow-rejects takes so many.`,
 		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add
   dnc import 2026-9-9_*.zip --list us-ftc --dry-run
   dnc import changes.txt --list us-ftc --mode delta --format ftc-change --snapshot-date 2026-09-10
-  dnc import crm.csv --opt-outs --region FR --scope acme --channel email --day-first
+  dnc import crm.csv --opt-outs --region FR --scope acme --channel email --date-order day
+  dnc import crm.csv --opt-outs --column "Phone Number,Mobile Phone Number" --dry-run
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "a file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -88,13 +97,14 @@ again.`,
 	flags.optOutFlags.define(cmd)
 	f.StringVar(&flags.mode, "mode", "replace", "replace, add, remove, or delta for a change list")
 	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
-	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1; of jsonl, the key")
+	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1; of jsonl, the key; several: A,B")
+	f.StringVar(&flags.delimiter, "delimiter", "", "of a csv, what is between its columns: one character, or tab (default: found in the first line)")
 	f.StringVar(&flags.columns, "columns", "", "of a change list, its columns in order, - for one that does not count (default \""+registry.ChangeColumns+"\")")
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
 	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")
 	f.StringVar(&flags.maxShrink, "max-shrink", "10%", "refuse a load that shrinks the list, or one covered prefix, by more")
 	f.StringVar(&flags.maxReject, "max-rejects", "1%", "refuse a load with a larger share of rejects")
-	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this csv file: file, line, reason, text; one that is there keeps its permissions, a new one is for its owner alone")
+	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this file: of a list as file, line, reason, text; of opt-outs with the columns of their file and dncd_reason, to be mended and imported again; one that is there keeps its permissions, a new one is for its owner alone")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "compare and count, change nothing")
 	f.BoolVar(&flags.yes, "yes", false, "load in spite of the guards")
 	complete(cmd, "mode", "replace", "add", "remove", "delta")
@@ -147,7 +157,9 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	if err := errors.Join(a.brokenOff(err, flags.dryRun), source.rejects.close()); err != nil {
 		return err
 	}
-	if err := a.printImport(flags.list, result, source.rejects); err != nil {
+	choices := source.reader.Choices()
+	sayChoices(a.stderr, choices, describeNumbers)
+	if err := a.printImport(flags.list, listReport{result, choices}, source.rejects); err != nil {
 		return err
 	}
 	if !result.Refused && !result.DryRun {
@@ -248,9 +260,22 @@ func parseRatio(cmd *cobra.Command, flag, text string) (float64, error) {
 	return ratio, nil
 }
 
+// listReport is what became of a load, and how the columns of its files were taken.
+type listReport struct {
+	client.ImportResult
+	choices []registry.Choice
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r listReport) MarshalJSON() ([]byte, error) {
+	return extended(r.ImportResult, struct {
+		Columns []columnsOf `json:"columns"`
+	}{columnsJSON(r.choices)})
+}
+
 // printImport says what became of a load.
-func (a *app) printImport(list string, r client.ImportResult, rejects *rejectLog) error {
-	if err := a.print(r, func() string { return describeResultOfImport(list, r) }); err != nil {
+func (a *app) printImport(list string, r listReport, rejects *rejectLog) error {
+	if err := a.print(r, func() string { return describeResultOfImport(list, r.ImportResult) }); err != nil {
 		return err
 	}
 	rejects.explain(a.stderr)
@@ -272,8 +297,7 @@ func (a *app) writeGuards(failures []client.GuardFailure) {
 }
 
 func describeResultOfImport(list string, r client.ImportResult) string {
-	lines := []string{fmt.Sprintf("read %d = %d accepted + %s + %d rejected",
-		r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected)}
+	lines := []string{account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String()}
 	changes := fmt.Sprintf("%s (%d added, %d removed, %d unchanged)", count(r.Numbers, "number"), r.Added, r.Removed, r.Unchanged)
 	if r.SnapshotDate != "" {
 		changes += ", snapshot " + r.SnapshotDate

@@ -17,7 +17,10 @@ import (
 type optOutFlags struct {
 	scope, channel, desk, receivedAt string
 	columns                          []string
+	dateOrder                        string
 	dayFirst                         bool
+	allowRejects                     uint64
+	remarks                          string
 }
 
 // define adds the flags to a command.
@@ -28,14 +31,18 @@ func (f *optOutFlags) define(cmd *cobra.Command) {
 	flags.StringVar(&f.desk, "desk", "", "of opt-outs: who received them, where a row does not say")
 	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, where a row does not say: a time, or a date, which is its first moment in UTC (default: now)")
 	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its place from 1, the field one of "+registry.RecordFieldNames())
-	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: 9/10/2026 is the 9th of October")
+	flags.StringVar(&f.dateOrder, "date-order", "", "of opt-outs: what comes first in dates such as 9/10/2026: day, month or year (default: what all dates of the file fit)")
+	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: the same as --date-order day")
+	flags.Uint64Var(&f.allowRejects, "allow-rejects", 0, "of opt-outs: end with 0 although so many were not recorded")
+	flags.StringVar(&f.remarks, "remarks", "", "of opt-outs: write the rows that were recorded without a part of them to this file, as --rejects does")
 	complete(cmd, "channel", channels...)
+	complete(cmd, "date-order", "day", "month", "year")
 }
 
 // ofLists and ofOptOuts are the flags that mean something for one of them alone.
 var (
 	ofLists   = []string{"list", "mode", "format", "snapshot-date", "max-shrink"}
-	ofOptOuts = []string{"scope", "channel", "desk", "received-at", "map", "day-first"}
+	ofOptOuts = []string{"scope", "channel", "desk", "received-at", "map", "date-order", "day-first", "allow-rejects", "remarks"}
 )
 
 // refuseFlags refuses flags that were given and mean nothing here.
@@ -60,8 +67,11 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	if err != nil {
 		return err
 	}
-	if err := refuseInput("rejects", flags.rejects, paths...); err != nil {
+	if err := errors.Join(refuseInput("rejects", flags.rejects, paths...), refuseInput("remarks", flags.remarks, paths...)); err != nil {
 		return err
+	}
+	if flags.rejects != "" && flags.rejects == flags.remarks {
+		return usagef(cmd, "--rejects and --remarks are two files")
 	}
 	source, err := openOptOuts(cmd, paths, flags)
 	if err != nil {
@@ -72,16 +82,20 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	if err != nil {
 		return err
 	}
-	if err := source.rejects.create(flags.rejects); err != nil {
+	if err := source.create(flags); err != nil {
 		return err
 	}
 	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
-		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun,
+		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun, ScopeInstead: &flags.scope,
 	})
-	if err := errors.Join(interrupted(err), source.rejects.close()); err != nil {
+	files, closed := source.closeFiles()
+	if err := errors.Join(interrupted(err), closed); err != nil {
 		return err
 	}
-	return a.printOptOutImport(result, source.rejects)
+	sayChoices(a.stderr, source.reader.Choices(), describeChoice)
+	return a.printOptOutImport(optOutReport{
+		OptOutImportResult: result, choices: source.reader.Choices(), remarks: source.remarked.rows(), allowed: flags.allowRejects,
+	}, source, files)
 }
 
 // interrupted adds to an interrupt that it does no harm to begin again.
@@ -99,28 +113,62 @@ func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource
 		meter.take(p)
 		source.staged(p)
 	}
-	request.OnReject = source.refused
+	request.OnReject, request.OnRemark = source.refused, source.remark
 	bar := a.startProgress(meter.state)
 	defer bar.stop()
 	return c.ImportOptOuts(ctx, request)
 }
 
+// optOutReport is what became of an import of opt-outs.
+type optOutReport struct {
+	client.OptOutImportResult
+	choices []registry.Choice
+	remarks uint64 // rows recorded without a part of them
+	allowed uint64 // opt-outs that may be left out
+}
+
+// isIncomplete reports that opt-outs were left out of what was recorded, or would be. A refusal is another thing.
+func (r *optOutReport) isIncomplete() bool { return !r.Refused && r.Rejected > r.allowed }
+
+// MarshalJSON implements json.Marshaler.
+func (r optOutReport) MarshalJSON() ([]byte, error) {
+	return extended(r.OptOutImportResult, struct {
+		Remarks    uint64      `json:"remarks"`
+		Incomplete bool        `json:"incomplete"`
+		Columns    []columnsOf `json:"columns"`
+	}{r.remarks, r.isIncomplete(), columnsJSON(r.choices)})
+}
+
 // printOptOutImport says what became of an import.
-func (a *app) printOptOutImport(r client.OptOutImportResult, rejects *rejectLog) error {
-	if err := a.print(r, func() string { return describeOptOutImport(r) }); err != nil {
+func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowFiles) error {
+	if err := a.print(r, func() string { return describeOptOutImport(r.OptOutImportResult) }); err != nil {
 		return err
 	}
-	rejects.explain(a.stderr)
-	if r.Refused {
+	source.rejects.explainAs(a.stderr, "rejected", "rejects", files.rejects)
+	source.remarks.explainAs(a.stderr, "remark", "remarks", files.remarks)
+	switch {
+	case r.Refused:
 		a.end(exitNo)
 		fmt.Fprintln(a.stderr, "dnc: import refused, nothing was recorded")
+	case r.isIncomplete():
+		a.end(exitNo)
+		fmt.Fprintf(a.stderr, "dnc: %s not recorded: mend and import them again (--allow-rejects %d ends with 0 all the same)\n",
+			wereNot(r.Rejected), r.Rejected)
 	}
 	a.writeGuards(r.GuardFailures)
 	return nil
 }
 
+// wereNot begins a sentence about opt-outs.
+func wereNot(n uint64) string {
+	if n == 1 {
+		return "1 opt-out was"
+	}
+	return fmt.Sprintf("%d opt-outs were", n)
+}
+
 func describeOptOutImport(r client.OptOutImportResult) string {
-	text := fmt.Sprintf("read %d = %d accepted + %s + %d rejected\n", r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected)
+	text := account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String() + "\n"
 	seconds := r.Elapsed.Seconds()
 	switch {
 	case r.Refused:
@@ -159,11 +207,14 @@ func (f *optOutFlags) defaults(cmd *cobra.Command) (defaults, error) {
 // recordOptions says how the files are read.
 func (f *importFlags) recordOptions(cmd *cobra.Command) (registry.RecordOptions, error) {
 	o := registry.RecordOptions{Columns: map[registry.RecordField]string{}}
-	if f.optOutFlags.dayFirst {
-		o.DateOrder = registry.DayFirst
-	}
 	var err error
 	if o.Region, err = parseRegion(f.region); err != nil {
+		return o, err
+	}
+	if o.DateOrder, err = f.order(cmd); err != nil {
+		return o, err
+	}
+	if o.Delimiter, err = parseDelimiter(f.delimiter); err != nil {
 		return o, err
 	}
 	if f.column != "" {
@@ -181,4 +232,21 @@ func (f *importFlags) recordOptions(cmd *cobra.Command) (registry.RecordOptions,
 		o.Columns[field] = pair[:at]
 	}
 	return o, nil
+}
+
+// order is that of dates; 0: not said.
+func (f *optOutFlags) order(cmd *cobra.Command) (registry.DateOrder, error) {
+	switch {
+	case f.dayFirst && f.dateOrder != "" && f.dateOrder != "day":
+		return 0, usagef(cmd, "--day-first is --date-order day, not %s", f.dateOrder)
+	case f.dayFirst:
+		return registry.DayFirst, nil
+	case f.dateOrder == "":
+		return 0, nil
+	}
+	order, err := registry.ParseDateOrder(f.dateOrder)
+	if err != nil {
+		return 0, usagef(cmd, "--date-order %q: %v", f.dateOrder, err)
+	}
+	return order, nil
 }

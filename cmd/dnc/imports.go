@@ -54,7 +54,7 @@ func describeImport(r client.ImportRecord) string {
 	if r.Mode != client.OptOuts {
 		text += "  " + lower(string(r.Mode))
 	}
-	text += fmt.Sprintf("  read %d = %d accepted + %s + %d rejected", r.Read, r.Accepted, count(r.Duplicates, "duplicate"), r.Rejected)
+	text += "  " + account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String()
 	if r.Mode != client.OptOuts {
 		text += fmt.Sprintf("  (%d added, %d removed, %d after)", r.Added, r.Removed, r.Numbers)
 	}

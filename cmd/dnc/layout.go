@@ -13,15 +13,15 @@ import (
 // layout is how the columns of the file are written.
 type layout struct {
 	delim  byte
-	width  int  // columns of the file: of its header, else of its first row that holds something
-	number int  // the column that holds the number
-	json   bool // only what an invalid row has instead of a number is written
+	width  int   // columns of the file: of its header, else of its first row that holds something
+	number []int // the columns that hold the numbers
+	json   bool  // only what an invalid row has instead of a number is written
 	line   *csvLine
 }
 
 func newLayout(rows *registry.Rows, json bool) *layout {
 	delim := rows.Delimiter()
-	return &layout{delim: byte(delim), width: rows.Width(), number: rows.Column(), json: json, line: newCSVLine(delim)}
+	return &layout{delim: byte(delim), width: rows.Width(), number: rows.Columns(), json: json, line: newCSVLine(delim)}
 }
 
 // append appends a row's columns, as many as the file has, as encoding/csv writes
@@ -45,10 +45,12 @@ func (w *layout) append(to []byte, row *registry.Row) []byte {
 // appendTyped appends what an invalid row has where its number should be.
 func (w *layout) appendTyped(to []byte, row *registry.Row) []byte {
 	fields := w.fit(row)
-	if row.Reason == "" || w.number >= len(fields) {
-		return to
+	for _, cell := range row.Cells {
+		if at := w.number[cell.Column]; cell.Reason != "" && at < len(fields) {
+			return append(to, fields[at]...)
+		}
 	}
-	return append(to, fields[w.number]...)
+	return to
 }
 
 // asRead returns how many fields a text without quotes has, if encoding/csv writes
@@ -91,7 +93,7 @@ func (w *layout) fit(row *registry.Row) []string {
 	if len(fields) > w.width {
 		last := w.width - 1
 		fields = append(fields[:last:last], strings.Join(fields[last:], string(w.delim)))
-		row.Reason = reasonWide
+		row.Cells = append(row.Cells[:0], registry.Cell{Reason: reasonWide})
 	}
 	for len(fields) < w.width {
 		fields = append(fields, "")

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"encoding/hex"
 	"sort"
 	"strings"
@@ -18,9 +17,11 @@ import (
 type optOutSource struct {
 	reader   *registry.Records
 	rejects  *rejectLog
+	remarks  *rejectLog
+	remarked remarkedRows
 	defaults defaults
 	places   places
-	texts    *rawTexts // for the reject file; nil: there is none
+	texts    *rawTexts // for the files of rejects and remarks; nil: there is none
 	batch    [1000]registry.Record
 }
 
@@ -33,9 +34,9 @@ func openOptOuts(cmd *cobra.Command, paths []string, flags importFlags) (*optOut
 	if err != nil {
 		return nil, err
 	}
-	s := &optOutSource{defaults: instead, rejects: &rejectLog{tallies: map[string]uint64{}}}
+	s := &optOutSource{defaults: instead, rejects: newRejectLog(), remarks: newRejectLog()}
 	options.OnReject = s.rejects.fromFile
-	if flags.rejects != "" {
+	if flags.rejects != "" || flags.remarks != "" {
 		s.texts, options.KeepText = new(rawTexts), true
 	}
 	s.reader, err = registry.OpenRecords(paths, options)
@@ -46,10 +47,17 @@ func openOptOuts(cmd *cobra.Command, paths []string, flags importFlags) (*optOut
 func (s *optOutSource) Next(batch []client.OptOut) (int, error) {
 	n, err := s.reader.Next(s.batch[:min(len(batch), len(s.batch))])
 	for i := range s.batch[:n] {
-		batch[i] = s.row(&s.batch[i])
-		s.places.add(s.batch[i].File, s.batch[i].Line)
+		r := &s.batch[i]
+		batch[i] = s.row(r)
+		row := s.places.add(place{r.Source, r.File, r.Line})
+		if len(r.Remarks) > 0 {
+			s.remarked.byReader(row, place{r.Source, r.File, r.Line})
+		}
+		for _, remark := range r.Remarks {
+			s.remarks.fromFile(registry.Reject{Source: r.Source, File: r.File, Line: r.Line, Reason: remark, Text: r.Text})
+		}
 		if s.texts != nil {
-			s.texts.add(s.batch[i].Text)
+			s.texts.add(r.Text)
 		}
 	}
 	return n, err
@@ -104,17 +112,36 @@ func printable(text, kept string) string {
 
 // refused notes a row that the server rejected.
 func (s *optOutSource) refused(r client.OptOutReject) {
-	file, line := s.places.of(r.Row)
-	text := r.Number
-	if s.texts != nil {
-		text = cmp.Or(s.texts.of(r.Row), text)
+	stream := fromServer
+	if r.Number == "" {
+		stream = afterCommit
 	}
-	s.rejects.fromServerAt(file, line, r.Message, text)
+	s.rejects.fromServerAt(stream, s.told(r))
+}
+
+// remark notes a row that the server recorded without a part.
+func (s *optOutSource) remark(r client.OptOutReject) {
+	s.remarked.byServer(s.places.of(r.Row))
+	s.remarks.fromServerAt(fromServer, s.told(r))
+}
+
+// told is a row of which the server said something, as its file has it.
+func (s *optOutSource) told(r client.OptOutReject) badRow {
+	at := s.places.of(r.Row)
+	bad := badRow{Source: at.source, File: at.file, Line: at.line, Reason: r.Message}
+	if s.texts != nil {
+		bad.Text = s.texts.of(r.Row)
+	}
+	return bad
 }
 
 // staged notes how many rows the server holds and has judged.
 func (s *optOutSource) staged(p client.Progress) {
-	if s.texts != nil && p.Phase == "SENDING" {
+	if p.Phase != "SENDING" {
+		return
+	}
+	s.remarked.forget(p.Done)
+	if s.texts != nil {
 		s.texts.forget(p.Done)
 	}
 }
@@ -125,6 +152,8 @@ func (s *optOutSource) Summary() client.SourceSummary {
 	return client.SourceSummary{
 		Read:          uint64(totals.Read()),
 		Rejected:      uint64(totals.Rejects),
+		Empty:         uint64(totals.Empty),
+		Rows:          uint64(totals.Rows()),
 		RejectTallies: s.rejects.list(),
 		Sources:       s.files(),
 		CutFiles:      uint32(s.reader.CutFiles()),
@@ -144,7 +173,38 @@ func (s *optOutSource) files() []client.ImportSource {
 	return list
 }
 
+// rowFiles are the files that hold rejects and remarks.
+type rowFiles struct{ rejects, remarks []string }
+
+// create opens them.
+func (s *optOutSource) create(flags importFlags) (err error) {
+	if s.rejects.rows, err = createRowFile("rejects", flags.rejects); err != nil {
+		return err
+	}
+	s.remarks.rows, err = createRowFile("remarks", flags.remarks)
+	return err
+}
+
+// closeFiles writes them.
+func (s *optOutSource) closeFiles() (files rowFiles, err error) {
+	choices := s.reader.Choices()
+	if s.rejects.rows != nil {
+		files.rejects, err = s.rejects.rows.close(choices)
+	}
+	if err == nil && s.remarks.rows != nil {
+		files.remarks, err = s.remarks.rows.close(choices)
+	}
+	return files, err
+}
+
 func (s *optOutSource) Close() error { return s.reader.Close() }
+
+// place is where a row stands; line 0: not known.
+type place struct {
+	source int // its file, by its place among the sources
+	file   string
+	line   int64
+}
 
 // places remembers where rows stood. Most follow the line of the one before: only the others take memory.
 type places struct {
@@ -156,40 +216,40 @@ type places struct {
 
 // stretch begins with a row that does not follow the one before.
 type stretch struct {
-	row  uint64
-	file string
-	line int64
+	row uint64
+	place
 }
 
 // maxStretches bounds the memory; rows after that have no line.
 const maxStretches = 1 << 20
 
-func (p *places) add(file string, line int64) {
+// add takes the place of the next row, and returns which row that is.
+func (p *places) add(at place) (row uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if n := len(p.runs); n == 0 || line != p.next || p.runs[n-1].file != file {
+	if n := len(p.runs); n == 0 || at.line != p.next || p.runs[n-1].source != at.source {
 		switch {
 		case n < maxStretches:
-			p.runs = append(p.runs, stretch{p.rows, file, line})
+			p.runs = append(p.runs, stretch{p.rows, at})
 		case p.runs[n-1].line != 0:
-			p.runs = append(p.runs, stretch{p.rows, file, 0})
+			p.runs = append(p.runs, stretch{p.rows, place{at.source, at.file, 0}})
 		}
 	}
-	p.next = line + 1
+	p.next = at.line + 1
 	p.rows++
+	return p.rows - 1
 }
 
-// of is where a row stood; line 0: not known.
-func (p *places) of(row uint64) (file string, line int64) {
+func (p *places) of(row uint64) place {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	i := sort.Search(len(p.runs), func(i int) bool { return p.runs[i].row > row })
 	if i == 0 {
-		return "", 0
+		return place{}
 	}
 	r := p.runs[i-1]
-	if r.line == 0 {
-		return r.file, 0
+	if r.line > 0 {
+		r.line += int64(row - r.row)
 	}
-	return r.file, r.line + int64(row-r.row)
+	return r.place
 }

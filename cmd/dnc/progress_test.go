@@ -70,7 +70,7 @@ func (f fakeFiles) TotalBytes() int64 { return f.total }
 
 // What the server rejects was sent, and is not accepted.
 func TestImportMeterAddsUp(t *testing.T) {
-	rejects := &rejectLog{tallies: map[string]uint64{}}
+	rejects := newRejectLog()
 	m := &importMeter{files: fakeFiles{10, 20}, rejects: rejects}
 	rejects.fromFile(registry.Reject{Reason: registry.ReasonSyntax})
 	rejects.fromServer(client.ImportReject{Message: "no"})

@@ -15,7 +15,7 @@ import (
 	"github.com/dncd/dncd/internal/registry"
 )
 
-// rejectLog counts rejects, and writes them to a file when there is one. Files and
+// rejectLog counts rejects, or remarks, and writes them to a file when there is one. Files and
 // server report theirs from different goroutines.
 type rejectLog struct {
 	mu                sync.Mutex
@@ -25,6 +25,11 @@ type rejectLog struct {
 	first             []string // where the first ones are
 	file              *os.File
 	csv               *csv.Writer
+	rows              *rowFile // of opt-outs, instead of file
+}
+
+func newRejectLog() *rejectLog {
+	return &rejectLog{tallies: map[string]uint64{}, refused: map[string]uint64{}}
 }
 
 // create opens the reject file; it holds phone numbers and is for its owner alone.
@@ -45,36 +50,36 @@ func (l *rejectLog) fromFile(r registry.Reject) {
 	defer l.mu.Unlock()
 	l.tallies[r.Reason]++
 	l.ofFiles++
-	if len(l.first) < 5 {
-		l.first = append(l.first, fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Reason))
-	}
-	l.write(r.File, strconv.FormatInt(r.Line, 10), r.Reason, r.Text)
+	l.note(fromReader, badRow{Source: r.Source, File: r.File, Line: r.Line, Reason: r.Reason, Text: r.Text})
 }
 
+// fromServer is a reject of a list: where its number stood is not known.
 func (l *rejectLog) fromServer(r client.ImportReject) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refused == nil {
-		l.refused = map[string]uint64{}
-	}
 	l.refused[r.Message]++
 	l.ofServer++
 	l.write("", "", r.Message, r.Number)
 }
 
-// fromServerAt is fromServer for a row whose place is known; line 0: it is not.
-func (l *rejectLog) fromServerAt(file string, line int64, reason, text string) {
+// fromServerAt is a row of opt-outs of which the server said something.
+func (l *rejectLog) fromServerAt(stream int, r badRow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.refused == nil {
-		l.refused = map[string]uint64{}
-	}
-	l.refused[reason]++
+	l.refused[r.Reason]++
 	l.ofServer++
+	l.note(stream, r)
+}
+
+// note keeps the place of a row, and the row where there is a file.
+func (l *rejectLog) note(stream int, r badRow) {
 	if len(l.first) < 5 {
-		l.first = append(l.first, fmt.Sprintf("%s:%d: %s", file, line, reason))
+		l.first = append(l.first, r.why())
 	}
-	l.write(file, strconv.FormatInt(line, 10), reason, text)
+	if l.rows != nil {
+		l.rows.add(stream, r)
+	}
+	l.write(r.File, strconv.FormatInt(r.Line, 10), r.Reason, r.Text)
 }
 
 // counts are the rejects so far.
@@ -115,19 +120,31 @@ func (l *rejectLog) list() []client.RejectTally {
 
 // explain says how many were rejected for what, and where the first ones are.
 func (l *rejectLog) explain(w io.Writer) {
+	var files []string
+	if l.file != nil {
+		files = []string{l.file.Name()}
+	}
+	l.explainAs(w, "rejected", "rejects", files)
+}
+
+// explainAs is explain in other words: what became of the rows, the flag for their file, and the files that hold them.
+func (l *rejectLog) explainAs(w io.Writer, became, flag string, files []string) {
 	for _, tallies := range []map[string]uint64{l.tallies, l.refused} {
 		for _, reason := range slices.Sorted(maps.Keys(tallies)) {
-			fmt.Fprintf(w, "rejected %d: %s\n", tallies[reason], reason)
+			fmt.Fprintf(w, "%s %d: %s\n", became, tallies[reason], reason)
 		}
 	}
-	if l.file != nil && len(l.first) > 0 {
-		fmt.Fprintf(w, "all rejects: %s\n", l.file.Name())
+	if len(l.first) == 0 {
+		return
+	}
+	if len(files) > 0 {
+		for _, name := range files {
+			fmt.Fprintf(w, "all %s: %s\n", flag, name)
+		}
 		return
 	}
 	for _, place := range l.first {
 		fmt.Fprintf(w, "  %s\n", place)
 	}
-	if len(l.first) > 0 {
-		fmt.Fprintln(w, "hint: --rejects FILE writes every reject with its line and text")
-	}
+	fmt.Fprintf(w, "hint: --%s FILE writes each of them with its line and text\n", flag)
 }

@@ -41,17 +41,30 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	bar := a.startProgress(func() progressState {
 		return progressState{what: "checking", done: rows.BytesRead(), total: rows.TotalBytes(), isBytes: true}
 	})
-	s := newScrub(rows, newLayout(rows, a.output == "json"), a.newAnswers(out, rows.Delimiter()))
+	answers := a.newAnswers(out, rows.Delimiter())
+	if choice := rows.Choice(); len(choice.Numbers) > 1 {
+		answers.whose = choice.Numbers
+	}
+	s := newScrub(rows, newLayout(rows, a.output == "json"), answers)
 	s.client, s.options = c, flags.options()
 	err = s.run(cmd.Context())
 	bar.stop()
 	if err != nil {
 		return err
 	}
+	if answers.rows() == 0 && !rows.IsKnown() {
+		return errors.New("no column holds a number, and no row follows: export the file again, or say --column")
+	}
 	if err := out.keep(); err != nil {
 		return err
 	}
-	fmt.Fprintln(a.stderr, s.answers.summary())
+	if choice := rows.Choice(); choice.Layout.Width > 1 {
+		sayChoices(a.stderr, []registry.Choice{choice}, describeNumbers)
+	}
+	fmt.Fprintln(a.stderr, answers.summary())
+	if n := answers.rows(); n > 0 && answers.counts[invalid] == n {
+		return errors.New("no row holds a number: say --column if another column does, and --region for national numbers")
+	}
 	return nil
 }
 
@@ -60,8 +73,12 @@ func openRows(flags checkFlags) (*registry.Rows, error) {
 	if err != nil {
 		return nil, err
 	}
+	delimiter, err := parseDelimiter(flags.delimiter)
+	if err != nil {
+		return nil, err
+	}
 	return registry.OpenRows(flags.file, registry.Options{
-		Format: registry.CSV, Column: flags.column, Region: region,
+		Format: registry.CSV, Column: flags.column, Region: region, Delimiter: delimiter,
 	})
 }
 

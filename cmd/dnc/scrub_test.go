@@ -188,7 +188,13 @@ func TestScrubReadsWhatProgramsWrite(t *testing.T) {
 				args = append(args, "--column", "1")
 			}
 			code, stdout, stderr := dncOf(t.Context(), addr, args...)
-			if code != exitDone || stdout != tt.want || stderr != tt.summary {
+			said, summary, _ := strings.Cut(stderr, "\n") // a file of one column leaves nothing to choose
+			if first, _, _ := strings.Cut(tt.file, "\n"); !strings.ContainsAny(first, ",;") {
+				said, summary = "", stderr
+			} else if !strings.HasPrefix(said, "dnc: leads.csv: number from ") {
+				t.Errorf("said %q", said)
+			}
+			if code != exitDone || stdout != tt.want || summary != tt.summary {
 				t.Errorf("exit code %d\n got %q %q\nwant %q %q", code, stdout, stderr, tt.want, tt.summary)
 			}
 		})
@@ -363,7 +369,8 @@ func TestAnswersCountEveryRow(t *testing.T) {
 	for i := range rows {
 		l.text = append(l.text, 'x')
 		l.ends = append(l.ends, len(l.text))
-		l.invalid = append(l.invalid, invalidRow{i, fmt.Sprintf("reason %d", i)})
+		l.cells, l.columns = append(l.cells, i+1), append(l.columns, 0)
+		l.invalid = append(l.invalid, invalidCell{i, fmt.Sprintf("reason %d", i)})
 	}
 	if err := a.write(l); err != nil {
 		t.Fatal(err)
@@ -442,8 +449,8 @@ func FuzzLayout(f *testing.F) {
 			}
 			fields, reason := fitted(&same, &width, string(rows.Delimiter()))
 			got := string(how.append(nil, &row))
-			if want := encoded(t, rows.Delimiter(), fields); got != want || row.Reason != reason {
-				t.Fatalf("row %q is written as %q (%s), want %q (%s)", fields, got, row.Reason, want, reason)
+			if want := encoded(t, rows.Delimiter(), fields); got != want || row.Cells[0].Reason != reason {
+				t.Fatalf("row %q is written as %q (%s), want %q (%s)", fields, got, row.Cells[0].Reason, want, reason)
 			}
 		}
 	})
@@ -451,7 +458,7 @@ func FuzzLayout(f *testing.F) {
 
 // fitted is what layout.fit does, said otherwise.
 func fitted(row *registry.Row, width *int, delim string) (fields []string, reason string) {
-	fields, reason = row.Fields(), row.Reason
+	fields, reason = row.Fields(), row.Cells[0].Reason
 	if *width == 0 {
 		*width = len(fields)
 	}

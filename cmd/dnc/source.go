@@ -26,9 +26,13 @@ func openSource(paths []string, flags importFlags) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &source{rejects: &rejectLog{tallies: map[string]uint64{}}}
+	s := &source{rejects: newRejectLog()}
+	delimiter, err := parseDelimiter(flags.delimiter)
+	if err != nil {
+		return nil, err
+	}
 	s.reader, err = registry.Open(paths, registry.Options{
-		Format: format, Column: flags.column, Columns: flags.columns, Region: region, OnReject: s.rejects.fromFile,
+		Format: format, Column: flags.column, Columns: flags.columns, Region: region, Delimiter: delimiter, OnReject: s.rejects.fromFile,
 	})
 	return s, err
 }
@@ -62,6 +66,8 @@ func (s *source) Summary() client.SourceSummary {
 	return client.SourceSummary{
 		Read:          uint64(totals.Read()),
 		Rejected:      uint64(totals.Rejects),
+		Empty:         uint64(totals.Empty),
+		Rows:          uint64(totals.Rows()),
 		RejectTallies: s.rejects.list(),
 		Sources:       s.files(),
 		Coverage:      s.reader.Coverage(),

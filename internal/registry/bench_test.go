@@ -59,7 +59,7 @@ func BenchmarkParse(b *testing.B) {
 			batch := make([]phone.Number, 4096)
 			total := 0
 			for b.Loop() {
-				c := content{lines: newLines(bytes.NewReader(tt.data)), opts: tt.opts, areas: new(areas)}
+				c := content{lines: newLines(bytes.NewReader(tt.data)), opts: tt.opts, areas: new(areas), account: new(Totals)}
 				c.reject = func(line int64, reason string, _ []byte) { b.Fatalf("line %d: %s", line, reason) }
 				d, err := f.open(c)
 				if err != nil {

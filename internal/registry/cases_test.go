@@ -74,8 +74,8 @@ func leadsOf(t *testing.T, path string, opts RecordOptions) (numbers []uint64) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if row.Number != 0 {
-			numbers = append(numbers, uint64(row.Number))
+		if number := row.Cells[0].Number; number != 0 {
+			numbers = append(numbers, uint64(number))
 		}
 	}
 }

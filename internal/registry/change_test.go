@@ -138,7 +138,7 @@ func TestNextChangesWithoutActions(t *testing.T) {
 		files = append(files, writeFile(t, "a.txt", []byte(text)))
 	}
 	got, removed := loadChanges(t, Options{Format: FTC}, files...)
-	if got.err != nil || len(got.numbers) != 21 || removed != nil || got.totals != (Totals{21, 1}) {
+	if got.err != nil || len(got.numbers) != 21 || removed != nil || got.totals != (Totals{Numbers: 21, Rejects: 1}) {
 		t.Errorf("got %d numbers, %v, %v", len(got.numbers), got.totals, got.err)
 	}
 	if !FTCChange.Removes() || FTC.Removes() || Auto.Removes() {

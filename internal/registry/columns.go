@@ -3,6 +3,7 @@ package registry
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -12,25 +13,84 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 )
 
-// findColumn returns the index, from 0, of the column that holds the number,
-// and whether the first record is a header. want is what the user asked for.
+// numberColumns are the columns of a csv that hold numbers.
+type numberColumns struct {
+	at     []int // from 0, none twice
+	header bool  // the first record is one
+}
+
+// findColumns returns the columns that hold numbers. want is what the user asked for; looks says of each column what its
+// cells look like. Where more than one column could be meant, it is an error: an objection in the other would be lost.
+func findColumns(first []string, want string, looks []look) (numberColumns, error) {
+	switch {
+	case want != "":
+		return wantedColumns(first, want)
+	case len(first) == 1:
+		return numberColumns{[]int{0}, isTitle(first[0])}, nil
+	}
+	titled := false
+	var could []int
+	for i, title := range first {
+		is := obvious(title) && looks[i] != taken
+		titled = titled || is
+		if is || looks[i].plausible(title) {
+			could = append(could, i)
+		}
+	}
+	switch {
+	case !titled:
+		return numberColumns{}, fmt.Errorf("which column holds the number? say --column NAME or INDEX: the first line has %s", describe(first))
+	case len(could) > 1:
+		return numberColumns{}, fmt.Errorf("more than one column could hold the number: say --column with the one that does, or %s for several: the first line has %s",
+			askFor(first, could), describe(first))
+	}
+	return numberColumns{could, true}, nil
+}
+
+// askFor is the flag that asks for columns.
+func askFor(first []string, columns []int) string {
+	names := make([]string, len(columns))
+	for i, column := range columns {
+		names[i] = first[column]
+		if _, _, err := findColumn(first, names[i]); err != nil || strings.Contains(names[i], ",") || !isTitle(names[i]) {
+			names[i] = strconv.Itoa(column + 1)
+		}
+	}
+	return fmt.Sprintf("--column %q", strings.Join(names, ","))
+}
+
+// wantedColumns returns the columns asked for: one, or several separated by commas.
+func wantedColumns(first []string, want string) (numberColumns, error) {
+	column, header, err := findColumn(first, want)
+	if err == nil || !strings.Contains(want, ",") {
+		return numberColumns{[]int{column}, header}, err
+	}
+	var c numberColumns
+	for name := range strings.SplitSeq(want, ",") {
+		column, header, err := findColumn(first, name)
+		if err != nil {
+			return c, err
+		}
+		if slices.Contains(c.at, column) {
+			return c, fmt.Errorf("--column names a column twice: %q", name)
+		}
+		c.at, c.header = append(c.at, column), c.header || header
+	}
+	return c, nil
+}
+
+// findColumn returns the index, from 0, of the column that the user asked for by its title or its place, and whether
+// the first record is a header.
 func findColumn(first []string, want string) (column int, header bool, err error) {
-	if index, err := strconv.Atoi(want); err == nil {
+	if index, err := strconv.Atoi(strings.TrimSpace(want)); err == nil {
 		if index < 1 || index > len(first) {
 			return 0, false, fmt.Errorf("no column %d: the first line has %s", index, describe(first))
 		}
 		return index - 1, isTitle(first[index-1]), nil
 	}
-	if want == "" && len(first) == 1 {
-		return 0, isTitle(first[0]), nil
-	}
-	matches := func(title string) bool { return plainTitle(title) == plainTitle(want) }
-	if want == "" {
-		matches = obvious
-	}
 	column = -1
 	for i, title := range first {
-		if !matches(title) {
+		if plainTitle(title) != plainTitle(want) {
 			continue
 		}
 		if column >= 0 {
@@ -38,24 +98,10 @@ func findColumn(first []string, want string) (column int, header bool, err error
 		}
 		column = i
 	}
-	switch {
-	case column >= 0:
-		return column, true, nil
-	case want != "":
+	if column < 0 {
 		return 0, false, fmt.Errorf("no column %q: the first line has %s", want, describe(first))
 	}
-	return 0, false, fmt.Errorf("which column holds the number? say --column NAME or INDEX: the first line has %s", describe(first))
-}
-
-// obvious reports whether a title can only mean the number.
-func obvious(title string) bool {
-	switch titleKey(title) {
-	case "phone", "phonenumber", "phoneno", "number", "telephone", "telephonenumber", "telephoneno", "tel", "telno",
-		"mobile", "mobilenumber", "mobilephone", "msisdn",
-		"numero", "numerodetelephone", "numerotelephone", "ndetelephone", "numtel", "ntel", "portable", "telephoneportable", "telephonemobile":
-		return true
-	}
-	return false
+	return column, true, nil
 }
 
 // titleKey folds a title to its letters and digits.

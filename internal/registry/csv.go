@@ -5,18 +5,24 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/dncd/dncd/internal/phone"
 )
 
-// table is csv whose number column is known.
+// table is csv whose number columns are known.
 type table struct {
 	content
-	split  splitter
-	column int
-	header []string // nil: the file has none
-	above  []entry  // records of delimiters alone before the first, when it is not a header
-	first  *entry   // the first record, when it is not a header
+	split   splitter
+	numbers []int    // the columns that hold numbers
+	looks   []look   // of the columns
+	titles  []string // of the columns: the header, else the first record
+	header  []string // nil: the file has none
+	above   []entry  // records of delimiters alone before the first, when it is not a header
+	first   *entry   // the first record, when it is not a header
+
+	row  entry // the record at hand
+	left []int // its columns of numbers that are still to be read
 }
 
 func openCSV(in content) (decoder, error) { return openTable(in) }
@@ -36,18 +42,35 @@ func openTable(in content) (*table, error) {
 	if err != nil {
 		return nil, err
 	}
-	titles := first.all()
-	column, header, err := findColumn(titles, in.opts.Column)
+	t.titles = first.all()
+	t.looks = looksOf(t.ahead(), len(t.titles), in.opts.Region)
+	for _, name := range in.opts.taken {
+		if column, _, err := findColumn(t.titles, name); err == nil {
+			t.looks[column] = taken
+		}
+	}
+	found, err := findColumns(t.titles, in.opts.Column, t.looks)
 	if err != nil {
 		return nil, err
 	}
-	t.column = column
-	if header {
-		t.header, t.above = titles, nil
+	t.numbers = found.at
+	if found.header {
+		t.header, t.above = t.titles, nil
 		return t, nil
 	}
 	t.first = &first
 	return t, nil
+}
+
+// ahead returns the fields of records that are at hand, without reading them.
+func (t *table) ahead() [][]string {
+	if len(t.titles) == 1 {
+		return nil // there is nothing to choose
+	}
+	in := t.content
+	in.lines, in.reject = newLines(bytes.NewReader(bytes.Clone(t.lines.window()))), func(int64, string, []byte) {}
+	next := &table{content: in, split: splitter{lines: in.lines, delim: t.split.delim, reject: in.reject}}
+	return next.sample(lookRecords)
 }
 
 // maxAbove bounds the records that are kept above the first that holds something.
@@ -100,16 +123,42 @@ func (t *table) next(batch []phone.Number) (int, error) {
 }
 
 func (t *table) one() (phone.Number, error) {
-	rec, err := t.record()
-	if err != nil {
-		return 0, err
+	if len(t.left) == 0 {
+		rec, err := t.record()
+		if err != nil {
+			return 0, err
+		}
+		if t.shifted(&rec) {
+			t.reject(rec.line, ReasonShifted, rec.text)
+			return 0, errRejected
+		}
+		t.take(rec)
 	}
-	number, reason := t.listed(&rec)
-	if reason != "" {
-		t.reject(rec.line, reason, rec.text)
-		return 0, errRejected
+	return t.cell()
+}
+
+// take begins a record: cell reads its numbers one by one.
+func (t *table) take(rec entry) {
+	t.row, t.left = rec, t.numbers
+}
+
+// cell returns the next number of the record at hand. Its error is errRejected for a cell without one.
+func (t *table) cell() (phone.Number, error) {
+	column := t.left[0]
+	t.left = t.left[1:]
+	if len(t.left) > 0 {
+		t.account.beside++ // the record's last cell stands for it
 	}
-	return number, nil
+	number, reason := t.value(&t.row, column)
+	switch reason {
+	case "":
+		return number, nil
+	case ReasonEmpty:
+		t.account.Empty++
+	default:
+		t.reject(t.row.line, reason, t.row.text)
+	}
+	return 0, errRejected
 }
 
 func (t *table) record() (entry, error) {
@@ -126,14 +175,6 @@ func (t *table) record() (entry, error) {
 	return t.split.next()
 }
 
-// listed is value for a record whose cells must be those of their titles.
-func (t *table) listed(rec *entry) (phone.Number, string) {
-	if t.shifted(rec) {
-		return 0, ReasonShifted
-	}
-	return t.value(rec)
-}
-
 // shifted reports whether a record has more cells than there are columns, as when
 // a delimiter within a text was not quoted: the cells are then not those of
 // their titles.
@@ -141,15 +182,42 @@ func (t *table) shifted(rec *entry) bool {
 	return t.header != nil && rec.filledFrom(len(t.header))
 }
 
-// value returns a record's number, or the reason why it has none.
-func (t *table) value(rec *entry) (phone.Number, string) {
-	field, ok := rec.column(t.column)
-	cut := rec.cut && rec.last(t.column)
+// value returns the number in a column of a record, or the reason why there is none: ReasonEmpty when nothing is there.
+func (t *table) value(rec *entry, column int) (phone.Number, string) {
+	field, ok := rec.column(column)
+	cut := rec.cut && rec.last(column)
 	switch {
 	case !ok && rec.cut:
 		return 0, ReasonCut
+	case !ok && t.holdsOther(rec):
+		return 0, ReasonEmpty
 	case !ok:
 		return 0, ReasonColumns
 	}
-	return parseValue(field, t.opts.Region, cut)
+	number, reason := parseValue(field, t.opts.Region, cut)
+	if reason != "" && isVoid(field) && !cut {
+		reason = ReasonEmpty
+	}
+	return number, reason
+}
+
+// isKnown reports whether the columns of the number are sure to be that, without a row to show it: the header names
+// them, or the user did.
+func (t *table) isKnown() bool {
+	return t.header != nil && (t.opts.Column != "" || obvious(t.titles[t.numbers[0]]))
+}
+
+// holdsOther reports whether a record that ends early has another of the columns of numbers.
+func (t *table) holdsOther(rec *entry) bool {
+	_, ok := rec.column(slices.Min(t.numbers))
+	return ok
+}
+
+// isVoid reports whether a cell says that there is nothing, as databases and spreadsheets write it.
+func isVoid(field []byte) bool {
+	switch string(bytes.ToLower(bytes.TrimSpace(field))) {
+	case "", "null", `\n`, "n/a", "nan", "-":
+		return true
+	}
+	return false
 }

@@ -222,7 +222,7 @@ func FuzzDetect(f *testing.F) {
 		if err != nil || found == "" {
 			return
 		}
-		in := content{lines: newLines(strings.NewReader(string(p.text))), areas: new(areas), reject: func(int64, string, []byte) {}}
+		in := content{lines: newLines(strings.NewReader(string(p.text))), areas: new(areas), account: new(Totals), reject: func(int64, string, []byte) {}}
 		known, err := found.lookup()
 		if err != nil {
 			t.Fatal(err)

@@ -15,6 +15,8 @@ import (
 type objects struct {
 	content
 	members []jsonMember // of the line at hand
+	line    []byte       // its text
+	texts   []string     // its numbers that are still to be read
 }
 
 // jsonMember is a key of an object and its value: a string's text, else as the file has it; "" for null.
@@ -27,34 +29,52 @@ func (d *objects) next(batch []phone.Number) (int, error) {
 }
 
 func (d *objects) one() (phone.Number, error) {
-	line, err := d.lines.filled()
-	if errors.Is(err, errLongLine) {
-		return 0, d.refuse(ReasonTooLong, line)
+	for len(d.texts) == 0 {
+		line, err := d.lines.filled()
+		if errors.Is(err, errLongLine) {
+			return 0, d.refuse(ReasonTooLong, line)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if text, ok := exported(line); ok && d.opts.Column == "" {
+			return d.number(text, line)
+		}
+		if reason := d.divide(line, d.opts.Column); reason != "" {
+			return 0, d.refuse(reason, line)
+		}
 	}
-	if err != nil {
-		return 0, err
-	}
-	number, reason := d.number(line)
-	if reason != "" {
-		return 0, d.refuse(reason, line)
-	}
-	return number, nil
+	text := d.texts[0]
+	d.texts = d.texts[1:]
+	return d.number([]byte(text), d.line)
 }
 
-// number returns a line's number, or the reason why it has none.
-func (d *objects) number(line []byte) (phone.Number, string) {
-	if text, ok := exported(line); ok && d.opts.Column == "" {
-		return parseValue(text, d.opts.Region, false)
-	}
-	var reason string
+// divide takes the texts of the numbers from a line, or returns the reason why it has none.
+func (d *objects) divide(line []byte, want string) (reason string) {
 	if d.members, reason = parseObject(line, d.lines.cut, d.members[:0]); reason != "" {
-		return 0, reason
+		return reason
 	}
-	text, reason := numberOf(d.members, d.opts.Column)
+	texts, reason := numbersOf(d.members, want)
 	if reason != "" {
-		return 0, reason
+		return reason
 	}
-	return parseValue([]byte(text), d.opts.Region, false)
+	d.line, d.texts = line, texts
+	d.account.beside += int64(len(texts) - 1)
+	return ""
+}
+
+// number reads one number of a line. Its error is errRejected for none.
+func (d *objects) number(text, line []byte) (phone.Number, error) {
+	number, reason := parseValue(text, d.opts.Region, false)
+	switch {
+	case reason == "":
+		return number, nil
+	case isVoid(text):
+		d.account.Empty++
+	default:
+		return 0, d.refuse(reason, line)
+	}
+	return 0, errRejected
 }
 
 // exported returns the number of a line that is just what an export of a list writes: most are.
@@ -115,13 +135,38 @@ func nextMember(in *json.Decoder) (m jsonMember, err error) {
 	return m, err
 }
 
-// numberOf returns the text of the number: of the key that was asked for, else of the only one that can
-// only mean it.
-func numberOf(members []jsonMember, want string) (text, reason string) {
-	matches := obvious
-	if want != "" {
-		matches = func(key string) bool { return plainTitle(key) == plainTitle(want) }
+// numbersOf returns the texts of the numbers: of the keys that were asked for, separated by commas, else of the only one
+// that can only mean it. A key that is missing counts as empty where another is there.
+func numbersOf(members []jsonMember, want string) (texts []string, reason string) {
+	if want == "" {
+		text, reason := numberOf(members, obvious)
+		return []string{text}, reason
 	}
+	if text, reason := numberOf(members, named(want)); reason == "" || !strings.Contains(want, ",") {
+		return []string{text}, reason
+	}
+	there := false
+	for key := range strings.SplitSeq(want, ",") {
+		text, reason := numberOf(members, named(key))
+		if reason == ReasonKeys {
+			return nil, reason
+		}
+		there = there || reason == ""
+		texts = append(texts, text)
+	}
+	if !there {
+		return nil, ReasonNoKey
+	}
+	return texts, ""
+}
+
+// named reports whether a key is the one with a name.
+func named(want string) func(key string) bool {
+	return func(key string) bool { return plainTitle(key) == plainTitle(want) }
+}
+
+// numberOf returns the text of the only key that matches.
+func numberOf(members []jsonMember, matches func(key string) bool) (text, reason string) {
 	reason = ReasonNoKey
 	for _, m := range members {
 		switch {
@@ -147,7 +192,7 @@ func (p *sample) objects() (Format, error) {
 		if reason != "" {
 			continue
 		}
-		if _, reason := numberOf(members, p.opts.Column); reason == "" {
+		if _, reason := numbersOf(members, p.opts.Column); reason == "" {
 			numbers++
 		}
 		records = append(records, texts(members))

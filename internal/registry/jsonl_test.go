@@ -25,11 +25,14 @@ func TestJSONLSample(t *testing.T) {
 			t.Errorf("got %v, want %v", got.numbers, want)
 		}
 		reasons := map[int64]string{
-			6: ReasonNational, 7: ReasonNational, 8: ReasonSpreadsheet, 9: ReasonEmpty, 10: ReasonNoKey, 11: ReasonKeys,
+			6: ReasonNational, 7: ReasonNational, 8: ReasonSpreadsheet, 10: ReasonNoKey, 11: ReasonKeys,
 			12: ReasonNotObject, 13: ReasonNotObject, 14: ReasonNotObject, 15: ReasonNotObject,
 		}
 		if diff := cmp.Diff(reasons, reasonsAt(got.rejects)); diff != "" {
 			t.Errorf("rejects: %s", diff)
+		}
+		if got.totals.Empty != 1 || got.totals.Read() != 14 { // line 9 has null for a number
+			t.Errorf("totals %+v", got.totals)
 		}
 		if i := len(got.rejects) - 1; got.rejects[i].Text != `{"number":"+14155550109"` {
 			t.Errorf("text %q", got.rejects[i].Text)
@@ -50,7 +53,9 @@ func TestJSONL(t *testing.T) {
 		{name: "another key", text: `{"contact":"+14155550100","number":"7"}` + "\n", column: "Contact", want: []uint64{14155550100}},
 		{name: "another key in the export's layout", text: `{"number":"+14155550100"}` + "\n", column: "contact", reasons: map[int64]string{1: ReasonNoKey}},
 		{name: "the same key twice", text: `{"number":"+14155550100","number":"+14155550101"}` + "\n", reasons: map[int64]string{1: ReasonKeys}},
-		{name: "bad number in the export's layout", text: "{\"number\":\"+999\"}\n{\"number\":\"\"}\n", reasons: map[int64]string{1: ReasonCallingCode, 2: ReasonEmpty}},
+		{name: "bad number in the export's layout", text: "{\"number\":\"+999\"}\n{\"number\":\"\"}\n", reasons: map[int64]string{1: ReasonCallingCode}}, // and an empty one
+		{name: "two keys asked for", text: `{"phone":"+14155550100","mobile":"+14155550101"}` + "\n" + `{"mobile":"+14155550102"}` + "\n" + `{"name":"x"}` + "\n",
+			column: "phone,Mobile", want: []uint64{14155550100, 14155550101, 14155550102}, reasons: map[int64]string{3: ReasonNoKey}},
 		{name: "a number within", text: `{"number":["+14155550100"]}` + "\n", reasons: map[int64]string{1: ReasonSyntax}},
 		{name: "too long a line", text: `{"number":"+14155550100","x":"` + strings.Repeat("x", maxLine) + "\"}\n", reasons: map[int64]string{1: ReasonTooLong}},
 		{name: "empty", text: ""},
@@ -98,7 +103,7 @@ func TestJSONLIsNotGuessed(t *testing.T) {
 }
 
 func TestOptOutObjects(t *testing.T) {
-	rows, rejects, err := loadRecords(t, RecordOptions{}, "../../testdata/opt-outs/export.jsonl")
+	rows, rejects, err := loadRecords(t, RecordOptions{DateOrder: YearFirst}, "../../testdata/opt-outs/export.jsonl")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,6 +113,8 @@ func TestOptOutObjects(t *testing.T) {
 		{Line: 2, Number: 14155550101, Channel: OtherChannel, ChannelText: "OTHER", ReceivedAt: utc(2026, 9, 9, 12, 3),
 			Note: "channel: pigeon", ExpiresAt: utc(2029, 9, 9, 0, 0)},
 		{Line: 3, Number: 14155550102, Channel: Email, ChannelText: "Courriel", ReceivedAt: utc(2026, 9, 9, 0, 0), Note: "rappel"},
+		{Line: 4, Number: 14155550103, Remarks: []string{"received_at: " + ReasonDateOrder}},
+		{Line: 5, Number: 14155550104, Remarks: []string{ReasonKeys}},
 		{Line: 6, Number: 14155550105, Scope: "y"},
 	}
 	for i := range want {
@@ -116,7 +123,7 @@ func TestOptOutObjects(t *testing.T) {
 	if diff := cmp.Diff(want, rows, digits); diff != "" {
 		t.Error(diff)
 	}
-	reasons := map[int64]string{4: ReasonDateOrder, 5: ReasonKeys, 7: ReasonNoKey, 8: ReasonNotObject}
+	reasons := map[int64]string{7: ReasonNoKey, 8: ReasonNotObject}
 	if diff := cmp.Diff(reasons, reasonsAt(rejects)); diff != "" {
 		t.Error(diff)
 	}
@@ -141,7 +148,7 @@ func FuzzJSONL(f *testing.F) {
 	addSamples(f, "jsonl")
 	f.Add([]byte("{\"number\":\"+14155550100\"}\n{\"x\":1,\"number\":\"+33 1 99 00 12 34\"}\n{\"number\":\"+14155550100\"}x\n\n{"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		numbers, rejects, err := decode(t, Options{Format: JSONL}, data)
+		numbers, rejects, empty, err := decode(t, Options{Format: JSONL}, data)
 		if err != nil || isUTF16(data) || len(data) > maxLine {
 			return
 		}
@@ -159,8 +166,8 @@ func FuzzJSONL(f *testing.F) {
 				}
 			}
 		}
-		if len(numbers)+len(rejects) != filled || len(numbers) < least {
-			t.Errorf("got %d numbers and %d rejects of %d lines, at least %d are numbers", len(numbers), len(rejects), filled, least)
+		if len(numbers)+len(rejects)+empty != filled || len(numbers) < least {
+			t.Errorf("got %d numbers, %d rejects and %d empty of %d lines, at least %d are numbers", len(numbers), len(rejects), empty, filled, least)
 		}
 	})
 }

@@ -51,6 +51,11 @@ func (f recordField) means(title string) bool {
 	return slices.ContainsFunc(f.titles, func(known string) bool { return titleKey(known) == key })
 }
 
+// isFieldTitle reports whether a title says a field other than the number.
+func isFieldTitle(title string) bool {
+	return slices.ContainsFunc(recordFields(), func(f recordField) bool { return f.means(title) })
+}
+
 func isRecordField(name RecordField) bool {
 	return slices.ContainsFunc(recordFields(), func(f recordField) bool { return f.name == name })
 }
@@ -69,15 +74,25 @@ type recordColumns struct {
 	scope, channel, desk, receivedAt, evidence, expiresAt, note int
 }
 
+// fieldAt is the column of a field, from 0; -1: none.
+type fieldAt struct {
+	field  RecordField
+	column int
+}
+
+// list has the columns in the order of recordFields.
+func (c *recordColumns) list() []fieldAt {
+	return []fieldAt{
+		{FieldScope, c.scope}, {FieldChannel, c.channel}, {FieldDesk, c.desk}, {FieldReceivedAt, c.receivedAt},
+		{FieldEvidence, c.evidence}, {FieldExpiresAt, c.expiresAt}, {FieldNote, c.note},
+	}
+}
+
 // findRecordColumns finds all columns but that of the number.
 func findRecordColumns(t *table, want map[RecordField]string) (recordColumns, error) {
-	titles := t.header
-	if titles == nil && t.first != nil {
-		titles = t.first.all()
-	}
 	var failed error
 	find := func(name RecordField) int {
-		column, err := findRecordColumn(titles, t.header != nil, name, want[name])
+		column, err := findRecordColumn(t.titles, t.header != nil, name, want[name])
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("column of %s: %w", name, err))
 		}

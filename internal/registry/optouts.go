@@ -14,6 +14,7 @@ import (
 // the file has no column for it, or the row's cell is empty.
 type Record struct {
 	File   string // as in Reject
+	Source int
 	Line   int64
 	Number phone.Number // always set
 
@@ -26,13 +27,17 @@ type Record struct {
 	Note        string // may have several lines
 	ExpiresAt   time.Time
 
+	// Remarks say what else the row holds that could not be read: without it, the row counts all the same.
+	Remarks []string
+
 	Text string // the row as the file has it, when RecordOptions.KeepText; as in Reject
 }
 
 // RecordOptions says how to read files of opt-outs.
 type RecordOptions struct {
 	// Columns name the column of a field: by its title (any case, with or without
-	// accents) or its place from 1; "-" for none. A field that is not here has the
+	// accents) or its place from 1; "-" for none. The number may have several, separated
+	// by commas: each is an opt-out. A field that is not here has the
 	// column whose title says so in English or French. Others are ignored.
 	Columns map[RecordField]string
 	// Region for national numbers. Zero: numbers must be international.
@@ -50,6 +55,8 @@ type RecordOptions struct {
 	// OnReject is called for each reject, in order, by the goroutine that calls
 	// Next. May be nil.
 	OnReject func(Reject)
+
+	seen *datesSeen // the files are read for their dates alone
 }
 
 // Records yields the rows of files of opt-outs, csv or one JSON object a line, one file after the
@@ -71,6 +78,7 @@ func OpenRecords(paths []string, opts RecordOptions) (*Records, error) {
 	}
 	r, err := open(paths, Options{
 		Format: CSV, Column: opts.Columns[FieldNumber], Region: opts.Region, Delimiter: opts.Delimiter, OnReject: opts.OnReject,
+		taken: opts.taken(),
 	})
 	if err != nil {
 		return nil, err
@@ -87,6 +95,20 @@ func OpenRecords(paths []string, opts RecordOptions) (*Records, error) {
 	return &Records{reader: r}, nil
 }
 
+// taken are the columns that were named for other fields than the number.
+func (o *RecordOptions) taken() []string {
+	var list []string
+	for field, column := range o.Columns {
+		if field != FieldNumber && column != "-" {
+			list = append(list, column)
+		}
+	}
+	return list
+}
+
+// Choices tell how the columns of the files were taken, as far as they were read.
+func (r *Records) Choices() []Choice { return r.reader.Choices() }
+
 // Next fills batch with rows and returns how many. It returns fewer than fit
 // only at the end, then 0 and io.EOF. Any other error means that a file could
 // not be read whole.
@@ -96,7 +118,7 @@ func (r *Records) Next(batch []Record) (int, error) {
 	for n < len(batch) && in.ready() {
 		got, err := in.decoder.(recordDecoder).fill(batch[n:])
 		for i := range batch[n : n+got] {
-			batch[n+i].File = in.sources[in.at].Name
+			batch[n+i].File, batch[n+i].Source = in.sources[in.at].Name, in.at
 		}
 		n += got
 		in.took(got, err)
@@ -126,9 +148,15 @@ func (r *Records) TotalBytes() int64 { return r.reader.TotalBytes() }
 // Close ends the reading, wherever it is.
 func (r *Records) Close() error { return r.reader.Close() }
 
-// errNothing: an export that failed leaves such a file behind. A csv without opt-outs has a header at least; a jsonl
-// without any cannot be told from it.
-var errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
+var (
+	// errNothing: an export that failed leaves such a file behind. A csv without opt-outs has a header at least; a jsonl
+	// without any cannot be told from it.
+	errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
+	// errNoColumn: what failed may leave its error message behind instead.
+	errNoColumn = errors.New("no column holds a number, and no row follows: export it again, or leave it out")
+	// errNoNumber: the column may be another one.
+	errNoNumber = errors.New("no row holds a number: say --column if another column does, or leave the file out")
+)
 
 // recordTable is csv whose columns are known.
 type recordTable struct {
@@ -136,6 +164,10 @@ type recordTable struct {
 	opts     RecordOptions
 	at       recordColumns
 	cells    []string // of the record at hand
+	fields   Record   // of the record at hand, without its number
+	dates    dates
+	some     bool   // a number was found
+	before   Totals // of the files before
 	channels channelMemory
 }
 
@@ -157,9 +189,16 @@ func openRecords(in content, opts RecordOptions) (decoder, error) {
 	if t.header == nil && t.first == nil {
 		return nil, errNothing
 	}
-	r := &recordTable{table: t, opts: opts, channels: channelMemory{}}
+	r := &recordTable{table: t, opts: opts, channels: channelMemory{}, before: *in.account, dates: newDates(in, &opts)}
 	r.at, err = findRecordColumns(t, opts.Columns)
 	return r, err
+}
+
+// choice implements chooser.
+func (t *recordTable) choice() Choice {
+	c := t.choose(t.at.list())
+	c.DateOrder = t.dates.order
+	return c
 }
 
 func (t *recordTable) fill(batch []Record) (int, error) {
@@ -167,21 +206,59 @@ func (t *recordTable) fill(batch []Record) (int, error) {
 }
 
 func (t *recordTable) one() (Record, error) {
-	rec, err := t.record()
+	if len(t.left) == 0 {
+		if err := t.advance(); err != nil {
+			return Record{}, err
+		}
+	}
+	number, err := t.cell()
 	if err != nil {
 		return Record{}, err
 	}
+	t.some = true
+	row := t.fields
+	row.Number = number
+	return row, nil
+}
+
+// advance begins the next record and reads its fields.
+func (t *recordTable) advance() error {
+	rec, err := t.record()
+	if err == io.EOF {
+		return t.end()
+	}
+	if err != nil {
+		return err
+	}
 	t.divide(&rec)
-	row, reason := t.row(&rec)
+	fields, reason, err := t.row(&rec)
+	if err != nil {
+		return err
+	}
 	if reason != "" {
 		t.reject(rec.line, reason, rec.text)
-		return Record{}, errRejected
+		return errRejected
 	}
-	row.Line = rec.line
+	t.take(rec)
+	t.fields = fields
+	t.fields.Line = rec.line
 	if t.opts.KeepText {
-		row.Text = string(rec.text)
+		t.fields.Text = string(rec.text)
 	}
-	return row, nil
+	return nil
+}
+
+// end returns io.EOF after the last record, or says that none had a number.
+func (t *recordTable) end() error {
+	switch now := *t.account; {
+	case t.some, now.Rejects > t.before.Rejects:
+		return io.EOF
+	case now.Empty > t.before.Empty:
+		return errNoNumber
+	case !t.isKnown():
+		return errNoColumn
+	}
+	return io.EOF
 }
 
 // divide sets the cells to those of a record.
@@ -203,48 +280,53 @@ func (t *recordTable) divide(rec *entry) {
 	t.cells = append(t.cells, rest)
 }
 
-// cell returns a cell without outer spaces, "" for none.
-func (t *recordTable) cell(i int) string {
+// text returns a cell without outer spaces, "" for none.
+func (t *recordTable) text(i int) string {
 	if i < 0 || i >= len(t.cells) {
 		return ""
 	}
 	return strings.TrimSpace(t.cells[i])
 }
 
-// row reads the cells, or returns the reason why they are no record.
-func (t *recordTable) row(rec *entry) (row Record, reason string) {
+// row reads all cells but the number, or returns the reason why the record is none.
+func (t *recordTable) row(rec *entry) (row Record, reason string, err error) {
 	switch {
 	case t.shifted(rec):
-		return row, ReasonShifted
+		row.Remarks = []string{ReasonShiftedRow}
+		return row, "", nil
 	case rec.open && len(t.cells) < len(t.header):
-		return row, ReasonCut // the cell that is there last may be the beginning of one
+		return row, ReasonCut, nil // the cell that is there last may be the beginning of one
 	}
-	if row.Number, reason = t.value(rec); reason != "" {
-		return row, reason
-	}
-	if row.ReceivedAt, reason = t.date(t.at.receivedAt, rec); reason != "" {
-		return row, reason
-	}
-	if row.ExpiresAt, reason = t.date(t.at.expiresAt, rec); reason != "" {
-		return row, reason
-	}
-	row.Scope = t.cell(t.at.scope)
-	row.Desk = t.cell(t.at.desk)
-	row.Evidence = t.cell(t.at.evidence)
-	row.Note = t.cell(t.at.note)
-	row.ChannelText = t.cell(t.at.channel)
+	row.Scope = t.text(t.at.scope)
+	row.Desk = t.text(t.at.desk)
+	row.Evidence = t.text(t.at.evidence)
+	row.Note = t.text(t.at.note)
+	row.ChannelText = t.text(t.at.channel)
 	row.Channel = t.channels.of(row.ChannelText)
-	return row, ""
+	if row.ReceivedAt, reason, err = t.date(FieldReceivedAt, t.at.receivedAt, rec, &row); reason != "" || err != nil {
+		return row, reason, err
+	}
+	row.ExpiresAt, reason, err = t.date(FieldExpiresAt, t.at.expiresAt, rec, &row)
+	return row, reason, err
 }
 
-func (t *recordTable) date(column int, rec *entry) (time.Time, string) {
-	text := t.cell(column)
+// date reads a date. One that cannot be read is none, and a remark of the row; the reason is why the record is none.
+func (t *recordTable) date(field RecordField, column int, rec *entry, row *Record) (time.Time, string, error) {
+	text := t.text(column)
 	if text == "" {
-		return time.Time{}, ""
+		return time.Time{}, "", nil
 	}
-	when, reason := parseDate(text, t.opts.DateOrder, t.opts.Location)
+	when, reason, err := t.dates.parse(text)
 	if rec.cut && column == len(t.cells)-1 && (reason != "" || len(text) < len("2026-09-09")) {
-		return time.Time{}, ReasonCut
+		return time.Time{}, ReasonCut, nil
 	}
-	return when, reason
+	if reason != "" {
+		row.remark(field, reason)
+	}
+	return when, "", err
+}
+
+// remark notes that a field cannot be read.
+func (r *Record) remark(field RecordField, reason string) {
+	r.Remarks = append(r.Remarks, string(field)+": "+reason)
 }

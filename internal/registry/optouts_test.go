@@ -27,7 +27,7 @@ func loadRecords(t testing.TB, opts RecordOptions, paths ...string) (rows []Reco
 		n, err := r.Next(batch)
 		rows = append(rows, batch[:n]...)
 		if err == io.EOF {
-			if got := r.Totals(); got != (Totals{int64(len(rows)), int64(len(rejects))}) {
+			if got := r.Totals(); got.Numbers != int64(len(rows)) || got.Rejects != int64(len(rejects)) {
 				t.Errorf("totals %v, got %d rows and %d rejects", got, len(rows), len(rejects))
 			}
 			return rows, rejects, nil
@@ -51,6 +51,7 @@ func TestOptOutSamples(t *testing.T) {
 			{File: file, Line: 2, Number: 14155550100, Channel: Call, ChannelText: "phone", Desk: "inbound", ReceivedAt: utc(2026, 9, 9, 12, 3), Evidence: "call-17"},
 			{File: file, Line: 3, Number: 14155550101, Channel: Web, ChannelText: "Web Form", ReceivedAt: utc(2026, 9, 9, 14, 3), ExpiresAt: utc(2029, 9, 9, 0, 0), Scope: "acme"},
 			{File: file, Line: 4, Number: 14155550102, Channel: InPerson, ChannelText: "in person", Desk: "Oakland branch", ReceivedAt: utc(2026, 9, 9, 0, 0), Evidence: "signed, dated", Scope: "acme/loans"},
+			{File: file, Line: 5, Number: 14155550103, Channel: InPerson, ChannelText: "IN_PERSON", Remarks: []string{"received_at: " + ReasonDateOrder}},
 			{File: file, Line: 7, Number: 14155550105, Channel: SMS, ChannelText: "text message"},
 		}
 	}
@@ -60,14 +61,15 @@ func TestOptOutSamples(t *testing.T) {
 		want         []Record
 		reasons      map[int64]string
 	}{
-		{"en.csv", "", 0, english("en.csv"), map[int64]string{5: ReasonDateOrder, 6: ReasonEmpty}},
-		{"en-utf-16.txt", "", 0, english("en-utf-16.txt"), map[int64]string{5: ReasonDateOrder, 6: ReasonEmpty}},
+		{"en.csv", "", YearFirst, english("en.csv"), map[int64]string{}},
+		{"en-utf-16.txt", "", YearFirst, english("en-utf-16.txt"), map[int64]string{}},
 		{"fr-windows-1252.csv", "FR", DayFirst, []Record{
 			{Line: 2, Number: 33199001234, Scope: "acme", Channel: Email, ChannelText: "Courriel", Desk: "Relation clientèle", ReceivedAt: utc(2026, 9, 9, 14, 3), Evidence: "ticket-1"},
 			{Line: 3, Number: 33199001235, Channel: Call, ChannelText: "Téléphone", Desk: "Centre d’appels", ReceivedAt: utc(2026, 9, 10, 0, 0), Evidence: `appel 2; "enregistré"`, Note: "à vérifier", ExpiresAt: utc(2029, 12, 31, 0, 0)},
 			{Line: 4, Number: 33199001236, Scope: "acme/énergie", Channel: OtherChannel, ChannelText: "Pigeon voyageur", ReceivedAt: utc(2026, 9, 11, 0, 0)},
+			{Line: 6, Number: 33199001238, Channel: InPerson, ChannelText: "En agence", Remarks: []string{"received_at: " + ReasonDate}},
 			{Line: 7, Number: 33199001239},
-		}, map[int64]string{5: ReasonSpreadsheet, 6: ReasonDate}},
+		}, map[int64]string{5: ReasonSpreadsheet}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.file, func(t *testing.T) {
@@ -164,17 +166,25 @@ func TestOptOutRejects(t *testing.T) {
 		"+14155550101,x,2026-09-09,,said no, twice\n" + // a delimiter that is not quoted
 		"none,x,2026-09-09,\n" +
 		"+14155550103,x,yesterday,\n" +
-		"+14155550104,x,09/09/2026,\n" +
+		"+14155550104,x,09/10/2026,\n" +
 		"+14155550105,x,2026-09-09,2029-13-01\n" +
 		"+14155550106,\"x,2026-09-09,\n" +
 		"+14155550107,x,2026-09-09,2029-12-3"
-	rows, rejects, err := loadRecords(t, RecordOptions{}, writeFile(t, "a.csv", []byte(text)))
-	if err != nil || len(rows) != 1 {
-		t.Fatalf("got %d rows, %v", len(rows), err)
+	rows, rejects, err := loadRecords(t, RecordOptions{DateOrder: YearFirst}, writeFile(t, "a.csv", []byte(text)))
+	if err != nil {
+		t.Fatal(err)
 	}
-	want := map[int64]string{
-		3: ReasonShifted, 4: reasonLetters, 5: ReasonDate, 6: ReasonDateOrder, 7: ReasonDate, 8: ReasonQuotes, 9: ReasonCut,
+	remarks := map[int64][]string{}
+	for _, row := range rows {
+		remarks[row.Line] = row.Remarks
 	}
+	wantRemarks := map[int64][]string{
+		2: nil, 3: {ReasonShiftedRow}, 5: {"received_at: " + ReasonDate}, 6: {"received_at: " + ReasonDateOrder}, 7: {"expires_at: " + ReasonDate},
+	}
+	if diff := cmp.Diff(wantRemarks, remarks); diff != "" {
+		t.Error(diff)
+	}
+	want := map[int64]string{4: reasonLetters, 8: ReasonQuotes, 9: ReasonCut}
 	if diff := cmp.Diff(want, reasonsAt(rejects)); diff != "" {
 		t.Error(diff)
 	}
@@ -264,8 +274,8 @@ func TestOptOutFiles(t *testing.T) {
 		{File: "a.csv", Line: 2, Number: 14155550100, Desk: "x"},
 		{File: "a.csv", Line: 3, Number: 14155550101},
 		{File: "a.csv", Line: 4, Number: 14155550102, Desk: "y"},
-		{File: "b.zip/b.csv", Line: 2, Number: 14155550103, Desk: "y"},
-		{File: "c.csv.gz", Line: 2, Number: 14155550104, ReceivedAt: utc(2026, 9, 9, 0, 0)},
+		{File: "b.zip/b.csv", Source: 1, Line: 2, Number: 14155550103, Desk: "y"},
+		{File: "c.csv.gz", Source: 2, Line: 2, Number: 14155550104, ReceivedAt: utc(2026, 9, 9, 0, 0)},
 	}
 	if diff := cmp.Diff(want, rows, digits); diff != "" {
 		t.Error(diff)

@@ -3,6 +3,10 @@ package registry
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,7 +16,11 @@ import (
 type recordObjects struct {
 	objects
 	opts     RecordOptions
-	fields   map[string]RecordField // of the keys that were met
+	keys     map[string]RecordField // what those that were met mean
+	rest     Record                 // of the line at hand, without its number
+	dates    dates
+	some     bool   // a number was found
+	before   Totals // of the files before
 	channels channelMemory
 }
 
@@ -24,7 +32,10 @@ func startsObject(l *lines) bool {
 }
 
 func openRecordObjects(in content, opts RecordOptions) decoder {
-	return &recordObjects{objects: objects{content: in}, opts: opts, fields: map[string]RecordField{}, channels: channelMemory{}}
+	return &recordObjects{
+		objects: objects{content: in}, opts: opts, keys: map[string]RecordField{}, channels: channelMemory{}, before: *in.account,
+		dates: newDates(in, &opts),
+	}
 }
 
 func (d *recordObjects) fill(batch []Record) (int, error) {
@@ -32,55 +43,80 @@ func (d *recordObjects) fill(batch []Record) (int, error) {
 }
 
 func (d *recordObjects) one() (Record, error) {
-	line, err := d.lines.filled()
-	if errors.Is(err, errLongLine) {
-		return Record{}, d.refuse(ReasonTooLong, line)
+	for len(d.texts) == 0 {
+		if err := d.advance(); err != nil {
+			return Record{}, err
+		}
 	}
+	text := d.texts[0]
+	d.texts = d.texts[1:]
+	number, err := d.number([]byte(text), d.line)
 	if err != nil {
 		return Record{}, err
 	}
-	row, reason := d.row(line)
-	if reason != "" {
-		return Record{}, d.refuse(reason, line)
-	}
-	row.Line = d.lines.number
-	if d.opts.KeepText {
-		row.Text = string(line)
-	}
+	d.some = true
+	row := d.rest
+	row.Number = number
 	return row, nil
 }
 
-// row reads the members of a line, or returns the reason why they are no record.
-func (d *recordObjects) row(line []byte) (row Record, reason string) {
-	if d.members, reason = parseObject(line, d.lines.cut, d.members[:0]); reason != "" {
-		return row, reason
+// advance reads the next line.
+func (d *recordObjects) advance() error {
+	line, err := d.lines.filled()
+	switch {
+	case err == io.EOF:
+		return d.end()
+	case errors.Is(err, errLongLine):
+		return d.refuse(ReasonTooLong, line)
+	case err != nil:
+		return err
 	}
-	text, reason := numberOf(d.members, d.opts.Columns[FieldNumber])
-	if reason != "" {
-		return row, reason
+	if reason := d.divide(line, d.opts.Columns[FieldNumber]); reason == ReasonKeys {
+		return fmt.Errorf("line %d: more than one key could be the number: say --column with the one that is, or with several separated by commas", d.lines.number)
+	} else if reason != "" {
+		return d.refuse(reason, line)
 	}
-	if row.Number, reason = parseValue([]byte(text), d.opts.Region, false); reason != "" {
-		return row, reason
+	if d.rest, err = d.row(); err != nil {
+		return err
 	}
+	d.rest.Line = d.lines.number
+	if d.opts.KeepText {
+		d.rest.Text = string(line)
+	}
+	return nil
+}
+
+// end returns io.EOF after the last line, or says that none had a number.
+func (d *recordObjects) end() error {
+	if d.some || d.account.Rejects > d.before.Rejects {
+		return io.EOF
+	}
+	return errNoNumber
+}
+
+// row reads the members of a line but the number.
+func (d *recordObjects) row() (row Record, err error) {
 	values, reason := d.values()
 	if reason != "" {
-		return row, reason
+		row.Remarks = []string{reason}
+		return row, nil
 	}
 	row.Scope, row.Desk, row.Evidence, row.Note = values[FieldScope], values[FieldDesk], values[FieldEvidence], values[FieldNote]
 	row.ChannelText = values[FieldChannel]
 	row.Channel = d.channels.of(row.ChannelText)
-	if row.ReceivedAt, reason = d.date(values[FieldReceivedAt]); reason != "" {
-		return row, reason
+	if row.ReceivedAt, err = d.date(FieldReceivedAt, values[FieldReceivedAt], &row); err != nil {
+		return row, err
 	}
-	row.ExpiresAt, reason = d.date(values[FieldExpiresAt])
-	return row, reason
+	row.ExpiresAt, err = d.date(FieldExpiresAt, values[FieldExpiresAt], &row)
+	return row, err
 }
 
-func (d *recordObjects) date(text string) (time.Time, string) {
-	if text == "" {
-		return time.Time{}, ""
+func (d *recordObjects) date(field RecordField, text string, row *Record) (when time.Time, err error) {
+	when, reason, err := d.dates.parse(text)
+	if reason != "" {
+		row.remark(field, reason)
 	}
-	return parseDate(text, d.opts.DateOrder, d.opts.Location)
+	return when, err
 }
 
 // values are the texts by field. A key that is the field's own name comes before any other that means it.
@@ -105,14 +141,39 @@ func (d *recordObjects) values() (map[RecordField]string, string) {
 // key that means none.
 func (d *recordObjects) field(key string) RecordField {
 	const most = 1000
-	field, ok := d.fields[key]
+	field, ok := d.keys[key]
 	if !ok {
 		field = d.meaning(key)
-		if len(d.fields) < most {
-			d.fields[key] = field
+		if len(d.keys) < most {
+			d.keys[key] = field
 		}
 	}
 	return field
+}
+
+// choice implements chooser.
+func (d *recordObjects) choice() Choice {
+	c := Choice{DateOrder: d.dates.order, Layout: Layout{Objects: true}}
+	for _, key := range slices.Sorted(maps.Keys(d.keys)) {
+		switch field := d.keys[key]; {
+		case d.isNumber(key):
+			c.Numbers = append(c.Numbers, key)
+		case field != "":
+			c.Fields = append(c.Fields, FieldColumn{field, key})
+		case titleKey(key) != titleKey(ReasonTitle):
+			c.Unused = append(c.Unused, UnusedColumn{Column: key})
+		}
+	}
+	return c
+}
+
+// isNumber reports whether a key is the number's.
+func (d *recordObjects) isNumber(key string) bool {
+	want := d.opts.Columns[FieldNumber]
+	if want == "" {
+		return obvious(key)
+	}
+	return named(want)(key) || slices.ContainsFunc(strings.Split(want, ","), func(one string) bool { return named(one)(key) })
 }
 
 func (d *recordObjects) meaning(key string) RecordField {

@@ -12,6 +12,9 @@ import (
 // errRemoval: a removal where only numbers to add are read.
 var errRemoval = errors.New("it takes numbers away: load it with --mode delta")
 
+// errReadOnce: a pipe cannot be read a second time.
+var errReadOnce = errors.New("it can be read only once")
+
 // Reader yields the numbers of list files, one file after the other. Only
 // BytesRead and TotalBytes may be called by other goroutines.
 type Reader struct {
@@ -29,9 +32,12 @@ type Reader struct {
 	totals Totals
 	cut    int // sources that end inside a line
 	areas  areas
-	seen   areas        // of the source being read
-	before int64        // bytes on disk of the sources read whole
-	meter  atomic.Int64 // bytes read from disk
+	seen   areas // of the source being read
+	before int64 // bytes on disk of the sources read whole
+	// choices are of the sources read whole, rowsBefore their rows.
+	choices    []Choice
+	rowsBefore int64
+	meter      atomic.Int64 // bytes read from disk
 }
 
 // Open prepares to read the files at paths; "-" is standard input, a zip is
@@ -152,7 +158,7 @@ func (r *Reader) begin() error {
 		return fmt.Errorf("read %s: %w", s.Name, damaged(err))
 	}
 	r.feed = newFeed(in)
-	c := content{lines: newLines(r.feed), opts: r.opts, areas: &r.seen, reject: r.reject}
+	c := content{lines: newLines(r.feed), opts: r.opts, areas: &r.seen, reject: r.reject, account: &r.totals, again: r.again}
 	if err := c.lines.start(); err != nil {
 		return fmt.Errorf("read %s: %w", s.Name, err)
 	}
@@ -161,6 +167,17 @@ func (r *Reader) begin() error {
 		return fmt.Errorf("read %s: %w", s.Name, err)
 	}
 	return nil
+}
+
+// again opens the source that is being read once more. What it rejects is told by the first reading.
+func (r *Reader) again(open func(content) (decoder, error)) (*Reader, error) {
+	s := r.sources[r.at]
+	if s.blocks {
+		return nil, errReadOnce
+	}
+	opts := r.opts
+	opts.OnReject = func(Reject) {}
+	return &Reader{opts: opts, format: format{name: r.format.name, open: open}, sources: []Source{s}, total: s.packed}, nil
 }
 
 func (r *Reader) openSource(s *Source) (io.ReadCloser, error) {
@@ -195,6 +212,7 @@ func (r *Reader) finish() {
 		r.meter.Store(r.before)
 	}
 	r.addAreas(s.area())
+	r.choices, r.rowsBefore = r.Choices(), r.totals.Rows()
 	r.feed.close(!s.blocks)
 	r.feed, r.decoder = nil, nil
 	r.at++
@@ -222,6 +240,7 @@ func (r *Reader) reject(line int64, reason string, text []byte) {
 	}
 	r.opts.OnReject(Reject{
 		File:   r.sources[r.at].Name,
+		Source: r.at,
 		Line:   line,
 		Reason: reason,
 		Text:   string(text[:min(len(text), maxLine)]),

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -191,8 +192,8 @@ func TestRows(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer rows.Close()
-	if h := strings.Join(rows.Header(), "|"); h != "id|tel|note" || rows.Column() != 1 || rows.Delimiter() != ';' {
-		t.Errorf("header %q, column %d, delimiter %q", h, rows.Column(), rows.Delimiter())
+	if h := strings.Join(rows.Header(), "|"); h != "id|tel|note" || !slices.Equal(rows.Columns(), []int{1}) || rows.Delimiter() != ';' {
+		t.Errorf("header %q, columns %d, delimiter %q", h, rows.Columns(), rows.Delimiter())
 	}
 	want := []struct {
 		line   int64
@@ -211,8 +212,8 @@ func TestRows(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if f := strings.Join(row.Fields(), "|"); row.Line != w.line || f != w.fields || row.Number != w.number || row.Reason != w.reason {
-			t.Errorf("got line %d, %q, %q; want line %d, %q, %q", row.Line, f, row.Reason, w.line, w.fields, w.reason)
+		if f := strings.Join(row.Fields(), "|"); row.Line != w.line || f != w.fields || !slices.Equal(row.Cells, []Cell{{Number: w.number, Reason: w.reason}}) {
+			t.Errorf("got line %d, %q, %v; want line %d, %q, %q", row.Line, f, row.Cells, w.line, w.fields, w.reason)
 		}
 	}
 	if _, err := rows.Next(); err != io.EOF {
@@ -227,12 +228,12 @@ func TestRowsPlain(t *testing.T) {
 	}
 	defer rows.Close()
 	first, err := rows.Next()
-	if err != nil || first.Number != 14155550100 || first.Line != 1 {
+	if err != nil || first.Cells[0].Number != 14155550100 || first.Line != 1 {
 		t.Errorf("got line %d, %v", first.Line, err)
 	}
 	second, err := rows.Next()
-	if err != nil || second.Reason != reasonLetters || second.Fields()[0] != "x" || second.Line != 3 {
-		t.Errorf("got line %d, %q, %v", second.Line, second.Reason, err)
+	if err != nil || second.Cells[0].Reason != reasonLetters || second.Fields()[0] != "x" || second.Line != 3 {
+		t.Errorf("got line %d, %v, %v", second.Line, second.Cells, err)
 	}
 	if _, err := rows.Next(); err != io.EOF {
 		t.Errorf("got %v, want EOF", err)

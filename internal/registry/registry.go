@@ -3,8 +3,8 @@
 //
 // What it promises:
 //
-//   - Every line or record is a number or a reject: Totals.Numbers +
-//     Totals.Rejects is what was read. Blank lines and the header line of a
+//   - Every line, or cell that could hold a number, is a number, a reject or
+//     empty: their sum is Totals.Read. Blank lines and the header line of a
 //     csv are not counted.
 //   - A number that a file takes away is never yielded as one to add.
 //   - A reject has its file, its line and a reason. It never becomes a number,
@@ -13,8 +13,9 @@
 //     never a shorter number, never a silent end.
 //   - Memory does not grow with the input: lines, records and archives are
 //     read in bounded pieces.
-//   - Nothing is guessed: a format that does not fit gives rejects, a column
-//     that is not plain is an error.
+//   - Nothing is guessed in silence: a format that does not fit gives rejects, a
+//     column or an order of dates that is not plain is an error, and a Choice
+//     tells what was taken for what.
 package registry
 
 import (
@@ -81,6 +82,10 @@ type content struct {
 	opts   Options
 	areas  *areas // filled by formats by area code
 	reject func(line int64, reason string, text []byte)
+	// again reads the same file once more, from its beginning.
+	again func(open func(content) (decoder, error)) (*Reader, error)
+	// account is where decoders count what is neither number nor reject.
+	account *Totals
 }
 
 // areas are the area codes of +1 that hold a number.
@@ -138,8 +143,8 @@ func FormatNames() string {
 type Options struct {
 	Format Format
 	// Column of a csv that holds the number: a name of the header (any case)
-	// or an index from 1. Empty: the only column, or the only one with an
-	// obvious name. Of jsonl it is the key.
+	// or an index from 1; several are separated by commas. Empty: the only column,
+	// or the only one that could be meant. Of jsonl it is the key.
 	Column string
 	// Columns of a change list, in order: the names of ChangeColumns separated
 	// by commas, "-" for a column to pass over. Empty: as the FTC is said to
@@ -154,14 +159,21 @@ type Options struct {
 	// calls Next. May be nil.
 	OnReject func(Reject)
 
-	hollow bool // lines of delimiters alone are records of a csv: of Rows
+	hollow bool     // lines of delimiters alone are records of a csv: of Rows
+	taken  []string // columns that the user named as something else than the number: of Records
 }
 
 // Totals counts what was read so far.
 type Totals struct {
 	Numbers int64 // numbers yielded, repeated ones too
 	Rejects int64
+	Empty   int64 // cells of a number with nothing in them
+
+	beside int64 // cells beyond the first of their row
 }
 
-// Read is the number of lines or records read.
-func (t Totals) Read() int64 { return t.Numbers + t.Rejects }
+// Read is the number of lines, or of cells that could hold a number: Numbers + Rejects + Empty.
+func (t Totals) Read() int64 { return t.Numbers + t.Rejects + t.Empty }
+
+// Rows is the number of lines or records that were read.
+func (t Totals) Rows() int64 { return t.Read() - t.beside }

@@ -9,6 +9,7 @@ import (
 // Reject is a line or record that is not a number.
 type Reject struct {
 	File   string // base name; of a zip's member, "archive.zip/member.txt"
+	Source int    // its place among the sources, from 0
 	Line   int64  // from 1; of a record over several lines, its first
 	Reason string // short, stable, no digits: one of those below or of phone.Reason
 	// Text is what the file holds there, at most 64 KiB. It may be a phone
@@ -30,24 +31,25 @@ var (
 	ReasonNoSuchNumber = phone.Reason(phone.ErrNoSuchNumber)
 )
 
-// The other reasons of rejects.
+// The other reasons of rejects, and of remarks: those of a row whose number is read, though not all of the rest.
 const (
-	ReasonNotFTC    = "not an area code and seven digits"
-	ReasonTooLong   = "line too long"
-	ReasonCut       = "the file ends inside this line"
-	ReasonQuotes    = "quotes do not match"
-	ReasonColumns   = "the number's column is missing"
-	ReasonNotChange = "not an area code, seven digits, a date and A or D"
-	ReasonAction    = "the action is neither A nor D"
-	ReasonXMLNumber = "ph without a val of seven digits"
-	ReasonXMLArea   = "not inside an ac with a val of three digits"
-	ReasonShifted   = "more columns than the header has"
-	ReasonDate      = "not a date: use year-month-day"
-	ReasonDateOrder = "which is the day? say --date-order day or month"
-	ReasonXMLOther  = "neither ac nor ph"
-	ReasonNotObject = "not a JSON object"
-	ReasonNoKey     = "the number's key is missing"
-	ReasonKeys      = "more than one key could be meant"
+	ReasonNotFTC     = "not an area code and seven digits"
+	ReasonTooLong    = "line too long"
+	ReasonCut        = "the file ends inside this line"
+	ReasonQuotes     = "quotes do not match"
+	ReasonColumns    = "the number's column is missing"
+	ReasonNotChange  = "not an area code, seven digits, a date and A or D"
+	ReasonAction     = "the action is neither A nor D"
+	ReasonXMLNumber  = "ph without a val of seven digits"
+	ReasonXMLArea    = "not inside an ac with a val of three digits"
+	ReasonShifted    = "more columns than the header has"
+	ReasonShiftedRow = "more columns than the header has: only its number counts"
+	ReasonDate       = "not a date: use year-month-day"
+	ReasonDateOrder  = "which is the day? say --date-order day or month"
+	ReasonXMLOther   = "neither ac nor ph"
+	ReasonNotObject  = "not a JSON object"
+	ReasonNoKey      = "the number's key is missing"
+	ReasonKeys       = "more than one key could be meant"
 )
 
 // errRejected says that the line or record at hand went to the rejects.

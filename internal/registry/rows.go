@@ -15,16 +15,23 @@ type Rows struct {
 	table  *table
 	plain  *plain
 	broken Row // the record rejected last
+	cells  []Cell
 }
 
-// Row is one record, valid until the next is read. Number is 0 when Reason says
-// why there is none.
+// Row is one record, valid until the next is read.
 type Row struct {
-	Line   int64
-	Number phone.Number
-	Reason string
+	Line int64
+	// Cells are what could be its numbers: one for each of Rows.Columns, but for empty ones beside others.
+	Cells []Cell
 
 	record entry
+}
+
+// Cell is what could be a number. Number is 0 when Reason says why it is none.
+type Cell struct {
+	Column int // its place among Rows.Columns
+	Number phone.Number
+	Reason string
 }
 
 // Fields returns all columns, copied; of a record that cannot be split, its text.
@@ -81,12 +88,23 @@ func (r *Rows) Width() int {
 	return len(r.table.header)
 }
 
-// Column is the index, from 0, of the field that holds the number.
-func (r *Rows) Column() int {
+// Columns are the indexes, from 0, of the fields that hold the numbers.
+func (r *Rows) Columns() []int {
 	if r.table == nil {
-		return 0
+		return []int{0}
 	}
-	return r.table.column
+	return r.table.numbers
+}
+
+// IsKnown reports whether it is sure that a column holds numbers, even without a row to show it.
+func (r *Rows) IsKnown() bool { return r.table == nil || r.table.isKnown() }
+
+// Choice is how the columns are taken; of a plain file there is nothing to choose.
+func (r *Rows) Choice() Choice {
+	if r.table == nil {
+		return Choice{File: r.reader.sources[0].Name}
+	}
+	return r.reader.choiceOf(r.table)
 }
 
 // Delimiter is the one of a csv, a comma for a plain file.
@@ -128,13 +146,22 @@ func (r *Rows) tableRow() (Row, error) {
 	if err != nil {
 		return Row{}, err
 	}
-	number, reason := r.table.value(&rec)
-	return Row{Line: rec.line, Number: number, Reason: reason, record: rec}, nil
+	r.cells = r.cells[:0]
+	for place, column := range r.table.numbers {
+		number, reason := r.table.value(&rec, column)
+		if reason != ReasonEmpty {
+			r.cells = append(r.cells, Cell{place, number, reason})
+		}
+	}
+	if len(r.cells) == 0 {
+		r.cells = append(r.cells, Cell{Reason: ReasonEmpty})
+	}
+	return Row{Line: rec.line, Cells: r.cells, record: rec}, nil
 }
 
 // keep makes a row of what the splitter rejects.
 func (r *Rows) keep(line int64, reason string, text []byte) {
-	r.broken = Row{Line: line, Reason: reason, record: entry{fields: []string{string(text)}}}
+	r.broken = Row{Line: line, Cells: []Cell{{Reason: reason}}, record: entry{fields: []string{string(text)}}}
 }
 
 func (r *Rows) line() (Row, error) {
@@ -143,9 +170,10 @@ func (r *Rows) line() (Row, error) {
 	if err != nil && !errors.Is(err, errLongLine) {
 		return Row{}, err
 	}
-	row := Row{Line: d.lines.number, Reason: ReasonTooLong, record: entry{fields: []string{string(line)}}}
+	cell := Cell{Reason: ReasonTooLong}
 	if err == nil {
-		row.Number, row.Reason = parseValue(line, d.opts.Region, d.lines.cut)
+		cell.Number, cell.Reason = parseValue(line, d.opts.Region, d.lines.cut)
 	}
-	return row, nil
+	r.cells = append(r.cells[:0], cell)
+	return Row{Line: d.lines.number, Cells: r.cells, record: entry{fields: []string{string(line)}}}, nil
 }

@@ -10,21 +10,22 @@ import (
 // csv accepts a table in which the column of the number is plain and no other
 // says that numbers are taken away.
 func (p *sample) csv(t *table) (Format, error) {
-	records := t.sample()
+	records := t.sample(sampleLines)
 	if len(records) == 0 {
 		return "", p.unsure("the lines are no records", CSV, Plain)
 	}
-	_, header, err := findColumn(records[0], p.opts.Column)
+	ahead := records[1:min(len(records), lookRecords)]
+	found, err := findColumns(records[0], p.opts.Column, looksOf(ahead, len(records[0]), p.opts.Region))
 	if err != nil {
 		if p.dated && p.opts.Column == "" && !isTitle(p.lines[0]) {
 			return FTC, nil
 		}
 		return "", err
 	}
-	if header && p.most(isFTCLine) {
+	if found.header && p.most(isFTCLine) {
 		return "", p.unsure("the lines look like the FTC's, the first does not", FTC, CSV)
 	}
-	if header {
+	if found.header {
 		records = records[1:]
 	}
 	if hasActions(records) {
@@ -34,19 +35,19 @@ func (p *sample) csv(t *table) (Format, error) {
 }
 
 func (p *sample) table() *table {
-	in := content{lines: newLines(bytes.NewReader(p.text)), opts: p.opts, reject: func(int64, string, []byte) {}}
+	in := content{lines: newLines(bytes.NewReader(p.text)), opts: p.opts, reject: func(int64, string, []byte) {}, account: new(Totals)}
 	return &table{content: in, split: splitter{lines: in.lines, reject: in.reject}}
 }
 
-// sample returns the fields of the first records.
-func (t *table) sample() [][]string {
+// sample returns the fields of the next records, at most so many.
+func (t *table) sample(most int) [][]string {
 	var list [][]string
-	for len(list) < sampleLines {
+	for len(list) < most {
 		rec, err := t.split.next()
 		switch {
 		case err == nil:
 			list = append(list, rec.all())
-		case !errors.Is(err, errRejected) || len(list) == 0: // the header must be right
+		case !errors.Is(err, errRejected) || len(list) == 0: // the first must be right
 			return list
 		}
 	}

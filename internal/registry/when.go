@@ -20,6 +20,19 @@ const (
 	AnyOrder   = DayFirst | MonthFirst | YearFirst
 )
 
+// String is how ParseDateOrder names an order; "" for none.
+func (o DateOrder) String() string {
+	switch o {
+	case DayFirst:
+		return "day"
+	case MonthFirst:
+		return "month"
+	case YearFirst:
+		return "year"
+	}
+	return ""
+}
+
 // ParseDateOrder returns the order that begins with the day, the month or the year.
 func ParseDateOrder(name string) (DateOrder, error) {
 	switch strings.ToLower(name) {

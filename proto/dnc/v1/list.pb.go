@@ -1931,7 +1931,7 @@ type ImportCommit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many chunks there are, those of earlier connections too.
 	Chunks uint64 `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// How many entries the client read from the files.
+	// How many entries the client read from the files: lines, or cells that could hold a number.
 	Read uint64 `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"`
 	// How many of them it rejected itself and did not send.
 	Rejected uint64 `protobuf:"varint,3,opt,name=rejected,proto3" json:"rejected,omitempty"`
@@ -1946,7 +1946,11 @@ type ImportCommit struct {
 	// staged. Required after `resume`; empty otherwise: not compared.
 	ChunksDigest []byte `protobuf:"bytes,7,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
 	// How many of the files end inside a line: the rest is likely missing. The line is one of the rejects.
-	CutFiles      uint32 `protobuf:"varint,8,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
+	CutFiles uint32 `protobuf:"varint,8,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
+	// How many of the entries are cells with nothing in them. Those sent, rejected and empty must make up `read`.
+	Empty uint64 `protobuf:"varint,9,opt,name=empty,proto3" json:"empty,omitempty"`
+	// How many rows the entries stood in: fewer than `read` where a row has several. 0: not told.
+	Rows          uint64 `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2033,6 +2037,20 @@ func (x *ImportCommit) GetChunksDigest() []byte {
 func (x *ImportCommit) GetCutFiles() uint32 {
 	if x != nil {
 		return x.CutFiles
+	}
+	return 0
+}
+
+func (x *ImportCommit) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *ImportCommit) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
 	}
 	return 0
 }
@@ -2249,7 +2267,9 @@ type ImportAck struct {
 	// The chunk; all before it are staged too.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Its entries that the server rejects; they count as rejected.
-	Rejects       []*ImportReject `protobuf:"bytes,2,rep,name=rejects,proto3" json:"rejects,omitempty"`
+	Rejects []*ImportReject `protobuf:"bytes,2,rep,name=rejects,proto3" json:"rejects,omitempty"`
+	// Its rows that are recorded without a part that could not be read: see ImportRecordsHeader.scope_instead.
+	Remarks       []*ImportReject `protobuf:"bytes,3,rep,name=remarks,proto3" json:"remarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2298,7 +2318,14 @@ func (x *ImportAck) GetRejects() []*ImportReject {
 	return nil
 }
 
-// An entry of a chunk that the server rejects.
+func (x *ImportAck) GetRemarks() []*ImportReject {
+	if x != nil {
+		return x.Remarks
+	}
+	return nil
+}
+
+// An entry of a chunk that the server rejects, or has a remark about.
 type ImportReject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The entry's place in its chunk, from 0, in the order of the chunk's fields.
@@ -2533,7 +2560,7 @@ type ImportResult struct {
 	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// Whether the list held this content already: no number changed, at most the snapshot date moved on.
 	AlreadyLoaded bool `protobuf:"varint,5,opt,name=already_loaded,json=alreadyLoaded,proto3" json:"already_loaded,omitempty"`
-	// Entries read = accepted + duplicates + rejected.
+	// Entries read = accepted + duplicates + rejected + empty.
 	Read uint64 `protobuf:"varint,6,opt,name=read,proto3" json:"read,omitempty"`
 	// Different numbers in the load.
 	Accepted uint64 `protobuf:"varint,7,opt,name=accepted,proto3" json:"accepted,omitempty"`
@@ -2559,7 +2586,11 @@ type ImportResult struct {
 	// ImportChunk.ascending. Empty when it was not computed.
 	ContentSha256 []byte `protobuf:"bytes,17,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
 	// How long it took, from the header on, earlier connections left out.
-	Elapsed       *durationpb.Duration `protobuf:"bytes,18,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	Elapsed *durationpb.Duration `protobuf:"bytes,18,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// Entries that are cells with nothing in them, as the client says.
+	Empty uint64 `protobuf:"varint,19,opt,name=empty,proto3" json:"empty,omitempty"`
+	// Rows that the entries stood in, as the client says; 0: not told.
+	Rows          uint64 `protobuf:"varint,20,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2720,6 +2751,20 @@ func (x *ImportResult) GetElapsed() *durationpb.Duration {
 	return nil
 }
 
+func (x *ImportResult) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *ImportResult) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
 // One load, or import of opt-outs, as the journal has it. What tells of a list is not set
 // for opt-outs.
 type ImportRecord struct {
@@ -2772,6 +2817,10 @@ type ImportRecord struct {
 	RevertedTo uint64 `protobuf:"varint,23,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
 	// As in ImportResult.
 	ContentSha256 []byte `protobuf:"bytes,24,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
+	// As in ImportResult.
+	Empty uint64 `protobuf:"varint,25,opt,name=empty,proto3" json:"empty,omitempty"`
+	// As in ImportResult.
+	Rows          uint64 `protobuf:"varint,26,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2972,6 +3021,20 @@ func (x *ImportRecord) GetContentSha256() []byte {
 		return x.ContentSha256
 	}
 	return nil
+}
+
+func (x *ImportRecord) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *ImportRecord) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
 }
 
 // Asks what was loaded.
@@ -3745,7 +3808,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\tascending\x18\x02 \x01(\fR\tascending\x12\x18\n" +
 	"\anumbers\x18\x03 \x03(\x06R\anumbers\x12+\n" +
 	"\x11removed_ascending\x18\x04 \x01(\fR\x10removedAscending\x12'\n" +
-	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xa0\x02\n" +
+	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xca\x02\n" +
 	"\fImportCommit\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
@@ -3754,7 +3817,10 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\asources\x18\x05 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x1a\n" +
 	"\bcoverage\x18\x06 \x03(\tR\bcoverage\x12#\n" +
 	"\rchunks_digest\x18\a \x01(\fR\fchunksDigest\x12\x1b\n" +
-	"\tcut_files\x18\b \x01(\rR\bcutFiles\"\xd6\x01\n" +
+	"\tcut_files\x18\b \x01(\rR\bcutFiles\x12\x14\n" +
+	"\x05empty\x18\t \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\n" +
+	" \x01(\x04R\x04rows\"\xd6\x01\n" +
 	"\x0eImportResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
@@ -3767,10 +3833,11 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"last_chunk\x18\x02 \x01(\x04R\tlastChunk\x12\x1c\n" +
 	"\tcommitted\x18\x03 \x01(\bR\tcommitted\x12!\n" +
 	"\fchunk_hashes\x18\x04 \x01(\fR\vchunkHashes\x12'\n" +
-	"\x0frejected_chunks\x18\x05 \x03(\x04R\x0erejectedChunks\"M\n" +
+	"\x0frejected_chunks\x18\x05 \x03(\x04R\x0erejectedChunks\"}\n" +
 	"\tImportAck\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
-	"\arejects\x18\x02 \x03(\v2\x14.dnc.v1.ImportRejectR\arejects\"M\n" +
+	"\arejects\x18\x02 \x03(\v2\x14.dnc.v1.ImportRejectR\arejects\x12.\n" +
+	"\aremarks\x18\x03 \x03(\v2\x14.dnc.v1.ImportRejectR\aremarks\"M\n" +
 	"\fImportReject\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12'\n" +
 	"\x05error\x18\x02 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"e\n" +
@@ -3787,7 +3854,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x05limit\x18\x06 \x01(\x01R\x05limit\x12\x1e\n" +
 	"\n" +
 	"overridden\x18\a \x01(\bR\n" +
-	"overridden\"\xd2\x04\n" +
+	"overridden\"\xfc\x04\n" +
 	"\fImportResult\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\bR\arefused\x12;\n" +
@@ -3810,7 +3877,9 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"journal_id\x18\x0f \x01(\tR\tjournalId\x12#\n" +
 	"\rsnapshot_date\x18\x10 \x01(\tR\fsnapshotDate\x12%\n" +
 	"\x0econtent_sha256\x18\x11 \x01(\fR\rcontentSha256\x123\n" +
-	"\aelapsed\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\x86\a\n" +
+	"\aelapsed\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12\x14\n" +
+	"\x05empty\x18\x13 \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\x14 \x01(\x04R\x04rows\"\xb0\a\n" +
 	"\fImportRecord\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\tR\x04list\x12\x17\n" +
@@ -3841,7 +3910,9 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x11overridden_guards\x18\x16 \x03(\x0e2\x13.dnc.v1.ImportGuardR\x10overriddenGuards\x12\x1f\n" +
 	"\vreverted_to\x18\x17 \x01(\x04R\n" +
 	"revertedTo\x12%\n" +
-	"\x0econtent_sha256\x18\x18 \x01(\fR\rcontentSha256\"d\n" +
+	"\x0econtent_sha256\x18\x18 \x01(\fR\rcontentSha256\x12\x14\n" +
+	"\x05empty\x18\x19 \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\x1a \x01(\x04R\x04rows\"d\n" +
 	"\x12ListImportsRequest\x12\x12\n" +
 	"\x04list\x18\x01 \x01(\tR\x04list\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
@@ -4041,49 +4112,50 @@ var file_dnc_v1_list_proto_depIdxs = []int32{
 	30, // 27: dnc.v1.ImportResponse.progress:type_name -> dnc.v1.ImportProgress
 	32, // 28: dnc.v1.ImportResponse.result:type_name -> dnc.v1.ImportResult
 	29, // 29: dnc.v1.ImportAck.rejects:type_name -> dnc.v1.ImportReject
-	46, // 30: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
-	3,  // 31: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
-	4,  // 32: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
-	31, // 33: dnc.v1.ImportResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	44, // 34: dnc.v1.ImportResult.elapsed:type_name -> google.protobuf.Duration
-	5,  // 35: dnc.v1.ImportRecord.state:type_name -> dnc.v1.ImportState
-	1,  // 36: dnc.v1.ImportRecord.mode:type_name -> dnc.v1.ImportMode
-	19, // 37: dnc.v1.ImportRecord.sources:type_name -> dnc.v1.ImportSource
-	45, // 38: dnc.v1.ImportRecord.started_at:type_name -> google.protobuf.Timestamp
-	45, // 39: dnc.v1.ImportRecord.ended_at:type_name -> google.protobuf.Timestamp
-	20, // 40: dnc.v1.ImportRecord.reject_tallies:type_name -> dnc.v1.RejectTally
-	4,  // 41: dnc.v1.ImportRecord.overridden_guards:type_name -> dnc.v1.ImportGuard
-	33, // 42: dnc.v1.ListImportsResponse.imports:type_name -> dnc.v1.ImportRecord
-	45, // 43: dnc.v1.ExportRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	38, // 44: dnc.v1.ExportResponse.header:type_name -> dnc.v1.ExportHeader
-	39, // 45: dnc.v1.ExportResponse.chunk:type_name -> dnc.v1.ExportChunk
-	40, // 46: dnc.v1.ExportResponse.summary:type_name -> dnc.v1.ExportSummary
-	6,  // 47: dnc.v1.ExportHeader.list:type_name -> dnc.v1.List
-	23, // 48: dnc.v1.RevertImportRequest.guards:type_name -> dnc.v1.ImportGuards
-	32, // 49: dnc.v1.RevertImportResponse.result:type_name -> dnc.v1.ImportResult
-	7,  // 50: dnc.v1.ListService.CreateList:input_type -> dnc.v1.CreateListRequest
-	9,  // 51: dnc.v1.ListService.GetList:input_type -> dnc.v1.GetListRequest
-	11, // 52: dnc.v1.ListService.ListLists:input_type -> dnc.v1.ListListsRequest
-	15, // 53: dnc.v1.ListService.UpdateList:input_type -> dnc.v1.UpdateListRequest
-	17, // 54: dnc.v1.ListService.DeleteList:input_type -> dnc.v1.DeleteListRequest
-	21, // 55: dnc.v1.ListService.Import:input_type -> dnc.v1.ImportRequest
-	34, // 56: dnc.v1.ListService.ListImports:input_type -> dnc.v1.ListImportsRequest
-	36, // 57: dnc.v1.ListService.Export:input_type -> dnc.v1.ExportRequest
-	41, // 58: dnc.v1.ListService.RevertImport:input_type -> dnc.v1.RevertImportRequest
-	8,  // 59: dnc.v1.ListService.CreateList:output_type -> dnc.v1.CreateListResponse
-	10, // 60: dnc.v1.ListService.GetList:output_type -> dnc.v1.GetListResponse
-	12, // 61: dnc.v1.ListService.ListLists:output_type -> dnc.v1.ListListsResponse
-	16, // 62: dnc.v1.ListService.UpdateList:output_type -> dnc.v1.UpdateListResponse
-	18, // 63: dnc.v1.ListService.DeleteList:output_type -> dnc.v1.DeleteListResponse
-	26, // 64: dnc.v1.ListService.Import:output_type -> dnc.v1.ImportResponse
-	35, // 65: dnc.v1.ListService.ListImports:output_type -> dnc.v1.ListImportsResponse
-	37, // 66: dnc.v1.ListService.Export:output_type -> dnc.v1.ExportResponse
-	42, // 67: dnc.v1.ListService.RevertImport:output_type -> dnc.v1.RevertImportResponse
-	59, // [59:68] is the sub-list for method output_type
-	50, // [50:59] is the sub-list for method input_type
-	50, // [50:50] is the sub-list for extension type_name
-	50, // [50:50] is the sub-list for extension extendee
-	0,  // [0:50] is the sub-list for field type_name
+	29, // 30: dnc.v1.ImportAck.remarks:type_name -> dnc.v1.ImportReject
+	46, // 31: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
+	3,  // 32: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
+	4,  // 33: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
+	31, // 34: dnc.v1.ImportResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	44, // 35: dnc.v1.ImportResult.elapsed:type_name -> google.protobuf.Duration
+	5,  // 36: dnc.v1.ImportRecord.state:type_name -> dnc.v1.ImportState
+	1,  // 37: dnc.v1.ImportRecord.mode:type_name -> dnc.v1.ImportMode
+	19, // 38: dnc.v1.ImportRecord.sources:type_name -> dnc.v1.ImportSource
+	45, // 39: dnc.v1.ImportRecord.started_at:type_name -> google.protobuf.Timestamp
+	45, // 40: dnc.v1.ImportRecord.ended_at:type_name -> google.protobuf.Timestamp
+	20, // 41: dnc.v1.ImportRecord.reject_tallies:type_name -> dnc.v1.RejectTally
+	4,  // 42: dnc.v1.ImportRecord.overridden_guards:type_name -> dnc.v1.ImportGuard
+	33, // 43: dnc.v1.ListImportsResponse.imports:type_name -> dnc.v1.ImportRecord
+	45, // 44: dnc.v1.ExportRequest.as_of_time:type_name -> google.protobuf.Timestamp
+	38, // 45: dnc.v1.ExportResponse.header:type_name -> dnc.v1.ExportHeader
+	39, // 46: dnc.v1.ExportResponse.chunk:type_name -> dnc.v1.ExportChunk
+	40, // 47: dnc.v1.ExportResponse.summary:type_name -> dnc.v1.ExportSummary
+	6,  // 48: dnc.v1.ExportHeader.list:type_name -> dnc.v1.List
+	23, // 49: dnc.v1.RevertImportRequest.guards:type_name -> dnc.v1.ImportGuards
+	32, // 50: dnc.v1.RevertImportResponse.result:type_name -> dnc.v1.ImportResult
+	7,  // 51: dnc.v1.ListService.CreateList:input_type -> dnc.v1.CreateListRequest
+	9,  // 52: dnc.v1.ListService.GetList:input_type -> dnc.v1.GetListRequest
+	11, // 53: dnc.v1.ListService.ListLists:input_type -> dnc.v1.ListListsRequest
+	15, // 54: dnc.v1.ListService.UpdateList:input_type -> dnc.v1.UpdateListRequest
+	17, // 55: dnc.v1.ListService.DeleteList:input_type -> dnc.v1.DeleteListRequest
+	21, // 56: dnc.v1.ListService.Import:input_type -> dnc.v1.ImportRequest
+	34, // 57: dnc.v1.ListService.ListImports:input_type -> dnc.v1.ListImportsRequest
+	36, // 58: dnc.v1.ListService.Export:input_type -> dnc.v1.ExportRequest
+	41, // 59: dnc.v1.ListService.RevertImport:input_type -> dnc.v1.RevertImportRequest
+	8,  // 60: dnc.v1.ListService.CreateList:output_type -> dnc.v1.CreateListResponse
+	10, // 61: dnc.v1.ListService.GetList:output_type -> dnc.v1.GetListResponse
+	12, // 62: dnc.v1.ListService.ListLists:output_type -> dnc.v1.ListListsResponse
+	16, // 63: dnc.v1.ListService.UpdateList:output_type -> dnc.v1.UpdateListResponse
+	18, // 64: dnc.v1.ListService.DeleteList:output_type -> dnc.v1.DeleteListResponse
+	26, // 65: dnc.v1.ListService.Import:output_type -> dnc.v1.ImportResponse
+	35, // 66: dnc.v1.ListService.ListImports:output_type -> dnc.v1.ListImportsResponse
+	37, // 67: dnc.v1.ListService.Export:output_type -> dnc.v1.ExportResponse
+	42, // 68: dnc.v1.ListService.RevertImport:output_type -> dnc.v1.RevertImportResponse
+	60, // [60:69] is the sub-list for method output_type
+	51, // [51:60] is the sub-list for method input_type
+	51, // [51:51] is the sub-list for extension type_name
+	51, // [51:51] is the sub-list for extension extendee
+	0,  // [0:51] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_list_proto_init() }

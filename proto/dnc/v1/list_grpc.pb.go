@@ -71,7 +71,7 @@ type ListServiceClient interface {
 	// one before it with `resume`. A stage nobody continued for 24 hours is dropped.
 	// After the commit was received, a server that restarts finishes by itself;
 	// the same import_id opened again and committed again then gives its result.
-	// accepted + duplicates + rejected = read. When a guard fails, nothing changes and
+	// accepted + duplicates + rejected + empty = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
 	//
 	// Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), FAILED_PRECONDITION
@@ -245,7 +245,7 @@ type ListServiceServer interface {
 	// one before it with `resume`. A stage nobody continued for 24 hours is dropped.
 	// After the commit was received, a server that restarts finishes by itself;
 	// the same import_id opened again and committed again then gives its result.
-	// accepted + duplicates + rejected = read. When a guard fails, nothing changes and
+	// accepted + duplicates + rejected + empty = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
 	//
 	// Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), FAILED_PRECONDITION

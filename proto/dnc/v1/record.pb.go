@@ -1763,7 +1763,11 @@ type ImportRecordsHeader struct {
 	// Record in spite of that guard, and of files that end inside a line.
 	OverrideGuards bool `protobuf:"varint,7,opt,name=override_guards,json=overrideGuards,proto3" json:"override_guards,omitempty"`
 	// As in RecordOptOutRequest.
-	RecordedBy    string `protobuf:"bytes,8,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	RecordedBy string `protobuf:"bytes,8,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// Set: a row whose number can be read is recorded, whatever else cannot be read: a received_at or expires_at that
+	// cannot be is none, a text that is too long is cut, and an unreadable scope is this one. The ack tells it as a remark.
+	// A row whose expires_at has passed is rejected all the same: it would never count. Unset: such a row is rejected.
+	ScopeInstead  *string `protobuf:"bytes,9,opt,name=scope_instead,json=scopeInstead,proto3,oneof" json:"scope_instead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1850,6 +1854,13 @@ func (x *ImportRecordsHeader) GetOverrideGuards() bool {
 func (x *ImportRecordsHeader) GetRecordedBy() string {
 	if x != nil {
 		return x.RecordedBy
+	}
+	return ""
+}
+
+func (x *ImportRecordsHeader) GetScopeInstead() string {
+	if x != nil && x.ScopeInstead != nil {
+		return *x.ScopeInstead
 	}
 	return ""
 }
@@ -2042,7 +2053,7 @@ type ImportRecordsCommit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many chunks there are, those of earlier connections too.
 	Chunks uint64 `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// How many rows the client read.
+	// How many entries the client read from the files: rows, or their cells where several hold a number.
 	Read uint64 `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"`
 	// How many of them it rejected itself and did not send.
 	Rejected uint64 `protobuf:"varint,3,opt,name=rejected,proto3" json:"rejected,omitempty"`
@@ -2051,7 +2062,11 @@ type ImportRecordsCommit struct {
 	// How many were rejected for what.
 	RejectTallies []*RejectTally `protobuf:"bytes,5,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
 	// As in ImportCommit.
-	CutFiles      uint32 `protobuf:"varint,6,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
+	CutFiles uint32 `protobuf:"varint,6,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
+	// As in ImportCommit.
+	Empty uint64 `protobuf:"varint,7,opt,name=empty,proto3" json:"empty,omitempty"`
+	// As in ImportCommit.
+	Rows          uint64 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2124,6 +2139,20 @@ func (x *ImportRecordsCommit) GetRejectTallies() []*RejectTally {
 func (x *ImportRecordsCommit) GetCutFiles() uint32 {
 	if x != nil {
 		return x.CutFiles
+	}
+	return 0
+}
+
+func (x *ImportRecordsCommit) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *ImportRecordsCommit) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
 	}
 	return 0
 }
@@ -2323,7 +2352,7 @@ type ImportRecordsResult struct {
 	Refused bool `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
 	// Whether it was a dry run: nothing was recorded.
 	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// Rows read = accepted + duplicates + rejected.
+	// Entries read = accepted + duplicates + rejected + empty.
 	Read uint64 `protobuf:"varint,4,opt,name=read,proto3" json:"read,omitempty"`
 	// Rows recorded, or that would be.
 	Accepted uint64 `protobuf:"varint,5,opt,name=accepted,proto3" json:"accepted,omitempty"`
@@ -2342,7 +2371,11 @@ type ImportRecordsResult struct {
 	// How long it took, from the header on.
 	Elapsed *durationpb.Duration `protobuf:"bytes,12,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
 	// Rows that were rejected after the commit; those rejected before are in the acks. At most 1,000.
-	Rejects       []*RecordReject `protobuf:"bytes,13,rep,name=rejects,proto3" json:"rejects,omitempty"`
+	Rejects []*RecordReject `protobuf:"bytes,13,rep,name=rejects,proto3" json:"rejects,omitempty"`
+	// As in ImportResult.
+	Empty uint64 `protobuf:"varint,14,opt,name=empty,proto3" json:"empty,omitempty"`
+	// As in ImportResult.
+	Rows          uint64 `protobuf:"varint,15,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2466,6 +2499,20 @@ func (x *ImportRecordsResult) GetRejects() []*RecordReject {
 		return x.Rejects
 	}
 	return nil
+}
+
+func (x *ImportRecordsResult) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *ImportRecordsResult) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
 }
 
 // Asks for records at one revision.
@@ -3085,7 +3132,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06header\x18\x01 \x01(\v2\x1b.dnc.v1.ImportRecordsHeaderH\x00R\x06header\x122\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x1a.dnc.v1.ImportRecordsChunkH\x00R\x05chunk\x125\n" +
 	"\x06commit\x18\x03 \x01(\v2\x1b.dnc.v1.ImportRecordsCommitH\x00R\x06commitB\a\n" +
-	"\x05frame\"\xc9\x02\n" +
+	"\x05frame\"\x85\x03\n" +
 	"\x13ImportRecordsHeader\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x12.\n" +
 	"\asources\x18\x02 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x16\n" +
@@ -3095,8 +3142,10 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x10max_reject_ratio\x18\x06 \x01(\x01H\x00R\x0emaxRejectRatio\x88\x01\x01\x12'\n" +
 	"\x0foverride_guards\x18\a \x01(\bR\x0eoverrideGuards\x12\x1f\n" +
 	"\vrecorded_by\x18\b \x01(\tR\n" +
-	"recordedByB\x13\n" +
-	"\x11_max_reject_ratio\"M\n" +
+	"recordedBy\x12(\n" +
+	"\rscope_instead\x18\t \x01(\tH\x01R\fscopeInstead\x88\x01\x01B\x13\n" +
+	"\x11_max_reject_ratioB\x10\n" +
+	"\x0e_scope_instead\"M\n" +
 	"\x12ImportRecordsChunk\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12%\n" +
 	"\x04rows\x18\x02 \x03(\v2\x11.dnc.v1.RecordRowR\x04rows\"\xf0\x02\n" +
@@ -3113,14 +3162,16 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
 	"\fconsent_kind\x18\n" +
-	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\"\xe6\x01\n" +
+	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\"\x90\x02\n" +
 	"\x13ImportRecordsCommit\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
 	"\brejected\x18\x03 \x01(\x04R\brejected\x12.\n" +
 	"\asources\x18\x04 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12:\n" +
 	"\x0ereject_tallies\x18\x05 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12\x1b\n" +
-	"\tcut_files\x18\x06 \x01(\rR\bcutFiles\"\xe4\x01\n" +
+	"\tcut_files\x18\x06 \x01(\rR\bcutFiles\x12\x14\n" +
+	"\x05empty\x18\a \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\b \x01(\x04R\x04rows\"\xe4\x01\n" +
 	"\x15ImportRecordsResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x125\n" +
@@ -3130,7 +3181,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\fRecordReject\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12'\n" +
-	"\x05error\x18\x03 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"\xd5\x03\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"\xff\x03\n" +
 	"\x13ImportRecordsResult\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\bR\arefused\x12\x17\n" +
@@ -3148,7 +3199,9 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	" \x01(\tR\tjournalId\x12;\n" +
 	"\x0eguard_failures\x18\v \x03(\v2\x14.dnc.v1.GuardFailureR\rguardFailures\x123\n" +
 	"\aelapsed\x18\f \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12.\n" +
-	"\arejects\x18\r \x03(\v2\x14.dnc.v1.RecordRejectR\arejects\"\xb6\x02\n" +
+	"\arejects\x18\r \x03(\v2\x14.dnc.v1.RecordRejectR\arejects\x12\x14\n" +
+	"\x05empty\x18\x0e \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\x0f \x01(\x04R\x04rows\"\xb6\x02\n" +
 	"\x14ExportRecordsRequest\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x12\x19\n" +
 	"\x05scope\x18\x02 \x01(\tH\x01R\x05scope\x88\x01\x01\x12\"\n" +

@@ -75,7 +75,8 @@ type RecordServiceClient interface {
 	// group counts as soon as it is committed, and a server that restarts finishes the
 	// rest by itself. A row that says what the number already holds in force is a duplicate
 	// (an opt-out with its scope, channel and received_at, or, without a received_at, its
-	// scope and channel), so loading a file twice records nothing twice. accepted + duplicates + rejected = read.
+	// scope and channel), so loading a file twice records nothing twice.
+	// accepted + duplicates + rejected + empty = read.
 	// Errors: FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), NOT_FOUND (IMPORT_NOT_FOUND), and those of every write.
 	ImportRecords(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRecordsRequest, ImportRecordsResponse], error)
 	// Sends every record at one revision, by ascending number: a header, chunks, a
@@ -230,7 +231,8 @@ type RecordServiceServer interface {
 	// group counts as soon as it is committed, and a server that restarts finishes the
 	// rest by itself. A row that says what the number already holds in force is a duplicate
 	// (an opt-out with its scope, channel and received_at, or, without a received_at, its
-	// scope and channel), so loading a file twice records nothing twice. accepted + duplicates + rejected = read.
+	// scope and channel), so loading a file twice records nothing twice.
+	// accepted + duplicates + rejected + empty = read.
 	// Errors: FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), NOT_FOUND (IMPORT_NOT_FOUND), and those of every write.
 	ImportRecords(grpc.BidiStreamingServer[ImportRecordsRequest, ImportRecordsResponse]) error
 	// Sends every record at one revision, by ascending number: a header, chunks, a

@@ -1015,16 +1015,20 @@ func (x *Source) GetFormat() uint32 {
 	return 0
 }
 
-// Counts accounts for every line of a load: accepted + duplicates + rejected = read.
+// Counts accounts for every entry of a load: accepted + duplicates + rejected + empty = read.
 type Counts struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Read          uint64                 `protobuf:"varint,1,opt,name=read,proto3" json:"read,omitempty"`
-	Accepted      uint64                 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	Duplicates    uint64                 `protobuf:"varint,3,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	Rejected      uint64                 `protobuf:"varint,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
-	Added         uint64                 `protobuf:"varint,5,opt,name=added,proto3" json:"added,omitempty"`
-	Removed       uint64                 `protobuf:"varint,6,opt,name=removed,proto3" json:"removed,omitempty"`
-	Unchanged     uint64                 `protobuf:"varint,7,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Read       uint64                 `protobuf:"varint,1,opt,name=read,proto3" json:"read,omitempty"`
+	Accepted   uint64                 `protobuf:"varint,2,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	Duplicates uint64                 `protobuf:"varint,3,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	Rejected   uint64                 `protobuf:"varint,4,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Added      uint64                 `protobuf:"varint,5,opt,name=added,proto3" json:"added,omitempty"`
+	Removed    uint64                 `protobuf:"varint,6,opt,name=removed,proto3" json:"removed,omitempty"`
+	Unchanged  uint64                 `protobuf:"varint,7,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	// Cells with nothing in them.
+	Empty uint64 `protobuf:"varint,8,opt,name=empty,proto3" json:"empty,omitempty"`
+	// Rows that the entries stood in; 0: not known.
+	Rows          uint64 `protobuf:"varint,9,opt,name=rows,proto3" json:"rows,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1104,6 +1108,20 @@ func (x *Counts) GetRemoved() uint64 {
 func (x *Counts) GetUnchanged() uint64 {
 	if x != nil {
 		return x.Unchanged
+	}
+	return 0
+}
+
+func (x *Counts) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *Counts) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
 	}
 	return 0
 }
@@ -1977,7 +1995,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x12\n" +
 	"\x04size\x18\x03 \x01(\x04R\x04size\x12\x16\n" +
-	"\x06format\x18\x04 \x01(\rR\x06format\"\xc2\x01\n" +
+	"\x06format\x18\x04 \x01(\rR\x06format\"\xec\x01\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04read\x18\x01 \x01(\x04R\x04read\x12\x1a\n" +
 	"\baccepted\x18\x02 \x01(\x04R\baccepted\x12\x1e\n" +
@@ -1987,7 +2005,9 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\brejected\x18\x04 \x01(\x04R\brejected\x12\x14\n" +
 	"\x05added\x18\x05 \x01(\x04R\x05added\x12\x18\n" +
 	"\aremoved\x18\x06 \x01(\x04R\aremoved\x12\x1c\n" +
-	"\tunchanged\x18\a \x01(\x04R\tunchanged\"\xd3\x04\n" +
+	"\tunchanged\x18\a \x01(\x04R\tunchanged\x12\x14\n" +
+	"\x05empty\x18\b \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\t \x01(\x04R\x04rows\"\xd3\x04\n" +
 	"\x04Load\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12&\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x12.store.v1.LoadModeR\x04mode\x12*\n" +
