@@ -140,9 +140,14 @@ func (s *Store) checkBlockFile(id loadID, bytes uint64) error {
 	if bytes == 0 {
 		return nil
 	}
-	info, err := os.Stat(s.blockFilePath(id))
+	f, err := os.Open(s.blockFilePath(id))
 	if err != nil {
-		return fmt.Errorf("%w: the blocks of a load: %w", ErrDamaged, err)
+		return asDamage(fmt.Errorf("the blocks of a load: %w", err))
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return asDamage(fmt.Errorf("the blocks of a load: %w", err))
 	}
 	if uint64(info.Size()) < bytes {
 		return fmt.Errorf("%w: the file of a load's blocks is too short", ErrDamaged)

@@ -78,7 +78,7 @@ func openChecked(opt badger.Options, managed bool) (*badger.DB, error) {
 	if strings.Contains(err.Error(), "Another process is using this Badger database") {
 		return nil, ErrLocked
 	}
-	return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+	return nil, asDamage(err)
 }
 
 // protectOpen turns a panic of Badger over a damaged file into an error.

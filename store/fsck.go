@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -114,9 +115,12 @@ func lockToRead(dir string) (io.Closer, error) {
 
 // inspect verifies a directory that no server may open meanwhile.
 func inspect(ctx context.Context, dir string, o Options) (Report, error) {
+	if err := requireFiles(dir); err != nil {
+		return Report{}, fmt.Errorf("fsck: %w", orSystem(err))
+	}
 	scratch, err := makeScratch(dir)
 	if err != nil {
-		return Report{}, fmt.Errorf("fsck: %w", err)
+		return Report{}, fmt.Errorf("fsck: %w", orSystem(err))
 	}
 	defer os.RemoveAll(scratch)
 	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
@@ -149,15 +153,21 @@ func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) 
 		return r, nil
 	}
 	if err != nil {
-		return r, fmt.Errorf("fsck: %w", err)
+		return r, fmt.Errorf("fsck: %w", orSystem(err))
 	}
 	m, _, err := readMark(s.dir)
+	if refused := asSystem(err); refused != nil {
+		return r, fmt.Errorf("fsck: %w", refused)
+	}
 	if err != nil && !(errors.Is(err, errNoMark) && s.isNew()) {
 		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
 	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
 	c := &checker{ctx: ctx, s: s, r: &r, mark: m}
 	c.run()
+	if c.refused != nil {
+		return r, fmt.Errorf("fsck: %w", c.refused)
+	}
 	return r, ctx.Err()
 }
 
@@ -169,6 +179,17 @@ type checker struct {
 	mark  mark
 	txn   *badger.Txn
 	lists []*List
+
+	refused error // the system refused something: what was found says nothing about the store
+}
+
+// problem notes what is wrong with the store.
+func (c *checker) problem(err error) {
+	if refused := asSystem(err); refused != nil {
+		c.refused = cmp.Or(c.refused, refused)
+		return
+	}
+	c.r.problem(err)
 }
 
 func (c *checker) run() {
@@ -176,7 +197,7 @@ func (c *checker) run() {
 	defer c.txn.Discard()
 	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.past, c.filters, c.newer} {
 		if err := step(); err != nil {
-			c.r.problem(err)
+			c.problem(err)
 		}
 	}
 }
@@ -202,7 +223,7 @@ func (c *checker) values() error {
 		}
 		err := item.Value(func(v []byte) error { _, err := unseal(item.Key(), v); return err })
 		if err != nil {
-			c.r.problem(err)
+			c.problem(err)
 		}
 	}
 	return nil
@@ -232,7 +253,7 @@ func (c *checker) journal() error {
 	c.r.Lost = w.finish()
 	c.r.NoEnd = w.endUnknown
 	for _, g := range c.r.Lost {
-		c.r.problem(fmt.Errorf("%w: revisions %d to %d are gone", ErrDamaged, g.From, g.To))
+		c.problem(fmt.Errorf("%w: revisions %d to %d are gone", ErrDamaged, g.From, g.To))
 	}
 	return errors.Join(err, w.contradiction)
 }
@@ -256,7 +277,7 @@ func (c *checker) event(id policy.EventID, e *storev1.Event) {
 		}, false)
 	}
 	if err != nil {
-		c.r.problem(err)
+		c.problem(err)
 	}
 }
 
@@ -303,7 +324,7 @@ func (c *checker) listStates() error {
 func (c *checker) blocks() error {
 	for _, l := range c.lists {
 		if err := c.s.verifyList(c.ctx, c.txn, l); err != nil {
-			c.r.problem(fmt.Errorf("list %s: %w", l.Name, err))
+			c.problem(fmt.Errorf("list %s: %w", l.Name, err))
 		}
 	}
 	return nil
@@ -338,6 +359,9 @@ func (c *checker) pastOf(l *List) error {
 			continue
 		}
 		if _, err := c.s.packedOf(l, item, buf); err != nil {
+			if asSystem(err) != nil {
+				return err
+			}
 			c.r.Past = append(c.r.Past, fmt.Sprintf("list %s, loaded at revision %d: %v", l.Name, item.Version(), err))
 			delete(loads, item.Version()) // told once
 		}

@@ -58,7 +58,7 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
 	r.s.log = r.s.opt.Logger
 	if err := r.run(); err != nil {
-		return report, fmt.Errorf("repair: %w", err)
+		return report, fmt.Errorf("repair: %w", orSystem(err))
 	}
 	report.Repaired = true
 	return report, nil
@@ -100,10 +100,14 @@ func (r *repairer) run() error {
 func (r *repairer) checkRoom() error {
 	used := int64(0)
 	for _, part := range storeParts {
-		if part == blocksDir {
+		path, isLink, err := resolve(filepath.Join(r.dir, part))
+		if err != nil {
+			return err
+		}
+		if part == blocksDir && !isLink {
 			continue
 		}
-		bytes, _, err := diskUse(filepath.Join(r.dir, part))
+		bytes, _, err := diskUse(path)
 		if err != nil {
 			return err
 		}
@@ -153,7 +157,21 @@ func (r *repairer) build() error {
 
 // copyBlocks takes over the files of loads as they are: each block in them has its own CRC.
 func (r *repairer) copyBlocks() error {
-	return linkTree(filepath.Join(r.dir, blocksDir), filepath.Join(r.s.dir, blocksDir))
+	from, _, err := resolve(filepath.Join(r.dir, blocksDir))
+	if err != nil {
+		return err
+	}
+	return linkTree(from, filepath.Join(r.s.dir, blocksDir))
+}
+
+// resolve follows a part of the data directory that is a link to where it lies.
+func resolve(part string) (path string, isLink bool, err error) {
+	info, err := os.Lstat(part)
+	if err != nil || info.Mode()&fs.ModeSymlink == 0 {
+		return part, false, notThere(err)
+	}
+	path, err = filepath.EvalSymlinks(part)
+	return path, true, err
 }
 
 // linkTree makes links to the files of a directory that are never written again, or copies where links cannot be had.
@@ -523,12 +541,32 @@ func swapPart(dir, fresh, kept, part string) error {
 	if _, err := os.Lstat(from); err != nil {
 		return notThere(err)
 	}
-	if _, err := os.Lstat(old); errors.Is(err, fs.ErrNotExist) {
-		if err := notThere(os.Rename(to, old)); err != nil {
-			return err
-		}
+	if err := keepPart(to, old); err != nil {
+		return err
 	}
 	return os.Rename(from, to)
+}
+
+// keepPart moves a part to where damaged ones are kept, unless one is kept. One that is a link stays where it lies, and is
+// linked to from there.
+func keepPart(part, kept string) error {
+	path, isLink, err := resolve(part)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Lstat(kept); !isLink {
+		if errors.Is(err, fs.ErrNotExist) {
+			return notThere(os.Rename(part, kept))
+		}
+		return err
+	}
+	if path, err = filepath.Abs(path); err != nil {
+		return err
+	}
+	if err := os.Symlink(path, kept); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return os.Remove(part)
 }
 
 // notThere is err, unless it says that a file does not exist.

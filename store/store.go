@@ -126,7 +126,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s.imports.init()
 	s.health.init()
 	if err := s.open(); err != nil {
-		return nil, fmt.Errorf("open store: %w", errors.Join(err, s.closeFiles()))
+		return nil, fmt.Errorf("open store: %w", errors.Join(orSystem(err), s.closeFiles()))
 	}
 	s.openedIn = time.Since(start)
 	go s.commitLoop()
@@ -140,6 +140,9 @@ func (s *Store) open() error {
 	}
 	var err error
 	if s.lock, err = lockDir(s.dir); err != nil {
+		return err
+	}
+	if err := requireFiles(s.dir); err != nil {
 		return err
 	}
 	if err := errors.Join(finishSwap(s.dir), s.sweepScratch()); err != nil {

@@ -31,7 +31,7 @@ func checkTables(opt badger.Options) (err error) {
 			err = checkTable(content)
 		}
 		if err != nil {
-			return fmt.Errorf("%w: %s: %w", ErrDamaged, filepath.Base(path), err)
+			return asDamage(fmt.Errorf("%s: %w", filepath.Base(path), err))
 		}
 	}
 	return nil

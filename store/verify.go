@@ -33,6 +33,9 @@ func (s *Store) openJournal() error {
 		return s.openDamaged(m, fmt.Errorf("%w: the mark is missing or unreadable", ErrDamaged))
 	}
 	v, err := s.verifiedView(m)
+	if errors.Is(err, ErrSystem) {
+		return err
+	}
 	if err != nil {
 		return s.openDamaged(m, err)
 	}

@@ -38,6 +38,8 @@ func hintFor(err error) string {
 		return "dncd --help lists the flags"
 	case errors.Is(err, store.ErrLocked):
 		return "stop the other dncd, or give this one another directory with --data"
+	case errors.Is(err, store.ErrSystem):
+		return systemHint(err)
 	case errors.Is(err, store.ErrLoss): // before damage, which came with it
 		return fmt.Sprintf("restore a backup that has them, or go on without them: dncd fsck --data %s --repair --accept-loss", dir)
 	case errors.Is(err, store.ErrNoEnd):
@@ -70,4 +72,19 @@ func hintFor(err error) string {
 
 func noEndHint(dir string) string {
 	return fmt.Sprintf("if nothing was written after it, dncd fsck --data %s --repair --accept-loss goes on from there; else restore a backup", dir)
+}
+
+// systemHint says what to do about a limit or a permission of the system.
+func systemHint(err error) string {
+	switch {
+	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):
+		return "let the process open more files: ulimit -n, or LimitNOFILE of the service"
+	case errors.Is(err, syscall.ENOMEM):
+		return "let the process map more memory: ulimit -v, or the memory limit of the service or container"
+	case errors.Is(err, syscall.EFBIG):
+		return "let the process make larger files: ulimit -f, or LimitFSIZE of the service"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free space on the disk; what is stored is not lost"
+	}
+	return "check who owns the file or directory, and its mode"
 }
