@@ -77,6 +77,11 @@ func TestPrefixSet(t *testing.T) {
 			t.Errorf("Match(%s) = %s, %v, want %q", tt.number, got, ok, tt.want)
 		}
 	}
+	for _, p := range set.All() {
+		if _, ok := set.Match(phone.Number(p)); !set.Has(p) || !ok {
+			t.Errorf("%s is not in the set that holds it", p)
+		}
+	}
 	if !set.Has(33) || set.Has(34) || set.Has(0) {
 		t.Error("Has is wrong")
 	}

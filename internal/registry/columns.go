@@ -175,7 +175,7 @@ func findDelimiter(line []byte) byte {
 		}
 	}
 	best := byte(',')
-	for _, c := range []byte{';', '\t'} {
+	for _, c := range []byte{';', '\t', '|'} {
 		// On a tie not the comma: it is the one that occurs within texts.
 		if count[c] > 0 && count[c] >= count[best] {
 			best = c

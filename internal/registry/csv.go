@@ -29,6 +29,9 @@ func openCSV(in content) (decoder, error) { return openTable(in) }
 
 func openTable(in content) (*table, error) {
 	t := &table{content: in, split: splitter{lines: in.lines, reject: in.reject, hollow: in.opts.hollow}}
+	if err := in.lines.refuseOther(); err != nil {
+		return nil, err
+	}
 	if err := t.findDelimiter(); err != nil {
 		return nil, err
 	}

@@ -46,7 +46,9 @@ func (p *sample) format() (Format, error) {
 		return "", nil
 	case bytes.IndexByte(p.text, 0) >= 0:
 		return "", fmt.Errorf("%w: this is not text", ErrFormat)
-	case strings.ContainsAny(p.lines[0][:1], "{["):
+	case isArray(bytes.TrimSpace(p.text)):
+		return "", fmt.Errorf("%w: %w", ErrFormat, errArray)
+	case p.lines[0][0] == '{':
 		return p.objects()
 	case p.lines[0][0] == '<':
 		return p.markup()
