@@ -148,7 +148,7 @@ var (
 	// get through.
 	ErrOverloaded = forReasons("server overloaded", reasonOverloaded)
 	// ErrStoreDamaged: the store takes no writes until it is mended or reopened.
-	ErrStoreDamaged = forReasons("store damaged or read-only", "STORE_DAMAGED", "STORE_READ_ONLY", "STAGE_DAMAGED")
+	ErrStoreDamaged = forReasons("store damaged or read-only", "STORE_DAMAGED", "STORIES_DAMAGED", "STORE_READ_ONLY", "STAGE_DAMAGED")
 	// ErrPermissionDenied: the certificate or role does not allow it.
 	ErrPermissionDenied = forReasons("permission denied", "PERMISSION_DENIED")
 )

@@ -14,7 +14,7 @@ type ServerStats struct {
 	RevisionTime time.Time `json:"revision_time"`
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
-	// State is READY, DISK_FULL, READ_ONLY or DAMAGED; StateMessage says what to do.
+	// State is READY, DISK_FULL, READ_ONLY, STORIES_DAMAGED or DAMAGED; StateMessage says what to do.
 	State        string `json:"state"`
 	StateMessage string `json:"state_message"`
 	// RecordNumbers is how many numbers hold a record.

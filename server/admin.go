@@ -93,6 +93,8 @@ func stateOf(s store.State) dncv1.StoreState {
 		return dncv1.StoreState_STORE_STATE_READY
 	case errors.Is(s.Cause, store.ErrDamaged):
 		return dncv1.StoreState_STORE_STATE_DAMAGED
+	case errors.Is(s.Cause, store.ErrStoriesDamaged):
+		return dncv1.StoreState_STORE_STATE_STORIES_DAMAGED
 	case errors.Is(s.Cause, store.ErrDiskFull):
 		return dncv1.StoreState_STORE_STATE_DISK_FULL
 	}

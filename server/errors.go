@@ -72,6 +72,7 @@ var reasons = []struct {
 	advice string // what to do next, where the error does not say it
 }{
 	{store.ErrDamaged, dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED, "stop the server and run dncd fsck on its data directory"},
+	{store.ErrStoriesDamaged, dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED, "stop the server and run dncd fsck on its data directory"},
 	{store.ErrReadOnly, dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY, "restart the server, then try again with the same request_id"},
 	{store.ErrDiskFull, dncv1.ErrorReason_ERROR_REASON_DISK_FULL, "checks go on; free space on the server's disk, then try again"},
 	{store.ErrClosed, dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN, "try another node, or this one after its restart"},
@@ -224,6 +225,7 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:              codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL:             codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:          codes.Unavailable,
+	dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED:        codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY:        codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               codes.Internal,

@@ -34,7 +34,7 @@ func followStore(ctx context.Context, s *store.Store, h *health.Server) {
 	}
 }
 
-// setHealth: a full disk leaves every service serving, since checks go on and reads do; writes say DISK_FULL. Stats are
+// setHealth: a full disk, or damage to stories alone, leaves every service serving, since checks and reads go on. Stats are
 // served in every state.
 func setHealth(h *health.Server, state store.State) {
 	serving := healthv1.HealthCheckResponse_NOT_SERVING

@@ -10,10 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/dncd/dncd/internal/policy"
-	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 // The blocks of a load lie in a file of its own, one behind the other, which never changes once the list has switched.
@@ -110,32 +107,7 @@ func (s *Store) readPlaced(id loadID, key, payload, buf []byte) ([]byte, error) 
 	return buf, nil
 }
 
-// checkBlockFiles reports damage when the file of a load that the list may show blocks of is not there, or shorter than
-// the load made it: of the one that made it visible, the one that this was compared with, and so on.
-func (s *Store) checkBlockFiles(txn *badger.Txn, l *List) error {
-	for at := l.Visible; at != 0; {
-		var e storev1.ImportEntry
-		found, err := getMessage(txn, importKey(l.ID, at), &e)
-		if err != nil {
-			return err
-		}
-		if !found {
-			return fmt.Errorf("%w: the import of a load is missing", ErrDamaged)
-		}
-		if e.GetCommits() > 0 {
-			last, err := readCommit(txn, l.ID, at, e.GetCommits()-1)
-			if err != nil {
-				return err
-			}
-			if err := s.checkBlockFile(loadID{l.ID, at}, last.GetFileBytes()); err != nil {
-				return err
-			}
-		}
-		at = e.GetBase()
-	}
-	return nil
-}
-
+// checkBlockFile reports damage when the file of a load's blocks is not there, or shorter than the load made it.
 func (s *Store) checkBlockFile(id loadID, bytes uint64) error {
 	if bytes == 0 {
 		return nil

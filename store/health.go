@@ -2,6 +2,7 @@ package store
 
 import (
 	"errors"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -9,14 +10,16 @@ import (
 
 // State says whether the store takes writes, and why not.
 type State struct {
-	Cause error // nil, or ErrDiskFull, ErrReadOnly or ErrDamaged with what happened
+	Cause error // nil, or ErrDiskFull, ErrStoriesDamaged, ErrReadOnly or ErrDamaged with what happened
 }
 
 // Writable reports whether writes are taken.
 func (s State) Writable() bool { return s.Cause == nil }
 
-// Ready reports whether checks are answered in full. A full disk stops writes alone.
-func (s State) Ready() bool { return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) }
+// Ready reports whether checks are answered in full. A full disk and damaged stories stop writes alone.
+func (s State) Ready() bool {
+	return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) || errors.Is(s.Cause, ErrStoriesDamaged)
+}
 
 // health holds the state and tells of its changes.
 type health struct {
@@ -37,11 +40,18 @@ func (h *health) state() State {
 	return State{h.disk}
 }
 
-// last sets the lasting cause; the first one stays, but damage goes before a failed commit. It reports whether it is new.
+// byGravity are the lasting causes, the gravest first.
+var byGravity = []error{ErrDamaged, ErrReadOnly, ErrStoriesDamaged}
+
+func gravity(err error) int {
+	return slices.IndexFunc(byGravity, func(e error) bool { return errors.Is(err, e) })
+}
+
+// last sets the lasting cause; the first one stays, unless a graver one comes. It reports whether it is new.
 func (h *health) last(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.lasting != nil && (errors.Is(h.lasting, ErrDamaged) || !errors.Is(err, ErrDamaged)) {
+	if h.lasting != nil && gravity(h.lasting) <= gravity(err) {
 		return false
 	}
 	h.lasting = err
@@ -88,13 +98,15 @@ func (s *Store) noteDamage(err error) {
 		err = errors.Join(ErrDamaged, err)
 	}
 	s.hurt.Store(true)
-	s.stopWrites(err)
-}
-
-// stopWrites ends writes over damage that no check can meet.
-func (s *Store) stopWrites(err error) {
 	if s.health.last(err) {
 		s.log.Error("the store is damaged: no more writes; stop the server and run dncd fsck", "err", err)
+	}
+}
+
+// noteStories stops writes over stories that are damaged or missing, which no check meets.
+func (s *Store) noteStories(err error) {
+	if s.health.last(err) {
+		s.log.Error("no more writes; stop the server and run dncd fsck", "err", err)
 	}
 }
 

@@ -156,6 +156,28 @@ func lastEntry(txn *badger.Txn, revision uint64) (entry, bool, error) {
 	return e, err == nil, err
 }
 
+// eachEntryBack calls f for every revision from last down to the first, until f returns an error or one cannot be read.
+func eachEntryBack(txn *badger.Txn, last uint64, f func(entry) error) error {
+	opt := badger.DefaultIteratorOptions
+	opt.Reverse, opt.Prefix = true, []byte{keyJournal}
+	it := txn.NewIterator(opt)
+	defer it.Close()
+	for it.Seek(journalKey(last)); it.Valid(); it.Next() {
+		item := it.Item()
+		err := item.Value(func(v []byte) error {
+			e, err := decodeEntry(item.Key(), v)
+			if err != nil {
+				return err
+			}
+			return f(e)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // RevisionAt is the newest revision whose time is not after t; 0 when there is none.
 func (s *Store) RevisionAt(t time.Time) (uint64, error) {
 	v := s.View()

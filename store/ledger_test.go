@@ -195,8 +195,8 @@ func settle(t *testing.T, s *Store) {
 }
 
 func settled(s *Store) bool {
-	if errors.Is(s.State().Cause, ErrDamaged) {
-		return true
+	if cause := s.State().Cause; errors.Is(cause, ErrDamaged) || errors.Is(cause, ErrStoriesDamaged) {
+		return true // what was interrupted waits for the next start
 	}
 	v := s.View()
 	return v.records != nil && !slices.ContainsFunc(v.Lists(), func(l *List) bool {

@@ -80,7 +80,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 
 // isFinal reports an error that ends a load here: it is tried again after a restart, or somebody else has the list.
 func isFinal(err error) bool {
-	return slices.ContainsFunc([]error{ErrReadOnly, ErrClosed, ErrListNotFound, errMoved}, func(e error) bool { return errors.Is(err, e) })
+	return slices.ContainsFunc([]error{ErrReadOnly, ErrStoriesDamaged, ErrClosed, ErrListNotFound, errMoved}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // pause waits, unless the load is taken over or the store closes.

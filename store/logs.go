@@ -2,10 +2,8 @@ package store
 
 import (
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"hash/crc32"
-	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
@@ -120,11 +118,14 @@ func keepTornLogs(opt badger.Options) error {
 			return fmt.Errorf("check log file: %w", err)
 		}
 		torn, _ := walkLog(content, func(logEntry) error { return nil })
-		kept := filepath.Join(dir+unlistedSuffix, filepath.Base(path))
-		if _, err := os.Stat(kept); !torn || !errors.Is(err, fs.ErrNotExist) {
+		if !torn || isAside(dir+unlistedSuffix, content) {
 			continue
 		}
 		if err := os.MkdirAll(dir+unlistedSuffix, 0o700); err != nil {
+			return fmt.Errorf("keep a log file: %w", err)
+		}
+		kept, err := asidePath(dir+unlistedSuffix, filepath.Base(path))
+		if err != nil {
 			return fmt.Errorf("keep a log file: %w", err)
 		}
 		if err := copyFile(path, kept); err != nil {

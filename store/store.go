@@ -160,7 +160,7 @@ func (s *Store) open() error {
 		return err
 	}
 	if err != nil {
-		s.stopWrites(err) // checks need no story
+		s.noteStories(err)
 	}
 	if err := s.openJournal(); err != nil {
 		return err
@@ -168,19 +168,8 @@ func (s *Store) open() error {
 	if s.hurt.Load() {
 		return nil
 	}
-	s.dropUnlisted()
 	s.openFilters()
 	return s.space.keepBallast()
-}
-
-// dropUnlisted deletes the tables that were set aside, once the journal was found whole without them.
-func (s *Store) dropUnlisted() {
-	if s.State().Cause != nil {
-		return
-	}
-	for _, dir := range []string{badgerDir, storiesDir} {
-		s.warnIf("delete tables that are not needed", os.RemoveAll(filepath.Join(s.dir, dir+unlistedSuffix)))
-	}
 }
 
 func (s *Store) makeDirs() error {
@@ -206,6 +195,8 @@ func (s *Store) startTasks() {
 	if s.hurt.Load() {
 		return
 	}
+	opened := s.View()
+	s.run(func() { s.tendSetAside(opened) })
 	s.startFilters()
 	s.startLoads()
 	s.run(s.tendRecords)

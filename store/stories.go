@@ -41,13 +41,16 @@ const (
 
 const saltBytes = 16
 
+// storiesMemTable is the size of a memtable of stories.
+const storiesMemTable = 4 << 20
+
 // stories is the side store: revision and hash -> salt and story.
 // A damaged one has no database: then every story is missing, and none is taken.
 type stories struct{ db *badger.DB }
 
 func storiesOptions(dir string, log *slog.Logger) badger.Options {
 	return badgerOptions(dir, log).
-		WithMemTableSize(4 << 20).
+		WithMemTableSize(storiesMemTable).
 		WithValueThreshold(256 << 10).
 		WithNumMemtables(1)
 }
@@ -67,7 +70,7 @@ func openStoriesReadOnly(dir, scratch string, log *slog.Logger) (*stories, error
 func openStories(dir string, log *slog.Logger) (*stories, error) {
 	db, err := openBadger(storiesOptions(dir, log), false)
 	if errors.Is(err, ErrDamaged) {
-		return &stories{}, fmt.Errorf("open stories: %w", err)
+		return &stories{}, fmt.Errorf("%w: %v", ErrStoriesDamaged, err) // the verdicts are whole: not ErrDamaged
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stories: %w", err)
@@ -141,22 +144,43 @@ func (s *stories) get(revision uint64, hash []byte) (Story, StoryState) {
 	if len(hash) == 0 {
 		return Story{}, StoryNone
 	}
-	if s.db == nil {
+	found, err := s.entry(revision, hash)
+	var m storev1.Story
+	if err != nil || !found.tells(hash) || proto.Unmarshal(found.GetStory(), &m) != nil {
 		return Story{}, StoryMissing
 	}
-	var found storev1.StoryEntry
-	err := s.db.View(func(txn *badger.Txn) error {
+	return storyOf(&m), StoryPresent
+}
+
+// isLost reports whether a story that an event names is neither there nor known to be gone.
+func (s *stories) isLost(revision uint64, hash []byte) bool {
+	found, err := s.entry(revision, hash)
+	return err != nil || !found.isGone() && !found.tells(hash)
+}
+
+// storyEntry is what lies under the key of a story. An empty one is of a story that is known to be gone.
+type storyEntry struct{ storev1.StoryEntry }
+
+func (e *storyEntry) isGone() bool { return len(e.GetSalt()) == 0 && len(e.GetStory()) == 0 }
+
+func (e *storyEntry) tells(hash []byte) bool {
+	return bytes.Equal(storyHash(e.GetSalt(), e.GetStory()), hash)
+}
+
+func (s *stories) entry(revision uint64, hash []byte) (e *storyEntry, err error) {
+	if s.db == nil {
+		return nil, ErrStoriesDamaged
+	}
+	defer recoverDamage(&err)
+	e = new(storyEntry)
+	err = s.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(storyKey(revision, hash))
 		if err != nil {
 			return err
 		}
-		return item.Value(func(v []byte) error { return proto.Unmarshal(v, &found) })
+		return item.Value(func(v []byte) error { return proto.Unmarshal(v, &e.StoryEntry) })
 	})
-	var m storev1.Story
-	if err != nil || !bytes.Equal(storyHash(found.GetSalt(), found.GetStory()), hash) || proto.Unmarshal(found.GetStory(), &m) != nil {
-		return Story{}, StoryMissing
-	}
-	return storyOf(&m), StoryPresent
+	return e, err
 }
 
 // sweep deletes the stories of revisions after last: their commit never came.

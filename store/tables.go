@@ -60,9 +60,6 @@ var (
 	errTableSum  = errors.New("a checksum does not match")
 )
 
-// unlistedSuffix names the directory beside a database's for tables that its MANIFEST does not list.
-const unlistedSuffix = ".unlisted"
-
 // setAside moves the tables that the MANIFEST does not list out of Badger's way, which would delete them. Most are of a
 // flush or a compaction that a crash cut short, and hold nothing that is not elsewhere too. But a MANIFEST that lost its
 // end looks the same: then they are what repair needs.
@@ -86,7 +83,11 @@ func setAside(opt badger.Options) error {
 		if err := os.MkdirAll(opt.Dir+unlistedSuffix, 0o700); err != nil {
 			return err
 		}
-		if err := os.Rename(path, filepath.Join(opt.Dir+unlistedSuffix, filepath.Base(path))); err != nil {
+		to, err := asidePath(opt.Dir+unlistedSuffix, filepath.Base(path))
+		if err != nil {
+			return err
+		}
+		if err := os.Rename(path, to); err != nil {
 			return err
 		}
 	}

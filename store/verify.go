@@ -161,26 +161,54 @@ func verifyCheckpoint(txn *badger.Txn, at position) (time.Time, error) {
 	return nanoTime(rev.GetTime()), err
 }
 
-// verifyCommits checks that every block commit of the list's load is there, and the files that its blocks lie in.
+// verifyCommits checks that every block commit of each load that the list's content is made of is there, and the files
+// that its blocks lie in: of the load that made it visible, of the one that this was compared with, and so on.
 func (s *Store) verifyCommits(txn *badger.Txn, l *List) error {
-	if l.Visible == 0 {
+	return eachLoad(txn, l, func(id loadID, e *storev1.ImportEntry) error {
+		shown := id.prepared == l.Visible
+		if shown && (e.GetCommits() != l.state.GetCommits() || e.GetCrc() != l.state.GetCrc()) {
+			return fmt.Errorf("%w: list %s: its load is not the one that was switched to", ErrDamaged, l.Name)
+		}
+		if err := s.verifyLoad(txn, id, e); err != nil {
+			return fmt.Errorf("list %s, loaded at revision %d: %w", l.Name, id.prepared, err)
+		}
 		return nil
-	}
-	total := uint32(0)
-	for n := range l.state.GetCommits() {
-		c, err := readCommit(txn, l.ID, l.Visible, n)
+	})
+}
+
+// eachLoad calls f for each load that the list's content is made of, the newest first.
+func eachLoad(txn *badger.Txn, l *List, f func(loadID, *storev1.ImportEntry) error) error {
+	for at := l.Visible; at != 0; {
+		var e storev1.ImportEntry
+		found, err := getMessage(txn, importKey(l.ID, at), &e)
 		if err != nil {
 			return err
 		}
-		total = chainCRC(total, c.GetCrc())
-	}
-	if total != l.state.GetCrc() {
-		return fmt.Errorf("%w: list %s: its load is not the one that was written", ErrDamaged, l.Name)
-	}
-	if err := s.checkBlockFiles(txn, l); err != nil {
-		return fmt.Errorf("list %s: %w", l.Name, err)
+		if !found || e.GetBase() >= at {
+			return fmt.Errorf("%w: the import of a load of list %s is missing", ErrDamaged, l.Name)
+		}
+		if err := f(loadID{l.ID, at}, &e); err != nil {
+			return err
+		}
+		at = e.GetBase()
 	}
 	return nil
+}
+
+// verifyLoad checks that every block commit of a load is there, and the file of its blocks as long as the last one says.
+func (s *Store) verifyLoad(txn *badger.Txn, id loadID, e *storev1.ImportEntry) error {
+	total, fileBytes := uint32(0), uint64(0)
+	for n := range e.GetCommits() {
+		c, err := readCommit(txn, id.list, id.prepared, n)
+		if err != nil {
+			return err
+		}
+		total, fileBytes = chainCRC(total, c.GetCrc()), c.GetFileBytes()
+	}
+	if total != e.GetCrc() {
+		return fmt.Errorf("%w: its parts are not those that were written", ErrDamaged)
+	}
+	return s.checkBlockFile(id, fileBytes)
 }
 
 func readCommit(txn *badger.Txn, list policy.EventID, prepared uint64, n uint32) (*storev1.BlockCommit, error) {

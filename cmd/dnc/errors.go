@@ -183,4 +183,5 @@ var hints = map[string]string{
 	"SNAPSHOT_DATE_INVALID":  "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
 	"DISK_FULL":              "free space on the server's disk: checks go on meanwhile",
 	"STORE_DAMAGED":          "stop the server and run `dncd fsck --data DIR` on it",
+	"STORIES_DAMAGED":        "checks go on; stop the server and run `dncd fsck --data DIR` on it",
 }

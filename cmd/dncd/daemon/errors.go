@@ -52,7 +52,7 @@ func hintFor(err error) string {
 		return "name an empty directory, or one that is not there"
 	case errors.Is(err, store.ErrOlderJournal):
 		return fmt.Sprintf("put the whole copy back, or say that this is all there is: dncd fsck --data %s --restored", dir)
-	case errors.Is(err, store.ErrDamaged):
+	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrStoriesDamaged):
 		return fmt.Sprintf("dncd fsck --data %s tells what is damaged, with --repair it mends it", dir)
 	case errors.Is(err, store.ErrDiskFull):
 		return "free space on the disk; what is stored is not lost"

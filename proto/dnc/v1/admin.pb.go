@@ -37,6 +37,9 @@ const (
 	StoreState_STORE_STATE_READ_ONLY StoreState = 3
 	// Damage was found: BLOCK where an entry is found, else UNKNOWN; no writes.
 	StoreState_STORE_STATE_DAMAGED StoreState = 4
+	// Stories are damaged or missing, and nothing else is: checks are answered in full, writes are refused with
+	// STORIES_DAMAGED, and a story that is not there is told as MISSING.
+	StoreState_STORE_STATE_STORIES_DAMAGED StoreState = 5
 )
 
 // Enum value maps for StoreState.
@@ -47,13 +50,15 @@ var (
 		2: "STORE_STATE_DISK_FULL",
 		3: "STORE_STATE_READ_ONLY",
 		4: "STORE_STATE_DAMAGED",
+		5: "STORE_STATE_STORIES_DAMAGED",
 	}
 	StoreState_value = map[string]int32{
-		"STORE_STATE_UNSPECIFIED": 0,
-		"STORE_STATE_READY":       1,
-		"STORE_STATE_DISK_FULL":   2,
-		"STORE_STATE_READ_ONLY":   3,
-		"STORE_STATE_DAMAGED":     4,
+		"STORE_STATE_UNSPECIFIED":     0,
+		"STORE_STATE_READY":           1,
+		"STORE_STATE_DISK_FULL":       2,
+		"STORE_STATE_READ_ONLY":       3,
+		"STORE_STATE_DAMAGED":         4,
+		"STORE_STATE_STORIES_DAMAGED": 5,
 	}
 )
 
@@ -587,14 +592,15 @@ const file_dnc_v1_admin_proto_rawDesc = "" +
 	"\rlongest_chain\x18\x05 \x01(\rR\flongestChain\x12\x1e\n" +
 	"\n" +
 	"rebuilding\x18\x06 \x01(\bR\n" +
-	"rebuilding*\x8f\x01\n" +
+	"rebuilding*\xb0\x01\n" +
 	"\n" +
 	"StoreState\x12\x1b\n" +
 	"\x17STORE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11STORE_STATE_READY\x10\x01\x12\x19\n" +
 	"\x15STORE_STATE_DISK_FULL\x10\x02\x12\x19\n" +
 	"\x15STORE_STATE_READ_ONLY\x10\x03\x12\x17\n" +
-	"\x13STORE_STATE_DAMAGED\x10\x042M\n" +
+	"\x13STORE_STATE_DAMAGED\x10\x04\x12\x1f\n" +
+	"\x1bSTORE_STATE_STORIES_DAMAGED\x10\x052M\n" +
 	"\fAdminService\x12=\n" +
 	"\bGetStats\x12\x17.dnc.v1.GetStatsRequest\x1a\x18.dnc.v1.GetStatsResponseB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 

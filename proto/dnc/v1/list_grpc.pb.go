@@ -42,7 +42,7 @@ const (
 // Errors of every write: INVALID_ARGUMENT (FIELD_INVALID, LIST_NAME_INVALID,
 // SCOPE_INVALID, REGION_INVALID), NOT_FOUND (LIST_NOT_FOUND), ABORTED
 // (IMPORT_RUNNING), RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL), UNAVAILABLE
-// (STORE_DAMAGED, STORE_READ_ONLY, SHUTTING_DOWN).
+// (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY, SHUTTING_DOWN).
 type ListServiceClient interface {
 	// Creates an empty list. It counts at once: until its first load, checks in its
 	// jurisdiction and scope answer UNKNOWN, NOT_LOADED. Errors: of every write, and
@@ -216,7 +216,7 @@ func (c *listServiceClient) RevertImport(ctx context.Context, in *RevertImportRe
 // Errors of every write: INVALID_ARGUMENT (FIELD_INVALID, LIST_NAME_INVALID,
 // SCOPE_INVALID, REGION_INVALID), NOT_FOUND (LIST_NOT_FOUND), ABORTED
 // (IMPORT_RUNNING), RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL), UNAVAILABLE
-// (STORE_DAMAGED, STORE_READ_ONLY, SHUTTING_DOWN).
+// (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY, SHUTTING_DOWN).
 type ListServiceServer interface {
 	// Creates an empty list. It counts at once: until its first load, checks in its
 	// jurisdiction and scope answer UNKNOWN, NOT_LOADED. Errors: of every write, and

@@ -43,7 +43,7 @@ const (
 //
 // Errors of every write: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, SCOPE_INVALID,
 // FIELD_INVALID), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
-// (DISK_FULL, QUEUE_FULL), UNAVAILABLE (STORE_DAMAGED, STORE_READ_ONLY,
+// (DISK_FULL, QUEUE_FULL), UNAVAILABLE (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY,
 // SHUTTING_DOWN). After any other error, and a deadline that passed, the outcome is
 // unknown until the same request_id is tried again.
 type RecordServiceClient interface {
@@ -199,7 +199,7 @@ type RecordService_ExportRecordsClient = grpc.ServerStreamingClient[ExportRecord
 //
 // Errors of every write: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, SCOPE_INVALID,
 // FIELD_INVALID), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
-// (DISK_FULL, QUEUE_FULL), UNAVAILABLE (STORE_DAMAGED, STORE_READ_ONLY,
+// (DISK_FULL, QUEUE_FULL), UNAVAILABLE (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY,
 // SHUTTING_DOWN). After any other error, and a deadline that passed, the outcome is
 // unknown until the same request_id is tried again.
 type RecordServiceServer interface {
