@@ -18,7 +18,7 @@ func (s State) Writable() bool { return s.Cause == nil }
 
 // Ready reports whether checks are answered in full. A full disk and damaged stories stop writes alone.
 func (s State) Ready() bool {
-	return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) || errors.Is(s.Cause, ErrStoriesDamaged)
+	return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) || gravity(s.Cause) == gravity(ErrStoriesDamaged)
 }
 
 // health holds the state and tells of its changes.
