@@ -112,9 +112,11 @@ func (l *load) stream(ctx context.Context) (*dncv1.ImportResult, error) {
 	if err != nil {
 		return nil, fromStatus(err)
 	}
-	if err := l.open(s); err != nil {
+	idle, err := l.open(s)
+	if err != nil {
 		return nil, err
 	}
+	s = keepOpen(ctx, s, idle)
 	end := make(chan ending, 1)
 	go func() { end <- l.receive(s) }()
 	err = l.send(ctx, s, end)
@@ -129,21 +131,22 @@ func (l *load) stream(ctx context.Context) (*dncv1.ImportResult, error) {
 	return e.result, e.err
 }
 
-func (l *load) open(s importStream) error {
+// open sends the header. It returns for how long the stream may send nothing; 0: as long as it takes.
+func (l *load) open(s importStream) (idle time.Duration, err error) {
 	l.held = &held{}
 	// A failed Send tells nothing: Recv has the reason.
 	_ = s.Send(&dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: l.header}})
 	answer, err := s.Recv()
 	if err != nil {
-		return cutOr(err)
+		return 0, cutOr(err)
 	}
 	opened := answer.GetOpened()
 	if opened.GetImportId() == "" {
-		return broken("the server did not open the import")
+		return 0, broken("the server did not open the import")
 	}
 	l.header.ImportId = opened.GetImportId()
 	l.held = newHeld(opened)
-	return nil
+	return opened.GetIdleLimit().AsDuration(), nil
 }
 
 // ending is how the receiving side of a stream ended.

@@ -104,6 +104,7 @@ func (l *optOutLoad) stream(ctx context.Context) (*dncv1.ImportRecordsResult, er
 		return nil, err
 	}
 	l.drop(opened.GetLastChunk())
+	s = keepOpen(ctx, s, opened.GetIdleLimit().AsDuration())
 	end := make(chan recordsEnding, 1)
 	go func() { end <- l.receive(s) }()
 	err = l.send(ctx, s, end)

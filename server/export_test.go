@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
@@ -25,6 +26,13 @@ func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
 	g := s.guard(s.service(m, newAdmission()))
 	g.log = log
 	return g, err
+}
+
+// SetLoadIdle sets how long a load may be idle and keep its room, in place of a minute.
+func (s *Server) SetLoadIdle(d time.Duration) {
+	s.loads.mu.Lock()
+	defer s.loads.mu.Unlock()
+	s.loads.most = d
 }
 
 // SetHealth exposes the mapping of the store's state to health.

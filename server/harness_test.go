@@ -269,7 +269,7 @@ func (n *node) load(u upload) (uploaded, error) {
 	for {
 		resp, err := stream.Recv()
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), u.commit == nil && errorInfo(err).GetReason() == "IMPORT_NOT_COMMITTED":
 			return got, nil
 		case err != nil:
 			return got, err

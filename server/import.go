@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/gentle"
@@ -45,14 +47,7 @@ type load struct {
 
 // next is the next frame; io.EOF when the client has sent all.
 func (l *load) next() (*dncv1.ImportRequest, error) {
-	select {
-	case f := <-l.frames:
-		return f.req, f.err
-	case <-l.s.draining:
-		return nil, store.ErrClosed
-	case <-l.stream.Context().Done():
-		return nil, l.stream.Context().Err()
-	}
+	return nextFrame(l.stream.Context(), l.frames, l.s.draining)
 }
 
 func (l *load) run() (committed bool, err error) {
@@ -107,6 +102,7 @@ func (l *load) opened() error {
 		ImportId:  l.imp.ID(),
 		LastChunk: l.imp.LastChunk(),
 		Committed: l.imp.Committed(),
+		IdleLimit: durationpb.New(loadIdle),
 	}
 	hashes := l.imp.ChunkHashes()
 	opened.ChunkHashes = chunkhash.Join(hashes[:min(toldChunks, len(hashes))])
@@ -123,7 +119,7 @@ func (l *load) take() (committed bool, err error) {
 	for {
 		req, err := l.next()
 		if errors.Is(err, io.EOF) {
-			return false, l.ack()
+			return false, withImport(cmp.Or(l.ack(), errNotCommitted()), l.imp.ID())
 		}
 		if err != nil {
 			return false, err
@@ -136,12 +132,18 @@ func (l *load) take() (committed bool, err error) {
 				return true, l.commit(f.Commit)
 			}
 		default:
-			err = invalidField("frame", "must be a chunk or the commit after the header")
+			err = keepsOpen(req)
 		}
 		if err != nil {
 			return false, withImport(err, l.imp.ID())
 		}
 	}
+}
+
+// errNotCommitted is how an import ends whose client ends the stream too early.
+func errNotCommitted() error {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED,
+		"the stream ended before the commit: nothing was loaded; continue with the import_id and send the commit, or leave it: what was sent is deleted after 24 hours")
 }
 
 func withImport(err error, id string) error { return faultOf(err).with("import_id", id) }

@@ -273,6 +273,8 @@ func TestImportFrameErrors(t *testing.T) {
 	chunk := func(c *dncv1.ImportChunk) *dncv1.ImportRequest {
 		return &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Chunk{Chunk: c}}
 	}
+	unknown := new(dncv1.ImportRequest) // a frame of a later contract
+	unknown.ProtoReflect().SetUnknown([]byte{0x7a, 0})
 	tests := []struct {
 		name   string
 		frames []*dncv1.ImportRequest
@@ -282,7 +284,8 @@ func TestImportFrameErrors(t *testing.T) {
 		{"nothing", nil, codes.InvalidArgument, "FIELD_INVALID"},
 		{"no header", []*dncv1.ImportRequest{chunk(&dncv1.ImportChunk{Seq: 1})}, codes.InvalidArgument, "FIELD_INVALID"},
 		{"two headers", []*dncv1.ImportRequest{header, header}, codes.InvalidArgument, "FIELD_INVALID"},
-		{"empty frame", []*dncv1.ImportRequest{header, {}}, codes.InvalidArgument, "FIELD_INVALID"},
+		{"empty frame first", []*dncv1.ImportRequest{{}}, codes.InvalidArgument, "FIELD_INVALID"},
+		{"unknown frame", []*dncv1.ImportRequest{header, unknown}, codes.InvalidArgument, "FIELD_INVALID"},
 		{"seq 0", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{})}, codes.InvalidArgument, "CHUNK_INVALID"},
 		{"seq 2", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 2})}, codes.FailedPrecondition, "CHUNK_OUT_OF_ORDER"},
 		{"cut varint", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Ascending: []byte{0x80}})}, codes.InvalidArgument, "CHUNK_INVALID"},

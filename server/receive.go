@@ -1,6 +1,13 @@
 package server
 
-import "google.golang.org/grpc"
+import (
+	"context"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/store"
+)
 
 // frame is one message of a stream, or why there is none: io.EOF when the client has sent all.
 type frame[Req any] struct {
@@ -27,6 +34,28 @@ func receive[Req, Resp any](stream grpc.BidiStreamingServer[Req, Resp], made fun
 		}
 	}()
 	return frames
+}
+
+// nextFrame waits for a frame of a load, which may be cut meanwhile. A stop ends it.
+func nextFrame[Req any](ctx context.Context, frames <-chan frame[Req], draining <-chan struct{}) (*Req, error) {
+	defer sessionOf(ctx).await()()
+	select {
+	case f := <-frames:
+		return f.req, f.err
+	case <-draining:
+		return nil, store.ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// keepsOpen accepts a request without a frame: its client has nothing to send yet. One with a frame that is not known here, or
+// not in its place, is refused.
+func keepsOpen(req proto.Message) error {
+	if proto.Size(req) > 0 {
+		return invalidField("frame", "must be a chunk or the commit after the header")
+	}
+	return nil
 }
 
 // fresh is a new message.

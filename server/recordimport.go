@@ -34,14 +34,7 @@ type recordImport struct {
 
 // next is the next frame; io.EOF when the client has sent all.
 func (i *recordImport) next() (*dncv1.ImportRecordsRequest, error) {
-	select {
-	case f := <-i.frames:
-		return f.req, f.err
-	case <-i.s.draining:
-		return nil, store.ErrClosed
-	case <-i.stream.Context().Done():
-		return nil, i.stream.Context().Err()
-	}
+	return nextFrame(i.stream.Context(), i.frames, i.s.draining)
 }
 
 func (i *recordImport) run() (committed bool, err error) {
@@ -74,6 +67,7 @@ func (i *recordImport) open(header *dncv1.ImportRecordsHeader) error {
 		ImportId:  i.imp.ID(),
 		LastChunk: i.imp.LastChunk(),
 		Committed: i.imp.Committed(),
+		IdleLimit: durationpb.New(loadIdle),
 	}}})
 	if err != nil {
 		i.imp.Close()
@@ -109,7 +103,7 @@ func (i *recordImport) take() (committed bool, err error) {
 	for {
 		req, err := i.next()
 		if errors.Is(err, io.EOF) {
-			return false, nil
+			return false, withImport(errNotCommitted(), i.imp.ID())
 		}
 		if err != nil {
 			return false, err
@@ -120,7 +114,7 @@ func (i *recordImport) take() (committed bool, err error) {
 		case *dncv1.ImportRecordsRequest_Commit:
 			return true, i.commit(f.Commit)
 		default:
-			err = invalidField("frame", "must be a chunk or the commit after the header")
+			err = keepsOpen(req)
 		}
 		if err != nil {
 			return false, withImport(err, i.imp.ID())

@@ -74,7 +74,7 @@ func (n *node) importRecords(u recordUpload) (got recordUploaded, err error) {
 	for {
 		resp, err := stream.Recv()
 		switch {
-		case errors.Is(err, io.EOF):
+		case errors.Is(err, io.EOF), u.open && errorInfo(err).GetReason() == "IMPORT_NOT_COMMITTED":
 			return got, nil
 		case err != nil:
 			return got, err

@@ -63,6 +63,7 @@ type Server struct {
 	health *health.Server
 	conns  connections
 
+	loads    *sharedRoom    // imports and exports
 	handlers sync.WaitGroup // of streams
 
 	draining chan struct{} // closed when a stop begins: streams that wait end
@@ -125,6 +126,7 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	s.loads = newSharedRoom(admit[workLoads], loadIdle, 0)
 	base := s.service(m, admit)
 	g := s.guard(base)
 	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(g.unknown))...)
@@ -180,7 +182,7 @@ func (s *Server) service(m *metrics, admit *admission) *service {
 func (s *Server) guard(base *service) guard {
 	return guard{
 		next: s.grpc, base: base, log: base.log, metrics: base.metrics, admit: base.admit,
-		loads:    newSharedRoom(base.admit[workLoads], loadIdle, 0),
+		loads:    s.loads,
 		handlers: &s.handlers, memory: new(memory),
 	}
 }

@@ -1534,7 +1534,8 @@ func (x *RejectTally) GetCount() uint64 {
 	return 0
 }
 
-// Frames from the client: one header, chunks, one commit.
+// Frames from the client: one header, chunks, one commit. A request without a frame, after
+// the header, says that more will come: see ImportOpened.idle_limit.
 type ImportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame.
@@ -2192,8 +2193,11 @@ type ImportOpened struct {
 	// The chunks in which the server rejected an entry, those of a committed load too while it is written: sent again, they
 	// are acked with their rejects again.
 	RejectedChunks []uint64 `protobuf:"varint,5,rep,packed,name=rejected_chunks,json=rejectedChunks,proto3" json:"rejected_chunks,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// How long the client may send nothing and keep the stream when another load finds no room. One that has nothing to
+	// send yet keeps it by a request without a frame, a third of this after the last. Unset: such requests are not taken.
+	IdleLimit     *durationpb.Duration `protobuf:"bytes,6,opt,name=idle_limit,json=idleLimit,proto3" json:"idle_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportOpened) Reset() {
@@ -2257,6 +2261,13 @@ func (x *ImportOpened) GetChunkHashes() []byte {
 func (x *ImportOpened) GetRejectedChunks() []uint64 {
 	if x != nil {
 		return x.RejectedChunks
+	}
+	return nil
+}
+
+func (x *ImportOpened) GetIdleLimit() *durationpb.Duration {
+	if x != nil {
+		return x.IdleLimit
 	}
 	return nil
 }
@@ -3826,14 +3837,16 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
 	"\bprogress\x18\x03 \x01(\v2\x16.dnc.v1.ImportProgressH\x00R\bprogress\x12.\n" +
 	"\x06result\x18\x04 \x01(\v2\x14.dnc.v1.ImportResultH\x00R\x06resultB\a\n" +
-	"\x05frame\"\xb4\x01\n" +
+	"\x05frame\"\xee\x01\n" +
 	"\fImportOpened\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x1d\n" +
 	"\n" +
 	"last_chunk\x18\x02 \x01(\x04R\tlastChunk\x12\x1c\n" +
 	"\tcommitted\x18\x03 \x01(\bR\tcommitted\x12!\n" +
 	"\fchunk_hashes\x18\x04 \x01(\fR\vchunkHashes\x12'\n" +
-	"\x0frejected_chunks\x18\x05 \x03(\x04R\x0erejectedChunks\"}\n" +
+	"\x0frejected_chunks\x18\x05 \x03(\x04R\x0erejectedChunks\x128\n" +
+	"\n" +
+	"idle_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tidleLimit\"}\n" +
 	"\tImportAck\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
 	"\arejects\x18\x02 \x03(\v2\x14.dnc.v1.ImportRejectR\arejects\x12.\n" +
@@ -4111,51 +4124,52 @@ var file_dnc_v1_list_proto_depIdxs = []int32{
 	28, // 26: dnc.v1.ImportResponse.ack:type_name -> dnc.v1.ImportAck
 	30, // 27: dnc.v1.ImportResponse.progress:type_name -> dnc.v1.ImportProgress
 	32, // 28: dnc.v1.ImportResponse.result:type_name -> dnc.v1.ImportResult
-	29, // 29: dnc.v1.ImportAck.rejects:type_name -> dnc.v1.ImportReject
-	29, // 30: dnc.v1.ImportAck.remarks:type_name -> dnc.v1.ImportReject
-	46, // 31: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
-	3,  // 32: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
-	4,  // 33: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
-	31, // 34: dnc.v1.ImportResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	44, // 35: dnc.v1.ImportResult.elapsed:type_name -> google.protobuf.Duration
-	5,  // 36: dnc.v1.ImportRecord.state:type_name -> dnc.v1.ImportState
-	1,  // 37: dnc.v1.ImportRecord.mode:type_name -> dnc.v1.ImportMode
-	19, // 38: dnc.v1.ImportRecord.sources:type_name -> dnc.v1.ImportSource
-	45, // 39: dnc.v1.ImportRecord.started_at:type_name -> google.protobuf.Timestamp
-	45, // 40: dnc.v1.ImportRecord.ended_at:type_name -> google.protobuf.Timestamp
-	20, // 41: dnc.v1.ImportRecord.reject_tallies:type_name -> dnc.v1.RejectTally
-	4,  // 42: dnc.v1.ImportRecord.overridden_guards:type_name -> dnc.v1.ImportGuard
-	33, // 43: dnc.v1.ListImportsResponse.imports:type_name -> dnc.v1.ImportRecord
-	45, // 44: dnc.v1.ExportRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	38, // 45: dnc.v1.ExportResponse.header:type_name -> dnc.v1.ExportHeader
-	39, // 46: dnc.v1.ExportResponse.chunk:type_name -> dnc.v1.ExportChunk
-	40, // 47: dnc.v1.ExportResponse.summary:type_name -> dnc.v1.ExportSummary
-	6,  // 48: dnc.v1.ExportHeader.list:type_name -> dnc.v1.List
-	23, // 49: dnc.v1.RevertImportRequest.guards:type_name -> dnc.v1.ImportGuards
-	32, // 50: dnc.v1.RevertImportResponse.result:type_name -> dnc.v1.ImportResult
-	7,  // 51: dnc.v1.ListService.CreateList:input_type -> dnc.v1.CreateListRequest
-	9,  // 52: dnc.v1.ListService.GetList:input_type -> dnc.v1.GetListRequest
-	11, // 53: dnc.v1.ListService.ListLists:input_type -> dnc.v1.ListListsRequest
-	15, // 54: dnc.v1.ListService.UpdateList:input_type -> dnc.v1.UpdateListRequest
-	17, // 55: dnc.v1.ListService.DeleteList:input_type -> dnc.v1.DeleteListRequest
-	21, // 56: dnc.v1.ListService.Import:input_type -> dnc.v1.ImportRequest
-	34, // 57: dnc.v1.ListService.ListImports:input_type -> dnc.v1.ListImportsRequest
-	36, // 58: dnc.v1.ListService.Export:input_type -> dnc.v1.ExportRequest
-	41, // 59: dnc.v1.ListService.RevertImport:input_type -> dnc.v1.RevertImportRequest
-	8,  // 60: dnc.v1.ListService.CreateList:output_type -> dnc.v1.CreateListResponse
-	10, // 61: dnc.v1.ListService.GetList:output_type -> dnc.v1.GetListResponse
-	12, // 62: dnc.v1.ListService.ListLists:output_type -> dnc.v1.ListListsResponse
-	16, // 63: dnc.v1.ListService.UpdateList:output_type -> dnc.v1.UpdateListResponse
-	18, // 64: dnc.v1.ListService.DeleteList:output_type -> dnc.v1.DeleteListResponse
-	26, // 65: dnc.v1.ListService.Import:output_type -> dnc.v1.ImportResponse
-	35, // 66: dnc.v1.ListService.ListImports:output_type -> dnc.v1.ListImportsResponse
-	37, // 67: dnc.v1.ListService.Export:output_type -> dnc.v1.ExportResponse
-	42, // 68: dnc.v1.ListService.RevertImport:output_type -> dnc.v1.RevertImportResponse
-	60, // [60:69] is the sub-list for method output_type
-	51, // [51:60] is the sub-list for method input_type
-	51, // [51:51] is the sub-list for extension type_name
-	51, // [51:51] is the sub-list for extension extendee
-	0,  // [0:51] is the sub-list for field type_name
+	44, // 29: dnc.v1.ImportOpened.idle_limit:type_name -> google.protobuf.Duration
+	29, // 30: dnc.v1.ImportAck.rejects:type_name -> dnc.v1.ImportReject
+	29, // 31: dnc.v1.ImportAck.remarks:type_name -> dnc.v1.ImportReject
+	46, // 32: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
+	3,  // 33: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
+	4,  // 34: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
+	31, // 35: dnc.v1.ImportResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	44, // 36: dnc.v1.ImportResult.elapsed:type_name -> google.protobuf.Duration
+	5,  // 37: dnc.v1.ImportRecord.state:type_name -> dnc.v1.ImportState
+	1,  // 38: dnc.v1.ImportRecord.mode:type_name -> dnc.v1.ImportMode
+	19, // 39: dnc.v1.ImportRecord.sources:type_name -> dnc.v1.ImportSource
+	45, // 40: dnc.v1.ImportRecord.started_at:type_name -> google.protobuf.Timestamp
+	45, // 41: dnc.v1.ImportRecord.ended_at:type_name -> google.protobuf.Timestamp
+	20, // 42: dnc.v1.ImportRecord.reject_tallies:type_name -> dnc.v1.RejectTally
+	4,  // 43: dnc.v1.ImportRecord.overridden_guards:type_name -> dnc.v1.ImportGuard
+	33, // 44: dnc.v1.ListImportsResponse.imports:type_name -> dnc.v1.ImportRecord
+	45, // 45: dnc.v1.ExportRequest.as_of_time:type_name -> google.protobuf.Timestamp
+	38, // 46: dnc.v1.ExportResponse.header:type_name -> dnc.v1.ExportHeader
+	39, // 47: dnc.v1.ExportResponse.chunk:type_name -> dnc.v1.ExportChunk
+	40, // 48: dnc.v1.ExportResponse.summary:type_name -> dnc.v1.ExportSummary
+	6,  // 49: dnc.v1.ExportHeader.list:type_name -> dnc.v1.List
+	23, // 50: dnc.v1.RevertImportRequest.guards:type_name -> dnc.v1.ImportGuards
+	32, // 51: dnc.v1.RevertImportResponse.result:type_name -> dnc.v1.ImportResult
+	7,  // 52: dnc.v1.ListService.CreateList:input_type -> dnc.v1.CreateListRequest
+	9,  // 53: dnc.v1.ListService.GetList:input_type -> dnc.v1.GetListRequest
+	11, // 54: dnc.v1.ListService.ListLists:input_type -> dnc.v1.ListListsRequest
+	15, // 55: dnc.v1.ListService.UpdateList:input_type -> dnc.v1.UpdateListRequest
+	17, // 56: dnc.v1.ListService.DeleteList:input_type -> dnc.v1.DeleteListRequest
+	21, // 57: dnc.v1.ListService.Import:input_type -> dnc.v1.ImportRequest
+	34, // 58: dnc.v1.ListService.ListImports:input_type -> dnc.v1.ListImportsRequest
+	36, // 59: dnc.v1.ListService.Export:input_type -> dnc.v1.ExportRequest
+	41, // 60: dnc.v1.ListService.RevertImport:input_type -> dnc.v1.RevertImportRequest
+	8,  // 61: dnc.v1.ListService.CreateList:output_type -> dnc.v1.CreateListResponse
+	10, // 62: dnc.v1.ListService.GetList:output_type -> dnc.v1.GetListResponse
+	12, // 63: dnc.v1.ListService.ListLists:output_type -> dnc.v1.ListListsResponse
+	16, // 64: dnc.v1.ListService.UpdateList:output_type -> dnc.v1.UpdateListResponse
+	18, // 65: dnc.v1.ListService.DeleteList:output_type -> dnc.v1.DeleteListResponse
+	26, // 66: dnc.v1.ListService.Import:output_type -> dnc.v1.ImportResponse
+	35, // 67: dnc.v1.ListService.ListImports:output_type -> dnc.v1.ListImportsResponse
+	37, // 68: dnc.v1.ListService.Export:output_type -> dnc.v1.ExportResponse
+	42, // 69: dnc.v1.ListService.RevertImport:output_type -> dnc.v1.RevertImportResponse
+	61, // [61:70] is the sub-list for method output_type
+	52, // [52:61] is the sub-list for method input_type
+	52, // [52:52] is the sub-list for extension type_name
+	52, // [52:52] is the sub-list for extension extendee
+	0,  // [0:52] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_list_proto_init() }

@@ -74,9 +74,11 @@ type ListServiceClient interface {
 	// accepted + duplicates + rejected + empty = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
 	//
+	// The header must come within 10 s. A stream that ends without a commit ends with an error.
+	//
 	// Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), FAILED_PRECONDITION
 	// (CHUNK_OUT_OF_ORDER), INVALID_ARGUMENT (CHUNK_INVALID, SNAPSHOT_DATE_REQUIRED,
-	// SNAPSHOT_DATE_INVALID), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
+	// SNAPSHOT_DATE_INVALID), ABORTED (STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
 	// million numbers take minutes.
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
 	// What was loaded when, by whom, from which file, newest first; imports of opt-outs too,
@@ -248,9 +250,11 @@ type ListServiceServer interface {
 	// accepted + duplicates + rejected + empty = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
 	//
+	// The header must come within 10 s. A stream that ends without a commit ends with an error.
+	//
 	// Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), FAILED_PRECONDITION
 	// (CHUNK_OUT_OF_ORDER), INVALID_ARGUMENT (CHUNK_INVALID, SNAPSHOT_DATE_REQUIRED,
-	// SNAPSHOT_DATE_INVALID), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
+	// SNAPSHOT_DATE_INVALID), ABORTED (STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
 	// million numbers take minutes.
 	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
 	// What was loaded when, by whom, from which file, newest first; imports of opt-outs too,

@@ -1641,7 +1641,8 @@ func (x *HistoryEvent) GetStory() *Story {
 	return nil
 }
 
-// What the client sends to import records: one header, chunks, one commit.
+// What the client sends to import records: one header, chunks, one commit. A request without a frame, after
+// the header, says that more will come: see ImportOpened.idle_limit.
 type ImportRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame.
