@@ -39,7 +39,8 @@ func findColumns(first []string, want string, looks []look) (numberColumns, erro
 	}
 	switch {
 	case !titled:
-		return numberColumns{}, fmt.Errorf("which column holds the number? say --column NAME or INDEX: the first line has %s", describe(first))
+		return numberColumns{}, fmt.Errorf("which column holds the number? say --column NAME or INDEX, and --delimiter if columns are not divided by %s: the first line has %s",
+			delimiterNames, describe(first))
 	case len(could) > 1:
 		return numberColumns{}, fmt.Errorf("more than one column could hold the number: say --column with the one that does, or %s for several: the first line has %s",
 			askFor(first, could), describe(first))
@@ -160,6 +161,9 @@ func describe(first []string) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// delimiterNames are the delimiters that findDelimiter tells apart.
+const delimiterNames = "comma, semicolon, tab or |"
 
 // findDelimiter returns the delimiter of a csv by its first line: what it has
 // most of, outside quotes.

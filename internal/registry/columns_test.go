@@ -133,6 +133,12 @@ func TestNoNumbers(t *testing.T) {
 		{"one column, known", "Mobile Phone Number\n", nil},
 		{"an error message", "Internal Server Error\n", errNoColumn},
 		{"without a line end", "Unauthorized", errNoColumn},
+		{"an error message of lines", "404 page not found\nretry later\n", errNoColumn},
+		{"another delimiter", "phone^date\n+14155550100^2026-09-01\n", errNoColumn},
+		{"an error as JSON", `{"error":"Unauthorized"}`, errNoNumber},
+		{"an error as JSON of lines", "{\n \"error\": \"Unauthorized\"\n}\n", errNoNumber},
+		{"an error page", "<html>Bad gateway</html>", errMarkup},
+		{"an array", `[{"number":"+14155550100"}]`, errArray},
 		{"rows without numbers", "phone,name\n,Ann\n,Cy\n", errNoNumber},
 		{"objects without numbers", `{"phone":null}` + "\n", errNoNumber},
 	}

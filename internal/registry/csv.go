@@ -2,6 +2,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -95,29 +96,24 @@ func (t *table) top() (entry, error) {
 	}
 }
 
-// findDelimiter sets the delimiter: the one asked for, or by the first line
-// that is not blank.
+// findDelimiter sets the delimiter: the one asked for, else the one that the first line names, as Excel does, or shows.
 func (t *table) findDelimiter() error {
-	if t.opts.Delimiter != 0 {
-		delim, err := checkDelimiter(t.opts.Delimiter)
-		t.split.delim = delim
-		return err
-	}
 	line, err := t.lines.filled()
-	if err == nil && len(line) == 5 && bytes.HasPrefix(bytes.ToLower(line), []byte("sep=")) {
-		t.split.delim, err = checkDelimiter(rune(line[4])) // as Excel says it
+	long := errors.Is(err, errLongLine)
+	if err != nil && err != io.EOF && !long {
 		return err
 	}
-	long := errors.Is(err, errLongLine)
-	if err == nil || long {
-		t.split.delim = findDelimiter(line)
+	asked := t.opts.Delimiter
+	if len(line) == 5 && bytes.HasPrefix(bytes.ToLower(line), []byte("sep=")) {
+		asked = cmp.Or(asked, rune(line[4]))
+	} else if err != io.EOF {
 		t.split.again = []textLine{{t.lines.number, line, t.lines.cut, long}}
+	}
+	if asked == 0 {
+		t.split.delim = findDelimiter(line)
 		return nil
 	}
-	if err == io.EOF {
-		t.split.delim = ','
-		return nil
-	}
+	t.split.delim, err = checkDelimiter(asked)
 	return err
 }
 

@@ -53,6 +53,7 @@ func TestCSV(t *testing.T) {
 		{name: "title in brackets", text: "[phone],[date]\n+14155550100,\n", opts: Options{Column: "[phone]"}, want: []uint64{a}},
 		{name: "tab", text: "id\tmsisdn\n1\t+14155550100\n", want: []uint64{a}},
 		{name: "Excel's line", text: "sep=|\r\nid|tel\r\n1|+14155550100\r\n", want: []uint64{a}},
+		{name: "Excel's line, another asked for", text: "SEP=,\nid;tel;a,b\n1;+14155550100;\n", opts: Options{Delimiter: ';'}, want: []uint64{a}},
 		{name: "by name", text: "phone,Other Phone\n+14155550100,+14155550101\n", opts: Options{Column: "other phone"}, want: []uint64{b}},
 		{name: "by index, title", text: "x,phone 2\n1,+14155550101\n", opts: Options{Column: "2"}, want: []uint64{b}},
 		{name: "by index, no title", text: "x,+14155550100\n1,+14155550101\n", opts: Options{Column: "2"}, want: []uint64{a, b}},

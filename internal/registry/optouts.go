@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -153,7 +154,8 @@ var (
 	// without any cannot be told from it.
 	errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
 	// errNoColumn: what failed may leave its error message behind instead.
-	errNoColumn = errors.New("no column holds a number, and no row follows: export it again, or leave it out")
+	errNoColumn = errors.New("no column holds a number: export the file again, or leave it out, or say --column, " +
+		"and --delimiter if its columns are not divided by " + delimiterNames)
 	// errNoNumber: the column may be another one.
 	errNoNumber = errors.New("no row holds a number: say --column if another column does, or leave the file out")
 )
@@ -167,6 +169,7 @@ type recordTable struct {
 	fields   Record   // of the record at hand, without its number
 	dates    dates
 	some     bool   // a number was found
+	why      string // the reason of the first reject
 	before   Totals // of the files before
 	channels channelMemory
 }
@@ -182,6 +185,12 @@ func openRecords(in content, opts RecordOptions) (decoder, error) {
 	if startsObject(in.lines) {
 		return openRecordObjects(in, opts), nil
 	}
+	r := &recordTable{opts: opts, channels: channelMemory{}, before: *in.account, dates: newDates(in, &opts)}
+	reject := in.reject
+	in.reject = func(line int64, reason string, text []byte) {
+		r.why = cmp.Or(r.why, reason)
+		reject(line, reason, text)
+	}
 	t, err := openTable(in)
 	if err != nil {
 		return nil, err
@@ -189,7 +198,7 @@ func openRecords(in content, opts RecordOptions) (decoder, error) {
 	if t.header == nil && t.first == nil {
 		return nil, errNothing
 	}
-	r := &recordTable{table: t, opts: opts, channels: channelMemory{}, before: *in.account, dates: newDates(in, &opts)}
+	r.table = t
 	r.at, err = findRecordColumns(t, opts.Columns)
 	return r, err
 }
@@ -250,8 +259,15 @@ func (t *recordTable) advance() error {
 
 // end returns io.EOF after the last record, or says that none had a number.
 func (t *recordTable) end() error {
+	isGuessed := t.header != nil && !t.isKnown()
 	switch now := *t.account; {
-	case t.some, now.Rejects > t.before.Rejects:
+	case t.some:
+		return io.EOF
+	case isGuessed && t.why != "":
+		return fmt.Errorf("%w (of the first row: %s)", errNoColumn, t.why)
+	case isGuessed:
+		return errNoColumn
+	case now.Rejects > t.before.Rejects:
 		return io.EOF
 	case now.Empty > t.before.Empty:
 		return errNoNumber

@@ -20,6 +20,7 @@ type recordObjects struct {
 	rest     Record                 // of the line at hand, without its number
 	dates    dates
 	some     bool   // a number was found
+	keyed    bool   // a line had its key
 	before   Totals // of the files before
 	channels channelMemory
 }
@@ -76,6 +77,7 @@ func (d *recordObjects) advance() error {
 	} else if reason != "" {
 		return d.refuse(reason, line)
 	}
+	d.keyed = true
 	if d.rest, err = d.row(); err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (d *recordObjects) advance() error {
 
 // end returns io.EOF after the last line, or says that none had a number.
 func (d *recordObjects) end() error {
-	if d.some || d.account.Rejects > d.before.Rejects {
+	if d.some || d.keyed && d.account.Rejects > d.before.Rejects {
 		return io.EOF
 	}
 	return errNoNumber
