@@ -127,6 +127,10 @@ type ImportResult struct {
 	Unchanged     uint64 `json:"unchanged"`
 	// Numbers on the list after, or that would be.
 	Numbers uint64 `json:"numbers"`
+	// OutsideJurisdiction are those of them for whose regions the list does not speak: they are blocked all the same.
+	OutsideJurisdiction uint64 `json:"outside_jurisdiction"`
+	// Stale: with that SnapshotDate the list is past its max age, and numbers that are not on it are Unknown.
+	Stale bool `json:"stale"`
 	// Revision from which the load counts; when nothing changed, the current one.
 	Revision      uint64        `json:"revision"`
 	JournalID     string        `json:"journal_id"`
@@ -281,6 +285,9 @@ func fromImportResult(r *dncv1.ImportResult) ImportResult {
 		SnapshotDate:  r.GetSnapshotDate(),
 		ContentSHA256: hex.EncodeToString(r.GetContentSha256()),
 		Elapsed:       r.GetElapsed().AsDuration(),
+
+		OutsideJurisdiction: r.GetOutsideJurisdiction(),
+		Stale:               r.GetStale(),
 	}
 }
 

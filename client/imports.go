@@ -41,6 +41,8 @@ type ImportRecord struct {
 	ContentSHA256    string        `json:"content_sha256"`
 	Empty            uint64        `json:"empty"`
 	Rows             uint64        `json:"rows" zero:"unset"`
+	// OutsideJurisdiction is as in ImportResult.
+	OutsideJurisdiction uint64 `json:"outside_jurisdiction"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -130,6 +132,8 @@ func fromImport(r *dncv1.ImportRecord) ImportRecord {
 		OverriddenGuards: each(r.GetOverriddenGuards(), fromGuard),
 		RevertedTo:       r.GetRevertedTo(),
 		ContentSHA256:    hex.EncodeToString(r.GetContentSha256()),
+
+		OutsideJurisdiction: r.GetOutsideJurisdiction(),
 	}
 }
 

@@ -81,8 +81,8 @@ func TestJSONFields(t *testing.T) {
 		{client.Result{}, 10}, {client.Receipt{}, 7}, {client.WithdrawReceipt{}, 8}, {client.NumberInfo{}, 7},
 		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 5},
 		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.Change{}, 3}, {client.Deletion{}, 3},
-		{client.ImportRecord{}, 26}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
-		{client.ImportResult{}, 20}, {client.OptOutImportResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 20}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
+		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
+		{client.ImportResult{}, 22}, {client.OptOutImportResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 20}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 7}, {client.BatchDetail{}, 6},
 	} {
 		text, err := json.Marshal(tt.value)

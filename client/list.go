@@ -68,8 +68,9 @@ type ListChange struct {
 	Coverage *[]string
 	// MaxAge in whole days; zero: any age.
 	MaxAge *time.Duration
-	// Confirm that numbers become callable: needed for a registry that gives up a
-	// region of its jurisdiction, otherwise ErrConfirmationRequired.
+	// Confirm that numbers become callable: needed for a list that was loaded and
+	// gives up a region, covers more, or is stale and would no longer be, otherwise
+	// ErrConfirmationRequired.
 	Confirm bool
 }
 
@@ -166,8 +167,8 @@ func (c *Client) UpdateList(ctx context.Context, name string, change ListChange)
 }
 
 // DeleteList deletes a list: its numbers become callable as far as it goes, which
-// confirm says that the caller knows. A registry is not deleted without it:
-// ErrConfirmationRequired.
+// confirm says that the caller knows. A registry, or a list that was loaded, is not
+// deleted without it: ErrConfirmationRequired.
 func (c *Client) DeleteList(ctx context.Context, name string, confirm bool) (Deletion, error) {
 	request := &dncv1.DeleteListRequest{Name: name, Confirm: confirm, RecordedBy: c.opts.user}
 	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.DeleteListResponse, error) {

@@ -87,7 +87,7 @@ func (c *collector) list(gauge gaugeFunc, l *store.List, now time.Time) {
 	set := listSet(l.Kind)
 	gauge(c.numbers, float64(l.Numbers), set, l.Name)
 	gauge(c.listLoaded, truth(l.Loaded), l.Name)
-	gauge(c.listStale, truth(l.Loaded && stale(l, now)), l.Name)
+	gauge(c.listStale, truth(l.Loaded && l.IsStale(now)), l.Name)
 	if l.SnapshotDate != 0 {
 		gauge(c.listDate, dateSeconds(l.SnapshotDate), l.Name)
 	}

@@ -83,6 +83,7 @@ var reasons = []struct {
 	{store.ErrListNotFound, dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND, "create it first, or check the name"},
 	{store.ErrListExists, dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS, "use it, or choose another name"},
 	{store.ErrListName, dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID, ""},
+	{store.ErrUnconfirmed, dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED, confirmAdvice},
 	{store.ErrJurisdiction, dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED, "name a region such as US"},
 	{store.ErrSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
 	{store.ErrImportRunning, dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING, "try again when it has ended"},
@@ -112,6 +113,9 @@ var reasons = []struct {
 	{context.DeadlineExceeded, dncv1.ErrorReason_ERROR_REASON_TIME_OVER, ""},
 	{context.Canceled, dncv1.ErrorReason_ERROR_REASON_TIME_OVER, ""},
 }
+
+// confirmAdvice is what to do about a change that frees numbers.
+const confirmAdvice = "set confirm if that is meant"
 
 const internalMessage = "a fault in the server: its log has the cause; try again once, then report it"
 

@@ -146,6 +146,8 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		Numbers:          e.Numbers,
 		ContentSha256:    e.ContentSHA256,
 		RevertedTo:       e.RevertedTo,
+
+		OutsideJurisdiction: e.Outside,
 	}
 	if e.List != (policy.EventID{}) {
 		m.ListId = listID(e.List)

@@ -9,7 +9,6 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -203,38 +202,16 @@ func (s *listService) updateList(ctx context.Context, req *dncv1.UpdateListReque
 	if err != nil {
 		return nil, store.Receipt{}, err
 	}
-	if err := s.confirmNarrower(name, req); err != nil {
-		return nil, store.Receipt{}, err
-	}
 	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
 	if err != nil {
 		return nil, store.Receipt{}, err
 	}
+	by.Confirmed = req.GetConfirm()
 	l, receipt, err := s.store.UpdateList(ctx, name, change, by)
 	if err != nil {
 		return nil, receipt, s.aboutList(name, err)
 	}
 	return l, receipt, nil
-}
-
-// confirmNarrower refuses that a registry with numbers gives up a region, unless the request confirms it.
-func (s *listService) confirmNarrower(name string, req *dncv1.UpdateListRequest) error {
-	_, l, err := s.find(name)
-	if err != nil {
-		return err
-	}
-	var regions phone.RegionSet
-	for _, code := range req.GetJurisdiction().GetRegions() {
-		j, _ := phone.Jurisdiction(code) // checked before
-		regions = regions.Union(j)
-	}
-	narrower := !regions.IsEmpty() && l.Jurisdiction.Union(regions) != regions
-	if !narrower || l.Kind != policy.ListRegistry || l.Numbers == 0 || req.GetConfirm() {
-		return nil
-	}
-	return refuse(dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED,
-		fmt.Sprintf("the registry %s would give up a region, where numbers among its %d become callable: set confirm if that is meant", l.Name, l.Numbers),
-		"list", l.Name)
 }
 
 // settingsChange is what a request changes; what it leaves unset stays.
@@ -275,15 +252,11 @@ func (s *listService) deleteList(ctx context.Context, req *dncv1.DeleteListReque
 	if err != nil {
 		return nil, err
 	}
-	if l.Kind == policy.ListRegistry && !req.GetConfirm() {
-		return nil, refuse(dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED,
-			fmt.Sprintf("deleting the registry %s makes its %d numbers callable: set confirm if that is meant", l.Name, l.Numbers),
-			"list", l.Name)
-	}
 	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
 	if err != nil {
 		return nil, err
 	}
+	by.Confirmed = req.GetConfirm()
 	receipt, err := s.store.DeleteList(ctx, l.ID, by) // not by name: another list may have it by now
 	if err != nil {
 		return nil, s.aboutList(l.Name, err)

@@ -49,13 +49,8 @@ func listState(l *store.List, now time.Time) dncv1.ListState {
 	switch {
 	case !l.Loaded:
 		return dncv1.ListState_LIST_STATE_NOT_LOADED
-	case stale(l, now):
+	case l.IsStale(now):
 		return dncv1.ListState_LIST_STATE_STALE
 	}
 	return dncv1.ListState_LIST_STATE_LOADED
-}
-
-func stale(l *store.List, now time.Time) bool {
-	from := l.StaleFrom()
-	return !from.IsZero() && !now.Before(from)
 }

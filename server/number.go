@@ -91,7 +91,7 @@ func listEntries(lists []*store.List, now time.Time) []*dncv1.ListEntry {
 			Kind:         listKindOf(l.Kind),
 			Scope:        string(l.Scope),
 			SnapshotDate: l.SnapshotDate.String(),
-			Stale:        stale(l, now),
+			Stale:        l.IsStale(now),
 		})
 	}
 	return out

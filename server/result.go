@@ -32,6 +32,9 @@ func resultMessage(r *store.Result) *dncv1.ImportResult {
 		SnapshotDate:  r.SnapshotDate.String(),
 		ContentSha256: r.ContentSHA256,
 		Elapsed:       durationpb.New(r.Elapsed),
+
+		OutsideJurisdiction: r.Outside,
+		Stale:               r.Stale,
 	}
 	for i := range r.GuardFailures {
 		m.GuardFailures = append(m.GuardFailures, guardFailure(&r.GuardFailures[i]))

@@ -225,7 +225,7 @@ func TestPreparedLoadHoldsTheList(t *testing.T) {
 	createList(t, s, "a", usRegistry())
 	prepareOnly(t, s, header("a", Replace), registryNumbers(30_000), Commit{})
 	writeBlocks(t, s, "a", 5)
-	if _, err := s.DeleteList(ctx, listOf(t, s, "a").ID, Request{}); !errors.Is(err, ErrImportRunning) {
+	if _, err := s.DeleteList(ctx, listOf(t, s, "a").ID, Request{Confirmed: true}); !errors.Is(err, ErrImportRunning) {
 		t.Errorf("delete: %v, want ErrImportRunning", err)
 	}
 	if _, _, err := s.UpdateList(ctx, "a", func(*Settings) {}, Request{}); !errors.Is(err, ErrImportRunning) {
@@ -261,12 +261,12 @@ func TestListCreatedAgainHoldsNothingOfTheOld(t *testing.T) {
 			createList(t, s, "a", usRegistry())
 			c.load(t, s)
 			old := listOf(t, s, "a").ID
-			if _, err := s.DeleteList(context.Background(), old, Request{}); err != nil {
+			if _, err := s.DeleteList(context.Background(), old, Request{Confirmed: true}); err != nil {
 				t.Fatal(err)
 			}
 			wantVerdict(t, s, numberOf(all[0]), "", policy.Allow, policy.CauseNone)
 			createList(t, s, "a", usRegistry())
-			if _, err := s.DeleteList(context.Background(), old, Request{}); !errors.Is(err, ErrListNotFound) {
+			if _, err := s.DeleteList(context.Background(), old, Request{Confirmed: true}); !errors.Is(err, ErrListNotFound) {
 				t.Errorf("delete the old list again: %v, want ErrListNotFound", err)
 			}
 			wantVerdict(t, s, numberOf(all[0]), "", policy.Unknown, policy.NotLoaded)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
@@ -41,6 +42,9 @@ func (a *applier) updateList(c *storev1.ListUpdated) error {
 	}
 	if l.GetVisible() != c.GetBase() {
 		return errMoved
+	}
+	if l.GetLoad() != nil && !slices.Equal(l.GetSettings().GetJurisdiction(), c.GetSettings().GetJurisdiction()) {
+		l.Load.Outside = nil
 	}
 	l.Settings = c.GetSettings()
 	if l.GetLoad() != nil {

@@ -26,10 +26,15 @@ func (i *Import) findCommitted() (*committed, error) {
 		return &committed{result: r}, nil
 	}
 	e, err := i.s.View().importNamed(i.list, i.id)
-	if err != nil || e == nil || e.Mode != i.header.Mode || e.State == ImportAbandoned {
+	if err != nil || e == nil || !e.isOf(i.header.Mode) || e.State == ImportAbandoned {
 		return nil, err
 	}
 	return &committed{prepared: e.Prepared}, nil
+}
+
+// isOf reports that the load was asked for in that mode. The first load of a list replaces, whatever was asked.
+func (e *ImportEntry) isOf(m Mode) bool {
+	return e.Mode == m || e.Mode == Replace && m == Add && e.base == 0
 }
 
 // stagedRejects are the chunks with rejects of an import whose commit came before; none once its stage is gone.
@@ -85,7 +90,7 @@ func (i *Import) again(ctx context.Context, digest []byte, progress func(done, t
 		}
 		switch e.State {
 		case ImportSwitched, ImportConfirmed:
-			return e.result(v.JournalID()), nil
+			return e.result(v, i.s.Now()), nil
 		case ImportAbandoned:
 			return Result{}, ErrImportNotFound
 		}
@@ -126,17 +131,21 @@ func (v *View) importAt(list policy.EventID, prepared uint64) (ImportEntry, erro
 }
 
 // result is what the journal knows of the result of a load.
-func (e *ImportEntry) result(journal string) Result {
+func (e *ImportEntry) result(v *View, now time.Time) Result {
 	r := Result{
 		Counts:        e.Counts,
-		Receipt:       Receipt{ID: policy.EventID{Revision: e.Ended}, JournalID: journal, Time: e.EndedAt},
+		Receipt:       Receipt{ID: policy.EventID{Revision: e.Ended}, JournalID: v.JournalID(), Time: e.EndedAt},
 		ImportID:      e.ImportID,
 		AlreadyLoaded: e.State == ImportConfirmed,
 		Numbers:       e.Numbers,
+		Outside:       e.Outside,
 		SnapshotDate:  e.SnapshotDate,
 		ContentSHA256: e.ContentSHA256,
 		Elapsed:       e.EndedAt.Sub(e.StartedAt),
 		GuardFailures: e.Overridden,
+	}
+	if l := v.listByID(e.List); l != nil {
+		r.Stale = l.isStaleOf(e.SnapshotDate, now)
 	}
 	return r
 }

@@ -156,3 +156,29 @@ func TestCommitAgainGivesTheResult(t *testing.T) {
 		})
 	}
 }
+
+// The first load of a list replaces, also in mode add: the same commit again gives its result all the same.
+func TestFirstLoadInModeAddIsFoundAgain(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	createList(t, s, "a", usRegistry())
+	h := header("a", Add)
+	i := begin(t, s, h)
+	first, err := commit(i, registryNumbers(10), Commit{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ImportID = i.ID()
+	for _, when := range []string{"at once", "after a restart"} {
+		again, err := beginAgain(t, s, h).Commit(context.Background(), Commit{Chunks: 1, Read: 10}, silent)
+		if err != nil || again.Counts != first.Counts || again.ID != first.ID {
+			t.Errorf("%s: %+v, %v, want the result of the load", when, again, err)
+		}
+		closeStore(t, s)
+		s = open(t, dir)
+	}
+	h.Mode = Delta
+	if _, err := s.BeginImport(h); !errors.Is(err, ErrImportNotFound) {
+		t.Errorf("in another mode: %v, want ErrImportNotFound", err)
+	}
+}

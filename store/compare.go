@@ -144,6 +144,7 @@ func (m Mode) merge(old, add, remove *bitmap) (b bitmap) {
 // comparison is what a load would change.
 type comparison struct {
 	added, removed, unchanged uint64
+	outside                   uint64 // of the numbers after: those for whose regions the list does not speak
 	prefixes                  []prefixCount
 	longest                   int    // digits of the longest prefix
 	result                    []byte // SHA-256 of the numbers after
@@ -168,10 +169,12 @@ func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Pref
 		c.longest = max(c.longest, p.Digits())
 	}
 	hash := newAscendingWriter(discard{})
+	outside := outsiders{list: in.list}
 	known := in.mode == Replace // the list becomes the content, which is hashed already
 	var numbers []uint64
 	err := s.eachChange(ctx, in, func(ch *change) error {
 		c.count(ch, set)
+		c.outside += outside.count(ch.block, &ch.new)
 		progress(c.numbers() + c.removed)
 		if known {
 			return nil

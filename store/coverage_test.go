@@ -190,12 +190,7 @@ func TestUnloadedListKeepsItsCoverage(t *testing.T) {
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{FileCoverage: []string{"1415"}})
-	l := listOf(t, s, "a")
-	if _, err := s.record(context.Background(), &storev1.Event{Change: &storev1.Event_ListUnloaded{
-		ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
-	}}, Request{}); err != nil {
-		t.Fatal(err)
-	}
+	unload(t, s, "a")
 	wantVerdict(t, s, fiction(415, 99), "", policy.Unknown, policy.NotLoaded)
 	if l := listOf(t, s, "a"); l.Loaded || l.Numbers != 0 || l.SnapshotDate != 0 {
 		t.Errorf("unloaded: %+v", l)
@@ -207,4 +202,15 @@ func TestUnloadedListKeepsItsCoverage(t *testing.T) {
 	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{FileCoverage: []string{"1415"}})
 	wantVerdict(t, s, fiction(415, 99), "", policy.Allow, policy.CauseNone)
 	wantVerdict(t, s, fiction(818, 99), "", policy.Unknown, policy.NotCovered)
+}
+
+// unload is what a repair does to a list whose content is damaged.
+func unload(t *testing.T, s *Store, list string) {
+	t.Helper()
+	_, err := s.record(context.Background(), &storev1.Event{Change: &storev1.Event_ListUnloaded{
+		ListUnloaded: &storev1.ListUnloaded{List: listRef(listOf(t, s, list).ID)},
+	}}, Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -214,9 +214,12 @@ func wantNoMoreWrites(t *testing.T, s *Store) {
 		"many":       func() error { _, err := s.RecordOptOuts(ctx, []OptOutRow{{OptOut: later}}); return err },
 		"create":     func() error { _, _, err := s.CreateList(ctx, "other", usRegistry(), Request{}); return err },
 		"update":     func() error { _, _, err := s.UpdateList(ctx, "registry", setMaxAge, Request{}); return err },
-		"delete":     func() error { _, err := s.DeleteList(ctx, listOf(t, s, "registry").ID, Request{}); return err },
-		"load":       func() error { _, err := s.BeginImport(header("registry", Replace)); return err },
-		"file":       func() error { _, err := s.BeginRecords(RecordsHeader{}); return err },
+		"delete": func() error {
+			_, err := s.DeleteList(ctx, listOf(t, s, "registry").ID, Request{Confirmed: true})
+			return err
+		},
+		"load": func() error { _, err := s.BeginImport(header("registry", Replace)); return err },
+		"file": func() error { _, err := s.BeginRecords(RecordsHeader{}); return err },
 	} {
 		if err := write(); !errors.Is(err, ErrReadOnly) {
 			t.Errorf("%s: %v, want ErrReadOnly", what, err)

@@ -127,6 +127,7 @@ func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *comparis
 			Read: c.Read, Accepted: staged.numbers, Duplicates: staged.duplicates, Rejected: c.Rejected,
 			Added: cmp.added, Removed: cmp.removed, Unchanged: cmp.unchanged, Empty: c.Empty, Rows: c.Rows,
 		},
+		Outside:      &cmp.outside,
 		SnapshotDate: int32(p.date),
 		FileCoverage: prefixStrings(phonePrefixes(c.FileCoverage)),
 		RevertedTo:   p.past.GetRevertedTo(),

@@ -80,7 +80,9 @@ type Result struct {
 	DryRun        bool
 	AlreadyLoaded bool        // no number changed, at most date and coverage
 	Numbers       uint64      // on the list after
+	Outside       uint64      // of them: those of regions for which the list does not speak
 	SnapshotDate  policy.Date // the list's, after
+	Stale         bool        // with that date the list is past its max age
 	ContentSHA256 []byte      // of the list's numbers after
 	Elapsed       time.Duration
 }
@@ -265,6 +267,9 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 		if err != nil {
 			return prepared{}, err
 		}
+		if staged.numbers+staged.duplicates != i.log.entries {
+			return prepared{}, fmt.Errorf("%w: of %d numbers %d were found again", ErrStage, i.log.entries, staged.numbers+staged.duplicates)
+		}
 		return i.prepare(ctx, owned, &c, staged, progress)
 	})
 }
@@ -441,7 +446,7 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, staged content, cmp *comparison) (prepared, error) {
 	plan.keepCoverage(l, c, cmp)
 	load := plan.load(i, l, c, staged, cmp)
-	result := i.result(load, plan, cmp, staged)
+	result := i.result(l, load, plan, cmp)
 	result.GuardFailures = guard(l, i.header, c, plan, cmp, staged.numbers)
 	result.Refused = refuses(result.GuardFailures, i.header.Override)
 	if i.header.Override {
@@ -481,7 +486,7 @@ func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, resul
 	return prepared{result: result, done: true}, err
 }
 
-func (i *Import) result(load *storev1.Load, plan *plan, cmp *comparison, staged content) Result {
+func (i *Import) result(l *List, load *storev1.Load, plan *plan, cmp *comparison) Result {
 	m := load.GetCounts()
 	return Result{
 		ImportID: i.id,
@@ -491,7 +496,9 @@ func (i *Import) result(load *storev1.Load, plan *plan, cmp *comparison, staged 
 		},
 		DryRun:        i.header.DryRun,
 		Numbers:       cmp.numbers(),
+		Outside:       cmp.outside,
 		SnapshotDate:  plan.date,
+		Stale:         l.isStaleOf(plan.date, i.s.Now()),
 		ContentSHA256: cmp.result,
 	}
 }

@@ -37,6 +37,7 @@ type ImportEntry struct {
 	Rejects       []RejectTally
 	Counts        Counts
 	Numbers       uint64
+	Outside       uint64 // see Result; 0 where it was not counted
 	SnapshotDate  policy.Date
 	Overridden    []GuardFailure
 	RevertedTo    uint64 // of a revert: the revision that its content was read at before
@@ -46,6 +47,7 @@ type ImportEntry struct {
 	Story         Story
 
 	digest []byte // of its chunks
+	base   uint64 // the visible that it was compared with
 }
 
 // Imports are the loads of a list, newest first, or, where id is zero, those of all lists and the imports of opt-outs: at
@@ -102,11 +104,13 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 			Empty: counts.GetEmpty(), Rows: counts.GetRows(),
 		},
 		Numbers:       load.GetNumbers(),
+		Outside:       load.GetOutside(),
 		SnapshotDate:  policy.Date(load.GetSnapshotDate()),
 		ContentSHA256: load.GetResult(),
 		RevertedTo:    load.GetRevertedTo(),
 		StartedAt:     nanoTime(m.GetTime()),
 		digest:        load.GetDigest(),
+		base:          m.GetBase(),
 	}
 	for _, s := range load.GetSources() {
 		source := Source{Name: s.GetName(), Size: s.GetSize(), Format: s.GetFormat()}

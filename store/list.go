@@ -93,6 +93,13 @@ func (l *List) covers(n phone.Number) bool {
 	return ok
 }
 
+// isStaleOf reports whether the list would be past its max age at now if its snapshot were of that date.
+func (l *List) isStaleOf(date policy.Date, now time.Time) bool {
+	dated := l.List
+	dated.SnapshotDate = date
+	return dated.IsStale(now)
+}
+
 // FilterStats describes one filter.
 type FilterStats struct {
 	Ready   bool // false: being built; checks read the store
@@ -213,18 +220,22 @@ func prefixStrings(prefixes []phone.Prefix) []string {
 	return slices.Compact(out)
 }
 
-// maxNameDigits is how many digits may follow each other in a list's name: a date, and no phone number.
+// maxNameDigits is how many digits a list's name may have without a letter between them: a date, and no phone number,
+// however it is divided.
 const maxNameDigits = 8
 
 // CheckListName returns ErrListName unless name is 1 to 64 of [a-z0-9._-], beginning with a letter or digit, without more
-// than 8 digits in a row.
+// than 8 digits that no letter parts.
 func CheckListName(name string) error {
 	if name == "" || len(name) > MaxListName || name[0] == '.' || name[0] == '_' || name[0] == '-' {
 		return ErrListName
 	}
 	digits := 0
 	for _, c := range []byte(name) {
-		if digits++; c < '0' || c > '9' {
+		switch {
+		case '0' <= c && c <= '9':
+			digits++
+		case 'a' <= c && c <= 'z':
 			digits = 0
 		}
 		if digits > maxNameDigits { // it could be a person's number

@@ -183,7 +183,7 @@ func TestOneListNeverClearsAnother(t *testing.T) {
 	wantBlock("removed from b")
 	load(t, s, "b", Replace, other, Commit{})
 	wantBlock("b replaced")
-	if _, err := s.DeleteList(context.Background(), listOf(t, s, "b").ID, Request{}); err != nil {
+	if _, err := s.DeleteList(context.Background(), listOf(t, s, "b").ID, Request{Confirmed: true}); err != nil {
 		t.Fatal(err)
 	}
 	wantBlock("b deleted")
@@ -205,7 +205,7 @@ func TestNoListClearsAnOwnOptOut(t *testing.T) {
 		{"removed from the list", func() error { load(t, s, "a", Remove, digits(n), Commit{}); return nil }},
 		{"list replaced", func() error { load(t, s, "a", Replace, digits(fiction(415, 3)), Commit{}); return nil }},
 		{"list deleted", func() error {
-			_, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{})
+			_, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{Confirmed: true})
 			return err
 		}},
 	} {
@@ -235,7 +235,7 @@ func TestUpdateListTurnsItsCoverage(t *testing.T) {
 		l, _, err := s.UpdateList(context.Background(), "us-ftc", func(settings *Settings) {
 			settings.Coverage = c.declared
 			settings.Scope, settings.Kind = "acme", policy.ListLitigator // these stay as they are
-		}, Request{})
+		}, Request{Confirmed: true})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -288,7 +288,7 @@ func TestListsAsOfARevision(t *testing.T) {
 	load(t, s, "a", Replace, digits(m), Commit{})
 	note(state{true, digits(m), policy.Allow, policy.Block})
 	want[s.View().Revision()-1] = want[s.View().Revision()-2]
-	if _, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{}); err != nil {
+	if _, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{Confirmed: true}); err != nil {
 		t.Fatal(err)
 	}
 	note(state{n: policy.Allow, m: policy.Allow})
@@ -398,7 +398,97 @@ func TestSwitchForgetsTheBlocksOfBefore(t *testing.T) {
 
 func update(t testing.TB, s *Store, list string, change func(*Settings)) {
 	t.Helper()
-	if _, _, err := s.UpdateList(context.Background(), list, change, Request{}); err != nil {
+	if _, _, err := s.UpdateList(context.Background(), list, change, Request{Confirmed: true}); err != nil {
 		t.Fatal("update list:", err)
+	}
+}
+
+// A change that frees numbers, which are blocked or in doubt now, is refused until it is confirmed.
+func TestWhatFreesNumbersIsConfirmed(t *testing.T) {
+	clock := clockAt(time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC))
+	loaded := date(t, "2026-09-01")
+	for _, c := range []struct {
+		name   string
+		kind   policy.ListKind
+		never  bool // loaded
+		change func(*Settings)
+		asks   bool
+	}{
+		{name: "a registry", kind: policy.ListRegistry, asks: true},
+		{name: "a registry never loaded", kind: policy.ListRegistry, never: true, asks: true},
+		{name: "a suppression list", kind: policy.ListSuppression, asks: true},
+		{name: "a suppression list never loaded", kind: policy.ListSuppression, never: true},
+		{name: "a litigator list", kind: policy.ListLitigator, asks: true},
+		{name: "a region less", change: func(s *Settings) { s.Jurisdiction = []string{"US"} }, asks: true},
+		{name: "other regions", change: func(s *Settings) { s.Jurisdiction = []string{"FR", "US"} }, asks: true},
+		{name: "a region less, never loaded", never: true, change: func(s *Settings) { s.Jurisdiction = []string{"US"} }},
+		{name: "a region more", change: func(s *Settings) { s.Jurisdiction = []string{"CA", "FR", "US"} }},
+		{name: "every region", kind: policy.ListSuppression, change: func(s *Settings) { s.Jurisdiction = nil }},
+		{name: "a longer age", change: func(s *Settings) { s.MaxAgeDays = 31 }, asks: true},
+		{name: "any age", change: func(s *Settings) { s.MaxAgeDays = 0 }, asks: true},
+		{name: "a longer age that does not reach", change: func(s *Settings) { s.MaxAgeDays = 7 }},
+		{name: "a shorter age", change: func(s *Settings) { s.MaxAgeDays = 1 }},
+		{name: "a longer age, never loaded", never: true, change: func(s *Settings) { s.MaxAgeDays = 31 }},
+		{name: "a prefix more", change: func(s *Settings) { s.Coverage = []string{"1415", "1818"} }, asks: true},
+		{name: "a shorter prefix", change: func(s *Settings) { s.Coverage = []string{"1"} }, asks: true},
+		{name: "nothing declared", change: func(s *Settings) { s.Coverage = nil }, asks: true},
+		{name: "a longer prefix", change: func(s *Settings) { s.Coverage = []string{"14155"} }},
+		{name: "a prefix in which it holds nothing", change: func(s *Settings) { s.Coverage = []string{"1415", "1212"} }},
+		{name: "a prefix more, never loaded", never: true, change: func(s *Settings) { s.Coverage = []string{"1415", "1818"} }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			s, ctx := openAt(t, t.TempDir(), clock), context.Background()
+			kind := max(c.kind, policy.ListRegistry)
+			l := createList(t, s, "a", Settings{Kind: kind, Jurisdiction: []string{"CA", "US"}, Coverage: []string{"1415"}, MaxAgeDays: 5})
+			if !c.never {
+				h := header("a", Replace)
+				h.Override = true
+				if _, err := commit(begin(t, s, h), digits(fiction(415, 1), fiction(818, 1)), Commit{SnapshotDate: loaded}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			do := func(r Request) (err error) {
+				if c.change == nil {
+					_, err = s.DeleteList(ctx, l.ID, r)
+				} else {
+					_, _, err = s.UpdateList(ctx, "a", c.change, r)
+				}
+				return err
+			}
+			revision := s.View().Revision()
+			if err := do(Request{}); errors.Is(err, ErrUnconfirmed) != c.asks || err != nil && !c.asks {
+				t.Errorf("unconfirmed: %v, want it refused: %v", err, c.asks)
+			} else if c.asks && s.View().Revision() != revision {
+				t.Error("what was refused made a revision")
+			}
+			if err := do(Request{Confirmed: true}); c.asks && err != nil {
+				t.Error("confirmed:", err)
+			}
+		})
+	}
+}
+
+// The content that a repair took from a list may be put back: it is not given up unasked.
+func TestUnloadedListIsNotFreedUnasked(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", Settings{Kind: policy.ListLitigator})
+	load(t, s, "a", Replace, areaNumbers(415, 10), Commit{})
+	unload(t, s, "a")
+	if _, err := s.DeleteList(context.Background(), listOf(t, s, "a").ID, Request{}); !errors.Is(err, ErrUnconfirmed) {
+		t.Errorf("%v, want ErrUnconfirmed", err)
+	}
+}
+
+func TestListNamesHoldNoPhoneNumber(t *testing.T) {
+	for name, want := range map[string]error{
+		"us-ftc": nil, "a": nil, "9": nil, "ftc-2026-09-09": nil, "20260909": nil, "2026.09.09-us.415": nil, "v1.2-r3": nil,
+		"14155550177": ErrListName, "1-415-555-0177": ErrListName, "415.555.0177": ErrListName, "415_555_0177": ErrListName,
+		"ftc-1-415-555-0177": ErrListName, "0177-1-415-555": ErrListName, "1--4--1--5--5--5--5--5--5": ErrListName,
+		"": ErrListName, "-a": ErrListName, "A": ErrListName, "a b": ErrListName, "a/b": ErrListName,
+	} {
+		if err := CheckListName(name); !errors.Is(err, want) {
+			t.Errorf("%q: %v, want %v", name, err, want)
+		}
 	}
 }

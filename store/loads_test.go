@@ -439,3 +439,76 @@ func TestListSwitchesAtOnce(t *testing.T) {
 		t.Fatalf("switched (-want +got)\n%.300s", diff)
 	}
 }
+
+// A list that is deleted while a load of it is compared ends the load, whatever its mode.
+func TestListDeletedWhileALoadIsCompared(t *testing.T) {
+	numbers := registryNumbers(100)
+	for _, mode := range []Mode{Replace, Add, Remove, Delta, Revert} {
+		s := open(t, t.TempDir())
+		l := createList(t, s, "a", usRegistry())
+		load(t, s, "a", Replace, numbers[:50], Commit{})
+		load(t, s, "a", Replace, numbers[:60], Commit{})
+		deleteOnce := sync.OnceFunc(func() {
+			if _, err := s.DeleteList(context.Background(), l.ID, Request{Confirmed: true}); err != nil {
+				t.Error(err)
+			}
+		})
+		progress := func(uint64, uint64) { deleteOnce() }
+		var err error
+		if mode == Revert {
+			_, err = s.Revert(context.Background(), header("a", mode), progress)
+		} else {
+			i := begin(t, s, header("a", mode))
+			put(t, i, 1, numbers[40:90]...)
+			_, err = i.Commit(context.Background(), Commit{Chunks: 1, Read: 50}, progress)
+		}
+		if !errors.Is(err, ErrListNotFound) {
+			t.Errorf("mode %d: %v, want ErrListNotFound", mode, err)
+		}
+		if lists := s.View().Lists(); len(lists) != 0 {
+			t.Errorf("mode %d: %d lists are left", mode, len(lists))
+		}
+	}
+}
+
+// What was staged and is not there any more is never made up for by the account.
+func TestStageThatLostNumbersIsRefused(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	i := begin(t, s, header("a", Replace))
+	put(t, i, 1, registryNumbers(10)...)
+	i.log.entries++ // as if a number had been lost since
+	if _, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 11}, silent); !errors.Is(err, ErrStage) {
+		t.Errorf("%v, want ErrStage", err)
+	}
+	wantVerdict(t, s, fiction(415, 1), "", policy.Unknown, policy.NotLoaded)
+}
+
+// What lies outside the jurisdiction is counted over block after block, and told again.
+func TestLoadCountsWhatLiesOutsideTheJurisdiction(t *testing.T) {
+	s := open(t, t.TempDir())
+	l := createList(t, s, "a", usRegistry())
+	home, canada := registryNumbers(20_000), areaNumbers(416, 9000)
+	mixed := slices.Concat(home, canada, digits(33_199_001_234, 447_624_000_001))
+	want := func(what string, r Result, outside uint64) {
+		t.Helper()
+		entries, err := s.View().Imports(l.ID, 0, 1)
+		if r.Outside != outside || err != nil || entries[0].Outside != outside {
+			t.Errorf("%s: %d outside, in the journal %d (%v), want %d", what, r.Outside, entries[0].Outside, err, outside)
+		}
+	}
+	want("home alone", load(t, s, "a", Replace, home, Commit{}), 0)
+	want("mixed", load(t, s, "a", Replace, mixed, Commit{}), 9002)
+	want("the same", load(t, s, "a", Replace, mixed, Commit{}), 9002)
+	want("added to", load(t, s, "a", Add, digits(33_199_001_235, 14_155_550_100), Commit{}), 9003)
+	want("removed from", load(t, s, "a", Remove, canada[:1000], Commit{}), 8003)
+	want("reverted", revert(t, s, "a", Header{Guards: noGuards}), 9003)
+	update(t, s, "a", func(set *Settings) { set.Jurisdiction = []string{"US", "CA"} })
+	if r := load(t, s, "a", Replace, slices.Concat(mixed, digits(33_199_001_235, 14_155_550_100)), Commit{}); !r.AlreadyLoaded || r.Outside != 3 {
+		t.Errorf("another jurisdiction: %+v, want 3 outside", r)
+	}
+	createList(t, s, "b", Settings{Kind: policy.ListSuppression})
+	if r := load(t, s, "b", Replace, mixed, Commit{}); r.Outside != 0 {
+		t.Errorf("a list of every region: %d outside, want 0", r.Outside)
+	}
+}

@@ -191,7 +191,7 @@ func (m *storeModel) update(r *rapid.T) {
 	after.settings.MaxAgeDays = rapid.SampledFrom([]int{0, 2, 31}).Draw(r, "max age")
 	_, _, err := m.s.UpdateList(context.Background(), name, func(s *Settings) {
 		s.Coverage, s.MaxAgeDays = after.settings.Coverage, after.settings.MaxAgeDays
-	}, Request{})
+	}, Request{Confirmed: true})
 	if l.pending != nil {
 		m.wantError(r, err, ErrImportRunning)
 		return
@@ -209,7 +209,7 @@ func (m *storeModel) delete(r *rapid.T) {
 	name, l := m.drawList(r)
 	held, err := m.s.View().List(name)
 	m.wantError(r, err, nil)
-	_, err = m.s.DeleteList(context.Background(), held.ID, Request{})
+	_, err = m.s.DeleteList(context.Background(), held.ID, Request{Confirmed: true})
 	if l.pending != nil {
 		m.wantError(r, err, ErrImportRunning)
 		return

@@ -157,7 +157,7 @@ func (c *crowd) churn() {
 		return
 	}
 	_, _, updated := c.s.UpdateList(ctx, "churn", func(settings *Settings) { settings.MaxAgeDays = 31 }, Request{})
-	_, deleted := c.s.DeleteList(ctx, l.ID, Request{})
+	_, deleted := c.s.DeleteList(ctx, l.ID, Request{Confirmed: true})
 	if err := errors.Join(updated, deleted); err != nil {
 		c.t.Error("churn:", err)
 	}

@@ -18,6 +18,8 @@ import (
 type Request struct {
 	ID    string // made by the caller; the same id within 7 days gives the first receipt; empty: none
 	Story Story
+
+	Confirmed bool // of UpdateList and DeleteList: the caller knows that numbers become callable
 }
 
 // OptOut is a person's objection to calls from a scope.
@@ -88,7 +90,7 @@ func (s *Store) CreateList(ctx context.Context, name string, settings Settings, 
 
 // UpdateList changes the settings of a list; kind and scope stay. It keeps off a load that is being compared: coverage
 // is worked out from settings, and a load from both. Errors: ErrListNotFound, ErrSettings,
-// ErrJurisdiction, ErrImportRunning, and those of every write.
+// ErrJurisdiction, ErrUnconfirmed, ErrImportRunning, and those of every write.
 func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings), r Request) (*List, Receipt, error) {
 	for {
 		l, receipt, err := s.tryUpdate(ctx, name, change, r)
@@ -120,6 +122,9 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	held, all, err := s.effectiveCoverage(ctx, l, settings.Coverage)
 	if err != nil {
 		return nil, Receipt{}, err
+	}
+	if why := l.freedBy(settings, held, all, s.Now()); why != "" && !r.Confirmed {
+		return nil, Receipt{}, fmt.Errorf("%w: the list %s", ErrUnconfirmed, why)
 	}
 	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{
 		List: listRef(l.ID), Settings: settings.message(), Base: l.Visible, EffectiveCoverage: held, CoversAll: all,
@@ -154,8 +159,11 @@ func (s *Store) effectiveCoverage(ctx context.Context, l *List, declared []strin
 }
 
 // DeleteList takes the list with that id out of every check; its name is free again. Errors: ErrListNotFound,
-// ErrImportRunning, and those of every write.
+// ErrUnconfirmed, ErrImportRunning, and those of every write.
 func (s *Store) DeleteList(ctx context.Context, id policy.EventID, r Request) (Receipt, error) {
+	if l := s.View().listByID(id); l != nil && l.guardsNumbers() && !r.Confirmed {
+		return Receipt{}, fmt.Errorf("%w: the list holds %d", ErrUnconfirmed, l.Numbers)
+	}
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_ListDeleted{
 		ListDeleted: &storev1.ListDeleted{List: listRef(id)},
 	}}, r)

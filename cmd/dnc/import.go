@@ -279,6 +279,7 @@ func (a *app) printImport(list string, r listReport, rejects *rejectLog) error {
 		return err
 	}
 	rejects.explain(a.stderr)
+	a.tellStale(list, r.ImportResult)
 	if r.Refused {
 		a.end(exitNo)
 		fmt.Fprintf(a.stderr, "dnc: import refused, %s is as it was\n", list)
@@ -312,7 +313,24 @@ func describeResultOfImport(list string, r client.ImportResult) string {
 	default:
 		lines = append(lines, fmt.Sprintf("%s  %s  %s", list, changes, end))
 	}
+	if r.OutsideJurisdiction > 0 {
+		lines = append(lines, fmt.Sprintf("of these, %d outside the jurisdiction of %s: blocked all the same", r.OutsideJurisdiction, list))
+	}
 	return strings.Join(lines, "\n")
+}
+
+// tellStale says that a load is too old to clear a number. That is no error: what it means for checks is what people do not
+// expect.
+func (a *app) tellStale(list string, r client.ImportResult) {
+	if !r.Stale || r.Refused {
+		return
+	}
+	of := "has no snapshot date"
+	if r.SnapshotDate != "" {
+		of = "is past its max age with a snapshot of " + r.SnapshotDate
+	}
+	fmt.Fprintf(a.stderr, "dnc: %s %s: checks of numbers that are not on it answer UNKNOWN\n", list, of)
+	fmt.Fprintf(a.stderr, "hint: load a newer file\n")
 }
 
 // describeGuard says which guard failed and, unless the refusal is final, which flag overrides it.

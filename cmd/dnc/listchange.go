@@ -49,7 +49,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 	f.StringSliceVar(&jurisdiction, "jurisdiction", nil, `regions it speaks for; "" is all of them`)
 	f.StringSliceVar(&coverage, "coverage", nil, `prefixes it covers; "" leaves it to its files`)
 	f.StringVar(&maxAge, "max-age", "", "days for which a snapshot may be relied on, such as 31d; none is any age")
-	f.BoolVar(&yes, "yes", false, "yes, numbers become callable where this registry gives up a region")
+	f.BoolVar(&yes, "yes", false, "yes, numbers become callable: it gives up a region, covers more, or is stale and would no longer be")
 	return cmd
 }
 
@@ -60,7 +60,7 @@ func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChan
 	}
 	done, err := c.UpdateList(cmd.Context(), name, change)
 	if errors.Is(err, client.ErrConfirmationRequired) {
-		return a.explainFreeing(cmd, c, name, "some of the %s on it would become callable, where it gives up a region", err)
+		return explainFreeing(err)
 	}
 	if err != nil {
 		return ofJurisdiction(err)
@@ -85,15 +85,15 @@ func (a *app) listDeleteCommand() *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete a list: its numbers become callable as far as it goes",
 		Long: `Delete a list. Its numbers become callable as far as it goes: other lists and
-opt-outs still count. A registry is deleted with --yes only.`,
-		Example: "  dnc list delete partner\n  dnc list delete us-ftc --yes",
+opt-outs still count. A registry, or a list that was loaded, is deleted with --yes only.`,
+		Example: "  dnc list delete us-ftc --yes",
 		Args:    counted(1, 1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.listDelete(cmd, args[0], yes)
 		},
 		ValidArgsFunction: a.firstIsList,
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "yes, the numbers of this registry become callable")
+	cmd.Flags().BoolVar(&yes, "yes", false, "yes, the numbers of this list become callable")
 	return cmd
 }
 
@@ -104,7 +104,7 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 	}
 	gone, err := c.DeleteList(cmd.Context(), name, yes)
 	if errors.Is(err, client.ErrConfirmationRequired) {
-		return a.explainFreeing(cmd, c, name, "the %s on it would become callable", err)
+		return explainFreeing(err)
 	}
 	if err != nil {
 		return err
@@ -114,14 +114,13 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 	})
 }
 
-// explainFreeing says how many numbers of a registry a change would free: what has a place for them.
-func (a *app) explainFreeing(cmd *cobra.Command, c *client.Client, name, what string, refusal error) error {
-	l, err := c.GetList(cmd.Context(), name)
-	if err != nil {
+// explainFreeing says what a change would free, and how it is done in spite of that with this command.
+func explainFreeing(refusal error) error {
+	var e *client.Error
+	if !errors.As(refusal, &e) {
 		return refusal
 	}
-	text := fmt.Sprintf("%s is a registry: "+what, l.Name, count(l.Numbers, "number"))
-	return withHint(&reworded{text, refusal}, "--yes does it in spite of that")
+	return &reworded{strings.TrimSuffix(e.Message, ": set confirm if that is meant"), refusal}
 }
 
 // parseDays reads whole days: 31d. Empty and "none" are no limit.

@@ -53,6 +53,7 @@ func (a *app) printRevert(list string, r client.ImportResult) error {
 	if err := a.print(r, func() string { return describeResultOfImport(list, r) }); err != nil {
 		return err
 	}
+	a.tellStale(list, r)
 	a.explainGuards(list, r)
 	return nil
 }

@@ -90,6 +90,12 @@ func (l *List) StaleFrom() time.Time {
 	return (l.SnapshotDate + Date(l.MaxAgeDays) + 1).Time()
 }
 
+// IsStale reports whether the list is too old at now.
+func (l *List) IsStale(now time.Time) bool {
+	from := l.StaleFrom()
+	return !from.IsZero() && !now.Before(from)
+}
+
 // Membership is what one list at or above the caller's scope says of the number.
 type Membership struct {
 	List    *List

@@ -83,7 +83,7 @@ const (
 	// ALREADY_EXISTS. A list has that name. Use it, or choose another.
 	ErrorReason_ERROR_REASON_LIST_EXISTS ErrorReason = 41
 	// INVALID_ARGUMENT. A list's name is 1 to 64 bytes of [a-z0-9._-], beginning with a letter or digit, with at most 8 digits
-	// in a row: more could be a person's number. Do not retry.
+	// without a letter between them: more could be a person's number. Do not retry.
 	ErrorReason_ERROR_REASON_LIST_NAME_INVALID ErrorReason = 42
 	// INVALID_ARGUMENT. A registry must name at least one jurisdiction. Do not retry.
 	ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED ErrorReason = 43

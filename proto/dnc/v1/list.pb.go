@@ -629,8 +629,8 @@ func (x *List) GetRunningImport() *ImportRecord {
 // A new list.
 type CreateListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name: 1 to 64 bytes of [a-z0-9._-], upper case folded, beginning with a letter or digit, at most 8 digits in a
-	// row. Required.
+	// Its name: 1 to 64 bytes of [a-z0-9._-], upper case folded, beginning with a letter or digit, at most 8 digits
+	// without a letter between them. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it is. Required.
 	Kind ListKind `protobuf:"varint,2,opt,name=kind,proto3,enum=dnc.v1.ListKind" json:"kind,omitempty"`
@@ -1127,8 +1127,7 @@ type UpdateListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The new jurisdiction. Unset: stays. A registry with numbers that no longer speaks for a
-	// region it spoke for needs `confirm`.
+	// The new jurisdiction. Unset: stays.
 	Jurisdiction *JurisdictionValue `protobuf:"bytes,2,opt,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
 	// The new coverage. Unset: stays.
 	Coverage *CoverageValue `protobuf:"bytes,3,opt,name=coverage,proto3" json:"coverage,omitempty"`
@@ -1136,7 +1135,8 @@ type UpdateListRequest struct {
 	MaxAge *durationpb.Duration `protobuf:"bytes,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
 	// As in CreateListRequest.
 	RecordedBy string `protobuf:"bytes,5,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
-	// That the caller knows that numbers of a registry become callable.
+	// That the caller knows that numbers become callable. Needed for a list that was loaded and gives up a
+	// region, covers prefixes that it does not cover now, or is stale and would no longer be.
 	Confirm       bool `protobuf:"varint,6,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1283,7 +1283,7 @@ type DeleteListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// That the caller knows that the numbers of a registry become callable. Needed for a registry.
+	// That the caller knows that numbers become callable. Needed for a registry, and for any list that was loaded.
 	Confirm bool `protobuf:"varint,2,opt,name=confirm,proto3" json:"confirm,omitempty"`
 	// As in CreateListRequest.
 	RecordedBy    string `protobuf:"bytes,3,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
@@ -2601,7 +2601,11 @@ type ImportResult struct {
 	// Entries that are cells with nothing in them, as the client says.
 	Empty uint64 `protobuf:"varint,19,opt,name=empty,proto3" json:"empty,omitempty"`
 	// Rows that the entries stood in, as the client says; 0: not told.
-	Rows          uint64 `protobuf:"varint,20,opt,name=rows,proto3" json:"rows,omitempty"`
+	Rows uint64 `protobuf:"varint,20,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Of `numbers`, those of regions for which the list does not speak: they are blocked all the same.
+	OutsideJurisdiction uint64 `protobuf:"varint,21,opt,name=outside_jurisdiction,json=outsideJurisdiction,proto3" json:"outside_jurisdiction,omitempty"`
+	// Whether the list is past its max age with that snapshot date, or would be: numbers that are not on it are UNKNOWN.
+	Stale         bool `protobuf:"varint,22,opt,name=stale,proto3" json:"stale,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2776,6 +2780,20 @@ func (x *ImportResult) GetRows() uint64 {
 	return 0
 }
 
+func (x *ImportResult) GetOutsideJurisdiction() uint64 {
+	if x != nil {
+		return x.OutsideJurisdiction
+	}
+	return 0
+}
+
+func (x *ImportResult) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
 // One load, or import of opt-outs, as the journal has it. What tells of a list is not set
 // for opt-outs.
 type ImportRecord struct {
@@ -2831,9 +2849,11 @@ type ImportRecord struct {
 	// As in ImportResult.
 	Empty uint64 `protobuf:"varint,25,opt,name=empty,proto3" json:"empty,omitempty"`
 	// As in ImportResult.
-	Rows          uint64 `protobuf:"varint,26,opt,name=rows,proto3" json:"rows,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Rows uint64 `protobuf:"varint,26,opt,name=rows,proto3" json:"rows,omitempty"`
+	// As in ImportResult; 0 for loads of servers that did not count them.
+	OutsideJurisdiction uint64 `protobuf:"varint,27,opt,name=outside_jurisdiction,json=outsideJurisdiction,proto3" json:"outside_jurisdiction,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
 }
 
 func (x *ImportRecord) Reset() {
@@ -3044,6 +3064,13 @@ func (x *ImportRecord) GetEmpty() uint64 {
 func (x *ImportRecord) GetRows() uint64 {
 	if x != nil {
 		return x.Rows
+	}
+	return 0
+}
+
+func (x *ImportRecord) GetOutsideJurisdiction() uint64 {
+	if x != nil {
+		return x.OutsideJurisdiction
 	}
 	return 0
 }
@@ -3867,7 +3894,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x05limit\x18\x06 \x01(\x01R\x05limit\x12\x1e\n" +
 	"\n" +
 	"overridden\x18\a \x01(\bR\n" +
-	"overridden\"\xfc\x04\n" +
+	"overridden\"\xc5\x05\n" +
 	"\fImportResult\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\bR\arefused\x12;\n" +
@@ -3892,7 +3919,9 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x0econtent_sha256\x18\x11 \x01(\fR\rcontentSha256\x123\n" +
 	"\aelapsed\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12\x14\n" +
 	"\x05empty\x18\x13 \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\x14 \x01(\x04R\x04rows\"\xb0\a\n" +
+	"\x04rows\x18\x14 \x01(\x04R\x04rows\x121\n" +
+	"\x14outside_jurisdiction\x18\x15 \x01(\x04R\x13outsideJurisdiction\x12\x14\n" +
+	"\x05stale\x18\x16 \x01(\bR\x05stale\"\xe3\a\n" +
 	"\fImportRecord\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\tR\x04list\x12\x17\n" +
@@ -3925,7 +3954,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"revertedTo\x12%\n" +
 	"\x0econtent_sha256\x18\x18 \x01(\fR\rcontentSha256\x12\x14\n" +
 	"\x05empty\x18\x19 \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\x1a \x01(\x04R\x04rows\"d\n" +
+	"\x04rows\x18\x1a \x01(\x04R\x04rows\x121\n" +
+	"\x14outside_jurisdiction\x18\x1b \x01(\x04R\x13outsideJurisdiction\"d\n" +
 	"\x12ListImportsRequest\x12\x12\n" +
 	"\x04list\x18\x01 \x01(\tR\x04list\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +

@@ -54,11 +54,12 @@ type ListServiceClient interface {
 	ListLists(ctx context.Context, in *ListListsRequest, opts ...grpc.CallOption) (*ListListsResponse, error)
 	// Changes a list's settings; what the request leaves unset stays. Errors: of every
 	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION
-	// (CONFIRMATION_REQUIRED) when a registry gives up a region.
+	// (CONFIRMATION_REQUIRED) when numbers become callable: see `confirm`.
 	UpdateList(ctx context.Context, in *UpdateListRequest, opts ...grpc.CallOption) (*UpdateListResponse, error)
 	// Deletes a list: from the answer's revision on, no check sees it. Its name is free
 	// again; a list created under it later shares nothing with it. Errors: of every
-	// write, and FAILED_PRECONDITION (CONFIRMATION_REQUIRED) for a registry.
+	// write, and FAILED_PRECONDITION (CONFIRMATION_REQUIRED) when numbers become callable: see
+	// `confirm`.
 	DeleteList(ctx context.Context, in *DeleteListRequest, opts ...grpc.CallOption) (*DeleteListResponse, error)
 	// Loads numbers into a list. The client sends a header, numbered chunks and a
 	// commit. The server answers the header with the import's id and the last chunk it
@@ -230,11 +231,12 @@ type ListServiceServer interface {
 	ListLists(context.Context, *ListListsRequest) (*ListListsResponse, error)
 	// Changes a list's settings; what the request leaves unset stays. Errors: of every
 	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION
-	// (CONFIRMATION_REQUIRED) when a registry gives up a region.
+	// (CONFIRMATION_REQUIRED) when numbers become callable: see `confirm`.
 	UpdateList(context.Context, *UpdateListRequest) (*UpdateListResponse, error)
 	// Deletes a list: from the answer's revision on, no check sees it. Its name is free
 	// again; a list created under it later shares nothing with it. Errors: of every
-	// write, and FAILED_PRECONDITION (CONFIRMATION_REQUIRED) for a registry.
+	// write, and FAILED_PRECONDITION (CONFIRMATION_REQUIRED) when numbers become callable: see
+	// `confirm`.
 	DeleteList(context.Context, *DeleteListRequest) (*DeleteListResponse, error)
 	// Loads numbers into a list. The client sends a header, numbered chunks and a
 	// commit. The server answers the header with the import's id and the last chunk it

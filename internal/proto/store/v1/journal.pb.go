@@ -1155,7 +1155,10 @@ type Load struct {
 	// Of a revert: the visible that its content is read at.
 	RevertedTo uint64 `protobuf:"varint,15,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
 	// The same guards as overridden, with their figures.
-	Failures      []*GuardFailure `protobuf:"bytes,17,rep,name=failures,proto3" json:"failures,omitempty"`
+	Failures []*GuardFailure `protobuf:"bytes,17,rep,name=failures,proto3" json:"failures,omitempty"`
+	// Numbers in the list, once it is switched to, that lie outside its jurisdiction. Unset: not counted for the
+	// jurisdiction that the list has now.
+	Outside       *uint64 `protobuf:"varint,18,opt,name=outside,proto3,oneof" json:"outside,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1300,6 +1303,13 @@ func (x *Load) GetFailures() []*GuardFailure {
 		return x.Failures
 	}
 	return nil
+}
+
+func (x *Load) GetOutside() uint64 {
+	if x != nil && x.Outside != nil {
+		return *x.Outside
+	}
+	return 0
 }
 
 // GuardFailure is a guard that failed, with its figures: store.GuardFailure.
@@ -2007,7 +2017,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\aremoved\x18\x06 \x01(\x04R\aremoved\x12\x1c\n" +
 	"\tunchanged\x18\a \x01(\x04R\tunchanged\x12\x14\n" +
 	"\x05empty\x18\b \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\t \x01(\x04R\x04rows\"\xd3\x04\n" +
+	"\x04rows\x18\t \x01(\x04R\x04rows\"\xfe\x04\n" +
 	"\x04Load\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12&\n" +
 	"\x04mode\x18\x02 \x01(\x0e2\x12.store.v1.LoadModeR\x04mode\x12*\n" +
@@ -2029,7 +2039,10 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"overridden\x12\x1f\n" +
 	"\vreverted_to\x18\x0f \x01(\x04R\n" +
 	"revertedTo\x122\n" +
-	"\bfailures\x18\x11 \x03(\v2\x16.store.v1.GuardFailureR\bfailuresJ\x04\b\x04\x10\x05R\bidentity\"\xbe\x01\n" +
+	"\bfailures\x18\x11 \x03(\v2\x16.store.v1.GuardFailureR\bfailures\x12\x1d\n" +
+	"\aoutside\x18\x12 \x01(\x04H\x00R\aoutside\x88\x01\x01B\n" +
+	"\n" +
+	"\b_outsideJ\x04\b\x04\x10\x05R\bidentity\"\xbe\x01\n" +
 	"\fGuardFailure\x12\x14\n" +
 	"\x05guard\x18\x01 \x01(\rR\x05guard\x12\x16\n" +
 	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x16\n" +
@@ -2184,6 +2197,7 @@ func file_store_v1_journal_proto_init() {
 		(*Event_LossAccepted)(nil),
 		(*Event_Restored)(nil),
 	}
+	file_store_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
