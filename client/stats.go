@@ -14,7 +14,7 @@ type ServerStats struct {
 	RevisionTime time.Time `json:"revision_time"`
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
-	// State is READY, DISK_FULL, READ_ONLY, STORIES_DAMAGED or DAMAGED; StateMessage says what to do.
+	// State is READY, DISK_FULL, CLOCK_JUMPED, READ_ONLY, STORIES_DAMAGED or DAMAGED; StateMessage says what to do.
 	State        string `json:"state"`
 	StateMessage string `json:"state_message"`
 	// RecordNumbers is how many numbers hold a record.
@@ -32,6 +32,8 @@ type ServerStats struct {
 	Uptime             time.Duration `json:"uptime"`
 	OpenDuration       time.Duration `json:"open_duration"`
 	Version            string        `json:"version"`
+	// ClockAhead is how far the clock, or the last event, is ahead of what the time should be; 0 below a day.
+	ClockAhead time.Duration `json:"clock_ahead"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -95,6 +97,7 @@ func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
 		Uptime:             s.GetUptime().AsDuration(),
 		OpenDuration:       s.GetOpenDuration().AsDuration(),
 		Version:            s.GetVersion(),
+		ClockAhead:         s.GetClockAhead().AsDuration(),
 	}, nil
 }
 

@@ -38,6 +38,7 @@ func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1
 		Uptime:          durationpb.New(time.Since(s.started)),
 		OpenDuration:    durationpb.New(st.OpenedIn),
 		Version:         s.version,
+		ClockAhead:      clockAhead(&st),
 	}
 	for _, l := range st.Lists {
 		resp.Lists = append(resp.Lists, listStats(l, now))
@@ -46,6 +47,14 @@ func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1
 		resp.OldestList, resp.OldestSnapshotDate = l.Name, l.SnapshotDate.String()
 	}
 	return resp, nil
+}
+
+// clockAhead is unset for less than a jump: the clock is set by seconds all the time.
+func clockAhead(st *store.Stats) *durationpb.Duration {
+	if !st.ClockJumped() {
+		return nil
+	}
+	return durationpb.New(st.Ahead)
 }
 
 // count is a size that may be negative inside, as free space short of what is promised, on the wire.
@@ -95,6 +104,8 @@ func stateOf(s store.State) dncv1.StoreState {
 		return dncv1.StoreState_STORE_STATE_DAMAGED
 	case errors.Is(s.Cause, store.ErrStoriesDamaged):
 		return dncv1.StoreState_STORE_STATE_STORIES_DAMAGED
+	case errors.Is(s.Cause, store.ErrClockJumped):
+		return dncv1.StoreState_STORE_STATE_CLOCK_JUMPED
 	case errors.Is(s.Cause, store.ErrDiskFull):
 		return dncv1.StoreState_STORE_STATE_DISK_FULL
 	}

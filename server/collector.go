@@ -18,7 +18,7 @@ type collector struct {
 	build, revision, numbers, records, ready, writable *prometheus.Desc
 	filterBytes, filterFill, filterReady               *prometheus.Desc
 	listLoaded, listStale, listDate                    *prometheus.Desc
-	disk, free, minFree, cache, opened                 *prometheus.Desc
+	disk, free, minFree, cache, opened, jumped         *prometheus.Desc
 }
 
 func newCollector(s *store.Store, version string) *collector {
@@ -45,6 +45,7 @@ func newCollector(s *store.Store, version string) *collector {
 	c.minFree = desc("disk_min_free_bytes", "Writes stop below so much free space.")
 	c.cache = desc("block_cache_bytes", "Memory that decoded blocks take.")
 	c.opened = desc("open_seconds", "How long it took to open the store.")
+	c.jumped = desc("clock_jumped", "1 while the clock, or the last event, is more than a day ahead of what the time should be.")
 	return c
 }
 
@@ -75,6 +76,7 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.minFree, float64(st.MinFree))
 	gauge(c.cache, float64(st.CacheBytes))
 	gauge(c.opened, st.OpenedIn.Seconds())
+	gauge(c.jumped, truth(st.ClockJumped()))
 	c.filter(gauge, st.RecordsFilter, recordsSet, "")
 	for _, l := range st.Lists {
 		c.list(gauge, l, now)

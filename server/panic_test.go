@@ -74,6 +74,7 @@ func TestHealthFollowsTheStore(t *testing.T) {
 		{nil, healthv1.HealthCheckResponse_SERVING, dncv1.StoreState_STORE_STATE_READY},
 		{store.ErrReadOnly, healthv1.HealthCheckResponse_NOT_SERVING, dncv1.StoreState_STORE_STATE_READ_ONLY},
 		{store.ErrStoriesDamaged, healthv1.HealthCheckResponse_SERVING, dncv1.StoreState_STORE_STATE_STORIES_DAMAGED},
+		{store.ErrClockJumped, healthv1.HealthCheckResponse_SERVING, dncv1.StoreState_STORE_STATE_CLOCK_JUMPED},
 		{store.ErrDiskFull, healthv1.HealthCheckResponse_SERVING, dncv1.StoreState_STORE_STATE_DISK_FULL},
 	}
 	h := server.NewHealth()

@@ -186,11 +186,11 @@ func (b *batch) results() ([]Outcome, error) {
 
 // submitBatch queues the writes of a batch, and waits for room instead of refusing.
 func (s *Store) submitBatch(ctx context.Context, b *batch) error {
-	err := s.health.state().Cause
+	err := s.health.stopped()
 	if s.isClosing() {
 		err = ErrClosed
 	}
-	if err != nil && !errors.Is(err, ErrDiskFull) {
+	if err != nil {
 		b.refuse(0, err)
 		return err
 	}

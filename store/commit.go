@@ -125,7 +125,7 @@ func (s *Store) admit(ctx context.Context, w *write) error {
 	if s.isClosing() {
 		return ErrClosed
 	}
-	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+	if err := s.health.stopped(); err != nil {
 		return err
 	}
 	w.ctx, w.done = ctx, make(chan answer, 1)
@@ -247,7 +247,10 @@ func (s *Store) commitGroup(first *write) (left *write) {
 
 // writableNow is asked before each group: after a failed commit or on a full disk nothing is written.
 func (s *Store) writableNow() error {
-	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+	if err := s.health.stopped(); err != nil {
+		return err
+	}
+	if err := s.checkClock(); err != nil {
 		return err
 	}
 	return s.checkSpace(maxGroupBytes)
@@ -270,7 +273,7 @@ func (s *Store) waiting() *write {
 
 func (s *Store) newGroup() *group {
 	base := s.View()
-	now := base.now(s.opt.Clock())
+	now := base.Now()
 	txn := s.db.NewTransactionAt(base.revision, true)
 	a := newApplier(txn, base.revision+1, now.UnixNano())
 	return &group{s: s, base: base, txn: txn, a: a, body: startRevision(a.time), filters: map[policy.EventID]*filter.Set{}}

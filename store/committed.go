@@ -106,7 +106,7 @@ func (i *Import) awaitNext(ctx context.Context, v *View, told func(done uint64))
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
-		if cause := i.s.health.state().Cause; cause != nil && !errors.Is(cause, ErrDiskFull) {
+		if cause := i.s.health.stopped(); cause != nil {
 			return cause // nobody writes it before a restart
 		}
 		if done, ok := i.s.imports.writes.done(loadID{i.list, i.committed.prepared}); ok {

@@ -15,6 +15,7 @@ var (
 	ErrOlderJournal         = errors.New("what lies beside the journal is newer than it: an older copy was put back")
 	ErrStoriesDamaged       = errors.New("stories are damaged or missing: checks are answered in full, writes are not taken")
 	ErrReadOnly             = errors.New("a commit failed and its outcome is unknown: no writes until the store is opened again")
+	ErrClockJumped          = errors.New("the clock jumped ahead")
 	ErrDiskFull             = errors.New("not enough free disk space for writes")
 	ErrBusy                 = errors.New("too many writes are waiting")
 	ErrClosed               = errors.New("the store is closed")

@@ -3,6 +3,7 @@ package store
 import (
 	"math/bits"
 	"slices"
+	"time"
 
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
@@ -51,10 +52,12 @@ func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, f *Finding
 	for i := range f.cohorts {
 		f.find(&f.cohorts[i])
 	}
-	if v.s.hurt.Load() { // never undone while the store is open
-		for i := range f.Facts {
-			f.Facts[i].Damaged = true
-		}
+	hurt, ahead := v.s.hurt.Load(), time.Duration(v.s.clock.ahead.Load()) // hurt is never undone while the store is open
+	if !hurt && ahead == 0 {
+		return
+	}
+	for i := range f.Facts {
+		f.Facts[i].Damaged, f.Facts[i].Ahead = hurt || f.Facts[i].Damaged, ahead
 	}
 }
 

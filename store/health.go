@@ -10,21 +10,23 @@ import (
 
 // State says whether the store takes writes, and why not.
 type State struct {
-	Cause error // nil, or ErrDiskFull, ErrStoriesDamaged, ErrReadOnly or ErrDamaged with what happened
+	Cause error // nil, or ErrClockJumped, ErrDiskFull, ErrStoriesDamaged, ErrReadOnly or ErrDamaged with what happened
 }
 
 // Writable reports whether writes are taken.
 func (s State) Writable() bool { return s.Cause == nil }
 
-// Ready reports whether checks are answered in full. A full disk and damaged stories stop writes alone.
+// Ready reports whether checks are answered in full. A full disk, a clock that jumped and damaged stories stop writes alone.
 func (s State) Ready() bool {
-	return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) || gravity(s.Cause) == gravity(ErrStoriesDamaged)
+	return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) || errors.Is(s.Cause, ErrClockJumped) ||
+		gravity(s.Cause) == gravity(ErrStoriesDamaged)
 }
 
 // health holds the state and tells of its changes.
 type health struct {
 	mu      sync.Mutex
 	lasting error // damage or a failed commit: until the store is opened again
+	clock   error
 	disk    error
 	changed chan struct{}
 }
@@ -37,7 +39,18 @@ func (h *health) state() State {
 	if h.lasting != nil {
 		return State{h.lasting}
 	}
+	if h.clock != nil {
+		return State{h.clock}
+	}
 	return State{h.disk}
+}
+
+// stopped is the cause for which writes are refused until the store is opened again. Whether the disk has room and the
+// clock is believed is asked before each write.
+func (h *health) stopped() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.lasting
 }
 
 // byGravity are the lasting causes, the gravest first.
@@ -60,13 +73,18 @@ func (h *health) last(err error) bool {
 }
 
 // setDisk sets whether the disk has room, and reports whether that is new.
-func (h *health) setDisk(err error) (changed bool) {
+func (h *health) setDisk(err error) (changed bool) { return h.set(&h.disk, err) }
+
+// setClock sets whether the clock is believed, and reports whether that is new.
+func (h *health) setClock(err error) (changed bool) { return h.set(&h.clock, err) }
+
+func (h *health) set(cause *error, err error) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if changed = (h.disk == nil) != (err == nil); changed {
+	if changed = (*cause == nil) != (err == nil); changed {
 		h.tell()
 	}
-	h.disk = err
+	*cause = err
 	return changed
 }
 

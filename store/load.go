@@ -196,7 +196,7 @@ func (s *Store) prepare(ctx context.Context, l *List, load *storev1.Load, r Requ
 
 // writableFor is asked before a load writes so many bytes.
 func (s *Store) writableFor(bytes int64) error {
-	if err := s.health.state().Cause; err != nil && !errors.Is(err, ErrDiskFull) {
+	if err := s.health.stopped(); err != nil {
 		return err
 	}
 	return s.checkSpace(bytes)

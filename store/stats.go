@@ -21,8 +21,12 @@ type Stats struct {
 	MinFree       int64
 	CacheBytes    uint64
 	State         State
+	Ahead         time.Duration // how far the time that counts may be ahead of the true one
 	OpenedIn      time.Duration
 }
+
+// ClockJumped reports that the clock is too far ahead for writes, or that it was when the last event was written.
+func (st Stats) ClockJumped() bool { return st.Ahead > maxClockJump }
 
 // Stats looks at the disk too: ask it for people and scrapes, not for checks.
 func (s *Store) Stats() Stats {
@@ -34,6 +38,7 @@ func (s *Store) Stats() Stats {
 		MinFree:       s.opt.MinFree,
 		CacheBytes:    s.blocks.bytes(),
 		State:         s.State(),
+		Ahead:         s.aheadBy(),
 		OpenedIn:      s.openedIn,
 	}
 	if t, err := s.totals(); err == nil {

@@ -27,13 +27,14 @@ import (
 
 // Options of a store. The zero value is good.
 type Options struct {
-	Clock      func() time.Time // nil: time.Now
-	Logger     *slog.Logger     // nil: silent
-	FilterFPR  float64          // false-positive rate of the filters; 0: 0.001
-	BlockCache int64            // bytes of decoded blocks kept in memory; 0: 64 MiB, negative: none
-	MinFree    int64            // writes stop below so many free bytes; 0: 2 GiB, negative: no guard
-	Ballast    int64            // bytes kept to be able to open on a full disk; 0: 128 MiB, negative: none
-	StageTTL   time.Duration    // an import nobody continued is dropped after it; 0: 24 h
+	Clock      func() time.Time     // nil: time.Now
+	Boottime   func() time.Duration // since the machine started; nil: the system's, or none with a Clock
+	Logger     *slog.Logger         // nil: silent
+	FilterFPR  float64              // false-positive rate of the filters; 0: 0.001
+	BlockCache int64                // bytes of decoded blocks kept in memory; 0: 64 MiB, negative: none
+	MinFree    int64                // writes stop below so many free bytes; 0: 2 GiB, negative: no guard
+	Ballast    int64                // bytes kept to be able to open on a full disk; 0: 128 MiB, negative: none
+	StageTTL   time.Duration        // an import nobody continued is dropped after it; 0: 24 h
 
 	faults faults // of tests
 }
@@ -82,6 +83,7 @@ type Store struct {
 	db       *badger.DB
 	stories  *stories
 	space    space
+	clock    clock
 	blocks   *blockCache
 	files    blockFiles
 	openedIn time.Duration
@@ -122,6 +124,7 @@ func Open(dir string, o Options) (*Store, error) {
 	}
 	s.log = s.opt.Logger
 	s.space = space{dir: dir, minFree: s.opt.MinFree, ballast: s.opt.Ballast}
+	s.clock.init(o)
 	s.blocks = newBlockCache(s, s.opt.BlockCache)
 	s.imports.init()
 	s.health.init()
@@ -201,6 +204,7 @@ func (s *Store) startTasks() {
 	s.startLoads()
 	s.run(s.tendRecords)
 	s.run(s.watchSpace)
+	s.run(s.watchClock)
 }
 
 // run starts a task that ends soon after closing is closed.
@@ -212,15 +216,9 @@ func (s *Store) View() *View { return s.view.Load() }
 // Now is the time that counts: the clock's, and never before the last event's.
 func (s *Store) Now() time.Time { return s.View().Now() }
 
-// Now is the time to answer at from the view: the clock's, and never before the view's last event.
-func (v *View) Now() time.Time { return v.now(v.s.opt.Clock()) }
-
-func (v *View) now(clock time.Time) time.Time {
-	if clock.Before(v.time) {
-		return v.time
-	}
-	return clock
-}
+// Now is the time to answer at from the view: the clock's, and never before the view's last event. What is looked up after
+// it knows how far that may be ahead of the true time.
+func (v *View) Now() time.Time { return v.s.clock.now(v.time) }
 
 // Close ends what runs, saves the filters and closes the files. Waiting writes and loads get ErrClosed; no view may be
 // read any more. On a disk that has no room to close even without the ballast it leaves the files as a crash would, and

@@ -73,7 +73,7 @@ func (v *View) listByID(id policy.EventID) *List {
 // Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f.
 // It allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
-	f.Damaged = v.s.hurt.Load()
+	f.Damaged, f.Ahead = v.s.hurt.Load(), time.Duration(v.s.clock.ahead.Load())
 	key := filter.KeyOf(uint64(n))
 	if v.records.TestKey(key) {
 		v.readRecords(n, f)

@@ -181,6 +181,7 @@ var hints = map[string]string{
 	"IMPORT_NOT_FOUND":       "`dnc imports LIST` shows what the list became meanwhile; the same command loads the files all the same",
 	"SNAPSHOT_DATE_REQUIRED": "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
 	"SNAPSHOT_DATE_INVALID":  "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
+	"CLOCK_JUMPED":           "set the server's clock right, or restart dncd if it is right now: checks go on meanwhile",
 	"DISK_FULL":              "free space on the server's disk: checks go on meanwhile",
 	"STORE_DAMAGED":          "stop the server and run `dncd fsck --data DIR` on it",
 	"STORIES_DAMAGED":        "checks go on; stop the server and run `dncd fsck --data DIR` on it",

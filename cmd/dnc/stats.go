@@ -38,6 +38,9 @@ func describeStats(s client.ServerStats) string {
 	if s.StateMessage != "" {
 		fmt.Fprintf(&b, ": %s", s.StateMessage)
 	}
+	if s.ClockAhead > 0 {
+		fmt.Fprintf(&b, "\nclock     %s ahead of what the time should be", days(s.ClockAhead))
+	}
 	fmt.Fprintf(&b, "\nrecords   %s on %s, filter %s\n", count(s.Records, "record"), count(s.RecordNumbers, "number"), describeFilter(s.RecordsFilter))
 	fmt.Fprintf(&b, "disk      %s used, %s free, writes stop below %s\n", size(s.DiskBytes), size(s.DiskFreeBytes), size(s.MinFreeBytes))
 	fmt.Fprintf(&b, "memory    %s of decoded blocks\n", size(s.BlockCacheBytes))

@@ -49,7 +49,7 @@ type Decision struct {
 // Unknown beats Allow. An entry on a list always blocks. That there is none means something within the list's
 // jurisdiction alone: outside it a list blocks or says nothing.
 func Decide(f *Facts, now time.Time) Decision {
-	if d := byRecords(f, now); d.Verdict == Block {
+	if d := byRecords(f, now.Add(-f.Ahead)); d.Verdict == Block {
 		return d
 	}
 	return byLists(f, now)
@@ -72,6 +72,8 @@ func byRecords(f *Facts, now time.Time) Decision {
 	}
 	if forever {
 		d.ValidUntil = time.Time{}
+	} else if d.Verdict == Block {
+		d.ValidUntil = d.ValidUntil.Add(f.Ahead)
 	}
 	return d
 }

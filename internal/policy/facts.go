@@ -107,10 +107,11 @@ type Membership struct {
 
 // Facts is all that is known about one number, at one revision, for one caller.
 type Facts struct {
-	Scope   Scope        // the caller's; empty: none named
-	Records []Record     // all that are not withdrawn, at any scope
-	Lists   []Membership // one for each list whose scope stands against the caller's
-	Damaged bool         // something that could have blocked could not be read
+	Scope   Scope         // the caller's; empty: none named
+	Records []Record      // all that are not withdrawn, at any scope
+	Lists   []Membership  // one for each list whose scope stands against the caller's
+	Damaged bool          // something that could have blocked could not be read
+	Ahead   time.Duration // how far now may be ahead of the true time: an opt-out that expires counts for as much longer
 }
 
 // Reset empties f and keeps its room, so that a check path can use it again.

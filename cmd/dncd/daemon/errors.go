@@ -64,6 +64,8 @@ func hintFor(err error) string {
 		return "the flags are --tls-cert, --tls-key and --tls-client-ca"
 	case errors.Is(err, syscall.EADDRINUSE):
 		return "is dncd running already? Choose another address with --listen and --http"
+	case errors.Is(err, errFiles):
+		return "raise the limit: ulimit -n 4096, or LimitNOFILE=4096 in the unit"
 	case errors.Is(err, fs.ErrPermission):
 		return "check who owns the file or directory, and its mode"
 	}

@@ -36,6 +36,9 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		return err
 	}
 	defer closeAll(rpc, web)
+	if err := enoughFiles(openFiles(), 0); err != nil {
+		return err
+	}
 	if err := c.findStore(log); err != nil {
 		return dataError{c.data, err}
 	}
@@ -45,11 +48,15 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 
+	files, used := openFiles(), usedFiles()
+	if err := enoughFiles(files, used); err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := server.Options{
 		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
-		Connections: connectionsOf(openFiles()),
+		Connections: connectionsOf(files, used),
 	}
 	for _, change := range c.change {
 		change(&options)
@@ -104,9 +111,3 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	}
 	return nil, usageError{errors.New("--log-format: text or json")}
 }
-
-const maxOpenFiles = 1 << 20 // more than any server has connections: as good as no limit
-
-// connectionsOf is how many connections a process may take that may have so many files open: a quarter, and at most a
-// thousand, are for the store and the HTTP listener.
-func connectionsOf(files int) int { return files - min(files/4, 1000) }

@@ -40,6 +40,8 @@ const (
 	// Stories are damaged or missing, and nothing else is: checks are answered in full, writes are refused with
 	// STORIES_DAMAGED, and a story that is not there is told as MISSING.
 	StoreState_STORE_STATE_STORIES_DAMAGED StoreState = 5
+	// The clock jumped more than a day ahead: checks go on, writes are refused with CLOCK_JUMPED.
+	StoreState_STORE_STATE_CLOCK_JUMPED StoreState = 6
 )
 
 // Enum value maps for StoreState.
@@ -51,6 +53,7 @@ var (
 		3: "STORE_STATE_READ_ONLY",
 		4: "STORE_STATE_DAMAGED",
 		5: "STORE_STATE_STORIES_DAMAGED",
+		6: "STORE_STATE_CLOCK_JUMPED",
 	}
 	StoreState_value = map[string]int32{
 		"STORE_STATE_UNSPECIFIED":     0,
@@ -59,6 +62,7 @@ var (
 		"STORE_STATE_READ_ONLY":       3,
 		"STORE_STATE_DAMAGED":         4,
 		"STORE_STATE_STORIES_DAMAGED": 5,
+		"STORE_STATE_CLOCK_JUMPED":    6,
 	}
 )
 
@@ -168,7 +172,10 @@ type GetStatsResponse struct {
 	// How long it took to open the store.
 	OpenDuration *durationpb.Duration `protobuf:"bytes,19,opt,name=open_duration,json=openDuration,proto3" json:"open_duration,omitempty"`
 	// The server's version.
-	Version       string `protobuf:"bytes,20,opt,name=version,proto3" json:"version,omitempty"`
+	Version string `protobuf:"bytes,20,opt,name=version,proto3" json:"version,omitempty"`
+	// How far the clock, or the last event, is ahead of what the time should be; unset below a day. Opt-outs that expire
+	// count by the earlier time, and lists age by the later one.
+	ClockAhead    *durationpb.Duration `protobuf:"bytes,21,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -341,6 +348,13 @@ func (x *GetStatsResponse) GetVersion() string {
 		return x.Version
 	}
 	return ""
+}
+
+func (x *GetStatsResponse) GetClockAhead() *durationpb.Duration {
+	if x != nil {
+		return x.ClockAhead
+	}
+	return nil
 }
 
 // One list in numbers.
@@ -548,7 +562,7 @@ var File_dnc_v1_admin_proto protoreflect.FileDescriptor
 const file_dnc_v1_admin_proto_rawDesc = "" +
 	"\n" +
 	"\x12dnc/v1/admin.proto\x12\x06dnc.v1\x1a\x11dnc/v1/list.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
-	"\x0fGetStatsRequest\"\xc6\x06\n" +
+	"\x0fGetStatsRequest\"\x82\a\n" +
 	"\x10GetStatsResponse\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
 	"\n" +
@@ -573,7 +587,9 @@ const file_dnc_v1_admin_proto_rawDesc = "" +
 	"\x11block_cache_bytes\x18\x11 \x01(\x04R\x0fblockCacheBytes\x121\n" +
 	"\x06uptime\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12>\n" +
 	"\ropen_duration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\fopenDuration\x12\x18\n" +
-	"\aversion\x18\x14 \x01(\tR\aversion\"\xf4\x01\n" +
+	"\aversion\x18\x14 \x01(\tR\aversion\x12:\n" +
+	"\vclock_ahead\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"clockAhead\"\xf4\x01\n" +
 	"\tListStats\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12'\n" +
@@ -592,7 +608,7 @@ const file_dnc_v1_admin_proto_rawDesc = "" +
 	"\rlongest_chain\x18\x05 \x01(\rR\flongestChain\x12\x1e\n" +
 	"\n" +
 	"rebuilding\x18\x06 \x01(\bR\n" +
-	"rebuilding*\xb0\x01\n" +
+	"rebuilding*\xce\x01\n" +
 	"\n" +
 	"StoreState\x12\x1b\n" +
 	"\x17STORE_STATE_UNSPECIFIED\x10\x00\x12\x15\n" +
@@ -600,7 +616,8 @@ const file_dnc_v1_admin_proto_rawDesc = "" +
 	"\x15STORE_STATE_DISK_FULL\x10\x02\x12\x19\n" +
 	"\x15STORE_STATE_READ_ONLY\x10\x03\x12\x17\n" +
 	"\x13STORE_STATE_DAMAGED\x10\x04\x12\x1f\n" +
-	"\x1bSTORE_STATE_STORIES_DAMAGED\x10\x052M\n" +
+	"\x1bSTORE_STATE_STORIES_DAMAGED\x10\x05\x12\x1c\n" +
+	"\x18STORE_STATE_CLOCK_JUMPED\x10\x062M\n" +
 	"\fAdminService\x12=\n" +
 	"\bGetStats\x12\x17.dnc.v1.GetStatsRequest\x1a\x18.dnc.v1.GetStatsResponseB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
@@ -629,21 +646,22 @@ var file_dnc_v1_admin_proto_goTypes = []any{
 	(ListState)(0),                // 7: dnc.v1.ListState
 }
 var file_dnc_v1_admin_proto_depIdxs = []int32{
-	5, // 0: dnc.v1.GetStatsResponse.revision_time:type_name -> google.protobuf.Timestamp
-	0, // 1: dnc.v1.GetStatsResponse.state:type_name -> dnc.v1.StoreState
-	4, // 2: dnc.v1.GetStatsResponse.records_filter:type_name -> dnc.v1.FilterStats
-	3, // 3: dnc.v1.GetStatsResponse.lists:type_name -> dnc.v1.ListStats
-	6, // 4: dnc.v1.GetStatsResponse.uptime:type_name -> google.protobuf.Duration
-	6, // 5: dnc.v1.GetStatsResponse.open_duration:type_name -> google.protobuf.Duration
-	7, // 6: dnc.v1.ListStats.state:type_name -> dnc.v1.ListState
-	4, // 7: dnc.v1.ListStats.filter:type_name -> dnc.v1.FilterStats
-	1, // 8: dnc.v1.AdminService.GetStats:input_type -> dnc.v1.GetStatsRequest
-	2, // 9: dnc.v1.AdminService.GetStats:output_type -> dnc.v1.GetStatsResponse
-	9, // [9:10] is the sub-list for method output_type
-	8, // [8:9] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	5,  // 0: dnc.v1.GetStatsResponse.revision_time:type_name -> google.protobuf.Timestamp
+	0,  // 1: dnc.v1.GetStatsResponse.state:type_name -> dnc.v1.StoreState
+	4,  // 2: dnc.v1.GetStatsResponse.records_filter:type_name -> dnc.v1.FilterStats
+	3,  // 3: dnc.v1.GetStatsResponse.lists:type_name -> dnc.v1.ListStats
+	6,  // 4: dnc.v1.GetStatsResponse.uptime:type_name -> google.protobuf.Duration
+	6,  // 5: dnc.v1.GetStatsResponse.open_duration:type_name -> google.protobuf.Duration
+	6,  // 6: dnc.v1.GetStatsResponse.clock_ahead:type_name -> google.protobuf.Duration
+	7,  // 7: dnc.v1.ListStats.state:type_name -> dnc.v1.ListState
+	4,  // 8: dnc.v1.ListStats.filter:type_name -> dnc.v1.FilterStats
+	1,  // 9: dnc.v1.AdminService.GetStats:input_type -> dnc.v1.GetStatsRequest
+	2,  // 10: dnc.v1.AdminService.GetStats:output_type -> dnc.v1.GetStatsResponse
+	10, // [10:11] is the sub-list for method output_type
+	9,  // [9:10] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_admin_proto_init() }

@@ -116,6 +116,9 @@ const (
 	// UNAVAILABLE. Stories are damaged or missing: no writes; checks are answered in full.
 	// Run `dncd fsck` on the store. Retrying here does not help.
 	ErrorReason_ERROR_REASON_STORIES_DAMAGED ErrorReason = 59
+	// UNAVAILABLE. The server's clock jumped more than a day ahead: no writes, checks go on. Set it right, or restart the
+	// server if it is right now.
+	ErrorReason_ERROR_REASON_CLOCK_JUMPED ErrorReason = 71
 	// RESOURCE_EXHAUSTED. Less disk is free than --min-free: no writes, checks go on. Free space, then retry.
 	ErrorReason_ERROR_REASON_DISK_FULL ErrorReason = 60
 	// RESOURCE_EXHAUSTED. Too many writes wait, or too many checks of streams wait
@@ -188,6 +191,7 @@ var (
 		56: "ERROR_REASON_STAGE_DAMAGED",
 		57: "ERROR_REASON_IMPORT_NOT_COMMITTED",
 		59: "ERROR_REASON_STORIES_DAMAGED",
+		71: "ERROR_REASON_CLOCK_JUMPED",
 		60: "ERROR_REASON_DISK_FULL",
 		61: "ERROR_REASON_QUEUE_FULL",
 		62: "ERROR_REASON_STORE_DAMAGED",
@@ -235,6 +239,7 @@ var (
 		"ERROR_REASON_STAGE_DAMAGED":          56,
 		"ERROR_REASON_IMPORT_NOT_COMMITTED":   57,
 		"ERROR_REASON_STORIES_DAMAGED":        59,
+		"ERROR_REASON_CLOCK_JUMPED":           71,
 		"ERROR_REASON_DISK_FULL":              60,
 		"ERROR_REASON_QUEUE_FULL":             61,
 		"ERROR_REASON_STORE_DAMAGED":          62,
@@ -338,7 +343,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xf9\v\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\x98\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -374,7 +379,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1eERROR_REASON_NOTHING_TO_REVERT\x107\x12\x1e\n" +
 	"\x1aERROR_REASON_STAGE_DAMAGED\x108\x12%\n" +
 	"!ERROR_REASON_IMPORT_NOT_COMMITTED\x109\x12 \n" +
-	"\x1cERROR_REASON_STORIES_DAMAGED\x10;\x12\x1a\n" +
+	"\x1cERROR_REASON_STORIES_DAMAGED\x10;\x12\x1d\n" +
+	"\x19ERROR_REASON_CLOCK_JUMPED\x10G\x12\x1a\n" +
 	"\x16ERROR_REASON_DISK_FULL\x10<\x12\x1b\n" +
 	"\x17ERROR_REASON_QUEUE_FULL\x10=\x12\x1e\n" +
 	"\x1aERROR_REASON_STORE_DAMAGED\x10>\x12 \n" +
