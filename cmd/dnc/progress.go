@@ -4,10 +4,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
@@ -27,25 +27,18 @@ type progressState struct {
 	accepted, rejected uint64
 }
 
-// description is what is done, and what became of it so far.
-func (s *progressState) description() string {
-	if !s.counts {
-		return s.what
-	}
-	return fmt.Sprintf("%s %s accepted, %s rejected", s.what, short(s.accepted), short(s.rejected))
-}
-
 // progress shows how far work is: a bar on a terminal, else a line now and then.
 type progress struct {
 	state func() progressState
 	out   io.Writer
+	width func() int // of the terminal, in columns
 	quit  chan struct{}
 	ended sync.WaitGroup
 
 	what  string    // that was shown last
 	since time.Time // its first showing, at from
 	from  int64
-	bar   *progressbar.ProgressBar // of what; nil before the first
+	drawn bool
 }
 
 // startProgress shows what state returns until stop is called.
@@ -54,6 +47,7 @@ func (a *app) startProgress(state func() progressState) *progress {
 	show, every := p.line, lineEvery
 	if file, ok := a.stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		show, every = p.draw, redraw
+		p.width = func() int { return widthOf(file) }
 	}
 	p.ended.Go(func() { p.run(show, every) })
 	return p
@@ -76,8 +70,8 @@ func (p *progress) run(show func(), every time.Duration) {
 func (p *progress) stop() {
 	close(p.quit)
 	p.ended.Wait()
-	if p.bar != nil {
-		_ = p.bar.Clear()
+	if p.drawn {
+		fmt.Fprint(p.out, clearLine)
 	}
 }
 
@@ -92,70 +86,76 @@ func (p *progress) next() (s progressState, isNew bool) {
 
 func (p *progress) line() {
 	s, _ := p.next()
-	fmt.Fprintln(p.out, describeProgress(s, s.done-p.from, time.Since(p.since)))
+	fmt.Fprintln(p.out, describeProgress(s, s.done-p.from, time.Since(p.since), plain))
 }
 
-// describeProgress is a state as text. The work did so much of it in the time given.
-func describeProgress(s progressState, did int64, took time.Duration) string {
+// describeProgress is a state as text, with counts written one way or the other. The work did so much of it in the time given.
+func describeProgress(s progressState, did int64, took time.Duration, written func(uint64) string) string {
+	number := func(n int64) string {
+		if s.isBytes {
+			return bytesText(n)
+		}
+		return written(uint64(n))
+	}
 	text := s.what
 	switch {
 	case s.total == 0 && (s.isBytes || s.done > 0):
-		text = fmt.Sprintf("%s %s", s.what, amount(s.done, s.isBytes))
+		text = fmt.Sprintf("%s %s", s.what, number(s.done))
 	case s.total > 0:
-		text = fmt.Sprintf("%s %d %% of %s", s.what, 100*s.done/s.total, amount(s.total, s.isBytes))
+		text = fmt.Sprintf("%s %d %% of %s", s.what, 100*s.done/s.total, number(s.total))
 	}
-	if rate := float64(did) / took.Seconds(); did > 0 && took >= time.Second {
-		text += fmt.Sprintf(", %s/s", amount(int64(rate), s.isBytes))
+	if rate := float64(did) / took.Seconds(); rate >= 1 && took >= time.Second {
+		text += fmt.Sprintf(", %s/s", number(int64(rate)))
 		if s.total > s.done {
 			left := time.Duration(float64(s.total-s.done) / rate * float64(time.Second))
 			text += fmt.Sprintf(", %s left", left.Round(time.Second))
 		}
 	}
 	if s.counts {
-		text += fmt.Sprintf(", %d accepted, %d rejected", s.accepted, s.rejected)
+		text += fmt.Sprintf(", %s accepted, %s rejected", written(s.accepted), written(s.rejected))
 	}
 	return text
 }
 
+// clearLine goes back to the start of a terminal's line and empties it.
+const clearLine = "\r\x1b[K"
+
+// draw shows the state on one line of a terminal, whatever its width: a longer line would wrap, and stay.
 func (p *progress) draw() {
-	s, isNew := p.next()
-	if isNew {
-		if p.bar != nil {
-			_ = p.bar.Clear()
-		}
-		p.bar = newBar(s, p.out)
+	s, _ := p.next()
+	room := p.width() - 1 // a cursor behind the last column wraps on some
+	text := describeProgress(s, s.done-p.from, time.Since(p.since), short)
+	if left := room - len(text) - 1; s.total > 0 && left >= minBar {
+		text = bar(s, min(left, maxBar)) + " " + text
 	}
-	p.bar.Describe(s.description())
-	_ = p.bar.Set64(s.done)
+	fmt.Fprint(p.out, clearLine, text[:min(len(text), max(room, 0))])
+	p.drawn = true
 }
 
-func newBar(s progressState, out io.Writer) *progressbar.ProgressBar {
-	total := s.total
-	if total == 0 {
-		total = -1 // a spinner
-	}
-	options := []progressbar.Option{
-		progressbar.OptionSetWriter(out),
-		progressbar.OptionSetDescription(s.description()),
-		progressbar.OptionSetSpinnerChangeInterval(0), // it would draw by itself, over the next bar too
-		progressbar.OptionShowBytes(s.isBytes),
-		progressbar.OptionSetWidth(30),
-		progressbar.OptionClearOnFinish(),
-	}
-	if !s.isBytes && total > 0 {
-		options = append(options, progressbar.OptionShowIts(), progressbar.OptionSetItsString("numbers"))
-	}
-	if s.isBytes || total > 0 {
-		options = append(options, progressbar.OptionShowCount())
-	}
-	return progressbar.NewOptions64(total, options...)
+// minBar and maxBar bound the bar with its brackets, in columns.
+const (
+	minBar = 8
+	maxBar = 32
+)
+
+// bar is how far a state is, in so many columns.
+func bar(s progressState, columns int) string {
+	inside := columns - 2
+	full := int(min(s.done, s.total) * int64(inside) / s.total)
+	return "[" + strings.Repeat("#", full) + strings.Repeat("-", inside-full) + "]"
 }
 
-// amount is a number of bytes in the unit that fits, or of other things.
-func amount(n int64, isBytes bool) string {
+// widthOf is that of a terminal; 80 when it does not say.
+func widthOf(file *os.File) int {
+	if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 {
+		return width
+	}
+	return 80
+}
+
+// bytesText is a number of bytes in the unit that fits.
+func bytesText(n int64) string {
 	switch {
-	case !isBytes:
-		return fmt.Sprint(n)
 	case n < 1e6:
 		return fmt.Sprintf("%d kB", n/1e3)
 	case n < 1e9:
@@ -164,11 +164,16 @@ func amount(n int64, isBytes bool) string {
 	return fmt.Sprintf("%.1f GB", float64(n)/1e9)
 }
 
+// plain is a count in full.
+func plain(n uint64) string { return fmt.Sprint(n) }
+
 // short is a count in few characters, cut off and not rounded up.
 func short(n uint64) string {
 	switch {
 	case n < 100_000:
 		return fmt.Sprint(n)
+	case n < 1_000_000:
+		return fmt.Sprintf("%dk", n/1000)
 	case n < 10_000_000:
 		return fmt.Sprintf("%d.%dM", n/1_000_000, n/100_000%10)
 	}
