@@ -196,6 +196,56 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 	}
 }
 
+// With scope_instead a row whose number can be read is recorded, and the ack tells what was left out of it.
+func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
+	n := start(t)
+	long := strings.Repeat("é", 200)
+	rows := []*dncv1.RecordRow{
+		{Number: "+33199001230", Scope: "acme", ReceivedAt: received(1)},
+		{Number: "+33199001231", Scope: "no scope", ReceivedAt: received(1)},
+		{Number: "+33199001232", Scope: "acme", ReceivedAt: received(30), Desk: long},
+		{Number: "+33199001233", Scope: "acme", ReceivedAt: received(5), ExpiresAt: &timestamppb.Timestamp{Seconds: -1}, Channel: 99, Note: "a\x00b"},
+		{Number: "+33199001234", Scope: "acme", ExpiresAt: received(1)}, // it has ended
+		{Number: "+33123", Scope: "no scope"},
+	}
+	got, err := n.importRecords(recordUpload{
+		header: &dncv1.ImportRecordsHeader{ScopeInstead: proto.String("group"), MaxRejectRatio: proto.Float64(0.9)}, chunks: [][]*dncv1.RecordRow{rows},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := got.result; r.GetAccepted() != 4 || r.GetRejected() != 2 {
+		t.Errorf("got %v", r)
+	}
+	told := func(list []*dncv1.ImportReject) (text string) {
+		for _, r := range list {
+			text += fmt.Sprintln(r.GetIndex(), r.GetError().GetMessage())
+		}
+		return text
+	}
+	wantRemarks := "1 invalid scope: byte 2 is not one of a-z 0-9 . _ - /\n" +
+		"2 received_at lies more than a day in the future: check the date; desk is longer than 256 bytes: shorten it\n" +
+		"3 channel has a value that this server does not know; expires_at is no time between 1970 and 2200; note holds a control character: leave it out\n"
+	if got := told(got.acks[0].GetRemarks()); got != wantRemarks {
+		t.Errorf("got remarks\n%s\nwant\n%s", got, wantRemarks)
+	}
+	if got := told(got.acks[0].GetRejects()); !strings.HasPrefix(got, "4 expires_at has passed") || !strings.Contains(got, "\n5 ") {
+		t.Errorf("got rejects\n%s", got)
+	}
+	_, records := n.exported(&dncv1.ExportRecordsRequest{Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT})
+	want := []string{
+		"+33199001230 acme CHANNEL_UNSPECIFIED 2026-09-01 ||| true",
+		"+33199001231 group CHANNEL_UNSPECIFIED 2026-09-01 ||| true",
+		"+33199001232 acme CHANNEL_UNSPECIFIED " + testDay.Format(time.DateOnly) + " " + strings.Repeat("é", 128) + "||| true",
+		"+33199001233 acme CHANNEL_OTHER 2026-09-05 ||a b| true",
+	}
+	if fmt.Sprint(records) != fmt.Sprint(want) {
+		t.Errorf("got records\n%s\nwant\n%s", strings.Join(records, "\n"), strings.Join(want, "\n"))
+	}
+	_, err = n.importRecords(recordUpload{header: &dncv1.ImportRecordsHeader{ScopeInstead: proto.String("no scope")}})
+	wantReason(t, err, codes.InvalidArgument, "SCOPE_INVALID")
+}
+
 func TestExportRecordsFilters(t *testing.T) {
 	n := start(t)
 	for _, scope := range []string{"", "acme", "acme/telecom", "acme/bank", "other"} {

@@ -117,7 +117,10 @@ func (r *rowReader) row(m *dncv1.RecordRow, now time.Time) (store.OptOutRow, err
 	}
 	out.Channel = policy.Channel(m.GetChannel())
 	if err := knownEnum("channel", int32(m.GetChannel()), dncv1.Channel_name); err != nil {
-		return out, err
+		if err := r.leave(err); err != nil {
+			return out, err
+		}
+		out.Channel = policy.Channel(dncv1.Channel_CHANNEL_OTHER)
 	}
 	if out.Scope, err = r.scopeOf(m.GetScope()); err != nil {
 		if err := r.leave(err); err != nil {

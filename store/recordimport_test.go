@@ -41,8 +41,8 @@ func commitRows(t testing.TB, i *RecordImport, c RecordsCommit) RecordsResult {
 	if err != nil {
 		t.Fatal("commit:", err)
 	}
-	if r.Accepted+r.Duplicates+r.Rejected != r.Read {
-		t.Errorf("%d accepted + %d duplicates + %d rejected, not %d read", r.Accepted, r.Duplicates, r.Rejected, r.Read)
+	if r.Accepted+r.Duplicates+r.Rejected+r.Empty != r.Read {
+		t.Errorf("%d accepted + %d duplicates + %d rejected + %d empty, not %d read", r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Read)
 	}
 	return r
 }
@@ -112,7 +112,7 @@ func TestJournalTellsOfRecordImports(t *testing.T) {
 	refused.Close()
 	i := stageRows(t, s, RecordsHeader{Override: true, Story: Story{RecordedBy: "ops", Proven: true}}, rows)
 	r := commitRows(t, i, RecordsCommit{
-		Read: 100, Rejected: 10, Rejects: []RejectTally{{"not a number", 10}}, Sources: []Source{{Name: "crm.csv", SHA256: [32]byte{1}, Size: 7, Format: 3}},
+		Read: 120, Rejected: 10, Empty: 20, FileRows: 60, Rejects: []RejectTally{{"not a number", 10}}, Sources: []Source{{Name: "crm.csv", SHA256: [32]byte{1}, Size: 7, Format: 3}},
 	})
 	i.Close()
 	createList(t, s, "a", Settings{})
@@ -130,7 +130,7 @@ func TestJournalTellsOfRecordImports(t *testing.T) {
 	want := ImportEntry{
 		ImportID: r.ImportID, Prepared: r.Last + 1, Ended: r.Last + 1, State: ImportRecorded, Mode: OptOuts,
 		Sources: []Source{{Name: "crm.csv", SHA256: [32]byte{1}, Size: 7, Format: 3}}, Rejects: []RejectTally{{"not a number", 10}},
-		Counts:     Counts{Read: 100, Accepted: 90, Rejected: 10},
+		Counts:     Counts{Read: 120, Accepted: 90, Rejected: 10, Empty: 20, Rows: 60},
 		Overridden: []GuardFailure{{Guard: GuardRejects, Before: 100, After: 10, Overridden: true}},
 		Story:      Story{RecordedBy: "ops", Proven: true},
 		StartedAt:  got.StartedAt, EndedAt: got.EndedAt,
@@ -223,6 +223,9 @@ func TestRecordImportThatDoesNotAddUpIsRefused(t *testing.T) {
 		{RecordsCommit{Chunks: 2, Read: 10}, ErrChunksMissing},
 		{RecordsCommit{Chunks: 1, Read: 11}, ErrCounts},
 		{RecordsCommit{Chunks: 1, Read: 9, Rejected: ^uint64(0)}, ErrCounts},
+		{RecordsCommit{Chunks: 1, Read: 9, Empty: ^uint64(0)}, ErrCounts},
+		{RecordsCommit{Chunks: 1, Read: 10, Rejected: 1 << 63, Empty: 1 << 63}, ErrCounts},
+		{RecordsCommit{Chunks: 1, Read: 10, FileRows: 11}, ErrCounts},
 	} {
 		if _, err := i.Commit(context.Background(), c.commit, noProgress); !errors.Is(err, c.want) {
 			t.Errorf("commit %+v: %v, want %v", c.commit, err, c.want)

@@ -152,7 +152,7 @@ func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowF
 		fmt.Fprintln(a.stderr, "dnc: import refused, nothing was recorded")
 	case r.isIncomplete():
 		a.end(exitNo)
-		fmt.Fprintf(a.stderr, "dnc: %s not recorded: mend and import them again (--allow-rejects %d ends with 0 all the same)\n",
+		fmt.Fprintf(a.stderr, "dnc: %s not recorded: mend the rejects and import them again (--allow-rejects %d ends with 0 all the same)\n",
 			wereNot(r.Rejected), r.Rejected)
 	}
 	a.writeGuards(r.GuardFailures)
