@@ -131,6 +131,27 @@ func TestVerifyJournalThatWasChanged(t *testing.T) {
 	}
 }
 
+// Revisions are dense: one that is skipped breaks the journal off, though the next one is chained to the one before it.
+func TestVerifyJournalThatSkipsARevision(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	for i := range 5 {
+		optOut(t, s, fiction(415, i), "acme")
+	}
+	at := positionsOf(t, s)
+	txn := s.db.NewTransactionAt(5, true)
+	defer txn.Discard()
+	e, err := readEntry(txn, 5)
+	must(t, err)
+	must(t, txn.Delete(journalKey(5)))
+	e.revision = 6
+	must(t, txn.Set(journalKey(6), seal(journalKey(6), e.value())))
+	_, _, err = verifyJournal(txn, mark{tip: position{6, e.hash()}, checkpoint: at[0]})
+	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "breaks off after revision 4") {
+		t.Errorf("%v, want damage after revision 4", err)
+	}
+}
+
 // A load is what its commits are: each of them, in order, as the switch counted them.
 func TestVerifyCommits(t *testing.T) {
 	s := open(t, t.TempDir())
@@ -203,9 +224,10 @@ func TestDamagedStoreShowsAllRevisions(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			s := open(t, dir)
-			for i := range 5 {
-				optOut(t, s, fiction(415, i), "acme")
-			}
+			createList(t, s, "a", Settings{Kind: policy.ListSuppression})
+			load(t, s, "a", Replace, digits(fiction(212, 1)), Commit{})
+			optOut(t, s, fiction(415, 3), "acme")
+			optOut(t, s, fiction(415, 4), "acme")
 			at := positionsOf(t, s)
 			closeStore(t, s)
 			m, seq, err := readMark(dir)
@@ -228,6 +250,7 @@ func TestDamagedStoreShowsAllRevisions(t *testing.T) {
 				t.Errorf("the view is at revision %d (%v), want %d", s.View().Revision(), err, max(c.last, 5))
 			}
 			wantVerdict(t, s, fiction(415, 4), "acme", policy.Block, policy.CauseNone)
+			wantVerdict(t, s, fiction(212, 1), "acme", policy.Block, policy.CauseNone)
 			if d := verdict(s.View(), fiction(415, 9), "acme", s.Now()); d.Verdict != policy.Unknown {
 				t.Errorf("a number that is not found: %+v, want UNKNOWN", d)
 			}
