@@ -52,12 +52,16 @@ func Parse(s string, region phone.Region) (phone.Number, error) {
 
 // isPlain reports digits and the plainest punctuation, of which phone.Parse says nothing but ErrNoPlus.
 func isPlain(s string) bool {
+	digits := 0
 	for i := range len(s) {
-		if c := s[i]; c-'0' > 9 && c != ' ' && c != '-' {
+		switch c := s[i]; {
+		case c-'0' <= 9:
+			digits++
+		case c != ' ' && c != '-' && c != '(' && c != ')':
 			return false
 		}
 	}
-	return s != "" && s[0]-'0' <= 9
+	return digits > 0
 }
 
 // dialled reads digits without a plus, and the punctuation between them.
@@ -79,9 +83,13 @@ func dialled(s string, region phone.Region) (phone.Number, error) {
 // fromZeros reads 00 as the prefix of an international number, as it is written everywhere and dialled nearly everywhere.
 // Where something else begins so too, the reading counts that makes a number of a known range; if both do, neither.
 func fromZeros(s string, digits []byte, region phone.Region) (phone.Number, error) {
+	r := &rules()[region]
+	if n, ok := r.quick(digits); ok && r.abroad == "00" && !strings.Contains(s, "(0)") {
+		return n, nil
+	}
 	n, err := phone.Parse("+" + afterDigits(s, 2))
 	refused := errors.Is(err, phone.ErrSyntax) || errors.Is(err, ErrNoSuchNumber)
-	if region == 0 || refused || err == nil && rules()[region].abroad == "00" {
+	if region == 0 || refused || err == nil && r.abroad == "00" {
 		return n, err
 	}
 	inside, errInside := inRegion(digits, region)
