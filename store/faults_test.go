@@ -255,7 +255,7 @@ func (f *groupFault) wantWhole(t *testing.T, dir string) {
 		t.Errorf("the next revision is %d, want %d", r.ID.Revision, revision+1)
 	}
 	closeStore(t, s)
-	if r := mustFsck(t, dir); !r.OK() || r.Missing > 0 {
+	if r := mustFsck(t, dir); !r.OK() || r.Missing.Stories > 0 {
 		t.Errorf("fsck: %+v", r)
 	}
 }

@@ -38,14 +38,14 @@ func TestStoreOfAnEarlierBuild(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
 			must(t, unpack(archive, dir))
-			if r := mustFsck(t, dir); !r.OK() || r.Missing > 0 {
+			if r := mustFsck(t, dir); !r.OK() || r.Missing.Stories > 0 {
 				t.Errorf("fsck before it is opened: %+v", r)
 			}
 			s := openFixture(t, dir)
 			wantFixture(t, s)
 			optOut(t, s, fiction(415, 99), "acme")
 			closeStore(t, s)
-			if r := mustFsck(t, dir); !r.OK() || r.Missing > 0 {
+			if r := mustFsck(t, dir); !r.OK() || r.Missing.Stories > 0 {
 				t.Errorf("fsck after it was opened: %+v", r)
 			}
 			wantFixture(t, openFixture(t, dir))

@@ -29,12 +29,13 @@ type Report struct {
 	Events    uint64
 	Lists     int
 	Stories   uint64
-	Missing   uint64   // stories that are not there: erased or lost; no damage to any check
-	Problems  []string // empty, as Newer: the store is whole
-	Newer     []string // what is newer than the journal, which an older copy took the place of: see Restored
-	Past      []string // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
-	Lost      []Gap    // acknowledged revisions that are gone
-	NoEnd     bool     // no mark says where the journal ends: but for Lost nothing is missing up to Revision; what came after nobody knows
+	Missing   StoryLoss // stories that are not there; after a repair, those that it could not find
+	Gone      StoryLoss // stories that an earlier repair could not find: known, and no problem any more
+	Problems  []string  // empty, as Newer: the store is whole
+	Newer     []string  // what is newer than the journal, which an older copy took the place of: see Restored
+	Past      []string  // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
+	Lost      []Gap     // acknowledged revisions that are gone
+	NoEnd     bool      // no mark says where the journal ends: but for Lost nothing is missing up to Revision; what came after nobody knows
 	Repaired  bool
 	Missed    []string // events that repair could not apply: they need what a lost revision did
 	Unloaded  []string // lists that repair marked as not loaded: load them again
@@ -145,14 +146,19 @@ func makeScratch(dir string) (string, error) {
 func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) {
 	defer func() { err = errors.Join(err, s.closeFiles()) }()
 	opt := badgerOptions(filepath.Join(s.dir, badgerDir), s.log)
-	if s.db, err = openReadOnly(opt, filepath.Join(scratch, badgerDir), true); err == nil {
-		s.stories, err = openStoriesReadOnly(filepath.Join(s.dir, storiesDir), filepath.Join(scratch, storiesDir), s.log)
-	}
-	if errors.Is(err, ErrDamaged) {
+	if s.db, err = openReadOnly(opt, filepath.Join(scratch, badgerDir), true); errors.Is(err, ErrDamaged) {
 		r.problem(err)
 		return r, nil
 	}
 	if err != nil {
+		return r, fmt.Errorf("fsck: %w", orSystem(err))
+	}
+	s.stories, err = openStoriesReadOnly(filepath.Join(s.dir, storiesDir), filepath.Join(scratch, storiesDir), s.log)
+	unread := errors.Is(err, ErrDamaged)
+	if unread {
+		s.stories = &stories{}
+		r.problem(err)
+	} else if err != nil {
 		return r, fmt.Errorf("fsck: %w", orSystem(err))
 	}
 	m, _, err := readMark(s.dir)
@@ -163,7 +169,7 @@ func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) 
 		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
 	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
-	c := &checker{ctx: ctx, s: s, r: &r, mark: m}
+	c := &checker{ctx: ctx, s: s, r: &r, mark: m, storiesUnread: unread}
 	c.run()
 	if c.refused != nil {
 		return r, fmt.Errorf("fsck: %w", c.refused)
@@ -180,6 +186,8 @@ type checker struct {
 	txn   *badger.Txn
 	lists []*List
 
+	storiesUnread bool // their database cannot be opened: how many are missing is not known
+
 	refused error // the system refused something: what was found says nothing about the store
 }
 
@@ -195,7 +203,7 @@ func (c *checker) problem(err error) {
 func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
-	for _, step := range []func() error{c.tables, c.values, c.journal, c.listStates, c.blocks, c.past, c.filters, c.newer} {
+	for _, step := range []func() error{c.tables, c.values, c.journal, c.storiesAreThere, c.listStates, c.blocks, c.past, c.filters, c.newer} {
 		if err := step(); err != nil {
 			c.problem(err)
 		}
@@ -259,12 +267,7 @@ func (c *checker) journal() error {
 }
 
 func (c *checker) event(id policy.EventID, e *storev1.Event) {
-	if hash := e.GetStoryHash(); len(hash) > 0 {
-		c.r.Stories++
-		if _, state := c.s.stories.get(id.Revision, hash); state == StoryMissing {
-			c.r.Missing++
-		}
-	}
+	c.story(id, e.GetStoryHash())
 	var err error
 	switch ch := e.GetChange().(type) {
 	case *storev1.Event_OptOut:
@@ -383,67 +386,6 @@ func (c *checker) switchedLoads(l *List) (map[uint64]bool, error) {
 		loads[preparedOfKey(key)] = ImportState(e.GetState()) == ImportSwitched
 	}
 	return loads, nil
-}
-
-// verifyList checks the content of a list against what its load was: every block commit with its blocks, and the
-// numbers as a whole.
-func (s *Store) verifyList(ctx context.Context, txn *badger.Txn, l *List) error {
-	if l.Visible == 0 {
-		return nil
-	}
-	if err := s.verifyCommits(txn, l); err != nil {
-		return err
-	}
-	if err := verifyBlocks(txn, l); err != nil {
-		return err
-	}
-	hash := newAscendingWriter(discard{})
-	var numbers []uint64
-	err := s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		numbers = bits.appendNumbers(numbers[:0], block)
-		return hash.add(numbers)
-	})
-	if err != nil {
-		return err
-	}
-	if err := hash.flush(); err != nil {
-		return err
-	}
-	if hash.numbers != l.Numbers || !bytes.Equal(hash.sha.Sum(nil), l.state.GetLoad().GetResult()) {
-		return fmt.Errorf("%w: its content is not the one that was loaded", ErrDamaged)
-	}
-	return nil
-}
-
-// verifyBlocks checks the blocks that the load wrote against the proofs of its commits.
-func verifyBlocks(txn *badger.Txn, l *List) error {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: blockPrefix(l.ID), AllVersions: true})
-	defer it.Close()
-	it.Rewind()
-	for n := range l.state.GetCommits() {
-		c, err := readCommit(txn, l.ID, l.Visible, n)
-		if err != nil {
-			return err
-		}
-		crc := uint32(0)
-		for left := c.GetBlocks(); left > 0 && it.Valid(); it.Next() {
-			if it.Item().Version() != l.Visible {
-				continue
-			}
-			err := it.Item().Value(func(v []byte) error { crc = blockCRC(crc, it.Item().Key(), v); return nil })
-			if err != nil {
-				return fmt.Errorf("%w: %w", ErrDamaged, err)
-			}
-			left--
-		}
-		if crc != c.GetCrc() {
-			return fmt.Errorf("%w: a part of its load is not the one that was written", ErrDamaged)
-		}
-	}
-	return nil
 }
 
 // newer looks for what is newer than the journal.

@@ -196,7 +196,7 @@ func TestFsckFindsNothingOnAWholeStore(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		d := makeStore(t, clean)
 		r := mustFsck(t, d.dir)
-		if !r.OK() || r.Revision != d.last || r.JournalID != d.journal || r.Events < damagedOptOuts || r.Missing != 0 || len(r.Past) > 0 {
+		if !r.OK() || r.Revision != d.last || r.JournalID != d.journal || r.Events < damagedOptOuts || r.Missing.Stories != 0 || len(r.Past) > 0 {
 			t.Errorf("clean %v: %+v", clean, r)
 		}
 		d.wantWhole(t, false)

@@ -93,8 +93,8 @@ func TestFsckOfALargeStoreChangesNothing(t *testing.T) {
 	}
 	before := treeOf(t, dir)
 	start := time.Now()
-	if r := mustFsck(t, dir); !r.OK() || r.Missing > 0 {
-		t.Errorf("fsck: %v, %d stories missing", r.Problems, r.Missing)
+	if r := mustFsck(t, dir); !r.OK() || r.Missing.Stories > 0 {
+		t.Errorf("fsck: %v, %d stories missing", r.Problems, r.Missing.Stories)
 	}
 	t.Logf("fsck took %v", time.Since(start))
 	if diff := cmp.Diff(before, treeOf(t, dir)); diff != "" {

@@ -51,7 +51,7 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 	if len(report.Problems) == 0 {
 		return report, fmt.Errorf("repair: %w", ErrOlderJournal)
 	}
-	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report, traces: newTraces()}
+	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report, traces: newTraces(), gone: map[string]bool{}}
 	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
 	r.s.log = r.s.opt.Logger
 	if err := r.run(); err != nil {
@@ -76,6 +76,7 @@ type repairer struct {
 	events     []*storev1.Event // to append to the journal
 	doubted    []policy.EventID // lists that missed a part of a load
 	traces     *traces
+	gone       map[string]bool // keys of stories that an earlier repair could not find
 }
 
 func (r *repairer) run() error {
@@ -144,7 +145,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.refuse, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.giveUpStories, r.refuse, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -224,19 +225,6 @@ func (r *repairer) salvage(name string, end valueEnd, f func(saved) error) error
 		}
 	}
 	return nil
-}
-
-// copyStories takes over every story that still matches its hash; the others show as missing.
-func (r *repairer) copyStories() error {
-	batch := r.s.stories.db.NewWriteBatch()
-	defer batch.Cancel()
-	err := r.salvage(storiesDir, storyEnd, func(e saved) error {
-		if !soundStory(e.key, e.value) {
-			return nil
-		}
-		return batch.Set(slices.Clone(e.key), slices.Clone(e.value))
-	})
-	return errors.Join(err, batch.Flush())
 }
 
 // sound reports whether a sealed value is the one that was written under its key.

@@ -158,6 +158,12 @@ func (s *stories) isLost(revision uint64, hash []byte) bool {
 	return err != nil || !found.isGone() && !found.tells(hash)
 }
 
+// isGone reports whether a story is known to be gone.
+func (s *stories) isGone(revision uint64, hash []byte) bool {
+	found, err := s.entry(revision, hash)
+	return err == nil && found.isGone()
+}
+
 // storyEntry is what lies under the key of a story. An empty one is of a story that is known to be gone.
 type storyEntry struct{ storev1.StoryEntry }
 

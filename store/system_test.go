@@ -127,7 +127,7 @@ func TestDatabaseBehindALink(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := mustFsck(t, d.dir); !r.OK() || r.Revision != d.last || r.Missing > 0 {
+			if r := mustFsck(t, d.dir); !r.OK() || r.Revision != d.last || r.Missing.Stories > 0 {
 				t.Fatalf("fsck: %+v", r)
 			}
 			cut(t, d.file(t, "badger/*.sst"), 1)
@@ -143,7 +143,7 @@ func TestDatabaseBehindALink(t *testing.T) {
 			if want, _ := filepath.EvalSymlinks(elsewhere); err != nil || kept != want {
 				t.Errorf("kept: %s, %v, want %s", kept, err, want)
 			}
-			if r := mustFsck(t, d.dir); !r.OK() || r.Missing > 0 {
+			if r := mustFsck(t, d.dir); !r.OK() || r.Missing.Stories > 0 {
 				t.Errorf("after repair: %+v", r)
 			}
 			d.wantWhole(t, false)

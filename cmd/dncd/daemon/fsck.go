@@ -162,8 +162,8 @@ func tellUnloaded(w io.Writer, r *store.Report, what string) {
 func tellWhole(w io.Writer, dir string, r *store.Report) {
 	fmt.Fprintf(w, "%s is whole: revision %d of journal %s, %s, %s, %s\n", dir, r.Revision, r.JournalID,
 		counted(r.Events, "event", "events"), counted(uint64(r.Lists), "list", "lists"), counted(r.Stories, "story", "stories"))
-	if r.Missing > 0 {
-		fmt.Fprintf(w, "not there, erased or lost: %s; no check depends on them\n", counted(r.Missing, "story", "stories"))
+	if r.Gone.Stories > 0 {
+		fmt.Fprintf(w, "stories that an earlier repair could not find: %v; no check depends on them\n", r.Gone)
 	}
 	for _, p := range r.Past {
 		fmt.Fprintln(w, "older content is damaged:", p)
@@ -193,6 +193,9 @@ func tellRepaired(w io.Writer, r *store.Report) {
 	fmt.Fprintf(w, "mended: revision %d of journal %s\n", r.Revision, r.JournalID)
 	if r.Kept != "" {
 		fmt.Fprintf(w, "the damaged files are kept in %s: remove them when all is well\n", r.Kept)
+	}
+	if r.Missing.Stories > 0 {
+		fmt.Fprintf(w, "stories that could not be found any more: %v; no check depends on them\n", r.Missing)
 	}
 	tellUnloaded(w, r, "load these lists again, checks answer NOT_LOADED until then")
 	if len(r.LostLists) > 0 {

@@ -9,11 +9,11 @@ import (
 
 func TestFsckCountsInWords(t *testing.T) {
 	var out strings.Builder
-	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1, Lists: 1, Stories: 1, Missing: 1})
+	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1, Lists: 1, Stories: 1, Gone: store.StoryLoss{Stories: 1, At: []store.Gap{{From: 5, To: 5}}}})
 	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1234, Stories: 2})
 	tellProblems(&out, &store.Report{Problems: []string{"p"}, Lost: []store.Gap{{From: 3, To: 3}, {From: 5, To: 6}}})
 	const want = `data is whole: revision 7 of journal j, 1 event, 1 list, 1 story
-not there, erased or lost: 1 story; no check depends on them
+stories that an earlier repair could not find: 1, of revisions 5; no check depends on them
 data is whole: revision 7 of journal j, 1,234 events, 0 lists, 2 stories
 problem: p
 lost: acknowledged revision 3

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// StoryLoss counts stories and says of which revisions they are. No check depends on a story.
+type StoryLoss struct {
+	Stories uint64
+	At      []Gap // from the first to the last of a run without a story in between that is there
+	running bool
+}
+
+// maxRuns is how many runs of stories are named.
+const maxRuns = 20
+
+func (l StoryLoss) String() string {
+	var runs []string
+	for _, g := range l.At[:min(len(l.At), maxRuns)] {
+		if g.From == g.To {
+			runs = append(runs, fmt.Sprint(g.From))
+			continue
+		}
+		runs = append(runs, fmt.Sprintf("%d to %d", g.From, g.To))
+	}
+	if more := len(l.At) - maxRuns; more > 0 {
+		runs = append(runs, fmt.Sprintf("and %d more runs", more))
+	}
+	return fmt.Sprintf("%d, of revisions %s", l.Stories, strings.Join(runs, ", "))
+}
+
+// note takes the next story that the journal names.
+func (l *StoryLoss) note(revision uint64, missing bool) {
+	if missing {
+		l.Stories++
+		if !l.running {
+			l.At = append(l.At, Gap{From: revision})
+		}
+		l.At[len(l.At)-1].To = revision
+	}
+	l.running = missing
+}
+
+// story looks up what an event tells.
+func (c *checker) story(id policy.EventID, hash []byte) {
+	if len(hash) == 0 {
+		return
+	}
+	c.r.Stories++
+	if !c.storiesUnread {
+		c.r.Missing.note(id.Revision, c.s.stories.isLost(id.Revision, hash))
+		c.r.Gone.note(id.Revision, c.s.stories.isGone(id.Revision, hash))
+	}
+}
+
+// storiesAreThere reports those that are missing.
+func (c *checker) storiesAreThere() error {
+	if c.r.Missing.Stories == 0 {
+		return nil
+	}
+	return fmt.Errorf("%w: missing: %v", ErrStoriesDamaged, c.r.Missing)
+}
+
+// copyStories takes over every story that still matches its hash.
+func (r *repairer) copyStories() error {
+	batch := r.s.stories.db.NewWriteBatch()
+	defer batch.Cancel()
+	err := r.salvage(storiesDir, storyEnd, func(e saved) error {
+		if e.proven && len(e.value) == 0 {
+			r.gone[string(e.key)] = true
+		}
+		if !soundStory(e.key, e.value) {
+			return nil
+		}
+		return batch.Set(slices.Clone(e.key), slices.Clone(e.value))
+	})
+	return errors.Join(err, batch.Flush())
+}
+
+// giveUpStories marks each story that the journal names and that could not be had as gone: it is told once.
+func (r *repairer) giveUpStories() error {
+	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	batch := r.s.stories.db.NewWriteBatch()
+	defer batch.Cancel()
+	r.report.Missing, r.report.Gone = StoryLoss{}, StoryLoss{}
+	err := eachEntry(txn, 1, func(e entry) error {
+		rev, err := e.decode()
+		if err != nil {
+			return err
+		}
+		for _, event := range rev.GetEvents() {
+			if err := r.giveUpStory(e.revision, event, batch.Set); err != nil {
+				return err
+			}
+		}
+		return r.ctx.Err()
+	})
+	return errors.Join(err, batch.Flush())
+}
+
+func (r *repairer) giveUpStory(revision uint64, event *storev1.Event, set func(key, value []byte) error) error {
+	hash := event.GetStoryHash()
+	if len(hash) == 0 {
+		return nil
+	}
+	key, lost := storyKey(revision, hash), r.s.stories.isLost(revision, hash)
+	known := r.gone[string(key)]
+	r.report.Missing.note(revision, lost && !known)
+	r.report.Gone.note(revision, lost && known)
+	if !lost {
+		return nil
+	}
+	return set(key, nil)
+}

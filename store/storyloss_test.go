@@ -1,0 +1,174 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// storiesTest is a store of which stories are harmed: each opt-out has one, at the revision that follows the list's.
+func (d *damagedStore) firstStory() uint64 { return d.last - damagedOptOuts + 1 }
+
+// missingStories counts the stories that a store that is open does not tell.
+func (d *damagedStore) missingStories(t *testing.T, s *Store) (n uint64) {
+	t.Helper()
+	for i := range damagedOptOuts {
+		facts, err := s.View().Number(fiction(415, i), s.Now())
+		if err != nil || len(facts.Records) == 0 {
+			t.Fatalf("%+v, %v", facts, err)
+		}
+		for _, e := range facts.Records {
+			if e.StoryState == StoryMissing {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// Stories that are lost are counted and named by fsck, had again by repair where that can be, told when they cannot, and
+// told once.
+func TestRepairSalvagesStories(t *testing.T) {
+	all := func(d *damagedStore) []Gap { return []Gap{{d.firstStory(), d.last}} }
+	for _, c := range []struct {
+		name    string
+		clean   bool
+		damage  func(t *testing.T, d *damagedStore)
+		missing func(d *damagedStore) []Gap // told by fsck; nil: how many is not known
+		lost    func(d *damagedStore) []Gap // after the repair; nil: none
+	}{
+		{"no database", true, func(t *testing.T, d *damagedStore) {
+			if err := os.RemoveAll(filepath.Join(d.dir, storiesDir)); err != nil {
+				t.Fatal(err)
+			}
+		}, all, all},
+		{"a MANIFEST without its end", true, func(t *testing.T, d *damagedStore) {
+			if err := os.Truncate(d.file(t, "stories/MANIFEST"), 16); err != nil {
+				t.Fatal(err)
+			}
+		}, all, nil},
+		{"no MANIFEST", true, func(t *testing.T, d *damagedStore) {
+			if err := os.Remove(d.file(t, "stories/MANIFEST")); err != nil {
+				t.Fatal(err)
+			}
+		}, nil, nil},
+		{"one story flipped in the log", false, func(t *testing.T, d *damagedStore) { flipStory(t, d, 10) },
+			func(d *damagedStore) []Gap { return []Gap{{d.firstStory() + 10, d.last}} },
+			func(d *damagedStore) []Gap { return []Gap{{d.firstStory() + 10, d.firstStory() + 10}} }},
+		{"the log zeroed", false, func(t *testing.T, d *damagedStore) {
+			path := d.file(t, "stories/*.mem")
+			if err := os.WriteFile(path, make([]byte, size(t, path)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}, all, all},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := makeStore(t, c.clean)
+			c.damage(t, &d)
+			before := treeOf(t, d.dir)
+			r := mustFsck(t, d.dir)
+			if r.OK() || r.Stories != damagedOptOuts {
+				t.Errorf("fsck: %+v", r)
+			}
+			if c.missing != nil {
+				wantRuns(t, "fsck", r.Missing, c.missing(&d))
+				if !strings.Contains(strings.Join(r.Problems, "\n"), fmt.Sprintf("%d, of revisions %d to %d", r.Missing.Stories, r.Missing.At[0].From, d.last)) {
+					t.Errorf("fsck does not name what is missing: %q", r.Problems)
+				}
+			}
+			if diff := cmp.Diff(before, treeOf(t, d.dir)); diff != "" {
+				t.Errorf("fsck changed files:\n%s", diff)
+			}
+			r, err := Repair(context.Background(), d.dir, false, testOptions())
+			if err != nil || !r.Repaired || r.JournalID != d.journal {
+				t.Fatalf("repair: %+v, %v", r, err)
+			}
+			var lost []Gap
+			if c.lost != nil {
+				lost = c.lost(&d)
+			}
+			wantRuns(t, "repair", r.Missing, lost)
+			again := mustFsck(t, d.dir)
+			if !again.OK() || again.Missing.Stories > 0 {
+				t.Errorf("fsck after the repair: %v", again.Problems)
+			}
+			wantRuns(t, "fsck after the repair", again.Gone, lost)
+			s := open(t, d.dir)
+			if got := d.missingStories(t, s); got != r.Missing.Stories {
+				t.Errorf("%d stories are missing, and repair told of %d", got, r.Missing.Stories)
+			}
+			closeStore(t, s)
+			d.wantWhole(t, false)
+		})
+	}
+}
+
+func wantRuns(t *testing.T, who string, got StoryLoss, want []Gap) {
+	t.Helper()
+	if diff := cmp.Diff(want, got.At, cmpopts.EquateEmpty()); diff != "" {
+		t.Errorf("%s: runs of missing stories, want(-) got(+):\n%s", who, diff)
+	}
+	n := uint64(0)
+	for _, g := range want {
+		n += g.To - g.From + 1
+	}
+	if got.Stories != n {
+		t.Errorf("%s: %d stories missing, want %d", who, got.Stories, n)
+	}
+}
+
+// flipStory flips a bit in the i-th story of the log.
+func flipStory(t *testing.T, d *damagedStore, i int) {
+	t.Helper()
+	path := d.file(t, "stories/*.mem")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, seen := 0, 0
+	for seen <= i {
+		next := bytes.Index(b[at:], []byte("after-sales"))
+		if next < 0 {
+			t.Fatalf("%d stories in the log", seen)
+		}
+		at += next + 1
+		seen++
+	}
+	b[at] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What one repair gave up the next one knows of.
+func TestStoriesThatAreGoneStayKnown(t *testing.T) {
+	t.Parallel()
+	d := makeStore(t, false)
+	flipStory(t, &d, 3)
+	gone := []Gap{{d.firstStory() + 3, d.firstStory() + 3}}
+	r, err := Repair(context.Background(), d.dir, false, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantRuns(t, "first repair", r.Missing, gone)
+	if err := os.Remove(d.file(t, "badger/MANIFEST")); err != nil {
+		t.Fatal(err)
+	}
+	if r, err = Repair(context.Background(), d.dir, false, testOptions()); err != nil {
+		t.Fatal(err)
+	}
+	wantRuns(t, "second repair", r.Missing, nil)
+	wantRuns(t, "second repair", r.Gone, gone)
+	s := open(t, d.dir)
+	wantVerdict(t, s, fiction(415, 3), "acme", policy.Block, policy.CauseNone)
+}
