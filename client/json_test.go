@@ -82,7 +82,7 @@ func TestJSONFields(t *testing.T) {
 		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 5},
 		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.Change{}, 3}, {client.Deletion{}, 3},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
-		{client.ImportResult{}, 22}, {client.OptOutImportResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 20}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
+		{client.ImportResult{}, 22}, {client.OptOutImportResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 21}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 7}, {client.BatchDetail{}, 6},
 	} {
 		text, err := json.Marshal(tt.value)
