@@ -124,7 +124,7 @@ func (t *trial) run(ctx context.Context) {
 	if !ok {
 		return
 	}
-	if f.Code == daemon.FsckWhole {
+	if f.Whole() {
 		if t.outcome == outcomeRefused && !t.running {
 			t.fault("dncd does not start, and fsck finds nothing: %s", f.Said)
 		}
@@ -286,7 +286,7 @@ func (t *trial) fsck(ctx context.Context) (daemon.Fsck, bool) {
 // repair repairs, and accepts losses where it must.
 func (t *trial) repair(ctx context.Context) (daemon.Fsck, bool) {
 	f, err := t.bench.space.programs.RunFsck(ctx, t.dir, "--repair")
-	if err == nil && f.Code == daemon.FsckWhole {
+	if err == nil && f.Whole() {
 		t.repaired = true
 		return f, true
 	}
@@ -297,7 +297,7 @@ func (t *trial) repair(ctx context.Context) (daemon.Fsck, bool) {
 	t.unrepaired(ctx)
 	t.wantNoLoss(f)
 	g, err := t.bench.space.programs.RunFsck(ctx, t.dir, "--repair", "--accept-loss")
-	if err != nil || g.Code != daemon.FsckWhole {
+	if err != nil || !g.Whole() {
 		t.fault("accept the loss: exit code %d, %v: %s", g.Code, err, g.Said)
 		return g, false
 	}
@@ -334,7 +334,7 @@ func (t *trial) unrepaired(ctx context.Context) {
 // second wants a quiet fsck after a repair.
 func (t *trial) second(ctx context.Context) {
 	f, err := t.bench.space.programs.RunFsck(ctx, t.dir)
-	if err != nil || f.Code != daemon.FsckWhole || f.Names("problem:", "") || f.Names("lost:", "") {
+	if err != nil || !f.Whole() || f.Names("problem:", "") || f.Names("lost:", "") {
 		t.fault("the second fsck is not quiet: exit code %d, %v: %s", f.Code, err, f.Said)
 	}
 }

@@ -50,6 +50,11 @@ func (p Programs) RunFsck(ctx context.Context, data string, flags ...string) (Fs
 	return f, err
 }
 
+// Whole reports that every check is answered in full: older content, which only as-of reads need, may be damaged.
+func (f Fsck) Whole() bool {
+	return f.Code == FsckWhole || f.Code == FsckProblems && !f.Names("problem:", "") && strings.Contains(f.Said, " is whole: ")
+}
+
 var lostLine = regexp.MustCompile(`(?m)^lost: acknowledged revisions? (\d+)(?: to (\d+))?$`)
 
 // Lost reports whether it named the revision as gone.
