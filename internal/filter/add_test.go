@@ -13,6 +13,7 @@ func TestChainsAndRebuild(t *testing.T) {
 	s := New(1, 0.001)
 	room := int(s.limit())
 	ns := sequence(uint64(3*room), nanp)
+	var chains []int
 	for i, step := range []struct {
 		upTo         int
 		chain        int
@@ -26,7 +27,14 @@ func TestChainsAndRebuild(t *testing.T) {
 		if s.Chain() > step.chain || step.upTo-int(s.Len()) > step.upTo/200 {
 			t.Fatalf("after %d numbers: Chain, Len = %d, %d", step.upTo, s.Chain(), s.Len())
 		}
+		if s.Chain() == step.chain && s.NeedsRebuild() != step.needsRebuild {
+			t.Errorf("NeedsRebuild = %v with a chain of %d", s.NeedsRebuild(), s.Chain())
+		}
+		chains = append(chains, s.Chain())
 		wantAll(t, s, ns[:step.upTo])
+	}
+	if !slices.Contains(chains, 2) {
+		t.Errorf("chains of %v, want one of 2: it needs no rebuild", chains)
 	}
 	for i := uint64(0); s.Chain() < 3; i++ { // those that were false positives
 		s.Add(33_199_000_000 + i)

@@ -224,3 +224,39 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// The bounds of a header, each met and passed by one.
+func TestPrologueBounds(t *testing.T) {
+	size := func(levels, parts uint64) uint64 { return proSize + levels*parts*countSize + sumSize }
+	for _, c := range []struct {
+		name   string
+		change func(p *prologue)
+		size   uint64
+		ok     bool
+	}{
+		{"one of each", func(*prologue) {}, size(1, 1), true},
+		{"a byte short", func(*prologue) {}, size(1, 1) - 1, false},
+		{"most bits a number", func(p *prologue) { p.K = maxK }, size(1, 1), true},
+		{"a bit more", func(p *prologue) { p.K = maxK + 1 }, size(1, 1), false},
+		{"no bit", func(p *prologue) { p.K = 0 }, size(1, 1), false},
+		{"most numbers a partition", func(p *prologue) { p.PerPart = partLines * lineBits }, size(1, 1), true},
+		{"a number more", func(p *prologue) { p.PerPart = partLines*lineBits + 1 }, size(1, 1), false},
+		{"no number a partition", func(p *prologue) { p.PerPart = 0 }, size(1, 1), false},
+		{"the longest chain", func(p *prologue) { p.Levels = maxChain }, size(maxChain, 1), true},
+		{"a level more", func(p *prologue) { p.Levels = maxChain + 1 }, size(maxChain+1, 1), false},
+		{"no level", func(p *prologue) { p.Levels = 0 }, size(1, 1), false},
+		{"most partitions", func(p *prologue) { p.Parts = maxParts }, size(1, maxParts), true},
+		{"a partition more", func(p *prologue) { p.Parts = maxParts + 1 }, size(1, maxParts+1), false},
+		{"no partition", func(p *prologue) { p.Parts = 0 }, size(1, 1), false},
+		{"so many that their size wraps around", func(p *prologue) { p.Parts = 1<<61 + 1 }, size(1, 1), false},
+		{"a name of all bytes", func(p *prologue) { p.NameLen = maxName; p.Name[maxName-1] = 'x' }, size(1, 1), true},
+		{"a byte behind the name", func(p *prologue) { p.Name[0] = 'x' }, size(1, 1), false},
+		{"a reserved word", func(p *prologue) { p.Zero = 1 }, size(1, 1), false},
+	} {
+		p := prologue{K: 1, Levels: 1, Parts: 1, PerPart: 1}
+		c.change(&p)
+		if err := p.check(c.size); (err == nil) != c.ok || err != nil && !errors.Is(err, ErrCorrupt) {
+			t.Errorf("%s: %v, want it taken: %v", c.name, err, c.ok)
+		}
+	}
+}

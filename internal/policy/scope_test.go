@@ -113,3 +113,19 @@ func FuzzParseScope(f *testing.F) {
 		}
 	})
 }
+
+// Every byte by itself is in a scope or is not, and capital letters fold to small ones.
+func TestParseScopeTakesEachByteOrRefusesIt(t *testing.T) {
+	const taken = "abcdefghijklmnopqrstuvwxyz0123456789._-"
+	for c := range 256 {
+		in := string([]byte{byte(c)})
+		got, err := ParseScope(in)
+		want := Scope(strings.ToLower(in))
+		if c >= 0x80 || !strings.Contains(taken, string(want)) {
+			want = ""
+		}
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("byte %#x: %q, %v, want %q", c, got, err, want)
+		}
+	}
+}
