@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"maps"
+	"sync"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -15,6 +17,39 @@ import (
 type adminService struct {
 	dncv1.UnimplementedAdminServiceServer
 	service
+	rates rates
+}
+
+// rateAge is how old the measured rate of a filter may be: it takes a millisecond, and stats need no room.
+const rateAge = time.Second
+
+// rates keeps the false-positive rates of filters, by list; that of the records' filter has no name.
+type rates struct {
+	mu    sync.Mutex
+	known map[string]measuredRate
+}
+
+type measuredRate struct {
+	visible uint64 // the revision that the list shows
+	at      time.Time
+	rate    float64
+}
+
+// of is the rate of a filter as of a second ago or later.
+func (r *rates) of(list string, visible uint64, f store.FilterStats) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	if m, ok := r.known[list]; ok && m.visible == visible && now.Sub(m.at) < rateAge {
+		return m.rate
+	}
+	maps.DeleteFunc(r.known, func(_ string, m measuredRate) bool { return now.Sub(m.at) >= rateAge }) // of lists that are gone
+	if r.known == nil {
+		r.known = make(map[string]measuredRate)
+	}
+	m := measuredRate{visible: visible, at: now, rate: f.FPR()}
+	r.known[list] = m
+	return m.rate
 }
 
 // GetStats implements dncv1.AdminServiceServer.
@@ -30,7 +65,7 @@ func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1
 		StateMessage:    stateText(st.State),
 		RecordNumbers:   st.Numbers,
 		Records:         st.Records,
-		RecordsFilter:   filterMessage(st.RecordsFilter),
+		RecordsFilter:   s.filterMessage("", 0, st.RecordsFilter),
 		DiskBytes:       st.DiskBytes,
 		DiskFreeBytes:   count(st.FreeBytes),
 		MinFreeBytes:    count(st.MinFree),
@@ -41,7 +76,7 @@ func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1
 		ClockAhead:      clockAhead(&st),
 	}
 	for _, l := range st.Lists {
-		resp.Lists = append(resp.Lists, listStats(l, now))
+		resp.Lists = append(resp.Lists, s.listStats(l, now))
 	}
 	if l := oldest(st.Lists); l != nil {
 		resp.OldestList, resp.OldestSnapshotDate = l.Name, l.SnapshotDate.String()
@@ -60,7 +95,7 @@ func clockAhead(st *store.Stats) *durationpb.Duration {
 // count is a size that may be negative inside, as free space short of what is promised, on the wire.
 func count(n int64) uint64 { return uint64(max(n, 0)) }
 
-func listStats(l *store.List, now time.Time) *dncv1.ListStats {
+func (s *adminService) listStats(l *store.List, now time.Time) *dncv1.ListStats {
 	return &dncv1.ListStats{
 		Name:         l.Name,
 		Id:           listID(l.ID),
@@ -68,11 +103,11 @@ func listStats(l *store.List, now time.Time) *dncv1.ListStats {
 		Numbers:      l.Numbers,
 		SnapshotDate: l.SnapshotDate.String(),
 		Visible:      l.Visible,
-		Filter:       filterMessage(l.FilterStats()),
+		Filter:       s.filterMessage(l.Name, l.Visible, l.FilterStats()),
 	}
 }
 
-func filterMessage(f store.FilterStats) *dncv1.FilterStats {
+func (s *adminService) filterMessage(list string, visible uint64, f store.FilterStats) *dncv1.FilterStats {
 	if !f.Ready {
 		return nil
 	}
@@ -80,7 +115,7 @@ func filterMessage(f store.FilterStats) *dncv1.FilterStats {
 		Bytes:             f.Bytes,
 		Count:             f.Numbers,
 		FillRatio:         f.Fill,
-		FalsePositiveRate: f.FPR(),
+		FalsePositiveRate: s.rates.of(list, visible, f),
 		LongestChain:      uint32(f.Chain),
 	}
 }

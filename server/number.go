@@ -117,11 +117,11 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 		}
 		page.resume(cursor)
 	}
-	found, err := v.History(n, page.after, page.size+1)
+	found, more, err := v.History(n, page.after, page.size)
 	if err != nil {
 		return nil, err
 	}
-	events, more := page.cut(found)
+	events, more := page.cut(found, more)
 	resp := &dncv1.ListHistoryResponse{
 		Number:      n.E164(),
 		Events:      events,
@@ -157,8 +157,9 @@ func (p *historyPage) resume(cursor []byte) {
 	p.after = policy.EventID{Revision: binary.BigEndian.Uint64(cursor[8:]), Index: binary.BigEndian.Uint32(cursor[16:])}
 }
 
-// cut returns the events that the page holds, and whether others follow. One event always fits.
-func (p *historyPage) cut(found []store.HistoryEvent) (events []*dncv1.HistoryEvent, more bool) {
+// cut returns the events that the page holds, and whether others follow, as after those that were found. One event always
+// fits.
+func (p *historyPage) cut(found []store.HistoryEvent, after bool) (events []*dncv1.HistoryEvent, more bool) {
 	bytes := 0
 	for i := range found {
 		if found[i].ID.Revision > p.until {
@@ -166,12 +167,12 @@ func (p *historyPage) cut(found []store.HistoryEvent) (events []*dncv1.HistoryEv
 		}
 		e := historyMessage(&found[i])
 		bytes += proto.Size(e)
-		if len(events) == p.size || (bytes > pageBytes && len(events) > 0) {
+		if bytes > pageBytes && len(events) > 0 {
 			return events, true
 		}
 		events = append(events, e)
 	}
-	return events, false
+	return events, after
 }
 
 var eventKinds = map[store.EventKind]dncv1.EventKind{

@@ -85,8 +85,8 @@ const loadIdle = time.Minute
 // Limits of connections and messages.
 const (
 	maxStreams        = 256
-	workersPerCore    = 32 // a goroutine made for a call spends a tenth of the call on growing its stack
-	maxHeaderBytes    = 8 << 10
+	workersPerCore    = 32       // a goroutine made for a call spends a tenth of the call on growing its stack
+	maxHeaderBytes    = 32 << 10 // of a call, as HTTP/2 counts them: gRPC tells clients, and they say it
 	maxReceiveBytes   = 1 << 20
 	maxSendBytes      = 4 << 20
 	connectionTimeout = 10 * time.Second

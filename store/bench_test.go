@@ -193,7 +193,7 @@ func BenchmarkHistory(b *testing.B) {
 	}{{"TenEvents", busy, 10}, {"None", quiet, 0}} {
 		b.Run("ListHistory/"+c.name, func(b *testing.B) {
 			for b.Loop() {
-				if events, err := s.View().History(c.n, policy.EventID{}, 100); err != nil || len(events) != c.events {
+				if events, _, err := s.View().History(c.n, policy.EventID{}, 100); err != nil || len(events) != c.events {
 					b.Fatalf("%d events, %v, want %d", len(events), err, c.events)
 				}
 			}

@@ -8,7 +8,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -54,34 +53,10 @@ func parsePlace(key, payload []byte) (p blockPlace, err error) {
 	return blockPlace{int64(at), int(length), binary.LittleEndian.Uint32(b[n+m:])}, nil
 }
 
-// blockFiles are the files of a store's loads that were read so far. They stay open until close.
-type blockFiles struct {
-	open sync.Map // loadID to *os.File
-}
-
 const blockFileName = "%d-%d-%d" + blockFileExt // prepared, list id
 
 func (s *Store) blockFilePath(id loadID) string {
 	return filepath.Join(s.dir, blocksDir, fmt.Sprintf(blockFileName, id.prepared, id.list.Revision, id.list.Index))
-}
-
-// blockFile returns a load's file, to read.
-func (s *Store) blockFile(id loadID) (*os.File, error) {
-	if f, ok := s.files.open.Load(id); ok {
-		return f.(*os.File), nil
-	}
-	f, err := os.Open(s.blockFilePath(id))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if first, taken := s.files.open.LoadOrStore(id, f); taken {
-		f.Close()
-		return first.(*os.File), nil
-	}
-	return f, nil
 }
 
 // readPlaced reads the block of key, of a load, of which payload is the place. It uses buf when that is large enough.
@@ -90,10 +65,11 @@ func (s *Store) readPlaced(id loadID, key, payload, buf []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	f, err := s.blockFile(id)
+	f, err := s.files.take(id, s.blockFilePath(id))
 	if err != nil {
 		return nil, err
 	}
+	defer s.files.giveBack(f)
 	if cap(buf) < at.length {
 		buf = make([]byte, at.length)
 	}
@@ -129,6 +105,7 @@ func (s *Store) checkBlockFile(id loadID, bytes uint64) error {
 
 // dropBlockFile deletes the blocks of a load that was abandoned: no list shows them.
 func (s *Store) dropBlockFile(id loadID) {
+	s.files.forget(id)
 	if err := os.Remove(s.blockFilePath(id)); !errors.Is(err, fs.ErrNotExist) {
 		s.warnIf("delete the blocks of an abandoned load", err)
 	}
@@ -156,15 +133,6 @@ func (s *Store) sweepBlockFiles() {
 func parseBlockFile(name string) (id loadID, ok bool) {
 	n, _ := fmt.Sscanf(name, blockFileName, &id.prepared, &id.list.Revision, &id.list.Index) // n tells
 	return id, n == 3
-}
-
-func (f *blockFiles) close() error {
-	var err error
-	for id, file := range f.open.Range {
-		err = errors.Join(err, file.(*os.File).Close())
-		f.open.Delete(id)
-	}
-	return err
 }
 
 // blockFileWriter writes the file of a load. It is made with the first block that lies there.

@@ -263,7 +263,7 @@ func (f *groupFault) wantWhole(t *testing.T, dir string) {
 // wantNotes holds the history of an opt-out against the note of its story.
 func wantNotes(t *testing.T, s *Store, o OptOut, note string, withdrawn bool) {
 	t.Helper()
-	events, err := s.View().History(o.Number, policy.EventID{}, 10)
+	events, _, err := s.View().History(o.Number, policy.EventID{}, 10)
 	want := 1
 	if withdrawn {
 		want = 2

@@ -175,7 +175,7 @@ func wantFixture(t *testing.T, s *Store) {
 func wantFixtureOptOut(t *testing.T, s *Store, i int) {
 	t.Helper()
 	o, r := fixtureOptOut(i)
-	events, err := s.View().History(o.Number, policy.EventID{}, 10)
+	events, _, err := s.View().History(o.Number, policy.EventID{}, 10)
 	if err != nil || len(events) == 0 || events[0].Story != r.Story {
 		t.Fatalf("history: %+v, %v", events, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
@@ -82,29 +83,68 @@ type HistoryEvent struct {
 	StoryState StoryState
 }
 
-// History is the events about n after the one with id after, oldest first, at most limit. It costs those events, however
-// long the journal is.
-func (v *View) History(n phone.Number, after policy.EventID, limit int) ([]HistoryEvent, error) {
+// historyBytes is how many bytes of revisions one reading of a history decodes, and less than one revision more.
+const historyBytes = 8 << 20
+
+// History is the events about n after the one with id after, oldest first, at most limit, and whether there are more. It
+// costs those events, however long the journal is; of large revisions it reads fewer events than limit.
+func (v *View) History(n phone.Number, after policy.EventID, limit int) (events []HistoryEvent, more bool, err error) {
+	return v.history(n, after, limit, historyBytes)
+}
+
+func (v *View) history(n phone.Number, after policy.EventID, limit, most int) (events []HistoryEvent, more bool, err error) {
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	var events []HistoryEvent
-	var rev *storev1.Revision
-	var last uint64
-	for _, id := range historyIDs(txn, n, after, limit) {
-		if rev == nil || id.Revision != last {
-			var err error
-			if rev, err = readRevision(txn, id.Revision); err != nil {
-				return nil, err
-			}
-			last = id.Revision
+	h := historyReader{v: v, txn: txn, number: uint64(n)}
+	defer h.close()
+	for i, id := range historyIDs(txn, n, after, limit+1) {
+		if i == limit || h.decoded >= most && id.Revision != h.revision {
+			return events, true, nil
 		}
-		e, err := v.historyEvent(id, rev)
+		e, err := h.read(id)
 		if err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		events = append(events, e)
 	}
-	return events, nil
+	return events, false, nil
+}
+
+// historyReader reads events about a number in order. Events of one revision share what is read of it.
+type historyReader struct {
+	v        *View
+	txn      *badger.Txn
+	number   uint64
+	revision uint64
+	rev      *storev1.Revision
+	decoded  int // bytes of all revisions so far
+
+	again *badger.Txn // in which the events of rev are applied anew; nil: none is yet
+	apply *applier
+	done  int // how many of them are
+	ended []policy.EventID
+}
+
+// read reads an event, which is at the place of the one before or after it.
+func (h *historyReader) read(id policy.EventID) (HistoryEvent, error) {
+	if h.rev == nil || id.Revision != h.revision {
+		h.close()
+		rev, err := readRevision(h.txn, id.Revision)
+		if err != nil {
+			return HistoryEvent{}, err
+		}
+		h.rev, h.revision = rev, id.Revision
+		h.decoded += proto.Size(rev)
+	}
+	return h.event(id)
+}
+
+// close forgets what was applied anew.
+func (h *historyReader) close() {
+	if h.again != nil {
+		h.again.Discard()
+	}
+	h.again, h.apply, h.done, h.ended = nil, nil, 0, nil
 }
 
 func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) []policy.EventID {
@@ -121,49 +161,53 @@ func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int
 	return ids
 }
 
-func (v *View) historyEvent(id policy.EventID, rev *storev1.Revision) (HistoryEvent, error) {
+func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
+	rev := h.rev
 	if int(id.Index) >= len(rev.GetEvents()) {
 		return HistoryEvent{}, fmt.Errorf("%w: revision %d has no event %d", ErrDamaged, id.Revision, id.Index)
 	}
 	event := rev.GetEvents()[id.Index]
-	h := HistoryEvent{ID: id, Time: nanoTime(rev.GetTime())}
-	h.Story, h.StoryState = v.s.stories.get(id.Revision, event.GetStoryHash())
+	e := HistoryEvent{ID: id, Time: nanoTime(rev.GetTime())}
+	e.Story, e.StoryState = h.v.s.stories.get(id.Revision, event.GetStoryHash())
 	switch c := event.GetChange().(type) {
 	case *storev1.Event_OptOut:
-		h.Kind, h.Scope = EventOptOut, policy.Scope(c.OptOut.GetScope())
-		h.Channel = policy.Channel(c.OptOut.GetChannel())
-		h.ReceivedAt = nanoTime(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
-		h.ExpiresAt = nanoTime(c.OptOut.GetExpiresAt())
+		e.Kind, e.Scope = EventOptOut, policy.Scope(c.OptOut.GetScope())
+		e.Channel = policy.Channel(c.OptOut.GetChannel())
+		e.ReceivedAt = nanoTime(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
+		e.ExpiresAt = nanoTime(c.OptOut.GetExpiresAt())
 	case *storev1.Event_OptOutWithdrawn:
-		h.Kind, h.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
+		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
 		var err error
-		if h.Ended, err = v.endedBy(id, rev, c.OptOutWithdrawn.GetNumber()); err != nil {
-			return h, err
+		if e.Ended, err = h.endedBy(id); err != nil {
+			return e, err
 		}
 	default:
-		return h, fmt.Errorf("%w: revision %d event %d is not about a number", ErrDamaged, id.Revision, id.Index)
+		return e, fmt.Errorf("%w: revision %d event %d is not about a number", ErrDamaged, id.Revision, id.Index)
 	}
-	return h, nil
+	return e, nil
 }
 
-// endedBy applies the events of one number in a revision anew, up to the one with that id, and says what it ended.
-func (v *View) endedBy(id policy.EventID, rev *storev1.Revision, number uint64) (ended []policy.EventID, err error) {
-	txn := v.s.db.NewTransactionAt(id.Revision-1, true)
-	defer txn.Discard()
-	a := newApplier(txn, id.Revision, rev.GetTime())
-	for i, e := range rev.GetEvents()[:id.Index+1] {
-		if e.GetOptOut().GetNumber() != number && e.GetOptOutWithdrawn().GetNumber() != number {
+// endedBy applies the events of the number in the revision anew, up to the one with that id, and says what it ended.
+func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
+	if h.again == nil {
+		h.again = h.v.s.db.NewTransactionAt(id.Revision-1, true)
+		h.apply = newApplier(h.again, id.Revision, h.rev.GetTime())
+	}
+	for ; h.done <= int(id.Index); h.done++ {
+		e := h.rev.GetEvents()[h.done]
+		if e.GetOptOut().GetNumber() != h.number && e.GetOptOutWithdrawn().GetNumber() != h.number {
 			continue
 		}
-		ended, err = a.change(eventID(id.Revision, i), e)
+		var err error
+		h.ended, err = h.apply.change(eventID(id.Revision, h.done), e)
 		if isRefusal(err) { // after an accepted loss: what it would have ended is gone
-			ended, err = nil, nil
+			h.ended, err = nil, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: revision %d event %d cannot be told: %w", ErrDamaged, id.Revision, i, err)
+			return nil, fmt.Errorf("%w: revision %d event %d cannot be told: %w", ErrDamaged, id.Revision, h.done, err)
 		}
 	}
-	return ended, nil
+	return h.ended, nil
 }
 
 func numberOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }

@@ -165,7 +165,7 @@ func (l *ledger) verifyHistory(t *testing.T, v *View) {
 }
 
 func (n *numberLedger) missingFrom(v *View, number phone.Number) error {
-	events, err := v.History(number, policy.EventID{}, 1_000_000)
+	events, _, err := v.History(number, policy.EventID{}, 1_000_000)
 	if err != nil {
 		return fmt.Errorf("history: %w", err)
 	}

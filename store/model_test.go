@@ -435,7 +435,7 @@ func (m *storeModel) checkNumber(r *rapid.T, v *View, n phone.Number, want model
 			r.Fatalf("revision %d, %s on list %s: %v, want %v", v.Revision(), n.E164(), name, on[name], l.numbers[n])
 		}
 	}
-	events, err := v.History(n, policy.EventID{}, 1000)
+	events, _, err := v.History(n, policy.EventID{}, 1000)
 	if err != nil {
 		r.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"sync"
 	"time"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -44,11 +45,33 @@ func (s *Store) Stats() Stats {
 	if t, err := s.totals(); err == nil {
 		st.Numbers, st.Records = t.GetNumbers(), t.GetRecords()
 	}
-	if used, _, err := diskUse(s.dir); err == nil {
-		st.DiskBytes = uint64(used)
-	}
-	st.FreeBytes, _ = freeBytes(s.dir)
+	st.DiskBytes, st.FreeBytes = s.disk.use(s.dir)
 	return st
+}
+
+// diskAge is how old the answer about the disk may be: it takes a walk through the directory.
+const diskAge = time.Second
+
+// diskStats keeps what was found out about the disk.
+type diskStats struct {
+	mu   sync.Mutex
+	at   time.Time // zero: never
+	used uint64
+	free int64
+}
+
+// use is what the directory takes and what is free, as of a second ago or later.
+func (d *diskStats) use(dir string) (used uint64, free int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.at.IsZero() || time.Since(d.at) >= diskAge {
+		if bytes, _, err := diskUse(dir); err == nil {
+			d.used = uint64(bytes)
+		}
+		d.free, _ = freeBytes(dir)
+		d.at = time.Now()
+	}
+	return d.used, d.free
 }
 
 func (s *Store) totals() (*storev1.Totals, error) {

@@ -86,6 +86,7 @@ type Store struct {
 	clock    clock
 	blocks   *blockCache
 	files    blockFiles
+	disk     diskStats
 	openedIn time.Duration
 
 	view    atomic.Pointer[View]

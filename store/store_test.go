@@ -260,7 +260,7 @@ func TestHistoryTellsEveryEvent(t *testing.T) {
 	if _, err := s.WithdrawOptOut(ctx, n, "acme", Request{Story: Story{Reason: "asked again"}}); err != nil {
 		t.Fatal(err)
 	}
-	events, err := s.View().History(n, policy.EventID{}, 10)
+	events, _, err := s.View().History(n, policy.EventID{}, 10)
 	if err != nil || len(events) != 2 {
 		t.Fatalf("history: %d events, %v, want 2", len(events), err)
 	}
@@ -274,7 +274,7 @@ func TestHistoryTellsEveryEvent(t *testing.T) {
 	if second.Kind != EventOptOutWithdrawn || second.ID.Revision != 3 || second.Story.Reason != "asked again" {
 		t.Errorf("second event %+v", second)
 	}
-	page, err := s.View().History(n, first.ID, 10)
+	page, _, err := s.View().History(n, first.ID, 10)
 	if err != nil || len(page) != 1 || page[0].ID != second.ID {
 		t.Errorf("history after the first: %+v, %v", page, err)
 	}
