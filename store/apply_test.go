@@ -3,7 +3,10 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
+
+	"github.com/dgraph-io/badger/v4"
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -74,5 +77,121 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 				t.Errorf("made at the state that it meets: %v", err)
 			}
 		})
+	}
+}
+
+// applyOne applies one event on top of the newest view, in a transaction that is dropped, and returns it.
+func applyOne(t *testing.T, s *Store, before func(*badger.Txn), e *storev1.Event) (*applier, error) {
+	t.Helper()
+	txn := s.db.NewTransactionAt(s.View().Revision(), true)
+	t.Cleanup(txn.Discard)
+	if before != nil {
+		before(txn)
+	}
+	a := newApplier(txn, s.View().Revision()+1, 1)
+	_, err := a.apply(0, e)
+	return a, err
+}
+
+func unloadEvent(of *storev1.ListId) *storev1.Event {
+	return &storev1.Event{Change: &storev1.Event_ListUnloaded{ListUnloaded: &storev1.ListUnloaded{List: of}}}
+}
+
+// Events about a list that is not there are refused; one whose load has no import is damage.
+func TestApplyMissesAList(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	gone := listRef(policy.EventID{Revision: 99})
+	for _, e := range []*storev1.Event{
+		{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: gone}}},
+		{Change: &storev1.Event_ListDeleted{ListDeleted: &storev1.ListDeleted{List: gone}}},
+		{Change: &storev1.Event_LoadPrepared{LoadPrepared: &storev1.LoadPrepared{List: gone, Load: &storev1.Load{}}}},
+		{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{List: gone}}},
+		{Change: &storev1.Event_LoadAbandoned{LoadAbandoned: &storev1.LoadAbandoned{List: gone}}},
+		{Change: &storev1.Event_LoadConfirmed{LoadConfirmed: &storev1.LoadConfirmed{List: gone, Load: &storev1.Load{}}}},
+		unloadEvent(gone),
+	} {
+		if a, err := applyOne(t, s, nil, e); !errors.Is(err, ErrListNotFound) || a.bytes > 0 {
+			t.Errorf("%T of no list: %v with %d bytes written, want ErrListNotFound", e.GetChange(), err, a.bytes)
+		}
+	}
+	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
+	at := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{})
+	id := listOf(t, s, "a").ID
+	of, lost := listRef(id), func(txn *badger.Txn) { must(t, txn.Delete(importKey(id, at))) }
+	for _, e := range []*storev1.Event{
+		{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{List: of, Prepared: at}}},
+		{Change: &storev1.Event_LoadAbandoned{LoadAbandoned: &storev1.LoadAbandoned{List: of, Prepared: at}}},
+	} {
+		if _, err := applyOne(t, s, lost, e); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%T without an import: %v, want ErrDamaged", e.GetChange(), err)
+		}
+		if a, err := applyOne(t, s, nil, e); err != nil || a.lists[id].GetPending() != 0 || a.lists[id].GetPendingLoad() != nil {
+			t.Errorf("%T: %v, %+v; want no load that is prepared", e.GetChange(), err, a.lists[id])
+		}
+	}
+}
+
+// A list that is unloaded shows nothing and waits for nothing. What it covered stays: a load after it must not widen that.
+func TestApplyUnloadsAList(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry("1201", "1415"))
+	if _, err := applyOne(t, s, nil, unloadEvent(listRef(listOf(t, s, "a").ID))); err != nil {
+		t.Error("never loaded:", err)
+	}
+	load(t, s, "a", Replace, registryNumbers(10), Commit{})
+	prepareOnly(t, s, header("a", Replace), registryNumbers(20), Commit{})
+	l := listOf(t, s, "a")
+	a, err := applyOne(t, s, nil, unloadEvent(listRef(l.ID)))
+	must(t, err)
+	got := a.lists[l.ID]
+	if got.GetVisible() != 0 || got.GetPending() != 0 || got.GetPendingLoad() != nil || got.GetCommits() != 0 || got.GetCrc() != 0 {
+		t.Errorf("%+v, want nothing loaded and nothing prepared", got)
+	}
+	if got.GetLoad().GetNumbers() != 0 || !slices.Equal(got.GetLoad().GetEffectiveCoverage(), l.Coverage) {
+		t.Errorf("the load: %+v; want the coverage %s and no numbers", got.GetLoad(), l.Coverage)
+	}
+}
+
+// The totals count every record of a group once, and numbers by whether they hold any.
+func TestTotalsOfAGroup(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	one, other := OptOut{Number: fiction(415, 1)}, OptOut{Number: fiction(415, 2)}
+	release := holdCommitter(t, s)
+	writes := []*write{
+		queued(t, s, optOutEvent(one), Request{}), queued(t, s, optOutEvent(one), Request{}),
+		queued(t, s, optOutEvent(other), Request{}), queued(t, s, optOutEvent(OptOut{Number: fiction(415, 3)}), Request{}),
+		queued(t, s, withdrawEvent(other), Request{}),
+	}
+	release()
+	for _, w := range writes {
+		if a := <-w.done; a.err != nil || a.receipt.ID.Revision != 1 {
+			t.Fatalf("%+v, %v; want one group", a.receipt, a.err)
+		}
+	}
+	if st := s.Stats(); st.Numbers != 2 || st.Records != 3 {
+		t.Errorf("%d numbers with %d records, want 2 with 3", st.Numbers, st.Records)
+	}
+}
+
+// The end of a load is told: when it switched, or was given up.
+func TestImportTellsItsEnd(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
+	r := load(t, s, "a", Replace, registryNumbers(10), Commit{})
+	l := listOf(t, s, "a")
+	if e, err := s.View().importAt(l.ID, l.Visible); err != nil || e.State != ImportSwitched || e.Ended != r.ID.Revision {
+		t.Errorf("%+v, %v; want it switched at revision %d", e, err, r.ID.Revision)
+	}
+	at := prepareOnly(t, s, header("a", Replace), registryNumbers(20), Commit{})
+	if e, err := s.View().importAt(l.ID, at); err != nil || e.State != ImportPrepared || e.Ended != 0 {
+		t.Errorf("%+v, %v; want it prepared", e, err)
+	}
+	must(t, s.abandonLoad(context.Background(), l.ID, at))
+	if e, err := s.View().importAt(l.ID, at); err != nil || e.State != ImportAbandoned || e.Ended != at+1 {
+		t.Errorf("%+v, %v; want it abandoned at revision %d", e, err, at+1)
 	}
 }
