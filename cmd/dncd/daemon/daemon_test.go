@@ -40,7 +40,7 @@ const patience = 2 * time.Minute
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = daemon.Run(context.Background(), args, &out, &errs)
+	code = daemon.Run(testContext(t), args, &out, &errs) // one that serves where it should not is stopped
 	return code, out.String(), errs.String()
 }
 
