@@ -214,6 +214,14 @@ func TestRepairOfEveryKindOfDamage(t *testing.T) {
 		{name: "no MANIFEST", clean: true, damage: func(t *testing.T, d *damagedStore) { os.Remove(d.file(t, "badger/MANIFEST")) }},
 		{name: "MANIFEST flipped", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/MANIFEST"), 0.5) }},
 		{name: "MANIFEST without its end", damage: cutManifest},
+		{name: "KEYREGISTRY emptied", clean: true, damage: func(t *testing.T, d *damagedStore) {
+			path := d.file(t, "badger/KEYREGISTRY")
+			cut(t, path, size(t, path))
+		}},
+		{name: "stories' KEYREGISTRY emptied", clean: true, damage: func(t *testing.T, d *damagedStore) {
+			path := d.file(t, "stories/KEYREGISTRY")
+			cut(t, path, size(t, path))
+		}},
 		{name: "stories' MANIFEST", clean: true, damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "stories/MANIFEST"), 0.5) }},
 		{name: "the log flipped near its end", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.999) }, either: true},
 		{name: "the log flipped in the middle", damage: func(t *testing.T, d *damagedStore) { flip(t, d.file(t, "badger/*.mem"), 0.8) }, either: true},

@@ -36,14 +36,19 @@ func copySmallFiles(opt badger.Options, from string) error {
 		return err
 	}
 	for _, f := range files {
+		if f.IsDir() {
+			continue
+		}
 		source, target := filepath.Join(from, f.Name()), filepath.Join(opt.Dir, f.Name())
 		switch filepath.Ext(f.Name()) {
 		case ".sst":
 			continue
 		case ".mem":
 			err = copyLog(source, target)
-		case ".vlog", "":
+		case ".vlog":
 			err = copyUnlessEmpty(source, target)
+		case "":
+			err = copyFile(source, target)
 		}
 		if err != nil {
 			return stageError("copy what Badger would change", err)
@@ -99,7 +104,7 @@ func committedEnd(content []byte) int {
 // copyUnlessEmpty copies a file that holds something. An empty one is what a power cut leaves.
 func copyUnlessEmpty(from, to string) error {
 	info, err := os.Stat(from)
-	if err != nil || info.Size() == 0 || info.IsDir() {
+	if err != nil || info.Size() == 0 {
 		return err
 	}
 	return copyFile(from, to)

@@ -170,7 +170,13 @@ func (e *blockEntry) saved(value []byte, proven bool) saved {
 // walkEntries yields the entries in damaged bytes, which are found by trying each byte for a beginning: one counts when the
 // value behind it proves itself.
 func walkEntries(b []byte, end valueEnd, f func(saved) error) error {
-	firsts := [][]byte{nil} // what the first key of the block may be
+	if len(b) < minBlock {
+		return nil
+	}
+	b = slices.Clone(b)
+	clear(b[:2]) // it begins a block, whose first entry shares nothing
+	// What the first key of the block may be, or begins with: its own length may be damaged.
+	firsts := [][]byte{b[blockEntryHead:min(blockEntryHead+maxLogKey, len(b))]}
 	for at := 0; at < len(b); {
 		e, n, ok := provenEntry(b[at:], firsts, end)
 		if e.key != nil && e.shared == 0 {
