@@ -3,6 +3,8 @@ package server
 import (
 	"context"
 	"errors"
+	"path"
+	"regexp"
 	"strings"
 	"time"
 
@@ -134,6 +136,9 @@ func faultOf(err error) *fault {
 		if r.reason == dncv1.ErrorReason_ERROR_REASON_TIME_OVER {
 			message = "the caller's time was over: the outcome of a write is unknown until its request_id is tried again"
 		}
+		if tellsPaths[r.reason] {
+			message = withoutPaths(message)
+		}
 		if r.advice != "" {
 			message += ": " + r.advice
 		}
@@ -144,6 +149,20 @@ func faultOf(err error) *fault {
 	}
 	return &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL, message: internalMessage, err: err}
 }
+
+// tellsPaths are the reasons whose errors may come from the file system, with names that are no client's business.
+var tellsPaths = map[dncv1.ErrorReason]bool{
+	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:   true,
+	dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED: true,
+	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY: true,
+	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:       true,
+	dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED:   true,
+}
+
+var pathWord = regexp.MustCompile(`[^\s:"'()]*/[^\s:"'()]*`)
+
+// withoutPaths leaves of each path the name of the file.
+func withoutPaths(s string) string { return pathWord.ReplaceAllStringFunc(s, path.Base) }
 
 // streamBroke tells an error by which gRPC says that nobody listens any more; nil: it is another one.
 func streamBroke(err error) error {

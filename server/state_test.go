@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
@@ -77,6 +78,13 @@ func TestDamagedStoreServesNoAllow(t *testing.T) {
 	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
 	_, err = n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french})
 	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
+	_, err = n.record.ListHistory(testContext(t), &dncv1.ListHistoryRequest{Number: french})
+	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
+	export, err := n.list.Export(testContext(t), &dncv1.ExportRequest{List: "us-ftc"})
+	if err == nil {
+		_, err = export.Recv()
+	}
+	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
 	for service, want := range map[string]healthv1.HealthCheckResponse_ServingStatus{
 		"":                    healthv1.HealthCheckResponse_NOT_SERVING,
 		"dnc.v1.CheckService": healthv1.HealthCheckResponse_NOT_SERVING,
@@ -92,5 +100,34 @@ func TestDamagedStoreServesNoAllow(t *testing.T) {
 	stats, err := n.admin.GetStats(testContext(t), &dncv1.GetStatsRequest{})
 	if err != nil || stats.GetState() != dncv1.StoreState_STORE_STATE_DAMAGED {
 		t.Errorf("stats: got %v and %v", stats, err)
+	}
+}
+
+// What a client hears of damage names files, and not where they lie.
+func TestDamageTellsNoPath(t *testing.T) {
+	dir := t.TempDir()
+	n := startIn(t, dir, store.Options{MinFree: -1})
+	n.createList(suppression("mine"))
+	n.replace("mine", "", numbers(100)...)
+	if err := os.RemoveAll(filepath.Join(dir, "blocks")); err != nil {
+		t.Fatal(err)
+	}
+	for n.store.State().Cause == nil {
+		time.Sleep(10 * time.Millisecond)
+	}
+	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french})
+	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
+	_, body := get(t, n.web+"/readyz")
+	stats, failed := n.admin.GetStats(testContext(t), &dncv1.GetStatsRequest{})
+	if failed != nil || stats.GetState() != dncv1.StoreState_STORE_STATE_DAMAGED {
+		t.Errorf("stats: %v, %v", stats, failed)
+	}
+	for _, told := range []string{err.Error(), body, stats.GetStateMessage()} {
+		if strings.Contains(told, "/") {
+			t.Errorf("a path is told: %s", told)
+		}
+	}
+	if code := n.health(""); code != healthv1.HealthCheckResponse_NOT_SERVING {
+		t.Errorf("health: %v", code)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"math/bits"
+	"runtime/debug"
 
 	"github.com/dgraph-io/badger/v4"
 )
@@ -160,7 +161,8 @@ func (s *Store) block(l *List, block uint64, past bool) (packed, error) {
 }
 
 // readBlock reads one block of the store; nil when there is none.
-func (s *Store) readBlock(l *List, block uint64) (packed, error) {
+func (s *Store) readBlock(l *List, block uint64) (p packed, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	txn := s.db.NewTransactionAt(l.Visible, false)
 	defer txn.Discard()
 	item, err := txn.Get(blockKey(l.ID, block))
@@ -237,7 +239,8 @@ func (c *blockCursor) advance() { c.it.Next() }
 func (c *blockCursor) close() { c.it.Close() }
 
 // eachBlock calls f for every block of l as of timestamp at, in order. The bitmap is used again for the next.
-func (s *Store) eachBlock(l *List, at uint64, f func(block uint64, bits *bitmap) error) error {
+func (s *Store) eachBlock(l *List, at uint64, f func(block uint64, bits *bitmap) error) (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	if at == 0 {
 		return nil
 	}

@@ -199,7 +199,7 @@ func (w *blockWriter) commit(p *blockPart) error {
 	if err := p.txn.Set(key, seal(key, b)); err != nil {
 		return fmt.Errorf("write blocks: %w", err)
 	}
-	if err := f.do(stepBlocks, func() error { return p.txn.CommitAt(w.prepared, nil) }); err != nil {
+	if err := f.do(stepBlocks, func() error { return w.s.commitAt(p.txn, w.prepared) }); err != nil {
 		w.s.fail(err)
 		return errors.Join(ErrReadOnly, fmt.Errorf("write blocks: %w", err))
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"hash/crc32"
 	"os"
 	"slices"
 	"sync"
@@ -118,8 +119,11 @@ type bucket struct {
 	buf     []byte
 }
 
-// piece is a part of the file.
-type piece struct{ at, size int64 }
+// piece is a part of the file, with its checksum.
+type piece struct {
+	at, size int64
+	crc      uint32
+}
 
 func newBuckets(dir string, bounds []uint64) (*buckets, error) {
 	f, err := os.CreateTemp(dir, "buckets-*")
@@ -167,7 +171,7 @@ func (b *buckets) write(of *bucket) error {
 	if _, err := b.file.WriteAt(of.buf, b.size); err != nil {
 		return err
 	}
-	of.pieces = append(of.pieces, piece{b.size, int64(len(of.buf))})
+	of.pieces = append(of.pieces, piece{b.size, int64(len(of.buf)), crc32.Checksum(of.buf, castagnoli)})
 	b.size += int64(len(of.buf))
 	of.buf = of.buf[:0]
 	return nil
@@ -227,6 +231,9 @@ func (b *buckets) read(of *bucket, to []uint64) ([]uint64, error) {
 		buf = slices.Grow(buf[:0], int(p.size))[:p.size]
 		if _, err := b.file.ReadAt(buf, p.at); err != nil {
 			return to, err
+		}
+		if crc32.Checksum(buf, castagnoli) != p.crc {
+			return to, ErrStage
 		}
 		var err error
 		if to, err = appendRuns(to, buf); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -290,7 +291,7 @@ func (g *group) take(w *write) error {
 	if w.gone() {
 		return nil
 	}
-	out, err := g.a.apply(g.events, w.event)
+	out, err := g.apply(w.event)
 	g.taken = append(g.taken, taken{w, out, err})
 	switch {
 	case isRefusal(err):
@@ -312,6 +313,11 @@ func (g *group) take(w *write) error {
 		g.filters[eventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
 	}
 	return nil
+}
+
+func (g *group) apply(e *storev1.Event) (out outcome, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
+	return g.a.apply(g.events, e)
 }
 
 // gone answers a write whose caller's time is over, and reports that.
@@ -354,11 +360,11 @@ func (g *group) write() (*View, error) {
 		told <- s.opt.faults.do(stepStories, func() error { return s.stories.put(g.a.revision, g.tales) })
 	}()
 	view, err := g.prepare()
-	if err := errors.Join(err, <-told); err != nil {
+	if err := errors.Join(err, s.unlessGone(told)); err != nil {
 		return nil, err
 	}
 	at := position{view.revision, view.chain}
-	if err := s.opt.faults.do(stepCommit, func() error { return g.txn.CommitAt(at.revision, nil) }); err != nil {
+	if err := s.opt.faults.do(stepCommit, func() error { return s.commitAt(g.txn, at.revision) }); err != nil {
 		return nil, fmt.Errorf("commit revision %d: %w", at.revision, err)
 	}
 	s.written.Add(uint64(g.a.bytes))
@@ -377,11 +383,12 @@ func (g *group) prepare() (*View, error) {
 	return g.view(e)
 }
 
-func (g *group) entry() (entry, error) {
+func (g *group) entry() (e entry, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	if err := g.a.finish(); err != nil {
 		return entry{}, err
 	}
-	e := entry{revision: g.a.revision, prev: g.base.chain, body: g.body}
+	e = entry{revision: g.a.revision, prev: g.base.chain, body: g.body}
 	key := journalKey(e.revision)
 	return e, g.a.set(key, seal(key, e.value()))
 }

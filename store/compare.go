@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strconv"
 
@@ -51,7 +52,8 @@ type loadInput struct {
 const yieldBlocks = 16
 
 // eachChange walks the list and the staged content together and calls f for each block that either holds.
-func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) error) error {
+func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) error) (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	txn := s.db.NewTransactionAt(in.at, false)
 	defer txn.Discard()
 	cursor := s.newBlockCursor(txn, in.list)

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -243,7 +244,8 @@ func (s *Store) rebuildRecordsFilter() error {
 }
 
 // eachRecorded calls f with every number that has had a record, in batches.
-func (s *Store) eachRecorded(v *View, f func(numbers []uint64)) error {
+func (s *Store) eachRecorded(v *View, f func(numbers []uint64)) (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -31,8 +32,8 @@ type NumberFacts struct {
 // Number is all that holds about n at now.
 func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 	var facts NumberFacts
-	if v.s.hurt.Load() {
-		return facts, ErrDamaged
+	if err := v.whole(); err != nil {
+		return facts, err
 	}
 	set, err := v.recordSet(n)
 	if err != nil {
@@ -89,10 +90,12 @@ const historyBytes = 8 << 20
 // History is the events about n after the one with id after, oldest first, at most limit, and whether there are more. It
 // costs those events, however long the journal is; of large revisions it reads fewer events than limit.
 func (v *View) History(n phone.Number, after policy.EventID, limit int) (events []HistoryEvent, more bool, err error) {
-	return v.history(n, after, limit, historyBytes)
+	events, more, err = v.history(n, after, limit, historyBytes)
+	return events, more, cmp.Or(err, v.whole())
 }
 
 func (v *View) history(n phone.Number, after policy.EventID, limit, most int) (events []HistoryEvent, more bool, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	h := historyReader{v: v, txn: txn, number: uint64(n)}

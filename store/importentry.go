@@ -3,6 +3,7 @@ package store
 import (
 	"cmp"
 	"encoding/binary"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -52,7 +53,8 @@ type ImportEntry struct {
 
 // Imports are the loads of a list, newest first, or, where id is zero, those of all lists and the imports of opt-outs: at
 // most limit of those prepared before the revision before; 0: from the newest.
-func (v *View) Imports(list policy.EventID, before uint64, limit int) ([]ImportEntry, error) {
+func (v *View) Imports(list policy.EventID, before uint64, limit int) (entries []ImportEntry, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	prefix := []byte{keyImport}
@@ -68,7 +70,6 @@ func (v *View) Imports(list policy.EventID, before uint64, limit int) ([]ImportE
 		}
 	}
 	slices.SortFunc(keys, func(a, b []byte) int { return cmp.Compare(preparedOfKey(b), preparedOfKey(a)) })
-	var entries []ImportEntry
 	for _, key := range keys[:min(limit, len(keys))] {
 		e, err := v.importEntry(txn, key)
 		if err != nil {
@@ -76,7 +77,7 @@ func (v *View) Imports(list policy.EventID, before uint64, limit int) ([]ImportE
 		}
 		entries = append(entries, e)
 	}
-	return entries, nil
+	return entries, v.whole()
 }
 
 func preparedOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1+listIDBytes:]) }

@@ -98,7 +98,7 @@ func openMark(dir string, seq uint64) (*markWriter, error) {
 	return &markWriter{f: f, seq: seq}, nil
 }
 
-// write makes m durable.
+// write makes m durable. It fails when the file was deleted or replaced meanwhile: then the next start would not find it.
 func (w *markWriter) write(m mark) error {
 	w.seq++
 	at := int64(w.seq%2) * markSlotBytes
@@ -107,6 +107,19 @@ func (w *markWriter) write(m mark) error {
 	}
 	if err := syncData(w.f); err != nil {
 		return fmt.Errorf("sync mark: %w", err)
+	}
+	return isNamed(w.f)
+}
+
+// isNamed returns an error unless the name by which a file was opened still leads to it.
+func isNamed(f *os.File) error {
+	open, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	named, err := os.Stat(f.Name())
+	if errors.Is(err, fs.ErrNotExist) || err == nil && !os.SameFile(open, named) {
+		return fmt.Errorf("%w: %s was deleted or replaced while the store was open", ErrDamaged, filepath.Base(f.Name()))
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"iter"
+	"runtime/debug"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -22,25 +23,31 @@ type NumberRecords struct {
 // inForce is set, and of the rest those that keep accepts. Errors: ErrDamaged, and the context's.
 func (v *View) Records(ctx context.Context, now time.Time, inForce bool, keep func(*RecordDetail) bool) iter.Seq2[NumberRecords, error] {
 	return func(yield func(NumberRecords, error) bool) {
-		if v.s.hurt.Load() {
-			yield(NumberRecords{}, ErrDamaged)
-			return
-		}
-		txn := v.s.db.NewTransactionAt(v.revision, false)
-		defer txn.Discard()
-		it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			n, err := v.numberRecords(it.Item(), now, inForce, keep)
-			if err = errors.Join(err, ctx.Err()); err != nil {
-				yield(NumberRecords{}, err)
-				return
-			}
-			if len(n.Records) > 0 && !yield(n, nil) {
-				return
-			}
+		if err := v.eachNumber(ctx, now, inForce, keep, yield); err != nil {
+			yield(NumberRecords{}, err)
 		}
 	}
+}
+
+func (v *View) eachNumber(ctx context.Context, now time.Time, inForce bool, keep func(*RecordDetail) bool, yield func(NumberRecords, error) bool) (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		if err := errors.Join(v.whole(), ctx.Err()); err != nil {
+			return err
+		}
+		n, err := v.numberRecords(it.Item(), now, inForce, keep)
+		if err != nil {
+			return err
+		}
+		if len(n.Records) > 0 && !yield(n, nil) {
+			return nil
+		}
+	}
+	return v.whole()
 }
 
 func (v *View) numberRecords(item *badger.Item, now time.Time, inForce bool, keep func(*RecordDetail) bool) (NumberRecords, error) {

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 
 	"github.com/dgraph-io/badger/v4"
@@ -95,7 +96,8 @@ func (s *Store) noteFound(what string, err error, note func(error)) bool {
 
 // findState looks for what may lie in dir: the whole journal, of which each entry lies in one transaction with the state
 // that it led to, and every block that a list shows.
-func (s *Store) findState(v *View, dir string) error {
+func (s *Store) findState(v *View, dir string) (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	if err := s.findJournal(v); err != nil {
 		return err
 	}
@@ -184,14 +186,15 @@ func (s *Store) findJournal(v *View) error {
 const storiesInLogs = 6 * storiesMemTable / 80
 
 // findStories looks up the newest stories that the journal names, about so many.
-func (s *Store) findStories(v *View, most int) error {
+func (s *Store) findStories(v *View, most int) (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	if s.stories.db == nil {
 		return nil // told already
 	}
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	named, missing := 0, 0
-	err := eachEntryBack(txn, v.revision, func(e entry) error {
+	err = eachEntryBack(txn, v.revision, func(e entry) error {
 		rev, err := e.decode()
 		if err != nil {
 			return err

@@ -183,3 +183,25 @@ func TestLoadLeavesNothingToWarnOf(t *testing.T) {
 		t.Error(log.String())
 	}
 }
+
+// What is spread over the bucket file and damaged there is no number of the list.
+func TestDamagedBucketIsNoContent(t *testing.T) {
+	t.Parallel()
+	b, err := newBuckets(t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	to := &b.all[0]
+	must(t, b.add(to, registryNumbers(1000)))
+	must(t, b.write(to))
+	var one [1]byte
+	_, err = b.file.ReadAt(one[:], b.size/2)
+	must(t, err)
+	one[0] ^= 1
+	_, err = b.file.WriteAt(one[:], b.size/2)
+	must(t, err)
+	if numbers, err := b.read(to, nil); !errors.Is(err, ErrStage) {
+		t.Errorf("%d numbers, %v, want ErrStage", len(numbers), err)
+	}
+}

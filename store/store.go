@@ -109,6 +109,7 @@ type Store struct {
 	imports imports
 	records recordJobs
 	health  health
+	watch   *watch
 }
 
 // Open opens the data directory, making it if it is not there, and verifies it. Errors: ErrLocked, ErrDiskFull, and
@@ -129,12 +130,14 @@ func Open(dir string, o Options) (*Store, error) {
 	s.blocks = newBlockCache(s, s.opt.BlockCache)
 	s.imports.init()
 	s.health.init()
+	s.watch = newWatch(s)
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(orSystem(err), s.closeFiles()))
 	}
 	s.openedIn = time.Since(start)
 	go s.commitLoop()
 	s.startTasks()
+	s.watch.start()
 	return s, nil
 }
 
@@ -223,13 +226,17 @@ func (v *View) Now() time.Time { return v.s.clock.now(v.time) }
 
 // Close ends what runs, saves the filters and closes the files. Waiting writes and loads get ErrClosed; no view may be
 // read any more. On a disk that has no room to close even without the ballast it leaves the files as a crash would, and
-// returns ErrDiskFull: nothing is lost.
+// returns ErrDiskFull: nothing is lost. So it does where the
+// database's own files were harmed: it would wait for them for good.
 func (s *Store) Close() error {
 	close(s.closing)
 	<-s.stopped
 	s.imports.close()
 	s.tasks.Wait()
 	s.blocks.close()
+	if !s.watch.stop() {
+		return fmt.Errorf("close store: %w", s.health.state().Cause)
+	}
 	healthy := s.health.state().Cause == nil
 	if healthy {
 		s.saveRecordsFilter()

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"runtime/debug"
 
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -177,7 +178,7 @@ func (s *stories) entry(revision uint64, hash []byte) (e *storyEntry, err error)
 	if s.db == nil {
 		return nil, ErrStoriesDamaged
 	}
-	defer recoverDamage(&err)
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	e = new(storyEntry)
 	err = s.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(storyKey(revision, hash))

@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
+	"runtime/debug"
 	"slices"
 	"time"
 
@@ -55,7 +57,7 @@ func (v *View) List(name string) (*List, error) {
 		return 0
 	})
 	if !ok {
-		return nil, ErrListNotFound
+		return nil, cmp.Or(v.whole(), ErrListNotFound)
 	}
 	return v.lists[i], nil
 }
@@ -98,11 +100,12 @@ func (v *View) readRecords(n phone.Number, f *policy.Facts) {
 	}
 }
 
-func (v *View) recordSet(n phone.Number) (*storev1.RecordSet, error) {
+func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	set := new(storev1.RecordSet)
-	_, err := getMessage(txn, recordsKey(uint64(n)), set)
+	set = new(storev1.RecordSet)
+	_, err = getMessage(txn, recordsKey(uint64(n)), set)
 	return set, err
 }
 
@@ -124,6 +127,14 @@ func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bo
 		v.s.noteDamage(err)
 	}
 	return listed && err == nil, err != nil
+}
+
+// whole is ErrDamaged when damage was met: what a reading does not find may be lost, and is never told as absent.
+func (v *View) whole() error {
+	if v.s.hurt.Load() {
+		return ErrDamaged
+	}
+	return nil
 }
 
 // ViewAt is the store as of an older revision, past the filters and caches of the present: ErrFutureRevision when it
@@ -190,9 +201,14 @@ func (s *Store) Wait(ctx context.Context, revision uint64) (*View, error) {
 	}
 }
 
-// Export yields the numbers of a list of the view, ascending, in batches that are valid until the next one.
+// Export yields the numbers of a list of the view, ascending, in batches that are valid until the next one. Errors:
+// ErrDamaged, also at the end, when damage was met meanwhile; and the context's.
 func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, error] {
 	return func(yield func([]phone.Number, error) bool) {
+		if err := v.whole(); err != nil {
+			yield(nil, err)
+			return
+		}
 		var batch []phone.Number
 		err := v.s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
 			if err := ctx.Err(); err != nil {
@@ -207,6 +223,12 @@ func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, er
 			}
 			return nil
 		})
+		if errors.Is(err, ErrDamaged) && !v.past {
+			v.s.noteDamage(err)
+		}
+		if err == nil {
+			err = v.whole()
+		}
 		if err != nil && !errors.Is(err, errStop) {
 			yield(nil, err)
 		}

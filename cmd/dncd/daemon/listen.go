@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/dncd/dncd/server"
 )
@@ -80,7 +81,8 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	return new(net.ListenConfig).Listen(ctx, "unix", path)
 }
 
-// removeStale removes a socket that a killed process left behind: one that nobody answers on.
+// removeStale removes a socket that a killed process left behind: one on which a connection is refused. Any other failure,
+// as of a server that has no room for one more connection, says nothing of the sort.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().Type() != fs.ModeSocket) {
@@ -89,9 +91,12 @@ func removeStale(path string) error {
 	if err != nil {
 		return err
 	}
-	if conn, err := net.Dial("unix", path); err == nil {
+	conn, err := net.Dial("unix", path)
+	if err == nil {
 		conn.Close()
-		return nil
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return nil // listening tells that the address is taken
 	}
 	return os.Remove(path)
 }

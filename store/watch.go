@@ -1,0 +1,236 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/table"
+
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+const (
+	watchEvery = time.Second
+	// watchAgain is when what looks like damage is looked at again: the database exchanges its own files meanwhile.
+	watchAgain = 100 * time.Millisecond
+)
+
+// watch looks after the files of an open store: somebody may delete them, put others in their place, cut them or write
+// into them. The process would go on with files that have no name, and acknowledge what the next start does not find.
+type watch struct {
+	s    *Store
+	gone chan struct{} // closed when files of a database are harmed: nobody waits for it any more
+	quit chan struct{}
+	done sync.WaitGroup
+
+	mu    sync.Mutex                   // of the rest
+	seen  map[string]fs.FileInfo       // as they were when they were good
+	loads map[uint64]map[loadID]uint64 // by the visible of a list: the files of its loads, with their lengths
+}
+
+func newWatch(s *Store) *watch {
+	return &watch{
+		s: s, gone: make(chan struct{}), quit: make(chan struct{}),
+		seen: map[string]fs.FileInfo{}, loads: map[uint64]map[loadID]uint64{},
+	}
+}
+
+func (w *watch) start() {
+	w.done.Go(func() {
+		tick := time.NewTicker(watchEvery)
+		defer tick.Stop()
+		for {
+			w.look()
+			select {
+			case <-w.gone:
+				return
+			case <-w.quit:
+				w.look()
+				return
+			case <-tick.C:
+			}
+		}
+	})
+}
+
+// stop looks a last time, and reports whether the databases can be closed.
+func (w *watch) stop() bool {
+	close(w.quit)
+	w.done.Wait()
+	return !w.isGone()
+}
+
+func (w *watch) isGone() bool {
+	select {
+	case <-w.gone:
+		return true
+	default:
+		return false
+	}
+}
+
+// look notes what is not as it should be.
+func (w *watch) look() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.isGone() {
+		return
+	}
+	found := w.check()
+	if found != (harm{}) {
+		time.Sleep(watchAgain)
+		found = w.check()
+	}
+	if err := errors.Join(found.beside, found.database); err != nil {
+		w.s.noteDamage(err)
+	}
+	if found.stories != nil {
+		w.s.noteStories(found.stories)
+	}
+	if found.database != nil || found.stories != nil {
+		close(w.gone)
+	}
+}
+
+// harm is what is wrong with the files of the databases, and with those that verdicts rest on beside them.
+type harm struct{ beside, database, stories error }
+
+func (w *watch) check() (found harm) {
+	defer readEnded(debug.SetPanicOnFault(true), &found.database)
+	found.beside = errors.Join(isNamed(w.s.lock), isNamed(w.s.mark.f), w.blockFiles())
+	found.database = w.database(badgerDir, w.s.db, ErrDamaged)
+	if w.s.stories.db != nil {
+		found.stories = w.database(storiesDir, w.s.stories.db, ErrStoriesDamaged)
+	}
+	return found
+}
+
+// database checks the files of a database: those of its tables, its MANIFEST, and its newest log.
+func (w *watch) database(name string, db *badger.DB, damage error) error {
+	dir := filepath.Join(w.s.dir, name)
+	for _, t := range db.Tables() {
+		if err := w.table(table.NewFilename(t.ID, dir)); err != nil {
+			return fmt.Errorf("%w: in %s: %w", damage, name, err)
+		}
+	}
+	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
+	if err != nil {
+		return err
+	}
+	if len(logs) == 0 {
+		return fmt.Errorf("%w: in %s: the log was deleted while the store was open", damage, name)
+	}
+	for _, path := range append(logs[len(logs)-1:], filepath.Join(dir, badger.ManifestFilename)) {
+		if err := w.notShorter(path); err != nil {
+			return fmt.Errorf("%w: in %s: %w", damage, name, err)
+		}
+	}
+	return nil
+}
+
+// table checks a table, which never changes: one that was written to since is read whole.
+func (w *watch) table(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was deleted while the store was open", filepath.Base(path))
+	}
+	before, known := w.seen[path]
+	if err != nil || known && os.SameFile(before, info) && before.Size() == info.Size() && before.ModTime().Equal(info.ModTime()) {
+		return nil //nolint:nilerr // nothing is known
+	}
+	if known {
+		content, err := os.ReadFile(path)
+		if err == nil {
+			err = checkTable(content)
+		}
+		if err != nil {
+			return fmt.Errorf("%s was changed while the store was open: %w", filepath.Base(path), err)
+		}
+	}
+	w.seen[path] = info
+	return nil
+}
+
+// notShorter checks that a file is there, and that it was not cut.
+func (w *watch) notShorter(path string) error {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s was deleted while the store was open", filepath.Base(path))
+	}
+	if err != nil {
+		return nil //nolint:nilerr // nothing is known
+	}
+	before, known := w.seen[path]
+	if known && os.SameFile(before, info) && info.Size() < before.Size() {
+		return fmt.Errorf("%s was cut while the store was open", filepath.Base(path))
+	}
+	w.seen[path] = info
+	return nil
+}
+
+// blockFiles checks the files of the loads that lists show.
+func (w *watch) blockFiles() error {
+	v := w.s.View()
+	for _, l := range v.lists {
+		if w.loads[l.Visible] == nil {
+			w.loads[l.Visible] = w.filesOf(v, l)
+		}
+		for id, bytes := range w.loads[l.Visible] {
+			if err := w.s.checkBlockFile(id, bytes); errors.Is(err, ErrDamaged) {
+				return fmt.Errorf("list %s: %w", l.Name, err)
+			}
+		}
+	}
+	maps.DeleteFunc(w.loads, func(visible uint64, _ map[loadID]uint64) bool {
+		return !slices.ContainsFunc(v.lists, func(l *List) bool { return l.Visible == visible })
+	})
+	return nil
+}
+
+// filesOf are the files of the loads that a list's content is made of, with their lengths; nil when they cannot be told.
+func (w *watch) filesOf(v *View, l *List) (files map[loadID]uint64) {
+	txn := w.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	files = map[loadID]uint64{}
+	err := eachLoad(txn, l, func(id loadID, e *storev1.ImportEntry) error {
+		if e.GetCommits() == 0 {
+			return nil
+		}
+		last, err := readCommit(txn, id.list, id.prepared, e.GetCommits()-1)
+		files[id] = last.GetFileBytes()
+		return err
+	})
+	if err != nil {
+		return nil
+	}
+	return files
+}
+
+// commitAt commits a transaction. It does not wait for a database whose files are gone: that never ends what it cannot
+// write.
+func (s *Store) commitAt(txn *badger.Txn, revision uint64) error {
+	done := make(chan error, 1)
+	if err := txn.CommitAt(revision, func(err error) { done <- err }); err != nil {
+		return err
+	}
+	return s.unlessGone(done)
+}
+
+// unlessGone waits for the end of a write.
+func (s *Store) unlessGone(done <-chan error) error {
+	select {
+	case err := <-done:
+		return err
+	case <-s.watch.gone:
+		return fmt.Errorf("%w: its files are gone", ErrDamaged)
+	}
+}
