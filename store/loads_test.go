@@ -104,6 +104,7 @@ func TestCommitThatDoesNotAddUpIsRefused(t *testing.T) {
 		{Commit{Chunks: 0, Read: 10}, ErrChunksMissing},
 		{Commit{Chunks: 1, Read: 9}, ErrCounts},
 		{Commit{Chunks: 1, Read: 10, Rejected: 1}, ErrCounts},
+		{Commit{Chunks: 1, Read: 9, Rejected: ^uint64(0)}, ErrCounts}, // a sum that wraps around
 		{Commit{Chunks: 1, Read: 9, Rejected: ^uint64(0)}, ErrCounts},
 		{Commit{Chunks: 1, Read: 10, Rejected: 1 << 63, Empty: 1 << 63}, ErrCounts},
 		{Commit{Chunks: 1, Read: 10, Rows: 11}, ErrCounts},
