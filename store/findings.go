@@ -45,6 +45,12 @@ func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, f *Finding
 			f.At[i] = NoFacts
 			continue
 		}
+		if n.Former() != nil {
+			at, facts := f.newFacts()
+			v.Lookup(n, facts)
+			f.At[i] = at
+			continue
+		}
 		if c := f.cohortOf(n.Zone()); c.put(n, i) {
 			f.find(c)
 		}

@@ -75,16 +75,36 @@ func (v *View) listByID(id policy.EventID) *List {
 // Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f.
 // It allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
-	f.Damaged, f.Ahead = v.s.hurt.Load(), time.Duration(v.s.clock.ahead.Load())
+	f.Damaged = v.s.hurt.Load()
 	key := filter.KeyOf(uint64(n))
 	if v.records.TestKey(key) {
 		v.readRecords(n, f)
 	}
 	regions := n.Regions()
+	first := len(f.Lists)
 	for _, l := range v.lists {
 		if l.Scope.Blocks(f.Scope) {
 			f.Lists = append(f.Lists, v.membership(l, n, key, regions))
 		}
+	}
+	for _, former := range n.Former() {
+		v.lookupFormer(former, f, f.Lists[first:])
+	}
+}
+
+// lookupFormer adds what the store holds of a number under the digits that an earlier version kept it as.
+func (v *View) lookupFormer(former phone.Number, f *policy.Facts, found []policy.Membership) {
+	key := filter.KeyOf(uint64(former))
+	if v.records.TestKey(key) {
+		v.readRecords(former, f)
+	}
+	for _, l := range v.lists {
+		if !l.Scope.Blocks(f.Scope) {
+			continue
+		}
+		listed, unread := v.holds(l, former, key)
+		found[0].Listed, found[0].Damaged = found[0].Listed || listed, found[0].Damaged || unread
+		found = found[1:]
 	}
 }
 

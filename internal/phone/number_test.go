@@ -169,6 +169,24 @@ func TestOneNumber(t *testing.T) {
 	}
 }
 
+// What a number was kept as before is another way to write it.
+func TestFormer(t *testing.T) {
+	for n, want := range map[phone.Number]int{
+		14155550123: 0, 19999999999: 0, 33199001234: 0, 447700900123: 0, 262692123456: 1, 590690001234: 1, 594694201234: 1,
+		596696201234: 1, 508410013: 2, 508708401234: 1, 33800123456: 5,
+	} {
+		former := n.Former()
+		for _, f := range former {
+			if again, err := phone.FromDigits(uint64(f)); again != n || f == n {
+				t.Errorf("%s was %s, which is read as %s, %v", n.E164(), f.E164(), again.E164(), err)
+			}
+		}
+		if len(former) != want {
+			t.Errorf("%s was %d others, want %d", n.E164(), len(former), want)
+		}
+	}
+}
+
 // A landline of Italy keeps its zero behind +39: without it the digits are none, or another's.
 func TestItalianZero(t *testing.T) {
 	for _, s := range []string{"+39612345678", "+39 6 1234 5678", "+39212345678", "+39301234567", "+3935123456", "+39811234567", "+39700123456", "+395512345"} {
