@@ -137,8 +137,9 @@ func TestApplyUnloadsAList(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry("1201", "1415"))
-	if _, err := applyOne(t, s, nil, unloadEvent(listRef(listOf(t, s, "a").ID))); err != nil {
-		t.Error("never loaded:", err)
+	id := listOf(t, s, "a").ID
+	if a, err := applyOne(t, s, nil, unloadEvent(listRef(id))); err != nil || a.lists[id].GetLoad() != nil {
+		t.Errorf("never loaded: %+v, %v; want no load", a.lists[id], err)
 	}
 	load(t, s, "a", Replace, registryNumbers(10), Commit{})
 	prepareOnly(t, s, header("a", Replace), registryNumbers(20), Commit{})
@@ -148,6 +149,9 @@ func TestApplyUnloadsAList(t *testing.T) {
 	got := a.lists[l.ID]
 	if got.GetVisible() != 0 || got.GetPending() != 0 || got.GetPendingLoad() != nil || got.GetCommits() != 0 || got.GetCrc() != 0 {
 		t.Errorf("%+v, want nothing loaded and nothing prepared", got)
+	}
+	if got.GetUpdatedRevision() != s.View().Revision()+1 || got.GetUpdatedTime() != 1 {
+		t.Errorf("changed at revision %d, time %d; want the event's", got.GetUpdatedRevision(), got.GetUpdatedTime())
 	}
 	if got.GetLoad().GetNumbers() != 0 || !slices.Equal(got.GetLoad().GetEffectiveCoverage(), l.Coverage) {
 		t.Errorf("the load: %+v; want the coverage %s and no numbers", got.GetLoad(), l.Coverage)
