@@ -65,6 +65,8 @@ type checkStream struct {
 func newCheckStream(l *lane) *checkStream {
 	s := &checkStream{lane: l, turn: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancel(l.client.ctx)
+	s.mu.Lock() // retire may be called before age is set
+	defer s.mu.Unlock()
 	s.age = time.AfterFunc(l.client.opts.streamLife, s.retire)
 	return s
 }
