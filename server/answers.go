@@ -2,7 +2,6 @@ package server
 
 import (
 	"runtime"
-	"time"
 
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -16,7 +15,7 @@ type answers struct {
 	stream checkStream
 
 	view    *store.View // nil between finish and begin, so that an idle stream holds on to no old one
-	now     time.Time
+	at      instant
 	asked   []question // at one scope, to be decided together
 	message dncv1.StreamChecksResponse
 	telling
@@ -43,8 +42,8 @@ func (a *answers) begin(v *store.View, count int) error {
 	if err := a.s.capacity.spend(a.stream.Context(), int(a.left)); err != nil {
 		return err
 	}
-	a.view, a.now = v, v.Now()
-	a.message.Revision, a.message.JournalId, a.message.CheckedAt = v.Revision(), v.JournalID(), stamp(a.now)
+	a.view, a.at = v, instantOf(v)
+	a.message.Revision, a.message.JournalId, a.message.CheckedAt = v.Revision(), v.JournalID(), stamp(a.at.now)
 	return nil
 }
 
@@ -94,7 +93,7 @@ func (a *answers) decide() error {
 	for i := range a.asked {
 		d.numbers = append(d.numbers, a.asked[i].number)
 	}
-	d.decide(a.view, a.asked[0].scope, a.now)
+	d.decide(a.view, a.asked[0].scope, a.at)
 	for i, at := range d.found.At {
 		sent, err := a.sendFull()
 		if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -27,7 +26,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if err != nil {
 		return nil, err
 	}
-	b := batch{view: v, req: req, now: v.Now(), spread: s.spread}
+	b := batch{view: v, req: req, at: instantOf(v), spread: s.spread}
 	if b.region, err = parseRegion(req.GetRegion()); err != nil {
 		return nil, err
 	}
@@ -75,7 +74,7 @@ func checkBatch(req *dncv1.CheckNumbersRequest) error {
 type batch struct {
 	view   *store.View
 	req    *dncv1.CheckNumbersRequest
-	now    time.Time
+	at     instant
 	region phone.Region
 	scope  policy.Scope
 	spread spread
@@ -93,7 +92,7 @@ func (b *batch) run(ctx context.Context) error {
 	b.resp = &dncv1.CheckNumbersResponse{
 		Revision:  b.view.Revision(),
 		JournalId: b.view.JournalID(),
-		CheckedAt: stamp(b.now),
+		CheckedAt: stamp(b.at.now),
 		Verdicts:  make([]dncv1.Verdict, n),
 	}
 	if len(b.req.GetNumbers()) > 0 && !b.req.GetVerdictsOnly() {
@@ -119,7 +118,7 @@ func (b *batch) answer(from int) *decisions {
 		n, _ := b.number(i) // the zero Number with an error, which is told later
 		a.numbers = append(a.numbers, n)
 	}
-	a.decide(b.view, b.scope, b.now)
+	a.decide(b.view, b.scope, b.at)
 	return a
 }
 

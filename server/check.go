@@ -24,12 +24,23 @@ var factsPool = sync.Pool{New: func() any {
 	return &policy.Facts{Records: make([]policy.Record, 0, 8), Lists: make([]policy.Membership, 0, 16)}
 }}
 
+// instant is the time that checks are answered at, and how far it may be ahead of the true one.
+type instant struct {
+	now   time.Time
+	ahead time.Duration
+}
+
+func instantOf(v *store.View) (at instant) {
+	at.now, at.ahead = v.Clock()
+	return at
+}
+
 // decide answers for n at v. What the decision points to is valid until f is used again.
-func decide(v *store.View, n phone.Number, scope policy.Scope, f *policy.Facts, now time.Time) policy.Decision {
+func decide(v *store.View, n phone.Number, scope policy.Scope, f *policy.Facts, at instant) policy.Decision {
 	f.Reset()
-	f.Scope = scope
+	f.Scope, f.Ahead = scope, at.ahead
 	v.Lookup(n, f)
-	return policy.Decide(f, now)
+	return policy.Decide(f, at.now)
 }
 
 // release gives f back, unless it grew large over one unusual number.
@@ -72,9 +83,9 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	}
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
-	now := v.Now()
-	d := decide(v, n, scope, f, now)
-	return answer(v, n, req.GetNumber(), f, &d, now), d.Verdict, nil
+	at := instantOf(v)
+	d := decide(v, n, scope, f, at)
+	return answer(v, n, req.GetNumber(), f, &d, at.now), d.Verdict, nil
 }
 
 // reply is an answer with its time, in one allocation.

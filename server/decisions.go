@@ -24,10 +24,10 @@ type decisions struct {
 var decisionsPool = sync.Pool{New: func() any { return new(decisions) }}
 
 // decide decides about d.numbers. Numbers of which the same is known share one decision.
-func (d *decisions) decide(v *store.View, scope policy.Scope, now time.Time) {
-	v.LookupMany(d.numbers, scope, &d.found)
+func (d *decisions) decide(v *store.View, scope policy.Scope, at instant) {
+	v.LookupMany(d.numbers, scope, at.ahead, &d.found)
 	for i := range d.found.Facts {
-		d.list = append(d.list, policy.Decide(&d.found.Facts[i], now))
+		d.list = append(d.list, policy.Decide(&d.found.Facts[i], at.now))
 	}
 	d.told = slices.Grow(d.told, len(d.list))[:len(d.list)]
 }

@@ -25,8 +25,9 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	if err != nil {
 		return nil, err
 	}
-	now := v.Now()
-	facts, err := v.Number(n, now)
+	now, ahead := v.Clock()
+	counted := now.Add(-ahead) // as checks count what expires
+	facts, err := v.Number(n, counted)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	}
 	bytes := 0
 	for i := range facts.Records {
-		r := recordMessage(&facts.Records[i], now)
+		r := recordMessage(&facts.Records[i], counted)
 		if bytes += proto.Size(r); bytes > pageBytes {
 			return nil, refuse(dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT,
 				"the number's records are larger than one answer may be: read its history, which has pages")

@@ -60,7 +60,8 @@ func scopeFilter(req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) boo
 func (s *recordService) exportRecords(
 	ctx context.Context, v *store.View, inForce bool, keep func(*store.RecordDetail) bool, stream recordExportStream,
 ) error {
-	now := v.Now()
+	now, ahead := v.Clock()
+	counted := now.Add(-ahead) // as checks count what expires
 	err := stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Header{Header: &dncv1.ExportRecordsHeader{
 		Revision: v.Revision(), JournalId: v.JournalID(), ReadAt: stamp(now),
 	}}})
@@ -68,13 +69,13 @@ func (s *recordService) exportRecords(
 		return err
 	}
 	e := &recordExporter{stream: stream}
-	for n, err := range v.Records(ctx, now, inForce, keep) {
+	for n, err := range v.Records(ctx, counted, inForce, keep) {
 		if err != nil {
 			return err
 		}
 		e.numbers++
 		for i := range n.Records {
-			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(&n.Records[i], now)}
+			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(&n.Records[i], counted)}
 			if err := e.add(m); err != nil {
 				return err
 			}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"sync/atomic"
 	"time"
 )
 
@@ -18,8 +17,6 @@ type clock struct {
 	system bool                 // both are the system's
 	opened time.Time
 	booted time.Duration // at opened
-
-	ahead atomic.Int64 // how far the time that counts may be ahead of the true one, when it was last asked for
 }
 
 func (c *clock) init(o Options) {
@@ -54,25 +51,21 @@ func (c *clock) jumped() error {
 	return nil
 }
 
-// now is the time that counts: the wall clock's, and never before the last event's. It notes how far that may be ahead
-// of the true time, as facts that are looked up next have it.
-func (c *clock) now(last time.Time) time.Time {
-	wall := c.wall()
-	ahead := c.jump(wall)
-	now := wall
-	if wall.Before(last) {
-		now, ahead = last, ahead+last.Sub(wall)
+// now is the time that counts: the wall clock's, and never before the last event's. It comes with how far it may be ahead
+// of the true time: who holds on to the one holds on to the other, whatever the clock does meanwhile.
+func (c *clock) now(last time.Time) (now time.Time, ahead time.Duration) {
+	now = c.wall()
+	ahead = c.jump(now)
+	if now.Before(last) {
+		now, ahead = last, ahead+last.Sub(now)
 	}
-	if c.ahead.Load() != int64(ahead) {
-		c.ahead.Store(int64(ahead))
-	}
-	return now
+	return now, ahead
 }
 
 // aheadBy is how far the last event, or the wall clock, is ahead of the true time, as far as can be known.
 func (s *Store) aheadBy() time.Duration {
-	s.Now()
-	return time.Duration(s.clock.ahead.Load())
+	_, ahead := s.View().Clock()
+	return ahead
 }
 
 // checkClock returns ErrClockJumped while the wall clock is not believed, and keeps State up to date about it.

@@ -97,12 +97,33 @@ func TestManyAgreeOnAJumpedClock(t *testing.T) {
 	c := newSetClock()
 	s, _ := makeClockStore(t, c)
 	c.set(tenYears)
-	now := s.Now()
+	now, ahead := s.View().Clock()
 	var f Findings
-	s.View().LookupMany([]phone.Number{fiction(415, 1), fiction(415, 2)}, "acme", &f)
+	s.View().LookupMany([]phone.Number{fiction(415, 1), fiction(415, 2)}, "acme", ahead, &f)
 	for i, want := range []policy.Verdict{policy.Block, policy.Unknown} {
 		if d := policy.Decide(&f.Facts[f.At[i]], now); d.Verdict != want {
 			t.Errorf("number %d: got verdict %d, want %d", i, d.Verdict, want)
+		}
+	}
+}
+
+// A time keeps how far it is ahead: once the clock is set back, and others ask for the time, what is still being answered
+// at the time before does not take an opt-out for expired.
+func TestTimeKeepsHowFarItIsAhead(t *testing.T) {
+	t.Parallel()
+	c := newSetClock()
+	s, _ := makeClockStore(t, c)
+	c.set(tenYears)
+	now, ahead := s.View().Clock()
+	c.set(-tenYears)
+	s.Now()
+	one := policy.Facts{Scope: "acme", Ahead: ahead}
+	s.View().Lookup(fiction(415, 1), &one)
+	var many Findings
+	s.View().LookupMany([]phone.Number{fiction(415, 1)}, "acme", ahead, &many)
+	for _, f := range []*policy.Facts{&one, &many.Facts[many.At[0]]} {
+		if d := policy.Decide(f, now); d.Verdict != policy.Block {
+			t.Errorf("an opt-out in force: got verdict %d, want BLOCK", d.Verdict)
 		}
 	}
 }

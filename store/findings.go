@@ -28,10 +28,10 @@ type Findings struct {
 // NoFacts is the place of a number that is none.
 const NoFacts = ^uint32(0)
 
-// LookupMany gathers in f what Lookup gathers for each of the numbers, and passes over the zero Number. Damage that it
-// meets is doubt about all of them. It allocates for numbers that have records and for what it has not yet found of
+// LookupMany gathers in f what Lookup gathers for each of the numbers, and passes over the zero Number. Ahead belongs to
+// the time that is decided at. Damage that it meets is doubt about all of them. It allocates for numbers that have records and for what it has not yet found of
 // another number.
-func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, f *Findings) {
+func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, ahead time.Duration, f *Findings) {
 	f.Reset()
 	f.view, f.scope = v, scope
 	for _, l := range v.lists {
@@ -58,12 +58,10 @@ func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, f *Finding
 	for i := range f.cohorts {
 		f.find(&f.cohorts[i])
 	}
-	hurt, ahead := v.s.hurt.Load(), time.Duration(v.s.clock.ahead.Load()) // hurt is never undone while the store is open
-	if !hurt && ahead == 0 {
-		return
-	}
+	hurt := v.s.hurt.Load() // it is never undone while the store is open
 	for i := range f.Facts {
-		f.Facts[i].Damaged, f.Facts[i].Ahead = hurt || f.Facts[i].Damaged, ahead
+		f.Facts[i].Damaged = hurt || f.Facts[i].Damaged
+		f.Facts[i].Ahead = ahead
 	}
 }
 

@@ -21,7 +21,7 @@ func wantManyAsLookup(t interface {
 }, v *View, numbers []phone.Number, scope policy.Scope, now time.Time, many *Findings) map[policy.Verdict]int {
 	t.Helper()
 	verdicts := map[policy.Verdict]int{}
-	v.LookupMany(numbers, scope, many)
+	v.LookupMany(numbers, scope, 0, many)
 	if len(many.At) != len(numbers) {
 		t.Fatalf("%d places for %d numbers", len(many.At), len(numbers))
 	}
@@ -178,7 +178,7 @@ func TestLookupManyDoubtsWhereDamaged(t *testing.T) {
 
 	batch := []phone.Number{fiction(499, 1), phone.Number(numbers[0]), phone.Number(numbers[10_000])}
 	many := new(Findings)
-	s.View().LookupMany(batch, "", many)
+	s.View().LookupMany(batch, "", 0, many)
 	for i, want := range []policy.Verdict{policy.Unknown, policy.Unknown, policy.Block} {
 		if d := policy.Decide(&many.Facts[many.At[i]], s.Now()); d.Verdict != want {
 			t.Errorf("number %d: verdict %d, want %d", i, d.Verdict, want)
@@ -204,8 +204,8 @@ func TestLookupManyAllocatesNothingANumber(t *testing.T) {
 	}
 	numbers = slices.DeleteFunc(numbers, func(n phone.Number) bool { return s.View().records.Test(uint64(n)) })
 	many := new(Findings)
-	s.View().LookupMany(numbers, "acme", many) // blocks come into the cache
-	got := testing.AllocsPerRun(20, func() { s.View().LookupMany(numbers, "acme", many) })
+	s.View().LookupMany(numbers, "acme", 0, many) // blocks come into the cache
+	got := testing.AllocsPerRun(20, func() { s.View().LookupMany(numbers, "acme", 0, many) })
 	if len(many.Facts) > 8 {
 		t.Errorf("%d facts about %d numbers", len(many.Facts), len(numbers))
 	}
@@ -220,7 +220,7 @@ func TestFindingsLetGo(t *testing.T) {
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})
 	many := new(Findings)
-	s.View().LookupMany([]phone.Number{fiction(201, 1), fiction(416, 1)}, "", many)
+	s.View().LookupMany([]phone.Number{fiction(201, 1), fiction(416, 1)}, "", 0, many)
 	many.Reset()
 	facts := many.Facts[:cap(many.Facts)]
 	if many.view != nil || len(facts) == 0 || cap(many.lists) == 0 {
@@ -257,7 +257,7 @@ func BenchmarkLookupMany(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			at := 0
 			for b.Loop() {
-				s.View().LookupMany(numbers[at:at+batch], "acme", many)
+				s.View().LookupMany(numbers[at:at+batch], "acme", 0, many)
 				if at += batch; at+batch > len(numbers) {
 					at = 0
 				}

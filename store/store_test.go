@@ -56,7 +56,8 @@ func optOut(t testing.TB, s *Store, n phone.Number, scope policy.Scope) Receipt 
 }
 
 func verdict(v *View, n phone.Number, scope policy.Scope, now time.Time) policy.Decision {
-	f := &policy.Facts{Scope: scope}
+	_, ahead := v.Clock()
+	f := &policy.Facts{Scope: scope, Ahead: ahead}
 	v.Lookup(n, f)
 	return policy.Decide(f, now)
 }
