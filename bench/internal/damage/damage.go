@@ -60,10 +60,13 @@ func (h Harm) Part() string {
 
 // Harms lists every kind of damage to every file below dir whose name skip does not
 // refuse, a random place for each flip. Files that an older copy of dir has with
-// another content can be swapped for it.
+// another content can be swapped for it. A file that vanishes meanwhile is left out.
 func Harms(rnd *rand.Rand, dir, older string, skip func(file string) bool) ([]Harm, error) {
 	var all []Harm
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil || e.IsDir() {
 			return err
 		}
@@ -72,6 +75,9 @@ func Harms(rnd *rand.Rand, dir, older string, skip func(file string) bool) ([]Ha
 			return nil
 		}
 		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
