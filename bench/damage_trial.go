@@ -365,7 +365,7 @@ func (t *trial) look(ctx context.Context, f daemon.Fsck) {
 	t.judge(v, f)
 	if missing := t.missingStories(ctx, c); missing > 0 {
 		t.lost.stories = missing
-		if !f.Names("not there", "stor") && !f.Names("lost", "stor") {
+		if !f.Names("stories that could not be found", "") {
 			t.fault("%d stories are gone, and nothing named them: %s", missing, f.Said)
 		}
 	}

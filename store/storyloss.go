@@ -14,7 +14,7 @@ import (
 // StoryLoss counts stories and says of which revisions they are. No check depends on a story.
 type StoryLoss struct {
 	Stories uint64
-	At      []Gap // from the first to the last of a run without a story in between that is there
+	At      []Gap // from the first to the last of a run without a story in between that is there; each revision is in one
 	running bool
 }
 
@@ -40,7 +40,7 @@ func (l StoryLoss) String() string {
 func (l *StoryLoss) note(revision uint64, missing bool) {
 	if missing {
 		l.Stories++
-		if !l.running {
+		if last := len(l.At) - 1; last < 0 || !l.running && l.At[last].To != revision {
 			l.At = append(l.At, Gap{From: revision})
 		}
 		l.At[len(l.At)-1].To = revision

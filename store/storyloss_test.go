@@ -172,3 +172,18 @@ func TestStoriesThatAreGoneStayKnown(t *testing.T) {
 	s := open(t, d.dir)
 	wantVerdict(t, s, fiction(415, 3), "acme", policy.Block, policy.CauseNone)
 }
+
+// TestStoryLossNamesEachRevisionOnce: a bulk import puts thousands of stories into one revision, of which some may be there.
+func TestStoryLossNamesEachRevisionOnce(t *testing.T) {
+	t.Parallel()
+	var l StoryLoss
+	for _, at := range []struct {
+		revision uint64
+		missing  bool
+	}{{4, true}, {4, false}, {4, true}, {4, false}, {5, true}, {6, true}, {7, false}, {7, true}, {9, true}} {
+		l.note(at.revision, at.missing)
+	}
+	if got, want := l.String(), "6, of revisions 4, 5 to 6, 7 to 9"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
