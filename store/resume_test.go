@@ -145,6 +145,30 @@ func TestChangedChunkCutsOffWhatWasBehindIt(t *testing.T) {
 	wantContent(t, s, "a", want, before[6])
 }
 
+// A file that holds less than when it was staged is loaded as it is now, even one that holds nothing any more.
+func TestShorterFileDropsWhatIsStagedBehindIt(t *testing.T) {
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	h := header("a", Replace)
+	chunks := inChunks(registryNumbers(1000))
+	stop(t, s, h, chunks)
+	i := resume(t, s, h)
+	if _, err := i.Commit(context.Background(), Commit{Chunks: 3, Read: 300}, silent); !errors.Is(err, ErrChunksMissing) {
+		t.Errorf("without a digest: %v, want ErrChunksMissing", err)
+	}
+	if r, err := commitChunks(i, chunks[:3]); err != nil || r.Accepted != 300 {
+		t.Fatalf("%+v (%v), want 300 numbers", r, err)
+	}
+	wantContent(t, s, "a", slices.Concat(chunks[:3]...), slices.Concat(chunks[3:]...))
+	stop(t, s, h, chunks)
+	i = resume(t, s, h)
+	r, err := commitChunks(i, nil)
+	if err != nil || !r.Refused || r.Accepted != 0 || r.Read != 0 {
+		t.Errorf("nothing any more: %+v (%v), want a refusal", r, err)
+	}
+	wantContent(t, s, "a", slices.Concat(chunks[:3]...), slices.Concat(chunks[3:]...))
+}
+
 func TestCommitIsOfTheChunksThatAreStaged(t *testing.T) {
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())

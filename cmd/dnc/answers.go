@@ -13,14 +13,14 @@ import (
 
 // answers writes rows with what was found about them, and counts them.
 type answers struct {
-	app    *app
-	out    *outFile
-	line   *csvLine
-	counts map[client.Verdict]uint64
-	tails  map[string]*tail // of the lot at hand, by finding.key
-	last   *tail            // of the row before, if that is in the same lot
-	key    []byte
-	whose  []string // the columns of the number, when there are several
+	app     *app
+	out     *outFile
+	line    *csvLine
+	counts  map[client.Verdict]uint64
+	tails   map[string]*tail // of the lot at hand, by finding.key
+	last    *tail            // of the row before, if that is in the same lot
+	key     []byte
+	columns []string // those of the number
 }
 
 // tail is what a row is written with behind its columns, and how many rows are.
@@ -34,8 +34,8 @@ type tail struct {
 // maxTails bounds those of a lot in which hardly any two rows have the same.
 const maxTails = 512
 
-func (a *app) newAnswers(out *outFile, delim rune) *answers {
-	return &answers{app: a, out: out, line: newCSVLine(delim), counts: map[client.Verdict]uint64{}, tails: map[string]*tail{}}
+func (a *app) newAnswers(out *outFile, delim rune, columns []string) *answers {
+	return &answers{app: a, out: out, line: newCSVLine(delim), columns: columns, counts: map[client.Verdict]uint64{}, tails: map[string]*tail{}}
 }
 
 // header writes the titles, if the file has them.
@@ -106,10 +106,10 @@ func (a *answers) newTail(f *finding) *tail {
 
 // say is a reason with whose it is, in a row of several numbers.
 func (a *answers) say(f *finding, reason string) string {
-	if len(a.whose) == 0 || reason == "" {
+	if len(a.columns) < 2 || reason == "" {
 		return reason
 	}
-	return a.whose[f.column] + ": " + reason
+	return a.columns[f.column] + ": " + reason
 }
 
 // settle counts the rows that were written, and forgets the tails.
@@ -124,10 +124,16 @@ func (a *answers) settle() {
 // writeObject writes a row as JSON. All there is of its own columns is what an invalid one has instead of a number.
 func (a *answers) writeObject(typed []byte, f *finding) error {
 	a.counts[f.verdict]++
-	if f.verdict == invalid {
-		return a.app.printTo(a.out, badNumber{string(typed), itemError{string(invalid), f.reason}})
+	object := checkJSON{}
+	if f.column < len(a.columns) { // a plain file has none
+		object.Column = &a.columns[f.column]
 	}
-	return a.app.printTo(a.out, f.result())
+	if f.verdict == invalid {
+		object.Number, object.Error = string(typed), &itemError{string(invalid), f.reason}
+	} else {
+		object.Result = f.result()
+	}
+	return a.app.printTo(a.out, object)
 }
 
 func (a *answers) summary() string {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -37,7 +39,10 @@ more columns: verdict, reason and revision. A row without a valid number, be it 
 delimiters alone, gets the verdict INVALID; blank lines are left out. With several
 columns of numbers, --column A,B, a row has the strictest verdict of its numbers, in the
 order BLOCK, INVALID, UNKNOWN, NOT_NOW, ALLOW, and its reason says whose it is. The exit
-code is then 0 when every row was answered, and 2 when no row held a number.`,
+code is then 0 when every row was answered, and 2 when no row held a number.
+
+With -o json a number that is none has an error with its reason, and no verdict; column is
+the one of the file that decided.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
@@ -102,7 +107,7 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 	if !result.Callable() {
 		a.end(exitNo)
 	}
-	return a.print(result, func() string {
+	return a.print(checkJSON{Result: result}, func() string {
 		line := result.Number + "  " + string(result.Verdict)
 		if why := describeResult(result); why != "" {
 			line += "  " + why
@@ -111,10 +116,27 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 	})
 }
 
-// badNumber is the JSON of an argument that is not a number.
-type badNumber struct {
-	Number string    `json:"number"` // as typed
-	Error  itemError `json:"error"`
+// checkJSON is the JSON of one number. Of what is no number only Number, as typed, and Error are set.
+type checkJSON struct {
+	client.Result
+	Column *string    // of a file, the column that the number stands in
+	Error  *itemError // nil: the number was checked
+}
+
+// MarshalJSON implements json.Marshaler.
+func (c checkJSON) MarshalJSON() ([]byte, error) {
+	own, err := c.Result.MarshalJSON()
+	if err != nil {
+		return nil, err
+	}
+	if c.Error != nil { // it was not checked at any revision
+		own = bytes.Replace(own, []byte(`"revision":0`), []byte(`"revision":null`), 1)
+	}
+	more, err := json.Marshal(struct {
+		Column *string    `json:"column"`
+		Error  *itemError `json:"error"`
+	}{c.Column, c.Error})
+	return append(append(own[:len(own)-1], ','), more[1:]...), err
 }
 
 type itemError struct {
@@ -126,7 +148,7 @@ func (a *app) invalidNumber(number string, err error) error {
 	a.end(exitError)
 	var e *client.Error
 	if a.output == "json" && errors.As(err, &e) {
-		return a.print(badNumber{number, itemError{e.Reason, e.Message}}, nil)
+		return a.print(checkJSON{Result: client.Result{Number: number}, Error: &itemError{e.Reason, e.Message}}, nil)
 	}
 	a.complain(fmt.Errorf("%q: %w", number, err))
 	return nil

@@ -154,7 +154,11 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
 	}
 	result, err := a.load(cmd.Context(), c, request, source)
-	if err := errors.Join(a.brokenOff(err, flags.dryRun), source.rejects.close()); err != nil {
+	if err != nil {
+		source.rejects.leave()
+		return a.brokenOff(err, flags.dryRun)
+	}
+	if err := source.rejects.close(); err != nil {
 		return err
 	}
 	choices := source.reader.Choices()

@@ -88,8 +88,12 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
 		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun, ScopeInstead: &flags.scope,
 	})
-	files, closed := source.closeFiles()
-	if err := errors.Join(interrupted(err), closed); err != nil {
+	if err != nil {
+		source.leaveFiles()
+		return interrupted(err)
+	}
+	files, err := source.closeFiles()
+	if err != nil {
 		return err
 	}
 	sayChoices(a.stderr, source.reader.Choices(), describeChoice)
@@ -146,6 +150,7 @@ func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowF
 	}
 	source.rejects.explainAs(a.stderr, "rejected", "rejects", files.rejects)
 	source.remarks.explainAs(a.stderr, "remark", "remarks", files.remarks)
+	a.tellRemarks(r)
 	switch {
 	case r.Refused:
 		a.end(exitNo)
@@ -157,6 +162,18 @@ func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowF
 	}
 	a.writeGuards(r.GuardFailures)
 	return nil
+}
+
+// tellRemarks says what became of rows with a remark: they count, and not all that they say was kept.
+func (a *app) tellRemarks(r optOutReport) {
+	if r.remarks == 0 || r.Refused {
+		return
+	}
+	became := "counts"
+	if r.remarks > 1 {
+		became = "count"
+	}
+	fmt.Fprintf(a.stderr, "dnc: %s with a remark %s all the same, without the part that could not be read\n", count(r.remarks, "row"), became)
 }
 
 // wereNot begins a sentence about opt-outs.

@@ -181,8 +181,16 @@ func (s *optOutSource) create(flags importFlags) (err error) {
 	if s.rejects.rows, err = createRowFile("rejects", flags.rejects); err != nil {
 		return err
 	}
-	s.remarks.rows, err = createRowFile("remarks", flags.remarks)
+	if s.remarks.rows, err = createRowFile("remarks", flags.remarks); err != nil {
+		s.rejects.rows.leave()
+	}
 	return err
+}
+
+// leaveFiles leaves them as they were.
+func (s *optOutSource) leaveFiles() {
+	s.rejects.rows.leave()
+	s.remarks.rows.leave()
 }
 
 // closeFiles writes them.

@@ -23,7 +23,8 @@ type rejectLog struct {
 	refused           map[string]uint64 // of the server
 	ofFiles, ofServer uint64
 	first             []string // where the first ones are
-	file              *os.File
+	file              *lateFile
+	pending           *os.File // what file will hold
 	csv               *csv.Writer
 	rows              *rowFile // of opt-outs, instead of file
 }
@@ -32,16 +33,19 @@ func newRejectLog() *rejectLog {
 	return &rejectLog{tallies: map[string]uint64{}, refused: map[string]uint64{}}
 }
 
-// create opens the reject file; it holds phone numbers and is for its owner alone.
-func (l *rejectLog) create(name string) error {
+// create opens the reject file.
+func (l *rejectLog) create(name string) (err error) {
 	if name == "" {
 		return nil
 	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
+	if l.file, err = openLate("rejects", name); err != nil {
+		return err
+	}
+	if l.pending, err = l.file.beside(); err != nil {
+		l.file.leave()
 		return fmt.Errorf("--rejects: %w", err)
 	}
-	l.file, l.csv = file, csv.NewWriter(file)
+	l.csv = csv.NewWriter(l.pending)
 	return l.csv.Write([]string{"file", "line", "reason", "text"})
 }
 
@@ -96,15 +100,33 @@ func (l *rejectLog) write(fields ...string) {
 	}
 }
 
+// close writes the file.
 func (l *rejectLog) close() error {
 	if l.file == nil {
 		return nil
 	}
+	defer l.pending.Close()
 	l.csv.Flush()
-	if err := errors.Join(l.csv.Error(), l.file.Close()); err != nil {
+	_, sought := l.pending.Seek(0, io.SeekStart)
+	err := errors.Join(l.csv.Error(), sought)
+	if err == nil {
+		err = l.file.empty()
+	}
+	if err == nil {
+		_, err = io.Copy(l.file, l.pending)
+	}
+	if err := errors.Join(err, l.file.Close()); err != nil {
 		return fmt.Errorf("--rejects: %w", err)
 	}
 	return nil
+}
+
+// leave ends without writing: the file is as it was.
+func (l *rejectLog) leave() {
+	if l.file != nil {
+		l.pending.Close()
+		l.file.leave()
+	}
 }
 
 // list is what the files' rejects come to, for the server's record.

@@ -69,8 +69,9 @@ func (a *app) rootCommand() *cobra.Command {
 		Short: "Ask a dncd server whether numbers may be called, and keep its lists and opt-outs",
 		Long: `dnc asks a dncd server whether numbers may be called, and keeps its lists and opt-outs.
 
-It exits with 0 when all was done, with 1 when a guard refused it or a checked
-number may not be called, and with 2 on an error.`,
+It exits with 0 when all was done; with 1 when a guard refused it or --yes is missing, when a
+checked number may not be called, or when an objection of a file was not recorded; and with 2
+on an error, or when the choice is yours: the message names the flag that decides.`,
 		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
   dnc import 2026-9-9_415_*.txt.zip --list us-ftc
   dnc check +14155550123
@@ -139,6 +140,22 @@ func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
 	}
 	if a.timeout <= 0 {
 		return usagef(cmd, "--timeout must be more than nothing, such as 10s")
+	}
+	return refuseEmpty(cmd)
+}
+
+// neverEmpty are the flags to which an empty value says nothing. Most often a variable of the caller's script is not set, and the
+// default would do something else: guess a column, or keep no rejects.
+var neverEmpty = []string{
+	"column", "columns", "date-order", "delimiter", "file", "format", "list", "out", "rejects", "remarks", "snapshot-date",
+	"tls-ca", "tls-cert", "tls-key",
+}
+
+func refuseEmpty(cmd *cobra.Command) error {
+	for _, name := range neverEmpty {
+		if f := cmd.Flags().Lookup(name); f != nil && f.Changed && strings.TrimSpace(f.Value.String()) == "" {
+			return usagef(cmd, "--%s is empty: leave it out to have its default", name)
+		}
 	}
 	return nil
 }

@@ -23,7 +23,7 @@ import (
 // acks, and from the server after the commit. They are kept in files without a name until close merges them.
 type rowFile struct {
 	flag, name string
-	file       *os.File // of that name
+	file       *lateFile // of that name
 	streams    [3]*rowStream
 }
 
@@ -54,22 +54,34 @@ func (r badRow) why() string {
 	return fmt.Sprintf("%s:%d: %s", r.File, r.Line, r.Reason)
 }
 
-// createRowFile opens the file; it holds phone numbers, and a new one is for its owner alone.
+// createRowFile opens the file.
 func createRowFile(flag, name string) (*rowFile, error) {
 	if name == "" {
 		return nil, nil
 	}
-	file, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	file, err := openLate(flag, name)
 	if err != nil {
-		return nil, fmt.Errorf("--%s: %w", flag, err)
+		return nil, err
 	}
 	w := &rowFile{flag: flag, name: name, file: file}
 	for i := range w.streams {
-		if w.streams[i], err = newRowStream(filepath.Dir(name)); err != nil {
+		if w.streams[i], err = newRowStream(file); err != nil {
+			file.leave()
 			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 	}
 	return w, nil
+}
+
+// leave ends without writing: the file is as it was.
+func (w *rowFile) leave() {
+	if w == nil {
+		return
+	}
+	for _, s := range w.streams {
+		s.close()
+	}
+	w.file.leave()
 }
 
 // add notes a row. Its error is kept until close.
@@ -79,7 +91,7 @@ func (w *rowFile) add(stream int, r badRow) { w.streams[stream].add(r) }
 // imported files differ.
 func (w *rowFile) close(choices []registry.Choice) (names []string, err error) {
 	out := &rowWriter{rowFile: w, choices: choices}
-	if len(choices) > 0 {
+	if err = w.file.empty(); err == nil && len(choices) > 0 {
 		_, err = out.output(choices[0].Layout) // a header alone, where there is no row
 	}
 	next := mergeRows(w.streams[:])
@@ -112,14 +124,14 @@ type rowStream struct {
 	err  error
 }
 
-func newRowStream(dir string) (*rowStream, error) {
-	file, err := os.CreateTemp(dir, ".dnc-rows-*")
+func newRowStream(beside *lateFile) (*rowStream, error) {
+	file, err := beside.beside()
 	if err != nil {
 		return nil, err
 	}
 	s := &rowStream{file: file, out: bufio.NewWriter(file)}
 	s.enc = json.NewEncoder(s.out)
-	return s, os.Remove(file.Name())
+	return s, nil
 }
 
 func (s *rowStream) add(r badRow) {
@@ -233,7 +245,7 @@ func (w *rowWriter) output(l registry.Layout) (*rowOutput, error) {
 			return o, nil
 		}
 	}
-	o := &rowOutput{name: numbered(w.name, len(w.outputs)), header: header, layout: l, file: w.file}
+	o := &rowOutput{name: numbered(w.name, len(w.outputs)), header: header, layout: l, file: w.file.File}
 	if len(w.outputs) > 0 {
 		file, err := os.OpenFile(o.name, os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 		if err != nil {
@@ -266,7 +278,7 @@ func (w *rowWriter) end() (names []string, err error) {
 		o.csv.Flush()
 		err = errors.Join(err, o.csv.Error(), o.buf.Flush())
 		names = append(names, o.name)
-		if o.file != w.file {
+		if o.file != w.file.File {
 			err = errors.Join(err, o.file.Close())
 		}
 	}

@@ -41,10 +41,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	bar := a.startProgress(func() progressState {
 		return progressState{what: "checking", done: rows.BytesRead(), total: rows.TotalBytes(), isBytes: true}
 	})
-	answers := a.newAnswers(out, rows.Delimiter())
-	if choice := rows.Choice(); len(choice.Numbers) > 1 {
-		answers.whose = choice.Numbers
-	}
+	answers := a.newAnswers(out, rows.Delimiter(), rows.Choice().Numbers)
 	s := newScrub(rows, newLayout(rows, a.output == "json"), answers)
 	s.client, s.options = c, flags.options()
 	err = s.run(cmd.Context())

@@ -363,7 +363,7 @@ func TestScrubEndsWithWhatCannotBeRead(t *testing.T) {
 func TestAnswersCountEveryRow(t *testing.T) {
 	var out bytes.Buffer
 	to := &outFile{Writer: bufio.NewWriter(&out)}
-	a := (&app{output: "text"}).newAnswers(to, ',')
+	a := (&app{output: "text"}).newAnswers(to, ',', nil)
 	l := &lot{}
 	const rows = 3*maxTails + 1
 	for i := range rows {

@@ -155,7 +155,7 @@ var (
 	errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
 	// errNoColumn: what failed may leave its error message behind instead.
 	errNoColumn = errors.New("no column holds a number: export the file again, or leave it out, or say --column, " +
-		"and --delimiter if its columns are not divided by " + delimiterNames)
+		"and --delimiter if its columns are not divided by " + delimiterNames + "; the titles must be its first line")
 	// errNoNumber: the column may be another one.
 	errNoNumber = errors.New("no row holds a number: say --column if another column does, or leave the file out")
 )

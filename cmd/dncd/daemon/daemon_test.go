@@ -256,7 +256,8 @@ func TestRefusals(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"unknown flag", []string{"--nonsense"}, []string{"unknown flag", "hint: "}},
+		{"unknown flag", []string{"--nonsense"}, []string{"unknown flag", "hint: dncd --help lists the flags"}},
+		{"argument of init", []string{"init", dir}, []string{"unknown command", "hint: dncd init --help lists the flags"}},
 		{"argument", []string{"serve"}, []string{"unknown command", "hint: "}},
 		{"history", serveArgs(dir, "--history", "1830d"), []string{"--history", "not built yet"}},
 		{"rate", serveArgs(dir, "--filter-fpr", "0"), []string{"--filter-fpr"}},
@@ -278,7 +279,7 @@ func TestRefusals(t *testing.T) {
 		{"no certificate", serveArgs(dir, "--tls-cert", "", "--tls-key", ""), []string{"--tls-", "is empty"}},
 		{"data nowhere", []string{"--data", ""}, []string{"--data", "is empty"}},
 		{"fsck nowhere", []string{"fsck", "--data", ""}, []string{"--data", "is empty"}},
-		{"repair and restored", []string{"fsck", "--data", dir, "--repair", "--restored"}, []string{"repair", "restored"}},
+		{"repair and restored", []string{"fsck", "--data", dir, "--repair", "--restored"}, []string{"--repair and --restored", "hint: dncd fsck --help lists the flags"}},
 		{"fsck of nothing", []string{"fsck", "--data", filepath.Join(dir, "none")}, []string{"no store there", "dncd init"}},
 	}
 	for _, tt := range tests {

@@ -32,10 +32,7 @@ func hintFor(err error) string {
 	if errors.As(err, &data) {
 		dir = data.dir
 	}
-	var usage usageError
 	switch {
-	case errors.As(err, &usage):
-		return "dncd --help lists the flags"
 	case errors.Is(err, store.ErrLocked):
 		return "stop the other dncd, or give this one another directory with --data"
 	case errors.Is(err, store.ErrSystem):

@@ -37,13 +37,15 @@ Exit code: 0 when the store is whole, or was mended; 1 when problems were found;
 			if w.acceptLoss && !w.repair {
 				return usageError{errors.New("--accept-loss needs --repair")}
 			}
+			if w.repair && w.restored {
+				return usageError{errors.New("--repair and --restored are two steps: give one")}
+			}
 			return fsck(cmd.Context(), c, w, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&w.repair, "repair", false, "rebuild what can be rebuilt into a fresh directory; the old one is kept")
 	cmd.Flags().BoolVar(&w.acceptLoss, "accept-loss", false, "with --repair: go on although acknowledged writes are gone; the journal gets a new id")
 	cmd.Flags().BoolVar(&w.restored, "restored", false, "say that the directory was put back from a copy; the journal gets a new id")
-	cmd.MarkFlagsMutuallyExclusive("repair", "restored")
 	return cmd
 }
 

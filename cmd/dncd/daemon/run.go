@@ -37,7 +37,7 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, change ..
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	switch {
 	case err == nil:
 		return exitOK
@@ -45,7 +45,11 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, change ..
 		return exitProblems
 	}
 	fmt.Fprintf(stderr, "dncd: %v\n", err)
-	if hint := hintFor(err); hint != "" {
+	hint := hintFor(err)
+	if errors.As(err, new(usageError)) {
+		hint = cmd.CommandPath() + " --help lists the flags"
+	}
+	if hint != "" {
 		fmt.Fprintf(stderr, "hint: %s\n", hint)
 	}
 	return exitError

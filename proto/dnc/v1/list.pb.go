@@ -1944,7 +1944,8 @@ type ImportCommit struct {
 	// that declares none. Coded as in CreateListRequest. Empty: the files do not say. At most 10,000.
 	Coverage []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
 	// SHA-256 over the hashes of all chunks in order. Refused with CHUNK_OUT_OF_ORDER when other chunks are
-	// staged. Required after `resume`; empty otherwise: not compared.
+	// staged; those staged behind them, of files that held more, are dropped. Required after `resume`; empty otherwise: not
+	// compared.
 	ChunksDigest []byte `protobuf:"bytes,7,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
 	// How many of the files end inside a line: the rest is likely missing. The line is one of the rejects.
 	CutFiles uint32 `protobuf:"varint,8,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
