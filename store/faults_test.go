@@ -285,3 +285,18 @@ func storiesAfter(t *testing.T, s *Store, revision uint64) (n int) {
 	}
 	return n
 }
+
+// A commit that meets damage leaves checks in doubt, as the state says: what is not found may be lost.
+func TestCommitThatMeetsDamageLeavesChecksInDoubt(t *testing.T) {
+	t.Parallel()
+	s, i := openInjected(t, t.TempDir())
+	wantVerdict(t, s, fiction(415, 2), "acme", policy.Allow, policy.CauseNone)
+	i.set(failing(stepCommit, func(func() error) error { return ErrDamaged }))
+	if err := record(s, 1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a write: got %v, want ErrDamaged", err)
+	}
+	if st := s.State(); !errors.Is(st.Cause, ErrDamaged) || st.Ready() {
+		t.Errorf("state: %v, ready %v", st.Cause, st.Ready())
+	}
+	wantVerdict(t, s, fiction(415, 2), "acme", policy.Unknown, policy.DataDamaged)
+}

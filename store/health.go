@@ -130,6 +130,9 @@ func (s *Store) noteStories(err error) {
 
 // fail stops writes after a commit whose outcome is unknown.
 func (s *Store) fail(err error) {
+	if errors.Is(err, ErrDamaged) {
+		s.noteDamage(err)
+	}
 	if s.health.last(errors.Join(ErrReadOnly, err)) {
 		s.log.Error("a commit failed: no more writes until the server is started again", "err", err)
 	}

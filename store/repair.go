@@ -69,7 +69,7 @@ type repairer struct {
 	report     *Report
 	s          *Store // the fresh one
 	mark       mark
-	highest    uint64 // revision or version met anywhere
+	highest    uint64 // revision or version met anywhere, also in stories and names of files
 	tip        position
 	time       int64
 	refusal    error            // not nil: the journal cannot go on as it is, and a person must accept that
@@ -255,6 +255,9 @@ func (r *repairer) findLoss() error {
 	}
 	r.tip = w.at
 	r.highest = max(r.highest, r.tip.revision, r.mark.tip.revision)
+	for id := range r.traces.loads { // their files stay: the journal must not end before them
+		r.highest = max(r.highest, id.prepared)
+	}
 	r.report.Lost, r.report.NoEnd = w.finish(), w.endUnknown
 	if w.endUnknown && r.highest > r.tip.revision+1 { // something of these was met; one may have failed
 		r.report.Lost = append(r.report.Lost, Gap{r.tip.revision + 1, r.highest})

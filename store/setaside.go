@@ -189,7 +189,7 @@ const storiesInLogs = 6 * storiesMemTable / 80
 func (s *Store) findStories(v *View, most int) (err error) {
 	defer readEnded(debug.SetPanicOnFault(true), &err)
 	if s.stories.db == nil {
-		return nil // told already
+		return ErrStoriesDamaged // told already: which are missing is not known
 	}
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()

@@ -68,8 +68,12 @@ func (c *checker) storiesAreThere() error {
 	return fmt.Errorf("%w: missing: %v", ErrStoriesDamaged, c.r.Missing)
 }
 
-// copyStories takes over every story that still matches its hash.
+// copyStories takes over every story that still matches its hash. The hash says nothing of the revision in the key: where
+// no checksum does, the journal must name the story there, or it would seem to be of a revision that nobody made.
 func (r *repairer) copyStories() error {
+	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
+	defer txn.Discard()
+	named := storiesNamed{n: &newer{txn: txn, tip: math.MaxUint64}}
 	batch := r.s.stories.db.NewWriteBatch()
 	defer batch.Cancel()
 	err := r.salvage(storiesDir, storyEnd, func(e saved) error {
@@ -78,6 +82,11 @@ func (r *repairer) copyStories() error {
 		}
 		if !soundStory(e.key, e.value) {
 			return nil
+		}
+		if e.proven {
+			r.highest = max(r.highest, storyRevision(e.key))
+		} else if held, err := named.holds(e.key); err != nil || !held || named.gone {
+			return err
 		}
 		return batch.Set(slices.Clone(e.key), slices.Clone(e.value))
 	})

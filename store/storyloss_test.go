@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -185,5 +186,66 @@ func TestStoryLossNamesEachRevisionOnce(t *testing.T) {
 	}
 	if got, want := l.String(), "6, of revisions 4, 5 to 6, 7 to 9"; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A story in a damaged block whose key names another revision is not taken over: a revision that nobody made would show
+// the journal as older than its stories for good.
+func TestRepairTakesNoStoryOfARevisionThatNobodyMade(t *testing.T) {
+	t.Parallel()
+	d := makeStore(t, true)
+	path := d.file(t, "stories/*.sst")
+	b := readFile(t, path)
+	b[blockEntryHead] ^= 1 // the first byte of the first story's revision, which others of its block share
+	must(t, os.WriteFile(path, b, 0o600))
+	r, err := Repair(context.Background(), d.dir, false, testOptions())
+	if err != nil || r.Missing.Stories == 0 {
+		t.Fatalf("repair: %+v, %v", r, err)
+	}
+	if again := mustFsck(t, d.dir); !again.OK() {
+		t.Errorf("fsck after the repair: %q, %q", again.Problems, again.Newer)
+	}
+	if s := open(t, d.dir); s.State().Cause != nil {
+		t.Errorf("state after the repair: %v", s.State().Cause)
+	}
+}
+
+// What was set aside from stories stays while their database cannot be opened: nothing in it was found elsewhere.
+func TestStoriesSetAsideStayWhileTheDatabaseIsDamaged(t *testing.T) {
+	t.Parallel()
+	d := makeStore(t, true)
+	aside := filepath.Join(d.dir, storiesDir+unlistedSuffix)
+	must(t, os.Mkdir(aside, 0o700))
+	must(t, copyFile(d.file(t, "stories/*.sst"), filepath.Join(aside, "000009.sst")))
+	must(t, os.Remove(d.file(t, "stories/MANIFEST")))
+	s := open(t, d.dir)
+	s.tendSetAside(s.View())
+	if s.aside(storiesDir) == "" {
+		t.Error("the table that was set aside is deleted")
+	}
+	if !s.State().Ready() {
+		t.Errorf("not ready: %v", s.State().Cause)
+	}
+}
+
+// When a journal is lost with its mark, the one that goes on after an accepted loss begins behind every story that is
+// left: else they would show it as an older copy.
+func TestAcceptedLossBeginsBehindTheStories(t *testing.T) {
+	t.Parallel()
+	d := makeStore(t, true)
+	must(t, os.Remove(filepath.Join(d.dir, markFile)))
+	must(t, os.Remove(d.file(t, "badger/*.sst")))
+	if _, err := Repair(context.Background(), d.dir, false, testOptions()); !errors.Is(err, ErrLoss) {
+		t.Errorf("repair: got %v, want ErrLoss: stories tell of revisions that are gone", err)
+	}
+	r, err := Repair(context.Background(), d.dir, true, testOptions())
+	if err != nil || r.Revision <= d.last {
+		t.Fatalf("repair: revision %d of %d, %v", r.Revision, d.last, err)
+	}
+	if again := mustFsck(t, d.dir); !again.OK() {
+		t.Errorf("fsck after the repair: %q, %q", again.Problems, again.Newer)
+	}
+	if s := open(t, d.dir); s.State().Cause != nil {
+		t.Errorf("state after the repair: %v", s.State().Cause)
 	}
 }

@@ -117,10 +117,8 @@ func (w *watch) check() (found harm) {
 // database checks the files of a database: those of its tables, its MANIFEST, and its newest log.
 func (w *watch) database(name string, db *badger.DB, damage error) error {
 	dir := filepath.Join(w.s.dir, name)
-	for _, t := range db.Tables() {
-		if err := w.table(table.NewFilename(t.ID, dir)); err != nil {
-			return fmt.Errorf("%w: in %s: %w", damage, name, err)
-		}
+	if err := w.tables(db, dir, db.Tables()); err != nil {
+		return fmt.Errorf("%w: in %s: %w", damage, name, err)
 	}
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
 	if err != nil {
@@ -132,6 +130,17 @@ func (w *watch) database(name string, db *badger.DB, damage error) error {
 	for _, path := range append(logs[len(logs)-1:], filepath.Join(dir, badger.ManifestFilename)) {
 		if err := w.notShorter(path); err != nil {
 			return fmt.Errorf("%w: in %s: %w", damage, name, err)
+		}
+	}
+	return nil
+}
+
+// tables checks those that were listed. One that a compaction has taken out of the list meanwhile may be gone.
+func (w *watch) tables(db *badger.DB, dir string, listed []badger.TableInfo) error {
+	for _, t := range listed {
+		err := w.table(table.NewFilename(t.ID, dir))
+		if err != nil && slices.ContainsFunc(db.Tables(), func(now badger.TableInfo) bool { return now.ID == t.ID }) {
+			return err
 		}
 	}
 	return nil
@@ -225,12 +234,12 @@ func (s *Store) commitAt(txn *badger.Txn, revision uint64) error {
 	return s.unlessGone(done)
 }
 
-// unlessGone waits for the end of a write.
+// unlessGone waits for the end of a write, unless files of a database are gone: then it returns what was found.
 func (s *Store) unlessGone(done <-chan error) error {
 	select {
 	case err := <-done:
 		return err
 	case <-s.watch.gone:
-		return fmt.Errorf("%w: its files are gone", ErrDamaged)
+		return s.health.stopped()
 	}
 }

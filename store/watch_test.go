@@ -8,6 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/table"
+
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -169,4 +172,32 @@ func TestExportEndsWithTheDamageItMet(t *testing.T) {
 		t.Errorf("after %d batches: %v, want ErrDamaged at the end", batches, last)
 	}
 	closeStore(t, s)
+}
+
+// A table that a compaction takes away after the tables were listed is no harm.
+func TestCompactionWhileTablesAreLookedAtIsNoHarm(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var listed []badger.TableInfo
+	for i := range 6 { // so many that a compaction is due
+		s := open(t, dir)
+		optOut(t, s, fiction(415, i), "acme")
+		listed = append(listed, s.db.Tables()...)
+		closeStore(t, s)
+	}
+	s := open(t, dir)
+	listed = append(listed, s.db.Tables()...)
+	tables := filepath.Join(dir, badgerDir)
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		_, err := os.Stat(table.NewFilename(listed[0].ID, tables))
+		if errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no compaction of %d tables", len(listed))
+		}
+	}
+	if err := s.watch.tables(s.db, tables, listed); err != nil {
+		t.Error(err)
+	}
 }
