@@ -146,12 +146,16 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	if err != nil {
 		return err
 	}
-	if err := source.rejects.create(flags.rejects); err != nil {
-		return err
-	}
 	request.Numbers, request.Sources = source, source.files()
 	if request.SnapshotDate == "" && (request.Mode == client.Replace || request.Mode == client.Delta) {
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
+	}
+	dated, err := datedBefore(cmd.Context(), c, &request)
+	if err != nil {
+		return a.brokenOff(err, flags.dryRun)
+	}
+	if err := source.rejects.create(flags.rejects); err != nil {
+		return err
 	}
 	result, err := a.load(cmd.Context(), c, request, source)
 	if err != nil {
@@ -167,9 +171,28 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		return err
 	}
 	if !result.Refused && !result.DryRun {
+		a.tellUndated(flags.list, dated)
 		a.tellUncovered(cmd.Context(), c, flags.list)
 	}
 	return nil
+}
+
+// datedBefore is the snapshot date that a list has before a load that gives it none; empty: there is none to lose.
+func datedBefore(ctx context.Context, c *client.Client, r *client.ImportRequest) (string, error) {
+	if r.SnapshotDate != "" || r.Mode != client.Replace {
+		return "", nil
+	}
+	l, err := c.GetList(ctx, r.List)
+	return l.SnapshotDate, err
+}
+
+// tellUndated says that a list lost its date: nothing tells an older file from a newer one any more.
+func (a *app) tellUndated(list, before string) {
+	if before == "" {
+		return
+	}
+	fmt.Fprintf(a.stderr, "dnc: %s had a snapshot date of %s and has none now: the files name none\n", list, before)
+	fmt.Fprintf(a.stderr, "hint: load them again with --snapshot-date, so that an older file is noticed\n")
 }
 
 // brokenOff adds to the hint of a server that is not there, and of an interrupt, that a load goes on. A dry run
