@@ -77,6 +77,8 @@ func wantedColumns(first []string, want string) (numberColumns, error) {
 		}
 		c.at, c.header = append(c.at, column), c.header || header
 	}
+	// A number among them is of the first row, whatever stands beside it.
+	c.header = c.header && !slices.ContainsFunc(c.at, func(i int) bool { return lookOf(first[i], 0) > looksOther })
 	return c, nil
 }
 

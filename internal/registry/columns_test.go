@@ -215,3 +215,14 @@ func TestNumberKeys(t *testing.T) {
 		t.Error(diff, err)
 	}
 }
+
+// A first row with a number in one of the columns asked for is no header, whatever stands in the others.
+func TestFirstRowWithANumberIsNoHeader(t *testing.T) {
+	path := writeFile(t, "a.csv", []byte("n/a,+14155550101\n+14155550102,n/a\n"))
+	for _, column := range []string{"1,2", "2,1"} {
+		got := load(t, Options{Format: CSV, Column: column}, path)
+		if got.err != nil || len(got.numbers) != 2 || got.totals.Read() != 4 {
+			t.Errorf("--column %s: got %d of %d cells, %v", column, got.numbers, got.totals.Read(), got.err)
+		}
+	}
+}
