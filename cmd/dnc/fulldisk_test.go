@@ -110,7 +110,8 @@ func leave(ts *testscript.TestScript, _ bool, args []string) {
 	f, err := os.OpenFile(ts.MkAbs(args[1]), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	ts.Check(err)
 	defer f.Close()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		time.Sleep(1100 * time.Millisecond) // the server measures the disk once a second
 		s, err := c.ServerStats(context.Background())
 		ts.Check(err)
 		if s.DiskFreeBytes <= s.MinFreeBytes+left {
