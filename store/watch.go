@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -158,6 +159,9 @@ func (w *watch) table(path string) error {
 	}
 	if known {
 		content, err := os.ReadFile(path)
+		if asSystem(err) != nil {
+			return nil // nothing is known
+		}
 		if err == nil {
 			err = checkTable(content)
 		}
@@ -240,6 +244,6 @@ func (s *Store) unlessGone(done <-chan error) error {
 	case err := <-done:
 		return err
 	case <-s.watch.gone:
-		return s.health.stopped()
+		return cmp.Or(s.health.stopped(), ErrDamaged)
 	}
 }

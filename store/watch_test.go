@@ -201,3 +201,15 @@ func TestCompactionWhileTablesAreLookedAtIsNoHarm(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A write that is not awaited because files are gone never counts as done, whatever the state says.
+func TestWriteThatIsNotAwaitedIsNotDone(t *testing.T) {
+	t.Parallel()
+	s := new(Store)
+	s.health.init()
+	s.watch = newWatch(s)
+	close(s.watch.gone)
+	if err := s.unlessGone(make(chan error)); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v, want ErrDamaged", err)
+	}
+}
