@@ -17,11 +17,11 @@ import (
 // TestACheckWithADeadlineIsTriedAgain: as one without is.
 func TestACheckWithADeadlineIsTriedAgain(t *testing.T) {
 	t.Parallel()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for name, opts := range map[string][]client.Option{"on streams": nil, "unary": {client.WithUnaryChecks()}} {
 		s, c := refusable(t, opts...)
 		s.refuse.Store(2)
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
 		if r, err := c.Check(ctx, "+14155550100"); err != nil || !r.Callable() {
 			t.Errorf("%s: after two refusals got %+v, %v", name, r, err)
 		}

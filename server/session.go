@@ -145,10 +145,10 @@ var errNoHeader = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
 
 // reason is why the session was cut; nil when its client ended it.
 func (s *session) reason() error {
-	if s.ServerStream.Context().Err() != nil {
-		return nil
+	if s.ServerStream.Context().Err() == nil {
+		return context.Cause(s.ctx)
 	}
-	return context.Cause(s.ctx)
+	return nil
 }
 
 // sharedRoom is room that sessions take. Where none is left, the session that has waited for its client for longest is

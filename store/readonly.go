@@ -32,7 +32,7 @@ func openReadOnly(opt badger.Options, scratch string, managed bool) (*badger.DB,
 // copySmallFiles copies all that is neither a table nor of use to one process alone.
 func copySmallFiles(opt badger.Options, from string) error {
 	files, err := os.ReadDir(from)
-	if err = errors.Join(err, os.MkdirAll(opt.Dir, 0o700)); err != nil {
+	if err := errors.Join(err, os.MkdirAll(opt.Dir, 0o700)); err != nil {
 		return err
 	}
 	for _, f := range files {

@@ -83,7 +83,7 @@ func endsBlock(b []byte) bool {
 	if tail[0] != 0 || tail[1] != 0 || tail[2] != 0 || tail[3] < 2 || tail[3] > 6 {
 		return false
 	}
-	const sumField = 2<<3 | 0 // of pb.Checksum, whose first field is zero for CRC-32C
+	const sumField = 2 << 3 // the tag of pb.Checksum.sum, a varint; the field before it is zero for CRC-32C
 	return b[len(b)-4-int(tail[3])] == sumField
 }
 

@@ -71,7 +71,7 @@ func openStoriesReadOnly(dir, scratch string, log *slog.Logger) (*stories, error
 func openStories(dir string, log *slog.Logger) (*stories, error) {
 	db, err := openBadger(storiesOptions(dir, log), false)
 	if errors.Is(err, ErrDamaged) {
-		return &stories{}, fmt.Errorf("%w: %v", ErrStoriesDamaged, err) // the verdicts are whole: not ErrDamaged
+		return &stories{}, fmt.Errorf("%w: %s", ErrStoriesDamaged, err.Error()) // the verdicts are whole: not ErrDamaged
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open stories: %w", err)

@@ -94,7 +94,7 @@ func TestDamageAndRefusalsOfTheSystemAreToldApart(t *testing.T) {
 		number syscall.Errno // 0: damage
 	}{
 		{&fs.PathError{Op: "open", Path: "000001.sst", Err: syscall.EACCES}, syscall.EACCES},
-		{fmt.Errorf("While opening fid: 1 err: %v", &fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}), syscall.EMFILE},
+		{errors.New("While opening fid: 1 err: " + (&fs.PathError{Op: "open", Path: "x", Err: syscall.EMFILE}).Error()), syscall.EMFILE},
 		{errors.New("truncate 00001.mem: file too large\nerror while truncation"), syscall.EFBIG},
 		{errors.New("while mmapping x with size: 1: cannot allocate memory"), syscall.ENOMEM},
 		{errors.New("write MANIFEST: no space left on device"), syscall.ENOSPC},

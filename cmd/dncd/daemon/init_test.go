@@ -23,17 +23,24 @@ func write(t *testing.T, path, content string) {
 	}
 }
 
+func makeDir(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestNoStoreIsMadeByMistake: where a disk is not mounted there is no store, and a new one would allow every call.
 func TestNoStoreIsMadeByMistake(t *testing.T) {
 	for name, leave := range map[string]func(dir string){
 		"missing":   func(string) {},
-		"empty":     func(dir string) { os.Mkdir(dir, 0o700) },
-		"ext4 root": func(dir string) { os.MkdirAll(filepath.Join(dir, "lost+found"), 0o700) },
+		"empty":     func(dir string) { makeDir(t, dir) },
+		"ext4 root": func(dir string) { makeDir(t, filepath.Join(dir, "lost+found")) },
 		"a killed first start": func(dir string) {
 			write(t, filepath.Join(dir, "LOCK"), "")
 			write(t, filepath.Join(dir, "ballast"), "0")
 			write(t, filepath.Join(dir, "stage", "1-1-1.numbers"), "0")
-			os.Mkdir(filepath.Join(dir, "blocks"), 0o700)
+			makeDir(t, filepath.Join(dir, "blocks"))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -25,7 +25,7 @@ func TestSocketOfALivingServerStays(t *testing.T) {
 	for i := 0; i < 16 && full == nil; i++ {
 		var conn net.Conn
 		if conn, full = net.Dial("unix", path); full == nil {
-			defer conn.Close()
+			t.Cleanup(func() { conn.Close() })
 		}
 	}
 	if full == nil || errors.Is(full, syscall.ECONNREFUSED) {

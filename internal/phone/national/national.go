@@ -97,7 +97,7 @@ func fromZeros(s string, digits []byte, region phone.Region) (phone.Number, erro
 	case err != nil:
 		return inside, errInside
 	case errInside != nil || inside == n || isKnown(n) && !isKnown(inside):
-		return n, nil
+		return n, nil //nolint:nilerr // it is no number of the region: it is one from abroad
 	case isKnown(inside) && !isKnown(n):
 		return inside, nil
 	}
