@@ -96,10 +96,8 @@ func (b *damageBench) run(ctx context.Context, out, log io.Writer) (err error) {
 		return err
 	}
 	b.space.say("the stores are made after %.0f s; %d trials, --seed %d", time.Since(start).Seconds(), len(trials), b.seed)
-	if err := b.tryAll(ctx, trials); err != nil {
-		return err
-	}
-	return b.print(out, trials, time.Since(start))
+	err = b.tryAll(ctx, trials)
+	return errors.Join(err, b.print(out, trials, time.Since(start)))
 }
 
 // draw chooses the trials: all single harms to the closed store come first, as far as
@@ -146,6 +144,10 @@ func (b *damageBench) tryAll(ctx context.Context, trials []*trial) error {
 		working.Go(func() {
 			for t := range next {
 				t.run(ctx)
+				if ctx.Err() != nil { // it was broken off
+					t.outcome = ""
+					continue
+				}
 				for _, fault := range t.faults {
 					b.space.say("trial %d, %v: %s", t.place, t, fault)
 				}
@@ -174,7 +176,7 @@ func (b *damageBench) print(out io.Writer, trials []*trial, took time.Duration) 
 	faults := 0
 	for _, t := range trials {
 		if t.outcome == "" {
-			continue // --only
+			continue // it did not run, or not to its end
 		}
 		rows.Add(t.row())
 		faults += len(t.faults)
