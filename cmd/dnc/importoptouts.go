@@ -86,8 +86,7 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 		return err
 	}
 	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
-		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun,
-		ScopeInstead: new(string), // everyone: --scope may be another than the one that could not be read
+		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun, ScopeInstead: &flags.scope,
 	})
 	if err != nil {
 		source.leaveFiles()

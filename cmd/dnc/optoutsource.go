@@ -69,7 +69,7 @@ func (s *optOutSource) row(r *registry.Record) client.OptOut {
 		Number: r.Number.E164(), Scope: r.Scope, Channel: channelOf(r), Desk: oneLine(r.Desk), ReceivedAt: r.ReceivedAt,
 		Evidence: oneLine(r.Evidence), Note: lines(r.Note), ExpiresAt: r.ExpiresAt,
 	}
-	if o.Scope == "" && !r.ScopeUnread {
+	if o.Scope == "" {
 		o.Scope = s.defaults.scope
 	}
 	if o.Channel == "" {

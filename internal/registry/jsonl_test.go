@@ -114,7 +114,7 @@ func TestOptOutObjects(t *testing.T) {
 			Note: "channel: pigeon", ExpiresAt: utc(2029, 9, 9, 0, 0)},
 		{Line: 3, Number: 14155550102, Channel: Email, ChannelText: "Courriel", ReceivedAt: utc(2026, 9, 9, 0, 0), Note: "rappel"},
 		{Line: 4, Number: 14155550103, Remarks: []string{"received_at: " + ReasonDateOrder}},
-		{Line: 5, Number: 14155550104, ScopeUnread: true, Remarks: []string{ReasonKeys}},
+		{Line: 5, Number: 14155550104, Remarks: []string{ReasonKeys}},
 		{Line: 6, Number: 14155550105, Scope: "y"},
 	}
 	for i := range want {

@@ -20,7 +20,6 @@ type Record struct {
 	Number phone.Number // always set
 
 	Scope       string
-	ScopeUnread bool // the row may name a scope, which could not be told
 	Channel     Channel
 	ChannelText string // the channel as the file has it
 	Desk        string
@@ -309,7 +308,7 @@ func (t *recordTable) text(i int) string {
 func (t *recordTable) row(rec *entry) (row Record, reason string, err error) {
 	switch {
 	case t.shifted(rec):
-		row.Remarks, row.ScopeUnread = []string{ReasonShiftedRow}, t.at.scope >= 0
+		row.Remarks = []string{ReasonShiftedRow}
 		return row, "", nil
 	case rec.open && len(t.cells) < len(t.header):
 		return row, ReasonCut, nil // the cell that is there last may be the beginning of one

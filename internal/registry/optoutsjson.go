@@ -101,7 +101,6 @@ func (d *recordObjects) row() (row Record, err error) {
 	values, reason := d.values()
 	if reason != "" {
 		row.Remarks = []string{reason}
-		row.ScopeUnread = slices.ContainsFunc(d.members, func(m jsonMember) bool { return d.field(m.key) == FieldScope })
 		return row, nil
 	}
 	row.Scope, row.Desk, row.Evidence, row.Note = values[FieldScope], values[FieldDesk], values[FieldEvidence], values[FieldNote]
