@@ -160,7 +160,7 @@ func (w *watch) table(path string) error {
 	if known {
 		content, err := os.ReadFile(path)
 		if asSystem(err) != nil {
-			return nil // nothing is known
+			return nil //nolint:nilerr // nothing is known
 		}
 		if err == nil {
 			err = checkTable(content)

@@ -216,3 +216,26 @@ func TestWriteThatIsNotAwaitedIsNotDone(t *testing.T) {
 		t.Errorf("got %v, want ErrDamaged", err)
 	}
 }
+
+// A table whose content changed is damage before anybody reads it; one that was only touched is none.
+func TestChangedTableIsReadWhole(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	optOut(t, s, fiction(415, 1), "acme")
+	closeStore(t, s)
+	s = open(t, dir)
+	path := table.NewFilename(s.db.Tables()[0].ID, filepath.Join(dir, badgerDir))
+	w := &watch{s: s, seen: map[string]os.FileInfo{}}
+	must(t, w.table(path))
+	must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
+	if err := w.table(path); err != nil {
+		t.Errorf("touched: %v", err)
+	}
+	b := readFile(t, path)
+	b[0] ^= 1
+	must(t, os.WriteFile(path, b, 0o600))
+	if err := w.table(path); err == nil {
+		t.Error("a flipped bit was not noticed")
+	}
+}

@@ -32,7 +32,10 @@ func unwrapOnce(s string) string {
 
 // isBlank reports a character that shows as nothing: a space, or one that only directs how text is set, such as the
 // marks around numbers that are copied from a phone's contacts.
-func isBlank(r rune) bool { return unicode.IsSpace(r) || unicode.Is(unicode.Cf, r) }
+func isBlank(r rune) bool {
+	const firstFormat = '\u00ad' // of unicode.Cf: what is below need not be looked for there
+	return unicode.IsSpace(r) || r >= firstFormat && unicode.Is(unicode.Cf, r)
+}
 
 // Bare returns the number in a text as it was written, without its wrapping, the scheme of an address and the .0 of a
 // program that took it for a fraction.

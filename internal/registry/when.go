@@ -89,9 +89,11 @@ func plainSpace(r rune) rune {
 
 // isNoDate reports what programs write into a cell without a date.
 func isNoDate(text string) bool {
-	zeros := []string{"0000-00-00", "00/00/0000", "0001-01-01"}
-	if len(text) >= 10 && slices.Contains(zeros, text[:10]) {
+	if len(text) >= 10 && text[0] == '0' && slices.Contains([]string{"0000-00-00", "00/00/0000", "0001-01-01"}, text[:10]) {
 		return strings.Trim(text[10:], "T 0:.Z+") == ""
+	}
+	if len(text) > len("(null)") {
+		return false
 	}
 	return slices.Contains([]string{"", "-", "null", "(null)", `\n`, "none", "nil", "nan", "nat", "n/a", "na"}, strings.ToLower(text))
 }
