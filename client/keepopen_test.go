@@ -15,10 +15,19 @@ import (
 // sentFrames is the client's side of a stream that takes all that is sent.
 type sentFrames struct {
 	grpc.BidiStreamingClient[dncv1.ImportRequest, dncv1.ImportResponse]
-	mu            sync.Mutex
-	full, empty   int
-	afterTheClose int
-	closed        bool
+	mu     sync.Mutex
+	counts frameCounts
+	closed bool
+}
+
+type frameCounts struct{ full, empty, afterTheClose int }
+
+// sofar counts what was sent, once everybody waits.
+func (s *sentFrames) sofar() frameCounts {
+	synctest.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts
 }
 
 func (s *sentFrames) Send(r *dncv1.ImportRequest) error {
@@ -26,11 +35,11 @@ func (s *sentFrames) Send(r *dncv1.ImportRequest) error {
 	defer s.mu.Unlock()
 	switch {
 	case s.closed:
-		s.afterTheClose++
+		s.counts.afterTheClose++
 	case r.GetFrame() == nil:
-		s.empty++
+		s.counts.empty++
 	default:
-		s.full++
+		s.counts.full++
 	}
 	return nil
 }
@@ -55,17 +64,17 @@ func TestImportOfASlowSource(t *testing.T) {
 				time.Sleep(time.Second)
 				_ = s.Send(chunk)
 			}
-			if sent.full != 100 || sent.empty != 0 {
-				t.Errorf("limit %v: got %d chunks and %d empty requests, want 100 and 0", limit, sent.full, sent.empty)
+			if got := sent.sofar(); got.full != 100 || got.empty != 0 {
+				t.Errorf("limit %v: got %d chunks and %d empty requests, want 100 and 0", limit, got.full, got.empty)
 			}
 			time.Sleep(5*time.Minute + time.Second) // one that pauses
-			if sent.empty != want {
-				t.Errorf("limit %v: got %d empty requests in five minutes, want %d", limit, sent.empty, want)
+			if got := sent.sofar(); got.empty != want {
+				t.Errorf("limit %v: got %d empty requests in five minutes, want %d", limit, got.empty, want)
 			}
 			_ = s.CloseSend()
 			time.Sleep(time.Hour)
-			if sent.afterTheClose != 0 {
-				t.Errorf("limit %v: got %d requests after the end, want none", limit, sent.afterTheClose)
+			if got := sent.sofar(); got.afterTheClose != 0 {
+				t.Errorf("limit %v: got %d requests after the end, want none", limit, got.afterTheClose)
 			}
 			cancel()
 		})
