@@ -111,6 +111,9 @@ func TestImportOptOuts(t *testing.T) {
 }
 
 func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	calm := connect(t, serve(t))
 	rows := someOptOuts(60_000)
 	want, err := calm.ImportOptOuts(t.Context(), client.OptOutImport{Rows: &optOuts{rows: rows}})

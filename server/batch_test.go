@@ -40,6 +40,9 @@ func unspaced(s string) string {
 
 // A batch of 10,000, which is answered in parts, gives what its numbers get in batches of one part and alone.
 func TestLargeBatchAgreesWithSmallOnes(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := withRegistry(t)
 	n.optOut(french, "acme")
 	n.optOut("+14155550199", "acme/telecom")

@@ -109,6 +109,9 @@ func TestChecksThatWaitAreBounded(t *testing.T) {
 // records, of opt-outs or of loads.
 func TestCallsThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	n.createList(suppression("mine"))
 	const most = 4096
@@ -158,6 +161,9 @@ func TestCallsThatWaitAreBounded(t *testing.T) {
 // that has not read for longest is cut, and others are answered.
 func TestRoomOfMessages(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	full := &dncv1.StreamChecksRequest{Checks: fullOf(func(id uint64) *dncv1.StreamCheck { return ofDigits(id, 33199000000+id) })}
 	ctx, cancel := context.WithCancel(testContext(t))

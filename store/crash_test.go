@@ -13,6 +13,9 @@ import (
 // too, and opens what it left: every acknowledged write is there, lists are whole, filters and store agree.
 // DNCD_CRASH_ROUNDS asks for more than a few rounds, DNCD_TEST_SEED for a run again.
 func TestCrashLosesNothingAcknowledged(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	if dir := os.Getenv(childDir); dir != "" {
 		writeUntilKilled(t, dir)
 		return

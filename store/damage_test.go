@@ -26,6 +26,9 @@ import (
 // one at a time: it is detected, or harmless, and a number that was opted out or listed never gets ALLOW, at once, after
 // what the store does by itself, and after the next open. DNCD_DAMAGE_FLIPS asks for every file and so many flips in each.
 func TestDamageIsNeverAllow(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	if dir := os.Getenv(childDir); dir != "" {
 		newDamageTest(t, dir).suffer(campaign(t, childRound, 0))
 		return

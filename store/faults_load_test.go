@@ -38,6 +38,9 @@ type loadFault struct {
 // nothing is written any more, and the store is not ready. Opened again it shows the old content until it has finished the load
 // by itself, or for good where the load was never prepared.
 func TestFailedWriteOfALoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	for _, f := range []loadFault{
 		{"prepared event", stepCommit, 1, notWritten, false},
 		{"prepared event, written", stepCommit, 1, writtenAndFailed, true},

@@ -204,6 +204,9 @@ func TestFsckFindsNothingOnAWholeStore(t *testing.T) {
 }
 
 func TestRepairOfEveryKindOfDamage(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	for _, c := range []struct {
 		name   string
 		clean  bool
@@ -315,6 +318,9 @@ func TestRepairOfAFlippedTable(t *testing.T) {
 // Without a mark that says where the journal ends, repair names no loss that it cannot know of, and goes on only when a
 // person says so.
 func TestRepairWithoutTheEnd(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	for _, clean := range []bool{true, false} {
 		for name, damage := range map[string]func(path string) error{
 			"gone":    os.Remove,

@@ -22,6 +22,9 @@ import (
 // the last byte. The store lives on and answers, comes back on the full disk after a close and after a kill, and takes
 // writes again when there is room. Each part runs in a child: a write to a mapped file on a full disk is a SIGBUS.
 func TestFullDiskStopsWritesNotChecks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	if dir := os.Getenv(childDir); dir != "" {
 		f := &fullDisk{t: t, dir: dir}
 		switch campaign(t, childRound, 0) {

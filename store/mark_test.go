@@ -83,6 +83,9 @@ func TestJournalsHaveNamesOfTheirOwn(t *testing.T) {
 // A store that is killed again and again, between writes, is whole each time, and verification begins where it did.
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	dir := t.TempDir()
 	s := open(t, dir)
 	optOut(t, s, fiction(415, 0), "acme")

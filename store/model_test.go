@@ -35,6 +35,9 @@ func modelChecks() {
 }
 
 func TestStoreAgreesWithItsModel(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	modelChecks()
 	rapid.Check(t, func(r *rapid.T) {
 		m := newStoreModel(t)

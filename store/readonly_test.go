@@ -43,6 +43,9 @@ func recordStory(t *testing.T, s *Store, n phone.Number) {
 // What fsck opens it cannot change: neither in a time in which a compaction runs, nor when one is forced.
 func TestFsckCannotCompact(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	dir := storeToCompact(t)
 	before := treeOf(t, dir)
 	for _, name := range []string{badgerDir, storiesDir} {
@@ -82,6 +85,9 @@ func tablesAtLevel0(db *badger.DB) int { return db.Levels()[0].NumTables }
 // The store of TestFsckCannotCompact, too large to be read in a second, as operations would see it: fsck, then a start.
 func TestFsckOfALargeStoreChangesNothing(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	dir := t.TempDir()
 	s := open(t, dir)
 	importRows(t, s, RecordsHeader{}, bulkRows(0, 50_000))

@@ -64,6 +64,9 @@ func killed(t *testing.T, s *Store) string {
 // number that is on the list is ALLOW, at once, after what the store does by itself, and after the next open.
 func TestLostManifestRecordIsNeverAllow(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	s := open(t, t.TempDir())
 	createList(t, s, "us-ftc", Settings{Kind: policy.ListSuppression})
 	numbers := flushedLoad()
@@ -135,6 +138,9 @@ const storiesThatFlush = 40_000
 // refused, and nothing that was set aside is deleted.
 func TestLostStoriesAreTold(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	s := open(t, t.TempDir())
 	recordStories(t, s, storiesThatFlush)
 	left := killed(t, s)

@@ -40,6 +40,9 @@ func running(t *testing.T) (*Store, []uint64) {
 // ends.
 func TestFilesThatVanishAreNoticed(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	remove := func(pattern string) func(t *testing.T, dir string) {
 		return func(t *testing.T, dir string) { must(t, os.RemoveAll(largest(t, filepath.Join(dir, pattern)))) }
 	}

@@ -32,6 +32,9 @@ import (
 //	await PATTERN COMMAND...    runs a command until it prints that
 //	waits SECONDS               checks that the newest load stays prepared, and is so on a full disk
 func TestFullDiskScripts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	if os.Geteuid() != 0 {
 		t.Skip("needs to mount file systems: not root")
 	}
