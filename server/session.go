@@ -23,7 +23,7 @@ type session struct {
 	first func(m any) error    // called with the first message; nil: none
 
 	waits   atomic.Int64 // since when it waits for its client, by sessionClock; 0: it does not
-	stalled atomic.Bool  // it has waited long for its client to read
+	stalled atomic.Bool  // its client was long in reading, or went away without
 
 	mu    sync.Mutex
 	room  ticket // that it holds
@@ -114,7 +114,7 @@ func (s *session) SendMsg(m any) error {
 	s.waits.Store(began)
 	err := s.ServerStream.SendMsg(m)
 	s.waits.Store(0)
-	if sessionClock()-began > int64(longStall) {
+	if err != nil || sessionClock()-began > int64(longStall) {
 		s.stalled.Store(true)
 	}
 	return err
