@@ -150,10 +150,8 @@ func TestBulkEndsWithItsContextAndItsStore(t *testing.T) {
 
 // An objection for good is not the duplicate of one that ends.
 func TestBulkKeepsTheLongerOptOut(t *testing.T) {
-	now := day(1)
-	o := testOptions()
-	o.Clock = func() time.Time { return now }
-	s := openWith(t, t.TempDir(), o)
+	clock := clockAt(day(1))
+	s := openAt(t, t.TempDir(), clock)
 	n := fiction(415, 1)
 	ending := row(n, "acme", policy.ChannelCall, time.Time{})
 	ending.ExpiresAt = day(2)
@@ -170,6 +168,6 @@ func TestBulkKeepsTheLongerOptOut(t *testing.T) {
 			t.Errorf("row %d: duplicate %v, want %v", i, got, c.duplicate)
 		}
 	}
-	now = day(3)
+	clock.set(day(3))
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
 }

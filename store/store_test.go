@@ -232,16 +232,15 @@ func TestRequestIDGivesTheFirstReceipt(t *testing.T) {
 }
 
 func TestRequestIDIsRememberedSevenDays(t *testing.T) {
-	now := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
-	o := testOptions()
-	o.Clock = func() time.Time { return now }
-	s := openWith(t, t.TempDir(), o)
+	start := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
+	clock := clockAt(start)
+	s := openAt(t, t.TempDir(), clock)
 	objection := OptOut{Number: fiction(415, 1)}
 	for _, c := range []struct {
 		after     time.Duration
 		duplicate bool
 	}{{0, false}, {requestMemory - 1, true}, {requestMemory, false}} {
-		now = time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC).Add(c.after)
+		clock.set(start.Add(c.after))
 		r, err := s.RecordOptOut(context.Background(), objection, Request{ID: "r1"})
 		if err != nil || r.Duplicate != c.duplicate {
 			t.Errorf("after %v: duplicate %v, %v, want %v", c.after, r.Duplicate, err, c.duplicate)
@@ -296,15 +295,14 @@ func TestExpiryIsTheLastMoment(t *testing.T) {
 }
 
 func TestClockThatJumpsBackNeverGoesBehindTheJournal(t *testing.T) {
-	now := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
-	o := testOptions()
-	o.Clock = func() time.Time { return now }
-	s := openWith(t, t.TempDir(), o)
+	clock := clockAt(time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC))
+	s := openAt(t, t.TempDir(), clock)
 	optOut(t, s, fiction(415, 1), "")
 	before := s.View()
-	now = now.Add(time.Hour)
+	clock.advance(time.Hour)
 	optOut(t, s, fiction(415, 2), "")
-	now = now.Add(-49 * time.Hour)
+	clock.advance(-49 * time.Hour)
+	now := clock.now()
 	if got, want := before.Now(), now.Add(48*time.Hour); !got.Equal(want) {
 		t.Errorf("now in the view before: %v, want %v, its own last event's time", got, want)
 	}
