@@ -388,10 +388,11 @@ func (m *storeModel) checkView(r *rapid.T, v *View, want modelState, now time.Ti
 	if !v.Time().Equal(want.time) {
 		r.Fatalf("revision %d is of %v, want %v", v.Revision(), v.Time(), want.time)
 	}
+	ahead := max(0, want.time.Sub(m.clock.now()))
 	for _, n := range modelNumbers {
 		for _, scope := range modelScopes {
 			got := verdict(v, n, scope, now)
-			if verdict, cause := want.verdict(n, scope, now); got.Verdict != verdict || got.Cause != cause {
+			if verdict, cause := want.verdict(n, scope, now, ahead); got.Verdict != verdict || got.Cause != cause {
 				r.Fatalf("revision %d, %s at scope %q: verdict %d cause %d, want %d %d",
 					v.Revision(), n.E164(), scope, got.Verdict, got.Cause, verdict, cause)
 			}

@@ -62,10 +62,11 @@ func inUS(n phone.Number) bool {
 	return strings.HasPrefix(n.E164(), "+1") && !strings.HasPrefix(n.E164(), "+1416")
 }
 
-// verdict is the model's own reading of the rules.
-func (st modelState) verdict(n phone.Number, caller policy.Scope, now time.Time) (policy.Verdict, policy.Cause) {
+// verdict is the model's own reading of the rules, at now, which may be ahead of the clock: an opt-out that expires counts
+// by the clock.
+func (st modelState) verdict(n phone.Number, caller policy.Scope, now time.Time, ahead time.Duration) (policy.Verdict, policy.Cause) {
 	for _, r := range st.records[n] {
-		if r.holds(now) && (caller == "" || below(caller, r.scope)) {
+		if r.holds(now.Add(-ahead)) && (caller == "" || below(caller, r.scope)) {
 			return policy.Block, policy.CauseNone
 		}
 	}
