@@ -102,8 +102,8 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut, open: first.cut}, nil
 	}
 	q := r.follow(quotes{}, first.text)
-	if !q.any && !q.bad {
-		return entry{line: first.number, text: first.text, bare: first.text, delim: r.delim, cut: first.cut, open: first.cut}, nil
+	if !q.any && !q.bad { // quotes within cells alone, which cannot be written so
+		return entry{line: first.number, text: first.text, fields: strings.Split(string(first.text), string(r.delim)), delim: r.delim, cut: first.cut, open: first.cut}, nil
 	}
 	r.text = append(r.text[:0], first.text...)
 	size := len(r.text)
