@@ -152,6 +152,7 @@ func restartWithout(spoil func(path string) error) func(*testing.T, *Store, uint
 
 // An abandoned load leaves nothing behind: neither at once, nor in what is loaded next, nor in older views.
 func TestAbandonedLoadLeavesNothing(t *testing.T) {
+	t.Parallel()
 	for _, c := range abandonCases() {
 		t.Run(c.way, func(t *testing.T) {
 			t.Parallel()
@@ -219,6 +220,7 @@ func minus(a, b []uint64) []uint64 {
 }
 
 func TestPreparedLoadHoldsTheList(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	ctx := context.Background()
@@ -242,6 +244,7 @@ func TestPreparedLoadHoldsTheList(t *testing.T) {
 }
 
 func TestListCreatedAgainHoldsNothingOfTheOld(t *testing.T) {
+	t.Parallel()
 	all := registryNumbers(9000)
 	for _, c := range []struct {
 		name string
@@ -279,6 +282,7 @@ func TestListCreatedAgainHoldsNothingOfTheOld(t *testing.T) {
 
 // Two lists load the same numbers at once: neither ends the stage of the other.
 func TestListsWithTheSameContentHaveAStageEach(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	numbers := registryNumbers(100)
 	for _, name := range []string{"a", "b", "c"} {
@@ -301,6 +305,7 @@ func TestListsWithTheSameContentHaveAStageEach(t *testing.T) {
 
 // A dry run changes nothing, whatever it is asked to take over.
 func TestDryRunTakesOverNothing(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	prepared := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{})

@@ -15,6 +15,7 @@ import (
 // TestApplyHoldsALoadAgainstTheList gives Apply events that were made from another state of the list than the one they meet, as
 // another node may: each is refused and leaves no trace.
 func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "idle", Settings{Kind: policy.ListSuppression})
 	createList(t, s, "taken", Settings{Kind: policy.ListSuppression})

@@ -26,6 +26,7 @@ func blockFilesOf(t *testing.T, dir string) []string {
 
 // Laws 1 and 2: where the blocks of a list are damaged, nobody becomes callable: at open, at a check, and after repair.
 func TestDamagedBlockFileIsDoubt(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		damage func(t *testing.T, path string)
@@ -72,6 +73,7 @@ func TestDamagedBlockFileIsDoubt(t *testing.T) {
 
 // A list that was loaded in parts shows blocks of each load: all of their files have to be there.
 func TestMissingFileOfAnOlderLoadIsDamage(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	all := registryNumbers(30_000)
 	l := createList(t, s, "a", usRegistry())
@@ -102,6 +104,7 @@ func TestMissingFileOfAnOlderLoadIsDamage(t *testing.T) {
 
 // An answer about the past that cannot be given is doubt, and no damage to the present.
 func TestDamageOfOlderContentIsDoubtAboutThePast(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	all := registryNumbers(20_000)
 	l := createList(t, s, "a", usRegistry())
@@ -129,6 +132,7 @@ func TestDamageOfOlderContentIsDoubtAboutThePast(t *testing.T) {
 
 // A file that cannot be made for now holds a load up; it is finished as soon as it can, though nobody asks again.
 func TestLoadWaitsForItsFile(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	o := testOptions()
@@ -173,6 +177,7 @@ func must(t *testing.T, err error) {
 
 // A block that takes no more than its place would lies in the database: a list of such has no file.
 func TestShortBlocksNeedNoFile(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
 	var sparse []uint64
@@ -197,6 +202,7 @@ func TestShortBlocksNeedNoFile(t *testing.T) {
 
 // Nothing reads the blocks of a load that was abandoned, so its file goes, and the next load does not miss it.
 func TestAbandonedLoadLeavesNoFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	all := registryNumbers(30_000)
@@ -228,6 +234,7 @@ func TestAbandonedLoadLeavesNoFile(t *testing.T) {
 
 // Stores of before hold every block in the database.
 func TestLongBlockInTheDatabaseIsRead(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	l := createList(t, s, "a", usRegistry())
 	numbers := registryNumbers(5000)

@@ -39,6 +39,7 @@ func duplicates(outcomes []Outcome) []bool {
 }
 
 func TestBulkTellsDuplicates(t *testing.T) {
+	t.Parallel()
 	a, b := fiction(415, 1), fiction(415, 2)
 	call, email := policy.ChannelCall, policy.ChannelEmail
 	rows := []OptOutRow{
@@ -76,6 +77,7 @@ func TestBulkTellsDuplicates(t *testing.T) {
 }
 
 func TestBulkRecordsAgainWhatIsNoLongerInForce(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	rows := []OptOutRow{row(fiction(415, 1), "acme", policy.ChannelCall, day(1))}
 	recordAll(t, s, rows)
@@ -89,6 +91,7 @@ func TestBulkRecordsAgainWhatIsNoLongerInForce(t *testing.T) {
 }
 
 func TestBulkRefusesRowsAlone(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	good, full := fiction(415, 1), fiction(415, 2)
 	rows := []OptOutRow{row(good, "", policy.ChannelCall, day(1)), row(1, "", policy.ChannelCall, day(1))}
@@ -111,6 +114,7 @@ func TestBulkRefusesRowsAlone(t *testing.T) {
 
 // TestBulkLeavesRoomForOthers: a bulk never fills the queue, so a single opt-out is not refused as ErrBusy.
 func TestBulkLeavesRoomForOthers(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	done := make(chan error, 1)
 	go func() {
@@ -126,6 +130,7 @@ func TestBulkLeavesRoomForOthers(t *testing.T) {
 }
 
 func TestBulkEndsWithItsContextAndItsStore(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -150,6 +155,7 @@ func TestBulkEndsWithItsContextAndItsStore(t *testing.T) {
 
 // An objection for good is not the duplicate of one that ends.
 func TestBulkKeepsTheLongerOptOut(t *testing.T) {
+	t.Parallel()
 	clock := clockAt(day(1))
 	s := openAt(t, t.TempDir(), clock)
 	n := fiction(415, 1)

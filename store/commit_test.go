@@ -43,6 +43,7 @@ func fillQueue(t *testing.T, s *Store, count int) *batch {
 
 // A person's write comes before the rows of a file that wait longer.
 func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
 	rows := make([]OptOutRow, 2*batchRows)
@@ -82,6 +83,7 @@ func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
 
 // The bytes of a revision that a group makes as it goes are those of the message.
 func TestRevisionBytes(t *testing.T) {
+	t.Parallel()
 	rev := &storev1.Revision{Time: day(1).UnixNano()}
 	b := startRevision(rev.GetTime())
 	for i := range 3 {
@@ -108,6 +110,7 @@ func TestRevisionBytes(t *testing.T) {
 
 // A row sees those before it in its own group, which the filter does not hold yet.
 func TestRowsOfOneGroupSeeOneAnother(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	b, err := newBatch(context.Background(), []OptOutRow{
@@ -135,6 +138,7 @@ func TestRowsOfOneGroupSeeOneAnother(t *testing.T) {
 }
 
 func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
 	b := fillQueue(t, s, 6*maxGroupEvents)
@@ -155,6 +159,7 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 
 // What runs between two groups comes before the writes that wait, whether or not the group before left one.
 func TestBetweenComesBeforeWrites(t *testing.T) {
+	t.Parallel()
 	s := &Store{queue: make(chan *write, 1), rows: make(chan *write, 1), control: make(chan func(), 1)}
 	left, queued, row := new(write), new(write), new(write)
 	for range 100 {
@@ -178,6 +183,7 @@ func TestBetweenComesBeforeWrites(t *testing.T) {
 }
 
 func TestCloseDoesNotWaitForWrites(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
 	b := fillQueue(t, s, 6*maxGroupEvents)
@@ -203,6 +209,7 @@ func TestCloseDoesNotWaitForWrites(t *testing.T) {
 }
 
 func TestFullQueueDoesNotRedoALoad(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	numbers := registryNumbers(100)
@@ -230,6 +237,7 @@ func TestFullQueueDoesNotRedoALoad(t *testing.T) {
 
 // A refusal rests on the writes before it, so it is answered once they are durable and visible, and not before.
 func TestRefusalIsAnsweredWithItsGroup(t *testing.T) {
+	t.Parallel()
 	number, long := OptOut{Number: fiction(415, 1), Scope: "acme"}, OptOut{Number: fiction(415, 2), Scope: longScope}
 	list := func(scope policy.Scope) *storev1.Event {
 		return &storev1.Event{Change: &storev1.Event_ListCreated{ListCreated: &storev1.ListCreated{

@@ -49,6 +49,7 @@ func beginAgain(t *testing.T, s *Store, h Header) *Import {
 var sameResult = cmp.Options{cmpopts.IgnoreFields(Result{}, "Elapsed"), cmpopts.IgnoreFields(Receipt{}, "ID")}
 
 func TestCommitAgainWaitsForItsLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())
@@ -106,6 +107,7 @@ func wantImports(t *testing.T, s *Store, want int) {
 }
 
 func TestCommitAgainGivesTheResult(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	numbers := registryNumbers(100)
@@ -159,6 +161,7 @@ func TestCommitAgainGivesTheResult(t *testing.T) {
 
 // The first load of a list replaces, also in mode add: the same commit again gives its result all the same.
 func TestFirstLoadInModeAddIsFoundAgain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())

@@ -10,6 +10,7 @@ import (
 
 // A file that ends within a number is damaged, and does not read as one that ends.
 func TestContentCutInANumberIsNoEnd(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "numbers")
 	if err := os.WriteFile(path, []byte{5, 0x80}, 0o600); err != nil {
 		t.Fatal(err)

@@ -76,6 +76,7 @@ var coverageCases = []struct {
 
 // Numbers outside the coverage refuse a load with their figures, and the list is as it was, unless a person overrides it.
 func TestCoverageThatDoesNotMatchIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, c := range coverageCases {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -115,6 +116,7 @@ func TestCoverageThatDoesNotMatchIsRefused(t *testing.T) {
 
 // What guards said of a load that was made in spite of them is told again with its figures, after a restart too.
 func TestOverriddenGuardsKeepTheirFigures(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry("1415", "1818"))
@@ -148,6 +150,7 @@ func TestOverriddenGuardsKeepTheirFigures(t *testing.T) {
 
 // The same numbers in a file that does not say what it covers, such as an export, say nothing of coverage.
 func TestSameNumbersKeepTheCoverage(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", Settings{})
 	numbers := areaNumbers(415, 100)
@@ -176,6 +179,7 @@ func TestSameNumbersKeepTheCoverage(t *testing.T) {
 }
 
 func TestUndatedDeltaKeepsTheDate(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", Settings{})
 	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{SnapshotDate: date(t, "2026-09-01")})
@@ -187,6 +191,7 @@ func TestUndatedDeltaKeepsTheDate(t *testing.T) {
 
 // A list whose content a repair found damaged remembers what it covered: the next load does not widen that unnoticed.
 func TestUnloadedListKeepsItsCoverage(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{FileCoverage: []string{"1415"}})

@@ -13,6 +13,7 @@ import (
 // too, and opens what it left: every acknowledged write is there, lists are whole, filters and store agree.
 // DNCD_CRASH_ROUNDS asks for more than a few rounds, DNCD_TEST_SEED for a run again.
 func TestCrashLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

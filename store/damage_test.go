@@ -26,6 +26,7 @@ import (
 // one at a time: it is detected, or harmless, and a number that was opted out or listed never gets ALLOW, at once, after
 // what the store does by itself, and after the next open. DNCD_DAMAGE_FLIPS asks for every file and so many flips in each.
 func TestDamageIsNeverAllow(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -390,6 +391,7 @@ func (d *damageTest) wantNoAllow(c damage, s *Store) {
 
 // A write that waits behind one that meets damage is refused, not forgotten.
 func TestDamageAnswersEveryWaitingWrite(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	optOut(t, s, n, "acme")

@@ -10,6 +10,7 @@ import (
 
 // Law 8, where Badger writes the line: a key is the number itself, in whatever form it is printed.
 func TestBadgerLogsNoKey(t *testing.T) {
+	t.Parallel()
 	type keyRange struct{ left, right []byte }
 	key := recordsKey(uint64(fiction(415, 77)))
 	for _, c := range []struct {

@@ -38,6 +38,7 @@ type loadFault struct {
 // nothing is written any more, and the store is not ready. Opened again it shows the old content until it has finished the load
 // by itself, or for good where the load was never prepared.
 func TestFailedWriteOfALoad(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -95,6 +96,7 @@ func (f *loadFault) run(t *testing.T) {
 
 // A block file that cannot be written makes the load wait, as on a full disk. It switches once all is written, and not before.
 func TestFailedWriteOfBlocksIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	for _, w := range []way{notWritten, writtenAndFailed} {
 		t.Run("", func(t *testing.T) {
 			t.Parallel()
@@ -135,6 +137,7 @@ func halfFrame(path func() string) way {
 // TestFailedWriteOfAStage fails what a client is told is staged. The client hears of it; the store goes on, since nothing that
 // counts is in doubt; and the import goes on behind what was staged as a whole, also after a crash.
 func TestFailedWriteOfAStage(t *testing.T) {
+	t.Parallel()
 	first, second := childContent(1)[:1000], childContent(1)[1000:2000]
 	for _, c := range []struct {
 		at   step
@@ -189,6 +192,7 @@ func stageAndCommit(i *Import, second []uint64) error {
 // TestFailedWriteOfStagedOptOuts is the same for objections by file: each row is recorded once, none before the commit that
 // succeeds, unless the order to record them reached the disk.
 func TestFailedWriteOfStagedOptOuts(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name  string
 		at    step

@@ -131,6 +131,7 @@ func tornMark(s *Store) way {
 // even a refusal; nothing is written any more; the store is not ready and answers as before. Opened again, after a crash or a
 // stop, what was acknowledged is there, and the group is there as a whole or not at all.
 func TestFailedWriteOfAGroup(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

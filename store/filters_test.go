@@ -8,6 +8,7 @@ import (
 
 // Numbers whose records are all withdrawn stay in the filter: sized without them, it would be built again for ever.
 func TestRecordsFilterHasRoomForNumbersWithoutRecords(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	at := optOut(t, s, n, "acme").ID.Revision

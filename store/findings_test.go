@@ -88,6 +88,7 @@ func variousNumbers(r *rand.Rand, count int) []phone.Number {
 }
 
 func TestLookupManyFindsWhatLookupFinds(t *testing.T) {
+	t.Parallel()
 	met := map[policy.Verdict]int{}
 	for _, lists := range []int{0, 1, 7} {
 		t.Run(fmt.Sprint(lists, " lists"), func(t *testing.T) {
@@ -132,6 +133,7 @@ func TestLookupManyFindsWhatLookupFinds(t *testing.T) {
 
 // More lists than fit a word.
 func TestLookupManyOfManyLists(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	for i := range maxShared + 1 {
 		createList(t, s, fmt.Sprintf("list-%02d", i), Settings{Kind: policy.ListSuppression})
@@ -145,6 +147,7 @@ func TestLookupManyOfManyLists(t *testing.T) {
 
 // Where a filter is not there yet, the store is read.
 func TestLookupManyWithoutFilters(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))
 	s := open(t, t.TempDir())
 	variousLists(t, s, r, 6)
@@ -169,6 +172,7 @@ func TestLookupManyWithoutFilters(t *testing.T) {
 
 // Damage is doubt about each number of the batch that is not found, whether it was met before or while looking.
 func TestLookupManyDoubtsWhereDamaged(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "sup", Settings{Kind: policy.ListSuppression})
 	numbers := registryNumbers(20_000)
@@ -216,6 +220,7 @@ func TestLookupManyAllocatesNothingANumber(t *testing.T) {
 
 // What was used again holds on to no view.
 func TestFindingsLetGo(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})

@@ -24,6 +24,7 @@ const fixtures = "testdata/store-*.tar.gz"
 // TestStoreOfAnEarlierBuild opens the store of each earlier build: it is whole, and every number, list, story, receipt and load is
 // as that build wrote it. It goes on from there. DNCD_WRITE_FIXTURE names the archive of a new one to write.
 func TestStoreOfAnEarlierBuild(t *testing.T) {
+	t.Parallel()
 	if path := os.Getenv("DNCD_WRITE_FIXTURE"); path != "" {
 		dir := t.TempDir()
 		writeFixture(t, dir)

@@ -193,6 +193,7 @@ func (d *damagedStore) wantWhole(t *testing.T, unloaded bool) {
 }
 
 func TestFsckFindsNothingOnAWholeStore(t *testing.T) {
+	t.Parallel()
 	for _, clean := range []bool{true, false} {
 		d := makeStore(t, clean)
 		r := mustFsck(t, d.dir)
@@ -204,6 +205,7 @@ func TestFsckFindsNothingOnAWholeStore(t *testing.T) {
 }
 
 func TestRepairOfEveryKindOfDamage(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -272,6 +274,7 @@ func TestRepairOfEveryKindOfDamage(t *testing.T) {
 // A flip anywhere in the largest table: journal, state or blocks. Whatever is hit, repair gives a whole store or says
 // what is lost, and nobody becomes callable meanwhile.
 func TestRepairOfAFlippedTable(t *testing.T) {
+	t.Parallel()
 	seen := map[string]int{}
 	for _, share := range []float64{0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.97, 0.999} {
 		d := makeStore(t, true)
@@ -318,6 +321,7 @@ func TestRepairOfAFlippedTable(t *testing.T) {
 // Without a mark that says where the journal ends, repair names no loss that it cannot know of, and goes on only when a
 // person says so.
 func TestRepairWithoutTheEnd(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -377,6 +381,7 @@ func markOf(t *testing.T, optOuts int) []byte {
 }
 
 func TestRepairNeverUsesALostRevisionAgain(t *testing.T) {
+	t.Parallel()
 	d := makeStore(t, false)
 	cutLog(t, &d)
 	r, err := Repair(context.Background(), d.dir, true, testOptions())
@@ -394,6 +399,7 @@ func TestRepairNeverUsesALostRevisionAgain(t *testing.T) {
 
 // A mark with one slot flipped still has the other, which is one revision behind at the most.
 func TestFlippedSlotOfTheMarkIsNoDamage(t *testing.T) {
+	t.Parallel()
 	for _, share := range []float64{0.001, 0.3, 0.6, 0.999} {
 		for _, slot := range []int{0, markSlotBytes} {
 			d := makeStore(t, false)
@@ -416,6 +422,7 @@ func TestFlippedSlotOfTheMarkIsNoDamage(t *testing.T) {
 
 // Without database and mark, what else lies there says that a store was here: never an empty one.
 func TestStoreWithoutDatabaseIsDamaged(t *testing.T) {
+	t.Parallel()
 	for _, clean := range []bool{true, false} {
 		d := makeStore(t, clean)
 		for _, part := range []string{badgerDir, markFile} {

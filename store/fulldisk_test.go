@@ -22,6 +22,7 @@ import (
 // the last byte. The store lives on and answers, comes back on the full disk after a close and after a kill, and takes
 // writes again when there is room. Each part runs in a child: a write to a mapped file on a full disk is a SIGBUS.
 func TestFullDiskStopsWritesNotChecks(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

@@ -17,6 +17,7 @@ import (
 
 // A group takes no more than the limits of a revision, whichever of them is met first; what has no room makes the next one.
 func TestGroupsAreBounded(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("r", 100<<10)
 	many := OptOut{Number: fiction(415, 2), Scope: longScope}
 	for _, c := range []struct {
@@ -134,6 +135,7 @@ func TestCallerWhoIsGoneIsNotWritten(t *testing.T) {
 // The checkpoint is the newest position behind which the memtables' worth of bytes was written, to within a step. What
 // it no longer needs is forgotten.
 func TestCheckpointFollowsWhatIsWritten(t *testing.T) {
+	t.Parallel()
 	const event, events = 4096, 40 * memTailBytes / 4096 / 10
 	var trail tailTrail
 	for r := uint64(1); r <= events; r++ {

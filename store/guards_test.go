@@ -55,6 +55,7 @@ var guardCases = []struct {
 
 // Every guard that fails is told, and then nothing changes, unless it is overridden; GuardEmpty cannot be.
 func TestGuardsRefuseALoad(t *testing.T) {
+	t.Parallel()
 	date := policy.DateOf(time.Now()) - 3
 	list := slices.Concat(areaNumbers(415, 100), areaNumbers(818, 100))
 	for _, c := range guardCases {
@@ -102,6 +103,7 @@ func TestGuardsRefuseALoad(t *testing.T) {
 
 // A covered prefix is guarded too when it was covered by the files alone.
 func TestPrefixOfTheFilesIsGuarded(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, slices.Concat(areaNumbers(415, 1000), areaNumbers(818, 10)), Commit{FileCoverage: []string{"1415", "1818"}})
@@ -113,6 +115,7 @@ func TestPrefixOfTheFilesIsGuarded(t *testing.T) {
 }
 
 func TestGuardHoldsForRemove(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{})
@@ -124,6 +127,7 @@ func TestGuardHoldsForRemove(t *testing.T) {
 }
 
 func TestDryRunChangesNothing(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, areaNumbers(415, 100), Commit{})
@@ -144,6 +148,7 @@ func TestDryRunChangesNothing(t *testing.T) {
 }
 
 func TestSnapshotDateIsChecked(t *testing.T) {
+	t.Parallel()
 	now := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
 	today := policy.DateOf(now)
 	for _, c := range []struct {
@@ -178,6 +183,7 @@ func TestSnapshotDateIsChecked(t *testing.T) {
 
 // A change of settings between a load's comparison and its prepared event must not be lost on the switch.
 func TestUpdateWhileALoadIsCompared(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	ctx := context.Background()
 	createList(t, s, "a", usRegistry("1415", "1818"))

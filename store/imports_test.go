@@ -30,6 +30,7 @@ func holdUpdate(t *testing.T, s *Store, list string) (release func()) {
 }
 
 func TestUpdateWaitsForThatOfItsOwnList(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	createList(t, s, "b", usRegistry())
@@ -59,6 +60,7 @@ func TestUpdateWaitsForThatOfItsOwnList(t *testing.T) {
 }
 
 func TestUpdateKeepsOffALoad(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	_, release, err := s.imports.take(context.Background(), listOf(t, s, "a").ID)

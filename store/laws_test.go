@@ -17,6 +17,7 @@ import (
 // Law 1, where a saved filter is the danger: missing, older than the journal, another store's, or damaged, it must not
 // turn an opt-out into ALLOW.
 func TestNoFalseAllowWhateverFilterLiesOnDisk(t *testing.T) {
+	t.Parallel()
 	other := open(t, t.TempDir())
 	for i := range 10 {
 		optOut(t, other, fiction(212, i), "acme")
@@ -71,6 +72,7 @@ func readFile(t *testing.T, path string) []byte {
 
 // Law 2: what cannot be read, or is not there, is UNKNOWN with its cause.
 func TestDoubtIsNotConsent(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	numbers := registryNumbers(10_000)
 	l := createList(t, s, "us-ftc", Settings{})
@@ -95,6 +97,7 @@ func TestDoubtIsNotConsent(t *testing.T) {
 }
 
 func TestDoubtAboutARecordIsNotConsent(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	r := optOut(t, s, n, "acme")
@@ -118,6 +121,7 @@ func overwrite(t *testing.T, s *Store, key []byte, at uint64) {
 
 // Law 3: in every view that a reader can see, the filter says yes to all that the view's own revision wrote.
 func TestFilterIsOnlyAShortcut(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
@@ -168,6 +172,7 @@ func TestFilterIsOnlyAShortcut(t *testing.T) {
 // Law 4, seen from beside: when a write is acknowledged its revision is in the mark on disk, with the chain hash of the
 // journal. The crash and power-cut tests pull the plug.
 func TestAcknowledgedMeansDurable(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	var writers sync.WaitGroup
@@ -197,6 +202,7 @@ func TestAcknowledgedMeansDurable(t *testing.T) {
 // Law 9: a number that is on a list is blocked wherever the list's scope applies, whatever its region, and however old,
 // bare or partial the list. That a number is not on it says something within its jurisdiction alone.
 func TestAnEntryAlwaysBlocks(t *testing.T) {
+	t.Parallel()
 	day := policy.DateOf(time.Now())
 	for _, c := range []struct {
 		jurisdiction []string
@@ -249,6 +255,7 @@ func TestAnEntryAlwaysBlocks(t *testing.T) {
 
 // Law 9: an entry that cannot be read is doubt, outside the jurisdiction too.
 func TestAnEntryThatCannotBeReadIsDoubtEverywhere(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	canada := fiction(416, 1)

@@ -57,6 +57,7 @@ func usRegistry(coverage ...string) Settings {
 }
 
 func TestListNeverLoadedIsUnknown(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "us-ftc", usRegistry("1415"))
 	for _, area := range []int{415, 818} {
@@ -66,6 +67,7 @@ func TestListNeverLoadedIsUnknown(t *testing.T) {
 }
 
 func TestListSpeaksOfItsCoverage(t *testing.T) {
+	t.Parallel()
 	canada, allow, block, unknown := fiction(416, 2), policy.Allow, policy.Block, policy.Unknown
 	for _, c := range []struct {
 		name      string
@@ -116,6 +118,7 @@ func TestListSpeaksOfItsCoverage(t *testing.T) {
 }
 
 func TestListGrowsStaleOnDay32(t *testing.T) {
+	t.Parallel()
 	taken := time.Date(2026, 9, 9, 0, 0, 0, 0, time.UTC)
 	clock := clockAt(taken.Add(12 * time.Hour))
 	s := openAt(t, t.TempDir(), clock)
@@ -142,6 +145,7 @@ func TestListGrowsStaleOnDay32(t *testing.T) {
 }
 
 func TestListScope(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "sub", Settings{Kind: policy.ListSuppression, Scope: "acme"})
 	load(t, s, "sub", Replace, digits(fiction(415, 1)), Commit{})
@@ -154,6 +158,7 @@ func TestListScope(t *testing.T) {
 }
 
 func TestListWithoutJurisdictionAppliesEverywhere(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	france := phone.Number(33_199_001_234)
 	createList(t, s, "sub", Settings{Kind: policy.ListSuppression})
@@ -166,6 +171,7 @@ func TestListWithoutJurisdictionAppliesEverywhere(t *testing.T) {
 
 // Law 5.
 func TestOneListNeverClearsAnother(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n, other := fiction(415, 1), digits(fiction(415, 2))
 	createList(t, s, "a", usRegistry())
@@ -193,6 +199,7 @@ func TestOneListNeverClearsAnother(t *testing.T) {
 
 // Law 5: what happens to lists never touches a person's own opt-out.
 func TestNoListClearsAnOwnOptOut(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	createList(t, s, "a", usRegistry())
@@ -220,6 +227,7 @@ func TestNoListClearsAnOwnOptOut(t *testing.T) {
 }
 
 func TestUpdateListTurnsItsCoverage(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "us-ftc", usRegistry())
 	load(t, s, "us-ftc", Replace, digits(fiction(415, 1), fiction(818, 1)), Commit{FileCoverage: []string{"1415", "1818", "1212"}})
@@ -249,6 +257,7 @@ func TestUpdateListTurnsItsCoverage(t *testing.T) {
 }
 
 func TestUpdatesAtOnceAreAllKept(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry("1201"))
 	prefixes := []string{"1202", "1203", "1205", "1206", "1207", "1208"}
@@ -270,6 +279,7 @@ func TestUpdatesAtOnceAreAllKept(t *testing.T) {
 }
 
 func TestListsAsOfARevision(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	n, m := fiction(415, 1), fiction(415, 2)
@@ -328,6 +338,7 @@ func TestListsAsOfARevision(t *testing.T) {
 
 // Eight lists are created and loaded at once; half of them hold the same numbers.
 func TestListsAtOnceKeepTheirContentsApart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	contents := func(k int) []uint64 {
@@ -374,6 +385,7 @@ func TestListsAtOnceKeepTheirContentsApart(t *testing.T) {
 
 // The blocks of what a list was do not fill the cache: nobody asks for them any more.
 func TestSwitchForgetsTheBlocksOfBefore(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	numbers := registryNumbers(20_000)
@@ -405,6 +417,7 @@ func update(t testing.TB, s *Store, list string, change func(*Settings)) {
 
 // A change that frees numbers, which are blocked or in doubt now, is refused until it is confirmed.
 func TestWhatFreesNumbersIsConfirmed(t *testing.T) {
+	t.Parallel()
 	clock := clockAt(time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC))
 	loaded := date(t, "2026-09-01")
 	for _, c := range []struct {
@@ -471,6 +484,7 @@ func TestWhatFreesNumbersIsConfirmed(t *testing.T) {
 
 // The content that a repair took from a list may be put back: it is not given up unasked.
 func TestUnloadedListIsNotFreedUnasked(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", Settings{Kind: policy.ListLitigator})
 	load(t, s, "a", Replace, areaNumbers(415, 10), Commit{})
@@ -481,6 +495,7 @@ func TestUnloadedListIsNotFreedUnasked(t *testing.T) {
 }
 
 func TestListNamesHoldNoPhoneNumber(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]error{
 		"us-ftc": nil, "a": nil, "9": nil, "ftc-2026-09-09": nil, "20260909": nil, "2026.09.09-us.415": nil, "v1.2-r3": nil,
 		"14155550177": ErrListName, "1-415-555-0177": ErrListName, "415.555.0177": ErrListName, "415_555_0177": ErrListName,

@@ -42,6 +42,7 @@ func put(t testing.TB, i *Import, seq uint64, numbers ...uint64) {
 func silent(uint64, uint64) {}
 
 func TestLoadAccountsForEveryEntry(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	numbers := registryNumbers(30)
@@ -92,6 +93,7 @@ func TestLoadAccountsForEveryEntry(t *testing.T) {
 }
 
 func TestCommitThatDoesNotAddUpIsRefused(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
@@ -121,6 +123,7 @@ func TestCommitThatDoesNotAddUpIsRefused(t *testing.T) {
 }
 
 func TestSameContentIsAlreadyLoaded(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	numbers, date := registryNumbers(9000), policy.DateOf(time.Now())-3
@@ -148,6 +151,7 @@ func TestSameContentIsAlreadyLoaded(t *testing.T) {
 }
 
 func TestAddAndRemoveKeepDateAndCoverage(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	date := policy.DateOf(time.Now()) - 3
@@ -170,6 +174,7 @@ func TestAddAndRemoveKeepDateAndCoverage(t *testing.T) {
 }
 
 func TestImportIsResumed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())
@@ -215,6 +220,7 @@ func TestImportIsResumed(t *testing.T) {
 }
 
 func TestChunksComeInOrderAndOnce(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
@@ -237,6 +243,7 @@ func TestChunksComeInOrderAndOnce(t *testing.T) {
 }
 
 func TestOrderOfEntriesDoesNotMatter(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	sorted := registryNumbers(20_000)
 	shuffled, reversed := slices.Clone(sorted), slices.Clone(sorted)
@@ -264,6 +271,7 @@ func TestOrderOfEntriesDoesNotMatter(t *testing.T) {
 
 // What does not fit in memory is sorted in buckets, which come to the same as sorting at once.
 func TestSortInBuckets(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	numbers := registryNumbers(5000)
 	entries := append(slices.Clone(numbers), numbers[1000:3000]...)
@@ -296,6 +304,7 @@ func TestSortInBuckets(t *testing.T) {
 
 // However large the chunks are and whatever they hold, no bucket takes more memory than spreadChunks says.
 func TestBucketsAreBounded(t *testing.T) {
+	t.Parallel()
 	type kind struct {
 		times, size uint64
 		from        uint64
@@ -368,6 +377,7 @@ func contentNumbers(t *testing.T, path string) []uint64 {
 }
 
 func TestLoadsOfOneListAtOnce(t *testing.T) {
+	t.Parallel()
 	a, b := registryNumbers(8000), registryNumbers(12_000)[8000:]
 	both := registryNumbers(12_000)
 	for _, c := range []struct {
@@ -404,6 +414,7 @@ func TestLoadsOfOneListAtOnce(t *testing.T) {
 
 // Apply itself refuses a load that was compared with other content than the list's.
 func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	for want := range 2 {
@@ -418,6 +429,7 @@ func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
 
 // Law 6, step by step: until the switch checks see the old list whole, whatever is written already.
 func TestListSwitchesAtOnce(t *testing.T) {
+	t.Parallel()
 	o := testOptions()
 	o.BlockCache = -1 // each lookup reads the store
 	s := openWith(t, t.TempDir(), o)
@@ -446,6 +458,7 @@ func TestListSwitchesAtOnce(t *testing.T) {
 
 // A list that is deleted while a load of it is compared ends the load, whatever its mode.
 func TestListDeletedWhileALoadIsCompared(t *testing.T) {
+	t.Parallel()
 	numbers := registryNumbers(100)
 	for _, mode := range []Mode{Replace, Add, Remove, Delta, Revert} {
 		s := open(t, t.TempDir())
@@ -477,6 +490,7 @@ func TestListDeletedWhileALoadIsCompared(t *testing.T) {
 
 // What was staged and is not there any more is never made up for by the account.
 func TestStageThatLostNumbersIsRefused(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
@@ -490,6 +504,7 @@ func TestStageThatLostNumbersIsRefused(t *testing.T) {
 
 // What lies outside the jurisdiction is counted over block after block, and told again.
 func TestLoadCountsWhatLiesOutsideTheJurisdiction(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	l := createList(t, s, "a", usRegistry())
 	home, canada := registryNumbers(20_000), areaNumbers(416, 9000)

@@ -25,6 +25,7 @@ func writtenMarks(t *testing.T, n int) (dir string, last mark) {
 
 // The newest mark that is whole counts, with all that it says, in whichever slot it lies; a slot that is not whole is told.
 func TestMarkOfTwoSlots(t *testing.T) {
+	t.Parallel()
 	const slot1, slot2 = 0, markSlotBytes // odd sequence numbers lie in the second slot
 	for _, c := range []struct {
 		name   string

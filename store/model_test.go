@@ -35,6 +35,7 @@ func modelChecks() {
 }
 
 func TestStoreAgreesWithItsModel(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -468,6 +469,7 @@ func (m *storeModel) checkTotals(r *rapid.T) {
 
 // At the very moment of its end an opt-out is over, for checks and for withdrawals alike.
 func TestNothingToWithdrawAtTheMomentOfExpiry(t *testing.T) {
+	t.Parallel()
 	clock := clockAt(time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC))
 	s := openAt(t, t.TempDir(), clock)
 	n, ctx := fiction(415, 1), context.Background()

@@ -19,6 +19,7 @@ import (
 // held. The process is stopped first, so that no new operation starts while the copy is made; those under way go on.
 // DNCD_POWERCUT_ROUNDS asks for more cuts than a few.
 func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

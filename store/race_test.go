@@ -171,6 +171,7 @@ func (c *crowd) busy() bool {
 
 // Checks, writes, replacements of a list, a filter rebuilt and saved, all at once.
 func TestAllAtOnce(t *testing.T) {
+	t.Parallel()
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	dir := t.TempDir()
 	s := open(t, dir)
@@ -212,6 +213,7 @@ func (c *crowd) wantAllBlocked() {
 
 // A full chain of the records' filter is replaced by itself, while numbers come in.
 func TestRecordsFilterGrowsBehindTheScenes(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	numbers := registryNumbers(3 * minRecordsCapacity)
 	first := numbers[0]
@@ -240,6 +242,7 @@ func TestRecordsFilterGrowsBehindTheScenes(t *testing.T) {
 
 // Close waits for a load that is being compared, which ends with an error.
 func TestCloseAwaitsAComparison(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
@@ -267,6 +270,7 @@ func TestCloseAwaitsAComparison(t *testing.T) {
 
 // Close while writes and loads are under way: each ends with an answer, and what was acknowledged is there.
 func TestCloseInTheMiddle(t *testing.T) {
+	t.Parallel()
 	for round := range 4 {
 		dir := t.TempDir()
 		s := open(t, dir)

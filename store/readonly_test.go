@@ -149,6 +149,7 @@ func TestFsckOfARunningStoreChangesNothing(t *testing.T) {
 }
 
 func TestFsckOfAReadOnlyDirectory(t *testing.T) {
+	t.Parallel()
 	d := makeStore(t, false)
 	disk := t.TempDir()
 	if err := mount(t, disk, "--bind", d.dir); err != nil {

@@ -28,6 +28,7 @@ func loadChunks(t *testing.T, s *Store, h Header, chunks [][]uint64, c Commit) (
 }
 
 func TestHeldContentIsToldByItsChunks(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())
@@ -72,6 +73,7 @@ func TestHeldContentIsToldByItsChunks(t *testing.T) {
 
 // Guards are asked about content that is held already, too.
 func TestHeldContentIsGuarded(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	chunks := inChunks(registryNumbers(1000))
@@ -99,6 +101,7 @@ func TestHeldContentIsGuarded(t *testing.T) {
 
 // What came between, or is not quite the same, makes the numbers themselves count.
 func TestHeldContentIsComparedWhenInDoubt(t *testing.T) {
+	t.Parallel()
 	chunks := inChunks(registryNumbers(1000))
 	c := Commit{Rejected: 3, FileCoverage: []string{"1201"}}
 	for _, tt := range []struct {
@@ -154,6 +157,7 @@ func TestHeldContentIsComparedWhenInDoubt(t *testing.T) {
 }
 
 func TestDoubtfulLoadIsComparedAgain(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	chunks := inChunks(registryNumbers(100))

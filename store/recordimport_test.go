@@ -79,6 +79,7 @@ func withRepeats(rows []OptOutRow) []OptOutRow {
 }
 
 func TestRecordImportAccountsForEveryRow(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	rows := withRepeats(bulkRows(0, 3000))
 	tried := importRows(t, s, RecordsHeader{MaxRejects: 0.01, DryRun: true}, rows)
@@ -105,6 +106,7 @@ func TestRecordImportAccountsForEveryRow(t *testing.T) {
 
 // TestJournalTellsOfRecordImports looks for files, counts and who, beside the loads of lists and after a restart.
 func TestJournalTellsOfRecordImports(t *testing.T) {
+	t.Parallel()
 	dir, rows := t.TempDir(), bulkRows(0, 90)
 	s := open(t, dir)
 	refused := stageRows(t, s, RecordsHeader{}, rows)
@@ -146,6 +148,7 @@ func TestJournalTellsOfRecordImports(t *testing.T) {
 // TestRecordImportIsToldOnce has the work come again from its beginning, as after a power cut that lost all that was
 // noted of it but the rows.
 func TestRecordImportIsToldOnce(t *testing.T) {
+	t.Parallel()
 	dir, rows := t.TempDir(), bulkRows(0, 90)
 	s := open(t, dir)
 	i := stageRows(t, s, RecordsHeader{}, rows)
@@ -178,6 +181,7 @@ func TestRecordImportIsToldOnce(t *testing.T) {
 }
 
 func TestRecordImportGuards(t *testing.T) {
+	t.Parallel()
 	rows := bulkRows(0, 90)
 	for _, c := range []struct {
 		name     string
@@ -213,6 +217,7 @@ func TestRecordImportGuards(t *testing.T) {
 }
 
 func TestRecordImportThatDoesNotAddUpIsRefused(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 10))
 	defer i.Close()
@@ -240,6 +245,7 @@ func TestRecordImportThatDoesNotAddUpIsRefused(t *testing.T) {
 }
 
 func TestRecordImportGoesOnAfterAChunk(t *testing.T) {
+	t.Parallel()
 	dir, rows := t.TempDir(), bulkRows(0, 5000)
 	s := open(t, dir)
 	i := stageRows(t, s, RecordsHeader{}, rows[:2500])
@@ -279,6 +285,7 @@ func TestRecordImportGoesOnAfterAChunk(t *testing.T) {
 // TestRecordImportEndsAfterARestart closes the store in the middle of the work, several times: it goes on by itself,
 // counts each row once, and leaves no row behind in the stage.
 func TestRecordImportEndsAfterARestart(t *testing.T) {
+	t.Parallel()
 	rows := withRepeats(bulkRows(0, 20*batchRows))
 	calm := open(t, t.TempDir())
 	undisturbed := importRows(t, calm, RecordsHeader{}, rows)
@@ -357,6 +364,7 @@ func dropLastLine(t testing.TB, path string) {
 
 // TestRowsOfAKilledProcessOutliveAPowerCut copies the disk, without any sync, once a chunk that nobody synced was counted.
 func TestRowsOfAKilledProcessOutliveAPowerCut(t *testing.T) {
+	t.Parallel()
 	needsLoopMounts(t)
 	s := open(t, t.TempDir())
 	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 100))
@@ -403,6 +411,7 @@ func rowsIn(t *testing.T, path string) uint64 {
 
 // TestRowsThatAreMissingAreNoEnd cuts the log where a frame ends, behind the back of whoever has it open.
 func TestRowsThatAreMissingAreNoEnd(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	i := stageRows(t, s, RecordsHeader{MaxRejects: 0.01}, bulkRows(0, 2500))
 	defer i.Close()
@@ -425,6 +434,7 @@ func TestRowsThatAreMissingAreNoEnd(t *testing.T) {
 
 // TestDamagedCommittedRowsAreKept flips a byte of a committed import while its store is closed.
 func TestDamagedCommittedRowsAreKept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 5000))
@@ -473,6 +483,7 @@ func TestDamagedCommittedRowsAreKept(t *testing.T) {
 }
 
 func TestRecordStagesAreSwept(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	o := testOptions()
 	o.StageTTL = time.Hour

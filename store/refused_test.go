@@ -33,6 +33,7 @@ func shrinking(t *testing.T, s *Store) Header {
 }
 
 func TestRefusedLoadIsCommittedAgainWithoutItsChunks(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	h := shrinking(t, s)
@@ -62,6 +63,7 @@ func TestRefusedLoadIsCommittedAgainWithoutItsChunks(t *testing.T) {
 
 // A file that changed after the refusal is loaded as it is then.
 func TestRefusedLoadOfAFileThatChanged(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	h := shrinking(t, s)
 	before := inChunks(registryNumbers(500))
@@ -83,6 +85,7 @@ func TestRefusedLoadOfAFileThatChanged(t *testing.T) {
 
 // Content that the list holds is refused for its date, told by its chunks, and confirmed so too.
 func TestRefusedDateOfHeldContent(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	chunks := inChunks(registryNumbers(300))
@@ -119,6 +122,7 @@ func stages(t *testing.T, s *Store) []string {
 }
 
 func TestRefusedStageIsKeptWhereItHelps(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		dryRun bool
 		chunks [][]uint64
@@ -150,6 +154,7 @@ func TestRefusedStageIsKeptWhereItHelps(t *testing.T) {
 
 // A list keeps the stage of its last refusal alone, and of none that a caller holds.
 func TestRefusedStagesAreOneAList(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	h := shrinking(t, s)
 	chunks := inChunks(registryNumbers(500))
@@ -171,6 +176,7 @@ func TestRefusedStagesAreOneAList(t *testing.T) {
 
 // The second of two callers waits for the refusal of the first, and goes on with its stage.
 func TestSecondCallerGoesOnAfterTheRefusal(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	h := shrinking(t, s)
 	chunks := inChunks(registryNumbers(500))

@@ -68,6 +68,7 @@ func commitChunks(i *Import, chunks [][]uint64) (Result, error) {
 }
 
 func TestImportOfAnotherProcessGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())
@@ -105,6 +106,7 @@ func TestImportOfAnotherProcessGoesOn(t *testing.T) {
 
 // A file that changed is never mixed with what was staged of it before: from the first chunk that differs, all is new.
 func TestChangedChunkCutsOffWhatWasBehindIt(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())
@@ -147,6 +149,7 @@ func TestChangedChunkCutsOffWhatWasBehindIt(t *testing.T) {
 
 // A file that holds less than when it was staged is loaded as it is now, even one that holds nothing any more.
 func TestShorterFileDropsWhatIsStagedBehindIt(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -170,6 +173,7 @@ func TestShorterFileDropsWhatIsStagedBehindIt(t *testing.T) {
 }
 
 func TestCommitIsOfTheChunksThatAreStaged(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
@@ -185,6 +189,7 @@ func TestCommitIsOfTheChunksThatAreStaged(t *testing.T) {
 }
 
 func TestCutGoesBackToWhatWasThere(t *testing.T) {
+	t.Parallel()
 	c, err := openChunkLog(filepath.Join(t.TempDir(), chunksFile))
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +219,7 @@ func TestCutGoesBackToWhatWasThere(t *testing.T) {
 }
 
 func TestResumeFindsItsOwnImportAlone(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	createList(t, s, "b", usRegistry())
@@ -249,6 +255,7 @@ func TestResumeFindsItsOwnImportAlone(t *testing.T) {
 
 // An import that another client sends stays its own; one whose commit is at work is waited for.
 func TestResumeLeavesAnOpenImportAlone(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -297,6 +304,7 @@ func TestResumeLeavesAnOpenImportAlone(t *testing.T) {
 
 // A client that was killed after its commit finds the load again: it is joined, and not loaded twice.
 func TestResumeJoinsTheLoadThatIsWritten(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})
@@ -334,6 +342,7 @@ func TestResumeJoinsTheLoadThatIsWritten(t *testing.T) {
 
 // The chunks with rejects of a load that is joined are named, so that they can be sent, and told, again.
 func TestJoinedLoadNamesItsChunksWithRejects(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -367,6 +376,7 @@ func TestJoinedLoadNamesItsChunksWithRejects(t *testing.T) {
 
 // Nothing tells that the files are those of the load when neither side has a digest.
 func TestLoadIsNotJoinedWithoutADigest(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -387,6 +397,7 @@ func TestLoadIsNotJoinedWithoutADigest(t *testing.T) {
 
 // A prepared load that does not end is abandoned by one that takes over: its chunks need not be sent again.
 func TestTakeOverGoesOnWithTheStageOfTheLoad(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -432,6 +443,7 @@ func prepareStaged(t testing.TB, s *Store, i *Import, c Commit) uint64 {
 
 // A load that waits for room on the disk, with its caller, is abandoned by one that takes over: it is not waited for.
 func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
+	t.Parallel()
 	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})
@@ -476,6 +488,7 @@ func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
 
 // One that is compared when another takes over comes to its end before it is prepared.
 func TestTakeOverOfALoadThatIsCompared(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})
@@ -491,6 +504,7 @@ func TestTakeOverOfALoadThatIsCompared(t *testing.T) {
 
 // A dry run stages its own chunks: what it drops in the end is not the stage of an import that stopped.
 func TestDryRunLeavesAStoppedImportAlone(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -510,6 +524,7 @@ func TestDryRunLeavesAStoppedImportAlone(t *testing.T) {
 
 // What a load left in the stage that was finished after a restart is no import to go on with.
 func TestLoadFinishedAfterARestartIsNotResumed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "a", usRegistry())
@@ -529,6 +544,7 @@ func TestLoadFinishedAfterARestartIsNotResumed(t *testing.T) {
 }
 
 func TestStageInUseOutlivesItsTime(t *testing.T) {
+	t.Parallel()
 	s := openWith(t, t.TempDir(), Options{MinFree: -1, StageTTL: time.Hour})
 	createList(t, s, "a", usRegistry())
 	chunks := inChunks(registryNumbers(200))

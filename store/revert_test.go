@@ -31,6 +31,7 @@ func date(t *testing.T, text string) policy.Date {
 }
 
 func TestRevertBringsBackTheViewBefore(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "us-ftc", Settings{})
@@ -73,6 +74,7 @@ func TestRevertBringsBackTheViewBefore(t *testing.T) {
 }
 
 func TestRevertIsGuardedAndNeedsAViewBefore(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "us-ftc", Settings{})
 	_, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(uint64, uint64) {})
@@ -97,6 +99,7 @@ func TestRevertIsGuardedAndNeedsAViewBefore(t *testing.T) {
 
 // A revert that a crash interrupts is finished from the blocks alone.
 func TestRevertIsFinishedAfterACrash(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	createList(t, s, "us-ftc", Settings{})
@@ -121,6 +124,7 @@ func TestRevertIsFinishedAfterACrash(t *testing.T) {
 }
 
 func TestDeltaAddsAndRemoves(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "us-ftc", Settings{MaxAgeDays: 31, Kind: policy.ListRegistry, Jurisdiction: []string{"US"}})
 	numbers := registryNumbers(10_000)
@@ -155,6 +159,7 @@ func TestDeltaAddsAndRemoves(t *testing.T) {
 
 // A list that became empty is reverted to like any other.
 func TestRevertToAnEmptyList(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", Settings{})
 	numbers := registryNumbers(10)
@@ -175,6 +180,7 @@ func TestRevertToAnEmptyList(t *testing.T) {
 // What came between two loads is part of the view that a revert goes back to: changes of the settings, a date that was
 // confirmed, and a revert or a reload before it.
 func TestRevertKeepsWhatCameBeforeTheLastSwitch(t *testing.T) {
+	t.Parallel()
 	west, south := areaNumbers(415, 20), areaNumbers(818, 20)
 	both := slices.Concat(west, south)
 	covers := func(prefixes ...string) func(*Settings) {

@@ -272,6 +272,7 @@ func TestBlockThatWasOnlySetAsideIsDamage(t *testing.T) {
 
 // What is set aside never takes the place of what was set aside before, and one log is kept once.
 func TestSetAsideWritesOverNothing(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	for i, want := range []string{"00001.mem", "00001+1.mem", "00001+2.mem"} {
 		path, err := asidePath(dir, "00001.mem")

@@ -25,6 +25,7 @@ func fixSpace(s *Store, bytes int64) {
 
 // A store is not ready as long as it refuses opt-outs, whoever has room for less.
 func TestFullDiskIsToldUntilWritesHaveRoom(t *testing.T) {
+	t.Parallel()
 	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
 	fixSpace(s, maxGroupBytes-1)
 	o := OptOut{Number: fiction(415, 1)}
@@ -44,6 +45,7 @@ func TestFullDiskIsToldUntilWritesHaveRoom(t *testing.T) {
 }
 
 func TestSortingAsksForRoom(t *testing.T) {
+	t.Parallel()
 	s := openWith(t, t.TempDir(), Options{MinFree: 1, Ballast: -1})
 	createList(t, s, "a", usRegistry())
 	h := header("a", Replace)
@@ -67,6 +69,7 @@ func TestSortingAsksForRoom(t *testing.T) {
 
 // TestStagedChunkOutlivesAPowerCut copies the disk, without any sync, once a chunk was acknowledged.
 func TestStagedChunkOutlivesAPowerCut(t *testing.T) {
+	t.Parallel()
 	needsLoopMounts(t)
 	image, disk := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	makeImage(t, image, 192<<20)
@@ -96,6 +99,7 @@ func TestStagedChunkOutlivesAPowerCut(t *testing.T) {
 
 // TestSortingMissesNoChunk cuts the log where a frame ends, behind the back of the import that has it open.
 func TestSortingMissesNoChunk(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
 	i := begin(t, s, header("a", Replace))
@@ -113,6 +117,7 @@ func TestSortingMissesNoChunk(t *testing.T) {
 
 // A file that cannot be read is not one that ends.
 func TestLogThatCannotBeReadIsNotCut(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	chunks, err := openChunkLog(filepath.Join(dir, chunksFile))
 	if err != nil {
@@ -152,6 +157,7 @@ func TestLogThatCannotBeReadIsNotCut(t *testing.T) {
 
 // TestOpeningTellsOfAReadError opens a file that gives EIO at its first byte.
 func TestOpeningTellsOfAReadError(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "log")
 	if err := os.Symlink("/proc/self/mem", path); err != nil {
 		t.Fatal(err)
@@ -168,6 +174,7 @@ func TestOpeningTellsOfAReadError(t *testing.T) {
 }
 
 func TestLoadLeavesNothingToWarnOf(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	s := openWith(t, t.TempDir(), Options{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	createList(t, s, "a", usRegistry())

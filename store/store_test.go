@@ -145,6 +145,7 @@ func registryNumbers(n int) []uint64 {
 }
 
 func TestOptOutBlocksItsScopeAndBelow(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 7)
 	if r := optOut(t, s, n, "acme"); r.ID.Revision != 1 || s.View().Revision() != 1 {
@@ -166,6 +167,7 @@ func TestOptOutBlocksItsScopeAndBelow(t *testing.T) {
 }
 
 func TestWithdrawEndsExactlyItsScope(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 7)
 	optOut(t, s, n, "acme")
@@ -183,6 +185,7 @@ func TestWithdrawEndsExactlyItsScope(t *testing.T) {
 }
 
 func TestReopenKeepsWhatWasAcknowledged(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := open(t, dir)
 	for i := range 50 {
@@ -200,6 +203,7 @@ func TestReopenKeepsWhatWasAcknowledged(t *testing.T) {
 }
 
 func TestSecondProcessIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	open(t, dir)
 	if _, err := Open(dir, testOptions()); !errors.Is(err, ErrLocked) {
@@ -208,6 +212,7 @@ func TestSecondProcessIsRefused(t *testing.T) {
 }
 
 func TestRequestIDGivesTheFirstReceipt(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	ctx := context.Background()
 	o := OptOut{Number: fiction(415, 1), Scope: "acme"}
@@ -232,6 +237,7 @@ func TestRequestIDGivesTheFirstReceipt(t *testing.T) {
 }
 
 func TestRequestIDIsRememberedSevenDays(t *testing.T) {
+	t.Parallel()
 	start := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
 	clock := clockAt(start)
 	s := openAt(t, t.TempDir(), clock)
@@ -249,6 +255,7 @@ func TestRequestIDIsRememberedSevenDays(t *testing.T) {
 }
 
 func TestHistoryTellsEveryEvent(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	ctx := context.Background()
 	n := fiction(415, 1)
@@ -281,6 +288,7 @@ func TestHistoryTellsEveryEvent(t *testing.T) {
 }
 
 func TestExpiryIsTheLastMoment(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n, end := fiction(415, 1), time.Now().Add(time.Hour).UTC()
 	if _, err := s.RecordOptOut(context.Background(), OptOut{Number: n, ExpiresAt: end}, Request{}); err != nil {
@@ -295,6 +303,7 @@ func TestExpiryIsTheLastMoment(t *testing.T) {
 }
 
 func TestClockThatJumpsBackNeverGoesBehindTheJournal(t *testing.T) {
+	t.Parallel()
 	clock := clockAt(time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC))
 	s := openAt(t, t.TempDir(), clock)
 	optOut(t, s, fiction(415, 1), "")
@@ -316,6 +325,7 @@ func TestClockThatJumpsBackNeverGoesBehindTheJournal(t *testing.T) {
 }
 
 func TestWaitersWakeAtTheirRevision(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -335,6 +345,7 @@ func TestWaitersWakeAtTheirRevision(t *testing.T) {
 }
 
 func TestTooManyRecordsIsRefused(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	var err error

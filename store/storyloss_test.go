@@ -39,6 +39,7 @@ func (d *damagedStore) missingStories(t *testing.T, s *Store) (n uint64) {
 // Stories that are lost are counted and named by fsck, had again by repair where that can be, told when they cannot, and
 // told once.
 func TestRepairSalvagesStories(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

@@ -42,6 +42,7 @@ func positionsOf(t *testing.T, s *Store) []position {
 
 // TestVerifyJournal holds a journal of six revisions, as far as it reaches, against marks that fit and that do not.
 func TestVerifyJournal(t *testing.T) {
+	t.Parallel()
 	clock := clockAt(day(1))
 	s := openAt(t, t.TempDir(), clock)
 	for i := range 6 {
@@ -96,6 +97,7 @@ func TestVerifyJournal(t *testing.T) {
 // A revision that is missing, that was replaced by another one, or that cannot be decoded breaks the journal off, though
 // each value fits its checksum.
 func TestVerifyJournalThatWasChanged(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name   string
 		change func(e *entry) (gone bool)
@@ -154,6 +156,7 @@ func TestVerifyJournalThatSkipsARevision(t *testing.T) {
 
 // A load is what its commits are: each of them, in order, as the switch counted them.
 func TestVerifyCommits(t *testing.T) {
+	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
 	load(t, s, "a", Replace, childContent(1), Commit{})
@@ -216,6 +219,7 @@ func putMessage(txn *badger.Txn, key []byte, m proto.Message) error {
 // TestDamagedStoreShowsAllRevisions opens stores whose mark and journal do not agree. The view reaches to whichever is newer:
 // what is found counts, and who waits for a revision that was acknowledged is answered.
 func TestDamagedStoreShowsAllRevisions(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		last uint64 // revision of the mark
@@ -260,6 +264,7 @@ func TestDamagedStoreShowsAllRevisions(t *testing.T) {
 
 // The CRC over a load's commits lies on disks that an earlier build wrote: it is CRC-32C of theirs, each big-endian.
 func TestChainCRC(t *testing.T) {
+	t.Parallel()
 	const want = 0xe727060b // of 01 02 03 04 ff fe fd fc
 	if got := chainCRC(chainCRC(0, 0x01020304), 0xfffefdfc); got != want {
 		t.Errorf("%#x, want %#x", got, want)
