@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,9 +26,10 @@ type session struct {
 	waits   atomic.Int64 // since when it waits for its client, by sessionClock; 0: it does not
 	stalled atomic.Bool  // its client was long in reading, or went away without
 
-	mu    sync.Mutex
-	room  ticket // that it holds
-	ended bool
+	mu      sync.Mutex
+	rooms   []ticket // that it holds, in the order in which it took them
+	ended   bool
+	dropped chan struct{} // tells that room was dropped
 }
 
 // sessionClock counts from the start of the process, and is never 0.
@@ -42,7 +44,7 @@ func newSession(stream grpc.ServerStream, method string, many bool, shared *shar
 	if err != nil {
 		return nil, err
 	}
-	s := &session{ServerStream: stream, in: in, shared: shared}
+	s := &session{ServerStream: stream, in: in, shared: shared, dropped: make(chan struct{}, 1)}
 	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(stream.Context(), sessionKey{}, s))
 	shared.join(s)
 	return s, nil
@@ -84,23 +86,56 @@ func (s *session) hold(room ticket) {
 		room.leave()
 		return
 	}
-	s.room = room
+	s.rooms = append(s.rooms, room)
 }
 
-// drop gives the room back.
+// drop gives back the room that was taken first.
 func (s *session) drop() {
 	s.mu.Lock()
+	if len(s.rooms) > 0 {
+		s.rooms[0].leave()
+		s.rooms = slices.Delete(s.rooms, 0, 1)
+	}
+	s.mu.Unlock()
+	select {
+	case s.dropped <- struct{}{}:
+	default:
+	}
+}
+
+// fits waits until the session holds no room, or no more than most with so many units more.
+func (s *session) fits(units, most int) error {
+	for {
+		if held := s.held(); held == 0 || held+units <= most {
+			return nil
+		}
+		select {
+		case <-s.dropped:
+		case <-s.ctx.Done():
+			return s.ctx.Err()
+		}
+	}
+}
+
+// held is how much room the session holds.
+func (s *session) held() (units int) {
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.room.leave()
-	s.room = ticket{}
+	for _, room := range s.rooms {
+		units += int(room.units)
+	}
+	return units
 }
 
 // end gives back what the session holds, once its handler is left to itself.
 func (s *session) end() {
 	s.mu.Lock()
 	s.ended = true
+	for _, room := range s.rooms {
+		room.leave()
+	}
+	s.rooms = nil
 	s.mu.Unlock()
-	s.drop()
 	s.cancel(nil)
 	s.shared.leave(s)
 }

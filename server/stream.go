@@ -30,8 +30,7 @@ func (s *checkService) StreamChecks(stream checkStream) error {
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()
-	c := checks{s: s, session: sessionOf(stream.Context()), turn: make(chan struct{}, 1), answers: answers{s: s, stream: stream}}
-	c.turn <- struct{}{}
+	c := checks{s: s, session: sessionOf(stream.Context()), answers: answers{s: s, stream: stream}}
 	c.session.gate = c.gate
 	c.frames = receive(stream, dncv1.StreamChecksRequestFromVTPool)
 	c.expiry = time.NewTimer(maxWait)
@@ -47,12 +46,11 @@ func jittered(d time.Duration) time.Duration {
 }
 
 // checks is one stream of checks. Its frames are answered one after the other, each from one view. A check whose revision
-// is not there yet is set aside. While the client does not read answers, the stream takes no more checks, and the next
-// message stays what came over the wire.
+// is not there yet is set aside. While the client does not read answers, the stream takes no more checks, and what it has
+// read of them is bounded.
 type checks struct {
 	s       *checkService
 	session *session
-	turn    chan struct{}                           // passes the right to read a message
 	frames  <-chan frame[dncv1.StreamChecksRequest] // nil: the client has sent all
 	answers answers
 	waiting waitingChecks
@@ -144,21 +142,22 @@ func (c *checks) take(f frame[dncv1.StreamChecksRequest]) error {
 	}
 	recycle(f.req)
 	c.session.drop()
-	c.turn <- struct{}{}
 	return nil
 }
 
-// gate lets a message of that size be read when the one before is answered and the server has room for it.
+// readAhead is how much room the messages of a stream may take that are read before one is answered: a few hundred checks.
+const readAhead = 512 << 10
+
+// gate lets a message of that size be read when the server has room for it, and those before are answered or small.
 func (c *checks) gate(size int) error {
 	if size > maxCheckBytes {
 		return tooManyChecks("actual_bytes", size)
 	}
-	select {
-	case <-c.turn:
-	case <-c.session.ctx.Done():
-		return c.session.ctx.Err()
+	units := messageRoom(size)
+	if err := c.session.fits(units, readAhead); err != nil {
+		return err
 	}
-	room, err := c.session.take(messageRoom(size))
+	room, err := c.session.take(units)
 	if err == nil {
 		c.session.hold(room)
 	}
