@@ -162,7 +162,7 @@ func (g guard) admitLoad(s *session) (end func()) {
 // leave ends a session. What a client that did not read made the server hold goes back to the system.
 func (g guard) leave(s *session) {
 	s.end()
-	if s.stalled.Load() || s.idle() > 0 {
+	if s.unread() {
 		g.memory.giveBack()
 	}
 }

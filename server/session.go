@@ -24,7 +24,7 @@ type session struct {
 	first func(m any) error    // called with the first message; nil: none
 
 	waits   atomic.Int64 // since when it waits for its client, by sessionClock; 0: it does not
-	stalled atomic.Bool  // its client was long in reading, or went away without
+	stalled atomic.Bool  // its client was slow to read
 
 	mu      sync.Mutex
 	rooms   []ticket // that it holds, in the order in which it took them
@@ -140,7 +140,7 @@ func (s *session) end() {
 	s.shared.leave(s)
 }
 
-// longStall is how long a client may be in reading until what its stream held is given back to the system at its end.
+// longStall is how long a client may take to read until what its stream held is given back to the system at its end.
 const longStall = time.Second
 
 // SendMsg implements grpc.ServerStream. It waits while the client does not read.
@@ -149,7 +149,7 @@ func (s *session) SendMsg(m any) error {
 	s.waits.Store(began)
 	err := s.ServerStream.SendMsg(m)
 	s.waits.Store(0)
-	if err != nil || sessionClock()-began > int64(longStall) {
+	if sessionClock()-began > int64(longStall) {
 		s.stalled.Store(true)
 	}
 	return err
@@ -168,6 +168,11 @@ func (s *session) idle() time.Duration {
 		return 0
 	}
 	return time.Duration(sessionClock() - since)
+}
+
+// unread reports whether the client did not read what it was sent, or went away before the end.
+func (s *session) unread() bool {
+	return s.stalled.Load() || s.idle() > 0 || s.ServerStream.Context().Err() != nil
 }
 
 // errIdle is why a session was cut.

@@ -3,10 +3,16 @@
 package daemon_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"os/exec"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -15,6 +21,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/dncd/dncd/internal/gentle"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -54,6 +61,86 @@ func flood(ctx context.Context, conn *grpc.ClientConn, message *dncv1.StreamChec
 	}
 }
 
+// floodFrom is the address that the process of TestFlood floods.
+const floodFrom = "DNCD_FLOOD"
+
+// TestFlood is the hostile client of TestStreamsThatNeverRead, in a process of its own until its standard input ends. Its
+// threads have a lower priority, as it would be on another machine.
+func TestFlood(t *testing.T) {
+	addr := os.Getenv(floodFrom)
+	if addr == "" {
+		t.Skip("is run by TestStreamsThatNeverRead")
+	}
+	gentle.Process()
+	ctx, cancel := context.WithCancel(context.Background())
+	conn := dial(t, addr)
+	message := fullMessage()
+	var open sync.WaitGroup
+	for range 256 {
+		open.Go(func() {
+			err := flood(ctx, conn, message)
+			if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.ResourceExhausted && status.Code(err) != codes.Canceled {
+				t.Errorf("got %v, want to go on, or to be refused", err)
+			}
+		})
+	}
+	_, _ = io.Copy(io.Discard, os.Stdin)
+	cancel()
+	open.Wait()
+}
+
+// startFlood starts the process of TestFlood; stop ends it and reports what it found.
+func startFlood(t *testing.T, addr string) (stop func()) {
+	t.Helper()
+	cmd := exec.CommandContext(testContext(t), os.Args[0], "-test.run=^TestFlood$")
+	cmd.Env = append(os.Environ(), floodFrom+"="+addr)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		stdin.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the flood: %v\n%s", err, &out)
+		}
+	}
+}
+
+// awaitFlood waits until streams hold more of the room of messages than one does.
+func awaitFlood(t *testing.T, p *process) {
+	t.Helper()
+	const held = `dncd_admission_under_way{work="stream_messages"} `
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		resp, err := http.Get(p.web + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		_, after, _ := strings.Cut(string(body), held)
+		var bytes float64
+		if _, scan := fmt.Sscan(after, &bytes); err != nil || scan != nil {
+			t.Fatal(err, scan)
+		}
+		if bytes > 8<<20 {
+			return
+		}
+	}
+	t.Fatal("the flood has not begun in time")
+}
+
+// spread describes times, of which there are some.
+func spread(times []time.Duration) string {
+	slices.Sort(times)
+	return fmt.Sprintf("median %v, 99th of a hundred %v, slowest %v", times[len(times)/2], times[len(times)*99/100], times[len(times)-1])
+}
+
 // TestStreamsThatNeverRead: one connection whose 256 streams of checks send and never read costs the server at most
 // 256 MiB, keeps no check from its answer, and the memory is given back when it has gone.
 func TestStreamsThatNeverRead(t *testing.T) {
@@ -61,7 +148,6 @@ func TestStreamsThatNeverRead(t *testing.T) {
 		t.Skip("takes some seconds")
 	}
 	const (
-		streams    = 256
 		most       = 256 << 20
 		afterwards = 32 << 20
 		giveBack   = 10 * time.Second
@@ -76,39 +162,28 @@ func TestStreamsThatNeverRead(t *testing.T) {
 		return time.Since(start)
 	}
 	ask()
-	before := resident(t, p.cmd.Process.Pid)
-
-	ctx, cancel := context.WithCancel(testContext(t))
-	defer cancel()
-	hostile := dial(t, p.addr)
-	message := fullMessage()
-	var open sync.WaitGroup
-	for range streams {
-		open.Go(func() {
-			err := flood(ctx, hostile, message)
-			if err != nil && !errors.Is(err, context.Canceled) && status.Code(err) != codes.ResourceExhausted && status.Code(err) != codes.Canceled {
-				t.Errorf("got %v, want to go on, or to be refused", err)
-			}
-		})
+	var alone []time.Duration
+	for end := time.Now().Add(holding(t) / 4); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		alone = append(alone, ask())
 	}
+	before := resident(t, p.cmd.Process.Pid)
+	stop := startFlood(t, p.addr)
+	awaitFlood(t, p)
 	peak := 0
 	var times []time.Duration
 	for end := time.Now().Add(holding(t)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
 		times = append(times, ask())
 		peak = max(peak, resident(t, p.cmd.Process.Pid)-before)
 	}
-	cancel()
-	open.Wait()
-	hostile.Close()
+	stop()
 	ended := time.Now()
 	left := resident(t, p.cmd.Process.Pid) - before
 	for left > shadow*afterwards && time.Since(ended) < giveBack {
 		time.Sleep(100 * time.Millisecond)
 		left = resident(t, p.cmd.Process.Pid) - before
 	}
-	slices.Sort(times)
-	t.Logf("at most %d MiB more, %d MiB %v after the end; checks beside them: median %v, 99th of a hundred %v, slowest %v",
-		peak>>20, left>>20, time.Since(ended).Round(time.Millisecond), times[len(times)/2], times[len(times)*99/100], times[len(times)-1])
+	t.Logf("at most %d MiB more, %d MiB %v after the end; checks beside them: %s; before them: %s",
+		peak>>20, left>>20, time.Since(ended).Round(time.Millisecond), spread(times), spread(alone))
 	if peak > shadow*most {
 		t.Errorf("got %d MiB more, want at most %d", peak>>20, shadow*most>>20)
 	}
