@@ -45,3 +45,26 @@ func TestExpiryUnderAJumpedClock(t *testing.T) {
 		t.Errorf("an export of what is in force holds %q, want the opt-out", records)
 	}
 }
+
+// TestExpiryInABoundStore: where the last event is of a time that has not come, an opt-out that ends before that time is
+// taken, and counts until it ends.
+func TestExpiryInABoundStore(t *testing.T) {
+	t.Parallel()
+	n := startIn(t, t.TempDir(), store.Options{MinFree: -1})
+	ctx := testContext(t)
+	const tenYears = 10 * 365 * 24 * time.Hour
+	n.clock.add(tenYears)
+	n.optOut("+14155550102", "acme")
+	n.clock.add(-tenYears)
+	const number = "+14155550101"
+	_, err := n.record.RecordOptOut(ctx, &dncv1.RecordOptOutRequest{
+		Number: number, Scope: "acme", ExpiresAt: timestamppb.New(testDay.AddDate(1, 0, 0)),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: number, Scope: "acme"})
+	if err != nil || one.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK {
+		t.Errorf("got %v and %v, want BLOCK", one, err)
+	}
+}

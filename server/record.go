@@ -69,28 +69,29 @@ func (s *recordService) optOut(n phone.Number, req *dncv1.RecordOptOutRequest) (
 	if o.ExpiresAt, err = timeOf("expires_at", req.GetExpiresAt()); err != nil {
 		return o, err
 	}
-	return o, checkTimes(o, s.store.Now())
+	return o, checkTimes(o, instantOf(s.store.View()))
 }
 
-func checkTimes(o store.OptOut, now time.Time) error {
-	if err := checkReceived(o.ReceivedAt, now); err != nil {
+func checkTimes(o store.OptOut, at instant) error {
+	if err := checkReceived(o.ReceivedAt, at); err != nil {
 		return err
 	}
-	if err := checkEnded(o, now); err != nil {
+	if err := checkEnded(o, at); err != nil {
 		return err
 	}
 	return checkExpires(o)
 }
 
-func checkReceived(at, now time.Time) error {
-	if at.After(now.Add(receivedSkew)) {
+func checkReceived(received time.Time, at instant) error {
+	if received.After(at.now.Add(receivedSkew)) {
 		return invalidField("received_at", "lies more than a day in the future: check the date")
 	}
 	return nil
 }
 
-func checkEnded(o store.OptOut, now time.Time) error {
-	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(now) {
+// checkEnded refuses an opt-out that no check would count.
+func checkEnded(o store.OptOut, at instant) error {
+	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(at.now.Add(-at.ahead)) {
 		return invalidField("expires_at", "has passed: the opt-out would never count")
 	}
 	return nil

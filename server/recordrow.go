@@ -53,9 +53,9 @@ func (r *rowReader) read(c *dncv1.ImportRecordsChunk) (store.RowChunk, *dncv1.Im
 		return out, nil, err
 	}
 	out.Rows = make([]store.OptOutRow, 0, len(c.GetRows()))
-	now := r.store.Now()
+	at := instantOf(r.store.View())
 	for i, m := range c.GetRows() {
-		row, err := r.row(m, now)
+		row, err := r.row(m, at)
 		if err != nil {
 			ack.Rejects = tell(ack.Rejects, i, itemError(err))
 			out.Refused = append(out.Refused, uint32(i))
@@ -102,7 +102,7 @@ func checkRecordsChunk(c *dncv1.ImportRecordsChunk) error {
 }
 
 // row is what one row records. What is left out of it is in left.
-func (r *rowReader) row(m *dncv1.RecordRow, now time.Time) (store.OptOutRow, error) {
+func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error) {
 	out := store.OptOutRow{Story: r.story}
 	r.left = r.left[:0]
 	if m.GetConsentKind() != dncv1.ConsentKind_CONSENT_KIND_UNSPECIFIED {
@@ -128,7 +128,7 @@ func (r *rowReader) row(m *dncv1.RecordRow, now time.Time) (store.OptOutRow, err
 		}
 		out.Scope = r.wide
 	}
-	if err := r.times(m, &out.OptOut, now); err != nil {
+	if err := r.times(m, &out.OptOut, at); err != nil {
 		return out, err
 	}
 	out.Story.Desk, out.Story.Evidence, out.Story.Note = m.GetDesk(), m.GetEvidence(), m.GetNote()
@@ -145,9 +145,9 @@ func (r *rowReader) leave(err error) error {
 }
 
 // times reads both times. One that cannot be is none, but an opt-out that has ended is never made one without an end.
-func (r *rowReader) times(m *dncv1.RecordRow, o *store.OptOut, now time.Time) (err error) {
+func (r *rowReader) times(m *dncv1.RecordRow, o *store.OptOut, at instant) (err error) {
 	if o.ReceivedAt, err = timeOf("received_at", m.GetReceivedAt()); err == nil {
-		err = checkReceived(o.ReceivedAt, now)
+		err = checkReceived(o.ReceivedAt, at)
 	}
 	if err != nil {
 		if err := r.leave(err); err != nil {
@@ -157,7 +157,7 @@ func (r *rowReader) times(m *dncv1.RecordRow, o *store.OptOut, now time.Time) (e
 	}
 	o.ExpiresAt, err = timeOf("expires_at", m.GetExpiresAt())
 	if err == nil {
-		if err := checkEnded(*o, now); err != nil {
+		if err := checkEnded(*o, at); err != nil {
 			return err
 		}
 		err = checkExpires(*o)

@@ -23,6 +23,7 @@ type applier struct {
 	txn      *badger.Txn // at revision-1, with what was applied so far
 	revision uint64
 	time     int64 // Unix nanoseconds of every event of the revision
+	ahead    int64 // how far that may be ahead of the true time: what expires counts for as much longer
 
 	bytes   int                                   // written so far
 	numbers []uint64                              // that have a new record: for the filter
@@ -40,8 +41,8 @@ type outcome struct {
 
 func (o *outcome) repeats() bool { return o.first != nil || o.held }
 
-func newApplier(txn *badger.Txn, revision uint64, t int64) *applier {
-	return &applier{txn: txn, revision: revision, time: t, lists: map[policy.EventID]*storev1.ListState{}}
+func newApplier(txn *badger.Txn, revision uint64, t, ahead int64) *applier {
+	return &applier{txn: txn, revision: revision, time: t, ahead: ahead, lists: map[policy.EventID]*storev1.ListState{}}
 }
 
 // apply applies one event as the index-th of the revision. A refused event, or a repeat, has written nothing.

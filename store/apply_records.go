@@ -91,7 +91,8 @@ func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn)
 	return ended, a.putRecords(id, c.GetNumber(), set, before)
 }
 
-// records reads the records of a number, without those that have expired, and how many were stored.
+// records reads the records of a number, without those that have expired by the time that checks count them by, and how many
+// were stored.
 func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, err error) {
 	set = new(storev1.RecordSet)
 	if _, err := a.get(recordsKey(number), set); err != nil {
@@ -100,7 +101,7 @@ func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, er
 	stored = len(set.GetRecords())
 	kept := set.Records[:0]
 	for _, r := range set.GetRecords() {
-		if r.GetExpiresAt() == 0 || a.time < r.GetExpiresAt() {
+		if r.GetExpiresAt() == 0 || a.time-a.ahead < r.GetExpiresAt() {
 			kept = append(kept, r)
 		}
 	}

@@ -74,7 +74,7 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 			}
 			txn := s.db.NewTransactionAt(before.revision, true)
 			defer txn.Discard()
-			if _, err := newApplier(txn, before.revision+1, 1).apply(0, c.change(c.right)); err != nil {
+			if _, err := newApplier(txn, before.revision+1, 1, 0).apply(0, c.change(c.right)); err != nil {
 				t.Errorf("made at the state that it meets: %v", err)
 			}
 		})
@@ -89,7 +89,7 @@ func applyOne(t *testing.T, s *Store, before func(*badger.Txn), e *storev1.Event
 	if before != nil {
 		before(txn)
 	}
-	a := newApplier(txn, s.View().Revision()+1, 1)
+	a := newApplier(txn, s.View().Revision()+1, 1, 0)
 	_, err := a.apply(0, e)
 	return a, err
 }

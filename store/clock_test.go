@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"errors"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -179,5 +181,47 @@ func TestBoottimePasses(t *testing.T) {
 	time.Sleep(20 * time.Millisecond)
 	if got := boottime() - before; got < 20*time.Millisecond || got > time.Since(start)+time.Second {
 		t.Errorf("it passed by %v in 20ms", got)
+	}
+}
+
+// A write to a number drops the records of it that have expired. While the store is bound to a time that has not come, one
+// that checks count is not among them.
+func TestBoundStoreDropsNoRecordInForce(t *testing.T) {
+	t.Parallel()
+	c := newSetClock()
+	s, dir := makeClockStore(t, c)
+	closeStore(t, s)
+	c.set(tenYears)
+	s = openWith(t, dir, c.options())
+	if err := record(s, 3); err != nil {
+		t.Fatal(err)
+	}
+	c.set(-tenYears)
+	other := OptOut{Number: fiction(415, 1), Scope: "other"}
+	if _, err := s.RecordOptOut(context.Background(), other, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	wantVerdict(t, s, fiction(415, 1), "acme", policy.Block, policy.CauseNone)
+	ended, err := s.WithdrawOptOut(context.Background(), fiction(415, 1), "acme", Request{})
+	if err != nil || ended.Ended != 1 {
+		t.Fatalf("withdrawn: got %d and %v, want 1", ended.Ended, err)
+	}
+	events, _, err := s.View().History(fiction(415, 1), policy.EventID{}, 10)
+	if last := len(events) - 1; err != nil || len(events[last].Ended) != 1 {
+		t.Errorf("history: got %+v and %v, want an event that ended one", events, err)
+	}
+	closeStore(t, s)
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Error(r.Problems)
+	}
+	if err := os.Remove(filepath.Join(dir, markFile)); err != nil {
+		t.Fatal(err)
+	}
+	repaired, err := Repair(context.Background(), dir, true, c.options())
+	if err != nil || len(repaired.Missed) > 0 {
+		t.Fatalf("repair: got %v, and could not apply %q", err, repaired.Missed)
+	}
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Error("after a repair:", r.Problems)
 	}
 }

@@ -274,10 +274,10 @@ func (s *Store) waiting() *write {
 
 func (s *Store) newGroup() *group {
 	base := s.View()
-	now := base.Now()
+	now, ahead := base.Clock()
 	txn := s.db.NewTransactionAt(base.revision, true)
-	a := newApplier(txn, base.revision+1, now.UnixNano())
-	return &group{s: s, base: base, txn: txn, a: a, body: startRevision(a.time), filters: map[policy.EventID]*filter.Set{}}
+	a := newApplier(txn, base.revision+1, now.UnixNano(), int64(ahead))
+	return &group{s: s, base: base, txn: txn, a: a, body: startRevision(a.time, a.ahead), filters: map[policy.EventID]*filter.Set{}}
 }
 
 func (g *group) full() bool {

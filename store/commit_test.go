@@ -85,7 +85,7 @@ func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
 func TestRevisionBytes(t *testing.T) {
 	t.Parallel()
 	rev := &storev1.Revision{Time: day(1).UnixNano()}
-	b := startRevision(rev.GetTime())
+	b := startRevision(rev.GetTime(), rev.GetAhead())
 	for i := range 3 {
 		e := &storev1.Event{
 			RequestId: bytes.Repeat([]byte("r"), 100*i),

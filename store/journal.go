@@ -54,9 +54,14 @@ func (e *entry) hash() chainHash {
 }
 
 // startRevision begins the bytes of a storev1.Revision; appendEvent adds the bytes of its next event.
-func startRevision(time int64) []byte {
+func startRevision(time, ahead int64) []byte {
 	b := protowire.AppendTag(nil, 1, protowire.VarintType)
-	return protowire.AppendVarint(b, uint64(time))
+	b = protowire.AppendVarint(b, uint64(time))
+	if ahead == 0 {
+		return b
+	}
+	b = protowire.AppendTag(b, 3, protowire.VarintType)
+	return protowire.AppendVarint(b, uint64(ahead))
 }
 
 func appendEvent(revision, event []byte) []byte {

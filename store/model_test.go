@@ -129,8 +129,9 @@ func (m *storeModel) optOut(r *rapid.T) {
 	m.became(r, next)
 }
 
+// inForce are the records of a number that a write finds: those that checks count, by the clock.
 func (m *storeModel) inForce(n phone.Number) []modelRecord {
-	return slices.DeleteFunc(slices.Clone(m.now.records[n]), func(r modelRecord) bool { return !r.holds(m.time()) })
+	return slices.DeleteFunc(slices.Clone(m.now.records[n]), func(r modelRecord) bool { return !r.holds(m.clock.now()) })
 }
 
 func (m *storeModel) note(next modelState, n phone.Number, what string) {

@@ -207,3 +207,38 @@ func repairAndStopAfter(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 }
+
+// A plan that names no directories of a repair moves and deletes nothing, and what the repair built stays until its plan
+// can be read.
+func TestSwapThatCannotBeFinished(t *testing.T) {
+	t.Parallel()
+	d := makeStore(t, true)
+	if err := os.Remove(d.file(t, "badger/MANIFEST")); err != nil {
+		t.Fatal(err)
+	}
+	repairAndStopAfter(t, d.dir)
+	plan := filepath.Join(d.dir, swapFile)
+	sound, err := os.ReadFile(plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, broken := range []string{"", "{}", `{"Fqesh":".fsck-cut"}`, `{"Fresh":".fsck-cut","Kept":""}`, `{"Fresh":".fsck-cut","Kept":"damaged-/.."}`, `{"Fresh":".fsck-/..","Kept":"damaged-1"}`} {
+		if err := os.WriteFile(plan, []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := treeOf(t, d.dir)
+		if s, err := Open(d.dir, testOptions()); !errors.Is(err, ErrDamaged) {
+			t.Errorf("%q: got %v, want ErrDamaged", broken, err)
+			if err == nil {
+				closeStore(t, s)
+			}
+		}
+		if diff := cmp.Diff(before, treeOf(t, d.dir)); diff != "" {
+			t.Fatalf("%q: files changed:\n%s", broken, diff)
+		}
+	}
+	if err := os.WriteFile(plan, sound, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.wantWhole(t, false)
+}

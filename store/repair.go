@@ -323,7 +323,7 @@ func (r *repairer) replay() error {
 func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 	txn := r.s.db.NewTransactionAt(revision-1, true)
 	defer txn.Discard()
-	a := newApplier(txn, revision, rev.GetTime())
+	a := newApplier(txn, revision, rev.GetTime(), rev.GetAhead())
 	for i, e := range rev.GetEvents() {
 		if d := e.GetListDeleted().GetList(); d != nil {
 			r.traces.deleted[policy.EventID{Revision: d.GetRevision(), Index: d.GetIndex()}] = true

@@ -152,7 +152,10 @@ func (s *Store) open() error {
 	if err := requireFiles(s.dir); err != nil {
 		return err
 	}
-	if err := errors.Join(finishSwap(s.dir), s.sweepScratch()); err != nil {
+	if err := finishSwap(s.dir); err != nil {
+		return err // what a repair built lies in scratch
+	}
+	if err := s.sweepScratch(); err != nil {
 		return err
 	}
 	if err := s.space.prepare(); err != nil {

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -21,10 +22,22 @@ const swapFile = "swap.json"
 // swapPlan names directories below the data directory.
 type swapPlan struct{ Fresh, Kept string }
 
+// keptPrefix begins the names of directories that keep what a repair took the place of.
+const keptPrefix = "damaged-"
+
+// isSound reports that the plan names what a repair makes: nothing else may be moved or deleted for it.
+func (p swapPlan) isSound() bool {
+	return isNameOf(p.Fresh, scratchPrefix) && isNameOf(p.Kept, keptPrefix)
+}
+
+func isNameOf(name, prefix string) bool {
+	return len(name) > len(prefix) && strings.HasPrefix(name, prefix) && filepath.Base(name) == name
+}
+
 // swap puts the fresh store in place and keeps the damaged one. It moves the parts, since the data directory itself may
 // be a mount point.
 func (r *repairer) swap() error {
-	p := swapPlan{Fresh: filepath.Base(r.s.dir), Kept: "damaged-" + time.Now().UTC().Format("20060102T150405.000")}
+	p := swapPlan{Fresh: filepath.Base(r.s.dir), Kept: keptPrefix + time.Now().UTC().Format("20060102T150405.000")}
 	r.report.Kept = filepath.Join(r.dir, p.Kept)
 	for _, part := range storeParts { // each has one, so that one that is missing was moved
 		if err := os.MkdirAll(filepath.Join(r.s.dir, part), 0o700); err != nil {
@@ -57,6 +70,9 @@ func finishSwap(dir string) error {
 	var p swapPlan
 	if err := json.Unmarshal(plan, &p); err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrDamaged, swapFile, err)
+	}
+	if !p.isSound() {
+		return fmt.Errorf("%w: %s names no directories of a repair", ErrDamaged, swapFile)
 	}
 	fresh, kept := filepath.Join(dir, p.Fresh), filepath.Join(dir, p.Kept)
 	if err := os.MkdirAll(kept, 0o700); err != nil {

@@ -105,7 +105,7 @@ func TestVerifyJournalThatWasChanged(t *testing.T) {
 	}{
 		{"missing", func(*entry) bool { return true }, "breaks off after revision 2"},
 		{"chained to another one", func(e *entry) bool { e.prev[0] ^= 1; return false }, "breaks off after revision 2"},
-		{"of another time", func(e *entry) bool { e.body = startRevision(day(9).UnixNano()); return false }, "breaks off after revision 3"},
+		{"of another time", func(e *entry) bool { e.body = startRevision(day(9).UnixNano(), 0); return false }, "breaks off after revision 3"},
 		{"not to be decoded", func(e *entry) bool { e.body = []byte{0xff}; return false }, "revision 3 cannot be decoded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

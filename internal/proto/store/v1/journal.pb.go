@@ -97,8 +97,10 @@ func (LoadMode) EnumDescriptor() ([]byte, []int) {
 type Revision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Time of every event in it: Unix nanoseconds, never before the revision before it.
-	Time          int64    `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
-	Events        []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	Time   int64    `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	Events []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
+	// How far that time may be ahead of the true one, in nanoseconds: an opt-out that expires counts for as much longer.
+	Ahead         int64 `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -145,6 +147,13 @@ func (x *Revision) GetEvents() []*Event {
 		return x.Events
 	}
 	return nil
+}
+
+func (x *Revision) GetAhead() int64 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
 }
 
 // Event is one change. Its id is (revision, index).
@@ -1940,10 +1949,11 @@ var File_store_v1_journal_proto protoreflect.FileDescriptor
 
 const file_store_v1_journal_proto_rawDesc = "" +
 	"\n" +
-	"\x16store/v1/journal.proto\x12\bstore.v1\"G\n" +
+	"\x16store/v1/journal.proto\x12\bstore.v1\"]\n" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
-	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\"\x96\a\n" +
+	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\x96\a\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
