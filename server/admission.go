@@ -111,6 +111,7 @@ func newLimiter(floor, most int64) *limiter {
 // ticket is work that was let in.
 type ticket struct {
 	from  *limiter
+	whole *limiter // that from is a part of: the units are taken of both; nil: of none
 	units int64
 	began time.Duration
 }
@@ -185,6 +186,9 @@ func (l *limiter) enterSome(units int) ticket {
 func (t ticket) leave() {
 	if t.units == 0 {
 		return
+	}
+	if t.whole != nil {
+		t.whole.give(int(t.units))
 	}
 	l := t.from
 	l.under.Add(-t.units)

@@ -2,16 +2,12 @@ package server
 
 import (
 	"context"
-	"fmt"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/peer"
-
-	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 // webConnections is how many connections the HTTP listener takes at once: monitors are few.
@@ -64,9 +60,10 @@ func (l boundedListener) Accept() (net.Conn, error) {
 // countedConn is given back when it is closed.
 type countedConn struct {
 	net.Conn
-	c       *connections
-	once    sync.Once
-	streams atomic.Int64 // of checks
+	c     *connections
+	once  sync.Once
+	share *sharedRoom // of its streams of checks
+	made  sync.Once   // share
 }
 
 // RemoteAddr implements net.Conn. By it a call finds its connection.
@@ -78,26 +75,20 @@ type remote struct {
 	conn *countedConn
 }
 
-// maxCheckStreams is how many streams of checks a connection may have: the Go client has one, and two while it changes.
-const maxCheckStreams = 16
+// connectionMessages is how much of the room of messages the streams of checks of one connection have together, in bytes: 15 of the
+// largest messages with their answers, or thousands of small ones. It bounds no number of streams: behind a proxy one connection
+// carries those of many clients.
+const connectionMessages = 48 << 20
 
-var errTooManyStreams = refuse(dncv1.ErrorReason_ERROR_REASON_TOO_MANY_STREAMS,
-	fmt.Sprintf("a connection has at most %d streams of checks: let callers share them, which is also faster, or open another connection", maxCheckStreams),
-	"limit", strconv.Itoa(maxCheckStreams))
-
-// addStream counts a stream of checks on the connection of a call until the result is called, or refuses it.
-func addStream(ctx context.Context) (end func(), err error) {
+// shareOf is the room that a stream of checks takes of all, with the others of its connection.
+func shareOf(ctx context.Context, all *sharedRoom) *sharedRoom {
 	p, _ := peer.FromContext(ctx)
 	r, ok := p.Addr.(remote)
 	if !ok { // not of a listener of ours
-		return func() {}, nil
+		return all
 	}
-	end = func() { r.conn.streams.Add(-1) }
-	if r.conn.streams.Add(1) > maxCheckStreams {
-		end()
-		return nil, errTooManyStreams
-	}
-	return end, nil
+	r.conn.made.Do(func() { r.conn.share = all.part(connectionMessages) })
+	return r.conn.share
 }
 
 // Close implements net.Conn.

@@ -99,20 +99,21 @@ func (g guard) letIn(ctx context.Context, req any, enter func(units int) (ticket
 // ends when its handler returns, and a handler that sends does not return before.
 func (g guard) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 	method := service + "/" + s.StreamName
-	room := g.loads
-	if service == dncv1.CheckService_ServiceDesc.ServiceName {
-		room = g.base.messages
-	}
+	checks := service == dncv1.CheckService_ServiceDesc.ServiceName
 	return func(impl any, stream grpc.ServerStream) error {
 		if err := stream.Context().Err(); err != nil {
 			return g.refused(stream.Context(), method, err)
+		}
+		room := g.loads
+		if checks {
+			room = shareOf(stream.Context(), g.base.messages)
 		}
 		session, err := newSession(stream, method, s.ClientStreams, room)
 		if err != nil {
 			return g.refused(stream.Context(), method, err)
 		}
 		defer g.leave(session)
-		if room == g.loads {
+		if !checks {
 			defer g.admitLoad(session)()
 		}
 		served := make(chan error, 1)

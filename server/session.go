@@ -195,25 +195,41 @@ func (s *session) reason() error {
 // cut, if that is long enough.
 type sharedRoom struct {
 	*limiter
+	whole *sharedRoom   // that this is a part of; nil: of none
 	most  time.Duration // how long a session may wait for its client and keep its room
 	queue time.Duration // how long a session waits for room that nobody is about to leave
 
-	mu  sync.Mutex
-	all map[*session]struct{}
+	mu      sync.Mutex
+	all     map[*session]struct{}
+	looked  time.Time // when the idlest was looked for
+	leaving bool      // what was found
 }
 
 func newSharedRoom(l *limiter, most, queue time.Duration) *sharedRoom {
 	return &sharedRoom{limiter: l, most: most, queue: queue, all: make(map[*session]struct{})}
 }
 
+// part is room of r of which at most so many units are taken at once.
+func (r *sharedRoom) part(units int64) *sharedRoom {
+	p := newSharedRoom(newFixed(units), r.most, r.queue)
+	p.whole = r
+	return p
+}
+
 // join makes s one of those that may be cut.
 func (r *sharedRoom) join(s *session) {
+	if r.whole != nil {
+		r.whole.join(s)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.all[s] = struct{}{}
 }
 
 func (r *sharedRoom) leave(s *session) {
+	if r.whole != nil {
+		r.whole.leave(s)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.all, s)
@@ -226,6 +242,24 @@ const (
 
 // take returns room for so many units, for a while or for as long as s lasts, or errOverloaded.
 func (r *sharedRoom) take(ctx context.Context, units int) (ticket, error) {
+	t, err := r.takeOwn(ctx, units)
+	if r.whole == nil {
+		return t, err
+	}
+	if err != nil {
+		r.whole.refused.Add(1)
+		return t, err
+	}
+	if _, err := r.whole.take(ctx, units); err != nil {
+		t.leave()
+		return ticket{}, err
+	}
+	t.whole = r.whole.limiter
+	return t, nil
+}
+
+// takeOwn is take without the room that r is a part of.
+func (r *sharedRoom) takeOwn(ctx context.Context, units int) (ticket, error) {
 	began := time.Now()
 	for {
 		if t, ok := r.try(units); ok {
@@ -246,10 +280,20 @@ func (r *sharedRoom) take(ctx context.Context, units int) (ticket, error) {
 	}
 }
 
-// cutIdlest cuts a session that has waited for its client for too long. It reports whether one is about to leave.
+// cutIdlest cuts a session that has waited for its client for too long. It reports whether one is about to leave. However
+// many wait for room, the sessions are gone through once in a while.
 func (r *sharedRoom) cutIdlest() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if time.Since(r.looked) >= roomPoll {
+		r.leaving = r.findIdlest()
+		r.looked = time.Now()
+	}
+	return r.leaving
+}
+
+// findIdlest is cutIdlest while r.mu is held.
+func (r *sharedRoom) findIdlest() bool {
 	var idlest *session
 	longest := r.most
 	for s := range r.all {

@@ -22,11 +22,6 @@ type checkStream = grpc.BidiStreamingServer[dncv1.StreamChecksRequest, dncv1.Str
 
 // StreamChecks implements dncv1.CheckServiceServer.
 func (s *checkService) StreamChecks(stream checkStream) error {
-	end, err := addStream(stream.Context())
-	if err != nil {
-		return err
-	}
-	defer end()
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()

@@ -148,7 +148,7 @@ const (
 	// an import continues with its import_id.
 	ErrorReason_ERROR_REASON_STREAM_IDLE ErrorReason = 68
 	// RESOURCE_EXHAUSTED. The connection already has as many streams of checks as a connection may have; metadata
-	// "limit". Share them among callers, or open another connection. Do not retry on this one.
+	// "limit". This server never sends it: behind a proxy, one connection carries the streams of many clients.
 	ErrorReason_ERROR_REASON_TOO_MANY_STREAMS ErrorReason = 69
 	// PERMISSION_DENIED. The caller's certificate or role does not allow it. Do not retry.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 70
