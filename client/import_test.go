@@ -211,6 +211,32 @@ func TestImportGoesOnAfterBreaks(t *testing.T) {
 	wantList(t, c, "us-ftc", numbers)
 }
 
+// TestImportsWhoseOpeningIsLost cuts the connection before the server's answer to the header of an import arrives.
+func TestImportsWhoseOpeningIsLost(t *testing.T) {
+	t.Parallel()
+	p := newProxy(t, serve(t))
+	c := connect(t, p.addr())
+	createRegistry(t, c, "us-ftc")
+	numbers := someNumbers(1000)
+	p.cutAfter(1)
+	r, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: numbers}})
+	if err != nil || r.Accepted != uint64(len(numbers)) {
+		t.Errorf("list: got %+v (%v)", r, err)
+	}
+	wantList(t, c, "us-ftc", numbers)
+	if p.left.Load() > 0 {
+		t.Error("list: the connection was not cut")
+	}
+	p.cutAfter(1)
+	o, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: &optOuts{rows: someOptOuts(100)}})
+	if err != nil || o.Accepted == 0 || o.Duplicates != 0 {
+		t.Errorf("opt-outs: got %+v (%v)", o, err)
+	}
+	if p.left.Load() > 0 {
+		t.Error("opt-outs: the connection was not cut")
+	}
+}
+
 // TestImportTakesOverOnce cuts the connection while the load is written: the client gets the result of that load, and
 // does not begin a second one that takes over from the first.
 func TestImportTakesOverOnce(t *testing.T) {

@@ -88,8 +88,12 @@ func (l *load) goesOn(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var e *Error
-	if !errors.As(err, &e) || l.header.GetImportId() == "" {
+	if !errors.As(err, &e) {
 		return false
+	}
+	if l.header.GetImportId() == "" { // not opened yet: tried again as a call is
+		l.breaks++
+		return l.client.isWorth(e, l.breaks)
 	}
 	if l.begun { // what there was to take over is gone: what holds the list now is this load, or a later one
 		l.header.TakeOver = false

@@ -72,8 +72,12 @@ func (l *optOutLoad) goesOn(err error) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var e *Error
-	if !errors.As(err, &e) || l.header.GetImportId() == "" {
+	if !errors.As(err, &e) {
 		return false
+	}
+	if l.header.GetImportId() == "" { // not opened yet: tried again as a call is
+		l.breaks++
+		return l.client.isWorth(e, l.breaks)
 	}
 	l.breaks++
 	switch e.Reason {
