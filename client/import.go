@@ -89,6 +89,9 @@ type SourceSummary struct {
 	Sources []ImportSource
 	// Coverage are the prefixes that the files hold in whole; empty: they do not say.
 	Coverage []string
+	// Inferred are those of Coverage that no file is named for: only numbers in them speak for them. The server covers
+	// none of them that is new to the list before somebody confirms it.
+	Inferred []string
 	// CutFiles is how many of the files end inside a line: the rest is likely missing.
 	CutFiles uint32
 }
@@ -148,7 +151,8 @@ func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
-	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER, COVERAGE, COVERAGE_WIDER or CUT.
+	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER, COVERAGE, COVERAGE_WIDER,
+	// COVERAGE_INFERRED or CUT.
 	Guard   string `json:"guard"`
 	Prefix  string `json:"prefix"`
 	Message string `json:"message"`

@@ -306,6 +306,7 @@ func (l *load) finish() error {
 		RejectTallies: each(sum.RejectTallies, toTally),
 		Sources:       sources,
 		Coverage:      sum.Coverage,
+		Inferred:      sum.Inferred,
 		ChunksDigest:  chunkhash.Digest(l.hashes),
 		CutFiles:      sum.CutFiles,
 	}

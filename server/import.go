@@ -320,6 +320,9 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	if len(req.GetCoverage()) > store.MaxCoverage {
 		return store.Commit{}, invalidField("coverage", fmt.Sprintf("holds more than %d prefixes", store.MaxCoverage))
 	}
+	if len(req.GetInferred()) > len(req.GetCoverage()) {
+		return store.Commit{}, invalidField("inferred", "must be some of coverage")
+	}
 	date, err := policy.ParseDate(l.header.GetSnapshotDate())
 	if err != nil {
 		return store.Commit{}, err
@@ -334,6 +337,7 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 		Sources:      sources,
 		SnapshotDate: date,
 		FileCoverage: req.GetCoverage(),
+		Inferred:     req.GetInferred(),
 		Digest:       req.GetChunksDigest(),
 		CutFiles:     req.GetCutFiles(),
 	}, nil

@@ -51,6 +51,7 @@ var guardsByStore = map[store.Guard]dncv1.ImportGuard{
 	store.GuardCoverage:     dncv1.ImportGuard_IMPORT_GUARD_COVERAGE,
 	store.GuardCut:          dncv1.ImportGuard_IMPORT_GUARD_CUT,
 	store.GuardWider:        dncv1.ImportGuard_IMPORT_GUARD_COVERAGE_WIDER,
+	store.GuardInferred:     dncv1.ImportGuard_IMPORT_GUARD_COVERAGE_INFERRED,
 }
 
 func guardFailure(f *store.GuardFailure) *dncv1.GuardFailure {
@@ -95,6 +96,9 @@ func guardMessage(f *store.GuardFailure) string {
 	case store.GuardWider:
 		return fmt.Sprintf("the list covers %s and would cover its whole jurisdiction, since these files do not say what they hold: "+
 			"name them as the registry does, or declare the list's coverage", coveredNow(f))
+	case store.GuardInferred:
+		return fmt.Sprintf("no file is named for %s: the list would cover it because of %s in it%s: "+
+			"leave them out, name the files as the registry does, or declare the list's coverage", f.Outside[0], numbers(f.After), likewise(f))
 	case store.GuardCut:
 		if f.After == 1 {
 			return "1 file ends inside a line: fetch it again"
@@ -114,6 +118,26 @@ func coveredNow(f *store.GuardFailure) string {
 		text += fmt.Sprintf(" and %d more", more)
 	}
 	return text
+}
+
+// likewise names some more prefixes that numbers alone speak for.
+func likewise(f *store.GuardFailure) string {
+	more := f.Outside[1:]
+	if len(more) == 0 {
+		return ""
+	}
+	text := strings.Join(more, ", ")
+	if rest := f.Before - uint64(len(f.Outside)); rest > 0 {
+		text += fmt.Sprintf(" and %d others", rest)
+	}
+	return ", and likewise " + text
+}
+
+func numbers(n uint64) string {
+	if n == 1 {
+		return "1 number"
+	}
+	return fmt.Sprintf("%d numbers", n)
 }
 
 func percent(ratio float64) string { return fmt.Sprintf("%.4g %%", 100*ratio) }

@@ -21,6 +21,7 @@ var coverageCases = []struct {
 	mode     Mode
 	load     []uint64
 	files    []string
+	inferred []string      // of files
 	want     *GuardFailure // but for Overridden
 }{
 	{name: "within what is declared", declared: []string{"1415", "1818"}, mode: Replace, load: areaNumbers(415, 10)},
@@ -37,6 +38,31 @@ var coverageCases = []struct {
 	{name: "one more outside than before", declared: []string{"1415"}, mode: Replace,
 		old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 2)), load: slices.Concat(areaNumbers(415, 11), areaNumbers(212, 3)),
 		want: &GuardFailure{Guard: GuardCoverage, Before: 14, After: 3, Outside: []string{"1212"}}},
+	{name: "a stray number", mode: Replace, old: areaNumbers(415, 10), oldFiles: []string{"1415"},
+		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 1)), files: []string{"1415", "1818"}, inferred: []string{"1415", "1818"},
+		want: &GuardFailure{Guard: GuardInferred, Before: 1, After: 1, Outside: []string{"1818"}}},
+	{name: "a stray number beside files with names", mode: Replace, old: areaNumbers(415, 10), oldFiles: []string{"1415"},
+		load:  slices.Concat(areaNumbers(415, 10), areaNumbers(650, 5), areaNumbers(818, 1)),
+		files: []string{"1415", "1650", "1818"}, inferred: []string{"1818"},
+		want: &GuardFailure{Guard: GuardInferred, Before: 1, After: 1, Outside: []string{"1818"}}},
+	{name: "a first load without names", mode: Replace,
+		load:  slices.Concat(areaNumbers(212, 3), areaNumbers(415, 10), areaNumbers(650, 2), areaNumbers(818, 1)),
+		files: []string{"1212", "1415", "1650", "1818"}, inferred: []string{"1212", "1415", "1650", "1818"},
+		want: &GuardFailure{Guard: GuardInferred, Before: 4, After: 1, Outside: []string{"1818", "1650", "1212"}}},
+	{name: "a first load without names, in mode add", mode: Add, load: areaNumbers(818, 1), files: []string{"1818"}, inferred: []string{"1818"},
+		want: &GuardFailure{Guard: GuardInferred, Before: 1, After: 1, Outside: []string{"1818"}}},
+	{name: "without names, within what the list covers", mode: Replace,
+		old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 1)), oldFiles: []string{"1415", "1818"},
+		load: areaNumbers(415, 11), files: []string{"1415"}, inferred: []string{"1415"}},
+	{name: "without names, of a list that covers all", mode: Replace, old: areaNumbers(415, 10), load: areaNumbers(415, 11),
+		files: []string{"1415"}, inferred: []string{"1415"}},
+	{name: "without names, of a list that declares it", declared: []string{"1"}, mode: Replace,
+		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 1)), files: []string{"1415", "1818"}, inferred: []string{"1415", "1818"}},
+	{name: "a change list with a stray number", mode: Delta, old: areaNumbers(415, 10), oldFiles: []string{"1415"},
+		load: areaNumbers(818, 1), files: []string{"1818"}, inferred: []string{"1818"},
+		want: &GuardFailure{Guard: GuardCoverage, Before: 11, After: 1, Outside: []string{"1818"}}},
+	{name: "a number that goes", mode: Replace, old: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 1)), oldFiles: []string{"1415"},
+		load: areaNumbers(415, 10), files: []string{"1415", "1818"}, inferred: []string{"1415", "1818"}},
 	{name: "files say it", mode: Replace, load: areaNumbers(415, 10), files: []string{"1415"}},
 	{name: "one more area code", mode: Replace, old: areaNumbers(415, 10), oldFiles: []string{"1415"},
 		load: slices.Concat(areaNumbers(415, 10), areaNumbers(818, 10)), files: []string{"1415", "1818"}},
@@ -91,7 +117,8 @@ func TestCoverageThatDoesNotMatchIsRefused(t *testing.T) {
 			}
 			revision := s.View().Revision()
 			for _, override := range []bool{false, true} {
-				r, err := commit(begin(t, s, Header{List: "a", Mode: c.mode, Guards: Guards{-1, -1}, Override: override}), c.load, Commit{FileCoverage: c.files})
+				r, err := commit(begin(t, s, Header{List: "a", Mode: c.mode, Guards: Guards{-1, -1}, Override: override}), c.load,
+					Commit{FileCoverage: c.files, Inferred: c.inferred})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -176,6 +203,44 @@ func TestSameNumbersKeepTheCoverage(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantVerdict(t, s, other, "", policy.Allow, policy.CauseNone)
+}
+
+// The same numbers in files without names do not widen a coverage either: a stray one among them was outside before.
+func TestSameNumbersInferNoCoverage(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	numbers := slices.Concat(areaNumbers(415, 100), areaNumbers(818, 1))
+	h := header("a", Replace)
+	h.Override = true
+	if _, err := commit(begin(t, s, h), numbers, Commit{FileCoverage: []string{"1415"}}); err != nil {
+		t.Fatal(err)
+	}
+	both := []string{"1415", "1818"}
+	if r := load(t, s, "a", Replace, numbers, Commit{FileCoverage: both, Inferred: both}); !r.AlreadyLoaded {
+		t.Errorf("%+v, want already loaded", r)
+	}
+	if l := listOf(t, s, "a"); l.CoversAll || !slices.Equal(l.Coverage, []string{"1415"}) {
+		t.Errorf("covers %v, want 1415", l.Coverage)
+	}
+	wantVerdict(t, s, fiction(818, 99), "", policy.Unknown, policy.NotCovered)
+}
+
+// Who confirms what was inferred is not asked again.
+func TestConfirmedInferenceIsNotAskedAgain(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	createList(t, s, "a", usRegistry())
+	area := []string{"1415"}
+	h := header("a", Replace)
+	h.Override = true
+	if r, err := commit(begin(t, s, h), areaNumbers(415, 100), Commit{FileCoverage: area, Inferred: area}); err != nil || r.Refused {
+		t.Fatal(r, err)
+	}
+	if r := load(t, s, "a", Replace, areaNumbers(415, 101), Commit{FileCoverage: area, Inferred: area}); r.Refused {
+		t.Errorf("refused: %+v", r.GuardFailures)
+	}
+	wantVerdict(t, s, fiction(415, 199), "", policy.Allow, policy.CauseNone)
 }
 
 func TestUndatedDeltaKeepsTheDate(t *testing.T) {

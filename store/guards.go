@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,14 +34,15 @@ const (
 	GuardCoverage           // more numbers would lie outside the coverage than now
 	GuardCut                // files end inside a line
 	GuardWider              // the list would cover its whole jurisdiction, which nobody declares
+	GuardInferred           // the list would cover more only because numbers lie there
 )
 
 // GuardFailure is a guard that failed, with its figures.
 type GuardFailure struct {
 	Guard         Guard
 	Prefix        string   // of GuardPrefixShrink
-	Outside       []string // of GuardCoverage: the first digits of some numbers outside; of GuardWider: some prefixes covered now
-	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut; of GuardWider: prefixes covered now, and 0
+	Outside       []string // of GuardCoverage: the first digits of some numbers outside; of GuardWider: some prefixes covered now; of GuardInferred: some that would be, that with the fewest numbers first
+	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut; of GuardWider: prefixes covered now, and 0; of GuardInferred: prefixes, and numbers in the first
 	Limit         float64
 	From, To      policy.Date // of GuardOlder: the list's date and the load's
 	Overridden    bool
@@ -57,15 +59,16 @@ type plan struct {
 	dated    policy.Date // the load's own, to compare with the list's; zero: none
 	coverage []string    // candidates for the effective coverage
 	all      bool        // nothing limits the coverage
+	inferred []string    // those of coverage that no file is named for
 	prefixes []phone.Prefix
 	past     *storev1.Load // of a revert: the load to go back to, with reverted_to set
 	shown    []string      // the first digits of some numbers outside the coverage, of those that would be more than now
 }
 
-// keepCoverage leaves the coverage as it is where files hold the same numbers and do not say what they cover, as an export
-// of the list does not.
+// keepCoverage leaves the coverage as it is where files hold the same numbers and their names do not say what they cover, as
+// an export of the list does not.
 func (p *plan) keepCoverage(l *List, c *Commit, cmp *comparison) {
-	if p.past == nil && l.Loaded && cmp.isUnchanged() && len(c.FileCoverage) == 0 {
+	if p.past == nil && l.Loaded && cmp.isUnchanged() && len(c.Inferred) >= len(c.FileCoverage) {
 		p.covers = false
 	}
 }
@@ -93,7 +96,7 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 	}
 	p.coverage = l.Settings.Coverage
 	if len(p.coverage) == 0 && p.covers {
-		p.coverage = c.FileCoverage
+		p.coverage, p.inferred = c.FileCoverage, c.Inferred
 	}
 	p.all = len(p.coverage) == 0
 	if !p.covers && len(p.coverage) == 0 {
@@ -188,6 +191,9 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if p.widens(l) {
 		fail(GuardFailure{Guard: GuardWider, Before: uint64(len(l.Coverage)), Outside: l.Coverage[:min(shownOutside, len(l.Coverage))]})
 	}
+	if thin := p.newlyInferred(l, cmp); len(thin) > 0 {
+		fail(inferredFailure(thin))
+	}
 	if before, after := p.outside(l, cmp); after > before {
 		fail(GuardFailure{Guard: GuardCoverage, Before: cmp.numbers(), After: after, Outside: p.shown})
 	}
@@ -236,6 +242,29 @@ func (p *plan) outside(l *List, cmp *comparison) (before, after uint64) {
 // cover.
 func (p *plan) widens(l *List) bool {
 	return p.covers && p.all && p.past == nil && l.state.GetLoad() != nil && !l.CoversAll
+}
+
+// newlyInferred are the prefixes that the list would cover, and does not cover now, only because numbers lie in them: those
+// with the fewest first.
+func (p *plan) newlyInferred(l *List, found *comparison) []prefixCount {
+	if !p.covers || l.CoversAll {
+		return nil
+	}
+	inferred, now := phone.NewPrefixSet(phonePrefixes(p.inferred)), phone.NewPrefixSet(phonePrefixes(l.Coverage))
+	thin := slices.DeleteFunc(slices.Clone(found.prefixes), func(c prefixCount) bool {
+		prefix := phonePrefixes([]string{c.prefix})[0]
+		return c.after == 0 || !inferred.Has(prefix) || now.Index(phone.Number(prefix)) >= 0
+	})
+	slices.SortStableFunc(thin, func(a, b prefixCount) int { return cmp.Compare(a.after, b.after) })
+	return thin
+}
+
+func inferredFailure(thin []prefixCount) GuardFailure {
+	f := GuardFailure{Guard: GuardInferred, Before: uint64(len(thin)), After: thin[0].after}
+	for _, c := range thin[:min(shownOutside, len(thin))] {
+		f.Outside = append(f.Outside, c.prefix)
+	}
+	return f
 }
 
 // within adds up the numbers under any of some prefixes, all of which were compared.

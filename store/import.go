@@ -58,6 +58,7 @@ type Commit struct {
 	Sources      []Source
 	SnapshotDate policy.Date // the source's own; zero: none
 	FileCoverage []string    // prefixes that the files hold in whole
+	Inferred     []string    // those of them that no file is named for: only numbers in them speak for them
 	Digest       []byte      // of the chunks, as the client made them; empty: not compared
 	CutFiles     uint32      // how many of the files end inside a line
 }
@@ -336,7 +337,7 @@ func (i *Import) check(c *Commit) error {
 		return fmt.Errorf("%w: the commit is of other chunks", ErrChunksMissing)
 	}
 	c.Rejected += i.log.rejected
-	if _, err := parsePrefixes(c.FileCoverage); err != nil {
+	if _, err := parsePrefixes(slices.Concat(c.FileCoverage, c.Inferred)); err != nil {
 		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
 	}
 	return nil

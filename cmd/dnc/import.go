@@ -45,7 +45,8 @@ A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
 rejects than --max-rejects, a file that ends inside a line, a snapshot date older than
 the list's, numbers outside the list's coverage, a coverage that would become the whole
-jurisdiction because files do not say what they hold. --yes loads in spite of all but the
+jurisdiction because files do not say what they hold, or take in area codes that no
+file is named for. --yes loads in spite of all but the
 first, and takes over from a load that does not end.
 
 An import that was interrupted goes on where it stopped, and says so, when the command
@@ -370,6 +371,8 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		"COVERAGE":       "--yes",
 		"CUT":            "--yes",
 		"COVERAGE_WIDER": "--yes",
+
+		"COVERAGE_INFERRED": "--yes",
 	}
 	text := lower(g.Guard)
 	if g.Prefix != "" && !strings.HasPrefix(g.Guard, "COVERAGE") { // whose messages name more than one

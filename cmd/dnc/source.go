@@ -71,6 +71,7 @@ func (s *source) Summary() client.SourceSummary {
 		RejectTallies: s.rejects.list(),
 		Sources:       s.files(),
 		Coverage:      s.reader.Coverage(),
+		Inferred:      s.reader.Inferred(),
 		CutFiles:      uint32(s.reader.CutFiles()),
 	}
 }

@@ -32,12 +32,21 @@ func (r *Reader) SnapshotDate() (string, bool) {
 // with at least one number, for formats whose files are made by area code. For other
 // formats it returns nil.
 func (r *Reader) Coverage() []string {
+	return r.prefixes(func(area int) bool { return r.named[area] || r.areas[area] })
+}
+
+// Inferred returns those prefixes of Coverage that no file is named for: a number in
+// them, which may be a stray, is all that speaks for them.
+func (r *Reader) Inferred() []string {
+	return r.prefixes(func(area int) bool { return r.areas[area] && !r.named[area] })
+}
+
+func (r *Reader) prefixes(is func(area int) bool) (list []string) {
 	if !r.format.byArea {
 		return nil
 	}
-	var list []string
-	for area, seen := range r.areas {
-		if seen {
+	for area := range r.areas {
+		if is(area) {
 			list = append(list, strconv.Itoa(1000+area))
 		}
 	}

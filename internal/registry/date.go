@@ -8,8 +8,13 @@ import (
 )
 
 // The FTC names its files year-month-day_area code_id, month and day without
-// a leading zero; the file for the whole nation has no area code there.
-var datedName = regexp.MustCompile(`^(\d{4})-(\d{1,2})-(\d{1,2})_(?:(\d{3})_)?`)
+// a leading zero; the file for the whole nation has no area code there, only the id.
+// Canada has a file an area code in its zip, named for nothing else.
+var (
+	datedName  = regexp.MustCompile(`^(\d{4})-(\d{1,2})-(\d{1,2})_`)
+	areaName   = regexp.MustCompile(`^(?:\d{4}-\d{1,2}-\d{1,2}_(\d{3})[_.]|(\d{3})\.)`)
+	nationName = regexp.MustCompile(`(?i)^\d{4}-\d{1,2}-\d{1,2}_[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.`)
+)
 
 // nameDate returns the date that a base name begins with, as YYYY-MM-DD.
 func nameDate(name string) (string, bool) {
@@ -29,13 +34,13 @@ func pad(digits string) string {
 	return digits
 }
 
-// nameArea returns the area code in a dated base name, or -1.
+// nameArea returns the area code that a base name says, or -1.
 func nameArea(name string) int {
-	m := datedName.FindStringSubmatch(name)
-	if m == nil || m[4] == "" {
+	m := areaName.FindStringSubmatch(name)
+	if m == nil {
 		return -1
 	}
-	area, _ := strconv.Atoi(m[4])
+	area, _ := strconv.Atoi(m[1] + m[2])
 	return area
 }
 

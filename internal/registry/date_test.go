@@ -32,9 +32,16 @@ func TestSnapshotDate(t *testing.T) {
 func TestNameArea(t *testing.T) {
 	tests := map[string]int{
 		"2026-9-9_818_a.txt":  818,
-		"2026-9-9_818.txt":    -1,
+		"2026-9-9_818.txt":    818,
 		"2026-9-9_nation.txt": -1,
-		"818.txt":             -1,
+		"818.txt":             818,
+		"818.txt.gz":          818,
+		"818 leads.txt":       -1,
+		"818_leads.txt":       -1,
+		"8180.txt":            -1,
+		"a818.txt":            -1,
+		"2026-9-9_8180_a.txt": -1,
+		"2026-9-9_8181a2b3-77d1-4a3b-9f6c-0b1a2c3d4e5f.txt": -1,
 	}
 	for name, want := range tests {
 		if got := nameArea(name); got != want {

@@ -1,12 +1,14 @@
 package registry
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 )
 
 // fictional returns the 50 numbers that each sample of an area code holds.
@@ -43,7 +45,7 @@ func TestFTCSamples(t *testing.T) {
 				t.Errorf("snapshot date %q, %v", date, ok)
 			}
 			want := []string{fmt.Sprintf("1%d", tt.area)}
-			if diff := cmp.Diff(want, got.reader.Coverage()); diff != "" {
+			if diff := gocmp.Diff(want, got.reader.Coverage()); diff != "" {
 				t.Errorf("coverage: %s", diff)
 			}
 		})
@@ -103,7 +105,7 @@ func TestFTCLayouts(t *testing.T) {
 				for line, reason := range tt.reasons {
 					want[line+int64(pad)] = reason
 				}
-				if diff := cmp.Diff(want, reasonsAt(got.rejects)); diff != "" {
+				if diff := gocmp.Diff(want, reasonsAt(got.rejects)); diff != "" {
 					t.Errorf("after %d lines: rejects: %s", pad, diff)
 				}
 			}
@@ -131,19 +133,39 @@ func TestFTCEveryCut(t *testing.T) {
 }
 
 func TestFTCCoverage(t *testing.T) {
-	stray := writeFile(t, "2026-9-9_415_x.txt", []byte("415,5550100\n212,5550101\n818,555\n"))
-	nation := writeFile(t, "2026-9-9_nation.txt", []byte("650,5550100\n301,5550101\n305,bad\n"))
-	got := load(t, Options{Format: FTC}, stray, nation)
-	if diff := cmp.Diff([]string{"1301", "1415", "1650"}, got.reader.Coverage()); diff != "" {
-		t.Errorf("an area code beside that of the name, or without a number, counts: %s", diff)
+	const strays = "415,5550100\n212,5550101\n818,555\n"
+	tests := []struct {
+		name           string
+		files          map[string]string
+		format         Format
+		want, inferred []string
+	}{
+		{name: "an area code beside that of the name, or without a number, does not count",
+			files: map[string]string{"2026-9-9_415_x.txt": strays}, want: []string{"1415"}},
+		{name: "named for nothing else", files: map[string]string{"415.txt": strays}, want: []string{"1415"}},
+		{name: "under the name of another area code", files: map[string]string{"2026-9-9_818.txt": "415,5550100\n"}, want: []string{"1818"}},
+		{name: "no name", files: map[string]string{"2026-9-9_all.txt": strays}, want: []string{"1212", "1415"}, inferred: []string{"1212", "1415"}},
+		{name: "no area code", files: map[string]string{"000.txt": "415,5550100\n", "100.txt": "212,5550100\n"},
+			want: []string{"1212", "1415"}, inferred: []string{"1212", "1415"}},
+		{name: "the whole nation", files: map[string]string{"2026-9-9_1c9e0a52-77d1-4a3b-9f6c-0b1a2c3d4e5f.txt": strays}, want: []string{"1212", "1415"}},
+		{name: "one with a name and one without", files: map[string]string{"2026-9-9_415_x.txt": strays, "more.txt": "415,5550101\n650,5550100\n"},
+			want: []string{"1415", "1650"}, inferred: []string{"1650"}},
+		{name: "another format", format: Plain, files: map[string]string{"2026-9-9_415_x.txt": "+14155550100\n", "x.txt": "+12125550100\n"}},
 	}
-	misnamed := load(t, Options{Format: FTC}, writeFile(t, "2026-9-9_818_x.txt", []byte("415,5550100\n")))
-	if diff := cmp.Diff([]string{"1818"}, misnamed.reader.Coverage()); diff != "" {
-		t.Errorf("a file under the name of another area code covers %s", diff)
-	}
-	plain := load(t, Options{Format: Plain}, writeFile(t, "2026-9-9_415_x.txt", []byte("+14155550100\n")))
-	if c := plain.reader.Coverage(); c != nil {
-		t.Errorf("plain files cover %v", c)
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var paths []string
+			for _, name := range slices.Sorted(maps.Keys(tt.files)) {
+				paths = append(paths, writeFile(t, name, []byte(tt.files[name])))
+			}
+			got := load(t, Options{Format: cmp.Or(tt.format, FTC)}, paths...)
+			if diff := gocmp.Diff(tt.want, got.reader.Coverage()); diff != "" {
+				t.Errorf("coverage: %s", diff)
+			}
+			if diff := gocmp.Diff(tt.inferred, got.reader.Inferred()); diff != "" {
+				t.Errorf("inferred: %s", diff)
+			}
+		})
 	}
 }
 

@@ -30,8 +30,9 @@ type Reader struct {
 	err     error    // kept: a Reader that failed stays failed
 
 	totals Totals
-	cut    int // sources that end inside a line
-	areas  areas
+	cut    int   // sources that end inside a line
+	named  areas // that files are named for
+	areas  areas // seen in the other files
 	seen   areas // of the source being read
 	before int64 // bytes on disk of the sources read whole
 	// choices are of the sources read whole, rowsBefore their rows.
@@ -211,7 +212,7 @@ func (r *Reader) finish() {
 		r.before += s.packed
 		r.meter.Store(r.before)
 	}
-	r.addAreas(s.area())
+	r.addAreas(s)
 	r.choices, r.rowsBefore = r.Choices(), r.totals.Rows()
 	r.feed.close(!s.blocks)
 	r.feed, r.decoder = nil, nil
@@ -221,14 +222,18 @@ func (r *Reader) finish() {
 // addAreas takes over the area codes seen in a source. Of a file that is named
 // for one area code that one counts, and no other: a stray number of another does
 // not mean that the other was screened, and a file that holds nothing of its own
-// must not pass for one that covers all.
-func (r *Reader) addAreas(named int) {
-	if named >= 0 && isArea(named) {
-		r.seen = areas{}
+// must not pass for one that covers all. The file of the whole nation is named for
+// all area codes in it.
+func (r *Reader) addAreas(s *Source) {
+	into := &r.areas
+	if named := s.area(); named >= 0 && isArea(named) {
+		into, r.seen = &r.named, areas{}
 		r.seen[named] = true
+	} else if s.isNation() {
+		into = &r.named
 	}
 	for area, seen := range r.seen {
-		r.areas[area] = r.areas[area] || seen
+		into[area] = into[area] || seen
 	}
 	r.seen = areas{}
 }

@@ -42,6 +42,11 @@ func (s *Source) area() int {
 	return nameArea(filepath.Base(s.path))
 }
 
+// isNation reports that it is named as the file of the whole nation.
+func (s *Source) isNation() bool {
+	return nationName.MatchString(s.base) || nationName.MatchString(filepath.Base(s.path))
+}
+
 // findSources returns the files at path in the order in which they are read.
 func findSources(path string) ([]Source, error) {
 	if path == "-" {

@@ -307,6 +307,9 @@ const (
 	// The list is limited to the prefixes that its files named, and would cover its whole jurisdiction: the
 	// files of this load do not say what they cover, and the list declares nothing.
 	ImportGuard_IMPORT_GUARD_COVERAGE_WIDER ImportGuard = 8
+	// The list, which declares nothing, would cover prefixes that it does not cover now and that no file is named for,
+	// only because numbers lie in them.
+	ImportGuard_IMPORT_GUARD_COVERAGE_INFERRED ImportGuard = 9
 )
 
 // Enum value maps for ImportGuard.
@@ -321,17 +324,19 @@ var (
 		6: "IMPORT_GUARD_COVERAGE",
 		7: "IMPORT_GUARD_CUT",
 		8: "IMPORT_GUARD_COVERAGE_WIDER",
+		9: "IMPORT_GUARD_COVERAGE_INFERRED",
 	}
 	ImportGuard_value = map[string]int32{
-		"IMPORT_GUARD_UNSPECIFIED":      0,
-		"IMPORT_GUARD_NOTHING_ACCEPTED": 1,
-		"IMPORT_GUARD_SHRINK":           2,
-		"IMPORT_GUARD_PREFIX_SHRINK":    3,
-		"IMPORT_GUARD_REJECTS":          4,
-		"IMPORT_GUARD_SNAPSHOT_OLDER":   5,
-		"IMPORT_GUARD_COVERAGE":         6,
-		"IMPORT_GUARD_CUT":              7,
-		"IMPORT_GUARD_COVERAGE_WIDER":   8,
+		"IMPORT_GUARD_UNSPECIFIED":       0,
+		"IMPORT_GUARD_NOTHING_ACCEPTED":  1,
+		"IMPORT_GUARD_SHRINK":            2,
+		"IMPORT_GUARD_PREFIX_SHRINK":     3,
+		"IMPORT_GUARD_REJECTS":           4,
+		"IMPORT_GUARD_SNAPSHOT_OLDER":    5,
+		"IMPORT_GUARD_COVERAGE":          6,
+		"IMPORT_GUARD_CUT":               7,
+		"IMPORT_GUARD_COVERAGE_WIDER":    8,
+		"IMPORT_GUARD_COVERAGE_INFERRED": 9,
 	}
 )
 
@@ -1952,7 +1957,10 @@ type ImportCommit struct {
 	// How many of the entries are cells with nothing in them. Those sent, rejected and empty must make up `read`.
 	Empty uint64 `protobuf:"varint,9,opt,name=empty,proto3" json:"empty,omitempty"`
 	// How many rows the entries stood in: fewer than `read` where a row has several. 0: not told.
-	Rows          uint64 `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
+	Rows uint64 `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Those of `coverage` that no file is named for: a number in them, which may be a stray, is all that speaks for
+	// them. Where they are new to the list, the guard COVERAGE_INFERRED fails.
+	Inferred      []string `protobuf:"bytes,11,rep,name=inferred,proto3" json:"inferred,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2055,6 +2063,13 @@ func (x *ImportCommit) GetRows() uint64 {
 		return x.Rows
 	}
 	return 0
+}
+
+func (x *ImportCommit) GetInferred() []string {
+	if x != nil {
+		return x.Inferred
+	}
+	return nil
 }
 
 // Frames from the server.
@@ -2462,15 +2477,16 @@ type GuardFailure struct {
 	// Which.
 	Guard ImportGuard `protobuf:"varint,1,opt,name=guard,proto3,enum=dnc.v1.ImportGuard" json:"guard,omitempty"`
 	// The prefix, for PREFIX_SHRINK. For COVERAGE the first digits of a number outside. For COVERAGE_WIDER one of
-	// the prefixes that the list covers now.
+	// the prefixes that the list covers now. For COVERAGE_INFERRED the one that the fewest numbers speak for.
 	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
 	// For a person: what is wrong and what to do.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// Numbers before, for shrinks; entries read, for rejects; numbers on the list after, for COVERAGE;
-	// files, for CUT; prefixes that the list covers now, for COVERAGE_WIDER.
+	// files, for CUT; prefixes that the list covers now, for COVERAGE_WIDER; prefixes that it would cover because
+	// numbers lie in them, for COVERAGE_INFERRED.
 	Before uint64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
 	// Numbers after, for shrinks; entries rejected, for rejects; those of them outside, for COVERAGE;
-	// those that end inside a line, for CUT.
+	// those that end inside a line, for CUT; numbers in `prefix`, for COVERAGE_INFERRED.
 	After uint64 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
 	// The ratio that was exceeded.
 	Limit float64 `protobuf:"fixed64,6,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -3847,7 +3863,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\tascending\x18\x02 \x01(\fR\tascending\x12\x18\n" +
 	"\anumbers\x18\x03 \x03(\x06R\anumbers\x12+\n" +
 	"\x11removed_ascending\x18\x04 \x01(\fR\x10removedAscending\x12'\n" +
-	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xca\x02\n" +
+	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xe6\x02\n" +
 	"\fImportCommit\x12\x16\n" +
 	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
 	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
@@ -3859,7 +3875,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\tcut_files\x18\b \x01(\rR\bcutFiles\x12\x14\n" +
 	"\x05empty\x18\t \x01(\x04R\x05empty\x12\x12\n" +
 	"\x04rows\x18\n" +
-	" \x01(\x04R\x04rows\"\xd6\x01\n" +
+	" \x01(\x04R\x04rows\x12\x1a\n" +
+	"\binferred\x18\v \x03(\tR\binferred\"\xd6\x01\n" +
 	"\x0eImportResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
@@ -4029,7 +4046,7 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x18IMPORT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16IMPORT_PHASE_COMPARING\x10\x01\x12\x18\n" +
 	"\x14IMPORT_PHASE_WRITING\x10\x02\x12\x1a\n" +
-	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\x94\x02\n" +
+	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xb8\x02\n" +
 	"\vImportGuard\x12\x1c\n" +
 	"\x18IMPORT_GUARD_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dIMPORT_GUARD_NOTHING_ACCEPTED\x10\x01\x12\x17\n" +
@@ -4039,7 +4056,8 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05\x12\x19\n" +
 	"\x15IMPORT_GUARD_COVERAGE\x10\x06\x12\x14\n" +
 	"\x10IMPORT_GUARD_CUT\x10\a\x12\x1f\n" +
-	"\x1bIMPORT_GUARD_COVERAGE_WIDER\x10\b*\xce\x01\n" +
+	"\x1bIMPORT_GUARD_COVERAGE_WIDER\x10\b\x12\"\n" +
+	"\x1eIMPORT_GUARD_COVERAGE_INFERRED\x10\t*\xce\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMPORT_STATE_STAGING\x10\x01\x12\x19\n" +
