@@ -56,6 +56,34 @@ func usRegistry(coverage ...string) Settings {
 	return Settings{Kind: policy.ListRegistry, Jurisdiction: []string{"US"}, Coverage: coverage}
 }
 
+// A list that a write made or changed, and that is gone before anybody looks, is told to be gone.
+func TestListThatIsGoneIsTold(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	create := func() (*List, error) {
+		l, _, err := s.CreateList(t.Context(), "a", Settings{Kind: policy.ListSuppression}, Request{ID: "once"})
+		return l, err
+	}
+	first, err := create()
+	if err != nil || first == nil {
+		t.Fatal(first, err)
+	}
+	if again, err := create(); err != nil || again.ID != first.ID {
+		t.Errorf("created once more: %v, %v, want the same list", again, err)
+	}
+	if _, err := s.DeleteList(t.Context(), first.ID, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, about := range []string{"deleted", "created anew by another"} {
+		if l, err := create(); !errors.Is(err, ErrListNotFound) || l != nil {
+			t.Errorf("%s: %v, %v, want ErrListNotFound", about, l, err)
+		}
+		if about == "deleted" {
+			createList(t, s, "a", Settings{})
+		}
+	}
+}
+
 func TestListNeverLoadedIsUnknown(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())

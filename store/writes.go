@@ -74,7 +74,8 @@ func (s *Store) WithdrawOptOut(ctx context.Context, n phone.Number, scope policy
 	}}}, r)
 }
 
-// CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, and those of every write.
+// CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, ErrListNotFound when the
+// list was deleted since, and those of every write.
 func (s *Store) CreateList(ctx context.Context, name string, settings Settings, r Request) (*List, Receipt, error) {
 	if err := errors.Join(CheckListName(name), settings.check()); err != nil {
 		return nil, Receipt{}, err
@@ -85,7 +86,16 @@ func (s *Store) CreateList(ctx context.Context, name string, settings Settings, 
 	if err != nil {
 		return nil, receipt, err
 	}
-	return s.View().listByID(receipt.ID), receipt, nil
+	return s.writtenList(receipt.ID, receipt)
+}
+
+// writtenList is the list that a write made or changed. Whoever repeats the write, or is late to look, may find it deleted.
+func (s *Store) writtenList(id policy.EventID, receipt Receipt) (*List, Receipt, error) {
+	l := s.View().listByID(id)
+	if l == nil {
+		return nil, receipt, fmt.Errorf("%w: it was deleted since this request was written", ErrListNotFound)
+	}
+	return l, receipt, nil
 }
 
 // UpdateList changes the settings of a list; kind and scope stay. It keeps off a load that is being compared: coverage
@@ -132,7 +142,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	if err != nil {
 		return nil, receipt, err
 	}
-	return s.View().listByID(l.ID), receipt, nil
+	return s.writtenList(l.ID, receipt)
 }
 
 // effectiveCoverage is what a loaded list would cover if declared were its coverage.
