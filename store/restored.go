@@ -123,11 +123,17 @@ func (r *restorer) findNewer(txn *badger.Txn) (err error) {
 
 // next is a revision that the store cannot have used.
 func (r *restorer) next(now int64) uint64 {
-	passed := uint64(0)
-	if r.time > 0 && now > r.time {
-		passed = uint64((now-r.time)/int64(time.Second)) + 1
+	return max(r.newer.highest, r.tip.revision+r.passed(now)*revisionsPerSecond) + 1
+}
+
+// passed bounds the seconds since the copy was made. Where no event tells when that was, or the clock is not past the
+// last one, as many as since 1970 may have passed.
+func (r *restorer) passed(now int64) uint64 {
+	since := r.time
+	if now <= r.time {
+		since, now = 0, r.time
 	}
-	return max(r.newer.highest, r.tip.revision+passed*revisionsPerSecond) + 1
+	return uint64((now-since)/int64(time.Second)) + 1
 }
 
 // restart commits the event that begins the journal's new chain, and marks it.
