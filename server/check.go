@@ -35,6 +35,9 @@ func instantOf(v *store.View) (at instant) {
 	return at
 }
 
+// byClock is the time by which what expires has ended.
+func (at instant) byClock() time.Time { return at.now.Add(-at.ahead) }
+
 // decide answers for n at v. What the decision points to is valid until f is used again.
 func decide(v *store.View, n phone.Number, scope policy.Scope, f *policy.Facts, at instant) policy.Decision {
 	f.Reset()

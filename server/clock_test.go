@@ -67,4 +67,8 @@ func TestExpiryInABoundStore(t *testing.T) {
 	if err != nil || one.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK {
 		t.Errorf("got %v and %v, want BLOCK", one, err)
 	}
+	rows := []*dncv1.RecordRow{{Number: "+14155550103", ExpiresAt: timestamppb.New(testDay.AddDate(1, 0, 0))}}
+	if got, err := n.importRecords(recordUpload{chunks: [][]*dncv1.RecordRow{rows}}); err != nil || got.result.GetAccepted() != 1 || got.result.GetRejected() > 0 {
+		t.Errorf("a row of a file: got %v and %v, want it accepted", got.result, err)
+	}
 }

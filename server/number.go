@@ -25,9 +25,8 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	if err != nil {
 		return nil, err
 	}
-	now, ahead := v.Clock()
-	counted := now.Add(-ahead) // as checks count what expires
-	facts, err := v.Number(n, counted)
+	at := instantOf(v)
+	facts, err := v.Number(n, at.byClock())
 	if err != nil {
 		return nil, err
 	}
@@ -36,12 +35,12 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 		Regions:   n.Regions().Strings(),
 		Revision:  v.Revision(),
 		JournalId: v.JournalID(),
-		ReadAt:    stamp(now),
-		Lists:     listEntries(facts.Lists, now),
+		ReadAt:    stamp(at.now),
+		Lists:     listEntries(facts.Lists, at.now),
 	}
 	bytes := 0
 	for i := range facts.Records {
-		r := recordMessage(&facts.Records[i], counted)
+		r := recordMessage(&facts.Records[i], at.byClock())
 		if bytes += proto.Size(r); bytes > pageBytes {
 			return nil, refuse(dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT,
 				"the number's records are larger than one answer may be: read its history, which has pages")

@@ -91,7 +91,7 @@ func checkReceived(received time.Time, at instant) error {
 
 // checkEnded refuses an opt-out that no check would count.
 func checkEnded(o store.OptOut, at instant) error {
-	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(at.now.Add(-at.ahead)) {
+	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(at.byClock()) {
 		return invalidField("expires_at", "has passed: the opt-out would never count")
 	}
 	return nil

@@ -60,22 +60,21 @@ func scopeFilter(req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) boo
 func (s *recordService) exportRecords(
 	ctx context.Context, v *store.View, inForce bool, keep func(*store.RecordDetail) bool, stream recordExportStream,
 ) error {
-	now, ahead := v.Clock()
-	counted := now.Add(-ahead) // as checks count what expires
+	at := instantOf(v)
 	err := stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Header{Header: &dncv1.ExportRecordsHeader{
-		Revision: v.Revision(), JournalId: v.JournalID(), ReadAt: stamp(now),
+		Revision: v.Revision(), JournalId: v.JournalID(), ReadAt: stamp(at.now),
 	}}})
 	if err != nil {
 		return err
 	}
 	e := &recordExporter{stream: stream}
-	for n, err := range v.Records(ctx, counted, inForce, keep) {
+	for n, err := range v.Records(ctx, at.byClock(), inForce, keep) {
 		if err != nil {
 			return err
 		}
 		e.numbers++
 		for i := range n.Records {
-			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(&n.Records[i], counted)}
+			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(&n.Records[i], at.byClock())}
 			if err := e.add(m); err != nil {
 				return err
 			}

@@ -14,7 +14,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
-// requestMemory is how long a request id is remembered.
+// requestMemory is how long a request id is remembered, by the clock.
 const requestMemory = 7 * 24 * time.Hour
 
 // applier is Apply: the only writer of state. It turns the events of one revision into puts of one transaction, in
@@ -101,7 +101,7 @@ func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 func (a *applier) repeated(e *storev1.Event) (*storev1.Request, error) {
 	var first storev1.Request
 	found, err := a.get(requestKey(requestHash(e)), &first)
-	if err != nil || !found || a.time-first.GetTime() >= int64(requestMemory) {
+	if err != nil || !found || a.time-a.ahead-first.GetTime() >= int64(requestMemory) {
 		return nil, err
 	}
 	if !bytes.Equal(first.GetHash(), e.GetRequestHash()) {

@@ -175,6 +175,61 @@ func TestBoundStoreTellsAndBlocks(t *testing.T) {
 	}
 }
 
+// boundStore is a store whose last event is ten years ahead of the clock, with an opt-out at "acme" that ends within them.
+func boundStore(t *testing.T) (s *Store, dir string, c *setClock) {
+	t.Helper()
+	c = newSetClock()
+	s, dir = makeClockStore(t, c)
+	closeStore(t, s)
+	c.set(tenYears)
+	s = openWith(t, dir, c.options())
+	if err := record(s, 3); err != nil {
+		t.Fatal(err)
+	}
+	c.set(-tenYears)
+	return s, dir, c
+}
+
+// A dry run of rows knows an opt-out that is in force by the clock, as the import does.
+func TestRehearsalOnABoundStore(t *testing.T) {
+	t.Parallel()
+	s, _, c := boundStore(t)
+	row := OptOutRow{OptOut: OptOut{Number: fiction(415, 1), Scope: "acme", ExpiresAt: c.options().Clock().Add(time.Hour)}}
+	for _, dry := range []bool{true, false} {
+		if r := importRows(t, s, RecordsHeader{DryRun: dry}, []OptOutRow{row}); r.Duplicates != 1 {
+			t.Errorf("dry run %v: %+v, want a duplicate", dry, r)
+		}
+	}
+}
+
+// A request id is remembered for seven days of the clock: a withdrawal that is sent again ends nothing that was recorded
+// after it, although the journal went ahead meanwhile.
+func TestRequestIsRememberedByTheClock(t *testing.T) {
+	t.Parallel()
+	c := newSetClock()
+	s, dir := makeClockStore(t, c)
+	n := fiction(415, 1)
+	withdraw := func(s *Store) {
+		t.Helper()
+		if _, err := s.WithdrawOptOut(t.Context(), n, "acme", Request{ID: "asked by phone"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	withdraw(s)
+	closeStore(t, s)
+	c.set(tenYears)
+	s = openWith(t, dir, c.options())
+	optOut(t, s, n, "acme")
+	c.set(-tenYears)
+	withdraw(s)
+	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
+	c.pass(requestMemory)
+	withdraw(s)
+	if d := verdict(s.View(), n, "acme", s.Now()); d.Verdict == policy.Block {
+		t.Error("the id is remembered for more than seven days")
+	}
+}
+
 func TestBoottimePasses(t *testing.T) {
 	t.Parallel()
 	before, start := boottime(), time.Now()
@@ -188,15 +243,7 @@ func TestBoottimePasses(t *testing.T) {
 // that checks count is not among them.
 func TestBoundStoreDropsNoRecordInForce(t *testing.T) {
 	t.Parallel()
-	c := newSetClock()
-	s, dir := makeClockStore(t, c)
-	closeStore(t, s)
-	c.set(tenYears)
-	s = openWith(t, dir, c.options())
-	if err := record(s, 3); err != nil {
-		t.Fatal(err)
-	}
-	c.set(-tenYears)
+	s, dir, c := boundStore(t)
 	other := OptOut{Number: fiction(415, 1), Scope: "other"}
 	if _, err := s.RecordOptOut(context.Background(), other, Request{}); err != nil {
 		t.Fatal(err)

@@ -71,8 +71,9 @@ func (s *Store) tendRecordStage(d fs.DirEntry) error {
 // any. Its memory is bounded: it passes over the rows as often as it takes to keep rehearseRows of them in mind.
 func (i *RecordImport) rehearse(ctx context.Context, v *View) (duplicates uint64, err error) {
 	passes := 1 + i.log.rows/rehearseRows
+	now, ahead := v.Clock()
 	for pass := range passes {
-		r := rehearsal{view: v, now: i.s.Now(), seen: map[said]bool{}}
+		r := rehearsal{view: v, now: now.Add(-ahead), seen: map[said]bool{}}
 		err := i.log.eachChunk(func(c RowChunk) error {
 			for n := range c.Rows {
 				if uint64(c.Rows[n].Number)%passes == pass {
@@ -93,7 +94,7 @@ const rehearseRows = 1 << 20
 
 type rehearsal struct {
 	view       *View
-	now        time.Time
+	now        time.Time // by the clock
 	seen       map[said]bool
 	duplicates uint64
 	failed     error

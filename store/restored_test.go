@@ -134,6 +134,44 @@ func TestRestoredPassesWhatMayHaveBeenUsed(t *testing.T) {
 	}
 }
 
+// Where nothing tells when the copy was made, the store may have used any revision: that of a copy without an event, and that
+// of one whose last event is ahead of the clock.
+func TestRestoredPassesWhatMayHaveBeenUsedAtAnyTime(t *testing.T) {
+	t.Parallel()
+	t.Run("without an event", func(t *testing.T) {
+		t.Parallel()
+		now, before := t.TempDir(), filepath.Join(t.TempDir(), "copy")
+		closeStore(t, open(t, now))
+		must(t, os.CopyFS(before, os.DirFS(now)))
+		s := open(t, now)
+		late := optOut(t, s, fiction(415, 0), "acme").ID.Revision
+		closeStore(t, s)
+		if r := mustRestore(t, before); r.Revision <= late {
+			t.Errorf("the journal goes on at revision %d, which may have been used: it came to %d", r.Revision, late)
+		}
+		s = open(t, before)
+		if s.State().Cause != nil {
+			t.Error("state:", s.State().Cause)
+		}
+		optOut(t, s, fiction(415, 1), "acme")
+		closeStore(t, s)
+		if r := mustFsck(t, before); !r.OK() {
+			t.Errorf("fsck after it: %+v", r)
+		}
+	})
+	t.Run("ahead of the clock", func(t *testing.T) {
+		t.Parallel()
+		s, dir, c := boundStore(t)
+		known := s.View().Revision()
+		closeStore(t, s)
+		c.pass(time.Hour)
+		r, err := Restored(t.Context(), dir, c.options())
+		if err != nil || r.Revision < known+3600*revisionsPerSecond {
+			t.Errorf("the journal goes on at revision %d after %d, %v", r.Revision, known, err)
+		}
+	})
+}
+
 // A kill between the commit and the mark leaves a journal that its mark does not know: saying so again mends it.
 func TestRestoredMayBeSaidAgain(t *testing.T) {
 	t.Parallel()
