@@ -116,6 +116,9 @@ func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
 	}
 	calm := connect(t, serve(t))
 	rows := someOptOuts(60_000)
+	for i := 0; i < len(rows); i += 150 { // which the server rejects
+		rows[i].ExpiresAt = time.Unix(1, 0)
+	}
 	want, err := calm.ImportOptOuts(t.Context(), client.OptOutImport{Rows: &optOuts{rows: rows}})
 	if err != nil {
 		t.Fatal(err)
@@ -131,7 +134,9 @@ func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
 		return nil
 	}}
 	recording := false
-	got, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: source, OnProgress: func(p client.Progress) {
+	told := map[uint64]int{}
+	onReject := func(r client.OptOutReject) { told[r.Row]++ }
+	got, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: source, OnReject: onReject, OnProgress: func(p client.Progress) {
 		if p.Phase == "RECORDING" && !recording {
 			recording = true
 			proxy.cut()
@@ -142,6 +147,11 @@ func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
 	}
 	if cuts.Load() < 3 || got.Accepted != want.Accepted || got.Duplicates != 0 || got.Read != 60_000 {
 		t.Errorf("after %d cuts: got %+v, want %+v", cuts.Load(), got, want)
+	}
+	for i := 0; i < len(rows); i += 150 {
+		if n := told[uint64(i)]; n != 1 {
+			t.Errorf("row %d was rejected, and that was told %d times", i, n)
+		}
 	}
 	if diff := cmp.Diff(content(exportOptOuts(t, calm)), content(exportOptOuts(t, c))); diff != "" {
 		t.Errorf("the records differ (-want +got):\n%s", diff)

@@ -107,7 +107,6 @@ func (l *optOutLoad) stream(ctx context.Context) (*dncv1.ImportRecordsResult, er
 	if err != nil {
 		return nil, err
 	}
-	l.drop(opened.GetLastChunk())
 	s = keepOpen(ctx, s, opened.GetIdleLimit().AsDuration())
 	end := make(chan recordsEnding, 1)
 	go func() { end <- l.receive(s) }()
@@ -137,7 +136,8 @@ func (l *optOutLoad) open(s recordStream) (*dncv1.ImportOpened, error) {
 	return opened, nil
 }
 
-// send sends the chunks that were not acked, then the rest of the source, then the commit.
+// send sends the chunks that were not acked, then the rest of the source, then the commit. The server may hold some of the
+// first: it passes over them, and their acks tell what is wrong with their rows.
 func (l *optOutLoad) send(ctx context.Context, s recordStream, end chan recordsEnding) error {
 	for _, c := range l.waiting() {
 		if err := s.Send(recordsChunk(c)); err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
 	"os"
@@ -511,5 +512,50 @@ func TestRecordStagesAreSwept(t *testing.T) {
 	age(2 * time.Hour)
 	if _, err := os.Stat(stage); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("an old stage is still there: %v", err)
+	}
+}
+
+// Rows that an accepted loss took away are recorded again: what was counted of them is of the journal before.
+func TestRecordImportAfterAnAcceptedLoss(t *testing.T) {
+	t.Parallel()
+	rows := bulkRows(0, 4*batchRows)
+	dir := t.TempDir()
+	o := testOptions()
+	o.faults = func(at step, write func() error) error {
+		if err := write(); err != nil || at != stepRowsCommit {
+			return err
+		}
+		return errors.New("the order is there, and nobody heard of it")
+	}
+	s := openWith(t, dir, o)
+	recordStory(t, s, fiction(415, 0))
+	i := stageRows(t, s, RecordsHeader{}, rows)
+	id := i.ID()
+	if _, err := i.Commit(context.Background(), RecordsCommit{Chunks: i.LastChunk(), Read: uint64(len(rows))}, noProgress); err == nil {
+		t.Fatal("the commit did not fail")
+	}
+	i.Close()
+	counted := recordCounts{Rows: uint64(len(rows)), Accepted: uint64(len(rows)), Journal: s.View().JournalID()}
+	closeStore(t, s)
+	line, err := json.Marshal(counted) // as if the revisions that held the rows were lost
+	err = errors.Join(err,
+		os.WriteFile(filepath.Join(dir, recordStageDir, id, progressFile), append(line, '\n'), 0o600),
+		os.Remove(filepath.Join(dir, markFile)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Repair(context.Background(), dir, true, testOptions()); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, dir)
+	if i, err = s.BeginRecords(RecordsHeader{ImportID: id}); err != nil {
+		t.Fatal(err)
+	}
+	defer i.Close()
+	if r := commitRows(t, i, RecordsCommit{}); r.Accepted != uint64(len(rows)) {
+		t.Errorf("got %+v, want all rows accepted", r)
+	}
+	for _, row := range rows {
+		wantVerdict(t, s, row.Number, row.Scope, policy.Block, policy.CauseNone)
 	}
 }

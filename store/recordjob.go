@@ -211,6 +211,7 @@ type recordCounts struct {
 	Rows, Accepted, Duplicates, Refused uint64         // Rows is the sum of the others
 	First, Last                         policy.EventID // that recorded rows; zero: none yet
 	Refusals                            []Refusal
+	Journal                             string // that holds them
 }
 
 // recordTally counts rows as they become durable. The progress file is written behind: after a crash it may lack the
@@ -239,14 +240,16 @@ func (j *recordJob) openTally() (*recordTally, error) {
 		return nil, fmt.Errorf("open progress: %w", err)
 	}
 	t := &recordTally{f: f, lost: map[policy.EventID]bool{}, until: j.s.View().Revision()}
+	journal := j.s.View().JournalID()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
 		var c recordCounts
-		if json.Unmarshal(lines.Bytes(), &c) == nil {
+		if json.Unmarshal(lines.Bytes(), &c) == nil && (c.Journal == journal || c.Journal == "") {
 			t.now = c
 		}
 	}
+	t.now.Journal = journal // rows of another one may be among those of an accepted loss: they are recorded again
 	t.after = t.now.Last
 	if t.after == (policy.EventID{}) {
 		t.after.Revision = j.order.Revision

@@ -397,7 +397,8 @@ func (r *repairer) append() error {
 	if r.refusal != nil {
 		r.mark.journal = newMark().journal
 		r.events = append([]*storev1.Event{r.lossEvent()}, r.events...)
-		e = entry{revision: r.highest + 1, prev: chainStart(r.mark.journal)}
+		used := max(r.highest, r.mark.last()-1) // one more than the mark says where half of it cannot be read
+		e = entry{revision: used + 1, prev: chainStart(r.mark.journal)}
 	}
 	if len(r.events) == 0 {
 		return nil

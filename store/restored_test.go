@@ -127,6 +127,10 @@ func TestRestoredPassesWhatMayHaveBeenUsed(t *testing.T) {
 	if want := last.ID.Revision + 30*24*3600*revisionsPerSecond; err != nil || r.Revision <= want {
 		t.Errorf("got revision %d and %v, want one after %d", r.Revision, err, want)
 	}
+	o.Clock = func() time.Time { return last.Time.Add(-time.Hour) } // how long ago the copy was made is not known
+	if again, err := Restored(context.Background(), dir, o); err != nil || again.Revision <= r.Revision+30*24*3600*revisionsPerSecond {
+		t.Errorf("with a clock that is behind: got revision %d and %v, want one long after %d", again.Revision, err, r.Revision)
+	}
 	s = open(t, dir)
 	wantVerdict(t, s, fiction(415, 0), "acme", policy.Block, policy.CauseNone)
 	if at, err := s.RevisionAt(last.Time); err != nil || at != last.ID.Revision {

@@ -35,13 +35,13 @@ type watch struct {
 
 	mu    sync.Mutex                   // of the rest
 	seen  map[string]fs.FileInfo       // as they were when they were good
-	loads map[uint64]map[loadID]uint64 // by the visible of a list: the files of its loads, with their lengths
+	loads map[loadID]map[loadID]uint64 // by what a list shows: the files of its loads, with their lengths
 }
 
 func newWatch(s *Store) *watch {
 	return &watch{
 		s: s, gone: make(chan struct{}), quit: make(chan struct{}),
-		seen: map[string]fs.FileInfo{}, loads: map[uint64]map[loadID]uint64{},
+		seen: map[string]fs.FileInfo{}, loads: map[loadID]map[loadID]uint64{},
 	}
 }
 
@@ -128,10 +128,23 @@ func (w *watch) database(name string, db *badger.DB, damage error) error {
 	if len(logs) == 0 {
 		return fmt.Errorf("%w: in %s: the log was deleted while the store was open", damage, name)
 	}
-	for _, path := range append(logs[len(logs)-1:], filepath.Join(dir, badger.ManifestFilename)) {
+	newest := logs[len(logs)-1]
+	if err := w.notReplaced(newest); err != nil {
+		return fmt.Errorf("%w: in %s: %w", damage, name, err)
+	}
+	for _, path := range []string{newest, filepath.Join(dir, badger.ManifestFilename)} {
 		if err := w.notShorter(path); err != nil {
 			return fmt.Errorf("%w: in %s: %w", damage, name, err)
 		}
+	}
+	return nil
+}
+
+// notReplaced checks that a log is the one that was made under its name: no name is used twice.
+func (w *watch) notReplaced(log string) error {
+	info, err := os.Stat(log)
+	if before, known := w.seen[log]; err == nil && known && !os.SameFile(before, info) {
+		return fmt.Errorf("%s was replaced while the store was open", filepath.Base(log))
 	}
 	return nil
 }
@@ -194,17 +207,18 @@ func (w *watch) notShorter(path string) error {
 func (w *watch) blockFiles() error {
 	v := w.s.View()
 	for _, l := range v.lists {
-		if w.loads[l.Visible] == nil {
-			w.loads[l.Visible] = w.filesOf(v, l)
+		shown := loadID{l.ID, l.Visible}
+		if w.loads[shown] == nil {
+			w.loads[shown] = w.filesOf(v, l)
 		}
-		for id, bytes := range w.loads[l.Visible] {
+		for id, bytes := range w.loads[shown] {
 			if err := w.s.checkBlockFile(id, bytes); errors.Is(err, ErrDamaged) {
 				return fmt.Errorf("list %s: %w", l.Name, err)
 			}
 		}
 	}
-	maps.DeleteFunc(w.loads, func(visible uint64, _ map[loadID]uint64) bool {
-		return !slices.ContainsFunc(v.lists, func(l *List) bool { return l.Visible == visible })
+	maps.DeleteFunc(w.loads, func(shown loadID, _ map[loadID]uint64) bool {
+		return !slices.ContainsFunc(v.lists, func(l *List) bool { return shown == loadID{l.ID, l.Visible} })
 	})
 	return nil
 }

@@ -57,6 +57,12 @@ func TestFilesThatVanishAreNoticed(t *testing.T) {
 		{"MANIFEST cut", func(t *testing.T, dir string) { must(t, os.Truncate(filepath.Join(dir, badgerDir, "MANIFEST"), 9)) }, ErrDamaged},
 		{"table deleted", remove(badgerDir + "/*.sst"), ErrDamaged},
 		{"log deleted", remove(badgerDir + "/*.mem"), ErrDamaged},
+		{"log replaced", func(t *testing.T, dir string) {
+			logs, err := filepath.Glob(filepath.Join(dir, badgerDir, "*.mem"))
+			must(t, err)
+			log := logs[len(logs)-1]
+			must(t, errors.Join(copyFile(log, log+".copy"), os.Rename(log+".copy", log)))
+		}, ErrDamaged},
 		{"blocks deleted", remove(blocksDir), ErrDamaged},
 		{"blocks cut", func(t *testing.T, dir string) {
 			must(t, os.Truncate(largest(t, filepath.Join(dir, blocksDir, "*")), 9))

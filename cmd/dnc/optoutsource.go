@@ -239,7 +239,7 @@ func (p *places) add(at place) (row uint64) {
 		switch {
 		case n < maxStretches:
 			p.runs = append(p.runs, stretch{p.rows, at})
-		case p.runs[n-1].line != 0:
+		case p.runs[n-1].line != 0, p.runs[n-1].source != at.source:
 			p.runs = append(p.runs, stretch{p.rows, place{at.source, at.file, 0}})
 		}
 	}

@@ -32,7 +32,7 @@ func (r *remarkedRows) byReader(row uint64, at place) {
 func (r *remarkedRows) byServer(at place) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at == r.judged {
+	if at == r.judged && at.line != 0 {
 		return
 	}
 	r.judged = at

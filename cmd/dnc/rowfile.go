@@ -156,7 +156,8 @@ func (s *rowStream) next() (r badRow, err error) {
 
 func (s *rowStream) close() error { return s.file.Close() }
 
-// mergeRows returns the rows of all streams in order, one for all that is wrong with it.
+// mergeRows returns the rows of all streams in order, one for all that is wrong with it; of rows whose line is not known,
+// each by itself.
 func mergeRows(streams []*rowStream) func() (badRow, error) {
 	heads := make([]*badRow, len(streams))
 	pull := func(i int) error {
@@ -179,7 +180,9 @@ func mergeRows(streams []*rowStream) func() (badRow, error) {
 		if err != nil || first == nil {
 			return row, cmp.Or(err, io.EOF)
 		}
-		row = *first
+		if row = *first; row.Line == 0 {
+			return row, pull(slices.Index(heads, first))
+		}
 		var reasons []string
 		for i := range heads {
 			for err == nil && heads[i] != nil && heads[i].compare(row) == 0 {
@@ -316,7 +319,8 @@ func cellsOf(l registry.Layout, r badRow) []string {
 	for len(cells) < l.Width {
 		cells = append(cells, "")
 	}
-	if at := reasonColumn(l.Header); at >= 0 {
+	// In a row with more cells than titles what stands there may be the number.
+	if at := reasonColumn(l.Header); at >= 0 && len(cells) <= len(l.Header) {
 		cells[at] = r.why()
 		return cells
 	}

@@ -50,14 +50,15 @@ func TestRowFileMergesInOrder(t *testing.T) {
 	got := writeRows(t, []registry.Choice{layoutOf(',', "phone", "note"), layoutOf(',', "phone", "note")}, [3][]badRow{
 		fromReader:  {{0, 3, "a.csv", "no date", "+14155550103,x"}, {0, 9, "a.csv", "letters", "x"}, {1, 2, "b.csv", "letters", `y,"a, ""b"""`}},
 		fromServer:  {{0, 2, "a.csv", "no scope", "+14155550102,"}, {0, 3, "a.csv", "no scope", "+14155550103,x"}, {0, 3, "a.csv", "no date", "+14155550103,x"}},
-		afterCommit: {{0, 4, "a.csv", "too many", ""}, {1, 0, "b.csv", "too many", ""}},
+		afterCommit: {{0, 4, "a.csv", "too many", ""}, {1, 0, "b.csv", "too many", "+14155550104,"}, {1, 0, "b.csv", "too many", "+14155550105,"}},
 	})
 	want := map[string]string{"rejects.csv": "phone,note,dncd_reason\n" +
 		"+14155550102,,a.csv:2: no scope\n" +
 		"+14155550103,x,a.csv:3: no date; no scope\n" +
 		",,a.csv:4: too many\n" +
 		"x,,a.csv:9: letters\n" +
-		",,b.csv: too many\n" +
+		"+14155550104,,b.csv: too many\n" +
+		"+14155550105,,b.csv: too many\n" +
 		"y,\"a, \"\"b\"\"\",b.csv:2: letters\n"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -77,11 +78,11 @@ func TestRowFilesOfDifferentColumns(t *testing.T) {
 		{0, 2, "a.csv", "r", "1;2;3"},
 		{1, 1, "b.jsonl", "r", `{"number":"x"}`}, {1, 2, "b.jsonl", "r", `{"number":"y","dncd_reason":"old"}`}, {1, 3, "b.jsonl", "r", `{"num`}, {1, 4, "b.jsonl", "r", "{ }"},
 		{2, 1, "c.csv", "r", "Ann,x"},
-		{3, 2, "d.csv", "r", "1;2;old"},
+		{3, 2, "d.csv", "r", "1;2;old"}, {3, 3, "d.csv", "r", "x;1;2;old"},
 		{4, 2, "e.csv", "quotes", `"unclosed`},
 	}})
 	want := map[string]string{
-		"rejects.csv":   "Téléphone;Date;dncd_reason\n1;2;3;a.csv:2: r\n1;2;d.csv:2: r\n",
+		"rejects.csv":   "Téléphone;Date;dncd_reason\n1;2;3;a.csv:2: r\n1;2;d.csv:2: r\nx;1;2;old;d.csv:3: r\n",
 		"rejects.2.csv": `{"number":"x","dncd_reason":"b.jsonl:1: r"}` + "\n" + `{"number":"y","dncd_reason":"b.jsonl:2: r"}` + "\n" + `{"dncd_reason":"b.jsonl:3: r","text":"{\"num"}` + "\n" + `{"dncd_reason":"b.jsonl:4: r"}` + "\n",
 		"rejects.3.csv": "column 1,number,dncd_reason\nAnn,x,c.csv:1: r\n",
 		"rejects.4.csv": "phone,dncd_reason\nunclosed,e.csv:2: quotes\n",
