@@ -211,6 +211,15 @@ func parsePrefixes(list []string) ([]phone.Prefix, error) {
 	return prefixes, nil
 }
 
+// phonePrefixes parses prefixes that were checked before.
+func phonePrefixes(list []string) []phone.Prefix {
+	prefixes, err := parsePrefixes(list)
+	if err != nil {
+		return nil
+	}
+	return prefixes
+}
+
 func prefixStrings(prefixes []phone.Prefix) []string {
 	out := make([]string, 0, len(prefixes))
 	for _, p := range prefixes {
