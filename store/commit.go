@@ -340,20 +340,19 @@ func isRefusal(err error) bool {
 
 // commit makes the group durable and visible. After an error the outcome is unknown, and nothing is written any more.
 func (g *group) commit() error {
-	if g.events == 0 {
-		return nil
+	err := g.s.watch.intact() // else what was applied rests on reads that may have found nothing where something is
+	if err == nil && g.events > 0 {
+		err = g.write()
 	}
-	view, err := g.write()
 	if err != nil {
 		g.s.fail(err)
 		return errors.Join(ErrReadOnly, err)
 	}
-	g.s.publish(view)
 	return nil
 }
 
-// write goes in the order of the promises: stories and filter bits, commit, mark.
-func (g *group) write() (*View, error) {
+// write goes in the order of the promises: stories and filter bits, commit, mark, view.
+func (g *group) write() error {
 	s := g.s
 	told := make(chan error, 1)
 	go func() {
@@ -361,14 +360,18 @@ func (g *group) write() (*View, error) {
 	}()
 	view, err := g.prepare()
 	if err := errors.Join(err, s.unlessGone(told)); err != nil {
-		return nil, err
+		return err
 	}
 	at := position{view.revision, view.chain}
 	if err := s.opt.faults.do(stepCommit, func() error { return s.commitAt(g.txn, at.revision) }); err != nil {
-		return nil, fmt.Errorf("commit revision %d: %w", at.revision, err)
+		return fmt.Errorf("commit revision %d: %w", at.revision, err)
 	}
 	s.written.Add(uint64(g.a.bytes))
-	return view, s.writeMark(at, s.tail.advance(at, s.written.Load()))
+	if err := s.writeMark(at, s.tail.advance(at, s.written.Load())); err != nil {
+		return err
+	}
+	s.publish(view)
+	return nil
 }
 
 // prepare completes the transaction and sets the filter bits.

@@ -263,7 +263,7 @@ func (s *Store) eachRecorded(v *View, f func(numbers []uint64)) (err error) {
 		}
 	}
 	f(batch)
-	return nil
+	return s.watch.intact()
 }
 
 func (s *Store) isClosing() bool {
@@ -290,6 +290,9 @@ func (s *Store) rebuildListFilter(l *List) error {
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.watch.intact(); err != nil { // a filter that lacks a number clears it
 		return err
 	}
 	b.Add(batch)

@@ -57,7 +57,7 @@ func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 			facts.Lists = append(facts.Lists, l)
 		}
 	}
-	return facts, nil
+	return facts, v.complete()
 }
 
 // EventKind is what an event about a number did.
@@ -91,7 +91,7 @@ const historyBytes = 8 << 20
 // costs those events, however long the journal is; of large revisions it reads fewer events than limit.
 func (v *View) History(n phone.Number, after policy.EventID, limit int) (events []HistoryEvent, more bool, err error) {
 	events, more, err = v.history(n, after, limit, historyBytes)
-	return events, more, cmp.Or(err, v.whole())
+	return events, more, cmp.Or(err, v.complete())
 }
 
 func (v *View) history(n phone.Number, after policy.EventID, limit, most int) (events []HistoryEvent, more bool, err error) {

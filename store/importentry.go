@@ -77,7 +77,7 @@ func (v *View) Imports(list policy.EventID, before uint64, limit int) (entries [
 		}
 		entries = append(entries, e)
 	}
-	return entries, v.whole()
+	return entries, v.complete()
 }
 
 func preparedOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1+listIDBytes:]) }

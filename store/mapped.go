@@ -21,7 +21,11 @@ func readEnded(before bool, err *error) {
 	if !isFault(p) && !isOfDatabase() {
 		panic(p)
 	}
-	*err = fmt.Errorf("%w: it cannot be read: %s", ErrDamaged, strings.SplitN(fmt.Sprint(p), "\n", 2)[0])
+	what := strings.SplitN(fmt.Sprint(p), "\n", 2)[0]
+	if isFault(p) {
+		what = "a file of the database was cut while it was open"
+	}
+	*err = fmt.Errorf("%w: it cannot be read: %s", ErrDamaged, what)
 }
 
 // isFault reports a panic over memory that is not there any more.

@@ -47,7 +47,7 @@ func (v *View) eachNumber(ctx context.Context, now time.Time, inForce bool, keep
 			return nil
 		}
 	}
-	return v.whole()
+	return v.complete()
 }
 
 func (v *View) numberRecords(item *badger.Item, now time.Time, inForce bool, keep func(*RecordDetail) bool) (NumberRecords, error) {

@@ -115,9 +115,13 @@ func (v *View) readRecords(n phone.Number, f *policy.Facts) {
 		f.Damaged = true
 		return
 	}
+	blocked := false
 	for _, r := range set.GetRecords() {
-		f.Records = append(f.Records, recordOf(r))
+		record := recordOf(r)
+		blocked = blocked || record.ExpiresAt.IsZero() && record.Scope.Blocks(f.Scope)
+		f.Records = append(f.Records, record)
 	}
+	f.Damaged = f.Damaged || !blocked && v.s.watch.intact() != nil
 }
 
 func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {
@@ -143,6 +147,9 @@ func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bo
 		return false, false
 	}
 	listed, err := v.s.listed(l, uint64(n), v.past)
+	if err == nil && !listed {
+		err = v.s.watch.intact()
+	}
 	if err != nil && !v.past { // else of content that no list may show any more
 		v.s.noteDamage(err)
 	}
@@ -156,6 +163,9 @@ func (v *View) whole() error {
 	}
 	return nil
 }
+
+// complete is whole, also of damage that only the tables tell of: after a reading, what it did not find is not there.
+func (v *View) complete() error { return cmp.Or(v.whole(), v.s.watch.intact()) }
 
 // ViewAt is the store as of an older revision, past the filters and caches of the present: ErrFutureRevision when it
 // does not exist, ErrHistoryGone when it is not kept.
@@ -247,7 +257,7 @@ func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, er
 			v.s.noteDamage(err)
 		}
 		if err == nil {
-			err = v.whole()
+			err = v.complete()
 		}
 		if err != nil && !errors.Is(err, errStop) {
 			yield(nil, err)

@@ -33,16 +33,44 @@ type watch struct {
 	quit chan struct{}
 	done sync.WaitGroup
 
-	mu    sync.Mutex                   // of the rest
-	seen  map[string]fs.FileInfo       // as they were when they were good
+	seen    sync.Map   // by path: a file's fs.FileInfo, as it was when it was good
+	reading sync.Mutex // of tables: one at a time
+
+	mu    sync.Mutex                   // of a look
 	loads map[loadID]map[loadID]uint64 // by what a list shows: the files of its loads, with their lengths
 }
 
 func newWatch(s *Store) *watch {
 	return &watch{
 		s: s, gone: make(chan struct{}), quit: make(chan struct{}),
-		seen: map[string]fs.FileInfo{}, loads: map[loadID]map[loadID]uint64{},
+		loads: map[loadID]map[loadID]uint64{},
 	}
+}
+
+// know remembers the tables of a database that was just opened, which verified them.
+func (w *watch) know(name string, db *badger.DB) {
+	dir := filepath.Join(w.s.dir, name)
+	for _, t := range db.Tables() {
+		path := table.NewFilename(t.ID, dir)
+		if info, err := os.Stat(path); err == nil {
+			w.seen.Store(path, info)
+		}
+	}
+}
+
+// intact checks that the tables are as they were. A read of one that was cut or written into may find nothing, or an older
+// value, where an entry was: what was not found is believed only when the tables are found intact after the read. What reads
+// a store that does not serve has no watch.
+func (w *watch) intact() error {
+	if w == nil {
+		return nil
+	}
+	err := w.tables(w.s.db, filepath.Join(w.s.dir, badgerDir), w.s.db.Tables())
+	if err != nil {
+		err = fmt.Errorf("%w: in %s: %w", ErrDamaged, badgerDir, err)
+		w.s.noteDamage(err)
+	}
+	return err
 }
 
 func (w *watch) start() {
@@ -143,7 +171,7 @@ func (w *watch) database(name string, db *badger.DB, damage error) error {
 // notReplaced checks that a log is the one that was made under its name: no name is used twice.
 func (w *watch) notReplaced(log string) error {
 	info, err := os.Stat(log)
-	if before, known := w.seen[log]; err == nil && known && !os.SameFile(before, info) {
+	if before := w.seenAt(log); err == nil && before != nil && !os.SameFile(before, info) {
 		return fmt.Errorf("%s was replaced while the store was open", filepath.Base(log))
 	}
 	return nil
@@ -160,30 +188,44 @@ func (w *watch) tables(db *badger.DB, dir string, listed []badger.TableInfo) err
 	return nil
 }
 
-// table checks a table, which never changes: one that was written to since is read whole.
+// table checks a table, which never changes: a new one, and one that was written to since, is read whole.
 func (w *watch) table(path string) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s was deleted while the store was open", filepath.Base(path))
 	}
-	before, known := w.seen[path]
-	if err != nil || known && os.SameFile(before, info) && before.Size() == info.Size() && before.ModTime().Equal(info.ModTime()) {
+	if err != nil || w.isAsSeen(path, info) {
 		return nil //nolint:nilerr // nothing is known
 	}
-	if known {
-		content, err := os.ReadFile(path)
-		if asSystem(err) != nil {
-			return nil //nolint:nilerr // nothing is known
-		}
-		if err == nil {
-			err = checkTable(content)
-		}
-		if err != nil {
-			return fmt.Errorf("%s was changed while the store was open: %w", filepath.Base(path), err)
-		}
+	w.reading.Lock()
+	defer w.reading.Unlock()
+	if w.isAsSeen(path, info) { // meanwhile
+		return nil
 	}
-	w.seen[path] = info
+	content, err := os.ReadFile(path)
+	if asSystem(err) != nil {
+		return nil //nolint:nilerr // nothing is known
+	}
+	if err == nil {
+		err = checkTable(content)
+	}
+	if err != nil {
+		return fmt.Errorf("%s was changed while the store was open: %w", filepath.Base(path), err)
+	}
+	w.seen.Store(path, info)
 	return nil
+}
+
+func (w *watch) isAsSeen(path string, now fs.FileInfo) bool {
+	before := w.seenAt(path)
+	return before != nil && os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
+}
+
+// seenAt is how a file was when it was good; nil: it was not seen yet.
+func (w *watch) seenAt(path string) fs.FileInfo {
+	info, _ := w.seen.Load(path)
+	before, _ := info.(fs.FileInfo)
+	return before
 }
 
 // notShorter checks that a file is there, and that it was not cut.
@@ -195,11 +237,11 @@ func (w *watch) notShorter(path string) error {
 	if err != nil {
 		return nil //nolint:nilerr // nothing is known
 	}
-	before, known := w.seen[path]
-	if known && os.SameFile(before, info) && info.Size() < before.Size() {
+	before := w.seenAt(path)
+	if before != nil && os.SameFile(before, info) && info.Size() < before.Size() {
 		return fmt.Errorf("%s was cut while the store was open", filepath.Base(path))
 	}
-	w.seen[path] = info
+	w.seen.Store(path, info)
 	return nil
 }
 

@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+const cutNumbers = 1500
+
+// cutStore holds opt-outs and a list, all of them in a table.
+func cutStore(t *testing.T, dir string) {
+	s := open(t, dir)
+	var rows []OptOutRow
+	for _, n := range cutOptOuts() {
+		rows = append(rows, row(n, "acme", policy.ChannelCall, day(1)))
+	}
+	recordAll(t, s, rows)
+	createList(t, s, "us-ftc", Settings{})
+	load(t, s, "us-ftc", Replace, registryNumbers(cutNumbers), Commit{})
+	closeStore(t, s)
+}
+
+func cutOptOuts() (numbers []phone.Number) {
+	for i := range uint64(cutNumbers) {
+		numbers = append(numbers, writersNumber(0, i))
+	}
+	return numbers
+}
+
+// A table that is cut, or overwritten with zeros, while the store is open makes nobody callable and no write acknowledged, not
+// even before the watch notices: a read that finds nothing is believed only when the tables are as they were. The database
+// may end the process over it, so each harm has a process of its own.
+func TestTableThatIsCutAllowsNothing(t *testing.T) {
+	if harm := os.Getenv("DNCD_TEST_HARM"); harm != "" {
+		harmAndCheck(t, harm, os.Getenv("DNCD_TEST_DIR"))
+		return
+	}
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
+	dir := t.TempDir()
+	cutStore(t, dir)
+	whole := 0
+	for i := range 12 {
+		for _, harm := range []string{"cut", "zero"} {
+			copied := filepath.Join(t.TempDir(), "data")
+			must(t, os.CopyFS(copied, os.DirFS(dir)))
+			child := exec.Command(os.Args[0], "-test.run=^TestTableThatIsCutAllowsNothing$", "-test.v")
+			child.Env = append(os.Environ(), fmt.Sprintf("DNCD_TEST_HARM=%s %d", harm, i), "DNCD_TEST_DIR="+copied)
+			out, err := child.CombinedOutput()
+			if strings.Contains(string(out), "--- FAIL") {
+				t.Errorf("%s %d: %s", harm, i, out)
+			}
+			if err == nil && strings.Contains(string(out), "--- PASS") {
+				whole++
+			}
+		}
+	}
+	if whole < 12 {
+		t.Errorf("%d of 24 processes looked at every number", whole)
+	}
+}
+
+// harmAndCheck harms the table's index at one of twelve places. A write is tried, and each number is looked at as if it were
+// the first one.
+func harmAndCheck(t *testing.T, how, dir string) {
+	var harm string
+	var place int
+	if _, err := fmt.Sscan(how, &harm, &place); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, dir)
+	path := largest(t, filepath.Join(dir, badgerDir, "*.sst"))
+	rest, _, err := cutTail(readFile(t, path))
+	must(t, err)
+	blocks, index, err := cutTail(rest)
+	must(t, err)
+	at := int64(len(blocks) + place*len(index)/12)
+	if harm == "cut" {
+		must(t, os.Truncate(path, at))
+	} else {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		must(t, err)
+		_, err = f.WriteAt(make([]byte, 512), at)
+		must(t, errors.Join(err, f.Close()))
+	}
+	if _, err := s.RecordOptOut(context.Background(), OptOut{Number: cutOptOuts()[0], Scope: "other"}, Request{}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("a write that may not have seen the records before it: %v, want ErrDamaged", err)
+	}
+	for what, numbers := range map[string][]phone.Number{"opted out": cutOptOuts(), "listed": phones(registryNumbers(cutNumbers))} {
+		allowed, absent := 0, 0
+		for _, n := range numbers {
+			s.hurt.Store(false)
+			if verdict(s.View(), n, "acme", s.Now()).Verdict == policy.Allow {
+				allowed++
+			}
+			s.hurt.Store(false)
+			if facts, err := s.View().Number(n, s.Now()); err == nil && len(facts.Records)+len(facts.Lists) == 0 {
+				absent++
+			}
+		}
+		if allowed+absent > 0 {
+			t.Errorf("of %d numbers that are %s: ALLOW for %d, nothing known of %d", len(numbers), what, allowed, absent)
+		}
+	}
+	_ = s.Close() // it tells of the damage
+}
+
+func phones(digits []uint64) (numbers []phone.Number) {
+	for _, d := range digits {
+		numbers = append(numbers, phone.Number(d))
+	}
+	return numbers
+}
