@@ -2,24 +2,50 @@ package store
 
 import (
 	"archive/tar"
+	"bytes"
 	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
-// The stores of earlier builds, each as the build of that day left it, closed, without ballast. They are never written again:
-// a build that changes what is on disk adds one.
-const fixtures = "testdata/store-*.tar.gz"
+// The stores of earlier builds, each as the build of that day left it, without ballast. They are never written again: a build
+// that changes what is on disk adds some.
+const fixtures = "testdata/*.tar.gz"
+
+// fixture is a kind of store that is kept, by the first word of its archive's name.
+type fixture struct {
+	write func(t *testing.T, dir string)
+	want  func(t *testing.T, s *Store)
+}
+
+var fixtureKinds = map[string]fixture{
+	"store":  {writeFixture, wantFixture},             // closed, with something of everything
+	"killed": {writeKilledFixture, wantKilledFixture}, // restored from a copy, then killed: what came since lies in logs alone
+}
+
+func fixtureKind(t *testing.T, archive string) fixture {
+	t.Helper()
+	word, _, _ := strings.Cut(filepath.Base(archive), "-")
+	kind, ok := fixtureKinds[word]
+	if !ok {
+		t.Fatalf("%s: no such kind of store", archive)
+	}
+	return kind
+}
 
 // TestStoreOfAnEarlierBuild opens the store of each earlier build: it is whole, and every number, list, story, receipt and load is
 // as that build wrote it. It goes on from there. DNCD_WRITE_FIXTURE names the archive of a new one to write.
@@ -27,29 +53,29 @@ func TestStoreOfAnEarlierBuild(t *testing.T) {
 	t.Parallel()
 	if path := os.Getenv("DNCD_WRITE_FIXTURE"); path != "" {
 		dir := t.TempDir()
-		writeFixture(t, dir)
+		fixtureKind(t, path).write(t, dir)
 		must(t, pack(path, dir))
 	}
 	archives, err := filepath.Glob(fixtures)
-	if err != nil || len(archives) == 0 {
-		t.Fatalf("no store of an earlier build: %v", err)
+	if err != nil || len(archives) < len(fixtureKinds) {
+		t.Fatalf("stores of earlier builds: %q, %v; want one of each kind", archives, err)
 	}
 	for _, archive := range archives {
 		t.Run(filepath.Base(archive), func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
+			kind, dir := fixtureKind(t, archive), t.TempDir()
 			must(t, unpack(archive, dir))
 			if r := mustFsck(t, dir); !r.OK() || r.Missing.Stories > 0 {
 				t.Errorf("fsck before it is opened: %+v", r)
 			}
 			s := openFixture(t, dir)
-			wantFixture(t, s)
+			kind.want(t, s)
 			optOut(t, s, fiction(415, 99), "acme")
 			closeStore(t, s)
 			if r := mustFsck(t, dir); !r.OK() || r.Missing.Stories > 0 {
 				t.Errorf("fsck after it was opened: %+v", r)
 			}
-			wantFixture(t, openFixture(t, dir))
+			kind.want(t, openFixture(t, dir))
 		})
 	}
 }
@@ -195,6 +221,73 @@ func wantFixtureOptOut(t *testing.T, s *Store, i int) {
 	wantVerdict(t, s, o.Number, scope, policy.Allow, policy.CauseNone)
 }
 
+// fixtureTold are the stories of the opt-outs of a store that was restored and killed: those before the copy was made, and
+// those behind the kill.
+var fixtureTold = []string{"in a table, before the copy was made", "in a log, after it was put back"}
+
+func writeKilledFixture(t *testing.T, dir string) {
+	tell := func(s *Store, i int) {
+		r := Request{ID: fmt.Sprint(i), Story: Story{Note: fixtureTold[i]}}
+		_, err := s.RecordOptOut(context.Background(), OptOut{Number: fiction(415, i), Scope: "acme"}, r)
+		must(t, err)
+	}
+	s := openAt(t, dir, clockAt(day(8)))
+	tell(s, 0)
+	createList(t, s, "before", Settings{Kind: policy.ListSuppression})
+	load(t, s, "before", Replace, registryNumbers(20), Commit{})
+	closeStore(t, s)
+	o := testOptions()
+	o.Clock = fixtureDay().now
+	_, err := Restored(context.Background(), dir, o)
+	must(t, err)
+	s = openFixture(t, dir)
+	tell(s, 1)
+	createList(t, s, "after", Settings{Kind: policy.ListSuppression})
+	load(t, s, "after", Replace, registryNumbers(30), Commit{})
+	settle(t, s) // it stays open: what lies there now is what a kill leaves
+}
+
+// wantKilledFixture holds a store against what writeKilledFixture wrote.
+func wantKilledFixture(t *testing.T, s *Store) {
+	t.Helper()
+	for i, note := range fixtureTold {
+		n := fiction(415, i)
+		events, _, err := s.View().History(n, policy.EventID{}, 10)
+		if err != nil || len(events) != 1 || events[0].Story.Note != note {
+			t.Errorf("history: %+v, %v; want one event with the note %q", events, err, note)
+		}
+		again, err := s.RecordOptOut(context.Background(), OptOut{Number: n, Scope: "acme"}, Request{ID: fmt.Sprint(i), Story: Story{Note: note}})
+		if err != nil || !again.Duplicate || again.ID != events[0].ID {
+			t.Errorf("the request comes again: %+v, %v; want the receipt of %v", again, err, events[0].ID)
+		}
+		wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
+	}
+	wantVerdict(t, s, fiction(415, 2), "acme", policy.Allow, policy.CauseNone)
+	wantContent(t, s, "before", registryNumbers(20), nil)
+	wantContent(t, s, "after", registryNumbers(30), nil)
+	wantRestoredEvent(t, s)
+}
+
+// wantRestoredEvent looks for the event that begins the journal: it says from where the store was restored.
+func wantRestoredEvent(t *testing.T, s *Store) {
+	t.Helper()
+	txn := s.db.NewTransactionAt(s.View().Revision(), false)
+	defer txn.Discard()
+	var found []*storev1.Restored
+	must(t, eachEntry(txn, 1, func(e entry) error {
+		rev, err := e.decode()
+		for _, event := range rev.GetEvents() {
+			if r := event.GetRestored(); r != nil {
+				found = append(found, r)
+			}
+		}
+		return err
+	}))
+	if len(found) != 1 || JournalID(found[0].GetJournalId()) != s.View().journal || found[0].GetFromRevision() != 4 || len(found[0].GetFromJournalId()) != 16 {
+		t.Errorf("restored: %+v; want once, from revision 4", found)
+	}
+}
+
 // pack writes what lies in dir, without the ballast, into an archive.
 func pack(archive, dir string) error {
 	f, err := os.Create(archive)
@@ -216,7 +309,37 @@ func pack(archive, dir string) error {
 		return err
 	}
 	os.Remove(filepath.Join(tree, "d", ballastFile))
-	return errors.Join(w.AddFS(os.DirFS(filepath.Join(tree, "d"))), w.Close(), z.Close())
+	return errors.Join(packTree(w, filepath.Join(tree, "d")), w.Close(), z.Close())
+}
+
+// sizeRecord is how large a file is, of which the archive has no zeros at the end: logs are mostly those.
+const sizeRecord = "DNCD.size"
+
+func packTree(w *tar.Writer, tree string) error {
+	return filepath.WalkDir(tree, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || path == tree {
+			return err
+		}
+		name, err := filepath.Rel(tree, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			return w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: name + "/", Mode: 0o700})
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		size := strconv.Itoa(len(content))
+		content = bytes.TrimRight(content, "\x00")
+		h := tar.Header{Name: name, Mode: 0o600, Size: int64(len(content)), PAXRecords: map[string]string{sizeRecord: size}}
+		if err := w.WriteHeader(&h); err != nil {
+			return err
+		}
+		_, err = w.Write(content)
+		return err
+	})
 }
 
 // unpack is the inverse of pack.
@@ -256,5 +379,9 @@ func unpackOne(path string, h *tar.Header, r io.Reader) error {
 		return err
 	}
 	_, err = io.Copy(f, r)
+	if size, packed := h.PAXRecords[sizeRecord]; packed && err == nil {
+		n, _ := strconv.ParseInt(size, 10, 64)
+		err = f.Truncate(n)
+	}
 	return errors.Join(err, f.Close())
 }
