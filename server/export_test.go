@@ -28,11 +28,12 @@ func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
 	return g, err
 }
 
-// SetLoadIdle sets how long a load may be idle and keep its room, in place of a minute.
+// SetLoadIdle sets how long a load may be idle and keep its room, in place of a minute. On a machine however busy, another waits
+// until one that is cut has left.
 func (s *Server) SetLoadIdle(d time.Duration) {
 	s.loads.mu.Lock()
 	defer s.loads.mu.Unlock()
-	s.loads.most = d
+	s.loads.most, s.loads.quit = d, time.Hour
 }
 
 // SetHealth exposes the mapping of the store's state to health.

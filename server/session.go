@@ -198,6 +198,7 @@ type sharedRoom struct {
 	whole *sharedRoom   // that this is a part of; nil: of none
 	most  time.Duration // how long a session may wait for its client and keep its room
 	queue time.Duration // how long a session waits for room that nobody is about to leave
+	quit  time.Duration // how long it waits for that of one which is cut
 
 	mu      sync.Mutex
 	all     map[*session]struct{}
@@ -206,7 +207,7 @@ type sharedRoom struct {
 }
 
 func newSharedRoom(l *limiter, most, queue time.Duration) *sharedRoom {
-	return &sharedRoom{limiter: l, most: most, queue: queue, all: make(map[*session]struct{})}
+	return &sharedRoom{limiter: l, most: most, queue: queue, quit: leaveTime, all: make(map[*session]struct{})}
 }
 
 // part is room of r of which at most so many units are taken at once.
@@ -267,7 +268,7 @@ func (r *sharedRoom) takeOwn(ctx context.Context, units int) (ticket, error) {
 		}
 		wait := r.queue
 		if r.cutIdlest() {
-			wait = max(wait, leaveTime)
+			wait = max(wait, r.quit)
 		}
 		if time.Since(began) >= wait {
 			return r.enter(units)

@@ -193,12 +193,7 @@ func stageAndCommit(i *Import, second []uint64) error {
 // succeeds, unless the order to record them reached the disk.
 func TestFailedWriteOfStagedOptOuts(t *testing.T) {
 	t.Parallel()
-	for _, c := range []struct {
-		name  string
-		at    step
-		way   func(*RecordImport) way
-		there bool // the rows count after a restart without another commit
-	}{
+	for _, c := range []rowsFault{
 		{"rows", stepRows, func(*RecordImport) way { return notWritten }, false},
 		{"rows, torn", stepRows, func(i *RecordImport) way {
 			return halfFrame(func() string { return filepath.Join(i.dir, rowsFile) })
@@ -208,36 +203,58 @@ func TestFailedWriteOfStagedOptOuts(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			dir := t.TempDir()
-			s, injector := openInjected(t, dir)
-			rows := bulkRows(0, 3000)
-			i := stageRows(t, s, RecordsHeader{}, rows[:2500])
-			injector.set(failing(c.at, c.way(i)))
-			err := i.Put(RowChunk{Seq: 2, Rows: rows[2500:]})
-			if err == nil {
-				_, err = i.Commit(context.Background(), RecordsCommit{Chunks: 2, Read: 3000}, noProgress)
-			}
-			if !errors.Is(err, errInjected) || s.State().Cause != nil || s.View().Revision() != 0 {
-				t.Fatalf("%v, state %v, revision %d; want what failed, and the store to go on", err, s.State().Cause, s.View().Revision())
-			}
-			must(t, i.Close())
-			closeStore(t, s) // no copy as after a kill: a sweep that began late may be recording the rows meanwhile
-			s = open(t, dir)
-			if c.there {
-				awaitRecorded(t, s, len(rows))
-			}
-			i, err = s.BeginRecords(RecordsHeader{ImportID: i.ID()})
-			must(t, err)
-			defer i.Close()
-			if i.LastChunk() == 1 {
-				must(t, i.Put(RowChunk{Seq: 2, Rows: rows[2500:]}))
-			}
-			if r, err := i.Commit(context.Background(), RecordsCommit{Chunks: 2, Read: 3000}, noProgress); err != nil || r.Accepted != 3000 {
-				t.Errorf("%+v, %v; want each row recorded once", r, err)
-			}
-			awaitRecorded(t, s, len(rows))
+			c.run(t)
 		})
 	}
+}
+
+// rowsFault is a write of objections by file that fails, and whether they count after a restart without another commit.
+type rowsFault struct {
+	name  string
+	at    step
+	way   func(*RecordImport) way
+	there bool
+}
+
+func (f *rowsFault) run(t *testing.T) {
+	dir, killed := t.TempDir(), filepath.Join(t.TempDir(), "data")
+	s, injector := openInjected(t, dir)
+	rows := bulkRows(0, 3000)
+	i := stageRows(t, s, RecordsHeader{}, rows[:2500])
+	release := holdCommitter(t, s) // no sweep records the rows of an order that was written: what lies on disk is of one moment
+	injector.set(failing(f.at, f.way(i)))
+	err := i.Put(RowChunk{Seq: 2, Rows: rows[2500:]})
+	if err == nil {
+		_, err = i.Commit(context.Background(), RecordsCommit{Chunks: 2, Read: 3000}, noProgress)
+	}
+	if !errors.Is(err, errInjected) || s.State().Cause != nil || s.View().Revision() != 0 {
+		t.Errorf("%v, state %v, revision %d; want what failed, and the store to go on", err, s.State().Cause, s.View().Revision())
+	}
+	must(t, i.Close())
+	must(t, os.CopyFS(killed, os.DirFS(dir)))
+	release()
+	closeStore(t, s)
+	f.wantOnce(t, killed, i.ID(), rows)
+	f.wantOnce(t, dir, i.ID(), rows)
+}
+
+// wantOnce opens what the failure left behind, and goes on with the import.
+func (f *rowsFault) wantOnce(t *testing.T, dir, id string, rows []OptOutRow) {
+	t.Helper()
+	s := open(t, dir)
+	if f.there {
+		awaitRecorded(t, s, len(rows))
+	}
+	i, err := s.BeginRecords(RecordsHeader{ImportID: id})
+	must(t, err)
+	defer i.Close()
+	if i.LastChunk() == 1 {
+		must(t, i.Put(RowChunk{Seq: 2, Rows: rows[2500:]}))
+	}
+	if r, err := i.Commit(context.Background(), RecordsCommit{Chunks: 2, Read: 3000}, noProgress); err != nil || r.Accepted != 3000 {
+		t.Errorf("%+v, %v; want each row recorded once", r, err)
+	}
+	awaitRecorded(t, s, len(rows))
 }
 
 // awaitRecorded waits until so many numbers are recorded, each once.
