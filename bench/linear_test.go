@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -32,13 +33,15 @@ type linear struct {
 	begun   time.Time
 	journal string        // the same all the time
 	token   atomic.Uint64 // the newest revision that anybody was told of
+	rounds  int
 
 	mu      sync.Mutex
 	history []porcupine.Operation
 }
 
 // TestLinearizable kills dncd with SIGKILL while callers record, withdraw and check the same few numbers, and starts it again on
-// its directory. What they were told, refusals included, must be possible one operation after the other. DNCD_LINEAR_KILLS asks
+// its directory. What they were told, each refusal that rests on the state included, must be possible one operation after the
+// other. DNCD_LINEAR_KILLS asks
 // for more kills than a few, DNCD_TEST_SEED for a seed again.
 func TestLinearizable(t *testing.T) {
 	programs, err := daemon.Build(t.Context(), t.TempDir())
@@ -52,7 +55,8 @@ func TestLinearizable(t *testing.T) {
 	if err := os.Mkdir(data, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	for range kills {
+	l.fill(programs, data)
+	for l.rounds = range int(kills) {
 		l.round(programs, data, time.Duration(200+random.IntN(500))*time.Millisecond, random)
 	}
 	l.finish(programs, data)
@@ -91,6 +95,38 @@ func (l *linear) start(programs daemon.Programs, data string) (*daemon.Server, *
 	}
 	return server, c
 }
+
+// fill leaves one number with room for a few more opt-outs. Those that fill it have other scopes than the callers'.
+func (l *linear) fill(programs daemon.Programs, data string) {
+	server, c := l.start(programs, data)
+	defer c.Close()
+	number := numberOf(linearFull)
+	add := func(scope string) bool {
+		_, err := c.RecordOptOut(l.t.Context(), client.OptOut{Number: number, Scope: scope, Channel: client.Call})
+		if err != nil && !errors.Is(err, client.ErrRecordLimit) {
+			l.t.Error(err)
+		}
+		return err == nil
+	}
+	for range roomMost - 1 {
+		add("room") // as long as the callers' scope
+	}
+	var adding sync.WaitGroup
+	for range 300 {
+		adding.Go(func() { add(strings.Repeat("f", 255)) })
+	}
+	adding.Wait()
+	for add("fill") {
+	}
+	if _, err := c.WithdrawOptOut(l.t.Context(), client.Withdrawal{Number: number, Scope: "room", Reason: "to make room"}); err != nil {
+		l.t.Fatal(err)
+	}
+	if _, err := server.Stop(); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+func numberOf(n int) string { return fmt.Sprintf("+1415555%04d", 100+n) }
 
 // round has callers at work for a while and kills the server in the middle of it.
 func (l *linear) round(programs daemon.Programs, data string, after time.Duration, random *rand.Rand) {
@@ -155,14 +191,23 @@ func (c *caller) work() (porcupine.Operation, error) {
 		o.Output, o.Return = out, c.l.now()
 		c.l.note(o)
 		c.l.learn(max(out.event.revision, out.read))
-		if !out.refused { // else it looks at once whether that is so
-			in.number = c.random.IntN(linearNumbers)
-		}
-		in.deed = []deed{checks, adds, withdraws, withdraws}[c.random.IntN(4)]
-		if out.refused {
-			in.deed = checks
+		if in = c.next(); out.refusal != taken { // it looks at once whether that is so
+			in = asked{deed: checks, number: o.Input.(asked).number}
 		}
 	}
+}
+
+// next is what comes into a caller's mind. Some opt-outs share a request id with others, of this round and of earlier ones.
+func (c *caller) next() asked {
+	in := asked{deed: []deed{checks, adds, adds, withdraws, withdraws, withdraws}[c.random.IntN(6)], number: c.random.IntN(linearNumbers)}
+	if in.number == linearFull && in.deed == withdraws && c.random.IntN(2) == 0 {
+		in.deed = adds // else it is never full
+	}
+	if in.deed == adds && c.random.IntN(3) == 0 {
+		in.request = 1 + (3*c.l.rounds+c.random.IntN(3))%linearRequests
+		in.content = 1 + uint8(c.random.IntN(2))
+	}
+	return in
 }
 
 func (l *linear) learn(revision uint64) {
@@ -171,15 +216,26 @@ func (l *linear) learn(revision uint64) {
 }
 
 func (c *caller) ask(in asked) (told, error) {
-	ctx, number := c.l.t.Context(), fmt.Sprintf("+1415555%04d", 100+in.number)
+	ctx, number := c.l.t.Context(), numberOf(in.number)
 	switch in.deed {
 	case adds:
-		r, err := c.c.RecordOptOut(ctx, client.OptOut{Number: number, Scope: linearScope, Channel: client.Call})
-		return told{event: event{r.Revision, r.Index}}, err
+		o := client.OptOut{Number: number, Scope: linearScope, Channel: client.Call}
+		if in.request > 0 {
+			o.RequestID = fmt.Sprintf("%d of %d", in.request, in.number)
+			o.Channel = []client.Channel{client.Call, client.Email}[in.content-1]
+		}
+		r, err := c.c.RecordOptOut(ctx, o)
+		switch {
+		case errors.Is(err, client.ErrRecordLimit):
+			return told{refusal: full}, nil
+		case errors.Is(err, client.ErrRequestIDReused):
+			return told{refusal: requestIDReused}, nil
+		}
+		return told{event: event{r.Revision, r.Index}, again: r.Duplicate && in.request > 0}, err
 	case withdraws:
 		r, err := c.c.WithdrawOptOut(ctx, client.Withdrawal{Number: number, Scope: linearScope, Reason: "asked"})
 		if errors.Is(err, client.ErrNothingToWithdraw) {
-			return told{refused: true}, nil
+			return told{refusal: nothingThere}, nil
 		}
 		return told{event: event{r.Revision, r.Index}, ended: r.Withdrawn}, err
 	default:
@@ -191,13 +247,26 @@ func (c *caller) ask(in asked) (told, error) {
 	}
 }
 
-// finish looks at every number once more, stops dncd and has it verified.
+// finish looks at every number once more, has each refusal come at least once, stops dncd and has it verified.
 func (l *linear) finish(programs daemon.Programs, data string) {
 	server, c := l.start(programs, data)
 	defer c.Close()
 	last := caller{l: l, c: c, id: linearCallers}
+	var all []asked
 	for n := range linearNumbers {
-		in := asked{deed: checks, number: n, least: l.token.Load()}
+		all = append(all, asked{deed: checks, number: n})
+	}
+	for range roomMost + 1 {
+		all = append(all, asked{deed: adds, number: linearFull})
+	}
+	all = append(all,
+		asked{deed: adds, request: 1, content: 1}, asked{deed: adds, request: 1, content: 1}, asked{deed: adds, request: 1, content: 2},
+		asked{deed: withdraws}, asked{deed: withdraws},
+	)
+	for _, in := range all {
+		if in.deed == checks {
+			in.least = l.token.Load()
+		}
 		o := porcupine.Operation{ClientId: last.id, Input: in, Call: l.now()}
 		out, err := last.ask(in)
 		if err != nil {
@@ -205,6 +274,7 @@ func (l *linear) finish(programs daemon.Programs, data string) {
 		}
 		o.Output, o.Return = out, l.now()
 		l.note(o)
+		l.learn(max(out.event.revision, out.read))
 	}
 	if _, err := server.Stop(); err != nil {
 		l.t.Error(err)
@@ -219,18 +289,25 @@ func (l *linear) judge() {
 	model, tally := numberModel.ToModel(), map[string]int{}
 	for _, o := range l.history {
 		kind := o.Input.(asked).deed.String()
-		if out := o.Output.(told); out.refused {
-			kind += " refused"
-		} else if out.lost {
+		switch out := o.Output.(told); {
+		case out.refusal != taken:
+			kind += " " + out.refusal.String()
+		case out.lost:
 			kind += " lost"
+		case out.again:
+			kind += " again"
 		}
 		tally[kind]++
 	}
 	start := time.Now()
 	result, info := porcupine.CheckOperationsVerbose(model, l.history, 5*time.Minute)
 	l.t.Logf("%d operations in %d revisions: %v; judged in %v", len(l.history), l.token.Load(), tally, time.Since(start).Round(time.Millisecond))
-	if tally["add"] == 0 || tally["withdraw refused"] == 0 || tally["check"] == 0 {
-		l.t.Error("a kind of operation never happened")
+	for _, kind := range []string{
+		"check", "add", "add again", "add RECORD_LIMIT", "add REQUEST_ID_REUSED", "withdraw", "withdraw NOTHING_TO_WITHDRAW",
+	} {
+		if tally[kind] == 0 {
+			l.t.Errorf("it never came to: %s", kind)
+		}
 	}
 	if result == porcupine.Ok {
 		return
