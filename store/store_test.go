@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ func open(t testing.TB, dir string) *Store {
 
 func openWith(t testing.TB, dir string, o Options) *Store {
 	t.Helper()
+	awaitForks()
 	s, err := Open(dir, o)
 	if err != nil {
 		t.Fatal(err)
@@ -34,11 +36,19 @@ func openWith(t testing.TB, dir string, o Options) *Store {
 	return s
 }
 
+// awaitForks waits until children that other tests start at this moment have let go of the files of this process: a lock
+// of a store that was just closed is theirs too until then.
+func awaitForks() {
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
+}
+
 func closeStore(t testing.TB, s *Store) {
 	t.Helper()
 	if err := s.Close(); err != nil {
 		t.Error("close:", err)
 	}
+	awaitForks()
 }
 
 // fiction is the n-th number reserved for fiction in an area code of +1.

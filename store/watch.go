@@ -33,8 +33,8 @@ type watch struct {
 	quit chan struct{}
 	done sync.WaitGroup
 
-	seen    sync.Map   // by path: a file's fs.FileInfo, as it was when it was good
-	reading sync.Mutex // of tables: one at a time
+	seen sync.Map // by path: a file's fs.FileInfo, as it was when it was good
+	met  sync.Map // by path: that of a table that no look has read yet, as it was when it was met
 
 	mu    sync.Mutex                   // of a look
 	loads map[loadID]map[loadID]uint64 // by what a list shows: the files of its loads, with their lengths
@@ -60,12 +60,13 @@ func (w *watch) know(name string, db *badger.DB) {
 
 // intact checks that the tables are as they were. A read of one that was cut or written into may find nothing, or an older
 // value, where an entry was: what was not found is believed only when the tables are found intact after the read. What reads
-// a store that does not serve has no watch.
+// a store that does not serve has no watch. A table that was just made is taken as it is met: the next look reads it, which
+// would take too long for a check.
 func (w *watch) intact() error {
 	if w == nil {
 		return nil
 	}
-	err := w.tables(w.s.db, filepath.Join(w.s.dir, badgerDir), w.s.db.Tables())
+	err := w.tables(w.s.db, filepath.Join(w.s.dir, badgerDir), w.s.db.Tables(), w.meet)
 	if err != nil {
 		err = fmt.Errorf("%w: in %s: %w", ErrDamaged, badgerDir, err)
 		w.s.noteDamage(err)
@@ -146,7 +147,7 @@ func (w *watch) check() (found harm) {
 // database checks the files of a database: those of its tables, its MANIFEST, and its newest log.
 func (w *watch) database(name string, db *badger.DB, damage error) error {
 	dir := filepath.Join(w.s.dir, name)
-	if err := w.tables(db, dir, db.Tables()); err != nil {
+	if err := w.tables(db, dir, db.Tables(), w.read); err != nil {
 		return fmt.Errorf("%w: in %s: %w", damage, name, err)
 	}
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
@@ -178,9 +179,9 @@ func (w *watch) notReplaced(log string) error {
 }
 
 // tables checks those that were listed. One that a compaction has taken out of the list meanwhile may be gone.
-func (w *watch) tables(db *badger.DB, dir string, listed []badger.TableInfo) error {
+func (w *watch) tables(db *badger.DB, dir string, listed []badger.TableInfo, check checkFile) error {
 	for _, t := range listed {
-		err := w.table(table.NewFilename(t.ID, dir))
+		err := w.table(table.NewFilename(t.ID, dir), check)
 		if err != nil && slices.ContainsFunc(db.Tables(), func(now badger.TableInfo) bool { return now.ID == t.ID }) {
 			return err
 		}
@@ -188,20 +189,33 @@ func (w *watch) tables(db *badger.DB, dir string, listed []badger.TableInfo) err
 	return nil
 }
 
-// table checks a table, which never changes: a new one, and one that was written to since, is read whole.
-func (w *watch) table(path string) error {
+// checkFile checks a file that is not as a look has read it.
+type checkFile func(path string, info fs.FileInfo) error
+
+// table checks a table, which never changes.
+func (w *watch) table(path string, check checkFile) error {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("%s was deleted while the store was open", filepath.Base(path))
 	}
-	if err != nil || w.isAsSeen(path, info) {
+	if err != nil || isAsIn(&w.seen, path, info) {
 		return nil //nolint:nilerr // nothing is known
 	}
-	w.reading.Lock()
-	defer w.reading.Unlock()
-	if w.isAsSeen(path, info) { // meanwhile
-		return nil
+	return check(path, info)
+}
+
+// meet notes a table that no look has read, or finds it as it was then. One that a look has read is changed.
+func (w *watch) meet(path string, info fs.FileInfo) error {
+	if _, read := w.seen.Load(path); !read {
+		if _, met := w.met.LoadOrStore(path, info); !met || isAsIn(&w.met, path, info) {
+			return nil
+		}
 	}
+	return w.read(path, info)
+}
+
+// read reads a table whole: one that is new, or was written to since.
+func (w *watch) read(path string, info fs.FileInfo) error {
 	content, err := os.ReadFile(path)
 	if asSystem(err) != nil {
 		return nil //nolint:nilerr // nothing is known
@@ -213,11 +227,14 @@ func (w *watch) table(path string) error {
 		return fmt.Errorf("%s was changed while the store was open: %w", filepath.Base(path), err)
 	}
 	w.seen.Store(path, info)
+	w.met.Delete(path)
 	return nil
 }
 
-func (w *watch) isAsSeen(path string, now fs.FileInfo) bool {
-	before := w.seenAt(path)
+// isAsIn reports that a file is as it was when it was put into files.
+func isAsIn(files *sync.Map, path string, now fs.FileInfo) bool {
+	then, _ := files.Load(path)
+	before, _ := then.(fs.FileInfo)
 	return before != nil && os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
 }
 

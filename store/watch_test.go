@@ -209,7 +209,7 @@ func TestCompactionWhileTablesAreLookedAtIsNoHarm(t *testing.T) {
 			t.Fatalf("no compaction of %d tables", len(listed))
 		}
 	}
-	if err := s.watch.tables(s.db, tables, listed); err != nil {
+	if err := s.watch.tables(s.db, tables, listed, s.watch.read); err != nil {
 		t.Error(err)
 	}
 }
@@ -236,16 +236,35 @@ func TestChangedTableIsReadWhole(t *testing.T) {
 	s = open(t, dir)
 	path := table.NewFilename(s.db.Tables()[0].ID, filepath.Join(dir, badgerDir))
 	w := &watch{s: s}
-	must(t, w.table(path))
+	must(t, w.table(path, w.read))
 	must(t, os.Chtimes(path, time.Time{}, time.Now().Add(time.Hour)))
-	if err := w.table(path); err != nil {
+	if err := w.table(path, w.read); err != nil {
 		t.Errorf("touched: %v", err)
 	}
 	b := readFile(t, path)
 	b[0] ^= 1
 	must(t, os.WriteFile(path, b, 0o600))
-	if err := w.table(path); err == nil {
+	if err := w.table(path, w.read); err == nil {
 		t.Error("a flipped bit was not noticed")
+	}
+	_ = s.Close() // it may notice too
+}
+
+// A table that no look has read yet is damage when it is cut after a read has met it.
+func TestTableThatWasMetIsWatched(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	optOut(t, s, fiction(415, 1), "acme")
+	closeStore(t, s)
+	s = open(t, dir)
+	path := table.NewFilename(s.db.Tables()[0].ID, filepath.Join(dir, badgerDir))
+	w := &watch{s: s}
+	must(t, w.table(path, w.meet))
+	must(t, w.table(path, w.meet))
+	must(t, os.Truncate(path, 10))
+	if err := w.table(path, w.meet); err == nil {
+		t.Error("a cut table was not noticed")
 	}
 	_ = s.Close() // it may notice too
 }
