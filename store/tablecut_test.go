@@ -40,7 +40,7 @@ func cutOptOuts() (numbers []phone.Number) {
 // even before the watch notices: a read that finds nothing is believed only when the tables are as they were. The database
 // may end the process over it, so each harm has a process of its own.
 func TestTableThatIsCutAllowsNothing(t *testing.T) {
-	if harm := os.Getenv("DNCD_TEST_HARM"); harm != "" {
+	if harm := os.Getenv(harmEnv); harm != "" {
 		harmAndCheck(t, harm, os.Getenv("DNCD_TEST_DIR"))
 		return
 	}
@@ -55,13 +55,7 @@ func TestTableThatIsCutAllowsNothing(t *testing.T) {
 		for _, harm := range []string{"cut", "zero"} {
 			copied := filepath.Join(t.TempDir(), "data")
 			must(t, os.CopyFS(copied, os.DirFS(dir)))
-			child := exec.Command(os.Args[0], "-test.run=^TestTableThatIsCutAllowsNothing$", "-test.v")
-			child.Env = append(os.Environ(), fmt.Sprintf("DNCD_TEST_HARM=%s %d", harm, i), "DNCD_TEST_DIR="+copied)
-			out, err := child.CombinedOutput()
-			if strings.Contains(string(out), "--- FAIL") {
-				t.Errorf("%s %d: %s", harm, i, out)
-			}
-			if err == nil && strings.Contains(string(out), "--- PASS") {
+			if apart(t, fmt.Sprintf("%s %d", harm, i), "DNCD_TEST_DIR="+copied) {
 				whole++
 			}
 		}
@@ -69,6 +63,22 @@ func TestTableThatIsCutAllowsNothing(t *testing.T) {
 	if whole < 12 {
 		t.Errorf("%d of 24 processes looked at every number", whole)
 	}
+}
+
+// harmEnv holds the harm that a test does in a process of its own.
+const harmEnv = "DNCD_TEST_HARM"
+
+// apart runs the test once more in a process of its own, with that harm, and reports whether it came to its end: the
+// database may end the process over a damaged table.
+func apart(t *testing.T, harm string, env ...string) bool {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	child.Env = append(append(os.Environ(), harmEnv+"="+harm), env...)
+	out, err := child.CombinedOutput()
+	if strings.Contains(string(out), "--- FAIL") {
+		t.Errorf("%s: %s", harm, out)
+	}
+	return err == nil && strings.Contains(string(out), "--- PASS")
 }
 
 // harmAndCheck harms the table's index at one of twelve places. A write is tried, and each number is looked at as if it were
