@@ -79,11 +79,7 @@ func (s *Store) openDamaged(m mark, why error) error {
 	}
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	lists, err := readLists(txn)
-	if err != nil {
-		lists = nil // no list can be told: all is unknown
-	}
-	v.lists = lists
+	v.lists, _ = readLists(txn) // none when one cannot be read: all that is not found is unknown
 	s.view.Store(v)
 	return nil
 }

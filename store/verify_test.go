@@ -270,3 +270,28 @@ func TestChainCRC(t *testing.T) {
 		t.Errorf("%#x, want %#x", got, want)
 	}
 }
+
+// A list whose settings cannot be read is damage: what no other entry blocks is unknown.
+func TestListThatCannotBeReadIsDamage(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	l := createList(t, s, "a", usRegistry())
+	createList(t, s, "b", usRegistry())
+	optOut(t, s, fiction(415, 1), "acme")
+	txn := s.db.NewTransactionAt(s.View().Revision(), true)
+	defer txn.Discard()
+	key := listKey(l.ID)
+	bad, err := proto.Marshal(&storev1.ListState{Name: "a", Settings: &storev1.ListSettings{Jurisdiction: []string{"no region"}}})
+	must(t, err)
+	must(t, txn.Set(key, seal(key, bad)))
+	must(t, txn.CommitAt(s.View().Revision(), nil))
+	closeStore(t, s)
+
+	s = open(t, dir)
+	if cause := s.State().Cause; !errors.Is(cause, ErrDamaged) {
+		t.Errorf("state %v, want ErrDamaged", cause)
+	}
+	wantVerdict(t, s, fiction(415, 1), "acme", policy.Block, policy.CauseNone)
+	wantVerdict(t, s, fiction(415, 2), "acme", policy.Unknown, policy.DataDamaged)
+}

@@ -207,8 +207,11 @@ func readLists(txn *badger.Txn) ([]*List, error) {
 		lists = append(lists, l)
 		return err
 	})
+	if err != nil {
+		return nil, err
+	}
 	slices.SortFunc(lists, byName)
-	return lists, err
+	return lists, nil
 }
 
 // Next is closed when a newer view is there. It is nil, which is never closed, for a view of the past.
