@@ -40,6 +40,7 @@ type Report struct {
 	Missed    []string // events that repair could not apply: they need what a lost revision did
 	Unloaded  []string // lists that repair marked as not loaded: load them again
 	LostLists []string // lists that went with the lost revisions: create and load them again
+	Doubtful  []string // lists that show content of before a lost revision, which may have loaded them: load them again
 	Kept      string   // where repair left the damaged files, or Restored what is newer than the journal
 	Restored  *Copy    // that was put back, as Restored says in the journal
 }

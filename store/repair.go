@@ -385,6 +385,8 @@ func (r *repairer) checkLists() error {
 			r.events = append(r.events, &storev1.Event{Change: &storev1.Event_ListUnloaded{
 				ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
 			}})
+		} else if l.Loaded && r.lostAfter(l.Visible) {
+			r.report.Doubtful = append(r.report.Doubtful, l.Name)
 		}
 	}
 	return nil

@@ -94,6 +94,30 @@ func TestRepairNamesListsThatGoWithLostRevisions(t *testing.T) {
 	}
 }
 
+// Where nothing tells what lost revisions did, each list that shows older content is named: they may have loaded it.
+func TestRepairNamesListsThatLostRevisionsMayHaveChanged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	createList(t, s, "loaded", Settings{})
+	load(t, s, "loaded", Replace, registryNumbers(2000), Commit{})
+	createList(t, s, "never-loaded", Settings{})
+	_, begin := logOf(t, dir)
+	optOut(t, s, fiction(415, 1), "acme")
+	_, end := logOf(t, dir)
+	d := loseLog(t, dir, begin, end)
+	if _, err := Repair(context.Background(), d, false, testOptions()); !errors.Is(err, ErrLoss) {
+		t.Fatalf("repair: %v, want ErrLoss", err)
+	}
+	r, err := Repair(context.Background(), d, true, testOptions())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(r.Doubtful, []string{"loaded"}) || r.Unloaded != nil || r.LostLists != nil {
+		t.Errorf("named as in doubt %q, not loaded %q, lost %q; want only the list that was loaded, as in doubt", r.Doubtful, r.Unloaded, r.LostLists)
+	}
+}
+
 // wantNoAllowOf opens a repaired store and checks that a number of a list that is there is not callable.
 func wantNoAllowOf(t *testing.T, dir, list string, number uint64) {
 	t.Helper()

@@ -81,6 +81,7 @@ func fsck(ctx context.Context, c *config, w fsckWork, stdout, stderr io.Writer) 
 	switch {
 	case errors.Is(err, store.ErrLoss), errors.Is(err, store.ErrNoEnd):
 		tellUnloaded(stdout, &report, "these lists would not be loaded any more")
+		tellDoubtful(stdout, &report)
 		return dataError{c.data, err}
 	case err != nil:
 		return dataError{c.data, err}
@@ -161,6 +162,12 @@ func tellUnloaded(w io.Writer, r *store.Report, what string) {
 	}
 }
 
+func tellDoubtful(w io.Writer, r *store.Report) {
+	if len(r.Doubtful) > 0 {
+		fmt.Fprintf(w, "load these lists again, the lost revisions may have changed them: %s\n", strings.Join(r.Doubtful, ", "))
+	}
+}
+
 func tellWhole(w io.Writer, dir string, r *store.Report) {
 	fmt.Fprintf(w, "%s is whole: revision %d of journal %s, %s, %s, %s\n", dir, r.Revision, r.JournalID,
 		counted(r.Events, "event", "events"), counted(uint64(r.Lists), "list", "lists"), counted(r.Stories, "story", "stories"))
@@ -200,6 +207,7 @@ func tellRepaired(w io.Writer, r *store.Report) {
 		fmt.Fprintf(w, "stories that could not be found any more: %v; no check depends on them\n", r.Missing)
 	}
 	tellUnloaded(w, r, "load these lists again, checks answer NOT_LOADED until then")
+	tellDoubtful(w, r)
 	if len(r.LostLists) > 0 {
 		fmt.Fprintf(w, "create these lists again and load them, checks do not ask them until then: %s\n", strings.Join(r.LostLists, ", "))
 	}
