@@ -164,7 +164,7 @@ func (s *Store) open() error {
 	if s.db, err = openBadger(badgerOptions(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
 		return err
 	}
-	s.watch.know(badgerDir, s.db)
+	s.watch.tables = s.watch.know(s.db)
 	s.db.SetDiscardTs(0) // every version is kept
 	s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log)
 	if s.stories == nil {
@@ -174,7 +174,7 @@ func (s *Store) open() error {
 		s.noteStories(err)
 	}
 	if s.stories.db != nil {
-		s.watch.know(storiesDir, s.stories.db)
+		s.watch.stories = s.watch.know(s.stories.db)
 	}
 	if err := s.openJournal(); err != nil {
 		return err

@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
-	"github.com/dgraph-io/badger/v4/table"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -33,6 +32,8 @@ type watch struct {
 	quit chan struct{}
 	done sync.WaitGroup
 
+	tables, stories *tableList // of the databases; stories is nil where there are none
+
 	seen sync.Map // by path: a file's fs.FileInfo, as it was when it was good
 	met  sync.Map // by path: that of a table that no look has read yet, as it was when it was met
 
@@ -47,15 +48,19 @@ func newWatch(s *Store) *watch {
 	}
 }
 
-// know remembers the tables of a database that was just opened, which verified them.
-func (w *watch) know(name string, db *badger.DB) {
-	dir := filepath.Join(w.s.dir, name)
-	for _, t := range db.Tables() {
-		path := table.NewFilename(t.ID, dir)
-		if info, err := os.Stat(path); err == nil {
-			w.seen.Store(path, info)
+// know remembers the tables of a database that was just opened, which verified them, and returns their list.
+func (w *watch) know(db *badger.DB) *tableList {
+	l := newTableList(db)
+	ids, err := l.now()
+	if err != nil {
+		return l // the first look finds it too
+	}
+	for _, id := range ids {
+		if info, err := os.Stat(l.path(id)); err == nil {
+			w.seen.Store(l.path(id), info)
 		}
 	}
+	return l
 }
 
 // intact checks that the tables are as they were. A read of one that was cut or written into may find nothing, or an older
@@ -66,7 +71,7 @@ func (w *watch) intact() error {
 	if w == nil {
 		return nil
 	}
-	err := w.tables(w.s.db, filepath.Join(w.s.dir, badgerDir), w.s.db.Tables(), w.meet)
+	err := w.all(w.tables, w.meet)
 	if err != nil {
 		err = fmt.Errorf("%w: in %s: %w", ErrDamaged, badgerDir, err)
 		w.s.noteDamage(err)
@@ -137,17 +142,17 @@ type harm struct{ beside, database, stories error }
 func (w *watch) check() (found harm) {
 	defer readEnded(debug.SetPanicOnFault(true), &found.database)
 	found.beside = errors.Join(isNamed(w.s.lock), isNamed(w.s.mark.f), w.blockFiles())
-	found.database = w.database(badgerDir, w.s.db, ErrDamaged)
-	if w.s.stories.db != nil {
-		found.stories = w.database(storiesDir, w.s.stories.db, ErrStoriesDamaged)
+	found.database = w.database(badgerDir, w.tables, ErrDamaged)
+	if w.stories != nil {
+		found.stories = w.database(storiesDir, w.stories, ErrStoriesDamaged)
 	}
 	return found
 }
 
 // database checks the files of a database: those of its tables, its MANIFEST, and its newest log.
-func (w *watch) database(name string, db *badger.DB, damage error) error {
+func (w *watch) database(name string, tables *tableList, damage error) error {
 	dir := filepath.Join(w.s.dir, name)
-	if err := w.tables(db, dir, db.Tables(), w.read); err != nil {
+	if err := w.all(tables, w.read); err != nil {
 		return fmt.Errorf("%w: in %s: %w", damage, name, err)
 	}
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
@@ -178,11 +183,19 @@ func (w *watch) notReplaced(log string) error {
 	return nil
 }
 
-// tables checks those that were listed. One that a compaction has taken out of the list meanwhile may be gone.
-func (w *watch) tables(db *badger.DB, dir string, listed []badger.TableInfo, check checkFile) error {
-	for _, t := range listed {
-		err := w.table(table.NewFilename(t.ID, dir), check)
-		if err != nil && slices.ContainsFunc(db.Tables(), func(now badger.TableInfo) bool { return now.ID == t.ID }) {
+// all checks the tables of a list.
+func (w *watch) all(l *tableList, check checkFile) error {
+	ids, err := l.now()
+	if err != nil {
+		return err
+	}
+	return w.listed(l, ids, check)
+}
+
+// listed checks tables that were listed. One that a compaction has taken out of the list meanwhile may be gone.
+func (w *watch) listed(l *tableList, ids []uint64, check checkFile) error {
+	for _, id := range ids {
+		if err := w.table(l.path(id), check); err != nil && l.has(id) {
 			return err
 		}
 	}
@@ -235,7 +248,7 @@ func (w *watch) read(path string, info fs.FileInfo) error {
 func isAsIn(files *sync.Map, path string, now fs.FileInfo) bool {
 	then, _ := files.Load(path)
 	before, _ := then.(fs.FileInfo)
-	return before != nil && os.SameFile(before, now) && before.Size() == now.Size() && before.ModTime().Equal(now.ModTime())
+	return before != nil && isSame(before, now)
 }
 
 // seenAt is how a file was when it was good; nil: it was not seen yet.

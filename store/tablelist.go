@@ -1,0 +1,61 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/dgraph-io/badger/v4"
+	"github.com/dgraph-io/badger/v4/table"
+)
+
+// tableList is which tables a database that is open has, by its MANIFEST. Badger's own list reads each table for it, while it
+// holds a lock: where that meets damage, the lock is never given back, and whoever needs it next waits for ever.
+type tableList struct {
+	opt badger.Options
+
+	mu  sync.Mutex
+	at  fs.FileInfo // the MANIFEST, as it was when ids were read
+	ids []uint64
+}
+
+func newTableList(db *badger.DB) *tableList { return &tableList{opt: db.Opts()} }
+
+// now are the tables' ids. Error: the MANIFEST is not there or damaged.
+func (l *tableList) now() ([]uint64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	info, err := os.Stat(filepath.Join(l.opt.Dir, badger.ManifestFilename))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("the MANIFEST was deleted while the store was open")
+	}
+	if err != nil || l.at != nil && isSame(l.at, info) {
+		return l.ids, nil //nolint:nilerr // nothing is known
+	}
+	manifest, err := readManifest(l.opt)
+	if asSystem(err) != nil {
+		return l.ids, nil //nolint:nilerr // nothing is known
+	}
+	if err != nil {
+		return nil, err
+	}
+	l.at, l.ids = info, slices.Collect(maps.Keys(manifest.Tables))
+	return l.ids, nil
+}
+
+// has reports whether a table is still one of the database's.
+func (l *tableList) has(id uint64) bool {
+	ids, err := l.now()
+	return err != nil || slices.Contains(ids, id)
+}
+
+func (l *tableList) path(id uint64) string { return table.NewFilename(id, l.opt.Dir) }
+
+// isSame reports that a file is the one that it was, and was not written to since.
+func isSame(was, is fs.FileInfo) bool {
+	return os.SameFile(was, is) && was.Size() == is.Size() && was.ModTime().Equal(is.ModTime())
+}
