@@ -170,8 +170,7 @@ func (c *crowd) busy() bool {
 }
 
 // Checks, writes, replacements of a list, a filter rebuilt and saved, all at once.
-func TestAllAtOnce(t *testing.T) {
-	t.Parallel()
+func TestAllAtOnce(t *testing.T) { // alone: it looks for goroutines that stay
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	dir := t.TempDir()
 	s := open(t, dir)

@@ -11,8 +11,7 @@ import (
 )
 
 // Callers who commit again are told how far the load is; one who is slow, and one who goes, hold nothing up.
-func TestJoinedLoadTellsItsProgress(t *testing.T) {
-	t.Parallel()
+func TestJoinedLoadTellsItsProgress(t *testing.T) { // alone: it looks for goroutines that stay
 	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
 	s := open(t, t.TempDir())
 	defer closeStore(t, s)
