@@ -34,11 +34,11 @@ func (l *tableList) now() ([]uint64, error) {
 		return nil, errors.New("the MANIFEST was deleted while the store was open")
 	}
 	if err != nil || l.at != nil && isSame(l.at, info) {
-		return l.ids, nil //nolint:nilerr // nothing is known
+		return l.ids, nil // nothing is known
 	}
 	manifest, err := readManifest(l.opt)
 	if asSystem(err) != nil {
-		return l.ids, nil //nolint:nilerr // nothing is known
+		return l.ids, nil // nothing is known
 	}
 	if err != nil {
 		return nil, err
