@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -99,11 +100,10 @@ func (c *Client) checkAloneBy(ctx context.Context, expires time.Time, number str
 // checkAlone asks in a unary call.
 func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) (Result, error) {
 	request := &dncv1.CheckNumberRequest{
-		Number:      number,
-		Region:      o.region,
-		Scope:       o.scope,
-		MinRevision: o.minRevision,
-		JournalId:   o.journalID,
+		Number: number,
+		Region: o.region,
+		Scope:  o.scope,
+		ReadAt: o.readAt(),
 	}
 	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumberResponse, error) {
 		return on.checks.CheckNumber(ctx, request)
@@ -116,8 +116,8 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 		Verdict:       verdict(answer.GetVerdict()),
 		Cause:         name[Cause](answer.GetCause(), "CAUSE_"),
 		Reasons:       fromReasons(answer.GetReasons()),
-		Revision:      answer.GetRevision(),
-		JournalID:     answer.GetJournalId(),
+		Revision:      answer.GetPosition().GetRevision(),
+		JournalID:     answer.GetPosition().GetJournalId(),
 		CheckedAt:     fromTime(answer.GetCheckedAt()),
 		ValidUntil:    fromTime(answer.GetValidUntil()),
 		OpensAt:       fromTime(answer.GetOpensAt()),
@@ -160,6 +160,14 @@ func fromReasons(list []*dncv1.Reason) []Reason {
 		}
 	}
 	return reasons
+}
+
+// fromListID is the id of a list: that of the event that created it, as text; empty for none.
+func fromListID(id *dncv1.EventId) string {
+	if id == nil {
+		return ""
+	}
+	return fmt.Sprintf("%d-%d", id.GetRevision(), id.GetIndex())
 }
 
 func fromEventID(id *dncv1.EventId) EventID {

@@ -170,10 +170,9 @@ func (b *batch) isDone() bool {
 // it or to say what is wrong with it.
 func (b *batch) check(ctx context.Context, c *Client, o *callOptions) (err error) {
 	request := &dncv1.CheckNumbersRequest{
-		Region:      o.region,
-		Scope:       o.scope,
-		MinRevision: o.minRevision,
-		JournalId:   o.journalID,
+		Region: o.region,
+		Scope:  o.scope,
+		ReadAt: o.readAt(),
 	}
 	if b.strings {
 		request.Numbers = b.numbers

@@ -91,11 +91,10 @@ func (c *Client) CheckBatch(ctx context.Context, numbers []uint64, opts ...CallO
 	}
 	o := c.checkOptions(opts)
 	r, _, err := c.checkNumbers(ctx, &dncv1.CheckNumbersRequest{
-		E164:        numbers,
-		Region:      o.region,
-		Scope:       o.scope,
-		MinRevision: o.minRevision,
-		JournalId:   o.journalID,
+		E164:   numbers,
+		Region: o.region,
+		Scope:  o.scope,
+		ReadAt: o.readAt(),
 	})
 	return r, err
 }
@@ -117,8 +116,8 @@ func (c *Client) checkNumbers(ctx context.Context, request *dncv1.CheckNumbersRe
 		return BatchResult{}, nil, broken("the server answered another count of numbers than was asked about")
 	}
 	r := BatchResult{
-		Revision:      answer.GetRevision(),
-		JournalID:     answer.GetJournalId(),
+		Revision:      answer.GetPosition().GetRevision(),
+		JournalID:     answer.GetPosition().GetJournalId(),
 		CheckedAt:     fromTime(answer.GetCheckedAt()),
 		PolicyVersion: answer.GetPolicyVersion(),
 		Reasons:       fromReasons(answer.GetReasons()),

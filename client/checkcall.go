@@ -22,9 +22,12 @@ type call struct {
 	size    int       // at most so many bytes in a message
 	expires time.Time // when the stream ends it; zero: the caller's context does
 
-	check  dncv1.StreamCheck
-	digits dncv1.StreamCheck_E164
-	text   dncv1.StreamCheck_Number
+	check   dncv1.StreamCheck
+	digits  dncv1.StreamCheck_E164
+	text    dncv1.StreamCheck_Number
+	readAt  dncv1.ReadAt
+	atLeast dncv1.ReadAt_AtLeast
+	place   dncv1.Position
 
 	// Guarded by the stream.
 	sent bool
@@ -44,8 +47,8 @@ var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1
 func newCall(ctx context.Context, number string, o *callOptions, expires time.Time) *call {
 	c := calls.Get().(*call)
 	c.number, c.options, c.expires = number, *o, expires
-	c.check.Region, c.check.Scope, c.check.MinRevision = o.region, o.scope, o.minRevision
-	c.size = checkOverhead + len(o.region) + len(o.scope)
+	c.check.Region, c.check.Scope = o.region, o.scope
+	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.journalID)
 	if n, err := phone.Parse(number); err == nil && o.region == "" {
 		c.digits.E164 = uint64(n)
 		c.check.Subject = &c.digits
@@ -54,7 +57,9 @@ func newCall(ctx context.Context, number string, o *callOptions, expires time.Ti
 		c.check.Subject = &c.text
 		c.size += len(number)
 	}
-	if o.minRevision > 0 {
+	if o.waits() {
+		c.place.Revision, c.place.JournalId = o.minRevision, o.journalID
+		c.atLeast.AtLeast, c.readAt.At, c.check.ReadAt = &c.place, &c.atLeast, &c.readAt
 		c.check.Timeout = durationpb.New(revisionWait(ctx, expires))
 	}
 	return c
@@ -90,7 +95,7 @@ func (c *call) wait(ctx context.Context, s *checkStream) bool {
 
 func (c *call) free() {
 	c.number, c.options, c.result, c.err = "", callOptions{}, Result{}, nil
-	c.check.Timeout, c.text.Number = nil, ""
+	c.check.ReadAt, c.check.Timeout, c.text.Number = nil, nil, ""
 	c.sent, c.isAnswered = false, false
 	calls.Put(c)
 }
@@ -168,6 +173,6 @@ var itemCodes = map[string]codes.Code{
 	reasonShuttingDown:     codes.Unavailable,
 	reasonQueueFull:        codes.ResourceExhausted,
 	reasonOverloaded:       codes.ResourceExhausted,
-	reasonTimeOver:         codes.DeadlineExceeded,
+	reasonDeadline:         codes.DeadlineExceeded,
 	reasonInternal:         codes.Internal,
 }

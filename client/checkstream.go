@@ -191,7 +191,7 @@ func (s *checkStream) drain() bool {
 }
 
 // take moves checks from the queue to the request, as many as fit it and at most so
-// many bytes of them, unless it is none: all of one journal, in order.
+// many bytes of them, unless it is none, in order.
 func (s *checkStream) take(limit int) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -202,16 +202,9 @@ func (s *checkStream) take(limit int) int {
 		if c.left {
 			continue
 		}
-		if len(r.Checks) == 0 {
-			r.JournalId = c.options.journalID
-		}
 		if len(r.Checks) == maxChecks || len(r.Checks) > 0 && bytes+c.size > limit {
 			kept = append(kept, s.queue[i:]...)
 			break
-		}
-		if c.options.journalID != r.JournalId {
-			kept = append(kept, c)
-			continue
 		}
 		c.sent = true
 		bytes += c.size
@@ -279,8 +272,8 @@ func (s *checkStream) receive() error {
 // deliver gives each caller its answer. What the answers share is converted once.
 func (s *checkStream) deliver(m *dncv1.StreamChecksResponse) {
 	common := Result{
-		Revision:      m.GetRevision(),
-		JournalID:     m.GetJournalId(),
+		Revision:      m.GetPosition().GetRevision(),
+		JournalID:     m.GetPosition().GetJournalId(),
 		CheckedAt:     fromTime(m.GetCheckedAt()),
 		PolicyVersion: m.GetPolicyVersion(),
 	}

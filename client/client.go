@@ -139,21 +139,24 @@ const (
 // retried makes a call that may be made again without harm: a read, or a write
 // with a request id.
 func retried[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	return attempts(ctx, c, c.mayRetry, call)
 }
 
-// recorded is retried for writes that tell their request_id. They count, but what overload leaves no room for is a
-// check: a person's objection is tried again in any case.
+// recorded is retried for writes, which carry a request id. The retry budget does not limit them: it is for checks, and
+// a person's objection is tried again in any case.
 func recorded[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+	ctx, cancel := c.bounded(ctx)
+	defer cancel()
 	answer, err := attempts(ctx, c, c.isWorth, call)
 	return answer, ofWrite(err)
 }
 
+// attempts makes a call until it succeeds, ctx ends, or it is not to be made again.
 func attempts[R any](
 	ctx context.Context, c *Client, again func(*Error, int) bool, call func(context.Context, *connection) (R, error),
 ) (R, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
 	for attempt := 1; ; attempt++ {
 		answer, err := call(ctx, c.pick())
 		if err == nil {
@@ -167,18 +170,6 @@ func attempts[R any](
 			return none, e
 		}
 	}
-}
-
-// once makes a call that must not be made again: the first might have counted.
-func once[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
-	ctx, cancel := c.bounded(ctx)
-	defer cancel()
-	answer, err := call(ctx, c.pick())
-	if err != nil {
-		var none R
-		return none, ofWrite(fromStatus(err))
-	}
-	return answer, nil
 }
 
 // worthRetry reports whether the same call may succeed a little later.

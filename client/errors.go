@@ -79,9 +79,9 @@ const (
 	reasonQueueFull     = "QUEUE_FULL"
 	reasonOverloaded    = "OVERLOADED"
 	reasonStreamIdle    = "STREAM_IDLE"
-	reasonTimeOver      = "TIME_OVER"
+	reasonDeadline      = "DEADLINE"
 	reasonInternal      = "INTERNAL"
-	reasonNotBuilt      = "NOT_BUILT"
+	reasonUnsupported   = "UNSUPPORTED"
 	reasonFieldInvalid  = "FIELD_INVALID"
 	reasonNumberEmpty   = "NUMBER_EMPTY"
 	reasonNumberSyntax  = "NUMBER_SYNTAX"
@@ -109,8 +109,8 @@ var (
 	// ErrInvalidArgument: something else in the request breaks the contract.
 	ErrInvalidArgument = forReasons("invalid argument", reasonFieldInvalid, "REGION_INVALID", "SCOPE_INVALID",
 		"BATCH_TOO_LARGE", "PAGE_TOKEN_INVALID", "LIST_NAME_INVALID", "JURISDICTION_REQUIRED")
-	// ErrNotBuilt: in the contract, not built by this server.
-	ErrNotBuilt = forReasons("not built by this server", reasonNotBuilt)
+	// ErrUnsupported: in the contract, not supported by this server.
+	ErrUnsupported = forReasons("not supported by this server", reasonUnsupported)
 
 	// ErrJournalChanged: revisions of another journal mean nothing here.
 	ErrJournalChanged = forReasons("journal changed", "JOURNAL_CHANGED")
@@ -181,7 +181,7 @@ func fromStatus(err error) *Error {
 // ofWrite marks an error that leaves open whether a write counted, and says so.
 func ofWrite(err error) error {
 	var e *Error
-	if !errors.As(err, &e) || e.Reason != reasonTimeOver {
+	if !errors.As(err, &e) || e.Reason != reasonDeadline {
 		return err
 	}
 	marked := *e
@@ -197,11 +197,11 @@ func withoutInfo(s *status.Status) (reason, message string) {
 	case codes.Unavailable:
 		return reasonUnavailable, "server is not reachable: " + innermost(s.Message())
 	case codes.DeadlineExceeded:
-		return reasonTimeOver, "no answer in time"
+		return reasonDeadline, "no answer in time"
 	case codes.Canceled:
-		return reasonTimeOver, "canceled before the answer came"
+		return reasonDeadline, "canceled before the answer came"
 	case codes.Unimplemented:
-		return reasonNotBuilt, "not built by this server: " + s.Message()
+		return reasonUnsupported, "not supported by this server: " + s.Message()
 	case codes.PermissionDenied, codes.Unauthenticated:
 		return "PERMISSION_DENIED", s.Message()
 	}

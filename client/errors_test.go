@@ -36,7 +36,7 @@ func TestErrorsIs(t *testing.T) {
 		{statusWith(t, codes.InvalidArgument, "NUMBER_LENGTH"), []error{ErrInvalidNumber, ErrNumberLength}, []error{ErrNumberSyntax, ErrInvalidArgument}},
 		{statusWith(t, codes.Unavailable, "REVISION_NOT_REACHED"), []error{ErrRevisionNotReached}, []error{ErrUnavailable}},
 		{statusWith(t, codes.Unavailable, "SHUTTING_DOWN"), []error{ErrUnavailable}, []error{ErrStoreDamaged}},
-		{statusWith(t, codes.DeadlineExceeded, "TIME_OVER"), []error{context.DeadlineExceeded}, []error{context.Canceled, ErrUnavailable}},
+		{statusWith(t, codes.DeadlineExceeded, "DEADLINE"), []error{context.DeadlineExceeded}, []error{context.Canceled, ErrUnavailable}},
 		{status.Error(codes.Unavailable, "connection refused"), []error{ErrUnavailable}, []error{ErrStoreDamaged, ErrInvalidNumber}},
 		{context.Canceled, []error{context.Canceled}, []error{context.DeadlineExceeded}},
 		{statusWith(t, codes.Aborted, "A_REASON_OF_TOMORROW"), nil, []error{ErrImportRunning, ErrUnavailable, ErrInvalidNumber}},
@@ -60,7 +60,7 @@ func TestErrorsIs(t *testing.T) {
 func TestEverySentinelIsOfTheContract(t *testing.T) {
 	for _, err := range []error{
 		ErrUnavailable, ErrInvalidNumber, ErrNumberEmpty, ErrNumberSyntax, ErrNumberNoCountry, ErrNumberCallingCode,
-		ErrNumberLength, ErrInvalidArgument, ErrNotBuilt, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
+		ErrNumberLength, ErrInvalidArgument, ErrUnsupported, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
 		ErrRequestIDReused, ErrNothingToWithdraw, ErrRecordLimit, ErrListNotFound, ErrListExists,
 		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrStoreDamaged,
 		ErrPermissionDenied,

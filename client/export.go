@@ -28,7 +28,7 @@ func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) it
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream, err := c.pick().lists.Export(ctx, &dncv1.ExportRequest{
-			List: list, MinRevision: o.minRevision, JournalId: o.journalID,
+			List: list, ReadAt: o.readAt(),
 		})
 		if err != nil {
 			yield("", fromStatus(err))

@@ -65,7 +65,7 @@ func (s *scripted) CheckNumber(_ context.Context, req *dncv1.CheckNumberRequest)
 		return nil, err
 	}
 	return &dncv1.CheckNumberResponse{
-		Number: n.E164(), Verdict: scriptedVerdict(n), Reasons: []*dncv1.Reason{{List: n.E164()}}, Revision: 1,
+		Number: n.E164(), Verdict: scriptedVerdict(n), Reasons: []*dncv1.Reason{{List: n.E164()}}, Position: &dncv1.Position{Revision: 1},
 		ValidUntil: &timestamppb.Timestamp{Seconds: int64(n)},
 	}, nil
 }
@@ -89,7 +89,7 @@ func (r *scriptedRecords) RecordOptOut(context.Context, *dncv1.RecordOptOutReque
 	if r.s.refuses() {
 		return nil, errOverloaded
 	}
-	return &dncv1.RecordOptOutResponse{Revision: 1}, nil
+	return &dncv1.RecordOptOutResponse{Position: &dncv1.Position{Revision: 1}}, nil
 }
 
 // refuses reports whether a call or check is one to be refused.
@@ -157,7 +157,7 @@ func tells(t *testing.T, number string, r client.Result) {
 
 // answer is the message that answers checks, in any order.
 func answer(checks []*dncv1.StreamCheck) *dncv1.StreamChecksResponse {
-	m := &dncv1.StreamChecksResponse{Revision: 1, CheckedAt: timestamppb.Now()}
+	m := &dncv1.StreamChecksResponse{Position: &dncv1.Position{Revision: 1}, CheckedAt: timestamppb.Now()}
 	for _, i := range rand.Perm(len(checks)) {
 		check := checks[i]
 		n := phone.Number(check.GetE164())

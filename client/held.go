@@ -38,5 +38,6 @@ func (h *held) has(c *chunk) bool {
 func (h *held) settles(c *chunk) bool { return h.has(c) && !h.rejected[c.frame.GetSeq()] }
 
 func hashOf(c *dncv1.ImportChunk) chunkhash.Hash {
-	return chunkhash.Of(c.GetAscending(), c.GetNumbers(), c.GetRemovedAscending(), c.GetRemovedNumbers())
+	add, remove := c.GetAdd(), c.GetRemove()
+	return chunkhash.Of(add.GetAscending(), add.GetNumbers(), remove.GetAscending(), remove.GetNumbers())
 }

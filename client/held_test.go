@@ -11,7 +11,7 @@ func TestHeldSaysWhatNeedNotBeSent(t *testing.T) {
 	chunks := make([]*chunk, 6)
 	var hashes []chunkhash.Hash
 	for i := range chunks {
-		frame := &dncv1.ImportChunk{Seq: uint64(i) + 1, Ascending: []byte{byte(i)}}
+		frame := &dncv1.ImportChunk{Seq: uint64(i) + 1, Add: &dncv1.NumberSet{Ascending: []byte{byte(i)}}}
 		chunks[i] = &chunk{frame: frame, hash: hashOf(frame)}
 		hashes = append(hashes, chunks[i].hash)
 	}

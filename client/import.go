@@ -92,13 +92,13 @@ type SourceSummary struct {
 	// Inferred are those of Coverage that no file is named for: only numbers in them speak for them. The server covers
 	// none of them that is new to the list before somebody confirms it.
 	Inferred []string
-	// CutFiles is how many of the files end inside a line: the rest is likely missing.
-	CutFiles uint32
+	// TruncatedFiles is how many of the files end within a line: the rest is likely missing.
+	TruncatedFiles uint32
 }
 
 // Progress says how far a load is.
 type Progress struct {
-	// Phase is SENDING, then COMPARING, WRITING and SWITCHING.
+	// Phase is SENDING, then COMPARING, WRITING and SWITCHING; for opt-outs RECORDING.
 	Phase string
 	// Done numbers in this phase, of Total; 0: not known.
 	Done, Total uint64
@@ -211,7 +211,7 @@ func (c *Client) importHeader(r *ImportRequest) (*dncv1.ImportHeader, error) {
 		Guards: &dncv1.ImportGuards{
 			MaxShrinkRatio: r.MaxShrink, MaxRejectRatio: r.MaxRejects, Override: r.Override,
 		},
-		DryRun: r.DryRun, TakeOver: r.TakeOver, Resume: r.Resume, RecordedBy: c.opts.user,
+		DryRun: r.DryRun, TakeOver: r.TakeOver, Resume: r.Resume, Context: &dncv1.WriteContext{OnBehalfOf: c.opts.user},
 	}, nil
 }
 
@@ -284,8 +284,8 @@ func fromImportResult(r *dncv1.ImportResult) ImportResult {
 		Removed:       r.GetRemoved(),
 		Unchanged:     r.GetUnchanged(),
 		Numbers:       r.GetNumbers(),
-		Revision:      r.GetRevision(),
-		JournalID:     r.GetJournalId(),
+		Revision:      r.GetPosition().GetRevision(),
+		JournalID:     r.GetPosition().GetJournalId(),
 		SnapshotDate:  r.GetSnapshotDate(),
 		ContentSHA256: hex.EncodeToString(r.GetContentSha256()),
 		Elapsed:       r.GetElapsed().AsDuration(),

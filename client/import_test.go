@@ -50,7 +50,7 @@ func (d *digits) Next(batch []uint64) (int, error) {
 }
 
 func (d *digits) Summary() client.SourceSummary {
-	return client.SourceSummary{Read: uint64(len(d.numbers)), CutFiles: d.cut}
+	return client.SourceSummary{Read: uint64(len(d.numbers)), TruncatedFiles: d.cut}
 }
 
 // someNumbers makes n different numbers in any order.

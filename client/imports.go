@@ -1,6 +1,7 @@
 package client
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"iter"
@@ -74,43 +75,95 @@ func (t RejectTally) MarshalJSON() ([]byte, error) { return encode(t) }
 // Imports yields the loads of a list, newest first; of all lists, deleted ones
 // too, and the imports of opt-outs, when list is empty. An error is the last thing yielded.
 func (c *Client) Imports(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
-	return func(yield func(ImportRecord, error) bool) {
-		request := &dncv1.ListImportsRequest{List: list, PageSize: pageSize}
-		for {
-			page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListImportsResponse, error) {
-				return on.lists.ListImports(ctx, request)
-			})
+	if list != "" {
+		return c.listImports(ctx, list)
+	}
+	return newestFirst(c.listImports(ctx, ""), c.recordImports(ctx))
+}
+
+func (c *Client) listImports(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
+	return pages(func(token string) ([]ImportRecord, string, error) {
+		request := &dncv1.ListImportsRequest{List: list, PageSize: pageSize, PageToken: token}
+		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListImportsResponse, error) {
+			return on.lists.ListImports(ctx, request)
+		})
+		return each(page.GetImports(), fromListImport), page.GetNextPageToken(), err
+	})
+}
+
+func (c *Client) recordImports(ctx context.Context) iter.Seq2[ImportRecord, error] {
+	return pages(func(token string) ([]ImportRecord, string, error) {
+		request := &dncv1.ListRecordImportsRequest{PageSize: pageSize, PageToken: token}
+		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListRecordImportsResponse, error) {
+			return on.records.ListRecordImports(ctx, request)
+		})
+		return each(page.GetImports(), fromRecordImport), page.GetNextPageToken(), err
+	})
+}
+
+// pages yields what is on each page, from the first on.
+func pages[T any](page func(token string) ([]T, string, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for token := ""; ; {
+			items, next, err := page(token)
 			if err != nil {
-				yield(ImportRecord{}, err)
+				var none T
+				yield(none, err)
 				return
 			}
-			for _, r := range page.GetImports() {
-				if !yield(fromImport(r), nil) {
+			for _, item := range items {
+				if !yield(item, nil) {
 					return
 				}
 			}
-			if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
+			if token = next; token == "" {
 				return
 			}
 		}
 	}
 }
 
-func importOrNil(r *dncv1.ImportRecord) *ImportRecord {
+// newestFirst merges two sequences of imports that are newest first.
+func newestFirst(a, b iter.Seq2[ImportRecord, error]) iter.Seq2[ImportRecord, error] {
+	return func(yield func(ImportRecord, error) bool) {
+		next, stop := iter.Pull2(b)
+		defer stop()
+		other, err, more := next()
+		for r, failed := range a {
+			for more && (err != nil || failed == nil && other.began() > r.began()) {
+				if !yield(other, err) || err != nil {
+					return
+				}
+				other, err, more = next()
+			}
+			if !yield(r, failed) || failed != nil {
+				return
+			}
+		}
+		for more && yield(other, err) && err == nil {
+			other, err, more = next()
+		}
+	}
+}
+
+// began is the revision that an import stands at among the others.
+func (r *ImportRecord) began() uint64 { return cmp.Or(r.PreparedRevision, r.Revision) }
+
+func importOrNil(r *dncv1.ListImport) *ImportRecord {
 	if r == nil {
 		return nil
 	}
-	record := fromImport(r)
+	record := fromListImport(r)
 	return &record
 }
 
-func fromImport(r *dncv1.ImportRecord) ImportRecord {
+func fromListImport(r *dncv1.ListImport) ImportRecord {
 	return ImportRecord{
 		ImportID:         r.GetImportId(),
 		List:             r.GetList(),
-		ListID:           r.GetListId(),
-		State:            name[string](r.GetState(), "IMPORT_STATE_"),
-		Mode:             name[ImportMode](r.GetMode(), "IMPORT_MODE_"),
+		ListID:           fromListID(r.GetListId()),
+		State:            name[string](r.GetState(), "LIST_IMPORT_STATE_"),
+		Mode:             modeOf(r),
 		Sources:          each(r.GetSources(), fromSource),
 		SnapshotDate:     r.GetSnapshotDate(),
 		RecordedBy:       r.GetRecordedBy(),
@@ -134,6 +187,37 @@ func fromImport(r *dncv1.ImportRecord) ImportRecord {
 		ContentSHA256:    hex.EncodeToString(r.GetContentSha256()),
 
 		OutsideJurisdiction: r.GetOutsideJurisdiction(),
+	}
+}
+
+// modeOf is how a load was made: its mode, or its origin where no client sent it.
+func modeOf(r *dncv1.ListImport) ImportMode {
+	switch r.GetOrigin() {
+	case dncv1.ImportOrigin_IMPORT_ORIGIN_REVERT, dncv1.ImportOrigin_IMPORT_ORIGIN_RELOAD:
+		return name[ImportMode](r.GetOrigin(), "IMPORT_ORIGIN_")
+	}
+	return name[ImportMode](r.GetMode(), "IMPORT_MODE_")
+}
+
+func fromRecordImport(r *dncv1.RecordImport) ImportRecord {
+	return ImportRecord{
+		ImportID:         r.GetImportId(),
+		State:            name[string](r.GetState(), "RECORD_IMPORT_STATE_"),
+		Mode:             OptOuts,
+		Sources:          each(r.GetSources(), fromSource),
+		RecordedBy:       r.GetRecordedBy(),
+		RecordedByProven: r.GetRecordedByProven(),
+		StartedAt:        fromTime(r.GetStartedAt()),
+		EndedAt:          fromTime(r.GetEndedAt()),
+		Revision:         r.GetRevision(),
+		Read:             r.GetRead(),
+		Accepted:         r.GetAccepted(),
+		Duplicates:       r.GetDuplicates(),
+		Rejected:         r.GetRejected(),
+		Empty:            r.GetEmpty(),
+		Rows:             r.GetRows(),
+		RejectTallies:    each(r.GetRejectTallies(), fromTally),
+		OverriddenGuards: each(r.GetOverriddenGuards(), fromGuard),
 	}
 }
 

@@ -79,7 +79,7 @@ func TestJSONFields(t *testing.T) {
 		fields int
 	}{
 		{client.Result{}, 10}, {client.Receipt{}, 7}, {client.WithdrawReceipt{}, 8}, {client.NumberInfo{}, 7},
-		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 5},
+		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 6},
 		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.Change{}, 3}, {client.Deletion{}, 3},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
 		{client.ImportResult{}, 22}, {client.OptOutImportResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 21}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},

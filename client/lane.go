@@ -213,7 +213,7 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 	switch {
 	case !isOfStream(err):
 		c.count(e)
-	case e.Reason == reasonNotBuilt:
+	case e.Reason == reasonUnsupported:
 		return askAlone
 	case !e.isPassing() && c.budget.allows():
 		return askAlone

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -30,8 +31,8 @@ type List struct {
 	SnapshotDate string `json:"snapshot_date"`
 	// Numbers it holds.
 	Numbers uint64 `json:"numbers"`
-	// Visible is the revision that its content is read at; 0: not loaded.
-	Visible         uint64    `json:"visible" zero:"unset"`
+	// ContentRevision is the revision that its content is read at; 0: not loaded.
+	ContentRevision uint64    `json:"visible" zero:"unset"`
 	CreatedAt       time.Time `json:"created_at"`
 	UpdatedRevision uint64    `json:"updated_revision"`
 	UpdatedAt       time.Time `json:"updated_at"`
@@ -68,10 +69,10 @@ type ListChange struct {
 	Coverage *[]string
 	// MaxAge in whole days; zero: any age.
 	MaxAge *time.Duration
-	// Confirm that numbers become callable: needed for a list that was loaded and
-	// gives up a region, covers more, or is stale and would no longer be, otherwise
+	// Force the change although numbers become callable: required when a list that was
+	// loaded gives up a region, covers more, or is stale and would no longer be, otherwise
 	// ErrConfirmationRequired.
-	Confirm bool
+	Force bool
 }
 
 // Change is what a write to a list came to.
@@ -95,9 +96,9 @@ type Deletion struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (d Deletion) MarshalJSON() ([]byte, error) { return encode(d) }
 
-// CreateList creates an empty list. It counts at once: until its first load,
-// checks in its jurisdiction and scope answer Unknown. Not tried again by itself:
-// after ErrUnavailable or a deadline, ErrListExists may mean that it was created.
+// CreateList creates an empty list. It takes effect immediately: until its first load,
+// checks in its jurisdiction and scope answer Unknown. Like every write to a list it is
+// tried again under the same request id, so that it is made once.
 func (c *Client) CreateList(ctx context.Context, l NewList) (Change, error) {
 	kind, err := value[dncv1.ListKind](l.Kind, "LIST_KIND_", dncv1.ListKind_value)
 	if err != nil {
@@ -105,15 +106,15 @@ func (c *Client) CreateList(ctx context.Context, l NewList) (Change, error) {
 	}
 	request := &dncv1.CreateListRequest{
 		Name: l.Name, Kind: kind, Scope: l.Scope, Jurisdiction: l.Jurisdiction, Coverage: l.Coverage,
-		MaxAge: toDuration(l.MaxAge), RecordedBy: c.opts.user,
+		MaxAge: toDuration(l.MaxAge), Context: c.writeContext(""),
 	}
-	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CreateListResponse, error) {
+	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CreateListResponse, error) {
 		return on.lists.CreateList(ctx, request)
 	})
 	if err != nil {
-		return Change{}, err
+		return Change{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
-	return Change{fromList(answer.GetList()), answer.GetRevision(), answer.GetJournalId()}, nil
+	return fromChange(answer), nil
 }
 
 // GetList returns one list. Without it: ErrListNotFound.
@@ -145,45 +146,53 @@ func (c *Client) Lists(ctx context.Context) ([]List, error) {
 	}
 }
 
-// UpdateList changes a list's settings. Setting the same twice is harmless.
+// UpdateList changes a list's settings.
 func (c *Client) UpdateList(ctx context.Context, name string, change ListChange) (Change, error) {
-	request := &dncv1.UpdateListRequest{Name: name, Confirm: change.Confirm, RecordedBy: c.opts.user}
+	request := &dncv1.UpdateListRequest{List: &dncv1.List{Name: name}, Force: change.Force, Context: c.writeContext("")}
+	mask := &fieldmaskpb.FieldMask{}
 	if change.Jurisdiction != nil {
-		request.Jurisdiction = &dncv1.JurisdictionValue{Regions: *change.Jurisdiction}
+		request.List.Jurisdiction, mask.Paths = *change.Jurisdiction, append(mask.Paths, "jurisdiction")
 	}
 	if change.Coverage != nil {
-		request.Coverage = &dncv1.CoverageValue{Prefixes: *change.Coverage}
+		request.List.Coverage, mask.Paths = *change.Coverage, append(mask.Paths, "coverage")
 	}
 	if change.MaxAge != nil {
-		request.MaxAge = durationpb.New(*change.MaxAge)
+		request.List.MaxAge, mask.Paths = toDuration(*change.MaxAge), append(mask.Paths, "max_age")
 	}
-	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.UpdateListResponse, error) {
+	request.UpdateMask = mask
+	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.UpdateListResponse, error) {
 		return on.lists.UpdateList(ctx, request)
 	})
 	if err != nil {
-		return Change{}, err
+		return Change{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
-	return Change{fromList(answer.GetList()), answer.GetRevision(), answer.GetJournalId()}, nil
+	return fromChange(answer), nil
 }
 
-// DeleteList deletes a list: its numbers become callable as far as it goes, which
-// confirm says that the caller knows. A registry, or a list that was loaded, is not
-// deleted without it: ErrConfirmationRequired.
-func (c *Client) DeleteList(ctx context.Context, name string, confirm bool) (Deletion, error) {
-	request := &dncv1.DeleteListRequest{Name: name, Confirm: confirm, RecordedBy: c.opts.user}
-	answer, err := once(ctx, c, func(ctx context.Context, on *connection) (*dncv1.DeleteListResponse, error) {
+// DeleteList deletes a list; its numbers become callable. A registry, or a list that was
+// loaded, is deleted only with force, otherwise ErrConfirmationRequired.
+func (c *Client) DeleteList(ctx context.Context, name string, force bool) (Deletion, error) {
+	request := &dncv1.DeleteListRequest{Name: name, Force: force, Context: c.writeContext("")}
+	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.DeleteListResponse, error) {
 		return on.lists.DeleteList(ctx, request)
 	})
 	if err != nil {
-		return Deletion{}, err
+		return Deletion{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
-	return Deletion{answer.GetRevision(), answer.GetJournalId(), answer.GetNumbers()}, nil
+	return Deletion{answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId(), answer.GetNumbers()}, nil
+}
+
+func fromChange(answer interface {
+	GetList() *dncv1.List
+	GetPosition() *dncv1.Position
+}) Change {
+	return Change{fromList(answer.GetList()), answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId()}
 }
 
 func fromList(l *dncv1.List) List {
 	return List{
 		Name:              l.GetName(),
-		ID:                l.GetId(),
+		ID:                fromListID(l.GetId()),
 		Kind:              name[ListKind](l.GetKind(), "LIST_KIND_"),
 		Scope:             l.GetScope(),
 		Jurisdiction:      l.GetJurisdiction(),
@@ -193,7 +202,7 @@ func fromList(l *dncv1.List) List {
 		State:             name[string](l.GetState(), "LIST_STATE_"),
 		SnapshotDate:      l.GetSnapshotDate(),
 		Numbers:           l.GetNumbers(),
-		Visible:           l.GetVisible(),
+		ContentRevision:   l.GetContentRevision(),
 		CreatedAt:         fromTime(l.GetCreatedAt()),
 		UpdatedRevision:   l.GetUpdatedRevision(),
 		UpdatedAt:         fromTime(l.GetUpdatedAt()),

@@ -270,7 +270,7 @@ func (l *load) fill() (*dncv1.ImportChunk, int, error) {
 			return nil, 0, err
 		}
 	}
-	return &dncv1.ImportChunk{Ascending: encodeAscending(l.batch[:n])}, n, nil
+	return &dncv1.ImportChunk{Add: numberSet(l.batch[:n])}, n, nil
 }
 
 // fillChanges is fill for numbers that come and go: half a chunk for each.
@@ -282,9 +282,13 @@ func (l *load) fillChanges() (*dncv1.ImportChunk, int, error) {
 		return nil, 0, err
 	}
 	return &dncv1.ImportChunk{
-		Ascending:        encodeAscending(add[:added]),
-		RemovedAscending: encodeAscending(remove[:removed]),
+		Add:    numberSet(add[:added]),
+		Remove: numberSet(remove[:removed]),
 	}, added + removed, nil
+}
+
+func numberSet(numbers []uint64) *dncv1.NumberSet {
+	return &dncv1.NumberSet{Ascending: encodeAscending(numbers)}
 }
 
 // finish makes the commit of what the source says about itself.
@@ -298,17 +302,17 @@ func (l *load) finish() error {
 		sources = l.header.GetSources()
 	}
 	l.commit = &dncv1.ImportCommit{
-		Chunks:        uint64(len(l.hashes)),
-		Read:          sum.Read,
-		Rejected:      sum.Rejected,
-		Empty:         sum.Empty,
-		Rows:          sum.Rows,
-		RejectTallies: each(sum.RejectTallies, toTally),
-		Sources:       sources,
-		Coverage:      sum.Coverage,
-		Inferred:      sum.Inferred,
-		ChunksDigest:  chunkhash.Digest(l.hashes),
-		CutFiles:      sum.CutFiles,
+		Chunks:           uint64(len(l.hashes)),
+		Read:             sum.Read,
+		Rejected:         sum.Rejected,
+		Empty:            sum.Empty,
+		Rows:             sum.Rows,
+		RejectTallies:    each(sum.RejectTallies, toTally),
+		Sources:          sources,
+		Coverage:         sum.Coverage,
+		InferredCoverage: sum.Inferred,
+		ChunksDigest:     chunkhash.Digest(l.hashes),
+		TruncatedFiles:   sum.TruncatedFiles,
 	}
 	return nil
 }
@@ -324,13 +328,16 @@ func (l *load) receive(s importStream) ending {
 		case *dncv1.ImportResponse_Ack:
 			l.ack(frame.Ack)
 		case *dncv1.ImportResponse_Progress:
-			p := frame.Progress
 			l.begin()
-			l.report(Progress{name[string](p.GetPhase(), "IMPORT_PHASE_"), p.GetDone(), p.GetTotal()})
+			l.report(fromProgress(frame.Progress))
 		case *dncv1.ImportResponse_Result:
 			return ending{result: frame.Result}
 		}
 	}
+}
+
+func fromProgress(p *dncv1.ImportProgress) Progress {
+	return Progress{name[string](p.GetPhase(), "IMPORT_PHASE_"), p.GetDone(), p.GetTotal()}
 }
 
 // cutOr is the error of a stream that ended before its time.
@@ -378,8 +385,8 @@ func (l *load) rejects(a *dncv1.ImportAck) []ImportReject {
 		if c.frame.GetSeq() != a.GetSeq() || len(a.GetRejects()) == 0 {
 			continue
 		}
-		numbers, err := decodeAscending(c.frame.GetAscending())
-		removed, failed := decodeAscending(c.frame.GetRemovedAscending())
+		numbers, err := decodeAscending(c.frame.GetAdd().GetAscending())
+		removed, failed := decodeAscending(c.frame.GetRemove().GetAscending())
 		if err != nil || failed != nil {
 			return nil
 		}

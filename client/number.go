@@ -15,7 +15,7 @@ type NumberInfo struct {
 	Revision  uint64    `json:"revision"`
 	JournalID string    `json:"journal_id"`
 	ReadAt    time.Time `json:"read_at"`
-	// Records in force and expired, oldest first. Withdrawn ones are in the history.
+	// Records in force, oldest first. The history has the others.
 	Records []Record `json:"records"`
 	// Lists that hold it.
 	Lists []ListEntry `json:"lists"`
@@ -72,7 +72,7 @@ type ListEntry struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (e ListEntry) MarshalJSON() ([]byte, error) { return encode(e) }
 
-// History is every event about a number, oldest first, read at one revision.
+// History is the events about a number, oldest first, read at one revision.
 type History struct {
 	Number    string         `json:"number"`
 	Events    []HistoryEvent `json:"events"`
@@ -80,6 +80,9 @@ type History struct {
 	JournalID string         `json:"journal_id"`
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
+	// KindsCovered are the kinds of event that Events is complete for. Whether there are
+	// events of other kinds, such as LISTED, it does not say.
+	KindsCovered []string `json:"kinds_covered"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -118,7 +121,7 @@ func (c *Client) GetNumber(ctx context.Context, number string, opts ...CallOptio
 		return NumberInfo{}, err
 	}
 	request := &dncv1.GetNumberRequest{
-		Number: number, Region: o.region, MinRevision: o.minRevision, JournalId: o.journalID,
+		Number: number, Region: o.region, ReadAt: o.readAt(),
 	}
 	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetNumberResponse, error) {
 		return on.records.GetNumber(ctx, request)
@@ -129,15 +132,15 @@ func (c *Client) GetNumber(ctx context.Context, number string, opts ...CallOptio
 	return NumberInfo{
 		Number:    answer.GetNumber(),
 		Regions:   answer.GetRegions(),
-		Revision:  answer.GetRevision(),
-		JournalID: answer.GetJournalId(),
-		ReadAt:    fromTime(answer.GetReadAt()),
+		Revision:  answer.GetPosition().GetRevision(),
+		JournalID: answer.GetPosition().GetJournalId(),
+		ReadAt:    fromTime(answer.GetCheckedAt()),
 		Records:   each(answer.GetRecords(), fromRecord),
 		Lists:     each(answer.GetLists(), fromListEntry),
 	}, nil
 }
 
-// History returns every event about a number. Errors as for Check.
+// History returns the events about a number, of the kinds that it names. Errors as for Check.
 func (c *Client) History(ctx context.Context, number string, opts ...CallOption) (History, error) {
 	o, err := readOptions(opts)
 	if err != nil {
@@ -147,7 +150,7 @@ func (c *Client) History(ctx context.Context, number string, opts ...CallOption)
 		return History{}, err
 	}
 	request := &dncv1.ListHistoryRequest{
-		Number: number, Region: o.region, MinRevision: o.minRevision, JournalId: o.journalID, PageSize: pageSize,
+		Number: number, Region: o.region, ReadAt: o.readAt(), PageSize: pageSize,
 	}
 	var h History
 	for {
@@ -157,8 +160,8 @@ func (c *Client) History(ctx context.Context, number string, opts ...CallOption)
 		if err != nil {
 			return History{}, err
 		}
-		h.Number, h.Revision, h.JournalID = page.GetNumber(), page.GetRevision(), page.GetJournalId()
-		h.HistoryFrom = page.GetHistoryFrom()
+		h.Number, h.Revision, h.JournalID = page.GetNumber(), page.GetPosition().GetRevision(), page.GetPosition().GetJournalId()
+		h.HistoryFrom, h.KindsCovered = page.GetHistoryFrom(), each(page.GetKindsCovered(), fromEventKind)
 		h.Events = append(h.Events, each(page.GetEvents(), fromHistoryEvent)...)
 		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {
 			return h, nil
@@ -207,7 +210,7 @@ func fromStory(s *dncv1.Story) Story {
 func fromListEntry(e *dncv1.ListEntry) ListEntry {
 	return ListEntry{
 		List:         e.GetList(),
-		ListID:       e.GetListId(),
+		ListID:       fromListID(e.GetListId()),
 		Kind:         name[ListKind](e.GetKind(), "LIST_KIND_"),
 		Scope:        e.GetScope(),
 		SnapshotDate: e.GetSnapshotDate(),
@@ -215,20 +218,45 @@ func fromListEntry(e *dncv1.ListEntry) ListEntry {
 	}
 }
 
+func fromEventKind(k dncv1.EventKind) string { return name[string](k, "EVENT_KIND_") }
+
 func fromHistoryEvent(e *dncv1.HistoryEvent) HistoryEvent {
-	return HistoryEvent{
-		ID:           fromEventID(e.GetId()),
-		Time:         fromTime(e.GetTime()),
-		Kind:         name[string](e.GetKind(), "EVENT_KIND_"),
-		Scope:        e.GetScope(),
-		Channel:      name[Channel](e.GetChannel(), "CHANNEL_"),
-		ReceivedAt:   fromTime(e.GetReceivedAt()),
-		ExpiresAt:    fromTime(e.GetExpiresAt()),
-		ConsentKind:  name[string](e.GetConsentKind(), "CONSENT_KIND_"),
-		Ended:        each(e.GetEnded(), fromEventID),
-		List:         e.GetList(),
-		ListID:       e.GetListId(),
-		SnapshotDate: e.GetSnapshotDate(),
-		Story:        fromStory(e.GetStory()),
+	h := HistoryEvent{
+		ID:    fromEventID(e.GetId()),
+		Time:  fromTime(e.GetTime()),
+		Kind:  fromEventKind(e.GetKind()),
+		Ended: []EventID{},
+		Story: fromStory(e.GetStory()),
 	}
+	switch c := e.GetChange().(type) {
+	case *dncv1.HistoryEvent_OptOutRecorded:
+		o := c.OptOutRecorded
+		h.Scope, h.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
+		h.ReceivedAt, h.ExpiresAt = fromTime(o.GetReceivedAt()), fromTime(o.GetExpiresAt())
+	case *dncv1.HistoryEvent_OptOutWithdrawn:
+		h.Scope, h.Ended = c.OptOutWithdrawn.GetScope(), each(c.OptOutWithdrawn.GetEnded(), fromEventID)
+	case *dncv1.HistoryEvent_ConsentRecorded:
+		o := c.ConsentRecorded
+		h.Scope, h.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
+		h.ConsentKind = name[string](o.GetKind(), "CONSENT_KIND_")
+		h.ReceivedAt, h.ExpiresAt = fromTime(o.GetObtainedAt()), fromTime(o.GetExpiresAt())
+	case *dncv1.HistoryEvent_ConsentWithdrawn:
+		h.Scope, h.Ended = c.ConsentWithdrawn.GetScope(), each(c.ConsentWithdrawn.GetEnded(), fromEventID)
+		h.ConsentKind = name[string](c.ConsentWithdrawn.GetKind(), "CONSENT_KIND_")
+	case *dncv1.HistoryEvent_Listed:
+		h.ofList(c.Listed)
+	case *dncv1.HistoryEvent_Unlisted:
+		h.ofList(c.Unlisted)
+	}
+	return h
+}
+
+// ofList takes over what an event says about a list.
+func (h *HistoryEvent) ofList(c interface {
+	GetList() string
+	GetListId() *dncv1.EventId
+	GetScope() string
+	GetSnapshotDate() string
+}) {
+	h.List, h.ListID, h.Scope, h.SnapshotDate = c.GetList(), fromListID(c.GetListId()), c.GetScope(), c.GetSnapshotDate()
 }

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"time"
 	"unicode/utf8"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 const (
@@ -32,8 +34,8 @@ type options struct {
 // checks alone: opt-outs and lists always say their own.
 func WithScope(scope string) Option { return func(o *options) { o.scope = scope } }
 
-// WithUser sets who records opt-outs and loads lists, as claimed to the server.
-// The name in a client certificate goes before it.
+// WithUser sets who opt-outs are recorded and lists are loaded for, as stated to the
+// server. A client certificate's name takes precedence.
 func WithUser(name string) Option { return func(o *options) { o.user = name } }
 
 // WithTimeout sets how long a call may take whose context has no deadline. The
@@ -109,6 +111,21 @@ func Region(code string) CallOption { return func(o *callOptions) { o.region = c
 // journalID is not compared.
 func MinRevision(revision uint64, journalID string) CallOption {
 	return func(o *callOptions) { o.minRevision, o.journalID = revision, journalID }
+}
+
+// readAt is which state a read asks for; nil: the newest.
+func (o *callOptions) readAt() *dncv1.ReadAt {
+	if !o.waits() {
+		return nil
+	}
+	return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: o.position()}}
+}
+
+// waits reports whether a read names a position.
+func (o *callOptions) waits() bool { return o.minRevision > 0 || o.journalID != "" }
+
+func (o *callOptions) position() *dncv1.Position {
+	return &dncv1.Position{Revision: o.minRevision, JournalId: o.journalID}
 }
 
 // checkOptions are those of a check, with the client's default scope.

@@ -41,7 +41,7 @@ func (c *Client) ExportOptOuts(ctx context.Context, opts ...CallOption) iter.Seq
 	return func(yield func(OptOutRecord, error) bool) {
 		o := gather(opts)
 		request := &dncv1.ExportRecordsRequest{
-			Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, InForceOnly: true, MinRevision: o.minRevision, JournalId: o.journalID,
+			Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, InForceOnly: true, ReadAt: o.readAt(),
 		}
 		if o.scopeSet {
 			request.Scope = &o.scope

@@ -111,7 +111,8 @@ func (c *Client) ImportOptOuts(ctx context.Context, r OptOutImport) (_ OptOutImp
 	}
 	header := &dncv1.ImportRecordsHeader{
 		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, Sources: sources, Region: r.Region, DryRun: r.DryRun,
-		MaxRejectRatio: r.MaxRejects, OverrideGuards: r.Override, RecordedBy: c.opts.user, ScopeInstead: r.ScopeInstead,
+		Guards:        &dncv1.ImportGuards{MaxRejectRatio: r.MaxRejects, Override: r.Override},
+		FallbackScope: r.ScopeInstead, Context: &dncv1.WriteContext{OnBehalfOf: c.opts.user},
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -162,8 +163,8 @@ func fromRecordsResult(r *dncv1.ImportRecordsResult) OptOutImportResult {
 		Empty:         r.GetEmpty(),
 		Rows:          r.GetRows(),
 		FirstRevision: r.GetFirstRevision(),
-		Revision:      r.GetRevision(),
-		JournalID:     r.GetJournalId(),
+		Revision:      r.GetPosition().GetRevision(),
+		JournalID:     r.GetPosition().GetJournalId(),
 		Elapsed:       r.GetElapsed().AsDuration(),
 	}
 }

@@ -36,13 +36,13 @@ type optOutLoad struct {
 	last  uint64   // chunk
 	rows  uint64   // put in chunks
 	// commit is set once the source has ended.
-	commit *dncv1.ImportRecordsCommit
+	commit *dncv1.ImportCommit
 
 	window chan struct{} // a token for each chunk that waits for its ack
 
 	mu      sync.Mutex
 	starts  []uint64 // the first row of each chunk
-	unacked []*dncv1.ImportRecordsChunk
+	unacked []*dncv1.ImportChunk
 	acked   uint64 // rows staged durably
 	breaks  int    // streams lost since the last ack
 }
@@ -162,13 +162,13 @@ func (l *optOutLoad) send(ctx context.Context, s recordStream, end chan recordsE
 	return s.CloseSend()
 }
 
-func recordsChunk(c *dncv1.ImportRecordsChunk) *dncv1.ImportRecordsRequest {
+func recordsChunk(c *dncv1.ImportChunk) *dncv1.ImportRecordsRequest {
 	return &dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Chunk{Chunk: c}}
 }
 
 // next reads a chunk from the source, once the window has room for it; nil at the
 // source's end.
-func (l *optOutLoad) next(ctx context.Context, end chan recordsEnding) (*dncv1.ImportRecordsChunk, error) {
+func (l *optOutLoad) next(ctx context.Context, end chan recordsEnding) (*dncv1.ImportChunk, error) {
 	select {
 	case l.window <- struct{}{}:
 	case e := <-end:
@@ -186,7 +186,7 @@ func (l *optOutLoad) next(ctx context.Context, end chan recordsEnding) (*dncv1.I
 		return nil, l.finish()
 	}
 	l.last++
-	c := &dncv1.ImportRecordsChunk{Seq: l.last, Rows: rows}
+	c := &dncv1.ImportChunk{Seq: l.last, Rows: rows}
 	l.mu.Lock()
 	l.unacked = append(l.unacked, c)
 	l.starts = append(l.starts, l.rows)
@@ -236,9 +236,9 @@ func (l *optOutLoad) finish() error {
 	if len(sources) == 0 {
 		sources = l.header.GetSources()
 	}
-	l.commit = &dncv1.ImportRecordsCommit{
+	l.commit = &dncv1.ImportCommit{
 		Chunks: l.last, Read: sum.Read, Rejected: sum.Rejected, Empty: sum.Empty, Rows: sum.Rows, Sources: sources,
-		RejectTallies: each(sum.RejectTallies, toTally), CutFiles: sum.CutFiles,
+		RejectTallies: each(sum.RejectTallies, toTally), TruncatedFiles: sum.TruncatedFiles,
 	}
 	return nil
 }
@@ -254,7 +254,7 @@ func (l *optOutLoad) receive(s recordStream) recordsEnding {
 		case *dncv1.ImportRecordsResponse_Ack:
 			l.ack(frame.Ack)
 		case *dncv1.ImportRecordsResponse_Progress:
-			l.report(Progress{"RECORDING", frame.Progress.GetDone(), frame.Progress.GetTotal()})
+			l.report(fromProgress(frame.Progress))
 		case *dncv1.ImportRecordsResponse_Result:
 			return recordsEnding{result: frame.Result}
 		}
@@ -300,7 +300,7 @@ func (l *optOutLoad) told(seq uint64, list []*dncv1.ImportReject) []OptOutReject
 }
 
 // tellLate tells the rows that were rejected after the commit.
-func (l *optOutLoad) tellLate(rejects []*dncv1.RecordReject) {
+func (l *optOutLoad) tellLate(rejects []*dncv1.RowReject) {
 	if l.request.OnReject == nil {
 		return
 	}
@@ -323,10 +323,10 @@ func (l *optOutLoad) drop(seq uint64) {
 	}
 }
 
-func (l *optOutLoad) waiting() []*dncv1.ImportRecordsChunk {
+func (l *optOutLoad) waiting() []*dncv1.ImportChunk {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return append([]*dncv1.ImportRecordsChunk(nil), l.unacked...)
+	return append([]*dncv1.ImportChunk(nil), l.unacked...)
 }
 
 func (l *optOutLoad) report(p Progress) {

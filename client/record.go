@@ -98,23 +98,22 @@ func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
 		Evidence:   o.Evidence,
 		Note:       o.Note,
 		ExpiresAt:  toTime(o.ExpiresAt),
-		RequestId:  requestID(o.RequestID),
-		RecordedBy: c.opts.user,
+		Context:    c.writeContext(o.RequestID),
 	}
 	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.RecordOptOutResponse, error) {
 		return on.records.RecordOptOut(ctx, request)
 	})
 	if err != nil {
-		return Receipt{}, withRequestID(err, request.GetRequestId())
+		return Receipt{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
 	return Receipt{
 		Number:     answer.GetNumber(),
-		Revision:   answer.GetRevision(),
-		JournalID:  answer.GetJournalId(),
-		Index:      answer.GetIndex(),
+		Revision:   answer.GetPosition().GetRevision(),
+		JournalID:  answer.GetPosition().GetJournalId(),
+		Index:      answer.GetId().GetIndex(),
 		Duplicate:  answer.GetDuplicate(),
 		RecordedAt: fromTime(answer.GetRecordedAt()),
-		RequestID:  request.GetRequestId(),
+		RequestID:  request.GetContext().GetRequestId(),
 	}, nil
 }
 
@@ -125,29 +124,34 @@ func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawRece
 		return WithdrawReceipt{}, err
 	}
 	request := &dncv1.WithdrawOptOutRequest{
-		Number:     w.Number,
-		Region:     w.Region,
-		Scope:      w.Scope,
-		Reason:     w.Reason,
-		RequestId:  requestID(w.RequestID),
-		RecordedBy: c.opts.user,
+		Number:  w.Number,
+		Region:  w.Region,
+		Scope:   w.Scope,
+		Reason:  w.Reason,
+		Context: c.writeContext(w.RequestID),
 	}
 	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {
 		return on.records.WithdrawOptOut(ctx, request)
 	})
 	if err != nil {
-		return WithdrawReceipt{}, withRequestID(err, request.GetRequestId())
+		return WithdrawReceipt{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
 	return WithdrawReceipt{
 		Number:     answer.GetNumber(),
-		Revision:   answer.GetRevision(),
-		JournalID:  answer.GetJournalId(),
-		Index:      answer.GetIndex(),
+		Revision:   answer.GetPosition().GetRevision(),
+		JournalID:  answer.GetPosition().GetJournalId(),
+		Index:      answer.GetId().GetIndex(),
 		Duplicate:  answer.GetDuplicate(),
 		RecordedAt: fromTime(answer.GetRecordedAt()),
-		RequestID:  request.GetRequestId(),
+		RequestID:  request.GetContext().GetRequestId(),
 		Withdrawn:  answer.GetWithdrawn(),
 	}, nil
+}
+
+// writeContext goes along with a write that may be tried again: with the given request id,
+// or one that is made for it.
+func (c *Client) writeContext(given string) *dncv1.WriteContext {
+	return &dncv1.WriteContext{RequestId: requestID(given), OnBehalfOf: c.opts.user}
 }
 
 // requestID returns the given id, or makes one of 130 random bits.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/client"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -71,8 +72,8 @@ func TestARefusedCheckWaitsAsLongAsItIsAsked(t *testing.T) {
 	}
 }
 
-// TestChecksOfTwoJournalsShareNoMessage: a message has one journal for all of its checks.
-func TestChecksOfTwoJournalsShareNoMessage(t *testing.T) {
+// TestEachCheckCarriesItsPosition: checks that share a message wait for positions of their own.
+func TestEachCheckCarriesItsPosition(t *testing.T) {
 	t.Parallel()
 	journals := []string{"of even numbers", "of odd numbers"}
 	_, addr := script(t, func(stream checkServerStream) error {
@@ -82,8 +83,9 @@ func TestChecksOfTwoJournalsShareNoMessage(t *testing.T) {
 				return ofEnd(err)
 			}
 			for _, check := range req.GetChecks() {
-				if want := journals[check.GetE164()%2]; req.GetJournalId() != want {
-					t.Errorf("a check of journal %q is in a message of %q", want, req.GetJournalId())
+				want := &dncv1.Position{Revision: 1 + check.GetE164()%2, JournalId: journals[check.GetE164()%2]}
+				if got := check.GetReadAt().GetAtLeast(); !proto.Equal(got, want) {
+					t.Errorf("got a check at least as of %v, want %v", got, want)
 				}
 			}
 			if err := stream.Send(answer(req.GetChecks())); err != nil {
@@ -94,7 +96,7 @@ func TestChecksOfTwoJournalsShareNoMessage(t *testing.T) {
 	c := connect(t, addr, client.WithConnections(1))
 	crowdOf(64, func(i int) {
 		for range 20 {
-			if _, err := c.Check(t.Context(), numberAt(i), client.MinRevision(1, journals[i%2])); err != nil {
+			if _, err := c.Check(t.Context(), numberAt(i), client.MinRevision(uint64(1+i%2), journals[i%2])); err != nil {
 				t.Error(err)
 			}
 		}

@@ -21,15 +21,18 @@ type RevertRequest struct {
 }
 
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. A second revert
-// undoes the first. Like Import it has no deadline but that of ctx, and a revert that a guard refused is no error. It
-// is not tried again by itself: a second revert would undo a first one whose answer was lost.
+// undoes the first, so it is tried again under the same request id. Like Import it has no deadline but that of ctx, and
+// a revert that a guard refused is no error.
 func (c *Client) Revert(ctx context.Context, r RevertRequest) (ImportResult, error) {
-	answer, err := c.pick().lists.RevertImport(ctx, &dncv1.RevertImportRequest{
-		List: r.List, DryRun: r.DryRun, TakeOver: r.TakeOver, RecordedBy: c.opts.user,
+	request := &dncv1.RevertImportRequest{
+		List: r.List, DryRun: r.DryRun, TakeOver: r.TakeOver, Context: c.writeContext(""),
 		Guards: &dncv1.ImportGuards{MaxShrinkRatio: r.MaxShrink, Override: r.Override},
+	}
+	answer, err := attempts(ctx, c, c.isWorth, func(ctx context.Context, on *connection) (*dncv1.RevertImportResponse, error) {
+		return on.lists.RevertImport(ctx, request)
 	})
 	if err != nil {
-		return ImportResult{}, ofWrite(fromStatus(err))
+		return ImportResult{}, withRequestID(ofWrite(err), request.GetContext().GetRequestId())
 	}
 	return fromImportResult(answer.GetResult()), nil
 }

@@ -47,7 +47,8 @@ type ListStats struct {
 	Numbers      uint64 `json:"numbers"`
 	Bytes        uint64 `json:"bytes"`
 	SnapshotDate string `json:"snapshot_date"`
-	Visible      uint64 `json:"visible" zero:"unset"`
+	// ContentRevision is the revision that its content is read at; 0: not loaded.
+	ContentRevision uint64 `json:"visible" zero:"unset"`
 	// Filter in front of it; nil: none yet.
 	Filter *FilterStats `json:"filter"`
 }
@@ -77,8 +78,8 @@ func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
 		return ServerStats{}, err
 	}
 	return ServerStats{
-		Revision:           s.GetRevision(),
-		JournalID:          s.GetJournalId(),
+		Revision:           s.GetPosition().GetRevision(),
+		JournalID:          s.GetPosition().GetJournalId(),
 		RevisionTime:       fromTime(s.GetRevisionTime()),
 		HistoryFrom:        s.GetHistoryFrom(),
 		State:              name[string](s.GetState(), "STORE_STATE_"),
@@ -104,13 +105,14 @@ func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
 func fromListStats(l *dncv1.ListStats) ListStats {
 	return ListStats{
 		Name:         l.GetName(),
-		ID:           l.GetId(),
+		ID:           fromListID(l.GetId()),
 		State:        name[string](l.GetState(), "LIST_STATE_"),
 		Numbers:      l.GetNumbers(),
 		Bytes:        l.GetBytes(),
 		SnapshotDate: l.GetSnapshotDate(),
-		Visible:      l.GetVisible(),
 		Filter:       fromFilter(l.GetFilter()),
+
+		ContentRevision: l.GetContentRevision(),
 	}
 }
 

@@ -57,8 +57,7 @@ func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1
 	st := s.store.Stats()
 	now := s.store.Now()
 	resp := &dncv1.GetStatsResponse{
-		Revision:        st.Revision,
-		JournalId:       st.JournalID,
+		Position:        &dncv1.Position{Revision: st.Revision, JournalId: st.JournalID},
 		RevisionTime:    stamp(st.Time),
 		HistoryFrom:     historyFrom,
 		State:           stateOf(st.State),
@@ -97,13 +96,13 @@ func count(n int64) uint64 { return uint64(max(n, 0)) }
 
 func (s *adminService) listStats(l *store.List, now time.Time) *dncv1.ListStats {
 	return &dncv1.ListStats{
-		Name:         l.Name,
-		Id:           listID(l.ID),
-		State:        listState(l, now),
-		Numbers:      l.Numbers,
-		SnapshotDate: l.SnapshotDate.String(),
-		Visible:      l.Visible,
-		Filter:       s.filterMessage(l.Name, l.Visible, l.FilterStats()),
+		Name:            l.Name,
+		Id:              eventID(l.ID),
+		State:           listState(l, now),
+		Numbers:         l.Numbers,
+		SnapshotDate:    l.SnapshotDate.String(),
+		ContentRevision: l.Visible,
+		Filter:          s.filterMessage(l.Name, l.Visible, l.FilterStats()),
 	}
 }
 

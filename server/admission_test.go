@@ -171,7 +171,7 @@ func TestWaitingForARevisionTakesNoRoom(t *testing.T) {
 	defer cancel()
 	for range 200 {
 		pending.Go(func() {
-			_, _ = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: listed, MinRevision: 1 << 40})
+			_, _ = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: listed, ReadAt: atLeast(1<<40, "")})
 		})
 	}
 	awaitWaits(t, 200)

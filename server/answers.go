@@ -3,6 +3,8 @@ package server
 import (
 	"runtime"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -18,6 +20,8 @@ type answers struct {
 	at      instant
 	asked   []question // at one scope, to be decided together
 	message dncv1.StreamChecksResponse
+	place   dncv1.Position        // of the message
+	time    timestamppb.Timestamp // of the message
 	telling
 	bytes int // of the answers without the reasons, at most
 	tally tally
@@ -43,7 +47,9 @@ func (a *answers) begin(v *store.View, count int) error {
 		return err
 	}
 	a.view, a.at = v, instantOf(v)
-	a.message.Revision, a.message.JournalId, a.message.CheckedAt = v.Revision(), v.JournalID(), stamp(a.at.now)
+	a.place.Revision, a.place.JournalId = v.Revision(), v.JournalID()
+	a.time.Seconds, a.time.Nanos = a.at.now.Unix(), int32(a.at.now.Nanosecond())
+	a.message.Position, a.message.CheckedAt = &a.place, &a.time
 	return nil
 }
 

@@ -22,7 +22,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if err := checkBatch(req); err != nil {
 		return nil, err
 	}
-	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	v, err := s.view(ctx, req.GetReadAt())
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +51,8 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 
 // checkBatch refuses what is not one batch within its limits.
 func checkBatch(req *dncv1.CheckNumbersRequest) error {
-	if req.GetAsOf() != nil {
-		return notBuilt("as_of")
+	if err := checkUnsupported(req.GetPurpose(), false); err != nil {
+		return err
 	}
 	if len(req.GetNumbers()) > 0 && len(req.GetE164()) > 0 {
 		return invalidField("numbers", "and e164 are both set: use one of them")
@@ -90,8 +90,7 @@ const partNumbers = 2000
 func (b *batch) run(ctx context.Context) error {
 	n := max(len(b.req.GetNumbers()), len(b.req.GetE164()))
 	b.resp = &dncv1.CheckNumbersResponse{
-		Revision:  b.view.Revision(),
-		JournalId: b.view.JournalID(),
+		Position:  positionOf(b.view),
 		CheckedAt: stamp(b.at.now),
 		Verdicts:  make([]dncv1.Verdict, n),
 	}

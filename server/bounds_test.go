@@ -150,15 +150,15 @@ func TestCallsThatWaitAreBounded(t *testing.T) {
 	const unreached = 1 << 40
 	calls := []func(*grpc.ClientConn) error{
 		func(c *grpc.ClientConn) error {
-			_, err := dncv1.NewCheckServiceClient(c).CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: unreached})
+			_, err := dncv1.NewCheckServiceClient(c).CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, ReadAt: atLeast(unreached, "")})
 			return err
 		},
 		func(c *grpc.ClientConn) error {
-			_, err := dncv1.NewRecordServiceClient(c).GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, MinRevision: unreached})
+			_, err := dncv1.NewRecordServiceClient(c).GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, ReadAt: atLeast(unreached, "")})
 			return err
 		},
 		func(c *grpc.ClientConn) error {
-			s, err := dncv1.NewListServiceClient(c).Export(ctx, &dncv1.ExportRequest{List: "mine", MinRevision: unreached})
+			s, err := dncv1.NewListServiceClient(c).Export(ctx, &dncv1.ExportRequest{List: "mine", ReadAt: atLeast(unreached, "")})
 			if err == nil {
 				_, err = s.Recv()
 			}

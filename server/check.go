@@ -61,10 +61,10 @@ func (s *checkService) CheckNumber(ctx context.Context, req *dncv1.CheckNumberRe
 }
 
 func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, policy.Verdict, error) {
-	if req.GetAsOf() != nil {
-		return nil, policy.Unspecified, notBuilt("as_of")
+	if err := checkUnsupported(req.GetPurpose(), req.GetExplain()); err != nil {
+		return nil, policy.Unspecified, err
 	}
-	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	v, err := s.view(ctx, req.GetReadAt())
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
@@ -91,10 +91,22 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	return answer(v, n, req.GetNumber(), f, &d, at.now), d.Verdict, nil
 }
 
-// reply is an answer with its time, in one allocation.
+// checkUnsupported refuses what the contract lets a check state and this server does not evaluate yet.
+func checkUnsupported(purpose dncv1.Purpose, explain bool) error {
+	switch {
+	case purpose != dncv1.Purpose_PURPOSE_UNSPECIFIED:
+		return unsupported("purpose")
+	case explain:
+		return unsupported("explain")
+	}
+	return nil
+}
+
+// reply is an answer with its position and time, in one allocation.
 type reply struct {
-	resp dncv1.CheckNumberResponse
-	at   timestamppb.Timestamp
+	resp     dncv1.CheckNumberResponse
+	position dncv1.Position
+	at       timestamppb.Timestamp
 }
 
 func answer(v *store.View, n phone.Number, asked string, f *policy.Facts, d *policy.Decision, now time.Time) *dncv1.CheckNumberResponse {
@@ -103,8 +115,8 @@ func answer(v *store.View, n phone.Number, asked string, f *policy.Facts, d *pol
 	r.resp.Number = e164(n, asked)
 	r.resp.Verdict = verdictOf(d.Verdict)
 	r.resp.Cause = causeOf(d.Cause)
-	r.resp.Revision = v.Revision()
-	r.resp.JournalId = v.JournalID()
+	r.position.Revision, r.position.JournalId = v.Revision(), v.JournalID()
+	r.resp.Position = &r.position
 	r.resp.CheckedAt = &r.at
 	r.resp.ValidUntil = stamp(d.ValidUntil)
 	if d.Verdict != policy.Allow {

@@ -64,8 +64,8 @@ func TestVerdictOfListed(t *testing.T) {
 		if tt.reason != 0 && (len(got.GetReasons()) == 0 || got.GetReasons()[0].GetKind() != tt.reason) {
 			t.Errorf("%s at %q: got reasons %v, want %v", tt.number, tt.scope, got.GetReasons(), tt.reason)
 		}
-		if got.GetRevision() != n.store.View().Revision() || got.GetJournalId() != n.store.View().JournalID() {
-			t.Errorf("%s: answered from revision %d of %s", tt.number, got.GetRevision(), got.GetJournalId())
+		if got.GetPosition().GetRevision() != n.store.View().Revision() || got.GetPosition().GetJournalId() != n.store.View().JournalID() {
+			t.Errorf("%s: answered from revision %d of %s", tt.number, got.GetPosition().GetRevision(), got.GetPosition().GetJournalId())
 		}
 	}
 	reason := n.checkNumber(listed, "").GetReasons()[0]
@@ -154,14 +154,14 @@ func TestCheckErrors(t *testing.T) {
 		{&dncv1.CheckNumberRequest{Number: listed, Region: "XX"}, codes.InvalidArgument, "REGION_INVALID"},
 		{&dncv1.CheckNumberRequest{Number: listed, Scope: "acme//x"}, codes.InvalidArgument, "SCOPE_INVALID"},
 		{&dncv1.CheckNumberRequest{Number: listed, Scope: "acme/"}, codes.InvalidArgument, "SCOPE_INVALID"},
-		{&dncv1.CheckNumberRequest{Number: listed, JournalId: strings.Repeat("0", 32)}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
+		{&dncv1.CheckNumberRequest{Number: listed, ReadAt: atLeast(0, strings.Repeat("0", 32))}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
 		{
-			&dncv1.CheckNumberRequest{Number: listed, AsOf: &dncv1.CheckNumberRequest_AsOfRevision{AsOfRevision: 1}},
-			codes.Unimplemented, "NOT_BUILT",
+			&dncv1.CheckNumberRequest{Number: listed, ReadAt: past(1)},
+			codes.Unimplemented, "UNSUPPORTED",
 		},
 		{
-			&dncv1.CheckNumberRequest{Number: listed, AsOf: &dncv1.CheckNumberRequest_AsOfTime{AsOfTime: timestamppb.Now()}},
-			codes.Unimplemented, "NOT_BUILT",
+			&dncv1.CheckNumberRequest{Number: listed, ReadAt: &dncv1.ReadAt{At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: timestamppb.Now()}}}},
+			codes.Unimplemented, "UNSUPPORTED",
 		},
 	}
 	for _, tt := range tests {
@@ -182,7 +182,7 @@ func TestCheckWaitsForMinRevision(t *testing.T) {
 	var err error
 	var asking sync.WaitGroup
 	asking.Go(func() {
-		got, err = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: 1, JournalId: journal})
+		got, err = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, ReadAt: atLeast(1, journal)})
 	})
 	awaitWaits(t, 1)
 	n.optOut(french, "")
@@ -191,11 +191,11 @@ func TestCheckWaitsForMinRevision(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK {
-		t.Errorf("got %v at revision %d, want BLOCK", got.GetVerdict(), got.GetRevision())
+		t.Errorf("got %v at revision %d, want BLOCK", got.GetVerdict(), got.GetPosition().GetRevision())
 	}
 
 	// Without a deadline the server waits two seconds.
-	_, err = n.check.CheckNumber(context.Background(), &dncv1.CheckNumberRequest{Number: french, MinRevision: 99, JournalId: journal})
+	_, err = n.check.CheckNumber(context.Background(), &dncv1.CheckNumberRequest{Number: french, ReadAt: atLeast(99, journal)})
 	wantReason(t, err, codes.Unavailable, "REVISION_NOT_REACHED")
 	if got := errorInfo(err).GetMetadata()["revision"]; got != "1" {
 		t.Errorf("got revision %q in the metadata, want 1", got)
@@ -274,10 +274,10 @@ func TestCheckNumbersLimits(t *testing.T) {
 		{"both", &dncv1.CheckNumbersRequest{E164: []uint64{14155550100}, Numbers: []string{listed}}, codes.InvalidArgument, "FIELD_INVALID"},
 		{"scope", &dncv1.CheckNumbersRequest{E164: []uint64{14155550100}, Scope: "!"}, codes.InvalidArgument, "SCOPE_INVALID"},
 		{"region", &dncv1.CheckNumbersRequest{Numbers: []string{listed}, Region: "1"}, codes.InvalidArgument, "REGION_INVALID"},
-		{"journal", &dncv1.CheckNumbersRequest{E164: []uint64{1}, JournalId: "x"}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
+		{"journal", &dncv1.CheckNumbersRequest{E164: []uint64{1}, ReadAt: atLeast(0, "x")}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
 		{
-			"as of", &dncv1.CheckNumbersRequest{E164: []uint64{1}, AsOf: &dncv1.CheckNumbersRequest_AsOfRevision{}},
-			codes.Unimplemented, "NOT_BUILT",
+			"as of", &dncv1.CheckNumbersRequest{E164: []uint64{1}, ReadAt: past(1)},
+			codes.Unimplemented, "UNSUPPORTED",
 		},
 	}
 	for _, tt := range tests {

@@ -27,12 +27,12 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 		return err
 	}
 	d := decoder{numbers: l.buffer[:0]}
-	if err := d.decode(c.GetAscending(), c.GetNumbers()); err != nil {
+	if err := d.decode(c.GetAdd().GetAscending(), c.GetAdd().GetNumbers()); err != nil {
 		return err
 	}
 	l.buffer = d.numbers[:0]
 	added := len(d.numbers)
-	if err := d.decode(c.GetRemovedAscending(), c.GetRemovedNumbers()); err != nil {
+	if err := d.decode(c.GetRemove().GetAscending(), c.GetRemove().GetNumbers()); err != nil {
 		return err
 	}
 	staged := store.Chunk{
@@ -63,7 +63,8 @@ func (l *load) ack() error {
 }
 
 func hashOf(c *dncv1.ImportChunk) chunkhash.Hash {
-	return chunkhash.Of(c.GetAscending(), c.GetNumbers(), c.GetRemovedAscending(), c.GetRemovedNumbers())
+	add, remove := c.GetAdd(), c.GetRemove()
+	return chunkhash.Of(add.GetAscending(), add.GetNumbers(), remove.GetAscending(), remove.GetNumbers())
 }
 
 func (l *load) checkChunk(c *dncv1.ImportChunk) error {
@@ -74,19 +75,26 @@ func (l *load) checkChunk(c *dncv1.ImportChunk) error {
 		return chunkInvalid(fmt.Sprintf("an import holds at most %d chunks: send larger ones", maxChunks)).
 			with("limit", fmt.Sprint(maxChunks))
 	}
-	delta := l.header.GetMode() == dncv1.ImportMode_IMPORT_MODE_DELTA
-	if !delta && (len(c.GetRemovedAscending()) > 0 || len(c.GetRemovedNumbers()) > 0) {
-		return chunkInvalid("removed numbers belong to the mode delta alone")
+	if len(c.GetRows()) > 0 {
+		return chunkInvalid("rows are for imports of records: send numbers")
 	}
-	if !delta && len(c.GetAscending()) > 0 && len(c.GetNumbers()) > 0 {
+	add, remove := c.GetAdd(), c.GetRemove()
+	delta := l.header.GetMode() == dncv1.ImportMode_IMPORT_MODE_DELTA
+	if !delta && numberBytes(remove) > 0 {
+		return chunkInvalid("removed numbers are for the mode delta only")
+	}
+	if !delta && len(add.GetAscending()) > 0 && len(add.GetNumbers()) > 0 {
 		return chunkInvalid("ascending and numbers are both set: use one of them")
 	}
-	if n := len(c.GetAscending()) + len(c.GetRemovedAscending()) + 8*(len(c.GetNumbers())+len(c.GetRemovedNumbers())); n > maxChunkBytes {
+	if n := numberBytes(add) + numberBytes(remove); n > maxChunkBytes {
 		return chunkInvalid(fmt.Sprintf("a chunk holds at most %d KiB: send smaller ones", maxChunkBytes>>10)).
 			with("limit", fmt.Sprint(maxChunkBytes)).with("actual", fmt.Sprint(n))
 	}
 	return nil
 }
+
+// numberBytes is what a set of numbers takes in a chunk.
+func numberBytes(s *dncv1.NumberSet) int { return len(s.GetAscending()) + 8*len(s.GetNumbers()) }
 
 func chunkInvalid(message string) *fault {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, message)

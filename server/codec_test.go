@@ -18,6 +18,9 @@ func TestMalformedChecks(t *testing.T) {
 	text := func(field protowire.Number) []byte {
 		return protowire.AppendString(protowire.AppendTag(nil, field, protowire.BytesType), "+1"+digits+"\xff")
 	}
+	within := func(field protowire.Number, body []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), body)
+	}
 	for name, call := range map[string]struct {
 		method string
 		body   rawMessage
@@ -25,7 +28,7 @@ func TestMalformedChecks(t *testing.T) {
 		"number":            {dncv1.CheckService_CheckNumber_FullMethodName, text(1)},
 		"region":            {dncv1.CheckService_CheckNumber_FullMethodName, text(2)},
 		"scope":             {dncv1.CheckService_CheckNumber_FullMethodName, text(3)},
-		"journal_id":        {dncv1.CheckService_CheckNumber_FullMethodName, text(5)},
+		"journal_id":        {dncv1.CheckService_CheckNumber_FullMethodName, within(4, within(1, text(2)))}, // of read_at.at_least
 		"cut":               {dncv1.CheckService_CheckNumber_FullMethodName, text(1)[:8]},
 		"no message":        {dncv1.CheckService_CheckNumber_FullMethodName, []byte("\x0f\x0f" + digits)},
 		"batch number":      {dncv1.CheckService_CheckNumbers_FullMethodName, text(1)},

@@ -60,10 +60,10 @@ func invalidField(field, message string) *fault {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, field+" "+message, "field", field)
 }
 
-// notBuilt refuses what the contract has and this server has not.
-func notBuilt(feature string) *fault {
-	return refuse(dncv1.ErrorReason_ERROR_REASON_NOT_BUILT,
-		feature+" is in the contract and not built yet: leave it out, or use a later server", "feature", feature)
+// unsupported refuses what the contract has and this server has not.
+func unsupported(feature string) *fault {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED,
+		feature+" is not supported by this server: leave it out, or use a later one", "feature", feature)
 }
 
 // reasons tells what the errors of the packages below mean on the wire. The first that errors.Is finds counts: the
@@ -103,7 +103,7 @@ var reasons = []struct {
 	{store.ErrCounts, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "read must be what was sent and what was rejected"},
 	{store.ErrTooLarge, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "send less in one write"},
 	{store.ErrHistoryGone, dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE, "ask for a later one"},
-	{store.ErrFutureRevision, dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE, "leave as_of out to ask about now"},
+	{store.ErrFutureRevision, dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE, "leave read_at unset to ask about now"},
 	{phone.ErrEmpty, dncv1.ErrorReason_ERROR_REASON_NUMBER_EMPTY, ""},
 	{phone.ErrNoPlus, dncv1.ErrorReason_ERROR_REASON_NUMBER_NO_COUNTRY, ""},
 	{phone.ErrSyntax, dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX, ""},
@@ -113,12 +113,12 @@ var reasons = []struct {
 	{national.ErrNoSuchNumber, dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH, ""},
 	{phone.ErrRegion, dncv1.ErrorReason_ERROR_REASON_REGION_INVALID, ""},
 	{policy.ErrScope, dncv1.ErrorReason_ERROR_REASON_SCOPE_INVALID, ""},
-	{context.DeadlineExceeded, dncv1.ErrorReason_ERROR_REASON_TIME_OVER, ""},
-	{context.Canceled, dncv1.ErrorReason_ERROR_REASON_TIME_OVER, ""},
+	{context.DeadlineExceeded, dncv1.ErrorReason_ERROR_REASON_DEADLINE, ""},
+	{context.Canceled, dncv1.ErrorReason_ERROR_REASON_DEADLINE, ""},
 }
 
 // confirmAdvice is what to do about a change that frees numbers.
-const confirmAdvice = "set confirm if that is meant"
+const confirmAdvice = "set force if that is intended"
 
 const internalMessage = "a fault in the server: its log has the cause; try again once, then report it"
 
@@ -133,8 +133,8 @@ func faultOf(err error) *fault {
 			continue
 		}
 		message := err.Error()
-		if r.reason == dncv1.ErrorReason_ERROR_REASON_TIME_OVER {
-			message = "the caller's time was over: the outcome of a write is unknown until its request_id is tried again"
+		if r.reason == dncv1.ErrorReason_ERROR_REASON_DEADLINE {
+			message = "the caller's deadline passed: the outcome of a write is unknown until its request_id is sent again"
 		}
 		if tellsPaths[r.reason] {
 			message = withoutPaths(message)
@@ -203,7 +203,7 @@ func statusOf(f *fault) error {
 }
 
 func codeOf(f *fault) codes.Code {
-	if f.reason == dncv1.ErrorReason_ERROR_REASON_TIME_OVER && errors.Is(f.err, context.Canceled) {
+	if f.reason == dncv1.ErrorReason_ERROR_REASON_DEADLINE && errors.Is(f.err, context.Canceled) {
 		return codes.Canceled
 	}
 	if c, ok := reasonCodes[f.reason]; ok {
@@ -224,7 +224,7 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID:          codes.InvalidArgument,
 	dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE:        codes.InvalidArgument,
 	dncv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID:     codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_NOT_BUILT:              codes.Unimplemented,
+	dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED:            codes.Unimplemented,
 	dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED:        codes.FailedPrecondition,
 	dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED:   codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE:           codes.OutOfRange,
@@ -254,10 +254,9 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY:        codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          codes.Unavailable,
 	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               codes.Internal,
-	dncv1.ErrorReason_ERROR_REASON_TIME_OVER:              codes.DeadlineExceeded,
+	dncv1.ErrorReason_ERROR_REASON_DEADLINE:               codes.DeadlineExceeded,
 	dncv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE:            codes.Aborted,
-	dncv1.ErrorReason_ERROR_REASON_TOO_MANY_STREAMS:       codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
 }
 

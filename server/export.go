@@ -17,10 +17,7 @@ type exportStream = grpc.ServerStreamingServer[dncv1.ExportResponse]
 
 // Export implements dncv1.ListServiceServer.
 func (s *listService) Export(req *dncv1.ExportRequest, stream exportStream) error {
-	if req.GetAsOf() != nil {
-		return notBuilt("as_of")
-	}
-	v, err := s.view(stream.Context(), req.GetJournalId(), req.GetMinRevision())
+	v, err := s.view(stream.Context(), req.GetReadAt())
 	if err != nil {
 		return err
 	}
@@ -47,9 +44,8 @@ func (s *listService) export(ctx context.Context, v *store.View, l *store.List, 
 		return err
 	}
 	err = stream.Send(&dncv1.ExportResponse{Frame: &dncv1.ExportResponse_Header{Header: &dncv1.ExportHeader{
-		List:      m,
-		Revision:  v.Revision(),
-		JournalId: v.JournalID(),
+		List:     m,
+		Position: positionOf(v),
 	}}})
 	if err != nil {
 		return err

@@ -62,11 +62,11 @@ func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
 		code   codes.Code
 		reason string
 	}{
-		{closing, codes.Canceled, "TIME_OVER"},
-		{fmt.Errorf("acknowledge: %w", closing), codes.Canceled, "TIME_OVER"},
-		{server.WithImport(closing), codes.Canceled, "TIME_OVER"},
-		{server.WithImport(status.Error(codes.Canceled, "context canceled")), codes.Canceled, "TIME_OVER"},
-		{server.WithImport(status.Error(codes.DeadlineExceeded, "context deadline exceeded")), codes.DeadlineExceeded, "TIME_OVER"},
+		{closing, codes.Canceled, "DEADLINE"},
+		{fmt.Errorf("acknowledge: %w", closing), codes.Canceled, "DEADLINE"},
+		{server.WithImport(closing), codes.Canceled, "DEADLINE"},
+		{server.WithImport(status.Error(codes.Canceled, "context canceled")), codes.Canceled, "DEADLINE"},
+		{server.WithImport(status.Error(codes.DeadlineExceeded, "context deadline exceeded")), codes.DeadlineExceeded, "DEADLINE"},
 		{server.WithImport(io.ErrUnexpectedEOF), codes.Internal, "INTERNAL"},
 	} {
 		wantReason(t, endsWith(tt.err), tt.code, tt.reason)

@@ -85,10 +85,9 @@ func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 // letIn gives a request room by enter, once the revision that it asks for is there: what waits holds none.
 func (g guard) letIn(ctx context.Context, req any, enter func(units int) (ticket, error)) (ticket, error) {
 	if r, ok := req.(interface {
-		GetJournalId() string
-		GetMinRevision() uint64
+		GetReadAt() *dncv1.ReadAt
 	}); ok {
-		if _, err := g.base.view(ctx, r.GetJournalId(), r.GetMinRevision()); err != nil {
+		if _, err := g.base.view(ctx, r.GetReadAt()); err != nil {
 			return ticket{}, err
 		}
 	}
@@ -191,7 +190,7 @@ func (g guard) classify(ctx context.Context, method string, err error) *fault {
 	case errors.As(err, &f), !ok:
 		return faultOf(err)
 	case s.Code() == codes.Unimplemented: // from the generated Unimplemented*Server
-		return notBuilt(method[strings.LastIndexByte(method, '/')+1:])
+		return unsupported(method[strings.LastIndexByte(method, '/')+1:])
 	case ctx.Err() != nil:
 		return faultOf(ctx.Err())
 	case streamBroke(err) != nil:
@@ -204,11 +203,11 @@ func (g guard) classify(ctx context.Context, method string, err error) *fault {
 func (g guard) unknown(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
 	if !strings.HasPrefix(method, "/dnc.v1.") {
-		g.metrics.refused("unknown", dncv1.ErrorReason_ERROR_REASON_NOT_BUILT)
-		return statusOf(refuse(dncv1.ErrorReason_ERROR_REASON_NOT_BUILT, "no such method", "feature", "method"))
+		g.metrics.refused("unknown", dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
+		return statusOf(refuse(dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED, "no such method", "feature", "method"))
 	}
-	g.metrics.refused("unknown", dncv1.ErrorReason_ERROR_REASON_NOT_BUILT)
-	return statusOf(notBuilt(method[strings.LastIndexByte(method, '/')+1:]))
+	g.metrics.refused("unknown", dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
+	return statusOf(unsupported(method[strings.LastIndexByte(method, '/')+1:]))
 }
 
 // panicked logs a panic by its frames. Neither arguments nor a long run of digits go to the log: they may be numbers.

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/fieldmaskpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/server"
@@ -287,7 +288,7 @@ func (n *node) load(u upload) (uploaded, error) {
 func send(stream dncv1.ListService_ImportClient, req *dncv1.ImportRequest) { _ = stream.Send(req) }
 
 func chunkRequest(seq uint64, numbers []uint64) *dncv1.ImportRequest {
-	return &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Chunk{Chunk: &dncv1.ImportChunk{Seq: seq, Ascending: ascending(numbers)}}}
+	return &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Chunk{Chunk: &dncv1.ImportChunk{Seq: seq, Add: &dncv1.NumberSet{Ascending: ascending(numbers)}}}}
 }
 
 func ascending(numbers []uint64) []byte {
@@ -358,3 +359,15 @@ func serveServer(t testing.TB, s *server.Server) *grpc.ClientConn {
 	})
 	return conn
 }
+
+// atLeast asks for an answer from that position or a later one; an empty journal is any.
+func atLeast(revision uint64, journal string) *dncv1.ReadAt {
+	return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: &dncv1.Position{Revision: revision, JournalId: journal}}}
+}
+
+// past asks for an answer from that revision.
+func past(revision uint64) *dncv1.ReadAt {
+	return &dncv1.ReadAt{At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Position: &dncv1.Position{Revision: revision}}}}
+}
+
+func mask(paths ...string) *fieldmaskpb.FieldMask { return &fieldmaskpb.FieldMask{Paths: paths} }

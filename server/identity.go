@@ -13,7 +13,7 @@ import (
 
 // recorder fills in who records: the name in the caller's verified certificate, else what the caller claims.
 func recorder(ctx context.Context, claimed string, story *store.Story) error {
-	if err := checkText(field{name: "recorded_by", value: claimed, max: maxRecordedBy}); err != nil {
+	if err := checkText(field{name: "on_behalf_of", value: claimed, max: maxRecordedBy}); err != nil {
 		return err
 	}
 	cert := verifiedCertificate(ctx)

@@ -180,7 +180,10 @@ func (l *load) storeHeader() (store.Header, error) {
 	if err != nil {
 		return store.Header{}, err
 	}
-	l.by, err = l.s.request(l.stream.Context(), "", l.header.GetRecordedBy(), store.Story{})
+	if l.header.GetResume() && l.header.GetContext().GetRequestId() != "" {
+		return store.Header{}, invalidField("context.request_id", "must be empty with resume, which finds the import by its list and files")
+	}
+	l.by, err = l.s.request(l.stream.Context(), l.header.GetContext(), store.Story{})
 	return store.Header{
 		List:     name,
 		Mode:     mode,
@@ -211,7 +214,7 @@ func (l *load) date(name string, mode store.Mode) (policy.Date, error) {
 	}
 	if date > policy.DateOf(l.s.store.Now())+1 {
 		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID,
-			"the snapshot date lies more than a day ahead: give the date of the registry's file", "field", "snapshot_date")
+			"the snapshot date is more than a day ahead: give the date of the registry's file", "field", "snapshot_date")
 	}
 	list, err := l.s.store.View().List(name)
 	if err != nil {
@@ -320,8 +323,8 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	if len(req.GetCoverage()) > store.MaxCoverage {
 		return store.Commit{}, invalidField("coverage", fmt.Sprintf("holds more than %d prefixes", store.MaxCoverage))
 	}
-	if len(req.GetInferred()) > len(req.GetCoverage()) {
-		return store.Commit{}, invalidField("inferred", "must be some of coverage")
+	if len(req.GetInferredCoverage()) > len(req.GetCoverage()) {
+		return store.Commit{}, invalidField("inferred_coverage", "must be some of coverage")
 	}
 	date, err := policy.ParseDate(l.header.GetSnapshotDate())
 	if err != nil {
@@ -337,9 +340,9 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 		Sources:      sources,
 		SnapshotDate: date,
 		FileCoverage: req.GetCoverage(),
-		Inferred:     req.GetInferred(),
+		Inferred:     req.GetInferredCoverage(),
 		Digest:       req.GetChunksDigest(),
-		CutFiles:     req.GetCutFiles(),
+		CutFiles:     req.GetTruncatedFiles(),
 	}, nil
 }
 

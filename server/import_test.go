@@ -27,7 +27,7 @@ func TestImportAccountsForEveryEntry(t *testing.T) {
 	commit.Rejected = 2
 	commit.RejectTallies = []*dncv1.RejectTally{{Reason: "no digits", Count: 2}}
 	got, err := n.load(upload{
-		header: &dncv1.ImportHeader{List: "mine", Guards: &dncv1.ImportGuards{MaxRejectRatio: proto.Float64(0.5)}, RecordedBy: "ops"},
+		header: &dncv1.ImportHeader{List: "mine", Guards: &dncv1.ImportGuards{MaxRejectRatio: proto.Float64(0.5)}, Context: &dncv1.WriteContext{OnBehalfOf: "ops"}},
 		chunks: chunks, commit: commit,
 	})
 	if err != nil {
@@ -45,7 +45,7 @@ func TestImportAccountsForEveryEntry(t *testing.T) {
 	if len(first) != 1 || first[0].GetIndex() != 0 || first[0].GetError().GetReason() != dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH {
 		t.Errorf("got rejects %v, want the entry 0 for its length", first)
 	}
-	if r.GetRevision() != n.store.View().Revision() || r.GetJournalId() == "" || r.GetElapsed().AsDuration() <= 0 {
+	if r.GetPosition().GetRevision() != n.store.View().Revision() || r.GetPosition().GetJournalId() == "" || r.GetElapsed().AsDuration() <= 0 {
 		t.Errorf("got %v", r)
 	}
 	imports, err := n.list.ListImports(testContext(t), &dncv1.ListImportsRequest{List: "mine"})
@@ -99,7 +99,7 @@ func TestImportGuardsAndDryRun(t *testing.T) {
 		header: &dncv1.ImportHeader{List: "reg", SnapshotDate: "2026-09-01"},
 		chunks: [][]uint64{numbers(50)}, commit: commitOf(1, 50),
 	}
-	half.commit.CutFiles = 1
+	half.commit.TruncatedFiles = 1
 	got, err := n.load(half)
 	if err != nil {
 		t.Fatal(err)
@@ -242,8 +242,12 @@ func TestImportErrors(t *testing.T) {
 	}{
 		{"no list", upload{header: &dncv1.ImportHeader{}}, codes.InvalidArgument, "LIST_NAME_INVALID"},
 		{"unknown list", upload{header: &dncv1.ImportHeader{List: "none"}}, codes.NotFound, "LIST_NOT_FOUND"},
-		{"revert", upload{header: &dncv1.ImportHeader{List: "mine", Mode: dncv1.ImportMode_IMPORT_MODE_REVERT}}, codes.InvalidArgument, "FIELD_INVALID"},
-		{"reload", upload{header: &dncv1.ImportHeader{List: "mine", Mode: dncv1.ImportMode_IMPORT_MODE_RELOAD}}, codes.InvalidArgument, "FIELD_INVALID"},
+		{"unknown mode", upload{header: &dncv1.ImportHeader{List: "mine", Mode: 5}}, codes.InvalidArgument, "FIELD_INVALID"},
+		{
+			"resume with a request id",
+			upload{header: &dncv1.ImportHeader{List: "mine", Resume: true, Context: &dncv1.WriteContext{RequestId: "i-1"}}},
+			codes.InvalidArgument, "FIELD_INVALID",
+		},
 		{"date missing", upload{header: &dncv1.ImportHeader{List: "aged"}}, codes.InvalidArgument, "SNAPSHOT_DATE_REQUIRED"},
 		{"date malformed", upload{header: &dncv1.ImportHeader{List: "aged", SnapshotDate: "09/09/2026"}}, codes.InvalidArgument, "SNAPSHOT_DATE_INVALID"},
 		{"date ahead", upload{header: &dncv1.ImportHeader{List: "aged", SnapshotDate: "2026-09-12"}}, codes.InvalidArgument, "SNAPSHOT_DATE_INVALID"},
@@ -288,11 +292,12 @@ func TestImportFrameErrors(t *testing.T) {
 		{"unknown frame", []*dncv1.ImportRequest{header, unknown}, codes.InvalidArgument, "FIELD_INVALID"},
 		{"seq 0", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{})}, codes.InvalidArgument, "CHUNK_INVALID"},
 		{"seq 2", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 2})}, codes.FailedPrecondition, "CHUNK_OUT_OF_ORDER"},
-		{"cut varint", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Ascending: []byte{0x80}})}, codes.InvalidArgument, "CHUNK_INVALID"},
-		{"both", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Ascending: []byte{1}, Numbers: []uint64{1}})}, codes.InvalidArgument, "CHUNK_INVALID"},
-		{"removed", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, RemovedNumbers: []uint64{1}})}, codes.InvalidArgument, "CHUNK_INVALID"},
-		{"large", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Ascending: make([]byte, 512<<10+1)})}, codes.InvalidArgument, "CHUNK_INVALID"},
-		{"hopeless", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Ascending: make([]byte, 300_000)})}, codes.InvalidArgument, "CHUNK_INVALID"},
+		{"cut varint", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Add: &dncv1.NumberSet{Ascending: []byte{0x80}}})}, codes.InvalidArgument, "CHUNK_INVALID"},
+		{"both", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Add: &dncv1.NumberSet{Ascending: []byte{1}, Numbers: []uint64{1}}})}, codes.InvalidArgument, "CHUNK_INVALID"},
+		{"rows", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Rows: []*dncv1.RecordRow{{}}})}, codes.InvalidArgument, "CHUNK_INVALID"},
+		{"removed", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Remove: &dncv1.NumberSet{Numbers: []uint64{1}}})}, codes.InvalidArgument, "CHUNK_INVALID"},
+		{"large", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Add: &dncv1.NumberSet{Ascending: make([]byte, 512<<10+1)}})}, codes.InvalidArgument, "CHUNK_INVALID"},
+		{"hopeless", []*dncv1.ImportRequest{header, chunk(&dncv1.ImportChunk{Seq: 1, Add: &dncv1.NumberSet{Ascending: make([]byte, 300_000)}})}, codes.InvalidArgument, "CHUNK_INVALID"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -321,7 +326,7 @@ func TestImportTakesFixed64InAnyOrder(t *testing.T) {
 	}
 	send(stream, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: "mine"}}})
 	send(stream, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Chunk{Chunk: &dncv1.ImportChunk{
-		Seq: 1, Numbers: []uint64{33199001234, 14155550100, 33199001235},
+		Seq: 1, Add: &dncv1.NumberSet{Numbers: []uint64{33199001234, 14155550100, 33199001235}},
 	}}})
 	send(stream, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Commit{Commit: commitOf(1, 3)}})
 	var result *dncv1.ImportResult

@@ -3,62 +3,93 @@ package server
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
 
-const importsCall = "ListImports"
+const (
+	listImportsCall   = "ListImports"
+	recordImportsCall = "ListRecordImports"
+)
 
 // ListImports implements dncv1.ListServiceServer.
 func (s *listService) ListImports(_ context.Context, req *dncv1.ListImportsRequest) (*dncv1.ListImportsResponse, error) {
 	v := s.store.View()
-	var id policy.EventID // of every list
+	p := importsPage[*dncv1.ListImport]{call: listImportsCall, read: v.ListImports, message: listImport}
 	if req.GetList() != "" {
 		_, l, err := s.find(req.GetList())
 		if err != nil {
 			return nil, err
 		}
-		id = l.ID
+		p.subject = fmt.Sprint(l.ID)
+		p.read = func(before uint64, limit int) ([]store.ImportEntry, error) { return v.Imports(l.ID, before, limit) }
 	}
-	var before uint64
-	if req.GetPageToken() != "" {
-		cursor, err := s.tokens.read(req.GetPageToken(), importsCall, listID(id))
-		if err != nil {
-			return nil, err
-		}
-		before = binary.BigEndian.Uint64(cursor)
-	}
-	entries, more, err := importsPage(v, id, before, pageSize(req.GetPageSize()))
+	imports, next, err := p.page(&s.tokens, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
 	}
-	resp := &dncv1.ListImportsResponse{Revision: v.Revision(), JournalId: v.JournalID()}
+	return &dncv1.ListImportsResponse{Imports: imports, NextPageToken: next, Position: positionOf(v)}, nil
+}
+
+// ListRecordImports implements dncv1.RecordServiceServer.
+func (s *recordService) ListRecordImports(
+	_ context.Context, req *dncv1.ListRecordImportsRequest,
+) (*dncv1.ListRecordImportsResponse, error) {
+	v := s.store.View()
+	p := importsPage[*dncv1.RecordImport]{call: recordImportsCall, read: v.RecordImports, message: recordImportMessage}
+	imports, next, err := p.page(&s.tokens, req.GetPageSize(), req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	return &dncv1.ListRecordImportsResponse{Imports: imports, NextPageToken: next, Position: positionOf(v)}, nil
+}
+
+// importsPage reads one page of imports.
+type importsPage[M proto.Message] struct {
+	call, subject string // that page tokens are bound to
+	read          func(before uint64, limit int) ([]store.ImportEntry, error)
+	message       func(*store.ImportEntry) M
+}
+
+func (p *importsPage[M]) page(t *tokens, size uint32, token string) (page []M, next string, err error) {
+	var before uint64
+	if token != "" {
+		cursor, err := t.read(token, p.call, p.subject)
+		if err != nil {
+			return nil, "", err
+		}
+		before = binary.BigEndian.Uint64(cursor)
+	}
+	entries, more, err := p.entries(before, pageSize(size))
+	if err != nil {
+		return nil, "", err
+	}
 	bytes := 0
 	for i := range entries {
-		m := importRecord(&entries[i])
+		m := p.message(&entries[i])
 		bytes += proto.Size(m)
 		if i > 0 && bytes > pageBytes && entries[i].Prepared != entries[i-1].Prepared {
 			entries, more = entries[:i], true
 			break
 		}
-		resp.Imports = append(resp.Imports, m)
+		page = append(page, m)
 	}
 	if more {
 		last := entries[len(entries)-1].Prepared
-		resp.NextPageToken = s.tokens.make(importsCall, listID(id), binary.BigEndian.AppendUint64(nil, last))
+		next = t.make(p.call, p.subject, binary.BigEndian.AppendUint64(nil, last))
 	}
-	return resp, nil
+	return page, next, nil
 }
 
-// importsPage reads a page of loads and whether others follow. Loads of several lists that share a revision stay on one
-// page, which may grow past its size for them: the next one begins before that revision.
-func importsPage(v *store.View, id policy.EventID, before uint64, size int) (page []store.ImportEntry, more bool, err error) {
+// entries reads a page and whether others follow. Imports that share a revision stay on one page, which may grow past
+// its size for them: the next one begins before that revision.
+func (p *importsPage[M]) entries(before uint64, size int) (page []store.ImportEntry, more bool, err error) {
 	for limit := size + 1; ; limit *= 2 {
-		found, err := v.Imports(id, before, limit)
+		found, err := p.read(before, limit)
 		if err != nil || len(found) <= size {
 			return found, false, err
 		}
@@ -90,10 +121,10 @@ func (s *service) messageWithImports(v *store.View, l *store.List) (*dncv1.List,
 			switch e.State {
 			case store.ImportPrepared:
 				if e.Prepared == l.Pending {
-					m.RunningImport = importRecord(e)
+					m.RunningImport = listImport(e)
 				}
 			case store.ImportSwitched, store.ImportConfirmed:
-				m.LastImport = importRecord(e)
+				m.LastImport = listImport(e)
 				return m, nil
 			}
 		}
@@ -104,12 +135,11 @@ func (s *service) messageWithImports(v *store.View, l *store.List) (*dncv1.List,
 	}
 }
 
-var importStates = map[store.ImportState]dncv1.ImportState{
-	store.ImportPrepared:  dncv1.ImportState_IMPORT_STATE_PREPARED,
-	store.ImportSwitched:  dncv1.ImportState_IMPORT_STATE_SWITCHED,
-	store.ImportConfirmed: dncv1.ImportState_IMPORT_STATE_CONFIRMED,
-	store.ImportAbandoned: dncv1.ImportState_IMPORT_STATE_ABANDONED,
-	store.ImportRecorded:  dncv1.ImportState_IMPORT_STATE_RECORDED,
+var importStates = map[store.ImportState]dncv1.ListImportState{
+	store.ImportPrepared:  dncv1.ListImportState_LIST_IMPORT_STATE_PREPARED,
+	store.ImportSwitched:  dncv1.ListImportState_LIST_IMPORT_STATE_SWITCHED,
+	store.ImportConfirmed: dncv1.ListImportState_LIST_IMPORT_STATE_CONFIRMED,
+	store.ImportAbandoned: dncv1.ListImportState_LIST_IMPORT_STATE_ABANDONED,
 }
 
 var importModes = map[store.Mode]dncv1.ImportMode{
@@ -117,17 +147,27 @@ var importModes = map[store.Mode]dncv1.ImportMode{
 	store.Add:     dncv1.ImportMode_IMPORT_MODE_ADD,
 	store.Remove:  dncv1.ImportMode_IMPORT_MODE_REMOVE,
 	store.Delta:   dncv1.ImportMode_IMPORT_MODE_DELTA,
-	store.Revert:  dncv1.ImportMode_IMPORT_MODE_REVERT,
-	store.Reload:  dncv1.ImportMode_IMPORT_MODE_RELOAD,
-	store.OptOuts: dncv1.ImportMode_IMPORT_MODE_OPT_OUTS,
 }
 
-func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
-	m := &dncv1.ImportRecord{
+func originOf(m store.Mode) dncv1.ImportOrigin {
+	switch m {
+	case store.Revert:
+		return dncv1.ImportOrigin_IMPORT_ORIGIN_REVERT
+	case store.Reload:
+		return dncv1.ImportOrigin_IMPORT_ORIGIN_RELOAD
+	}
+	return dncv1.ImportOrigin_IMPORT_ORIGIN_UPLOAD
+}
+
+func listImport(e *store.ImportEntry) *dncv1.ListImport {
+	return &dncv1.ListImport{
 		ImportId:         e.ImportID,
 		List:             e.ListName,
+		ListId:           eventID(e.List),
 		State:            importStates[e.State],
+		Origin:           originOf(e.Mode),
 		Mode:             importModes[e.Mode],
+		Sources:          sourceMessages(e.Sources),
 		SnapshotDate:     e.SnapshotDate.String(),
 		RecordedBy:       e.Story.RecordedBy,
 		RecordedByProven: e.Story.Proven,
@@ -141,34 +181,70 @@ func importRecord(e *store.ImportEntry) *dncv1.ImportRecord {
 		Rejected:         e.Counts.Rejected,
 		Empty:            e.Counts.Empty,
 		Rows:             e.Counts.Rows,
+		RejectTallies:    tallyMessages(e.Rejects),
 		Added:            e.Counts.Added,
 		Removed:          e.Counts.Removed,
 		Numbers:          e.Numbers,
-		ContentSha256:    e.ContentSHA256,
+		OverriddenGuards: guardMessages(e.Overridden),
 		RevertedTo:       e.RevertedTo,
+		ContentSha256:    e.ContentSHA256,
 
 		OutsideJurisdiction: e.Outside,
 	}
-	if e.List != (policy.EventID{}) {
-		m.ListId = listID(e.List)
+}
+
+// recordImportMessage is an import of opt-outs. The journal has those of which every row is recorded.
+func recordImportMessage(e *store.ImportEntry) *dncv1.RecordImport {
+	return &dncv1.RecordImport{
+		ImportId:         e.ImportID,
+		Kind:             dncv1.RecordKind_RECORD_KIND_OPT_OUT,
+		State:            dncv1.RecordImportState_RECORD_IMPORT_STATE_RECORDED,
+		Sources:          sourceMessages(e.Sources),
+		RecordedBy:       e.Story.RecordedBy,
+		RecordedByProven: e.Story.Proven,
+		StartedAt:        stamp(e.StartedAt),
+		EndedAt:          stamp(e.EndedAt),
+		Revision:         e.Ended,
+		Read:             e.Counts.Read,
+		Accepted:         e.Counts.Accepted,
+		Duplicates:       e.Counts.Duplicates,
+		Rejected:         e.Counts.Rejected,
+		Empty:            e.Counts.Empty,
+		Rows:             e.Counts.Rows,
+		RejectTallies:    tallyMessages(e.Rejects),
+		OverriddenGuards: guardMessages(e.Overridden),
 	}
-	for _, src := range e.Sources {
-		m.Sources = append(m.Sources, &dncv1.ImportSource{
+}
+
+func sourceMessages(sources []store.Source) []*dncv1.ImportSource {
+	out := make([]*dncv1.ImportSource, 0, len(sources))
+	for _, src := range sources {
+		out = append(out, &dncv1.ImportSource{
 			Name: src.Name, Sha256: src.SHA256[:], Size: src.Size, Format: dncv1.ImportFormat(src.Format),
 		})
 	}
-	for _, t := range e.Rejects {
-		m.RejectTallies = append(m.RejectTallies, &dncv1.RejectTally{Reason: t.Reason, Count: t.Count})
+	return out
+}
+
+func tallyMessages(tallies []store.RejectTally) []*dncv1.RejectTally {
+	out := make([]*dncv1.RejectTally, 0, len(tallies))
+	for _, t := range tallies {
+		out = append(out, &dncv1.RejectTally{Reason: t.Reason, Count: t.Count})
 	}
-	for _, g := range e.Overridden {
-		m.OverriddenGuards = append(m.OverriddenGuards, guardsByStore[g.Guard])
+	return out
+}
+
+func guardMessages(failures []store.GuardFailure) []dncv1.ImportGuard {
+	out := make([]dncv1.ImportGuard, 0, len(failures))
+	for _, f := range failures {
+		out = append(out, guardsByStore[f.Guard])
 	}
-	return m
+	return out
 }
 
 // preparedRevision is that of a load with content of its own.
 func preparedRevision(e *store.ImportEntry) uint64 {
-	if e.State == store.ImportConfirmed || e.State == store.ImportRecorded {
+	if e.State == store.ImportConfirmed {
 		return 0
 	}
 	return e.Prepared

@@ -30,7 +30,7 @@ func TestNoNumberLeaks(t *testing.T) {
 		for _, region := range []string{"", "US", "XX"} {
 			for _, scope := range []string{"", "!"} {
 				tell(n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: number, Region: region, Scope: scope}))
-				tell(n.record.RecordOptOut(ctx, &dncv1.RecordOptOutRequest{Number: number, Region: region, Scope: scope, RequestId: region + "-" + scope}))
+				tell(n.record.RecordOptOut(ctx, &dncv1.RecordOptOutRequest{Number: number, Region: region, Scope: scope, Context: &dncv1.WriteContext{RequestId: region + "-" + scope}}))
 				tell(n.record.WithdrawOptOut(ctx, &dncv1.WithdrawOptOutRequest{Number: number, Region: region, Scope: "other", Reason: "x"}))
 				tell(n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: number, Region: region}))
 				tell(n.record.ListHistory(ctx, &dncv1.ListHistoryRequest{Number: number, Region: region, PageToken: "x"}))

@@ -72,7 +72,7 @@ func TestStats(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got.GetRevision() != n.store.View().Revision() || got.GetState() != dncv1.StoreState_STORE_STATE_READY ||
+	if got.GetPosition().GetRevision() != n.store.View().Revision() || got.GetState() != dncv1.StoreState_STORE_STATE_READY ||
 		got.GetRecordNumbers() != 1 || got.GetRecords() != 2 || got.GetVersion() != "test" || got.GetDiskBytes() == 0 ||
 		got.GetOldestList() != "us-ftc" || got.GetOldestSnapshotDate() != "2026-09-09" || got.GetHistoryFrom() != 1 {
 		t.Errorf("got %v", got)
@@ -122,7 +122,7 @@ func TestGracefulStop(t *testing.T) {
 	}
 	waited, answered := make(chan error, 1), make(chan error, 1)
 	go func() {
-		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, MinRevision: n.store.View().Revision() + 1})
+		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, ReadAt: atLeast(n.store.View().Revision()+1, "")})
 		waited <- err
 	}()
 	awaitWaits(t, 1)
@@ -183,7 +183,7 @@ func TestUnknownMethodsAreNotBuilt(t *testing.T) {
 	n := start(t)
 	for _, method := range []string{"/dnc.v1.PropagationService/Watch", "/dnc.v1.PolicyService/GetPolicy", "/x.Y/Z"} {
 		err := n.conn.Invoke(testContext(t), method, &dncv1.GetStatsRequest{}, &dncv1.GetStatsResponse{})
-		wantReason(t, err, codes.Unimplemented, "NOT_BUILT")
+		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -52,36 +53,71 @@ func (s *listService) aboutList(name string, err error) error {
 
 // CreateList implements dncv1.ListServiceServer.
 func (s *listService) CreateList(ctx context.Context, req *dncv1.CreateListRequest) (*dncv1.CreateListResponse, error) {
-	l, receipt, err := s.createList(ctx, req)
-	s.metrics.wrote(writeList, receipt.Duplicate, err)
+	w, err := s.createList(ctx, req)
+	s.metrics.wrote(writeList, w.Duplicate, err)
 	if err != nil {
 		return nil, err
 	}
-	return &dncv1.CreateListResponse{
-		List:      s.message(l),
-		Revision:  receipt.ID.Revision,
-		JournalId: receipt.JournalID,
-	}, nil
+	return &dncv1.CreateListResponse{List: s.message(w.List), Position: positionAt(w.Receipt), Duplicate: w.Duplicate}, nil
 }
 
-func (s *listService) createList(ctx context.Context, req *dncv1.CreateListRequest) (*store.List, store.Receipt, error) {
+func (s *listService) createList(ctx context.Context, req *dncv1.CreateListRequest) (store.ListWrite, error) {
 	name, err := listName(req.GetName())
 	if err != nil {
-		return nil, store.Receipt{}, err
+		return store.ListWrite{}, err
 	}
 	settings, err := newSettings(req)
 	if err != nil {
-		return nil, store.Receipt{}, err
+		return store.ListWrite{}, err
 	}
-	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
+	by, err := s.listRequest(ctx, req)
 	if err != nil {
-		return nil, store.Receipt{}, err
+		return store.ListWrite{}, err
 	}
-	l, receipt, err := s.store.CreateList(ctx, name, settings, by)
+	return s.once(name, by, func() (store.ListWrite, error) {
+		l, receipt, err := s.store.CreateList(ctx, name, settings, by)
+		return store.ListWrite{Receipt: receipt, List: l}, err
+	})
+}
+
+// listWrite is a request that changes a list.
+type listWrite interface {
+	proto.Message
+	GetContext() *dncv1.WriteContext
+}
+
+// listRequest is what goes along with a write to a list. What a retry asks for is compared as it was asked: what it comes
+// to depends on the list as it is.
+func (s *listService) listRequest(ctx context.Context, req listWrite) (store.Request, error) {
+	r, err := s.request(ctx, req.GetContext(), store.Story{})
+	if err != nil || r.ID == "" {
+		return r, err
+	}
+	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
 	if err != nil {
-		return nil, receipt, s.aboutList(name, err)
+		return r, fmt.Errorf("encode request: %w", err)
 	}
-	return l, receipt, nil
+	asked := sha256.Sum256(append([]byte(req.ProtoReflect().Descriptor().FullName()), body...))
+	r.Asked = asked[:]
+	return r, nil
+}
+
+// once has a list written once for each request id. A retry finds what the first attempt led to, also where that was
+// written while the retry was refused for it.
+func (s *listService) once(name string, by store.Request, write func() (store.ListWrite, error)) (store.ListWrite, error) {
+	w, found, err := s.store.RepeatedListWrite(by)
+	if !found && err == nil {
+		w, err = write()
+	}
+	if err != nil && !found {
+		if first, found, failed := s.store.RepeatedListWrite(by); found {
+			w, err = first, failed
+		}
+	}
+	if err != nil {
+		return store.ListWrite{}, s.aboutList(name, err)
+	}
+	return w, nil
 }
 
 func newSettings(req *dncv1.CreateListRequest) (store.Settings, error) {
@@ -143,7 +179,7 @@ func (s *listService) GetList(_ context.Context, req *dncv1.GetListRequest) (*dn
 	if err != nil {
 		return nil, err
 	}
-	return &dncv1.GetListResponse{List: m, Revision: v.Revision(), JournalId: v.JournalID()}, nil
+	return &dncv1.GetListResponse{List: m, Position: positionOf(v)}, nil
 }
 
 const listsCall = "ListLists"
@@ -159,7 +195,7 @@ func (s *listService) ListLists(_ context.Context, req *dncv1.ListListsRequest) 
 		}
 		after = string(cursor)
 	}
-	resp := &dncv1.ListListsResponse{Revision: v.Revision(), JournalId: v.JournalID()}
+	resp := &dncv1.ListListsResponse{Position: positionOf(v)}
 	bytes := 0
 	for _, l := range v.Lists() {
 		if l.Name <= after {
@@ -181,89 +217,94 @@ func (s *listService) ListLists(_ context.Context, req *dncv1.ListListsRequest) 
 
 // UpdateList implements dncv1.ListServiceServer.
 func (s *listService) UpdateList(ctx context.Context, req *dncv1.UpdateListRequest) (*dncv1.UpdateListResponse, error) {
-	l, receipt, err := s.updateList(ctx, req)
-	s.metrics.wrote(writeList, receipt.Duplicate, err)
+	w, err := s.updateList(ctx, req)
+	s.metrics.wrote(writeList, w.Duplicate, err)
 	if err != nil {
 		return nil, err
 	}
 	return &dncv1.UpdateListResponse{
-		List:      s.message(l),
-		Revision:  receipt.ID.Revision,
-		JournalId: receipt.JournalID,
+		List: s.message(w.List), Position: positionAt(w.Receipt), Duplicate: w.Duplicate, Id: eventID(w.ID),
 	}, nil
 }
 
-func (s *listService) updateList(ctx context.Context, req *dncv1.UpdateListRequest) (*store.List, store.Receipt, error) {
-	name, err := listName(req.GetName())
+func (s *listService) updateList(ctx context.Context, req *dncv1.UpdateListRequest) (store.ListWrite, error) {
+	name, err := listName(req.GetList().GetName())
 	if err != nil {
-		return nil, store.Receipt{}, err
+		return store.ListWrite{}, err
 	}
 	change, err := settingsChange(req)
 	if err != nil {
-		return nil, store.Receipt{}, err
+		return store.ListWrite{}, err
 	}
-	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
+	by, err := s.listRequest(ctx, req)
 	if err != nil {
-		return nil, store.Receipt{}, err
+		return store.ListWrite{}, err
 	}
-	by.Confirmed = req.GetConfirm()
-	l, receipt, err := s.store.UpdateList(ctx, name, change, by)
-	if err != nil {
-		return nil, receipt, s.aboutList(name, err)
-	}
-	return l, receipt, nil
+	by.Confirmed = req.GetForce()
+	return s.once(name, by, func() (store.ListWrite, error) {
+		l, receipt, err := s.store.UpdateList(ctx, name, change, by)
+		return store.ListWrite{Receipt: receipt, List: l}, err
+	})
 }
 
-// settingsChange is what a request changes; what it leaves unset stays.
+// settingsChange is what a request changes: the settings that its mask names.
 func settingsChange(req *dncv1.UpdateListRequest) (func(*store.Settings), error) {
-	if req.GetJurisdiction() == nil && req.GetCoverage() == nil && req.GetMaxAge() == nil {
-		return nil, invalidField("jurisdiction", "or coverage or max_age must be set: there is nothing to change")
+	if len(req.GetUpdateMask().GetPaths()) == 0 {
+		return nil, invalidField("update_mask", "is missing: name the settings to change, such as coverage")
 	}
-	regions, err := regionCodes(req.GetJurisdiction().GetRegions())
+	regions, err := regionCodes(req.GetList().GetJurisdiction())
 	if err != nil {
 		return nil, err
 	}
-	age, err := maxAgeDays(req.GetMaxAge(), 0)
+	age, err := maxAgeDays(req.GetList().GetMaxAge(), 0)
 	if err != nil {
 		return nil, err
+	}
+	changes := map[string]func(*store.Settings){
+		"jurisdiction": func(set *store.Settings) { set.Jurisdiction = regions },
+		"coverage":     func(set *store.Settings) { set.Coverage = req.GetList().GetCoverage() },
+		"max_age":      func(set *store.Settings) { set.MaxAgeDays = age },
+	}
+	for _, path := range req.GetUpdateMask().GetPaths() {
+		if changes[path] == nil {
+			return nil, invalidField("update_mask", "may name jurisdiction, coverage and max_age: the rest of a list does not change")
+		}
 	}
 	return func(set *store.Settings) {
-		if req.GetJurisdiction() != nil {
-			set.Jurisdiction = regions
-		}
-		if req.GetCoverage() != nil {
-			set.Coverage = req.GetCoverage().GetPrefixes()
-		}
-		if req.GetMaxAge() != nil {
-			set.MaxAgeDays = age
+		for _, path := range req.GetUpdateMask().GetPaths() {
+			changes[path](set)
 		}
 	}, nil
 }
 
 // DeleteList implements dncv1.ListServiceServer.
 func (s *listService) DeleteList(ctx context.Context, req *dncv1.DeleteListRequest) (*dncv1.DeleteListResponse, error) {
-	resp, err := s.deleteList(ctx, req)
-	s.metrics.wrote(writeList, false, err)
-	return resp, err
-}
-
-func (s *listService) deleteList(ctx context.Context, req *dncv1.DeleteListRequest) (*dncv1.DeleteListResponse, error) {
-	_, l, err := s.find(req.GetName())
+	w, err := s.deleteList(ctx, req)
+	s.metrics.wrote(writeList, w.Duplicate, err)
 	if err != nil {
 		return nil, err
-	}
-	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
-	if err != nil {
-		return nil, err
-	}
-	by.Confirmed = req.GetConfirm()
-	receipt, err := s.store.DeleteList(ctx, l.ID, by) // not by name: another list may have it by now
-	if err != nil {
-		return nil, s.aboutList(l.Name, err)
 	}
 	return &dncv1.DeleteListResponse{
-		Revision:  receipt.ID.Revision,
-		JournalId: receipt.JournalID,
-		Numbers:   l.Numbers,
+		Position: positionAt(w.Receipt), Numbers: w.Numbers, Duplicate: w.Duplicate, Id: eventID(w.ID),
 	}, nil
+}
+
+func (s *listService) deleteList(ctx context.Context, req *dncv1.DeleteListRequest) (store.ListWrite, error) {
+	name, err := listName(req.GetName())
+	if err != nil {
+		return store.ListWrite{}, err
+	}
+	by, err := s.listRequest(ctx, req)
+	if err != nil {
+		return store.ListWrite{}, err
+	}
+	by.Confirmed = req.GetForce()
+	return s.once(name, by, func() (store.ListWrite, error) {
+		_, l, err := s.find(name)
+		if err != nil {
+			return store.ListWrite{}, err
+		}
+		receipt, err := s.store.DeleteList(ctx, l.ID, by) // not by name: another list may have it by now
+		return store.ListWrite{Receipt: receipt, Numbers: l.Numbers}, err
+	})
 }

@@ -1,12 +1,10 @@
 package server
 
 import (
-	"fmt"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -18,7 +16,7 @@ func (s *service) message(l *store.List) *dncv1.List {
 	}
 	return &dncv1.List{
 		Name:              l.Name,
-		Id:                listID(l.ID),
+		Id:                eventID(l.ID),
 		Kind:              listKindOf(l.Kind),
 		Scope:             string(l.Scope),
 		Jurisdiction:      l.Settings.Jurisdiction,
@@ -28,15 +26,12 @@ func (s *service) message(l *store.List) *dncv1.List {
 		State:             listState(l, s.store.Now()),
 		SnapshotDate:      l.SnapshotDate.String(),
 		Numbers:           l.Numbers,
-		Visible:           l.Visible,
+		ContentRevision:   l.Visible,
 		CreatedAt:         stamp(l.CreatedAt),
 		UpdatedRevision:   l.UpdatedRevision,
 		UpdatedAt:         stamp(l.UpdatedAt),
 	}
 }
-
-// listID is an id as clients see it: opaque to them.
-func listID(id policy.EventID) string { return fmt.Sprintf("%d-%d", id.Revision, id.Index) }
 
 func maxAge(days int) *durationpb.Duration {
 	if days == 0 {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -34,7 +35,8 @@ func TestListLifecycle(t *testing.T) {
 	wantReason(t, err, codes.AlreadyExists, "LIST_EXISTS")
 
 	updated, err := n.list.UpdateList(ctx, &dncv1.UpdateListRequest{
-		Name: "us-ftc", MaxAge: durationpb.New(31 * 24 * time.Hour), Coverage: &dncv1.CoverageValue{Prefixes: []string{"1415", "1818"}},
+		List:       &dncv1.List{Name: "us-ftc", MaxAge: durationpb.New(31 * 24 * time.Hour), Coverage: []string{"1415", "1818"}},
+		UpdateMask: mask("max_age", "coverage"),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -53,16 +55,16 @@ func TestListLifecycle(t *testing.T) {
 		t.Errorf("got %v", l)
 	}
 	entry, err := n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: "+14155550003"})
-	if err != nil || len(entry.GetLists()) != 1 || entry.GetLists()[0].GetListId() != created.GetId() {
+	if err != nil || len(entry.GetLists()) != 1 || !proto.Equal(entry.GetLists()[0].GetListId(), created.GetId()) {
 		t.Errorf("got %v and %v, want us-ftc", entry, err)
 	}
 
 	for _, regions := range [][]string{{"CA", "US"}, {"US"}} { // US gives up Canada, which it was just given
-		update := &dncv1.UpdateListRequest{Name: "us-ftc", Jurisdiction: &dncv1.JurisdictionValue{Regions: regions}}
+		update := &dncv1.UpdateListRequest{List: &dncv1.List{Name: "us-ftc", Jurisdiction: regions}, UpdateMask: mask("jurisdiction")}
 		if len(regions) == 1 {
 			_, err = n.list.UpdateList(ctx, update)
 			wantReason(t, err, codes.FailedPrecondition, "CONFIRMATION_REQUIRED")
-			update.Confirm = true
+			update.Force = true
 		}
 		if _, err := n.list.UpdateList(ctx, update); err != nil {
 			t.Errorf("jurisdiction %v: %v", regions, err)
@@ -70,7 +72,7 @@ func TestListLifecycle(t *testing.T) {
 	}
 	_, err = n.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: "us-ftc"})
 	wantReason(t, err, codes.FailedPrecondition, "CONFIRMATION_REQUIRED")
-	deleted, err := n.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: "us-ftc", Confirm: true})
+	deleted, err := n.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: "us-ftc", Force: true})
 	if err != nil || deleted.GetNumbers() != 10 {
 		t.Errorf("got %v and %v", deleted, err)
 	}
@@ -109,11 +111,17 @@ func TestListErrors(t *testing.T) {
 		_, err := n.list.CreateList(ctx, tt.req)
 		wantReason(t, err, codes.InvalidArgument, tt.reason)
 	}
-	_, err := n.list.UpdateList(ctx, &dncv1.UpdateListRequest{Name: "reg"})
+	_, err := n.list.UpdateList(ctx, &dncv1.UpdateListRequest{List: &dncv1.List{Name: "reg"}})
 	wantReason(t, err, codes.InvalidArgument, "FIELD_INVALID")
-	_, err = n.list.UpdateList(ctx, &dncv1.UpdateListRequest{Name: "reg", Jurisdiction: &dncv1.JurisdictionValue{}})
+	_, err = n.list.UpdateList(ctx, &dncv1.UpdateListRequest{List: &dncv1.List{Name: "reg"}, UpdateMask: mask("jurisdiction")})
 	wantReason(t, err, codes.InvalidArgument, "JURISDICTION_REQUIRED")
-	_, err = n.list.UpdateList(ctx, &dncv1.UpdateListRequest{Name: "none", MaxAge: durationpb.New(0)})
+	for _, path := range []string{"name", "kind", "scope", "coverage.0", "*"} {
+		_, err = n.list.UpdateList(ctx, &dncv1.UpdateListRequest{List: &dncv1.List{Name: "reg"}, UpdateMask: mask("max_age", path)})
+		wantReason(t, err, codes.InvalidArgument, "FIELD_INVALID")
+	}
+	_, err = n.list.UpdateList(ctx, &dncv1.UpdateListRequest{UpdateMask: mask("max_age")})
+	wantReason(t, err, codes.InvalidArgument, "LIST_NAME_INVALID")
+	_, err = n.list.UpdateList(ctx, &dncv1.UpdateListRequest{List: &dncv1.List{Name: "none"}, UpdateMask: mask("max_age")})
 	wantReason(t, err, codes.NotFound, "LIST_NOT_FOUND")
 	_, err = n.list.GetList(ctx, &dncv1.GetListRequest{Name: "none"})
 	wantReason(t, err, codes.NotFound, "LIST_NOT_FOUND")
@@ -188,8 +196,8 @@ func TestListImportsPages(t *testing.T) {
 		t.Fatalf("got %v and %v", one, err)
 	}
 	r := one.GetImports()[0]
-	if r.GetState() != dncv1.ImportState_IMPORT_STATE_SWITCHED || r.GetMode() != dncv1.ImportMode_IMPORT_MODE_REPLACE ||
-		r.GetList() != "a" || r.GetSources()[0].GetName() != "2026-09-09_415.txt" || r.GetRevision() == 0 || r.GetEndedAt() == nil {
+	if r.GetState() != dncv1.ListImportState_LIST_IMPORT_STATE_SWITCHED || r.GetMode() != dncv1.ImportMode_IMPORT_MODE_REPLACE ||
+		r.GetList() != "a" || r.GetSources()[0].GetName() != "2026-09-09_415.txt" || r.GetRevision() == 0 || r.GetOrigin() != dncv1.ImportOrigin_IMPORT_ORIGIN_UPLOAD || r.GetEndedAt() == nil {
 		t.Errorf("got %v", r)
 	}
 }
@@ -205,7 +213,7 @@ func TestExport(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	got, summary := n.export(&dncv1.ExportRequest{List: "mine", MinRevision: result.GetRevision()})
+	got, summary := n.export(&dncv1.ExportRequest{List: "mine", ReadAt: atLeast(result.GetPosition().GetRevision(), "")})
 	if !slices.Equal(got, want) {
 		t.Errorf("got %d numbers, want the %d loaded", len(got), len(want))
 	}
@@ -224,8 +232,8 @@ func TestExport(t *testing.T) {
 		reason string
 	}{
 		{&dncv1.ExportRequest{List: "none"}, codes.NotFound, "LIST_NOT_FOUND"},
-		{&dncv1.ExportRequest{List: "mine", JournalId: "x"}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
-		{&dncv1.ExportRequest{List: "mine", AsOf: &dncv1.ExportRequest_AsOfRevision{}}, codes.Unimplemented, "NOT_BUILT"},
+		{&dncv1.ExportRequest{List: "mine", ReadAt: atLeast(0, "x")}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
+		{&dncv1.ExportRequest{List: "mine", ReadAt: past(1)}, codes.Unimplemented, "UNSUPPORTED"},
 	} {
 		stream, err := n.list.Export(testContext(t), tt.req)
 		if err != nil {

@@ -14,10 +14,7 @@ import (
 
 // GetNumber implements dncv1.RecordServiceServer.
 func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberRequest) (*dncv1.GetNumberResponse, error) {
-	if req.GetAsOf() != nil {
-		return nil, notBuilt("as_of")
-	}
-	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	v, err := s.view(ctx, req.GetReadAt())
 	if err != nil {
 		return nil, err
 	}
@@ -33,9 +30,8 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	resp := &dncv1.GetNumberResponse{
 		Number:    n.E164(),
 		Regions:   n.Regions().Strings(),
-		Revision:  v.Revision(),
-		JournalId: v.JournalID(),
-		ReadAt:    stamp(at.now),
+		Position:  positionOf(v),
+		CheckedAt: stamp(at.now),
 		Lists:     listEntries(facts.Lists, at.now),
 	}
 	bytes := 0
@@ -87,7 +83,7 @@ func listEntries(lists []*store.List, now time.Time) []*dncv1.ListEntry {
 	for _, l := range lists {
 		out = append(out, &dncv1.ListEntry{
 			List:         l.Name,
-			ListId:       listID(l.ID),
+			ListId:       eventID(l.ID),
 			Kind:         listKindOf(l.Kind),
 			Scope:        string(l.Scope),
 			SnapshotDate: l.SnapshotDate.String(),
@@ -101,7 +97,7 @@ const historyCall = "ListHistory"
 
 // ListHistory implements dncv1.RecordServiceServer.
 func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryRequest) (*dncv1.ListHistoryResponse, error) {
-	v, err := s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	v, err := s.view(ctx, req.GetReadAt())
 	if err != nil {
 		return nil, err
 	}
@@ -121,13 +117,14 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 	if err != nil {
 		return nil, err
 	}
-	events, more := page.cut(found, more)
+	events, more := page.cut(n.E164(), found, more)
 	resp := &dncv1.ListHistoryResponse{
 		Number:      n.E164(),
 		Events:      events,
-		Revision:    page.until,
-		JournalId:   v.JournalID(),
+		Position:    &dncv1.Position{Revision: page.until, JournalId: v.JournalID()},
 		HistoryFrom: historyFrom,
+
+		KindsCovered: kindsCovered,
 	}
 	if more {
 		resp.NextPageToken = s.tokens.make(historyCall, n.E164(), page.cursor(found[len(events)-1].ID))
@@ -159,13 +156,13 @@ func (p *historyPage) resume(cursor []byte) {
 
 // cut returns the events that the page holds, and whether others follow, as after those that were found. One event always
 // fits.
-func (p *historyPage) cut(found []store.HistoryEvent, after bool) (events []*dncv1.HistoryEvent, more bool) {
+func (p *historyPage) cut(number string, found []store.HistoryEvent, after bool) (events []*dncv1.HistoryEvent, more bool) {
 	bytes := 0
 	for i := range found {
 		if found[i].ID.Revision > p.until {
 			return events, false
 		}
-		e := historyMessage(&found[i])
+		e := historyMessage(number, &found[i])
 		bytes += proto.Size(e)
 		if bytes > pageBytes && len(events) > 0 {
 			return events, true
@@ -175,23 +172,28 @@ func (p *historyPage) cut(found []store.HistoryEvent, after bool) (events []*dnc
 	return events, after
 }
 
-var eventKinds = map[store.EventKind]dncv1.EventKind{
-	store.EventOptOut:          dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED,
-	store.EventOptOutWithdrawn: dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
+// kindsCovered are the kinds of event that a history holds.
+var kindsCovered = []dncv1.EventKind{
+	dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED,
+	dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
 }
 
-func historyMessage(e *store.HistoryEvent) *dncv1.HistoryEvent {
-	return &dncv1.HistoryEvent{
-		Id:         eventID(e.ID),
-		Time:       stamp(e.Time),
-		Kind:       eventKinds[e.Kind],
-		Scope:      string(e.Scope),
-		Channel:    channelOf(e.Channel),
-		ReceivedAt: stamp(e.ReceivedAt),
-		ExpiresAt:  stamp(e.ExpiresAt),
-		Story:      storyMessage(e.Story, e.StoryState),
-		Ended:      eventIDs(e.Ended),
+func historyMessage(number string, e *store.HistoryEvent) *dncv1.HistoryEvent {
+	m := &dncv1.HistoryEvent{Id: eventID(e.ID), Time: stamp(e.Time), Story: storyMessage(e.Story, e.StoryState)}
+	switch e.Kind {
+	case store.EventOptOut:
+		m.Kind = dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED
+		m.Change = &dncv1.HistoryEvent_OptOutRecorded{OptOutRecorded: &dncv1.OptOutRecorded{
+			Number: number, Scope: string(e.Scope), Channel: channelOf(e.Channel),
+			ReceivedAt: stamp(e.ReceivedAt), ExpiresAt: stamp(e.ExpiresAt),
+		}}
+	case store.EventOptOutWithdrawn:
+		m.Kind = dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN
+		m.Change = &dncv1.HistoryEvent_OptOutWithdrawn{OptOutWithdrawn: &dncv1.OptOutWithdrawn{
+			Number: number, Scope: string(e.Scope), Ended: eventIDs(e.Ended),
+		}}
 	}
+	return m
 }
 
 func eventIDs(ids []policy.EventID) []*dncv1.EventId {

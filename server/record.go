@@ -35,7 +35,7 @@ func (s *recordService) recordOptOut(ctx context.Context, req *dncv1.RecordOptOu
 		return nil, err
 	}
 	story := store.Story{Desk: req.GetDesk(), Evidence: req.GetEvidence(), Note: req.GetNote()}
-	r, err := s.request(ctx, req.GetRequestId(), req.GetRecordedBy(), story)
+	r, err := s.request(ctx, req.GetContext(), story)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +44,8 @@ func (s *recordService) recordOptOut(ctx context.Context, req *dncv1.RecordOptOu
 		return nil, err
 	}
 	return &dncv1.RecordOptOutResponse{
-		Revision:   receipt.ID.Revision,
-		JournalId:  receipt.JournalID,
-		Index:      receipt.ID.Index,
+		Id:         eventID(receipt.ID),
+		Position:   positionAt(receipt),
 		Duplicate:  receipt.Duplicate,
 		Number:     n.E164(),
 		RecordedAt: stamp(receipt.Time),
@@ -84,7 +83,7 @@ func checkTimes(o store.OptOut, at instant) error {
 
 func checkReceived(received time.Time, at instant) error {
 	if received.After(at.now.Add(receivedSkew)) {
-		return invalidField("received_at", "lies more than a day in the future: check the date")
+		return invalidField("received_at", "is more than a day in the future: check the date")
 	}
 	return nil
 }
@@ -105,9 +104,9 @@ func checkExpires(o store.OptOut) error {
 }
 
 // request is what goes along with a write: its id, and its story with who recorded it.
-func (s *service) request(ctx context.Context, id, claimed string, story store.Story) (store.Request, error) {
+func (s *service) request(ctx context.Context, c *dncv1.WriteContext, story store.Story) (store.Request, error) {
 	err := checkText(
-		field{name: "request_id", value: id, max: maxRequestID},
+		field{name: "request_id", value: c.GetRequestId(), max: maxRequestID},
 		field{name: "desk", value: story.Desk, max: maxDesk},
 		field{name: "evidence", value: story.Evidence, max: maxEvidence},
 		field{name: "note", value: story.Note, max: maxNote, lines: true},
@@ -116,10 +115,10 @@ func (s *service) request(ctx context.Context, id, claimed string, story store.S
 	if err != nil {
 		return store.Request{}, err
 	}
-	if err := recorder(ctx, claimed, &story); err != nil {
+	if err := recorder(ctx, c.GetOnBehalfOf(), &story); err != nil {
 		return store.Request{}, err
 	}
-	return store.Request{ID: id, Story: story}, nil
+	return store.Request{ID: c.GetRequestId(), Story: story}, nil
 }
 
 // WithdrawOptOut implements dncv1.RecordServiceServer.
@@ -141,7 +140,7 @@ func (s *recordService) withdrawOptOut(ctx context.Context, req *dncv1.WithdrawO
 	if req.GetReason() == "" {
 		return nil, invalidField("reason", "is missing: say why the number becomes callable")
 	}
-	r, err := s.request(ctx, req.GetRequestId(), req.GetRecordedBy(), store.Story{Reason: req.GetReason()})
+	r, err := s.request(ctx, req.GetContext(), store.Story{Reason: req.GetReason()})
 	if err != nil {
 		return nil, err
 	}
@@ -150,9 +149,8 @@ func (s *recordService) withdrawOptOut(ctx context.Context, req *dncv1.WithdrawO
 		return nil, err
 	}
 	return &dncv1.WithdrawOptOutResponse{
-		Revision:   receipt.ID.Revision,
-		JournalId:  receipt.JournalID,
-		Index:      receipt.ID.Index,
+		Id:         eventID(receipt.ID),
+		Position:   positionAt(receipt),
 		Duplicate:  receipt.Duplicate,
 		Number:     n.E164(),
 		Withdrawn:  uint32(receipt.Ended),

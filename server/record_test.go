@@ -2,6 +2,7 @@ package server_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func TestRecordOptOutTellsItsStory(t *testing.T) {
 	received := testDay.Add(-48 * time.Hour)
 	resp, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{
 		Number: french, Scope: "Acme", Channel: dncv1.Channel_CHANNEL_LETTER, Desk: "after-sales Lyon",
-		ReceivedAt: timestamppb.New(received), Evidence: "ticket 7", Note: "two\nlines", RecordedBy: "alice",
+		ReceivedAt: timestamppb.New(received), Evidence: "ticket 7", Note: "two\nlines", Context: &dncv1.WriteContext{OnBehalfOf: "alice"},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -26,7 +27,7 @@ func TestRecordOptOutTellsItsStory(t *testing.T) {
 	if resp.GetNumber() != french || !resp.GetRecordedAt().AsTime().Equal(testDay) || resp.GetDuplicate() {
 		t.Errorf("got %v", resp)
 	}
-	got, err := n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french, MinRevision: resp.GetRevision()})
+	got, err := n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french, ReadAt: atLeast(resp.GetPosition().GetRevision(), "")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +35,7 @@ func TestRecordOptOutTellsItsStory(t *testing.T) {
 		t.Fatalf("got %v", got)
 	}
 	want := &dncv1.Record{
-		Id:   &dncv1.EventId{Revision: resp.GetRevision(), Index: resp.GetIndex()},
+		Id:   &dncv1.EventId{Revision: resp.GetPosition().GetRevision(), Index: resp.GetId().GetIndex()},
 		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, Scope: "acme", Channel: dncv1.Channel_CHANNEL_LETTER,
 		ReceivedAt: timestamppb.New(received), RecordedAt: timestamppb.New(testDay), InForce: true,
 		Story: &dncv1.Story{
@@ -49,7 +50,7 @@ func TestRecordOptOutTellsItsStory(t *testing.T) {
 
 func TestRequestIDMakesAWriteSafeToRetry(t *testing.T) {
 	n := start(t)
-	req := &dncv1.RecordOptOutRequest{Number: french, Scope: "acme", RequestId: "r-1", Desk: "a"}
+	req := &dncv1.RecordOptOutRequest{Number: french, Scope: "acme", Context: &dncv1.WriteContext{RequestId: "r-1"}, Desk: "a"}
 	first, err := n.record.RecordOptOut(testContext(t), req)
 	if err != nil {
 		t.Fatal(err)
@@ -60,21 +61,21 @@ func TestRequestIDMakesAWriteSafeToRetry(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !again.GetDuplicate() || again.GetRevision() != first.GetRevision() || again.GetIndex() != first.GetIndex() {
+	if !again.GetDuplicate() || again.GetPosition().GetRevision() != first.GetPosition().GetRevision() || again.GetId().GetIndex() != first.GetId().GetIndex() {
 		t.Errorf("got %v, want a duplicate of %v", again, first)
 	}
 	if !again.GetRecordedAt().AsTime().Equal(first.GetRecordedAt().AsTime()) {
 		t.Errorf("got recorded at %v, want the first one's %v", again.GetRecordedAt().AsTime(), first.GetRecordedAt().AsTime())
 	}
 	for _, other := range []*dncv1.RecordOptOutRequest{
-		{Number: french, Scope: "other", RequestId: "r-1", Desk: "a"},
-		{Number: unlisted, Scope: "acme", RequestId: "r-1", Desk: "a"},
-		{Number: french, Scope: "acme", RequestId: "r-1", Desk: "b"},
+		{Number: french, Scope: "other", Context: &dncv1.WriteContext{RequestId: "r-1"}, Desk: "a"},
+		{Number: unlisted, Scope: "acme", Context: &dncv1.WriteContext{RequestId: "r-1"}, Desk: "a"},
+		{Number: french, Scope: "acme", Context: &dncv1.WriteContext{RequestId: "r-1"}, Desk: "b"},
 	} {
 		_, err := n.record.RecordOptOut(testContext(t), other)
 		wantReason(t, err, codes.AlreadyExists, "REQUEST_ID_REUSED")
 	}
-	_, err = n.record.WithdrawOptOut(testContext(t), &dncv1.WithdrawOptOutRequest{Number: french, Scope: "acme", Reason: "x", RequestId: "r-1"})
+	_, err = n.record.WithdrawOptOut(testContext(t), &dncv1.WithdrawOptOutRequest{Number: french, Scope: "acme", Reason: "x", Context: &dncv1.WriteContext{RequestId: "r-1"}})
 	wantReason(t, err, codes.AlreadyExists, "REQUEST_ID_REUSED")
 }
 
@@ -84,13 +85,13 @@ func TestWithdrawEndsExactlyOneScope(t *testing.T) {
 	n.optOut(french, "acme")
 	n.optOut(french, "acme")
 	n.optOut(french, "acme/telecom")
-	req := &dncv1.WithdrawOptOutRequest{Number: french, Scope: "acme", Reason: "asked to be called again", RequestId: "w-1"}
+	req := &dncv1.WithdrawOptOutRequest{Number: french, Scope: "acme", Reason: "asked to be called again", Context: &dncv1.WriteContext{RequestId: "w-1"}}
 	got, err := n.record.WithdrawOptOut(testContext(t), req)
 	if err != nil || got.GetWithdrawn() != 2 || got.GetDuplicate() {
 		t.Fatalf("got %v and %v, want 2 withdrawn", got, err)
 	}
 	again, err := n.record.WithdrawOptOut(testContext(t), req)
-	if err != nil || again.GetWithdrawn() != 2 || !again.GetDuplicate() || again.GetRevision() != got.GetRevision() {
+	if err != nil || again.GetWithdrawn() != 2 || !again.GetDuplicate() || again.GetPosition().GetRevision() != got.GetPosition().GetRevision() {
 		t.Errorf("tried again: got %v and %v", again, err)
 	}
 	_, err = n.record.WithdrawOptOut(testContext(t), &dncv1.WithdrawOptOutRequest{Number: french, Scope: "acme", Reason: "again"})
@@ -115,8 +116,8 @@ func TestRecordErrors(t *testing.T) {
 		{"desk", &dncv1.RecordOptOutRequest{Number: french, Desk: long[:257]}, "FIELD_INVALID"},
 		{"evidence", &dncv1.RecordOptOutRequest{Number: french, Evidence: long[:1025]}, "FIELD_INVALID"},
 		{"note", &dncv1.RecordOptOutRequest{Number: french, Note: long[:4097]}, "FIELD_INVALID"},
-		{"request_id", &dncv1.RecordOptOutRequest{Number: french, RequestId: long[:129]}, "FIELD_INVALID"},
-		{"recorded_by", &dncv1.RecordOptOutRequest{Number: french, RecordedBy: long[:257]}, "FIELD_INVALID"},
+		{"request_id", &dncv1.RecordOptOutRequest{Number: french, Context: &dncv1.WriteContext{RequestId: long[:129]}}, "FIELD_INVALID"},
+		{"recorded_by", &dncv1.RecordOptOutRequest{Number: french, Context: &dncv1.WriteContext{OnBehalfOf: long[:257]}}, "FIELD_INVALID"},
 		{"control character", &dncv1.RecordOptOutRequest{Number: french, Desk: "a\nb"}, "FIELD_INVALID"},
 		{"received late", &dncv1.RecordOptOutRequest{Number: french, ReceivedAt: timestamppb.New(testDay.Add(25 * time.Hour))}, "FIELD_INVALID"},
 		{"received never", &dncv1.RecordOptOutRequest{Number: french, ReceivedAt: &timestamppb.Timestamp{Nanos: -1}}, "FIELD_INVALID"},
@@ -142,7 +143,7 @@ func TestTextIsTakenUpToItsLimit(t *testing.T) {
 	n := start(t)
 	long := strings.Repeat("x", 5000)
 	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{
-		Number: french, Desk: long[:256], Evidence: long[:1024], Note: long[:4096], RequestId: long[:128], RecordedBy: long[:256],
+		Number: french, Desk: long[:256], Evidence: long[:1024], Note: long[:4096], Context: &dncv1.WriteContext{RequestId: long[:128], OnBehalfOf: long[:256]},
 		ReceivedAt: timestamppb.New(testDay.Add(23 * time.Hour)),
 	})
 	if err != nil {
@@ -181,8 +182,8 @@ func TestHistoryPages(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if page.GetRevision() != first.GetRevision() {
-			t.Errorf("got revision %d, want the first page's %d", page.GetRevision(), first.GetRevision())
+		if page.GetPosition().GetRevision() != first.GetPosition().GetRevision() {
+			t.Errorf("got revision %d, want the first page's %d", page.GetPosition().GetRevision(), first.GetPosition().GetRevision())
 		}
 		scopes = append(scopes, scopesOf(page)...)
 		token = page.GetNextPageToken()
@@ -206,7 +207,11 @@ func TestHistoryPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := all.GetEvents()[len(all.GetEvents())-1]
-	if last.GetKind() != dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN || last.GetStory().GetReason() != "why" || last.GetScope() != "s1" {
+	covered := []dncv1.EventKind{dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED, dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN}
+	if got := all.GetKindsCovered(); !slices.Equal(got, covered) {
+		t.Errorf("got a history complete for %v, want %v", got, covered)
+	}
+	if last.GetKind() != dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN || last.GetStory().GetReason() != "why" || last.GetOptOutWithdrawn().GetScope() != "s1" {
 		t.Errorf("got last event %v, want the withdrawal with its reason", last)
 	}
 }
@@ -214,7 +219,7 @@ func TestHistoryPages(t *testing.T) {
 func scopesOf(page *dncv1.ListHistoryResponse) []string {
 	var out []string
 	for _, e := range page.GetEvents() {
-		out = append(out, e.GetScope())
+		out = append(out, e.GetOptOutRecorded().GetScope())
 	}
 	return out
 }
@@ -231,14 +236,14 @@ func TestUnknownNumberIsAnEmptyAnswer(t *testing.T) {
 	}
 }
 
-func TestRecordNotBuilt(t *testing.T) {
+func TestRecordRefusesWhatIsNotSupported(t *testing.T) {
 	n := start(t)
 	ctx := testContext(t)
 	_, consent := n.record.RecordConsent(ctx, &dncv1.RecordConsentRequest{})
 	_, withdraw := n.record.WithdrawConsent(ctx, &dncv1.WithdrawConsentRequest{})
-	_, asOf := n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, AsOf: &dncv1.GetNumberRequest_AsOfRevision{}})
-	for name, err := range map[string]error{"RecordConsent": consent, "WithdrawConsent": withdraw, "as_of": asOf} {
-		wantReason(t, err, codes.Unimplemented, "NOT_BUILT")
+	_, asOf := n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, ReadAt: past(1)})
+	for name, err := range map[string]error{"RecordConsent": consent, "WithdrawConsent": withdraw, "read_at.past": asOf} {
+		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
 		if got := errorInfo(err).GetMetadata()["feature"]; got != name {
 			t.Errorf("got feature %q, want %s", got, name)
 		}

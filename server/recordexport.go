@@ -33,16 +33,13 @@ func (s *recordService) ExportRecords(req *dncv1.ExportRecordsRequest, stream re
 
 // exportView is the view that an export of records reads.
 func (s *recordService) exportView(ctx context.Context, req *dncv1.ExportRecordsRequest) (*store.View, error) {
-	if req.GetAsOf() != nil {
-		return nil, notBuilt("as_of")
-	}
 	if req.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT {
-		return nil, notBuilt("RECORD_KIND_CONSENT")
+		return nil, unsupported("RECORD_KIND_CONSENT")
 	}
 	if err := knownEnum("kind", int32(req.GetKind()), dncv1.RecordKind_name); err != nil {
 		return nil, err
 	}
-	return s.view(ctx, req.GetJournalId(), req.GetMinRevision())
+	return s.view(ctx, req.GetReadAt())
 }
 
 // scopeFilter keeps the records at the request's scope, above and below it; all of them where it names none.
@@ -62,7 +59,7 @@ func (s *recordService) exportRecords(
 ) error {
 	at := instantOf(v)
 	err := stream.Send(&dncv1.ExportRecordsResponse{Frame: &dncv1.ExportRecordsResponse_Header{Header: &dncv1.ExportRecordsHeader{
-		Revision: v.Revision(), JournalId: v.JournalID(), ReadAt: stamp(at.now),
+		Position: positionOf(v), CheckedAt: stamp(at.now),
 	}}})
 	if err != nil {
 		return err

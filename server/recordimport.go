@@ -77,18 +77,18 @@ func (i *recordImport) open(header *dncv1.ImportRecordsHeader) error {
 
 func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader, error) {
 	out := store.RecordsHeader{
-		ImportID: h.GetImportId(), MaxRejects: defaultRejects, Override: h.GetOverrideGuards(), DryRun: h.GetDryRun(),
+		ImportID: h.GetImportId(), Request: h.GetContext().GetRequestId(), Override: h.GetGuards().GetOverride(), DryRun: h.GetDryRun(),
 	}
-	if h.MaxRejectRatio != nil {
-		out.MaxRejects = h.GetMaxRejectRatio()
+	if err := checkRecordsHeader(h); err != nil {
+		return out, err
 	}
-	switch {
-	case h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT:
-		return out, notBuilt("RECORD_KIND_CONSENT")
-	case h.GetKind() != dncv1.RecordKind_RECORD_KIND_OPT_OUT:
-		return out, invalidField("kind", "must say what the rows are, such as opt-outs")
-	case !(out.MaxRejects >= 0 && out.MaxRejects <= 1):
-		return out, invalidField("max_reject_ratio", "must be 0 to 1")
+	guards, err := guardsOf(h.GetGuards())
+	if err != nil {
+		return out, err
+	}
+	out.MaxRejects = guards.MaxRejects
+	if err := checkText(field{name: "request_id", value: out.Request, max: maxRequestID}); err != nil {
+		return out, err
 	}
 	if _, err := sourcesOf(h.GetSources(), false); err != nil {
 		return out, err
@@ -96,6 +96,23 @@ func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader
 	rows, err := newRowReader(i.stream.Context(), i.s.store, h)
 	i.rows, out.Story = rows, rows.story
 	return out, err
+}
+
+// checkRecordsHeader refuses what no import of records has, and what this server does not support.
+func checkRecordsHeader(h *dncv1.ImportRecordsHeader) error {
+	switch {
+	case h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT:
+		return unsupported("RECORD_KIND_CONSENT")
+	case h.GetKind() != dncv1.RecordKind_RECORD_KIND_OPT_OUT:
+		return invalidField("kind", "must say what the rows are, such as opt-outs")
+	case h.GetGuards() != nil && h.Guards.MaxShrinkRatio != nil:
+		return invalidField("guards.max_shrink_ratio", "is for lists only: leave it out")
+	case h.GetResume():
+		return unsupported("resume")
+	case h.GetLiftOptOuts():
+		return unsupported("lift_opt_outs")
+	}
+	return nil
 }
 
 // take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
@@ -123,7 +140,7 @@ func (i *recordImport) take() (committed bool, err error) {
 }
 
 // chunk stages one chunk and acks it.
-func (i *recordImport) chunk(c *dncv1.ImportRecordsChunk) error {
+func (i *recordImport) chunk(c *dncv1.ImportChunk) error {
 	chunk, ack, err := i.rows.read(c)
 	if err != nil {
 		return err
@@ -135,7 +152,13 @@ func (i *recordImport) chunk(c *dncv1.ImportRecordsChunk) error {
 }
 
 // commit has the rows recorded and tells the client how far that is meanwhile.
-func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
+func (i *recordImport) commit(c *dncv1.ImportCommit) error {
+	switch {
+	case len(c.GetChunksDigest()) > 0:
+		return unsupported("chunks_digest")
+	case len(c.GetCoverage())+len(c.GetInferredCoverage()) > 0:
+		return invalidField("coverage", "is for lists only: leave it out")
+	}
 	tallies, err := talliesOf(c.GetRejectTallies())
 	if err != nil {
 		return err
@@ -148,7 +171,7 @@ func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
 	defer cancel()
 	commit := store.RecordsCommit{
 		Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected(), Rejects: tallies, Sources: sources,
-		CutFiles: c.GetCutFiles(), Empty: c.GetEmpty(), FileRows: c.GetRows(),
+		CutFiles: c.GetTruncatedFiles(), Empty: c.GetEmpty(), FileRows: c.GetRows(),
 	}
 	result, err := i.imp.Commit(ctx, commit, i.tell)
 	if err != nil {
@@ -165,7 +188,7 @@ func (i *recordImport) commit(c *dncv1.ImportRecordsCommit) error {
 // tell sends the client how far the recording is. When it is gone, the stream's context says so.
 func (i *recordImport) tell(done, total uint64) {
 	_ = i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Progress{Progress: &dncv1.ImportProgress{
-		Phase: dncv1.ImportPhase_IMPORT_PHASE_WRITING, Done: done, Total: total,
+		Phase: dncv1.ImportPhase_IMPORT_PHASE_RECORDING, Done: done, Total: total,
 	}}})
 }
 
@@ -181,19 +204,18 @@ func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecor
 		Empty:         r.Empty,
 		Rows:          r.Rows,
 		FirstRevision: r.First,
-		Revision:      r.Last,
-		JournalId:     r.JournalID,
+		Position:      &dncv1.Position{Revision: r.Last, JournalId: r.JournalID},
 		Elapsed:       durationpb.New(r.Elapsed),
 	}
 	if r.Last == 0 {
-		m.Revision = s.store.View().Revision()
+		m.Position.Revision = s.store.View().Revision()
 	}
 	for i := range r.GuardFailures {
 		m.GuardFailures = append(m.GuardFailures, guardFailure(&r.GuardFailures[i]))
 	}
 	limit := itemError(store.ErrTooManyRecords)
 	for _, refused := range r.Refusals {
-		m.Rejects = append(m.Rejects, &dncv1.RecordReject{Seq: refused.Seq, Index: refused.Place, Error: limit})
+		m.Rejects = append(m.Rejects, &dncv1.RowReject{Seq: refused.Seq, Index: refused.Place, Error: limit})
 	}
 	return m
 }

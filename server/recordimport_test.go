@@ -32,9 +32,9 @@ type recordUploaded struct {
 	result *dncv1.ImportRecordsResult
 }
 
-func (u *recordUpload) commit() *dncv1.ImportRecordsCommit {
+func (u *recordUpload) commit() *dncv1.ImportCommit {
 	sum := sha256.Sum256([]byte("a file"))
-	c := &dncv1.ImportRecordsCommit{
+	c := &dncv1.ImportCommit{
 		Chunks: uint64(len(u.chunks)), Read: u.rejected, Rejected: u.rejected,
 		Sources: []*dncv1.ImportSource{{Name: "crm.csv", Sha256: sum[:], Size: 6}},
 	}
@@ -64,7 +64,7 @@ func (n *node) importRecords(u recordUpload) (got recordUploaded, err error) {
 	got.opened = first.GetOpened()
 	for i, rows := range u.chunks {
 		if seq := uint64(i + 1); seq > got.opened.GetLastChunk() {
-			send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Chunk{Chunk: &dncv1.ImportRecordsChunk{Seq: seq, Rows: rows}}})
+			send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Chunk{Chunk: &dncv1.ImportChunk{Seq: seq, Rows: rows}}})
 		}
 	}
 	if !u.open {
@@ -137,7 +137,7 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 		{Number: french, ConsentKind: dncv1.ConsentKind_CONSENT_KIND_PURCHASE},
 	}
 	header := func() *dncv1.ImportRecordsHeader {
-		return &dncv1.ImportRecordsHeader{Region: "US", RecordedBy: "ops", MaxRejectRatio: proto.Float64(0.9)}
+		return &dncv1.ImportRecordsHeader{Region: "US", Context: &dncv1.WriteContext{OnBehalfOf: "ops"}, Guards: &dncv1.ImportGuards{MaxRejectRatio: proto.Float64(0.9)}}
 	}
 	upload := recordUpload{header: header(), chunks: [][]*dncv1.RecordRow{rows[:2], rows[2:]}, rejected: 3}
 	got, err := n.importRecords(upload)
@@ -165,8 +165,8 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 	if fmt.Sprint(records) != fmt.Sprint(wantRecords) {
 		t.Errorf("got records\n%s\nwant\n%s", strings.Join(records, "\n"), strings.Join(wantRecords, "\n"))
 	}
-	told := r.GetRevision() + 1 // by which the journal tells of the import
-	if h.GetRevision() != told || h.GetJournalId() != r.GetJournalId() || !h.GetReadAt().AsTime().Equal(testDay) {
+	told := r.GetPosition().GetRevision() + 1 // by which the journal tells of the import
+	if h.GetPosition().GetRevision() != told || h.GetPosition().GetJournalId() != r.GetPosition().GetJournalId() || !h.GetCheckedAt().AsTime().Equal(testDay) {
 		t.Errorf("got header %v", h)
 	}
 	if got := n.checkNumber("+14155550123", "acme"); got.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK {
@@ -183,20 +183,20 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 			t.Errorf("again, dry run %v: got %v", dryRun, a)
 		}
 	}
-	imports, err := n.list.ListImports(testContext(t), &dncv1.ListImportsRequest{})
+	imports, err := n.record.ListRecordImports(testContext(t), &dncv1.ListRecordImportsRequest{})
 	if err != nil || len(imports.GetImports()) != 2 {
 		t.Fatalf("got imports %v (%v), want the first time and the one after that was no dry run", imports.GetImports(), err)
 	}
 	entry := imports.GetImports()[1]
-	if entry.GetState() != dncv1.ImportState_IMPORT_STATE_RECORDED || entry.GetMode() != dncv1.ImportMode_IMPORT_MODE_OPT_OUTS ||
-		entry.GetList() != "" || entry.GetListId() != "" || entry.GetPreparedRevision() != 0 || entry.GetRevision() != told ||
+	if entry.GetState() != dncv1.RecordImportState_RECORD_IMPORT_STATE_RECORDED ||
+		entry.GetKind() != dncv1.RecordKind_RECORD_KIND_OPT_OUT || entry.GetRevision() != told ||
 		entry.GetImportId() != r.GetImportId() || entry.GetRecordedBy() != "ops" ||
 		entry.GetRead() != 15 || entry.GetAccepted() != 3 || entry.GetDuplicates() != 1 || entry.GetRejected() != 11 {
 		t.Errorf("got entry %v", entry)
 	}
 }
 
-// With scope_instead a row whose number can be read is recorded, and the ack tells what was left out of it.
+// With fallback_scope a row whose number can be read is recorded, and the ack tells what was left out of it.
 func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
 	n := start(t)
 	long := strings.Repeat("é", 200)
@@ -209,7 +209,7 @@ func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
 		{Number: "+33123", Scope: "no scope"},
 	}
 	got, err := n.importRecords(recordUpload{
-		header: &dncv1.ImportRecordsHeader{ScopeInstead: proto.String("group"), MaxRejectRatio: proto.Float64(0.9)}, chunks: [][]*dncv1.RecordRow{rows},
+		header: &dncv1.ImportRecordsHeader{FallbackScope: proto.String("group"), Guards: &dncv1.ImportGuards{MaxRejectRatio: proto.Float64(0.9)}}, chunks: [][]*dncv1.RecordRow{rows},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -224,7 +224,7 @@ func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
 		return text
 	}
 	wantRemarks := "1 invalid scope: byte 2 is not one of a-z 0-9 . _ - /\n" +
-		"2 received_at lies more than a day in the future: check the date; desk is longer than 256 bytes: shorten it\n" +
+		"2 received_at is more than a day in the future: check the date; desk is longer than 256 bytes: shorten it\n" +
 		"3 channel has a value that this server does not know; expires_at is no time between 1970 and 2200; note holds a control character: leave it out\n"
 	if got := told(got.acks[0].GetRemarks()); got != wantRemarks {
 		t.Errorf("got remarks\n%s\nwant\n%s", got, wantRemarks)
@@ -242,7 +242,7 @@ func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
 	if fmt.Sprint(records) != fmt.Sprint(want) {
 		t.Errorf("got records\n%s\nwant\n%s", strings.Join(records, "\n"), strings.Join(want, "\n"))
 	}
-	_, err = n.importRecords(recordUpload{header: &dncv1.ImportRecordsHeader{ScopeInstead: proto.String("no scope")}})
+	_, err = n.importRecords(recordUpload{header: &dncv1.ImportRecordsHeader{FallbackScope: proto.String("no scope")}})
 	wantReason(t, err, codes.InvalidArgument, "SCOPE_INVALID")
 }
 
@@ -321,11 +321,15 @@ func TestImportRecordsErrors(t *testing.T) {
 		code   codes.Code
 		reason string
 	}{
-		"consents":   {recordUpload{header: &dncv1.ImportRecordsHeader{Kind: dncv1.RecordKind_RECORD_KIND_CONSENT}}, codes.Unimplemented, "NOT_BUILT"},
+		"consents":   {recordUpload{header: &dncv1.ImportRecordsHeader{Kind: dncv1.RecordKind_RECORD_KIND_CONSENT}}, codes.Unimplemented, "UNSUPPORTED"},
 		"no import":  {recordUpload{header: &dncv1.ImportRecordsHeader{ImportId: "../../x"}}, codes.NotFound, "IMPORT_NOT_FOUND"},
-		"no ratio":   {recordUpload{header: &dncv1.ImportRecordsHeader{MaxRejectRatio: proto.Float64(2)}}, codes.InvalidArgument, "FIELD_INVALID"},
+		"no ratio":   {recordUpload{header: &dncv1.ImportRecordsHeader{Guards: &dncv1.ImportGuards{MaxRejectRatio: proto.Float64(2)}}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"no region":  {recordUpload{header: &dncv1.ImportRecordsHeader{Region: "XX"}}, codes.InvalidArgument, "REGION_INVALID"},
-		"long by":    {recordUpload{header: &dncv1.ImportRecordsHeader{RecordedBy: strings.Repeat("x", 257)}}, codes.InvalidArgument, "FIELD_INVALID"},
+		"long by":    {recordUpload{header: &dncv1.ImportRecordsHeader{Context: &dncv1.WriteContext{OnBehalfOf: strings.Repeat("x", 257)}}}, codes.InvalidArgument, "FIELD_INVALID"},
+		"shrink":     {recordUpload{header: &dncv1.ImportRecordsHeader{Guards: &dncv1.ImportGuards{MaxShrinkRatio: proto.Float64(1)}}}, codes.InvalidArgument, "FIELD_INVALID"},
+		"resume":     {recordUpload{header: &dncv1.ImportRecordsHeader{Resume: true}}, codes.Unimplemented, "UNSUPPORTED"},
+		"lift":       {recordUpload{header: &dncv1.ImportRecordsHeader{LiftOptOuts: true}}, codes.Unimplemented, "UNSUPPORTED"},
+		"long id":    {recordUpload{header: &dncv1.ImportRecordsHeader{Context: request(strings.Repeat("x", 129))}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"many rows":  {recordUpload{chunks: [][]*dncv1.RecordRow{make([]*dncv1.RecordRow, 10_001)}}, codes.InvalidArgument, "CHUNK_INVALID"},
 		"large rows": {recordUpload{chunks: [][]*dncv1.RecordRow{{{Note: strings.Repeat("x", 520<<10)}}}}, codes.InvalidArgument, "CHUNK_INVALID"},
 	} {
@@ -339,23 +343,40 @@ func TestImportRecordsErrors(t *testing.T) {
 	}
 }
 
-func TestImportRecordsThatDoesNotAddUpIsRefused(t *testing.T) {
+// TestImportRecordsRefusesWhatIsOfLists sends what only imports of lists have, and a commit that does not add up.
+func TestImportRecordsRefusesWhatIsOfLists(t *testing.T) {
 	n := start(t)
-	ctx, cancel := context.WithCancel(testContext(t))
-	defer cancel()
-	stream, err := n.record.ImportRecords(ctx)
-	if err != nil {
-		t.Fatal(err)
+	rows := &dncv1.ImportChunk{Seq: 1, Rows: []*dncv1.RecordRow{{Number: french}}}
+	set := &dncv1.NumberSet{Numbers: []uint64{33199001234}}
+	for name, c := range map[string]struct {
+		chunk  *dncv1.ImportChunk
+		commit *dncv1.ImportCommit
+		code   codes.Code
+		reason string
+	}{
+		"sum":      {rows, &dncv1.ImportCommit{Chunks: 1, Read: 2}, codes.InvalidArgument, "FIELD_INVALID"},
+		"add":      {&dncv1.ImportChunk{Seq: 1, Add: set}, &dncv1.ImportCommit{}, codes.InvalidArgument, "CHUNK_INVALID"},
+		"remove":   {&dncv1.ImportChunk{Seq: 1, Remove: set}, &dncv1.ImportCommit{}, codes.InvalidArgument, "CHUNK_INVALID"},
+		"coverage": {rows, &dncv1.ImportCommit{Chunks: 1, Read: 1, Coverage: []string{"331"}}, codes.InvalidArgument, "FIELD_INVALID"},
+		"digest":   {rows, &dncv1.ImportCommit{Chunks: 1, Read: 1, ChunksDigest: make([]byte, 32)}, codes.Unimplemented, "UNSUPPORTED"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(testContext(t))
+			defer cancel()
+			stream, err := n.record.ImportRecords(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			header := &dncv1.ImportRecordsHeader{Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT}
+			_ = stream.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Header{Header: header}})
+			_ = stream.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Chunk{Chunk: c.chunk}})
+			_ = stream.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Commit{Commit: c.commit}})
+			for err == nil {
+				_, err = stream.Recv()
+			}
+			wantReason(t, err, c.code, c.reason)
+		})
 	}
-	header := &dncv1.ImportRecordsHeader{Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT}
-	chunk := &dncv1.ImportRecordsChunk{Seq: 1, Rows: []*dncv1.RecordRow{{Number: french}}}
-	_ = stream.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Header{Header: header}})
-	_ = stream.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Chunk{Chunk: chunk}})
-	_ = stream.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Commit{Commit: &dncv1.ImportRecordsCommit{Chunks: 1, Read: 2}}})
-	for err == nil {
-		_, err = stream.Recv()
-	}
-	wantReason(t, err, codes.InvalidArgument, "FIELD_INVALID")
 	if n.store.View().Revision() != 0 {
 		t.Error("something was recorded")
 	}

@@ -34,20 +34,20 @@ type rowReader struct {
 
 func newRowReader(ctx context.Context, s *store.Store, h *dncv1.ImportRecordsHeader) (rowReader, error) {
 	r := rowReader{store: s}
-	if err := recorder(ctx, h.GetRecordedBy(), &r.story); err != nil {
+	if err := recorder(ctx, h.GetContext().GetOnBehalfOf(), &r.story); err != nil {
 		return r, err
 	}
 	var err error
-	if r.region, err = parseRegion(h.GetRegion()); err != nil || h.ScopeInstead == nil {
+	if r.region, err = parseRegion(h.GetRegion()); err != nil || h.FallbackScope == nil {
 		return r, err
 	}
 	r.mends = true
-	r.wide, err = scopeOf(h.GetScopeInstead())
+	r.wide, err = scopeOf(h.GetFallbackScope())
 	return r, err
 }
 
 // read divides a chunk into rows to stage and rejects, which the ack tells with the remarks.
-func (r *rowReader) read(c *dncv1.ImportRecordsChunk) (store.RowChunk, *dncv1.ImportAck, error) {
+func (r *rowReader) read(c *dncv1.ImportChunk) (store.RowChunk, *dncv1.ImportAck, error) {
 	out, ack := store.RowChunk{Seq: c.GetSeq()}, &dncv1.ImportAck{Seq: c.GetSeq()}
 	if err := checkRecordsChunk(c); err != nil {
 		return out, nil, err
@@ -86,9 +86,12 @@ func (r *rowReader) remark() *dncv1.ItemError {
 	return e
 }
 
-func checkRecordsChunk(c *dncv1.ImportRecordsChunk) error {
+func checkRecordsChunk(c *dncv1.ImportChunk) error {
 	if c.GetSeq() == 0 {
 		return chunkInvalid("seq is missing: number the chunks from 1")
+	}
+	if c.GetAdd() != nil || c.GetRemove() != nil {
+		return chunkInvalid("numbers are for imports of lists: send rows")
 	}
 	if n := len(c.GetRows()); n > maxChunkRows {
 		return chunkInvalid(fmt.Sprintf("a chunk holds at most %d rows: send smaller ones", maxChunkRows)).
@@ -105,8 +108,8 @@ func checkRecordsChunk(c *dncv1.ImportRecordsChunk) error {
 func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error) {
 	out := store.OptOutRow{Story: r.story}
 	r.left = r.left[:0]
-	if m.GetConsentKind() != dncv1.ConsentKind_CONSENT_KIND_UNSPECIFIED {
-		return out, invalidField("consent_kind", "belongs to consents alone")
+	if m.GetConsentKind() != 0 || m.GetConsentForm() != 0 {
+		return out, invalidField("consent_kind", "and consent_form are for consents only")
 	}
 	region, err := r.regionOf(m.GetRegion())
 	if err != nil {

@@ -17,7 +17,7 @@ func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportR
 	if err != nil {
 		return nil, err
 	}
-	by, err := s.request(ctx, "", req.GetRecordedBy(), store.Story{})
+	by, err := s.request(ctx, req.GetContext(), store.Story{})
 	if err != nil {
 		return nil, err
 	}

@@ -30,13 +30,20 @@ type service struct {
 
 const defaultWait = 2 * time.Second
 
-// view returns the view that a request asks for: the newest, or, with min, one at least as fresh as that.
-func (s *service) view(ctx context.Context, journal string, min uint64) (*store.View, error) {
+// view returns the view that a request asks for: the newest, or one at least as fresh as a position.
+func (s *service) view(ctx context.Context, at *dncv1.ReadAt) (*store.View, error) {
 	v := s.store.View()
-	if journal != "" && journal != v.JournalID() {
+	if at == nil {
+		return v, nil
+	}
+	p, err := atLeast(at)
+	if err != nil {
+		return nil, err
+	}
+	if !isOfJournal(v, p) {
 		return nil, journalChanged(v)
 	}
-	if min <= v.Revision() {
+	if p.GetRevision() <= v.Revision() {
 		return v, nil
 	}
 	t, err := s.admit[workWaits].enter(1)
@@ -48,13 +55,43 @@ func (s *service) view(ctx context.Context, journal string, min uint64) (*store.
 	defer cancel()
 	ctx, stop := until(ctx, s.draining)
 	defer stop()
-	if v, err = s.store.Wait(ctx, min); err != nil {
+	if v, err = s.store.Wait(ctx, p.GetRevision()); err != nil {
 		return nil, s.waitEnded(err)
 	}
-	if journal != "" && journal != v.JournalID() {
+	if !isOfJournal(v, p) {
 		return nil, journalChanged(v)
 	}
 	return v, nil
+}
+
+// atLeast is the position that a read waits for; nil: none. It refuses all else that a read can ask for, also what a later
+// contract adds: to answer it from the newest state would be wrong.
+func atLeast(at *dncv1.ReadAt) (*dncv1.Position, error) {
+	p := at.GetAtLeast()
+	switch {
+	case at.GetPast() != nil:
+		return nil, unsupported("read_at.past")
+	case len(p.GetTag()) > 0:
+		return nil, unsupported("read_at.at_least.tag")
+	case at != nil && at.GetAt() == nil && len(at.ProtoReflect().GetUnknown()) > 0:
+		return nil, unsupported("read_at")
+	}
+	return p, nil
+}
+
+// isOfJournal reports whether p belongs to the journal of v. A position without a journal belongs to any.
+func isOfJournal(v *store.View, p *dncv1.Position) bool {
+	return p.GetJournalId() == "" || p.GetJournalId() == v.JournalID()
+}
+
+// positionOf is where v stands, on the wire.
+func positionOf(v *store.View) *dncv1.Position {
+	return &dncv1.Position{Revision: v.Revision(), JournalId: v.JournalID()}
+}
+
+// positionAt is the position from which a write counts.
+func positionAt(r store.Receipt) *dncv1.Position {
+	return &dncv1.Position{Revision: r.ID.Revision, JournalId: r.JournalID}
 }
 
 // waitEnded is the error of a wait that ended with err. A stop ends all waits.
@@ -83,12 +120,12 @@ func (s *service) notReached(err error) error {
 		return err
 	}
 	return refuse(dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED,
-		"min_revision was not reached in time: try again, here or at another node").at(s.store.View())
+		"the position was not reached in time: try again, here or at another node").at(s.store.View())
 }
 
 func journalChanged(v *store.View) error {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED,
-		"journal_id is not this store's: a backup was restored or a loss accepted; read again without it").at(v)
+		"the journal is not this store's: it was restored from a copy or a loss was accepted; read again without a position").at(v)
 }
 
 // at adds where the server stands.

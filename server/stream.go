@@ -65,7 +65,7 @@ type question struct {
 type waitingCheck struct {
 	question
 	revision uint64
-	journal  string // that the revision belongs to; empty: not compared
+	journal  string // that the revision belongs to; empty: any
 	until    time.Time
 }
 
@@ -201,13 +201,10 @@ func (c *checks) answer(req *dncv1.StreamChecksRequest) error {
 			return err
 		}
 	}
-	if id := req.GetJournalId(); id != "" && id != v.JournalID() {
-		return c.refuseAll(req, journalChanged(v))
-	}
 	for _, check := range req.GetChecks() {
-		q, err := read(check)
-		if err == nil && check.GetMinRevision() > v.Revision() {
-			if err = c.wait(q, check, req.GetJournalId()); err == nil {
+		q, at, err := read(check, v)
+		if err == nil && at.GetRevision() > v.Revision() {
+			if err = c.wait(q, at, check.GetTimeout()); err == nil {
 				continue
 			}
 		}
@@ -218,21 +215,27 @@ func (c *checks) answer(req *dncv1.StreamChecksRequest) error {
 	return c.answers.finish()
 }
 
-func (c *checks) refuseAll(req *dncv1.StreamChecksRequest, why error) error {
-	for _, check := range req.GetChecks() {
-		if err := c.answers.add(question{id: check.GetId()}, why); err != nil {
-			return err
-		}
+// read takes over what a check asks, and the position that it asks for; nil: none. The id is there with an error too.
+func read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Position, err error) {
+	q.id = check.GetId()
+	if err := checkUnsupported(check.GetPurpose(), false); err != nil {
+		return q, nil, err
 	}
-	return c.answers.finish()
+	if at, err = atLeast(check.GetReadAt()); err != nil {
+		return q, nil, err
+	}
+	if !isOfJournal(v, at) {
+		return q, nil, journalChanged(v)
+	}
+	err = q.read(check)
+	return q, at, err
 }
 
-// read takes over what a check asks. The id is there with an error too.
-func read(check *dncv1.StreamCheck) (question, error) {
-	q := question{id: check.GetId()}
+// read takes over the number and the scope.
+func (q *question) read(check *dncv1.StreamCheck) error {
 	region, err := parseRegion(check.GetRegion())
 	if err != nil {
-		return q, err
+		return err
 	}
 	if digits, ok := check.GetSubject().(*dncv1.StreamCheck_E164); ok {
 		q.number, err = phone.FromDigits(digits.E164)
@@ -241,23 +244,23 @@ func read(check *dncv1.StreamCheck) (question, error) {
 		q.number, err = parseNumber(check.GetNumber(), region)
 	}
 	if err != nil {
-		return q, err
+		return err
 	}
 	q.scope, err = policy.ParseScope(check.GetScope())
-	return q, err
+	return err
 }
 
 // wait sets a check aside until its revision is there or its time is over.
-func (c *checks) wait(q question, check *dncv1.StreamCheck, journal string) error {
+func (c *checks) wait(q question, p *dncv1.Position, timeout *durationpb.Duration) error {
 	if len(c.waiting) >= maxWaiting || !c.s.admit[workStreamWaits].have(1) {
 		return refuse(dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
-			"too many checks wait for their min_revision: try again after a pause")
+			"too many checks wait for a position: try again after a pause")
 	}
 	w := waitingCheck{
 		question: q,
-		revision: check.GetMinRevision(),
-		journal:  journal,
-		until:    time.Now().Add(waitOf(check.GetTimeout())),
+		revision: p.GetRevision(),
+		journal:  p.GetJournalId(),
+		until:    time.Now().Add(waitOf(timeout)),
 	}
 	heap.Push(&c.waiting, w)
 	if c.next.IsZero() || w.until.Before(c.next) {

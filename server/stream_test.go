@@ -127,7 +127,7 @@ func ofDigits(id, digits uint64) *dncv1.StreamCheck {
 // waitingFor is a check that waits up to timeout for a revision.
 func waitingFor(id, revision uint64, timeout time.Duration) *dncv1.StreamCheck {
 	c := ofText(id, french)
-	c.MinRevision, c.Timeout = revision, durationpb.New(timeout)
+	c.ReadAt, c.Timeout = atLeast(revision, ""), durationpb.New(timeout)
 	return c
 }
 
@@ -274,7 +274,7 @@ func (n *node) wantSame(c *dncv1.StreamCheck, got answered) {
 	same := proto.Equal(
 		&dncv1.CheckNumberResponse{
 			Number: fmt.Sprintf("+%d", got.GetE164()), Verdict: got.GetVerdict(), Cause: got.GetCause(), Reasons: got.reasons(),
-			ValidUntil: got.GetValidUntil(), OpensAt: got.GetOpensAt(), Revision: got.in.GetRevision(), JournalId: got.in.GetJournalId(),
+			ValidUntil: got.GetValidUntil(), OpensAt: got.GetOpensAt(), Position: got.in.GetPosition(),
 			CheckedAt: got.in.GetCheckedAt(), PolicyVersion: got.in.GetPolicyVersion(),
 		}, want)
 	if !same || got.GetError() != nil {
@@ -297,7 +297,7 @@ func TestStreamTakesDigits(t *testing.T) {
 	wantItemError(t, got[4], dncv1.ErrorReason_ERROR_REASON_NUMBER_CALLING_CODE)
 	wantItemError(t, got[5], dncv1.ErrorReason_ERROR_REASON_NUMBER_EMPTY)
 	s.ask()
-	if resp, err := s.Recv(); err != nil || len(resp.GetAnswers()) != 0 || resp.GetRevision() != n.store.View().Revision() {
+	if resp, err := s.Recv(); err != nil || len(resp.GetAnswers()) != 0 || resp.GetPosition().GetRevision() != n.store.View().Revision() {
 		t.Errorf("no checks: got %v and %v, want an empty answer", resp, err)
 	}
 	s.CloseSend()
@@ -405,8 +405,8 @@ func TestStreamWaitsForMinRevision(t *testing.T) {
 	s.takeOne(11)
 	for id := uint64(1); id <= 3; id++ {
 		n.optOut(french, "")
-		if a := s.takeOne(id); a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK || a.in.GetRevision() < id {
-			t.Errorf("got %v at revision %d, want BLOCK at %d", a, a.in.GetRevision(), id)
+		if a := s.takeOne(id); a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK || a.in.GetPosition().GetRevision() < id {
+			t.Errorf("got %v at revision %d, want BLOCK at %d", a, a.in.GetPosition().GetRevision(), id)
 		}
 	}
 	s.ask(waitingFor(4, 3, 0))
@@ -469,8 +469,8 @@ func TestStreamBoundsWhatWaits(t *testing.T) {
 		if overloaded(a) {
 			continue
 		}
-		if a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK || a.in.GetRevision() < 2-id%2 {
-			t.Fatalf("id %d: got %v at revision %d", id, a, a.in.GetRevision())
+		if a.GetVerdict() != dncv1.Verdict_VERDICT_BLOCK || a.in.GetPosition().GetRevision() < 2-id%2 {
+			t.Fatalf("id %d: got %v at revision %d", id, a, a.in.GetPosition().GetRevision())
 		}
 	}
 }
@@ -479,7 +479,9 @@ func TestStreamComparesTheJournal(t *testing.T) {
 	n := start(t)
 	s := n.openStream(testContext(t))
 	request := func(journal string) *dncv1.StreamChecksRequest {
-		return &dncv1.StreamChecksRequest{JournalId: journal, Checks: []*dncv1.StreamCheck{ofText(1, french), waitingFor(2, 1, time.Minute)}}
+		now, later := ofText(1, french), waitingFor(2, 1, time.Minute)
+		now.ReadAt, later.ReadAt = atLeast(0, journal), atLeast(1, journal)
+		return &dncv1.StreamChecksRequest{Checks: []*dncv1.StreamCheck{now, later}}
 	}
 	_ = s.Send(request(strings.Repeat("0", 32)))
 	for _, a := range s.take(2) {
@@ -571,7 +573,7 @@ func TestStreamEndsWithItsCaller(t *testing.T) {
 	s.ask(waitingFor(1, 9, time.Minute), ofText(2, french))
 	s.takeOne(2)
 	cancel()
-	n.waitForMetric(`dncd_rpc_errors_total{method="dnc.v1.CheckService/StreamChecks",reason="time_over"} 1`)
+	n.waitForMetric(`dncd_rpc_errors_total{method="dnc.v1.CheckService/StreamChecks",reason="deadline"} 1`)
 }
 
 // waitForMetric waits until /metrics holds line.
@@ -596,9 +598,11 @@ func TestStreamOfASlowReader(t *testing.T) {
 	n := start(t)
 	slow := n.openStream(testContext(t))
 	const messages, each = 40, 5000
-	req := &dncv1.StreamChecksRequest{JournalId: "another"} // which makes long answers
+	req := new(dncv1.StreamChecksRequest)
 	for range each {
-		req.Checks = append(req.Checks, ofText(1, french))
+		check := ofText(1, french)
+		check.ReadAt = atLeast(0, "another") // which makes long answers
+		req.Checks = append(req.Checks, check)
 	}
 	go func() {
 		for range messages {
@@ -671,11 +675,11 @@ func TestStreamsAtOnce(t *testing.T) {
 					t.Errorf("got %v, want BLOCK and ALLOW", got)
 				}
 				ahead := ofDigits(3, number)
-				ahead.MinRevision, ahead.Timeout = n.store.View().Revision()+1, durationpb.New(time.Minute)
+				ahead.ReadAt, ahead.Timeout = atLeast(n.store.View().Revision()+1, ""), durationpb.New(time.Minute)
 				s.ask(ahead)
 				done := n.optOut(fmt.Sprintf("+%d", number), "")
 				check := ofDigits(4, number)
-				check.MinRevision = done.GetRevision()
+				check.ReadAt = atLeast(done.GetPosition().GetRevision(), "")
 				s.ask(check)
 				if got := s.take(2); got[4].GetVerdict() != dncv1.Verdict_VERDICT_BLOCK || got[3].GetError() != nil {
 					t.Errorf("after the write: got %v, want BLOCK", got)

@@ -174,11 +174,11 @@ func TestRecordedByIsProvenByTheCertificate(t *testing.T) {
 	}
 	for _, tt := range tests {
 		n.dialTLS(a.clientTLS(a.issue(tt.commonName, func(c *x509.Certificate) { c.DNSNames = tt.dns })))
-		resp, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, Scope: tt.want, RecordedBy: "mallory"})
+		resp, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, Scope: tt.want, Context: &dncv1.WriteContext{OnBehalfOf: "mallory"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := n.record.ListHistory(testContext(t), &dncv1.ListHistoryRequest{Number: french, MinRevision: resp.GetRevision()})
+		got, err := n.record.ListHistory(testContext(t), &dncv1.ListHistoryRequest{Number: french, ReadAt: atLeast(resp.GetPosition().GetRevision(), "")})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -188,7 +188,7 @@ func TestRecordedByIsProvenByTheCertificate(t *testing.T) {
 		}
 	}
 	n.dialTLS(a.clientTLS(a.issue("", nil)))
-	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, RecordedBy: "mallory"})
+	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, Context: &dncv1.WriteContext{OnBehalfOf: "mallory"}})
 	wantReason(t, err, codes.PermissionDenied, "PERMISSION_DENIED")
 }
 
@@ -196,7 +196,7 @@ func TestRecordedByIsClaimedWithoutClientCA(t *testing.T) {
 	a := newAuthority(t)
 	n := startTLS(t, a, "")
 	n.dialTLS(a.clientTLS(a.issue("alice", nil))) // nobody asked for it, nobody vouches for it
-	if _, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, RecordedBy: "bob"}); err != nil {
+	if _, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, Context: &dncv1.WriteContext{OnBehalfOf: "bob"}}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french})

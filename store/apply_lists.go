@@ -174,7 +174,7 @@ func (a *applier) unloadList(c *storev1.ListUnloaded) error {
 }
 
 func (a *applier) list(ref *storev1.ListId) (policy.EventID, *storev1.ListState, error) {
-	id := policy.EventID{Revision: ref.GetRevision(), Index: ref.GetIndex()}
+	id := refID(ref)
 	l := new(storev1.ListState)
 	found, err := a.get(listKey(id), l)
 	if err != nil {
@@ -232,6 +232,10 @@ func eachList(txn *badger.Txn, f func(policy.EventID, *storev1.ListState) error)
 		}
 	}
 	return nil
+}
+
+func refID(ref *storev1.ListId) policy.EventID {
+	return eventID(ref.GetRevision(), int(ref.GetIndex()))
 }
 
 func listRef(id policy.EventID) *storev1.ListId {

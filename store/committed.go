@@ -86,7 +86,7 @@ func (i *Import) again(ctx context.Context, digest []byte, progress func(done, t
 			return Result{}, err
 		}
 		if i.joined && len(digest) == 0 || len(digest) > 0 && !bytes.Equal(digest, e.digest) {
-			return Result{}, fmt.Errorf("%w, of other content than these files have", ErrImportRunning)
+			return Result{}, i.otherContent()
 		}
 		switch e.State {
 		case ImportSwitched, ImportConfirmed:
@@ -99,6 +99,13 @@ func (i *Import) again(ctx context.Context, digest []byte, progress func(done, t
 			return Result{}, err
 		}
 	}
+}
+
+func (i *Import) otherContent() error {
+	if i.requested {
+		return fmt.Errorf("%w: a load of other content", ErrRequestReused)
+	}
+	return fmt.Errorf("%w, of other content than these files have", ErrImportRunning)
 }
 
 // awaitNext waits for the view after v, and tells how far the load is meanwhile.

@@ -166,10 +166,10 @@ func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int
 
 func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 	rev := h.rev
-	if int(id.Index) >= len(rev.GetEvents()) {
-		return HistoryEvent{}, fmt.Errorf("%w: revision %d has no event %d", ErrDamaged, id.Revision, id.Index)
+	event, err := eventAt(rev, id)
+	if err != nil {
+		return HistoryEvent{}, err
 	}
-	event := rev.GetEvents()[id.Index]
 	e := HistoryEvent{ID: id, Time: nanoTime(rev.GetTime())}
 	e.Story, e.StoryState = h.v.s.stories.get(id.Revision, event.GetStoryHash())
 	switch c := event.GetChange().(type) {
@@ -180,7 +180,6 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 		e.ExpiresAt = nanoTime(c.OptOut.GetExpiresAt())
 	case *storev1.Event_OptOutWithdrawn:
 		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
-		var err error
 		if e.Ended, err = h.endedBy(id); err != nil {
 			return e, err
 		}
@@ -211,6 +210,14 @@ func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 		}
 	}
 	return h.ended, nil
+}
+
+// eventAt is the event with that id of a revision.
+func eventAt(rev *storev1.Revision, id policy.EventID) (*storev1.Event, error) {
+	if int(id.Index) >= len(rev.GetEvents()) {
+		return nil, fmt.Errorf("%w: revision %d has no event %d", ErrDamaged, id.Revision, id.Index)
+	}
+	return rev.GetEvents()[id.Index], nil
 }
 
 func numberOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }

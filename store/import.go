@@ -90,19 +90,24 @@ type Import struct {
 
 	committed *committed // nil: not yet
 	joined    bool       // committed by another caller, who may have read other files of the same names
+	requested bool       // opened by the id of the request that began it
 }
 
-// BeginImport opens a new import, or an earlier one to go on with. Errors: ErrListNotFound, ErrImportNotFound, ErrMode,
-// ErrDiskFull and what else refuses writes.
+// BeginImport opens a new import, or an earlier one to go on with: that of the header's id, else the one that the same
+// request began. Errors: ErrListNotFound, ErrImportNotFound, ErrRequestReused, ErrMode, ErrDiskFull and what else refuses
+// writes.
 func (s *Store) BeginImport(h Header) (*Import, error) {
 	i, err := s.newImport(h)
 	if err != nil {
 		return nil, err
 	}
-	if i.id == "" {
-		err = i.open()
-	} else {
+	switch {
+	case i.id != "":
 		err = i.openAgain()
+	case h.Request.ID != "":
+		err = i.openRequested(h.Request.ID)
+	default:
+		err = i.open(newImportID())
 	}
 	if err != nil {
 		return nil, err
@@ -118,6 +123,7 @@ func (s *Store) newImport(h Header) (*Import, error) {
 	if err != nil {
 		return nil, err
 	}
+	h.Request.ID = "" // it names the import, not an event of it
 	return &Import{s: s, id: h.ImportID, header: h, list: l.ID, started: time.Now()}, nil
 }
 

@@ -54,18 +54,33 @@ type ImportEntry struct {
 // Imports are the loads of a list, newest first, or, where id is zero, those of all lists and the imports of opt-outs: at
 // most limit of those prepared before the revision before; 0: from the newest.
 func (v *View) Imports(list policy.EventID, before uint64, limit int) (entries []ImportEntry, err error) {
-	defer readEnded(debug.SetPanicOnFault(true), &err)
-	txn := v.s.db.NewTransactionAt(v.revision, false)
-	defer txn.Discard()
 	prefix := []byte{keyImport}
 	if list != (policy.EventID{}) {
 		prefix = appendListID(prefix, list)
 	}
+	return v.importsUnder(prefix, before, limit, func([]byte) bool { return true })
+}
+
+// ListImports are the loads of all lists, as Imports has them.
+func (v *View) ListImports(before uint64, limit int) ([]ImportEntry, error) {
+	return v.importsUnder([]byte{keyImport}, before, limit, func(key []byte) bool { return readListID(key).Revision != 0 })
+}
+
+// RecordImports are the imports of opt-outs, as Imports has them.
+func (v *View) RecordImports(before uint64, limit int) ([]ImportEntry, error) {
+	prefix := binary.BigEndian.AppendUint64([]byte{keyImport}, 0) // see recordsImportKey
+	return v.importsUnder(prefix, before, limit, func([]byte) bool { return true })
+}
+
+func (v *View) importsUnder(prefix []byte, before uint64, limit int, keep func(key []byte) bool) (entries []ImportEntry, err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
 	var keys [][]byte
 	for it.Rewind(); it.Valid(); it.Next() {
-		if p := preparedOfKey(it.Item().Key()); before == 0 || p < before {
+		if p := preparedOfKey(it.Item().Key()); (before == 0 || p < before) && keep(it.Item().Key()) {
 			keys = append(keys, it.Item().KeyCopy(nil))
 		}
 	}

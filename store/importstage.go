@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -37,12 +38,15 @@ const (
 	chunksFile = "chunks"
 )
 
-func (i *Import) open() error {
+// open begins an import under a new id.
+func (i *Import) open(id string) error {
 	if err := i.s.writableFor(0); err != nil {
 		return err
 	}
-	i.id = newImportID()
-	i.s.imports.open(i.id) // before anybody can find it
+	i.id = id
+	if !i.s.imports.open(i.id) { // before anybody can find it
+		return ErrImportRunning
+	}
 	err := i.makeStage()
 	if err == nil {
 		err = i.openLog()
@@ -53,9 +57,22 @@ func (i *Import) open() error {
 	return err
 }
 
+// openRequested opens the import that a request began, or begins it.
+func (i *Import) openRequested(request string) error {
+	i.id, i.requested = requestedImportID(request), true
+	err := i.openAgain()
+	if !errors.Is(err, ErrImportNotFound) {
+		return err
+	}
+	if err = i.open(i.id); errors.Is(err, fs.ErrExist) { // its stage began as another import
+		return ErrRequestReused
+	}
+	return err
+}
+
 // openAgain opens what is staged for one caller, or, for any number of them, an import whose commit came before.
 func (i *Import) openAgain() error {
-	if b, err := hex.DecodeString(i.id); err != nil || len(b) != 12 { // the store did not make it
+	if b, err := hex.DecodeString(i.id); err != nil || len(b) != importIDBytes { // the store did not make it
 		return ErrImportNotFound
 	}
 	alone := i.s.imports.open(i.id)
@@ -99,10 +116,18 @@ func (i *Import) touch() {
 }
 
 func newImportID() string {
-	var b [12]byte
+	var b [importIDBytes]byte
 	rand.Read(b[:])
 	return hex.EncodeToString(b[:])
 }
+
+// requestedImportID is the id of the import that a request begins.
+func requestedImportID(request string) string {
+	sum := sha256.Sum256([]byte("import\x00" + request))
+	return hex.EncodeToString(sum[:importIDBytes])
+}
+
+const importIDBytes = 12
 
 func (i *Import) makeStage() error {
 	i.dir = i.s.stagePath(i.id)

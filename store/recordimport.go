@@ -15,6 +15,7 @@ import (
 // RecordsHeader opens an import of opt-outs.
 type RecordsHeader struct {
 	ImportID   string  // to go on with one; empty: a new one
+	Request    string  // id of the request: without ImportID, to go on with what it began; empty: none
 	Story      Story   // who imports
 	MaxRejects float64 // refuse when a larger share of the rows was rejected, 0 to 1
 	Override   bool    // record in spite of that
@@ -85,10 +86,15 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 		return nil, err
 	}
 	i := &RecordImport{s: s, id: h.ImportID, header: h, started: time.Now()}
-	if i.id == "" {
+	switch {
+	case i.id == "" && h.Request != "":
+		i.id = requestedImportID(h.Request)
+	case i.id == "":
 		i.id = newImportID()
-	} else if b, err := hex.DecodeString(i.id); err != nil || len(b) != 12 {
-		return nil, ErrImportNotFound
+	default:
+		if b, err := hex.DecodeString(i.id); err != nil || len(b) != importIDBytes {
+			return nil, ErrImportNotFound
+		}
 	}
 	i.dir = s.recordStage(i.id)
 	if err := i.openStage(); err != nil {

@@ -38,7 +38,7 @@ func (s *Store) ResumeImport(ctx context.Context, h Header) (*Import, error) {
 		if busy != "" {
 			wait, err = i.awaitShut(ctx, busy, patience)
 		} else if err == nil && i.log == nil {
-			err = i.open()
+			err = i.open(newImportID())
 		}
 		if err != nil {
 			return nil, err

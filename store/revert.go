@@ -1,7 +1,9 @@
 package store
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -13,7 +15,8 @@ import (
 
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. It is a load of its
 // own, whose content is the older view: guarded, switched to at once, and undone by the next Revert. Of h it takes List,
-// Guards, DryRun, Override, TakeOver and Request; dates are not compared. Errors: ErrListNotFound, ErrNothingToRevert,
+// Guards, DryRun, Override, TakeOver and Request; dates are not compared. The same request again gives the result of the
+// first. Errors: ErrListNotFound, ErrNothingToRevert,
 // ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses writes.
 func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total uint64)) (Result, error) {
 	l, err := s.View().List(h.List)
@@ -23,10 +26,39 @@ func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total 
 	if err := s.writableFor(0); err != nil {
 		return Result{}, err
 	}
-	h.Mode = Revert
-	i := &Import{s: s, id: newImportID(), header: h, list: l.ID, started: time.Now()}
+	i := &Import{s: s, id: newImportID(), list: l.ID, started: time.Now(), requested: h.Request.ID != ""}
+	if i.requested {
+		i.id = requestedImportID(h.Request.ID)
+	}
+	h.Mode, h.Request.ID = Revert, ""
+	i.header = h
+	for {
+		if i.requested {
+			if i.committed, err = i.findCommitted(); err != nil {
+				return Result{}, err
+			}
+			if i.committed != nil {
+				return i.again(ctx, nil, progress)
+			}
+		}
+		r, err := i.revert(ctx, progress)
+		if !errors.Is(err, errReverted) {
+			return r, err
+		}
+	}
+}
+
+// errReverted tells a revert that another attempt of the same request was first.
+var errReverted = errors.New("the request was carried out meanwhile")
+
+func (i *Import) revert(ctx context.Context, progress func(done, total uint64)) (Result, error) {
 	return i.run(ctx, progress, func(owned context.Context) (prepared, error) {
-		p, err := s.planRevert(s.View().listByID(l.ID))
+		if i.requested {
+			if done, err := i.findCommitted(); done != nil || err != nil {
+				return prepared{}, cmp.Or(err, errReverted)
+			}
+		}
+		p, err := i.s.planRevert(i.s.View().listByID(i.list))
 		if err != nil {
 			return prepared{}, err
 		}

@@ -17,6 +17,7 @@ import (
 // Request goes along with a write.
 type Request struct {
 	ID    string // made by the caller; the same id within 7 days gives the first receipt; empty: none
+	Asked []byte // SHA-256 of what was asked for, the same for the same id; empty: that of the event
 	Story Story
 
 	Confirmed bool // of UpdateList and DeleteList: the caller knows that numbers become callable
@@ -194,8 +195,11 @@ func newWrite(e *storev1.Event, r Request) (*write, error) {
 		if err != nil {
 			return nil, fmt.Errorf("encode event: %w", err)
 		}
-		hash := sha256.Sum256(body)
-		e.RequestId, e.RequestHash = []byte(r.ID), hash[:]
+		e.RequestId, e.RequestHash = []byte(r.ID), r.Asked
+		if len(r.Asked) == 0 {
+			hash := sha256.Sum256(body)
+			e.RequestHash = hash[:]
+		}
 	}
 	t, err := newTale(r.Story)
 	if err != nil {

@@ -167,7 +167,7 @@ func (a *app) encryptionFails(message string) bool {
 
 // hints say, by the reason of an error, which flag or command helps.
 var hints = map[string]string{
-	"TIME_OVER":              "give it longer with --timeout",
+	"DEADLINE":               "give it longer with --timeout",
 	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or say how to read it, such as --region US",
 	"REGION_INVALID":         "a region is a two-letter ISO code, such as --region US",
 	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",

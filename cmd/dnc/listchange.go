@@ -40,7 +40,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 			if change == (client.ListChange{}) {
 				return usagef(cmd, "nothing to change: give --jurisdiction, --coverage or --max-age")
 			}
-			change.Confirm = yes
+			change.Force = yes
 			return a.listUpdate(cmd, args[0], change)
 		},
 		ValidArgsFunction: a.firstIsList,
@@ -120,7 +120,7 @@ func explainFreeing(refusal error) error {
 	if !errors.As(refusal, &e) {
 		return refusal
 	}
-	return &reworded{strings.TrimSuffix(e.Message, ": set confirm if that is meant"), refusal}
+	return &reworded{strings.TrimSuffix(e.Message, ": set force if that is intended"), refusal}
 }
 
 // parseDays reads whole days: 31d. Empty and "none" are no limit.

@@ -150,13 +150,13 @@ func (s *optOutSource) staged(p client.Progress) {
 func (s *optOutSource) Summary() client.SourceSummary {
 	totals := s.reader.Totals()
 	return client.SourceSummary{
-		Read:          uint64(totals.Read()),
-		Rejected:      uint64(totals.Rejects),
-		Empty:         uint64(totals.Empty),
-		Rows:          uint64(totals.Rows()),
-		RejectTallies: s.rejects.list(),
-		Sources:       s.files(),
-		CutFiles:      uint32(s.reader.CutFiles()),
+		Read:           uint64(totals.Read()),
+		Rejected:       uint64(totals.Rejects),
+		Empty:          uint64(totals.Empty),
+		Rows:           uint64(totals.Rows()),
+		RejectTallies:  s.rejects.list(),
+		Sources:        s.files(),
+		TruncatedFiles: uint32(s.reader.CutFiles()),
 	}
 }
 

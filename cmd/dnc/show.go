@@ -81,7 +81,7 @@ func (a *app) historyCommand() *cobra.Command {
 	var region string
 	cmd := &cobra.Command{
 		Use:   "history NUMBER",
-		Short: "Show every event about a number, oldest first",
+		Short: "Show when opt-outs of a number were recorded and withdrawn, oldest first; `dnc show` has its lists",
 		Example: `  dnc history +14155550123
   dnc history +14155550123 -o json`,
 		Args: counted(1, 1, "one number"),
@@ -104,7 +104,7 @@ func (a *app) historyCommand() *cobra.Command {
 
 func (a *app) printHistory(h client.History) error {
 	if len(h.Events) == 0 && a.output == "text" {
-		fmt.Fprintf(a.stdout, "%s  no event up to revision %d\n", h.Number, h.Revision)
+		fmt.Fprintf(a.stdout, "%s  no event up to revision %d, of the kinds %s\n", h.Number, h.Revision, lower(strings.Join(h.KindsCovered, ", ")))
 	}
 	for _, e := range h.Events {
 		if err := a.print(e, func() string { return describeEvent(e) }); err != nil {

@@ -64,15 +64,15 @@ func (s *source) NextChanges(add, remove []uint64) (added, removed int, err erro
 func (s *source) Summary() client.SourceSummary {
 	totals := s.reader.Totals()
 	return client.SourceSummary{
-		Read:          uint64(totals.Read()),
-		Rejected:      uint64(totals.Rejects),
-		Empty:         uint64(totals.Empty),
-		Rows:          uint64(totals.Rows()),
-		RejectTallies: s.rejects.list(),
-		Sources:       s.files(),
-		Coverage:      s.reader.Coverage(),
-		Inferred:      s.reader.Inferred(),
-		CutFiles:      uint32(s.reader.CutFiles()),
+		Read:           uint64(totals.Read()),
+		Rejected:       uint64(totals.Rejects),
+		Empty:          uint64(totals.Empty),
+		Rows:           uint64(totals.Rows()),
+		RejectTallies:  s.rejects.list(),
+		Sources:        s.files(),
+		Coverage:       s.reader.Coverage(),
+		Inferred:       s.reader.Inferred(),
+		TruncatedFiles: uint32(s.reader.CutFiles()),
 	}
 }
 

@@ -85,7 +85,7 @@ type small struct {
 }
 
 // smallRoom fits a check and its answer without reasons.
-const smallRoom = 72
+const smallRoom = 88
 
 func writeSmall(m message, size int) (mem.BufferSlice, error) {
 	s := new(small)

@@ -105,6 +105,8 @@ func (r filler) value(f protoreflect.FieldDescriptor, zero func() protoreflect.V
 		return v
 	case protoreflect.StringKind:
 		return protoreflect.ValueOfString(r.text())
+	case protoreflect.BytesKind:
+		return protoreflect.ValueOfBytes([]byte(r.text()))
 	case protoreflect.EnumKind:
 		return protoreflect.ValueOfEnum(protoreflect.EnumNumber(r.Int32() >> r.IntN(32)))
 	case protoreflect.BoolKind:

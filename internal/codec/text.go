@@ -11,17 +11,17 @@ import (
 func isText(m message) bool {
 	switch m := m.(type) {
 	case *dncv1.CheckNumberRequest:
-		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && utf8.ValidString(m.GetJournalId())
+		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && readAtIsText(m.GetReadAt())
 	case *dncv1.CheckNumberResponse:
-		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetJournalId()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText)
+		return utf8.ValidString(m.GetNumber()) && positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText)
 	case *dncv1.CheckNumbersRequest:
-		return utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && utf8.ValidString(m.GetJournalId()) && all(m.GetNumbers(), utf8.ValidString)
+		return utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && readAtIsText(m.GetReadAt()) && all(m.GetNumbers(), utf8.ValidString)
 	case *dncv1.CheckNumbersResponse:
-		return utf8.ValidString(m.GetJournalId()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetDetails(), detailIsText)
+		return positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetDetails(), detailIsText)
 	case *dncv1.StreamChecksRequest:
-		return utf8.ValidString(m.GetJournalId()) && all(m.GetChecks(), checkIsText)
+		return all(m.GetChecks(), checkIsText)
 	case *dncv1.StreamChecksResponse:
-		return utf8.ValidString(m.GetJournalId()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetAnswers(), answerIsText)
+		return positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetAnswers(), answerIsText)
 	}
 	return false
 }
@@ -35,6 +35,12 @@ func all[T any](list []T, is func(T) bool) bool {
 	return true
 }
 
+func readAtIsText(at *dncv1.ReadAt) bool {
+	return at == nil || positionIsText(at.GetAtLeast()) && positionIsText(at.GetPast().GetPosition())
+}
+
+func positionIsText(p *dncv1.Position) bool { return utf8.ValidString(p.GetJournalId()) }
+
 func reasonIsText(r *dncv1.Reason) bool {
 	return utf8.ValidString(r.GetList()) && utf8.ValidString(r.GetScope()) && utf8.ValidString(r.GetSnapshotDate()) && utf8.ValidString(r.GetRule())
 }
@@ -42,7 +48,7 @@ func reasonIsText(r *dncv1.Reason) bool {
 func detailIsText(d *dncv1.CheckDetail) bool { return utf8.ValidString(d.GetError().GetMessage()) }
 
 func checkIsText(c *dncv1.StreamCheck) bool {
-	return utf8.ValidString(c.GetNumber()) && utf8.ValidString(c.GetRegion()) && utf8.ValidString(c.GetScope())
+	return utf8.ValidString(c.GetNumber()) && utf8.ValidString(c.GetRegion()) && utf8.ValidString(c.GetScope()) && readAtIsText(c.GetReadAt())
 }
 
 func answerIsText(a *dncv1.StreamAnswer) bool { return utf8.ValidString(a.GetError().GetMessage()) }

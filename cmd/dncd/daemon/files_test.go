@@ -80,7 +80,7 @@ func importOne(t *testing.T, lists dncv1.ListServiceClient, name string) {
 	sum := sha256.Sum256([]byte(name))
 	for _, r := range []*dncv1.ImportRequest{
 		{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: name}}},
-		{Frame: &dncv1.ImportRequest_Chunk{Chunk: &dncv1.ImportChunk{Seq: 1, Numbers: []uint64{14155550100}}}},
+		{Frame: &dncv1.ImportRequest_Chunk{Chunk: &dncv1.ImportChunk{Seq: 1, Add: &dncv1.NumberSet{Numbers: []uint64{14155550100}}}}},
 		{Frame: &dncv1.ImportRequest_Commit{Commit: &dncv1.ImportCommit{
 			Chunks: 1, Read: 1, Sources: []*dncv1.ImportSource{{Name: "one.txt", Sha256: sum[:], Size: 12}},
 		}}},

@@ -145,14 +145,14 @@ func TestRestoredBackupOfADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, stdout, stderr := run(t, "fsck", "--data", dir, "--restored")
-	if code != 0 || !strings.Contains(stdout, "restored: the copy ends at revision 1 of journal "+late.GetJournalId()) {
+	if code != 0 || !strings.Contains(stdout, "restored: the copy ends at revision 1 of journal "+late.GetPosition().GetJournalId()) {
 		t.Fatalf("got %d, %q and %q", code, stdout, stderr)
 	}
 	p := startProcess(t, nameArgs(dir)...)
 	defer p.stop()
 	check := dncv1.NewCheckServiceClient(dial(t, p.addr))
 	_, err := check.CheckNumber(testContext(t), &dncv1.CheckNumberRequest{
-		Number: "+33199001235", MinRevision: late.GetRevision(), JournalId: late.GetJournalId(),
+		Number: "+33199001235", ReadAt: &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: late.GetPosition()}},
 	})
 	if err == nil || !strings.Contains(err.Error(), "journal") {
 		t.Errorf("a check that names what was lost: got %v, want JOURNAL_CHANGED", err)

@@ -31,16 +31,18 @@ const (
 	StoreState_STORE_STATE_UNSPECIFIED StoreState = 0
 	// Reads and writes.
 	StoreState_STORE_STATE_READY StoreState = 1
-	// Too little disk is free: checks go on, writes are refused with DISK_FULL.
+	// Too little disk is free: checks are answered, writes are refused with DISK_FULL.
 	StoreState_STORE_STATE_DISK_FULL StoreState = 2
-	// A commit's outcome is unknown: checks go on, writes are refused with STORE_READ_ONLY.
+	// The outcome of a commit is unknown: checks are answered, writes are refused with STORE_READ_ONLY.
 	StoreState_STORE_STATE_READ_ONLY StoreState = 3
-	// Damage was found: BLOCK where an entry is found, else UNKNOWN; no writes.
+	// Damage was found: a check answers BLOCK where an entry is found, else UNKNOWN; writes are
+	// refused with STORE_DAMAGED.
 	StoreState_STORE_STATE_DAMAGED StoreState = 4
-	// Stories are damaged or missing, and nothing else is: checks are answered in full, writes are refused with
-	// STORIES_DAMAGED, and a story that is not there is told as MISSING.
+	// Only stories are damaged or missing: checks are answered in full, writes are refused with
+	// STORIES_DAMAGED, and a story that cannot be read is MISSING.
 	StoreState_STORE_STATE_STORIES_DAMAGED StoreState = 5
-	// The clock jumped more than a day ahead: checks go on, writes are refused with CLOCK_JUMPED.
+	// The clock jumped more than a day ahead: checks are answered, writes are refused with
+	// CLOCK_JUMPED.
 	StoreState_STORE_STATE_CLOCK_JUMPED StoreState = 6
 )
 
@@ -133,49 +135,47 @@ func (*GetStatsRequest) Descriptor() ([]byte, []int) {
 // The state, at one revision.
 type GetStatsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position of the last event.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	// The time of the last event; unset for the empty store.
-	RevisionTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=revision_time,json=revisionTime,proto3" json:"revision_time,omitempty"`
+	RevisionTime *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=revision_time,json=revisionTime,proto3" json:"revision_time,omitempty"`
 	// The first revision that the kept journal holds; 1 unless history was trimmed.
-	HistoryFrom uint64 `protobuf:"varint,4,opt,name=history_from,json=historyFrom,proto3" json:"history_from,omitempty"`
+	HistoryFrom uint64 `protobuf:"varint,3,opt,name=history_from,json=historyFrom,proto3" json:"history_from,omitempty"`
 	// Whether it takes writes.
-	State StoreState `protobuf:"varint,5,opt,name=state,proto3,enum=dnc.v1.StoreState" json:"state,omitempty"`
-	// For states other than READY, what happened and what to do. Holds no number.
-	StateMessage string `protobuf:"bytes,6,opt,name=state_message,json=stateMessage,proto3" json:"state_message,omitempty"`
-	// Numbers that hold a record.
-	RecordNumbers uint64 `protobuf:"varint,7,opt,name=record_numbers,json=recordNumbers,proto3" json:"record_numbers,omitempty"`
-	// Records in the store, expired ones too.
-	Records uint64 `protobuf:"varint,8,opt,name=records,proto3" json:"records,omitempty"`
+	State StoreState `protobuf:"varint,4,opt,name=state,proto3,enum=dnc.v1.StoreState" json:"state,omitempty"`
+	// For states other than READY: what happened and what to do. Holds no number.
+	StateMessage string `protobuf:"bytes,5,opt,name=state_message,json=stateMessage,proto3" json:"state_message,omitempty"`
+	// How many numbers hold a record.
+	RecordNumbers uint64 `protobuf:"varint,6,opt,name=record_numbers,json=recordNumbers,proto3" json:"record_numbers,omitempty"`
+	// How many records the store holds, expired ones included.
+	Records uint64 `protobuf:"varint,7,opt,name=records,proto3" json:"records,omitempty"`
 	// The filter in front of the records.
-	RecordsFilter *FilterStats `protobuf:"bytes,9,opt,name=records_filter,json=recordsFilter,proto3" json:"records_filter,omitempty"`
+	RecordsFilter *FilterStats `protobuf:"bytes,8,opt,name=records_filter,json=recordsFilter,proto3" json:"records_filter,omitempty"`
 	// The lists, by name.
-	Lists []*ListStats `protobuf:"bytes,10,rep,name=lists,proto3" json:"lists,omitempty"`
+	Lists []*ListStats `protobuf:"bytes,9,rep,name=lists,proto3" json:"lists,omitempty"`
 	// Bytes that the store takes on disk.
-	DiskBytes uint64 `protobuf:"varint,11,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
-	// Bytes free on that disk, as the guard counts them.
-	DiskFreeBytes uint64 `protobuf:"varint,12,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
-	// Below so many free bytes, writes stop.
-	MinFreeBytes uint64 `protobuf:"varint,13,opt,name=min_free_bytes,json=minFreeBytes,proto3" json:"min_free_bytes,omitempty"`
-	// The loaded list with the oldest snapshot date; empty when none has one.
-	OldestList string `protobuf:"bytes,14,opt,name=oldest_list,json=oldestList,proto3" json:"oldest_list,omitempty"`
+	DiskBytes uint64 `protobuf:"varint,10,opt,name=disk_bytes,json=diskBytes,proto3" json:"disk_bytes,omitempty"`
+	// Bytes free on that disk, as the guard against a full disk counts them.
+	DiskFreeBytes uint64 `protobuf:"varint,11,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
+	// Writes are refused when fewer bytes are free.
+	MinFreeBytes uint64 `protobuf:"varint,12,opt,name=min_free_bytes,json=minFreeBytes,proto3" json:"min_free_bytes,omitempty"`
+	// The loaded list with the oldest snapshot date; empty when no list has one.
+	OldestList string `protobuf:"bytes,13,opt,name=oldest_list,json=oldestList,proto3" json:"oldest_list,omitempty"`
 	// Its date, YYYY-MM-DD.
-	OldestSnapshotDate string `protobuf:"bytes,15,opt,name=oldest_snapshot_date,json=oldestSnapshotDate,proto3" json:"oldest_snapshot_date,omitempty"`
+	OldestSnapshotDate string `protobuf:"bytes,14,opt,name=oldest_snapshot_date,json=oldestSnapshotDate,proto3" json:"oldest_snapshot_date,omitempty"`
 	// The policy in force; empty: none.
-	PolicyVersion string `protobuf:"bytes,16,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
-	// Memory that decoded blocks take, in bytes.
-	BlockCacheBytes uint64 `protobuf:"varint,17,opt,name=block_cache_bytes,json=blockCacheBytes,proto3" json:"block_cache_bytes,omitempty"`
+	PolicyVersion string `protobuf:"bytes,15,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// Memory of decoded blocks, in bytes.
+	BlockCacheBytes uint64 `protobuf:"varint,16,opt,name=block_cache_bytes,json=blockCacheBytes,proto3" json:"block_cache_bytes,omitempty"`
 	// How long the server has been up.
-	Uptime *durationpb.Duration `protobuf:"bytes,18,opt,name=uptime,proto3" json:"uptime,omitempty"`
-	// How long it took to open the store.
-	OpenDuration *durationpb.Duration `protobuf:"bytes,19,opt,name=open_duration,json=openDuration,proto3" json:"open_duration,omitempty"`
+	Uptime *durationpb.Duration `protobuf:"bytes,17,opt,name=uptime,proto3" json:"uptime,omitempty"`
+	// How long opening the store took.
+	OpenDuration *durationpb.Duration `protobuf:"bytes,18,opt,name=open_duration,json=openDuration,proto3" json:"open_duration,omitempty"`
 	// The server's version.
-	Version string `protobuf:"bytes,20,opt,name=version,proto3" json:"version,omitempty"`
-	// How far the clock, or the last event, is ahead of what the time should be; unset below a day. Opt-outs that expire
-	// count by the earlier time, and lists age by the later one.
-	ClockAhead    *durationpb.Duration `protobuf:"bytes,21,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	Version string `protobuf:"bytes,19,opt,name=version,proto3" json:"version,omitempty"`
+	// How far the clock, or the last event, is ahead of the expected time; unset below a day.
+	// Opt-outs expire by the earlier time, and lists age by the later one.
+	ClockAhead    *durationpb.Duration `protobuf:"bytes,20,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -210,18 +210,11 @@ func (*GetStatsResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_admin_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *GetStatsResponse) GetRevision() uint64 {
+func (x *GetStatsResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *GetStatsResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 func (x *GetStatsResponse) GetRevisionTime() *timestamppb.Timestamp {
@@ -357,24 +350,24 @@ func (x *GetStatsResponse) GetClockAhead() *durationpb.Duration {
 	return nil
 }
 
-// One list in numbers.
+// One list in figures.
 type ListStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// The list's id.
-	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	// Whether it answers.
+	Id *EventId `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Whether it is loaded and fresh.
 	State ListState `protobuf:"varint,3,opt,name=state,proto3,enum=dnc.v1.ListState" json:"state,omitempty"`
 	// How many numbers it holds.
 	Numbers uint64 `protobuf:"varint,4,opt,name=numbers,proto3" json:"numbers,omitempty"`
-	// Bytes that its blocks take on disk, older versions left out; 0: not known.
+	// Bytes of its blocks on disk, without older versions; 0: not known.
 	Bytes uint64 `protobuf:"varint,5,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Its date, YYYY-MM-DD; empty when it has none.
+	// Its snapshot date, YYYY-MM-DD; empty when it has none.
 	SnapshotDate string `protobuf:"bytes,6,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
 	// The revision that its content is read at; 0: not loaded.
-	Visible uint64 `protobuf:"varint,7,opt,name=visible,proto3" json:"visible,omitempty"`
-	// The filter in front of it; unset: none yet, checks read the store.
+	ContentRevision uint64 `protobuf:"varint,7,opt,name=content_revision,json=contentRevision,proto3" json:"content_revision,omitempty"`
+	// The filter in front of it; unset: it is being built, and checks read the store.
 	Filter        *FilterStats `protobuf:"bytes,8,opt,name=filter,proto3" json:"filter,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -417,11 +410,11 @@ func (x *ListStats) GetName() string {
 	return ""
 }
 
-func (x *ListStats) GetId() string {
+func (x *ListStats) GetId() *EventId {
 	if x != nil {
 		return x.Id
 	}
-	return ""
+	return nil
 }
 
 func (x *ListStats) GetState() ListState {
@@ -452,9 +445,9 @@ func (x *ListStats) GetSnapshotDate() string {
 	return ""
 }
 
-func (x *ListStats) GetVisible() uint64 {
+func (x *ListStats) GetContentRevision() uint64 {
 	if x != nil {
-		return x.Visible
+		return x.ContentRevision
 	}
 	return 0
 }
@@ -466,20 +459,20 @@ func (x *ListStats) GetFilter() *FilterStats {
 	return nil
 }
 
-// A filter in numbers.
+// A filter in figures.
 type FilterStats struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Bytes in memory.
 	Bytes uint64 `protobuf:"varint,1,opt,name=bytes,proto3" json:"bytes,omitempty"`
-	// Numbers added to it.
+	// How many numbers it holds.
 	Count uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	// Numbers in it by numbers it was made for: 1 is as full as intended.
+	// Numbers held divided by numbers it was sized for: 1 is as full as intended.
 	FillRatio float64 `protobuf:"fixed64,3,opt,name=fill_ratio,json=fillRatio,proto3" json:"fill_ratio,omitempty"`
-	// The false-positive rate, 0 to 1, measured by asking for numbers that it does not hold.
+	// The false-positive rate, 0 to 1, measured with numbers that it does not hold.
 	FalsePositiveRate float64 `protobuf:"fixed64,4,opt,name=false_positive_rate,json=falsePositiveRate,proto3" json:"false_positive_rate,omitempty"`
 	// The longest chain of filters in one partition; 1 when none overflowed.
 	LongestChain uint32 `protobuf:"varint,5,opt,name=longest_chain,json=longestChain,proto3" json:"longest_chain,omitempty"`
-	// Whether a rebuild is running.
+	// Whether it is being rebuilt.
 	Rebuilding    bool `protobuf:"varint,6,opt,name=rebuilding,proto3" json:"rebuilding,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -561,43 +554,41 @@ var File_dnc_v1_admin_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_admin_proto_rawDesc = "" +
 	"\n" +
-	"\x12dnc/v1/admin.proto\x12\x06dnc.v1\x1a\x11dnc/v1/list.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
-	"\x0fGetStatsRequest\"\x82\a\n" +
-	"\x10GetStatsResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
+	"\x12dnc/v1/admin.proto\x12\x06dnc.v1\x1a\x11dnc/v1/list.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x11\n" +
+	"\x0fGetStatsRequest\"\xf5\x06\n" +
+	"\x10GetStatsResponse\x12,\n" +
+	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12?\n" +
+	"\rrevision_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\frevisionTime\x12!\n" +
+	"\fhistory_from\x18\x03 \x01(\x04R\vhistoryFrom\x12(\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x12.dnc.v1.StoreStateR\x05state\x12#\n" +
+	"\rstate_message\x18\x05 \x01(\tR\fstateMessage\x12%\n" +
+	"\x0erecord_numbers\x18\x06 \x01(\x04R\rrecordNumbers\x12\x18\n" +
+	"\arecords\x18\a \x01(\x04R\arecords\x12:\n" +
+	"\x0erecords_filter\x18\b \x01(\v2\x13.dnc.v1.FilterStatsR\rrecordsFilter\x12'\n" +
+	"\x05lists\x18\t \x03(\v2\x11.dnc.v1.ListStatsR\x05lists\x12\x1d\n" +
 	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x12?\n" +
-	"\rrevision_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\frevisionTime\x12!\n" +
-	"\fhistory_from\x18\x04 \x01(\x04R\vhistoryFrom\x12(\n" +
-	"\x05state\x18\x05 \x01(\x0e2\x12.dnc.v1.StoreStateR\x05state\x12#\n" +
-	"\rstate_message\x18\x06 \x01(\tR\fstateMessage\x12%\n" +
-	"\x0erecord_numbers\x18\a \x01(\x04R\rrecordNumbers\x12\x18\n" +
-	"\arecords\x18\b \x01(\x04R\arecords\x12:\n" +
-	"\x0erecords_filter\x18\t \x01(\v2\x13.dnc.v1.FilterStatsR\rrecordsFilter\x12'\n" +
-	"\x05lists\x18\n" +
-	" \x03(\v2\x11.dnc.v1.ListStatsR\x05lists\x12\x1d\n" +
-	"\n" +
-	"disk_bytes\x18\v \x01(\x04R\tdiskBytes\x12&\n" +
-	"\x0fdisk_free_bytes\x18\f \x01(\x04R\rdiskFreeBytes\x12$\n" +
-	"\x0emin_free_bytes\x18\r \x01(\x04R\fminFreeBytes\x12\x1f\n" +
-	"\voldest_list\x18\x0e \x01(\tR\n" +
+	"disk_bytes\x18\n" +
+	" \x01(\x04R\tdiskBytes\x12&\n" +
+	"\x0fdisk_free_bytes\x18\v \x01(\x04R\rdiskFreeBytes\x12$\n" +
+	"\x0emin_free_bytes\x18\f \x01(\x04R\fminFreeBytes\x12\x1f\n" +
+	"\voldest_list\x18\r \x01(\tR\n" +
 	"oldestList\x120\n" +
-	"\x14oldest_snapshot_date\x18\x0f \x01(\tR\x12oldestSnapshotDate\x12%\n" +
-	"\x0epolicy_version\x18\x10 \x01(\tR\rpolicyVersion\x12*\n" +
-	"\x11block_cache_bytes\x18\x11 \x01(\x04R\x0fblockCacheBytes\x121\n" +
-	"\x06uptime\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12>\n" +
-	"\ropen_duration\x18\x13 \x01(\v2\x19.google.protobuf.DurationR\fopenDuration\x12\x18\n" +
-	"\aversion\x18\x14 \x01(\tR\aversion\x12:\n" +
-	"\vclock_ahead\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"clockAhead\"\xf4\x01\n" +
+	"\x14oldest_snapshot_date\x18\x0e \x01(\tR\x12oldestSnapshotDate\x12%\n" +
+	"\x0epolicy_version\x18\x0f \x01(\tR\rpolicyVersion\x12*\n" +
+	"\x11block_cache_bytes\x18\x10 \x01(\x04R\x0fblockCacheBytes\x121\n" +
+	"\x06uptime\x18\x11 \x01(\v2\x19.google.protobuf.DurationR\x06uptime\x12>\n" +
+	"\ropen_duration\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\fopenDuration\x12\x18\n" +
+	"\aversion\x18\x13 \x01(\tR\aversion\x12:\n" +
+	"\vclock_ahead\x18\x14 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"clockAhead\"\x96\x02\n" +
 	"\tListStats\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\x12'\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\x02id\x18\x02 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12'\n" +
 	"\x05state\x18\x03 \x01(\x0e2\x11.dnc.v1.ListStateR\x05state\x12\x18\n" +
 	"\anumbers\x18\x04 \x01(\x04R\anumbers\x12\x14\n" +
 	"\x05bytes\x18\x05 \x01(\x04R\x05bytes\x12#\n" +
-	"\rsnapshot_date\x18\x06 \x01(\tR\fsnapshotDate\x12\x18\n" +
-	"\avisible\x18\a \x01(\x04R\avisible\x12+\n" +
+	"\rsnapshot_date\x18\x06 \x01(\tR\fsnapshotDate\x12)\n" +
+	"\x10content_revision\x18\a \x01(\x04R\x0fcontentRevision\x12+\n" +
 	"\x06filter\x18\b \x01(\v2\x13.dnc.v1.FilterStatsR\x06filter\"\xcd\x01\n" +
 	"\vFilterStats\x12\x14\n" +
 	"\x05bytes\x18\x01 \x01(\x04R\x05bytes\x12\x14\n" +
@@ -641,27 +632,31 @@ var file_dnc_v1_admin_proto_goTypes = []any{
 	(*GetStatsResponse)(nil),      // 2: dnc.v1.GetStatsResponse
 	(*ListStats)(nil),             // 3: dnc.v1.ListStats
 	(*FilterStats)(nil),           // 4: dnc.v1.FilterStats
-	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 6: google.protobuf.Duration
-	(ListState)(0),                // 7: dnc.v1.ListState
+	(*Position)(nil),              // 5: dnc.v1.Position
+	(*timestamppb.Timestamp)(nil), // 6: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 7: google.protobuf.Duration
+	(*EventId)(nil),               // 8: dnc.v1.EventId
+	(ListState)(0),                // 9: dnc.v1.ListState
 }
 var file_dnc_v1_admin_proto_depIdxs = []int32{
-	5,  // 0: dnc.v1.GetStatsResponse.revision_time:type_name -> google.protobuf.Timestamp
-	0,  // 1: dnc.v1.GetStatsResponse.state:type_name -> dnc.v1.StoreState
-	4,  // 2: dnc.v1.GetStatsResponse.records_filter:type_name -> dnc.v1.FilterStats
-	3,  // 3: dnc.v1.GetStatsResponse.lists:type_name -> dnc.v1.ListStats
-	6,  // 4: dnc.v1.GetStatsResponse.uptime:type_name -> google.protobuf.Duration
-	6,  // 5: dnc.v1.GetStatsResponse.open_duration:type_name -> google.protobuf.Duration
-	6,  // 6: dnc.v1.GetStatsResponse.clock_ahead:type_name -> google.protobuf.Duration
-	7,  // 7: dnc.v1.ListStats.state:type_name -> dnc.v1.ListState
-	4,  // 8: dnc.v1.ListStats.filter:type_name -> dnc.v1.FilterStats
-	1,  // 9: dnc.v1.AdminService.GetStats:input_type -> dnc.v1.GetStatsRequest
-	2,  // 10: dnc.v1.AdminService.GetStats:output_type -> dnc.v1.GetStatsResponse
-	10, // [10:11] is the sub-list for method output_type
-	9,  // [9:10] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	5,  // 0: dnc.v1.GetStatsResponse.position:type_name -> dnc.v1.Position
+	6,  // 1: dnc.v1.GetStatsResponse.revision_time:type_name -> google.protobuf.Timestamp
+	0,  // 2: dnc.v1.GetStatsResponse.state:type_name -> dnc.v1.StoreState
+	4,  // 3: dnc.v1.GetStatsResponse.records_filter:type_name -> dnc.v1.FilterStats
+	3,  // 4: dnc.v1.GetStatsResponse.lists:type_name -> dnc.v1.ListStats
+	7,  // 5: dnc.v1.GetStatsResponse.uptime:type_name -> google.protobuf.Duration
+	7,  // 6: dnc.v1.GetStatsResponse.open_duration:type_name -> google.protobuf.Duration
+	7,  // 7: dnc.v1.GetStatsResponse.clock_ahead:type_name -> google.protobuf.Duration
+	8,  // 8: dnc.v1.ListStats.id:type_name -> dnc.v1.EventId
+	9,  // 9: dnc.v1.ListStats.state:type_name -> dnc.v1.ListState
+	4,  // 10: dnc.v1.ListStats.filter:type_name -> dnc.v1.FilterStats
+	1,  // 11: dnc.v1.AdminService.GetStats:input_type -> dnc.v1.GetStatsRequest
+	2,  // 12: dnc.v1.AdminService.GetStats:output_type -> dnc.v1.GetStatsResponse
+	12, // [12:13] is the sub-list for method output_type
+	11, // [11:12] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_admin_proto_init() }
@@ -670,6 +665,7 @@ func file_dnc_v1_admin_proto_init() {
 		return
 	}
 	file_dnc_v1_list_proto_init()
+	file_dnc_v1_types_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

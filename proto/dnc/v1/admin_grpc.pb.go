@@ -26,9 +26,10 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What an operator asks.
+// The state of the server, for operators.
 type AdminServiceClient interface {
-	// The state of the store: cheap, also while it is damaged. Holds no number.
+	// The state of the store. Cheap, and answered while the store is damaged. Holds no number.
+	// Safe to retry.
 	GetStats(ctx context.Context, in *GetStatsRequest, opts ...grpc.CallOption) (*GetStatsResponse, error)
 }
 
@@ -54,9 +55,10 @@ func (c *adminServiceClient) GetStats(ctx context.Context, in *GetStatsRequest, 
 // All implementations must embed UnimplementedAdminServiceServer
 // for forward compatibility.
 //
-// What an operator asks.
+// The state of the server, for operators.
 type AdminServiceServer interface {
-	// The state of the store: cheap, also while it is damaged. Holds no number.
+	// The state of the store. Cheap, and answered while the store is damaged. Holds no number.
+	// Safe to retry.
 	GetStats(context.Context, *GetStatsRequest) (*GetStatsResponse, error)
 	mustEmbedUnimplementedAdminServiceServer()
 }

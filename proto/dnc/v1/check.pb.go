@@ -23,20 +23,20 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The answer to a check. Only ALLOW is callable; a program that meets a value it
-// does not know treats it like UNKNOWN.
+// The answer to a check. Only ALLOW permits a call. A program that receives a value it
+// does not know treats it as UNKNOWN.
 type Verdict int32
 
 const (
-	// No answer: an error, or nothing was checked. Not callable.
+	// No answer: an error, or nothing was checked. Do not call.
 	Verdict_VERDICT_UNSPECIFIED Verdict = 0
-	// May be called now, for this scope.
+	// The number may be called now, for this scope.
 	Verdict_VERDICT_ALLOW Verdict = 1
-	// May not be called: `reasons` name the opt-out, the list or the missing consent.
+	// The number may not be called: `reasons` name the opt-out, the list or the missing consent.
 	Verdict_VERDICT_BLOCK Verdict = 2
-	// May be called at another hour: `opens_at`.
+	// The number may be called at another hour: see `opens_at`.
 	Verdict_VERDICT_NOT_NOW Verdict = 3
-	// Nobody can say: `cause`. Not callable.
+	// The server cannot tell: see `cause`. Do not call.
 	Verdict_VERDICT_UNKNOWN Verdict = 4
 )
 
@@ -85,18 +85,20 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_check_proto_rawDescGZIP(), []int{0}
 }
 
-// Why an answer is UNKNOWN. When several apply, the first of: DATA_DAMAGED, NO_RULE,
-// NOT_LOADED, NOT_COVERED, STALE_LIST; `reasons` name every one.
+// Why an answer is UNKNOWN. When several causes apply, it is the first of: DATA_DAMAGED,
+// NO_RULE, NOT_LOADED, NOT_COVERED, STALE_LIST. `reasons` name all of them.
 type Cause int32
 
 const (
-	// Not UNKNOWN.
+	// The answer is not UNKNOWN.
 	Cause_CAUSE_UNSPECIFIED Cause = 0
-	// A list that must cover the number does not: the number has not been screened.
+	// A list that must cover the number does not: the number was not screened.
 	Cause_CAUSE_NOT_COVERED Cause = 1
-	// A list in scope that speaks for the number's region is older than its max age. Age is today in UTC minus the snapshot date; day 31 of 31 is good.
+	// A list that applies to the number's scope and region is older than its max age. Age is
+	// today's date in UTC minus the snapshot date: a list with a max age of 31 days is still
+	// fresh on day 31.
 	Cause_CAUSE_STALE_LIST Cause = 2
-	// A list in scope that speaks for the number's region was created but holds no load.
+	// A list that applies to the number's scope and region was created and never loaded.
 	Cause_CAUSE_NOT_LOADED Cause = 3
 	// A policy is in force and has no rule for the number's country.
 	Cause_CAUSE_NO_RULE Cause = 4
@@ -161,7 +163,7 @@ const (
 	ReasonKind_REASON_KIND_OPT_OUT ReasonKind = 1
 	// The number is on a list. BLOCK.
 	ReasonKind_REASON_KIND_LISTED ReasonKind = 2
-	// The rule of the number's country asks for a consent, and none counts. BLOCK.
+	// The rule of the number's country requires a consent, and none counts. BLOCK.
 	ReasonKind_REASON_KIND_CONSENT_REQUIRED ReasonKind = 3
 	// A consent in force that overrode a list or an older opt-out.
 	ReasonKind_REASON_KIND_CONSENT ReasonKind = 4
@@ -169,7 +171,7 @@ const (
 	ReasonKind_REASON_KIND_NOT_COVERED ReasonKind = 5
 	// A list is too old. UNKNOWN, STALE_LIST.
 	ReasonKind_REASON_KIND_STALE_LIST ReasonKind = 6
-	// A list holds no load. UNKNOWN, NOT_LOADED.
+	// A list was never loaded. UNKNOWN, NOT_LOADED.
 	ReasonKind_REASON_KIND_NOT_LOADED ReasonKind = 7
 	// The policy has no rule for the number's country. UNKNOWN, NO_RULE.
 	ReasonKind_REASON_KIND_NO_RULE ReasonKind = 8
@@ -236,31 +238,86 @@ func (ReasonKind) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_check_proto_rawDescGZIP(), []int{2}
 }
 
+// What a call is for. Rules may exempt a purpose.
+type Purpose int32
+
+const (
+	// Not stated: the purpose with the strictest rule.
+	Purpose_PURPOSE_UNSPECIFIED Purpose = 0
+	// To sell or to win a customer.
+	Purpose_PURPOSE_MARKETING Purpose = 1
+	// To perform a contract or answer a request: a delivery, a repair, an appointment.
+	Purpose_PURPOSE_SERVICE Purpose = 2
+)
+
+// Enum value maps for Purpose.
+var (
+	Purpose_name = map[int32]string{
+		0: "PURPOSE_UNSPECIFIED",
+		1: "PURPOSE_MARKETING",
+		2: "PURPOSE_SERVICE",
+	}
+	Purpose_value = map[string]int32{
+		"PURPOSE_UNSPECIFIED": 0,
+		"PURPOSE_MARKETING":   1,
+		"PURPOSE_SERVICE":     2,
+	}
+)
+
+func (x Purpose) Enum() *Purpose {
+	p := new(Purpose)
+	*p = x
+	return p
+}
+
+func (x Purpose) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Purpose) Descriptor() protoreflect.EnumDescriptor {
+	return file_dnc_v1_check_proto_enumTypes[3].Descriptor()
+}
+
+func (Purpose) Type() protoreflect.EnumType {
+	return &file_dnc_v1_check_proto_enumTypes[3]
+}
+
+func (x Purpose) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Purpose.Descriptor instead.
+func (Purpose) EnumDescriptor() ([]byte, []int) {
+	return file_dnc_v1_check_proto_rawDescGZIP(), []int{3}
+}
+
 // One thing that an answer rests on.
 type Reason struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What it is.
 	Kind ReasonKind `protobuf:"varint,1,opt,name=kind,proto3,enum=dnc.v1.ReasonKind" json:"kind,omitempty"`
-	// The list's name; empty when no list is meant.
+	// The list's name; empty when it is not about a list.
 	List string `protobuf:"bytes,2,opt,name=list,proto3" json:"list,omitempty"`
 	// The list's kind.
 	ListKind ListKind `protobuf:"varint,3,opt,name=list_kind,json=listKind,proto3,enum=dnc.v1.ListKind" json:"list_kind,omitempty"`
 	// The scope of the record or the list; "" is everyone.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
-	// How the record came in.
+	// How the record was received.
 	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
-	// Since when: a record's received_at. Unset for lists, which do not say.
+	// When the record was received. Unset for lists, which do not say.
 	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
-	// The date of the list's content, YYYY-MM-DD, the registry's own. Empty when the list has none.
+	// The list's snapshot date, YYYY-MM-DD, as the registry gives it. Empty when the list has none.
 	SnapshotDate string `protobuf:"bytes,7,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
-	// The policy's rule, by name; empty without one.
+	// The name of the policy's rule; empty without one.
 	Rule string `protobuf:"bytes,8,opt,name=rule,proto3" json:"rule,omitempty"`
 	// The event that recorded the opt-out or consent.
 	Record *EventId `protobuf:"bytes,9,opt,name=record,proto3" json:"record,omitempty"`
 	// What a consent rests on.
 	ConsentKind ConsentKind `protobuf:"varint,10,opt,name=consent_kind,json=consentKind,proto3,enum=dnc.v1.ConsentKind" json:"consent_kind,omitempty"`
-	// When the record ends; unset: never.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// When the record expires; unset: never.
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// How a consent was given.
+	ConsentForm   ConsentForm `protobuf:"varint,12,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -372,6 +429,13 @@ func (x *Reason) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Reason) GetConsentForm() ConsentForm {
+	if x != nil {
+		return x.ConsentForm
+	}
+	return ConsentForm_CONSENT_FORM_UNSPECIFIED
+}
+
 // Asks about one number.
 type CheckNumberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -379,21 +443,15 @@ type CheckNumberRequest struct {
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
 	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// For whom the call would be. Empty names no scope: see the service's comment.
+	// Who would call. Empty names no scope: the check is then blocked by an opt-out or a list at any scope.
 	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
-	// Answer from this revision or a later one; 0: from whatever is newest here. Waits
-	// within the deadline. Not together with as_of.
-	MinRevision uint64 `protobuf:"varint,4,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// The journal that min_revision or as_of_revision belongs to. Empty: not compared.
-	JournalId string `protobuf:"bytes,5,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// Answer as a check would have been answered then: records, lists, policy and
-	// clock of that revision. Unset: now.
-	//
-	// Types that are valid to be assigned to AsOf:
-	//
-	//	*CheckNumberRequest_AsOfTime
-	//	*CheckNumberRequest_AsOfRevision
-	AsOf          isCheckNumberRequest_AsOf `protobuf_oneof:"as_of"`
+	// Which state to answer from. Unset: the newest of this server.
+	ReadAt *ReadAt `protobuf:"bytes,4,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	// What the call is for. Unset: the purpose with the strictest rule. UNSUPPORTED by this server when set.
+	Purpose Purpose `protobuf:"varint,5,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
+	// Also explain an answer that is ALLOW: which lists and rules were consulted. UNSUPPORTED
+	// by this server when set.
+	Explain       bool `protobuf:"varint,6,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -449,62 +507,26 @@ func (x *CheckNumberRequest) GetScope() string {
 	return ""
 }
 
-func (x *CheckNumberRequest) GetMinRevision() uint64 {
+func (x *CheckNumberRequest) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
-	}
-	return 0
-}
-
-func (x *CheckNumberRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *CheckNumberRequest) GetAsOf() isCheckNumberRequest_AsOf {
-	if x != nil {
-		return x.AsOf
+		return x.ReadAt
 	}
 	return nil
 }
 
-func (x *CheckNumberRequest) GetAsOfTime() *timestamppb.Timestamp {
+func (x *CheckNumberRequest) GetPurpose() Purpose {
 	if x != nil {
-		if x, ok := x.AsOf.(*CheckNumberRequest_AsOfTime); ok {
-			return x.AsOfTime
-		}
+		return x.Purpose
 	}
-	return nil
+	return Purpose_PURPOSE_UNSPECIFIED
 }
 
-func (x *CheckNumberRequest) GetAsOfRevision() uint64 {
+func (x *CheckNumberRequest) GetExplain() bool {
 	if x != nil {
-		if x, ok := x.AsOf.(*CheckNumberRequest_AsOfRevision); ok {
-			return x.AsOfRevision
-		}
+		return x.Explain
 	}
-	return 0
+	return false
 }
-
-type isCheckNumberRequest_AsOf interface {
-	isCheckNumberRequest_AsOf()
-}
-
-type CheckNumberRequest_AsOfTime struct {
-	// The last revision at or before this time.
-	AsOfTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=as_of_time,json=asOfTime,proto3,oneof"`
-}
-
-type CheckNumberRequest_AsOfRevision struct {
-	// This revision.
-	AsOfRevision uint64 `protobuf:"varint,7,opt,name=as_of_revision,json=asOfRevision,proto3,oneof"`
-}
-
-func (*CheckNumberRequest_AsOfTime) isCheckNumberRequest_AsOf() {}
-
-func (*CheckNumberRequest_AsOfRevision) isCheckNumberRequest_AsOf() {}
 
 // The answer about one number.
 type CheckNumberResponse struct {
@@ -515,21 +537,19 @@ type CheckNumberResponse struct {
 	Verdict Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=dnc.v1.Verdict" json:"verdict,omitempty"`
 	// Why it is UNKNOWN; unset for every other verdict.
 	Cause Cause `protobuf:"varint,3,opt,name=cause,proto3,enum=dnc.v1.Cause" json:"cause,omitempty"`
-	// What it rests on, the deciding ones first. May be empty for ALLOW.
+	// What it rests on, the deciding reasons first; at most 64. May be empty for ALLOW.
 	Reasons []*Reason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	// The revision it was computed from.
-	Revision uint64 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,6,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The time that counted as now: the server's clock, never before the last event's time; the revision's time with as_of.
-	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
-	// The first time at which the passing of time alone could change the answer
-	// (a record expires, a list grows stale, hours close). Unset: never.
-	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// With NOT_NOW, when calling hours open. Unset otherwise.
-	OpensAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
+	// The position that it was computed from.
+	Position *Position `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
+	// The time that counted as now: the server's clock, and never earlier than the last event.
+	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	// The first time at which the answer could change without a new event: a record expires, a
+	// list grows stale, calling hours end. Unset: never.
+	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
+	// When calling hours begin, with NOT_NOW. Unset otherwise.
+	OpensAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The policy that was applied; empty: none is in force.
-	PolicyVersion string `protobuf:"bytes,10,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	PolicyVersion string `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -592,18 +612,11 @@ func (x *CheckNumberResponse) GetReasons() []*Reason {
 	return nil
 }
 
-func (x *CheckNumberResponse) GetRevision() uint64 {
+func (x *CheckNumberResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *CheckNumberResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 func (x *CheckNumberResponse) GetCheckedAt() *timestamppb.Timestamp {
@@ -635,30 +648,24 @@ func (x *CheckNumberResponse) GetPolicyVersion() string {
 }
 
 // Asks about many numbers at one revision, in `numbers` or in `e164`, not both
-// (FIELD_INVALID). None at all gives an empty answer.
+// (FIELD_INVALID). A request without numbers has an empty answer.
 type CheckNumbersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Numbers as strings.
 	Numbers []string `protobuf:"bytes,1,rep,name=numbers,proto3" json:"numbers,omitempty"`
-	// Numbers as E.164 digits, the fast way.
+	// Numbers as E.164 digits, the faster form.
 	E164 []uint64 `protobuf:"fixed64,2,rep,packed,name=e164,proto3" json:"e164,omitempty"`
 	// How national forms in `numbers` are read; empty: E.164 only.
 	Region string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	// As in CheckNumberRequest.
+	// Who would call. Empty names no scope: the checks are then blocked by an opt-out or a list at any scope.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
-	// As in CheckNumberRequest.
-	MinRevision uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// As in CheckNumberRequest.
-	JournalId string `protobuf:"bytes,6,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// As in CheckNumberRequest.
-	//
-	// Types that are valid to be assigned to AsOf:
-	//
-	//	*CheckNumbersRequest_AsOfTime
-	//	*CheckNumbersRequest_AsOfRevision
-	AsOf isCheckNumbersRequest_AsOf `protobuf_oneof:"as_of"`
-	// Answer `verdicts` alone: no reasons, no details, no e164. An invalid number is then VERDICT_UNSPECIFIED.
-	VerdictsOnly  bool `protobuf:"varint,9,opt,name=verdicts_only,json=verdictsOnly,proto3" json:"verdicts_only,omitempty"`
+	// Which state to answer from. Unset: the newest of this server.
+	ReadAt *ReadAt `protobuf:"bytes,5,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	// What the calls are for. Unset: the purpose with the strictest rule. UNSUPPORTED by this server when set.
+	Purpose Purpose `protobuf:"varint,6,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
+	// Answer with `verdicts` only: no reasons, no details, no e164. An invalid number is then
+	// VERDICT_UNSPECIFIED.
+	VerdictsOnly  bool `protobuf:"varint,7,opt,name=verdicts_only,json=verdictsOnly,proto3" json:"verdicts_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -721,43 +728,18 @@ func (x *CheckNumbersRequest) GetScope() string {
 	return ""
 }
 
-func (x *CheckNumbersRequest) GetMinRevision() uint64 {
+func (x *CheckNumbersRequest) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
-	}
-	return 0
-}
-
-func (x *CheckNumbersRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *CheckNumbersRequest) GetAsOf() isCheckNumbersRequest_AsOf {
-	if x != nil {
-		return x.AsOf
+		return x.ReadAt
 	}
 	return nil
 }
 
-func (x *CheckNumbersRequest) GetAsOfTime() *timestamppb.Timestamp {
+func (x *CheckNumbersRequest) GetPurpose() Purpose {
 	if x != nil {
-		if x, ok := x.AsOf.(*CheckNumbersRequest_AsOfTime); ok {
-			return x.AsOfTime
-		}
+		return x.Purpose
 	}
-	return nil
-}
-
-func (x *CheckNumbersRequest) GetAsOfRevision() uint64 {
-	if x != nil {
-		if x, ok := x.AsOf.(*CheckNumbersRequest_AsOfRevision); ok {
-			return x.AsOfRevision
-		}
-	}
-	return 0
+	return Purpose_PURPOSE_UNSPECIFIED
 }
 
 func (x *CheckNumbersRequest) GetVerdictsOnly() bool {
@@ -767,44 +749,24 @@ func (x *CheckNumbersRequest) GetVerdictsOnly() bool {
 	return false
 }
 
-type isCheckNumbersRequest_AsOf interface {
-	isCheckNumbersRequest_AsOf()
-}
-
-type CheckNumbersRequest_AsOfTime struct {
-	// The last revision at or before this time.
-	AsOfTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=as_of_time,json=asOfTime,proto3,oneof"`
-}
-
-type CheckNumbersRequest_AsOfRevision struct {
-	// This revision.
-	AsOfRevision uint64 `protobuf:"varint,8,opt,name=as_of_revision,json=asOfRevision,proto3,oneof"`
-}
-
-func (*CheckNumbersRequest_AsOfTime) isCheckNumbersRequest_AsOf() {}
-
-func (*CheckNumbersRequest_AsOfRevision) isCheckNumbersRequest_AsOf() {}
-
 // The answers about many numbers. At most 4 MiB.
 type CheckNumbersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision that all were computed from.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// As in CheckNumberResponse.
-	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
-	// As in CheckNumberResponse.
-	PolicyVersion string `protobuf:"bytes,4,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
-	// One for each number, in the request's order. VERDICT_UNSPECIFIED for a number that is an error.
-	Verdicts []Verdict `protobuf:"varint,5,rep,packed,name=verdicts,proto3,enum=dnc.v1.Verdict" json:"verdicts,omitempty"`
-	// What the answers rest on, each once; details point into it.
-	Reasons []*Reason `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	// For every verdict but ALLOW, by ascending index.
-	Details []*CheckDetail `protobuf:"bytes,7,rep,name=details,proto3" json:"details,omitempty"`
-	// For a request of strings, what each was read as; 0 for one that is an error.
-	// Empty for a request of fixed64.
-	E164          []uint64 `protobuf:"fixed64,8,rep,packed,name=e164,proto3" json:"e164,omitempty"`
+	// The position that all answers were computed from.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The time that counted as now: the server's clock, and never earlier than the last event.
+	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	// The policy that was applied; empty: none is in force.
+	PolicyVersion string `protobuf:"bytes,3,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// One for each number, in the order of the request. VERDICT_UNSPECIFIED for a number that is an error.
+	Verdicts []Verdict `protobuf:"varint,4,rep,packed,name=verdicts,proto3,enum=dnc.v1.Verdict" json:"verdicts,omitempty"`
+	// What the answers rest on, each reason once; details refer to it.
+	Reasons []*Reason `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// One for each verdict other than ALLOW, by ascending index.
+	Details []*CheckDetail `protobuf:"bytes,6,rep,name=details,proto3" json:"details,omitempty"`
+	// For a request of strings: what each was read as; 0 for one that is an error. Empty for a
+	// request of fixed64.
+	E164          []uint64 `protobuf:"fixed64,7,rep,packed,name=e164,proto3" json:"e164,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -839,18 +801,11 @@ func (*CheckNumbersResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_check_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *CheckNumbersResponse) GetRevision() uint64 {
+func (x *CheckNumbersResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *CheckNumbersResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 func (x *CheckNumbersResponse) GetCheckedAt() *timestamppb.Timestamp {
@@ -900,15 +855,15 @@ type CheckDetail struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number's place in the request, from 0.
 	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// Why it is UNKNOWN.
+	// Why it is UNKNOWN; unset for every other verdict.
 	Cause Cause `protobuf:"varint,2,opt,name=cause,proto3,enum=dnc.v1.Cause" json:"cause,omitempty"`
 	// What it rests on: places in the response's `reasons`, the deciding ones first.
 	ReasonIndexes []uint32 `protobuf:"varint,3,rep,packed,name=reason_indexes,json=reasonIndexes,proto3" json:"reason_indexes,omitempty"`
-	// As in CheckNumberResponse.
+	// The first time at which the answer could change without a new event. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// As in CheckNumberResponse.
+	// When calling hours begin, with NOT_NOW. Unset otherwise.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
-	// The number's own error; then nothing but `index` and this is set.
+	// The number's own error. When it is set, only `index` is set beside it.
 	Error         *ItemError `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -989,10 +944,8 @@ func (x *CheckDetail) GetError() *ItemError {
 // Checks to answer. At most 10,000 checks and 256 KiB a message.
 type StreamChecksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The checks; may be empty.
-	Checks []*StreamCheck `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
-	// The journal that the checks' min_revision belongs to. Empty: not compared.
-	JournalId     string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The checks; may be empty, and then has an empty answer.
+	Checks        []*StreamCheck `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1034,17 +987,10 @@ func (x *StreamChecksRequest) GetChecks() []*StreamCheck {
 	return nil
 }
 
-func (x *StreamChecksRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
 // One check on a stream.
 type StreamCheck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The caller's id for it, given back with the answer. Need not be unique; 0 is allowed.
+	// The caller's id for it, returned with the answer. It need not be unique, and may be 0.
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The number. Required.
 	//
@@ -1053,14 +999,16 @@ type StreamCheck struct {
 	//	*StreamCheck_Number
 	//	*StreamCheck_E164
 	Subject isStreamCheck_Subject `protobuf_oneof:"subject"`
-	// As in CheckNumberRequest.
+	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
-	// As in CheckNumberRequest.
+	// Who would call. Empty names no scope: the check is then blocked by an opt-out or a list at any scope.
 	Scope string `protobuf:"bytes,5,opt,name=scope,proto3" json:"scope,omitempty"`
-	// As in CheckNumberRequest.
-	MinRevision uint64 `protobuf:"varint,6,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// How long this check may wait for min_revision. Unset: 2 s. Above 60 s counts as 60 s.
-	Timeout       *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Which state to answer from. Unset: the newest of this server.
+	ReadAt *ReadAt `protobuf:"bytes,6,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	// How long this check may wait for read_at.at_least. Unset: 2 s. More than 60 s counts as 60 s.
+	Timeout *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// What the call is for. Unset: the purpose with the strictest rule. UNSUPPORTED by this server when set.
+	Purpose       Purpose `protobuf:"varint,8,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1141,11 +1089,11 @@ func (x *StreamCheck) GetScope() string {
 	return ""
 }
 
-func (x *StreamCheck) GetMinRevision() uint64 {
+func (x *StreamCheck) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
+		return x.ReadAt
 	}
-	return 0
+	return nil
 }
 
 func (x *StreamCheck) GetTimeout() *durationpb.Duration {
@@ -1153,6 +1101,13 @@ func (x *StreamCheck) GetTimeout() *durationpb.Duration {
 		return x.Timeout
 	}
 	return nil
+}
+
+func (x *StreamCheck) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
 }
 
 type isStreamCheck_Subject interface {
@@ -1176,18 +1131,16 @@ func (*StreamCheck_E164) isStreamCheck_Subject() {}
 // Answers, in any order, all computed from one revision.
 type StreamChecksResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision that these answers were computed from.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// As in CheckNumberResponse.
-	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
-	// As in CheckNumberResponse.
-	PolicyVersion string `protobuf:"bytes,4,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// The position that these answers were computed from.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The time that counted as now: the server's clock, and never earlier than the last event.
+	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	// The policy that was applied; empty: none is in force.
+	PolicyVersion string `protobuf:"bytes,3,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	// The answers; may be empty.
-	Answers []*StreamAnswer `protobuf:"bytes,5,rep,name=answers,proto3" json:"answers,omitempty"`
-	// What the answers rest on, each once; answers point into it.
-	Reasons       []*Reason `protobuf:"bytes,6,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Answers []*StreamAnswer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
+	// What the answers rest on, each reason once; answers refer to it.
+	Reasons       []*Reason `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1222,18 +1175,11 @@ func (*StreamChecksResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_check_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *StreamChecksResponse) GetRevision() uint64 {
+func (x *StreamChecksResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *StreamChecksResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 func (x *StreamChecksResponse) GetCheckedAt() *timestamppb.Timestamp {
@@ -1271,21 +1217,21 @@ type StreamAnswer struct {
 	Id uint64 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
 	// The answer; VERDICT_UNSPECIFIED with an error.
 	Verdict Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=dnc.v1.Verdict" json:"verdict,omitempty"`
-	// Why it is UNKNOWN.
+	// Why it is UNKNOWN; unset for every other verdict.
 	Cause Cause `protobuf:"varint,3,opt,name=cause,proto3,enum=dnc.v1.Cause" json:"cause,omitempty"`
-	// What it rests on: places in the response's `reasons`.
+	// What it rests on: places in the response's `reasons`, the deciding ones first.
 	ReasonIndexes []uint32 `protobuf:"varint,4,rep,packed,name=reason_indexes,json=reasonIndexes,proto3" json:"reason_indexes,omitempty"`
-	// As in CheckNumberResponse.
+	// The first time at which the answer could change without a new event. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// As in CheckNumberResponse.
+	// When calling hours begin, with NOT_NOW. Unset otherwise.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// What a number given as a string was read as; 0 for one given as digits.
 	E164 uint64 `protobuf:"fixed64,7,opt,name=e164,proto3" json:"e164,omitempty"`
-	// Why there is no answer: NUMBER_*, REGION_INVALID, SCOPE_INVALID,
-	// JOURNAL_CHANGED, REVISION_NOT_REACHED, QUEUE_FULL (10,000 checks of this stream, or
-	// 65,536 of all, wait for their min_revision already), OVERLOADED, and SHUTTING_DOWN for one that
-	// waited when the server ended the stream: ask again on another. Not a permission
-	// to call.
+	// Why there is no answer: NUMBER_*, REGION_INVALID, SCOPE_INVALID, FIELD_INVALID,
+	// UNSUPPORTED, JOURNAL_CHANGED, REVISION_NOT_REACHED, QUEUE_FULL (10,000 checks of this
+	// stream, or 65,536 of the server, already wait for a revision), OVERLOADED, and
+	// SHUTTING_DOWN for a check that was still waiting when the server ended the stream: ask
+	// again on another one. An error is not a permission to call.
 	Error         *ItemError `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1381,7 +1327,7 @@ var File_dnc_v1_check_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_check_proto_rawDesc = "" +
 	"\n" +
-	"\x12dnc/v1/check.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbb\x03\n" +
+	"\x12dnc/v1/check.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x03\n" +
 	"\x06Reason\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.ReasonKindR\x04kind\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\tR\x04list\x12-\n" +
@@ -1395,57 +1341,44 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\fconsent_kind\x18\n" +
 	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\x129\n" +
 	"\n" +
-	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x89\x02\n" +
+	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
+	"\fconsent_form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\"\xc8\x01\n" +
 	"\x12CheckNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
-	"\x05scope\x18\x03 \x01(\tR\x05scope\x12!\n" +
-	"\fmin_revision\x18\x04 \x01(\x04R\vminRevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x05 \x01(\tR\tjournalId\x12:\n" +
-	"\n" +
-	"as_of_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\basOfTime\x12&\n" +
-	"\x0eas_of_revision\x18\a \x01(\x04H\x00R\fasOfRevisionB\a\n" +
-	"\x05as_of\"\xb8\x03\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope\x12'\n" +
+	"\aread_at\x18\x04 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
+	"\apurpose\x18\x05 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12\x18\n" +
+	"\aexplain\x18\x06 \x01(\bR\aexplain\"\xab\x03\n" +
 	"\x13CheckNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
 	"\x05cause\x18\x03 \x01(\x0e2\r.dnc.v1.CauseR\x05cause\x12(\n" +
-	"\areasons\x18\x04 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12\x1a\n" +
-	"\brevision\x18\x05 \x01(\x04R\brevision\x12\x1d\n" +
+	"\areasons\x18\x04 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12,\n" +
+	"\bposition\x18\x05 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
-	"journal_id\x18\x06 \x01(\tR\tjournalId\x129\n" +
-	"\n" +
-	"checked_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12;\n" +
-	"\vvalid_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"checked_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12;\n" +
+	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"validUntil\x125\n" +
-	"\bopens_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12%\n" +
-	"\x0epolicy_version\x18\n" +
-	" \x01(\tR\rpolicyVersion\"\xc5\x02\n" +
+	"\bopens_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12%\n" +
+	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\"\xea\x01\n" +
 	"\x13CheckNumbersRequest\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\tR\anumbers\x12\x12\n" +
 	"\x04e164\x18\x02 \x03(\x06R\x04e164\x12\x16\n" +
 	"\x06region\x18\x03 \x01(\tR\x06region\x12\x14\n" +
-	"\x05scope\x18\x04 \x01(\tR\x05scope\x12!\n" +
-	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\x12\x1d\n" +
+	"\x05scope\x18\x04 \x01(\tR\x05scope\x12'\n" +
+	"\aread_at\x18\x05 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
+	"\apurpose\x18\x06 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12#\n" +
+	"\rverdicts_only\x18\a \x01(\bR\fverdictsOnly\"\xc0\x02\n" +
+	"\x14CheckNumbersResponse\x12,\n" +
+	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
-	"journal_id\x18\x06 \x01(\tR\tjournalId\x12:\n" +
-	"\n" +
-	"as_of_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampH\x00R\basOfTime\x12&\n" +
-	"\x0eas_of_revision\x18\b \x01(\x04H\x00R\fasOfRevision\x12#\n" +
-	"\rverdicts_only\x18\t \x01(\bR\fverdictsOnlyB\a\n" +
-	"\x05as_of\"\xcd\x02\n" +
-	"\x14CheckNumbersResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x129\n" +
-	"\n" +
-	"checked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12%\n" +
-	"\x0epolicy_version\x18\x04 \x01(\tR\rpolicyVersion\x12+\n" +
-	"\bverdicts\x18\x05 \x03(\x0e2\x0f.dnc.v1.VerdictR\bverdicts\x12(\n" +
-	"\areasons\x18\x06 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12-\n" +
-	"\adetails\x18\a \x03(\v2\x13.dnc.v1.CheckDetailR\adetails\x12\x12\n" +
-	"\x04e164\x18\b \x03(\x06R\x04e164\"\x8c\x02\n" +
+	"checked_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12%\n" +
+	"\x0epolicy_version\x18\x03 \x01(\tR\rpolicyVersion\x12+\n" +
+	"\bverdicts\x18\x04 \x03(\x0e2\x0f.dnc.v1.VerdictR\bverdicts\x12(\n" +
+	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12-\n" +
+	"\adetails\x18\x06 \x03(\v2\x13.dnc.v1.CheckDetailR\adetails\x12\x12\n" +
+	"\x04e164\x18\a \x03(\x06R\x04e164\"\x8c\x02\n" +
 	"\vCheckDetail\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12#\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\r.dnc.v1.CauseR\x05cause\x12%\n" +
@@ -1453,29 +1386,26 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\vvalid_until\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"validUntil\x125\n" +
 	"\bopens_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12'\n" +
-	"\x05error\x18\x06 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"a\n" +
+	"\x05error\x18\x06 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"B\n" +
 	"\x13StreamChecksRequest\x12+\n" +
-	"\x06checks\x18\x01 \x03(\v2\x13.dnc.v1.StreamCheckR\x06checks\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\"\xde\x01\n" +
+	"\x06checks\x18\x01 \x03(\v2\x13.dnc.v1.StreamCheckR\x06checks\"\x8f\x02\n" +
 	"\vStreamCheck\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x12\x14\n" +
 	"\x04e164\x18\x03 \x01(\x06H\x00R\x04e164\x12\x16\n" +
 	"\x06region\x18\x04 \x01(\tR\x06region\x12\x14\n" +
-	"\x05scope\x18\x05 \x01(\tR\x05scope\x12!\n" +
-	"\fmin_revision\x18\x06 \x01(\x04R\vminRevision\x123\n" +
-	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeoutB\t\n" +
-	"\asubject\"\x8d\x02\n" +
-	"\x14StreamChecksResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
+	"\x05scope\x18\x05 \x01(\tR\x05scope\x12'\n" +
+	"\aread_at\x18\x06 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x123\n" +
+	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12)\n" +
+	"\apurpose\x18\b \x01(\x0e2\x0f.dnc.v1.PurposeR\apurposeB\t\n" +
+	"\asubject\"\x80\x02\n" +
+	"\x14StreamChecksResponse\x12,\n" +
+	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x129\n" +
-	"\n" +
-	"checked_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12%\n" +
-	"\x0epolicy_version\x18\x04 \x01(\tR\rpolicyVersion\x12.\n" +
-	"\aanswers\x18\x05 \x03(\v2\x14.dnc.v1.StreamAnswerR\aanswers\x12(\n" +
-	"\areasons\x18\x06 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\"\xc6\x02\n" +
+	"checked_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12%\n" +
+	"\x0epolicy_version\x18\x03 \x01(\tR\rpolicyVersion\x12.\n" +
+	"\aanswers\x18\x04 \x03(\v2\x14.dnc.v1.StreamAnswerR\aanswers\x12(\n" +
+	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\"\xc6\x02\n" +
 	"\fStreamAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
@@ -1512,7 +1442,11 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x13REASON_KIND_NO_RULE\x10\b\x12\x1c\n" +
 	"\x18REASON_KIND_DATA_DAMAGED\x10\t\x12\x1d\n" +
 	"\x19REASON_KIND_CALLING_HOURS\x10\n" +
-	"2\xf0\x01\n" +
+	"*N\n" +
+	"\aPurpose\x12\x17\n" +
+	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11PURPOSE_MARKETING\x10\x01\x12\x13\n" +
+	"\x0fPURPOSE_SERVICE\x10\x022\xf0\x01\n" +
 	"\fCheckService\x12F\n" +
 	"\vCheckNumber\x12\x1a.dnc.v1.CheckNumberRequest\x1a\x1b.dnc.v1.CheckNumberResponse\x12I\n" +
 	"\fCheckNumbers\x12\x1b.dnc.v1.CheckNumbersRequest\x1a\x1c.dnc.v1.CheckNumbersResponse\x12M\n" +
@@ -1530,75 +1464,87 @@ func file_dnc_v1_check_proto_rawDescGZIP() []byte {
 	return file_dnc_v1_check_proto_rawDescData
 }
 
-var file_dnc_v1_check_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
+var file_dnc_v1_check_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_dnc_v1_check_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_dnc_v1_check_proto_goTypes = []any{
 	(Verdict)(0),                  // 0: dnc.v1.Verdict
 	(Cause)(0),                    // 1: dnc.v1.Cause
 	(ReasonKind)(0),               // 2: dnc.v1.ReasonKind
-	(*Reason)(nil),                // 3: dnc.v1.Reason
-	(*CheckNumberRequest)(nil),    // 4: dnc.v1.CheckNumberRequest
-	(*CheckNumberResponse)(nil),   // 5: dnc.v1.CheckNumberResponse
-	(*CheckNumbersRequest)(nil),   // 6: dnc.v1.CheckNumbersRequest
-	(*CheckNumbersResponse)(nil),  // 7: dnc.v1.CheckNumbersResponse
-	(*CheckDetail)(nil),           // 8: dnc.v1.CheckDetail
-	(*StreamChecksRequest)(nil),   // 9: dnc.v1.StreamChecksRequest
-	(*StreamCheck)(nil),           // 10: dnc.v1.StreamCheck
-	(*StreamChecksResponse)(nil),  // 11: dnc.v1.StreamChecksResponse
-	(*StreamAnswer)(nil),          // 12: dnc.v1.StreamAnswer
-	(ListKind)(0),                 // 13: dnc.v1.ListKind
-	(Channel)(0),                  // 14: dnc.v1.Channel
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*EventId)(nil),               // 16: dnc.v1.EventId
-	(ConsentKind)(0),              // 17: dnc.v1.ConsentKind
-	(*ItemError)(nil),             // 18: dnc.v1.ItemError
-	(*durationpb.Duration)(nil),   // 19: google.protobuf.Duration
+	(Purpose)(0),                  // 3: dnc.v1.Purpose
+	(*Reason)(nil),                // 4: dnc.v1.Reason
+	(*CheckNumberRequest)(nil),    // 5: dnc.v1.CheckNumberRequest
+	(*CheckNumberResponse)(nil),   // 6: dnc.v1.CheckNumberResponse
+	(*CheckNumbersRequest)(nil),   // 7: dnc.v1.CheckNumbersRequest
+	(*CheckNumbersResponse)(nil),  // 8: dnc.v1.CheckNumbersResponse
+	(*CheckDetail)(nil),           // 9: dnc.v1.CheckDetail
+	(*StreamChecksRequest)(nil),   // 10: dnc.v1.StreamChecksRequest
+	(*StreamCheck)(nil),           // 11: dnc.v1.StreamCheck
+	(*StreamChecksResponse)(nil),  // 12: dnc.v1.StreamChecksResponse
+	(*StreamAnswer)(nil),          // 13: dnc.v1.StreamAnswer
+	(ListKind)(0),                 // 14: dnc.v1.ListKind
+	(Channel)(0),                  // 15: dnc.v1.Channel
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*EventId)(nil),               // 17: dnc.v1.EventId
+	(ConsentKind)(0),              // 18: dnc.v1.ConsentKind
+	(ConsentForm)(0),              // 19: dnc.v1.ConsentForm
+	(*ReadAt)(nil),                // 20: dnc.v1.ReadAt
+	(*Position)(nil),              // 21: dnc.v1.Position
+	(*ItemError)(nil),             // 22: dnc.v1.ItemError
+	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
 }
 var file_dnc_v1_check_proto_depIdxs = []int32{
 	2,  // 0: dnc.v1.Reason.kind:type_name -> dnc.v1.ReasonKind
-	13, // 1: dnc.v1.Reason.list_kind:type_name -> dnc.v1.ListKind
-	14, // 2: dnc.v1.Reason.channel:type_name -> dnc.v1.Channel
-	15, // 3: dnc.v1.Reason.since:type_name -> google.protobuf.Timestamp
-	16, // 4: dnc.v1.Reason.record:type_name -> dnc.v1.EventId
-	17, // 5: dnc.v1.Reason.consent_kind:type_name -> dnc.v1.ConsentKind
-	15, // 6: dnc.v1.Reason.expires_at:type_name -> google.protobuf.Timestamp
-	15, // 7: dnc.v1.CheckNumberRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	0,  // 8: dnc.v1.CheckNumberResponse.verdict:type_name -> dnc.v1.Verdict
-	1,  // 9: dnc.v1.CheckNumberResponse.cause:type_name -> dnc.v1.Cause
-	3,  // 10: dnc.v1.CheckNumberResponse.reasons:type_name -> dnc.v1.Reason
-	15, // 11: dnc.v1.CheckNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
-	15, // 12: dnc.v1.CheckNumberResponse.valid_until:type_name -> google.protobuf.Timestamp
-	15, // 13: dnc.v1.CheckNumberResponse.opens_at:type_name -> google.protobuf.Timestamp
-	15, // 14: dnc.v1.CheckNumbersRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	15, // 15: dnc.v1.CheckNumbersResponse.checked_at:type_name -> google.protobuf.Timestamp
-	0,  // 16: dnc.v1.CheckNumbersResponse.verdicts:type_name -> dnc.v1.Verdict
-	3,  // 17: dnc.v1.CheckNumbersResponse.reasons:type_name -> dnc.v1.Reason
-	8,  // 18: dnc.v1.CheckNumbersResponse.details:type_name -> dnc.v1.CheckDetail
-	1,  // 19: dnc.v1.CheckDetail.cause:type_name -> dnc.v1.Cause
-	15, // 20: dnc.v1.CheckDetail.valid_until:type_name -> google.protobuf.Timestamp
-	15, // 21: dnc.v1.CheckDetail.opens_at:type_name -> google.protobuf.Timestamp
-	18, // 22: dnc.v1.CheckDetail.error:type_name -> dnc.v1.ItemError
-	10, // 23: dnc.v1.StreamChecksRequest.checks:type_name -> dnc.v1.StreamCheck
-	19, // 24: dnc.v1.StreamCheck.timeout:type_name -> google.protobuf.Duration
-	15, // 25: dnc.v1.StreamChecksResponse.checked_at:type_name -> google.protobuf.Timestamp
-	12, // 26: dnc.v1.StreamChecksResponse.answers:type_name -> dnc.v1.StreamAnswer
-	3,  // 27: dnc.v1.StreamChecksResponse.reasons:type_name -> dnc.v1.Reason
-	0,  // 28: dnc.v1.StreamAnswer.verdict:type_name -> dnc.v1.Verdict
-	1,  // 29: dnc.v1.StreamAnswer.cause:type_name -> dnc.v1.Cause
-	15, // 30: dnc.v1.StreamAnswer.valid_until:type_name -> google.protobuf.Timestamp
-	15, // 31: dnc.v1.StreamAnswer.opens_at:type_name -> google.protobuf.Timestamp
-	18, // 32: dnc.v1.StreamAnswer.error:type_name -> dnc.v1.ItemError
-	4,  // 33: dnc.v1.CheckService.CheckNumber:input_type -> dnc.v1.CheckNumberRequest
-	6,  // 34: dnc.v1.CheckService.CheckNumbers:input_type -> dnc.v1.CheckNumbersRequest
-	9,  // 35: dnc.v1.CheckService.StreamChecks:input_type -> dnc.v1.StreamChecksRequest
-	5,  // 36: dnc.v1.CheckService.CheckNumber:output_type -> dnc.v1.CheckNumberResponse
-	7,  // 37: dnc.v1.CheckService.CheckNumbers:output_type -> dnc.v1.CheckNumbersResponse
-	11, // 38: dnc.v1.CheckService.StreamChecks:output_type -> dnc.v1.StreamChecksResponse
-	36, // [36:39] is the sub-list for method output_type
-	33, // [33:36] is the sub-list for method input_type
-	33, // [33:33] is the sub-list for extension type_name
-	33, // [33:33] is the sub-list for extension extendee
-	0,  // [0:33] is the sub-list for field type_name
+	14, // 1: dnc.v1.Reason.list_kind:type_name -> dnc.v1.ListKind
+	15, // 2: dnc.v1.Reason.channel:type_name -> dnc.v1.Channel
+	16, // 3: dnc.v1.Reason.since:type_name -> google.protobuf.Timestamp
+	17, // 4: dnc.v1.Reason.record:type_name -> dnc.v1.EventId
+	18, // 5: dnc.v1.Reason.consent_kind:type_name -> dnc.v1.ConsentKind
+	16, // 6: dnc.v1.Reason.expires_at:type_name -> google.protobuf.Timestamp
+	19, // 7: dnc.v1.Reason.consent_form:type_name -> dnc.v1.ConsentForm
+	20, // 8: dnc.v1.CheckNumberRequest.read_at:type_name -> dnc.v1.ReadAt
+	3,  // 9: dnc.v1.CheckNumberRequest.purpose:type_name -> dnc.v1.Purpose
+	0,  // 10: dnc.v1.CheckNumberResponse.verdict:type_name -> dnc.v1.Verdict
+	1,  // 11: dnc.v1.CheckNumberResponse.cause:type_name -> dnc.v1.Cause
+	4,  // 12: dnc.v1.CheckNumberResponse.reasons:type_name -> dnc.v1.Reason
+	21, // 13: dnc.v1.CheckNumberResponse.position:type_name -> dnc.v1.Position
+	16, // 14: dnc.v1.CheckNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
+	16, // 15: dnc.v1.CheckNumberResponse.valid_until:type_name -> google.protobuf.Timestamp
+	16, // 16: dnc.v1.CheckNumberResponse.opens_at:type_name -> google.protobuf.Timestamp
+	20, // 17: dnc.v1.CheckNumbersRequest.read_at:type_name -> dnc.v1.ReadAt
+	3,  // 18: dnc.v1.CheckNumbersRequest.purpose:type_name -> dnc.v1.Purpose
+	21, // 19: dnc.v1.CheckNumbersResponse.position:type_name -> dnc.v1.Position
+	16, // 20: dnc.v1.CheckNumbersResponse.checked_at:type_name -> google.protobuf.Timestamp
+	0,  // 21: dnc.v1.CheckNumbersResponse.verdicts:type_name -> dnc.v1.Verdict
+	4,  // 22: dnc.v1.CheckNumbersResponse.reasons:type_name -> dnc.v1.Reason
+	9,  // 23: dnc.v1.CheckNumbersResponse.details:type_name -> dnc.v1.CheckDetail
+	1,  // 24: dnc.v1.CheckDetail.cause:type_name -> dnc.v1.Cause
+	16, // 25: dnc.v1.CheckDetail.valid_until:type_name -> google.protobuf.Timestamp
+	16, // 26: dnc.v1.CheckDetail.opens_at:type_name -> google.protobuf.Timestamp
+	22, // 27: dnc.v1.CheckDetail.error:type_name -> dnc.v1.ItemError
+	11, // 28: dnc.v1.StreamChecksRequest.checks:type_name -> dnc.v1.StreamCheck
+	20, // 29: dnc.v1.StreamCheck.read_at:type_name -> dnc.v1.ReadAt
+	23, // 30: dnc.v1.StreamCheck.timeout:type_name -> google.protobuf.Duration
+	3,  // 31: dnc.v1.StreamCheck.purpose:type_name -> dnc.v1.Purpose
+	21, // 32: dnc.v1.StreamChecksResponse.position:type_name -> dnc.v1.Position
+	16, // 33: dnc.v1.StreamChecksResponse.checked_at:type_name -> google.protobuf.Timestamp
+	13, // 34: dnc.v1.StreamChecksResponse.answers:type_name -> dnc.v1.StreamAnswer
+	4,  // 35: dnc.v1.StreamChecksResponse.reasons:type_name -> dnc.v1.Reason
+	0,  // 36: dnc.v1.StreamAnswer.verdict:type_name -> dnc.v1.Verdict
+	1,  // 37: dnc.v1.StreamAnswer.cause:type_name -> dnc.v1.Cause
+	16, // 38: dnc.v1.StreamAnswer.valid_until:type_name -> google.protobuf.Timestamp
+	16, // 39: dnc.v1.StreamAnswer.opens_at:type_name -> google.protobuf.Timestamp
+	22, // 40: dnc.v1.StreamAnswer.error:type_name -> dnc.v1.ItemError
+	5,  // 41: dnc.v1.CheckService.CheckNumber:input_type -> dnc.v1.CheckNumberRequest
+	7,  // 42: dnc.v1.CheckService.CheckNumbers:input_type -> dnc.v1.CheckNumbersRequest
+	10, // 43: dnc.v1.CheckService.StreamChecks:input_type -> dnc.v1.StreamChecksRequest
+	6,  // 44: dnc.v1.CheckService.CheckNumber:output_type -> dnc.v1.CheckNumberResponse
+	8,  // 45: dnc.v1.CheckService.CheckNumbers:output_type -> dnc.v1.CheckNumbersResponse
+	12, // 46: dnc.v1.CheckService.StreamChecks:output_type -> dnc.v1.StreamChecksResponse
+	44, // [44:47] is the sub-list for method output_type
+	41, // [41:44] is the sub-list for method input_type
+	41, // [41:41] is the sub-list for extension type_name
+	41, // [41:41] is the sub-list for extension extendee
+	0,  // [0:41] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_check_proto_init() }
@@ -1608,14 +1554,6 @@ func file_dnc_v1_check_proto_init() {
 	}
 	file_dnc_v1_error_proto_init()
 	file_dnc_v1_types_proto_init()
-	file_dnc_v1_check_proto_msgTypes[1].OneofWrappers = []any{
-		(*CheckNumberRequest_AsOfTime)(nil),
-		(*CheckNumberRequest_AsOfRevision)(nil),
-	}
-	file_dnc_v1_check_proto_msgTypes[3].OneofWrappers = []any{
-		(*CheckNumbersRequest_AsOfTime)(nil),
-		(*CheckNumbersRequest_AsOfRevision)(nil),
-	}
 	file_dnc_v1_check_proto_msgTypes[7].OneofWrappers = []any{
 		(*StreamCheck_Number)(nil),
 		(*StreamCheck_E164)(nil),
@@ -1625,7 +1563,7 @@ func file_dnc_v1_check_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_check_proto_rawDesc), len(file_dnc_v1_check_proto_rawDesc)),
-			NumEnums:      3,
+			NumEnums:      4,
 			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   1,

@@ -32,30 +32,36 @@ const (
 //
 // While an opt-out acknowledged at revision R is in force, no check at its scope
 // or below, at or after R, answers ALLOW. Doubt is UNKNOWN with its cause, never
-// ALLOW. An answer is computed from one revision, the one it reports.
+// ALLOW. An answer is computed from one revision and reports it.
 //
 // A number that is on a list is blocked wherever the list's scope applies, whatever
-// the number's region. A list's jurisdiction and coverage decide what it means not to
-// be on it: for a number of another region, nothing.
+// the number's region. A list's jurisdiction and coverage decide what absence from the
+// list means: for a number of another region, nothing.
 //
 // A check that names no scope is blocked by an opt-out or a list at any scope, and
-// helped only by a consent at "". There is no check "for everyone only".
+// permitted only by a consent at "". There is no check "for everyone only".
+//
+// A check that names no purpose is answered as for the purpose with the strictest rule.
+// A later version may add more that a check can state, such as the kind of call. Leaving
+// it unset will always mean the strictest.
 type CheckServiceClient interface {
 	// Checks one number. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID,
-	// SCOPE_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE
-	// (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE). An error is
-	// not a permission to call. Safe to retry.
+	// SCOPE_INVALID, FIELD_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE
+	// (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
+	// RESOURCE_EXHAUSTED (OVERLOADED), UNIMPLEMENTED (UNSUPPORTED). An error is not a
+	// permission to call. Safe to retry.
 	CheckNumber(ctx context.Context, in *CheckNumberRequest, opts ...grpc.CallOption) (*CheckNumberResponse, error)
-	// Checks up to 10,000 numbers, 256 KiB, at one revision. An invalid number is
-	// its item's error and never the batch's. Errors: as CheckNumber but for
-	// NUMBER_*, and INVALID_ARGUMENT (BATCH_TOO_LARGE). Safe to retry.
+	// Checks up to 10,000 numbers, 256 KiB, at one revision. An invalid number is an
+	// error of its item, never of the batch. Errors: those of CheckNumber without NUMBER_*,
+	// and INVALID_ARGUMENT (BATCH_TOO_LARGE). Safe to retry.
 	CheckNumbers(ctx context.Context, in *CheckNumbersRequest, opts ...grpc.CallOption) (*CheckNumbersResponse, error)
-	// Checks numbers as they come, for callers with many in flight: answers carry the
-	// check's id and come in any order. The stream lives until the client closes it or
-	// the server moves it (connection age, shutdown): then every check already
-	// received is answered first. A check that fails is its own answer's error; the
-	// stream ends with INVALID_ARGUMENT only for a message that breaks its limits
-	// (BATCH_TOO_LARGE, FIELD_INVALID).
+	// Checks numbers as they come, for callers with many checks in flight. Answers carry
+	// the id of their check and come in any order. The stream lasts until the client closes
+	// it or the server ends it (age of the connection, shutdown). Every check that was
+	// received by then is answered first. A check that fails is an error of its own answer.
+	// The stream ends with INVALID_ARGUMENT (BATCH_TOO_LARGE, FIELD_INVALID) only for a
+	// message that breaks the limits, and with ABORTED (STREAM_IDLE) or RESOURCE_EXHAUSTED
+	// (OVERLOADED) when the server has no room for it.
 	StreamChecks(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[StreamChecksRequest, StreamChecksResponse], error)
 }
 
@@ -108,30 +114,36 @@ type CheckService_StreamChecksClient = grpc.BidiStreamingClient[StreamChecksRequ
 //
 // While an opt-out acknowledged at revision R is in force, no check at its scope
 // or below, at or after R, answers ALLOW. Doubt is UNKNOWN with its cause, never
-// ALLOW. An answer is computed from one revision, the one it reports.
+// ALLOW. An answer is computed from one revision and reports it.
 //
 // A number that is on a list is blocked wherever the list's scope applies, whatever
-// the number's region. A list's jurisdiction and coverage decide what it means not to
-// be on it: for a number of another region, nothing.
+// the number's region. A list's jurisdiction and coverage decide what absence from the
+// list means: for a number of another region, nothing.
 //
 // A check that names no scope is blocked by an opt-out or a list at any scope, and
-// helped only by a consent at "". There is no check "for everyone only".
+// permitted only by a consent at "". There is no check "for everyone only".
+//
+// A check that names no purpose is answered as for the purpose with the strictest rule.
+// A later version may add more that a check can state, such as the kind of call. Leaving
+// it unset will always mean the strictest.
 type CheckServiceServer interface {
 	// Checks one number. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID,
-	// SCOPE_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE
-	// (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE). An error is
-	// not a permission to call. Safe to retry.
+	// SCOPE_INVALID, FIELD_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE
+	// (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
+	// RESOURCE_EXHAUSTED (OVERLOADED), UNIMPLEMENTED (UNSUPPORTED). An error is not a
+	// permission to call. Safe to retry.
 	CheckNumber(context.Context, *CheckNumberRequest) (*CheckNumberResponse, error)
-	// Checks up to 10,000 numbers, 256 KiB, at one revision. An invalid number is
-	// its item's error and never the batch's. Errors: as CheckNumber but for
-	// NUMBER_*, and INVALID_ARGUMENT (BATCH_TOO_LARGE). Safe to retry.
+	// Checks up to 10,000 numbers, 256 KiB, at one revision. An invalid number is an
+	// error of its item, never of the batch. Errors: those of CheckNumber without NUMBER_*,
+	// and INVALID_ARGUMENT (BATCH_TOO_LARGE). Safe to retry.
 	CheckNumbers(context.Context, *CheckNumbersRequest) (*CheckNumbersResponse, error)
-	// Checks numbers as they come, for callers with many in flight: answers carry the
-	// check's id and come in any order. The stream lives until the client closes it or
-	// the server moves it (connection age, shutdown): then every check already
-	// received is answered first. A check that fails is its own answer's error; the
-	// stream ends with INVALID_ARGUMENT only for a message that breaks its limits
-	// (BATCH_TOO_LARGE, FIELD_INVALID).
+	// Checks numbers as they come, for callers with many checks in flight. Answers carry
+	// the id of their check and come in any order. The stream lasts until the client closes
+	// it or the server ends it (age of the connection, shutdown). Every check that was
+	// received by then is answered first. A check that fails is an error of its own answer.
+	// The stream ends with INVALID_ARGUMENT (BATCH_TOO_LARGE, FIELD_INVALID) only for a
+	// message that breaks the limits, and with ABORTED (STREAM_IDLE) or RESOURCE_EXHAUSTED
+	// (OVERLOADED) when the server has no room for it.
 	StreamChecks(grpc.BidiStreamingServer[StreamChecksRequest, StreamChecksResponse]) error
 	mustEmbedUnimplementedCheckServiceServer()
 }

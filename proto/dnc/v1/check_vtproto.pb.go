@@ -54,6 +54,11 @@ func (m *Reason) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.ConsentForm != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ConsentForm))
+		i--
+		dAtA[i] = 0x60
+	}
 	if m.ExpiresAt != nil {
 		size, err := (*timestamppb.Timestamp)(m.ExpiresAt).MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -165,26 +170,30 @@ func (m *CheckNumberRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if vtmsg, ok := m.AsOf.(interface {
-		MarshalToSizedBufferVT([]byte) (int, error)
-	}); ok {
-		size, err := vtmsg.MarshalToSizedBufferVT(dAtA[:i])
+	if m.Explain {
+		i--
+		if m.Explain {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x30
+	}
+	if m.Purpose != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Purpose))
+		i--
+		dAtA[i] = 0x28
+	}
+	if m.ReadAt != nil {
+		size, err := m.ReadAt.MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
 			return 0, err
 		}
 		i -= size
-	}
-	if len(m.JournalId) > 0 {
-		i -= len(m.JournalId)
-		copy(dAtA[i:], m.JournalId)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.JournalId)))
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x2a
-	}
-	if m.MinRevision != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.MinRevision))
-		i--
-		dAtA[i] = 0x20
+		dAtA[i] = 0x22
 	}
 	if len(m.Scope) > 0 {
 		i -= len(m.Scope)
@@ -210,41 +219,6 @@ func (m *CheckNumberRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *CheckNumberRequest_AsOfTime) MarshalToVT(dAtA []byte) (int, error) {
-	size := m.SizeVT()
-	return m.MarshalToSizedBufferVT(dAtA[:size])
-}
-
-func (m *CheckNumberRequest_AsOfTime) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
-	i := len(dAtA)
-	if m.AsOfTime != nil {
-		size, err := (*timestamppb.Timestamp)(m.AsOfTime).MarshalToSizedBufferVT(dAtA[:i])
-		if err != nil {
-			return 0, err
-		}
-		i -= size
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
-		i--
-		dAtA[i] = 0x32
-	} else {
-		i = protohelpers.EncodeVarint(dAtA, i, 0)
-		i--
-		dAtA[i] = 0x32
-	}
-	return len(dAtA) - i, nil
-}
-func (m *CheckNumberRequest_AsOfRevision) MarshalToVT(dAtA []byte) (int, error) {
-	size := m.SizeVT()
-	return m.MarshalToSizedBufferVT(dAtA[:size])
-}
-
-func (m *CheckNumberRequest_AsOfRevision) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
-	i := len(dAtA)
-	i = protohelpers.EncodeVarint(dAtA, i, uint64(m.AsOfRevision))
-	i--
-	dAtA[i] = 0x38
-	return len(dAtA) - i, nil
-}
 func (m *CheckNumberResponse) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -280,7 +254,7 @@ func (m *CheckNumberResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		copy(dAtA[i:], m.PolicyVersion)
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.PolicyVersion)))
 		i--
-		dAtA[i] = 0x52
+		dAtA[i] = 0x4a
 	}
 	if m.OpensAt != nil {
 		size, err := (*timestamppb.Timestamp)(m.OpensAt).MarshalToSizedBufferVT(dAtA[:i])
@@ -290,7 +264,7 @@ func (m *CheckNumberResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= size
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x4a
+		dAtA[i] = 0x42
 	}
 	if m.ValidUntil != nil {
 		size, err := (*timestamppb.Timestamp)(m.ValidUntil).MarshalToSizedBufferVT(dAtA[:i])
@@ -300,7 +274,7 @@ func (m *CheckNumberResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= size
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x42
+		dAtA[i] = 0x3a
 	}
 	if m.CheckedAt != nil {
 		size, err := (*timestamppb.Timestamp)(m.CheckedAt).MarshalToSizedBufferVT(dAtA[:i])
@@ -310,19 +284,17 @@ func (m *CheckNumberResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= size
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x3a
-	}
-	if len(m.JournalId) > 0 {
-		i -= len(m.JournalId)
-		copy(dAtA[i:], m.JournalId)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.JournalId)))
-		i--
 		dAtA[i] = 0x32
 	}
-	if m.Revision != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Revision))
+	if m.Position != nil {
+		size, err := m.Position.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x28
+		dAtA[i] = 0x2a
 	}
 	if len(m.Reasons) > 0 {
 		for iNdEx := len(m.Reasons) - 1; iNdEx >= 0; iNdEx-- {
@@ -386,15 +358,6 @@ func (m *CheckNumbersRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if vtmsg, ok := m.AsOf.(interface {
-		MarshalToSizedBufferVT([]byte) (int, error)
-	}); ok {
-		size, err := vtmsg.MarshalToSizedBufferVT(dAtA[:i])
-		if err != nil {
-			return 0, err
-		}
-		i -= size
-	}
 	if m.VerdictsOnly {
 		i--
 		if m.VerdictsOnly {
@@ -403,19 +366,22 @@ func (m *CheckNumbersRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 			dAtA[i] = 0
 		}
 		i--
-		dAtA[i] = 0x48
+		dAtA[i] = 0x38
 	}
-	if len(m.JournalId) > 0 {
-		i -= len(m.JournalId)
-		copy(dAtA[i:], m.JournalId)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.JournalId)))
+	if m.Purpose != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Purpose))
 		i--
-		dAtA[i] = 0x32
+		dAtA[i] = 0x30
 	}
-	if m.MinRevision != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.MinRevision))
+	if m.ReadAt != nil {
+		size, err := m.ReadAt.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x28
+		dAtA[i] = 0x2a
 	}
 	if len(m.Scope) > 0 {
 		i -= len(m.Scope)
@@ -452,41 +418,6 @@ func (m *CheckNumbersRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 	return len(dAtA) - i, nil
 }
 
-func (m *CheckNumbersRequest_AsOfTime) MarshalToVT(dAtA []byte) (int, error) {
-	size := m.SizeVT()
-	return m.MarshalToSizedBufferVT(dAtA[:size])
-}
-
-func (m *CheckNumbersRequest_AsOfTime) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
-	i := len(dAtA)
-	if m.AsOfTime != nil {
-		size, err := (*timestamppb.Timestamp)(m.AsOfTime).MarshalToSizedBufferVT(dAtA[:i])
-		if err != nil {
-			return 0, err
-		}
-		i -= size
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
-		i--
-		dAtA[i] = 0x3a
-	} else {
-		i = protohelpers.EncodeVarint(dAtA, i, 0)
-		i--
-		dAtA[i] = 0x3a
-	}
-	return len(dAtA) - i, nil
-}
-func (m *CheckNumbersRequest_AsOfRevision) MarshalToVT(dAtA []byte) (int, error) {
-	size := m.SizeVT()
-	return m.MarshalToSizedBufferVT(dAtA[:size])
-}
-
-func (m *CheckNumbersRequest_AsOfRevision) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
-	i := len(dAtA)
-	i = protohelpers.EncodeVarint(dAtA, i, uint64(m.AsOfRevision))
-	i--
-	dAtA[i] = 0x40
-	return len(dAtA) - i, nil
-}
 func (m *CheckNumbersResponse) MarshalVT() (dAtA []byte, err error) {
 	if m == nil {
 		return nil, nil
@@ -524,7 +455,7 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		}
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.E164)*8))
 		i--
-		dAtA[i] = 0x42
+		dAtA[i] = 0x3a
 	}
 	if len(m.Details) > 0 {
 		for iNdEx := len(m.Details) - 1; iNdEx >= 0; iNdEx-- {
@@ -535,7 +466,7 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 			i -= size
 			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 			i--
-			dAtA[i] = 0x3a
+			dAtA[i] = 0x32
 		}
 	}
 	if len(m.Reasons) > 0 {
@@ -547,7 +478,7 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 			i -= size
 			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 			i--
-			dAtA[i] = 0x32
+			dAtA[i] = 0x2a
 		}
 	}
 	if len(m.Verdicts) > 0 {
@@ -569,14 +500,14 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		}
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(pksize2))
 		i--
-		dAtA[i] = 0x2a
+		dAtA[i] = 0x22
 	}
 	if len(m.PolicyVersion) > 0 {
 		i -= len(m.PolicyVersion)
 		copy(dAtA[i:], m.PolicyVersion)
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.PolicyVersion)))
 		i--
-		dAtA[i] = 0x22
+		dAtA[i] = 0x1a
 	}
 	if m.CheckedAt != nil {
 		size, err := (*timestamppb.Timestamp)(m.CheckedAt).MarshalToSizedBufferVT(dAtA[:i])
@@ -586,19 +517,17 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		i -= size
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x1a
-	}
-	if len(m.JournalId) > 0 {
-		i -= len(m.JournalId)
-		copy(dAtA[i:], m.JournalId)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.JournalId)))
-		i--
 		dAtA[i] = 0x12
 	}
-	if m.Revision != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Revision))
+	if m.Position != nil {
+		size, err := m.Position.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x8
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -726,13 +655,6 @@ func (m *StreamChecksRequest) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
-	if len(m.JournalId) > 0 {
-		i -= len(m.JournalId)
-		copy(dAtA[i:], m.JournalId)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.JournalId)))
-		i--
-		dAtA[i] = 0x12
-	}
 	if len(m.Checks) > 0 {
 		for iNdEx := len(m.Checks) - 1; iNdEx >= 0; iNdEx-- {
 			size, err := m.Checks[iNdEx].MarshalToSizedBufferVT(dAtA[:i])
@@ -787,6 +709,11 @@ func (m *StreamCheck) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		}
 		i -= size
 	}
+	if m.Purpose != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Purpose))
+		i--
+		dAtA[i] = 0x40
+	}
 	if m.Timeout != nil {
 		size, err := (*durationpb.Duration)(m.Timeout).MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -797,10 +724,15 @@ func (m *StreamCheck) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i--
 		dAtA[i] = 0x3a
 	}
-	if m.MinRevision != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.MinRevision))
+	if m.ReadAt != nil {
+		size, err := m.ReadAt.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x30
+		dAtA[i] = 0x32
 	}
 	if len(m.Scope) > 0 {
 		i -= len(m.Scope)
@@ -890,7 +822,7 @@ func (m *StreamChecksResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 			i -= size
 			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 			i--
-			dAtA[i] = 0x32
+			dAtA[i] = 0x2a
 		}
 	}
 	if len(m.Answers) > 0 {
@@ -902,7 +834,7 @@ func (m *StreamChecksResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 			i -= size
 			i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 			i--
-			dAtA[i] = 0x2a
+			dAtA[i] = 0x22
 		}
 	}
 	if len(m.PolicyVersion) > 0 {
@@ -910,7 +842,7 @@ func (m *StreamChecksResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		copy(dAtA[i:], m.PolicyVersion)
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.PolicyVersion)))
 		i--
-		dAtA[i] = 0x22
+		dAtA[i] = 0x1a
 	}
 	if m.CheckedAt != nil {
 		size, err := (*timestamppb.Timestamp)(m.CheckedAt).MarshalToSizedBufferVT(dAtA[:i])
@@ -920,19 +852,17 @@ func (m *StreamChecksResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		i -= size
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x1a
-	}
-	if len(m.JournalId) > 0 {
-		i -= len(m.JournalId)
-		copy(dAtA[i:], m.JournalId)
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.JournalId)))
-		i--
 		dAtA[i] = 0x12
 	}
-	if m.Revision != 0 {
-		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Revision))
+	if m.Position != nil {
+		size, err := m.Position.MarshalToSizedBufferVT(dAtA[:i])
+		if err != nil {
+			return 0, err
+		}
+		i -= size
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
-		dAtA[i] = 0x8
+		dAtA[i] = 0xa
 	}
 	return len(dAtA) - i, nil
 }
@@ -1143,6 +1073,9 @@ func (m *Reason) SizeVT() (n int) {
 		l = (*timestamppb.Timestamp)(m.ExpiresAt).SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	if m.ConsentForm != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.ConsentForm))
+	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -1165,43 +1098,20 @@ func (m *CheckNumberRequest) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.MinRevision != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.MinRevision))
-	}
-	l = len(m.JournalId)
-	if l > 0 {
+	if m.ReadAt != nil {
+		l = m.ReadAt.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if vtmsg, ok := m.AsOf.(interface{ SizeVT() int }); ok {
-		n += vtmsg.SizeVT()
+	if m.Purpose != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Purpose))
+	}
+	if m.Explain {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
 }
 
-func (m *CheckNumberRequest_AsOfTime) SizeVT() (n int) {
-	if m == nil {
-		return 0
-	}
-	var l int
-	_ = l
-	if m.AsOfTime != nil {
-		l = (*timestamppb.Timestamp)(m.AsOfTime).SizeVT()
-		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
-	} else {
-		n += 3
-	}
-	return n
-}
-func (m *CheckNumberRequest_AsOfRevision) SizeVT() (n int) {
-	if m == nil {
-		return 0
-	}
-	var l int
-	_ = l
-	n += 1 + protohelpers.SizeOfVarint(uint64(m.AsOfRevision))
-	return n
-}
 func (m *CheckNumberResponse) SizeVT() (n int) {
 	if m == nil {
 		return 0
@@ -1224,11 +1134,8 @@ func (m *CheckNumberResponse) SizeVT() (n int) {
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
 	}
-	if m.Revision != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.Revision))
-	}
-	l = len(m.JournalId)
-	if l > 0 {
+	if m.Position != nil {
+		l = m.Position.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	if m.CheckedAt != nil {
@@ -1274,15 +1181,12 @@ func (m *CheckNumbersRequest) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.MinRevision != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.MinRevision))
-	}
-	l = len(m.JournalId)
-	if l > 0 {
+	if m.ReadAt != nil {
+		l = m.ReadAt.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if vtmsg, ok := m.AsOf.(interface{ SizeVT() int }); ok {
-		n += vtmsg.SizeVT()
+	if m.Purpose != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Purpose))
 	}
 	if m.VerdictsOnly {
 		n += 2
@@ -1291,40 +1195,14 @@ func (m *CheckNumbersRequest) SizeVT() (n int) {
 	return n
 }
 
-func (m *CheckNumbersRequest_AsOfTime) SizeVT() (n int) {
-	if m == nil {
-		return 0
-	}
-	var l int
-	_ = l
-	if m.AsOfTime != nil {
-		l = (*timestamppb.Timestamp)(m.AsOfTime).SizeVT()
-		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
-	} else {
-		n += 3
-	}
-	return n
-}
-func (m *CheckNumbersRequest_AsOfRevision) SizeVT() (n int) {
-	if m == nil {
-		return 0
-	}
-	var l int
-	_ = l
-	n += 1 + protohelpers.SizeOfVarint(uint64(m.AsOfRevision))
-	return n
-}
 func (m *CheckNumbersResponse) SizeVT() (n int) {
 	if m == nil {
 		return 0
 	}
 	var l int
 	_ = l
-	if m.Revision != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.Revision))
-	}
-	l = len(m.JournalId)
-	if l > 0 {
+	if m.Position != nil {
+		l = m.Position.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	if m.CheckedAt != nil {
@@ -1408,10 +1286,6 @@ func (m *StreamChecksRequest) SizeVT() (n int) {
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
 	}
-	l = len(m.JournalId)
-	if l > 0 {
-		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
-	}
 	n += len(m.unknownFields)
 	return n
 }
@@ -1436,12 +1310,16 @@ func (m *StreamCheck) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
-	if m.MinRevision != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.MinRevision))
+	if m.ReadAt != nil {
+		l = m.ReadAt.SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	if m.Timeout != nil {
 		l = (*durationpb.Duration)(m.Timeout).SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if m.Purpose != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Purpose))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1472,11 +1350,8 @@ func (m *StreamChecksResponse) SizeVT() (n int) {
 	}
 	var l int
 	_ = l
-	if m.Revision != 0 {
-		n += 1 + protohelpers.SizeOfVarint(uint64(m.Revision))
-	}
-	l = len(m.JournalId)
-	if l > 0 {
+	if m.Position != nil {
+		l = m.Position.SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	if m.CheckedAt != nil {
@@ -1885,6 +1760,25 @@ func (m *Reason) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 12:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ConsentForm", wireType)
+			}
+			m.ConsentForm = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.ConsentForm |= ConsentForm(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -2033,59 +1927,8 @@ func (m *CheckNumberRequest) UnmarshalVT(dAtA []byte) error {
 			m.Scope = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		case 4:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field MinRevision", wireType)
-			}
-			m.MinRevision = 0
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				m.MinRevision |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-		case 5:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field JournalId", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protohelpers.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protohelpers.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.JournalId = string(dAtA[iNdEx:postIndex])
-			iNdEx = postIndex
-		case 6:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field AsOfTime", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field ReadAt", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -2112,23 +1955,18 @@ func (m *CheckNumberRequest) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.AsOf.(*CheckNumberRequest_AsOfTime); ok {
-				if err := (*timestamppb.Timestamp)(oneof.AsOfTime).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
-					return err
-				}
-			} else {
-				v := &timestamppb1.Timestamp{}
-				if err := (*timestamppb.Timestamp)(v).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
-					return err
-				}
-				m.AsOf = &CheckNumberRequest_AsOfTime{AsOfTime: v}
+			if m.ReadAt == nil {
+				m.ReadAt = &ReadAt{}
+			}
+			if err := m.ReadAt.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
 			}
 			iNdEx = postIndex
-		case 7:
+		case 5:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field AsOfRevision", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Purpose", wireType)
 			}
-			var v uint64
+			m.Purpose = 0
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -2138,12 +1976,31 @@ func (m *CheckNumberRequest) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				v |= uint64(b&0x7F) << shift
+				m.Purpose |= Purpose(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			m.AsOf = &CheckNumberRequest_AsOfRevision{AsOfRevision: v}
+		case 6:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Explain", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Explain = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -2300,29 +2157,10 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 			}
 			iNdEx = postIndex
 		case 5:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Revision", wireType)
-			}
-			m.Revision = 0
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				m.Revision |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-		case 6:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field JournalId", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Position", wireType)
 			}
-			var stringLen uint64
+			var msglen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -2332,25 +2170,29 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
+				msglen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
+			if msglen < 0 {
 				return protohelpers.ErrInvalidLength
 			}
-			postIndex := iNdEx + intStringLen
+			postIndex := iNdEx + msglen
 			if postIndex < 0 {
 				return protohelpers.ErrInvalidLength
 			}
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.JournalId = string(dAtA[iNdEx:postIndex])
+			if m.Position == nil {
+				m.Position = &Position{}
+			}
+			if err := m.Position.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
 			iNdEx = postIndex
-		case 7:
+		case 6:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field CheckedAt", wireType)
 			}
@@ -2386,7 +2228,7 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 8:
+		case 7:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field ValidUntil", wireType)
 			}
@@ -2422,7 +2264,7 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 9:
+		case 8:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field OpensAt", wireType)
 			}
@@ -2458,7 +2300,7 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 10:
+		case 9:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field PolicyVersion", wireType)
 			}
@@ -2690,59 +2532,8 @@ func (m *CheckNumbersRequest) UnmarshalVT(dAtA []byte) error {
 			m.Scope = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		case 5:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field MinRevision", wireType)
-			}
-			m.MinRevision = 0
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				m.MinRevision |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-		case 6:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field JournalId", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protohelpers.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protohelpers.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.JournalId = string(dAtA[iNdEx:postIndex])
-			iNdEx = postIndex
-		case 7:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field AsOfTime", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field ReadAt", wireType)
 			}
 			var msglen int
 			for shift := uint(0); ; shift += 7 {
@@ -2769,23 +2560,18 @@ func (m *CheckNumbersRequest) UnmarshalVT(dAtA []byte) error {
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			if oneof, ok := m.AsOf.(*CheckNumbersRequest_AsOfTime); ok {
-				if err := (*timestamppb.Timestamp)(oneof.AsOfTime).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
-					return err
-				}
-			} else {
-				v := &timestamppb1.Timestamp{}
-				if err := (*timestamppb.Timestamp)(v).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
-					return err
-				}
-				m.AsOf = &CheckNumbersRequest_AsOfTime{AsOfTime: v}
+			if m.ReadAt == nil {
+				m.ReadAt = &ReadAt{}
+			}
+			if err := m.ReadAt.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
 			}
 			iNdEx = postIndex
-		case 8:
+		case 6:
 			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field AsOfRevision", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Purpose", wireType)
 			}
-			var v uint64
+			m.Purpose = 0
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -2795,13 +2581,12 @@ func (m *CheckNumbersRequest) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				v |= uint64(b&0x7F) << shift
+				m.Purpose |= Purpose(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			m.AsOf = &CheckNumbersRequest_AsOfRevision{AsOfRevision: v}
-		case 9:
+		case 7:
 			if wireType != 0 {
 				return fmt.Errorf("proto: wrong wireType = %d for field VerdictsOnly", wireType)
 			}
@@ -2873,29 +2658,10 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 		}
 		switch fieldNum {
 		case 1:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Revision", wireType)
-			}
-			m.Revision = 0
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				m.Revision |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-		case 2:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field JournalId", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Position", wireType)
 			}
-			var stringLen uint64
+			var msglen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -2905,25 +2671,29 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
+				msglen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
+			if msglen < 0 {
 				return protohelpers.ErrInvalidLength
 			}
-			postIndex := iNdEx + intStringLen
+			postIndex := iNdEx + msglen
 			if postIndex < 0 {
 				return protohelpers.ErrInvalidLength
 			}
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.JournalId = string(dAtA[iNdEx:postIndex])
+			if m.Position == nil {
+				m.Position = &Position{}
+			}
+			if err := m.Position.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
 			iNdEx = postIndex
-		case 3:
+		case 2:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field CheckedAt", wireType)
 			}
@@ -2959,7 +2729,7 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 4:
+		case 3:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field PolicyVersion", wireType)
 			}
@@ -2991,7 +2761,7 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 			}
 			m.PolicyVersion = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
-		case 5:
+		case 4:
 			if wireType == 0 {
 				var v Verdict
 				for shift := uint(0); ; shift += 7 {
@@ -3060,7 +2830,7 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 			} else {
 				return fmt.Errorf("proto: wrong wireType = %d for field Verdicts", wireType)
 			}
-		case 6:
+		case 5:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Reasons", wireType)
 			}
@@ -3094,7 +2864,7 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 7:
+		case 6:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Details", wireType)
 			}
@@ -3128,7 +2898,7 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 8:
+		case 7:
 			if wireType == 1 {
 				var v uint64
 				if (iNdEx + 8) > l {
@@ -3545,38 +3315,6 @@ func (m *StreamChecksRequest) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 2:
-			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field JournalId", wireType)
-			}
-			var stringLen uint64
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
-				return protohelpers.ErrInvalidLength
-			}
-			postIndex := iNdEx + intStringLen
-			if postIndex < 0 {
-				return protohelpers.ErrInvalidLength
-			}
-			if postIndex > l {
-				return io.ErrUnexpectedEOF
-			}
-			m.JournalId = string(dAtA[iNdEx:postIndex])
-			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -3755,10 +3493,10 @@ func (m *StreamCheck) UnmarshalVT(dAtA []byte) error {
 			m.Scope = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		case 6:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field MinRevision", wireType)
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field ReadAt", wireType)
 			}
-			m.MinRevision = 0
+			var msglen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -3768,11 +3506,28 @@ func (m *StreamCheck) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				m.MinRevision |= uint64(b&0x7F) << shift
+				msglen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
+			if msglen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + msglen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			if m.ReadAt == nil {
+				m.ReadAt = &ReadAt{}
+			}
+			if err := m.ReadAt.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
+			iNdEx = postIndex
 		case 7:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Timeout", wireType)
@@ -3809,6 +3564,25 @@ func (m *StreamCheck) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 8:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Purpose", wireType)
+			}
+			m.Purpose = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Purpose |= Purpose(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])
@@ -3861,29 +3635,10 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 		}
 		switch fieldNum {
 		case 1:
-			if wireType != 0 {
-				return fmt.Errorf("proto: wrong wireType = %d for field Revision", wireType)
-			}
-			m.Revision = 0
-			for shift := uint(0); ; shift += 7 {
-				if shift >= 64 {
-					return protohelpers.ErrIntOverflow
-				}
-				if iNdEx >= l {
-					return io.ErrUnexpectedEOF
-				}
-				b := dAtA[iNdEx]
-				iNdEx++
-				m.Revision |= uint64(b&0x7F) << shift
-				if b < 0x80 {
-					break
-				}
-			}
-		case 2:
 			if wireType != 2 {
-				return fmt.Errorf("proto: wrong wireType = %d for field JournalId", wireType)
+				return fmt.Errorf("proto: wrong wireType = %d for field Position", wireType)
 			}
-			var stringLen uint64
+			var msglen int
 			for shift := uint(0); ; shift += 7 {
 				if shift >= 64 {
 					return protohelpers.ErrIntOverflow
@@ -3893,25 +3648,29 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 				}
 				b := dAtA[iNdEx]
 				iNdEx++
-				stringLen |= uint64(b&0x7F) << shift
+				msglen |= int(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}
 			}
-			intStringLen := int(stringLen)
-			if intStringLen < 0 {
+			if msglen < 0 {
 				return protohelpers.ErrInvalidLength
 			}
-			postIndex := iNdEx + intStringLen
+			postIndex := iNdEx + msglen
 			if postIndex < 0 {
 				return protohelpers.ErrInvalidLength
 			}
 			if postIndex > l {
 				return io.ErrUnexpectedEOF
 			}
-			m.JournalId = string(dAtA[iNdEx:postIndex])
+			if m.Position == nil {
+				m.Position = &Position{}
+			}
+			if err := m.Position.UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
+				return err
+			}
 			iNdEx = postIndex
-		case 3:
+		case 2:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field CheckedAt", wireType)
 			}
@@ -3947,7 +3706,7 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 4:
+		case 3:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field PolicyVersion", wireType)
 			}
@@ -3979,7 +3738,7 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 			}
 			m.PolicyVersion = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
-		case 5:
+		case 4:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Answers", wireType)
 			}
@@ -4020,7 +3779,7 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
-		case 6:
+		case 5:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field Reasons", wireType)
 			}

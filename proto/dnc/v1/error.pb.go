@@ -24,9 +24,9 @@ const (
 // Why a call or an item was refused. A failed call carries a google.rpc.ErrorInfo
 // with domain "dncd" and, as its reason, the value's name without ERROR_REASON_
 // ("BATCH_TOO_LARGE"). Programs decide on the reason; the message is for people.
-// Metadata, where it applies: "field" (the request's field), "limit" and "actual"
-// (what was exceeded, by what), "index" (from 0, the item), "revision" and
-// "journal_id" (the server's own), "list" (a name), "import_id", "feature".
+// Metadata, where it applies: "field" (the request's field), "limit" and "actual" (what was
+// exceeded, and by which value), "index" (the item, from 0), "revision" and "journal_id" (the
+// server's own), "list" (a name), "import_id", "feature".
 //
 // "Retry" below means the same call again, after a pause and within a deadline.
 type ErrorReason int32
@@ -34,49 +34,49 @@ type ErrorReason int32
 const (
 	// Not set; the server never sends it. A client treats a reason it does not know by the status code alone.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
-	// INVALID_ARGUMENT. The number is empty or holds no digit. Mend the input; do not retry, do not call.
+	// INVALID_ARGUMENT. The number is empty or holds no digit. Fix the input; do not retry, do not call.
 	ErrorReason_ERROR_REASON_NUMBER_EMPTY ErrorReason = 1
 	// INVALID_ARGUMENT. The number holds a character that no number has (letters,
 	// full-width digits, a second plus, a spreadsheet's exponent, an extension), or a
-	// trunk prefix after its country code. Mend the input; do not retry.
+	// trunk prefix after its country code. Fix the input; do not retry.
 	ErrorReason_ERROR_REASON_NUMBER_SYNTAX ErrorReason = 2
 	// INVALID_ARGUMENT. A national form without a region: no country is ever guessed.
 	// Write the number with its plus, or name the region. Do not retry as it is.
 	ErrorReason_ERROR_REASON_NUMBER_NO_COUNTRY ErrorReason = 3
-	// INVALID_ARGUMENT. The digits begin with no calling code in use. Mend the input; do not retry.
+	// INVALID_ARGUMENT. The digits begin with no calling code in use. Fix the input; do not retry.
 	ErrorReason_ERROR_REASON_NUMBER_CALLING_CODE ErrorReason = 4
-	// INVALID_ARGUMENT. Too few or too many digits for its calling code or region. Mend the input; do not retry.
+	// INVALID_ARGUMENT. Too few or too many digits for its calling code or region. Fix the input; do not retry.
 	ErrorReason_ERROR_REASON_NUMBER_LENGTH ErrorReason = 5
 	// INVALID_ARGUMENT. The region is not an ISO 3166-1 alpha-2 code with a numbering plan. Do not retry.
 	ErrorReason_ERROR_REASON_REGION_INVALID ErrorReason = 6
-	// INVALID_ARGUMENT. The scope breaks the rule above: segments of [a-z0-9._-], at most 8 and 255 bytes. Do not retry.
+	// INVALID_ARGUMENT. The scope is malformed: segments of [a-z0-9._-], at most 8 segments and 255 bytes. Do not retry.
 	ErrorReason_ERROR_REASON_SCOPE_INVALID ErrorReason = 7
 	// INVALID_ARGUMENT. Another field is missing, malformed, too long or contradicts
-	// a second one; metadata "field" names it. Do not retry.
+	// another one; metadata "field" names it. Do not retry.
 	ErrorReason_ERROR_REASON_FIELD_INVALID ErrorReason = 8
 	// INVALID_ARGUMENT. More than 10,000 numbers or 256 KiB in one message of checks. Split the batch.
 	ErrorReason_ERROR_REASON_BATCH_TOO_LARGE ErrorReason = 9
-	// INVALID_ARGUMENT. The page token is not one this server gave for this call. Start from the first page.
+	// INVALID_ARGUMENT. This server did not issue the page token for this call. Start from the first page.
 	ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID ErrorReason = 10
-	// UNIMPLEMENTED. In the contract, not built by this server; metadata "feature" names it. Do not retry.
-	ErrorReason_ERROR_REASON_NOT_BUILT ErrorReason = 11
-	// FAILED_PRECONDITION. The journal_id named is not this store's: a backup was
-	// restored or a loss accepted. Revisions from before mean nothing now: read anew. Do not retry as it is.
+	// UNIMPLEMENTED. In the contract and not supported by this server; metadata "feature" names it. Do not retry.
+	ErrorReason_ERROR_REASON_UNSUPPORTED ErrorReason = 11
+	// FAILED_PRECONDITION. The position's journal is not this store's: the store was restored from a copy, or a
+	// loss was accepted. Earlier positions mean nothing now: read again without one. Do not retry as it is.
 	ErrorReason_ERROR_REASON_JOURNAL_CHANGED ErrorReason = 20
-	// UNAVAILABLE. The revision asked for by min_revision was not reached within the
-	// deadline, or within a minute. Retry, here or at another node.
+	// UNAVAILABLE. The position read_at.at_least was not reached within the deadline, or
+	// within a minute. Retry, here or at another node.
 	ErrorReason_ERROR_REASON_REVISION_NOT_REACHED ErrorReason = 21
-	// OUT_OF_RANGE. The view asked for is older than the kept history. Ask for a later one.
+	// OUT_OF_RANGE. The requested state is older than the kept history. Ask for a later one.
 	ErrorReason_ERROR_REASON_HISTORY_GONE ErrorReason = 22
-	// OUT_OF_RANGE. as_of lies after the last revision or in the future. Leave as_of out to ask about now.
+	// OUT_OF_RANGE. read_at.past is later than the last revision or in the future. Leave read_at unset to ask about now.
 	ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE ErrorReason = 23
 	// ALREADY_EXISTS. The request_id was used within 7 days for a write with other
 	// content. Nothing was written now. Make a new id for a new write; do not retry as it is.
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 30
-	// NOT_FOUND. No opt-out (or consent) is in force at exactly that scope. Nothing was written; do not retry.
+	// NOT_FOUND. No opt-out, or no consent, is in force at exactly that scope. Nothing was written; do not retry.
 	ErrorReason_ERROR_REASON_NOTHING_TO_WITHDRAW ErrorReason = 31
 	// RESOURCE_EXHAUSTED. The number already holds as many records as the store keeps
-	// for one; metadata "limit". Nothing was written; withdraw some first.
+	// for one number. Nothing was written; withdraw some first.
 	ErrorReason_ERROR_REASON_RECORD_LIMIT ErrorReason = 32
 	// NOT_FOUND. No list has that name. Create it first.
 	ErrorReason_ERROR_REASON_LIST_NOT_FOUND ErrorReason = 40
@@ -87,69 +87,64 @@ const (
 	ErrorReason_ERROR_REASON_LIST_NAME_INVALID ErrorReason = 42
 	// INVALID_ARGUMENT. A registry must name at least one jurisdiction. Do not retry.
 	ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED ErrorReason = 43
-	// FAILED_PRECONDITION. The change makes numbers callable and was not confirmed:
-	// read what the message says, then set `confirm`.
+	// FAILED_PRECONDITION. The change makes numbers callable and was not forced: read the
+	// message, then set `force` if that is intended.
 	ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED ErrorReason = 44
-	// ABORTED. A load of this list is being written; update, delete and other loads
-	// wait for its end. Retry in a while; a staged import keeps its chunks.
+	// ABORTED. A load of this list is being written. Updates, deletion and other loads are refused
+	// until it ends. Retry later; a staged import keeps its chunks.
 	ErrorReason_ERROR_REASON_IMPORT_RUNNING ErrorReason = 45
 	// NOT_FOUND. The import_id is unknown, finished, of another list, or was not
-	// continued for 24 hours: begin again without it. Or another command took the
-	// list over while the import was loaded: look at what the list holds now.
+	// continued for 24 hours: begin again without it. Or another caller took over the
+	// list while the import was being written: look at what the list holds now.
 	ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND ErrorReason = 50
-	// FAILED_PRECONDITION. A chunk came twice with other content, or its number is not
-	// the one after the last. Open the import again and go on after last_chunk.
+	// FAILED_PRECONDITION. A chunk's number does not follow the last one, or the commit
+	// names other chunks than are staged. Open the import again and continue after last_chunk.
 	ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER ErrorReason = 51
 	// INVALID_ARGUMENT. A chunk is above 512 KiB, not ascending, or does not decode. Do not retry.
 	ErrorReason_ERROR_REASON_CHUNK_INVALID ErrorReason = 52
-	// INVALID_ARGUMENT. The list has a max age, and the load names no snapshot date. Name it; never the day of the load.
+	// INVALID_ARGUMENT. The list has a max age, and the load has no snapshot date. Use the registry's date, never the day of the load.
 	ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED ErrorReason = 53
-	// INVALID_ARGUMENT. The snapshot date is no date, or more than one day ahead (UTC). Do not retry.
+	// INVALID_ARGUMENT. The snapshot date is not a date, or is more than one day ahead (UTC). Do not retry.
 	ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID ErrorReason = 54
-	// FAILED_PRECONDITION. The list holds no view to go back to. Load a file instead.
+	// FAILED_PRECONDITION. The list has no earlier content. Load a file instead.
 	ErrorReason_ERROR_REASON_NOTHING_TO_REVERT ErrorReason = 55
 	// DATA_LOSS. The staged content no longer matches what was received. Begin the import again.
 	ErrorReason_ERROR_REASON_STAGE_DAMAGED ErrorReason = 56
-	// ABORTED. The client ended the stream of an import before the commit: nothing was loaded. What it sent stays staged
+	// ABORTED. The client ended the stream of an import before the commit: nothing was imported. The chunks stay staged
 	// for 24 hours; metadata "import_id" continues it.
 	ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED ErrorReason = 57
-	// UNAVAILABLE. Stories are damaged or missing: no writes; checks are answered in full.
+	// UNAVAILABLE. Stories are damaged or missing: writes are refused, checks are answered in full.
 	// Run `dncd fsck` on the store. Retrying here does not help.
 	ErrorReason_ERROR_REASON_STORIES_DAMAGED ErrorReason = 59
-	// UNAVAILABLE. The server's clock jumped more than a day ahead: no writes, checks go on. Set it right, or restart the
-	// server if it is right now.
+	// UNAVAILABLE. The server's clock jumped more than a day ahead: writes are refused, checks are answered. Correct the
+	// clock, or restart the server if it is correct now.
 	ErrorReason_ERROR_REASON_CLOCK_JUMPED ErrorReason = 71
-	// RESOURCE_EXHAUSTED. Less disk is free than --min-free: no writes, checks go on. Free space, then retry.
+	// RESOURCE_EXHAUSTED. Less disk is free than --min-free: writes are refused, checks are answered. Free space, then retry.
 	ErrorReason_ERROR_REASON_DISK_FULL ErrorReason = 60
-	// RESOURCE_EXHAUSTED. Too many writes wait, or too many checks of streams wait
+	// RESOURCE_EXHAUSTED. Too many writes are queued, or too many checks on streams wait
 	// for a revision. Nothing was written. Retry with backoff.
 	ErrorReason_ERROR_REASON_QUEUE_FULL ErrorReason = 61
-	// UNAVAILABLE. The store found damage: no writes, and checks answer BLOCK or
-	// UNKNOWN. Run `dncd fsck` on it. Retrying here does not help.
+	// UNAVAILABLE. The store found damage: writes are refused, and checks answer BLOCK or
+	// UNKNOWN. Run `dncd fsck` on the store. Retrying here does not help.
 	ErrorReason_ERROR_REASON_STORE_DAMAGED ErrorReason = 62
-	// UNAVAILABLE. A commit failed with an outcome unknown: no writes until the store
+	// UNAVAILABLE. The outcome of a commit is unknown: writes are refused until the store
 	// is reopened and verified. Restart the server, then retry with the same request_id.
 	ErrorReason_ERROR_REASON_STORE_READ_ONLY ErrorReason = 63
 	// UNAVAILABLE. The server is stopping. Retry at another node, or here after its restart.
 	ErrorReason_ERROR_REASON_SHUTTING_DOWN ErrorReason = 64
 	// INTERNAL. A fault in the server; its log has the cause. Retry once, then report it.
 	ErrorReason_ERROR_REASON_INTERNAL ErrorReason = 65
-	// DEADLINE_EXCEEDED or CANCELLED. The caller's time was over before the work
-	// began: nothing was written. With a write already under way the outcome is
-	// unknown: retry with the same request_id.
-	ErrorReason_ERROR_REASON_TIME_OVER ErrorReason = 66
-	// RESOURCE_EXHAUSTED. The server has as much of this kind of work under way as it
-	// does in time. Nothing was done, and nothing is known about the number. Retry after
-	// the pause that a google.rpc.RetryInfo and the trailer grpc-retry-pushback-ms name;
-	// as an item's error, after some 100 ms.
+	// DEADLINE_EXCEEDED or CANCELLED. The caller's deadline passed, or it cancelled the call,
+	// before the answer. The outcome of a write is unknown: retry with the same request_id.
+	ErrorReason_ERROR_REASON_DEADLINE ErrorReason = 66
+	// RESOURCE_EXHAUSTED. The server is at its limit for this kind of work. Nothing was done, and
+	// nothing is known about the number. Retry after the delay in google.rpc.RetryInfo and in
+	// the trailer grpc-retry-pushback-ms; for an item's error, after about 100 ms.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 67
-	// ABORTED. The stream waited too long for its client: no first message came within 10 s, or its client sent or read
+	// ABORTED. The stream waited too long for its client: no first message came within 10 s, or the client sent or read
 	// nothing for a minute (a stream of checks: for a second) while another stream found no room. Open it again;
 	// an import continues with its import_id.
 	ErrorReason_ERROR_REASON_STREAM_IDLE ErrorReason = 68
-	// RESOURCE_EXHAUSTED. The connection already has as many streams of checks as a connection may have; metadata
-	// "limit". This server never sends it: behind a proxy, one connection carries the streams of many clients.
-	ErrorReason_ERROR_REASON_TOO_MANY_STREAMS ErrorReason = 69
 	// PERMISSION_DENIED. The caller's certificate or role does not allow it. Do not retry.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 70
 )
@@ -168,7 +163,7 @@ var (
 		8:  "ERROR_REASON_FIELD_INVALID",
 		9:  "ERROR_REASON_BATCH_TOO_LARGE",
 		10: "ERROR_REASON_PAGE_TOKEN_INVALID",
-		11: "ERROR_REASON_NOT_BUILT",
+		11: "ERROR_REASON_UNSUPPORTED",
 		20: "ERROR_REASON_JOURNAL_CHANGED",
 		21: "ERROR_REASON_REVISION_NOT_REACHED",
 		22: "ERROR_REASON_HISTORY_GONE",
@@ -198,10 +193,9 @@ var (
 		63: "ERROR_REASON_STORE_READ_ONLY",
 		64: "ERROR_REASON_SHUTTING_DOWN",
 		65: "ERROR_REASON_INTERNAL",
-		66: "ERROR_REASON_TIME_OVER",
+		66: "ERROR_REASON_DEADLINE",
 		67: "ERROR_REASON_OVERLOADED",
 		68: "ERROR_REASON_STREAM_IDLE",
-		69: "ERROR_REASON_TOO_MANY_STREAMS",
 		70: "ERROR_REASON_PERMISSION_DENIED",
 	}
 	ErrorReason_value = map[string]int32{
@@ -216,7 +210,7 @@ var (
 		"ERROR_REASON_FIELD_INVALID":          8,
 		"ERROR_REASON_BATCH_TOO_LARGE":        9,
 		"ERROR_REASON_PAGE_TOKEN_INVALID":     10,
-		"ERROR_REASON_NOT_BUILT":              11,
+		"ERROR_REASON_UNSUPPORTED":            11,
 		"ERROR_REASON_JOURNAL_CHANGED":        20,
 		"ERROR_REASON_REVISION_NOT_REACHED":   21,
 		"ERROR_REASON_HISTORY_GONE":           22,
@@ -246,10 +240,9 @@ var (
 		"ERROR_REASON_STORE_READ_ONLY":        63,
 		"ERROR_REASON_SHUTTING_DOWN":          64,
 		"ERROR_REASON_INTERNAL":               65,
-		"ERROR_REASON_TIME_OVER":              66,
+		"ERROR_REASON_DEADLINE":               66,
 		"ERROR_REASON_OVERLOADED":             67,
 		"ERROR_REASON_STREAM_IDLE":            68,
-		"ERROR_REASON_TOO_MANY_STREAMS":       69,
 		"ERROR_REASON_PERMISSION_DENIED":      70,
 	}
 )
@@ -281,10 +274,10 @@ func (ErrorReason) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_error_proto_rawDescGZIP(), []int{0}
 }
 
-// One number, or one row, of a call that carries many, refused for itself.
+// Why one number, or one row, of a call that carries many was refused.
 type ItemError struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Why, as in the ErrorInfo of a call that carries one number.
+	// The reason, the same as in the ErrorInfo of a call that carries one number.
 	Reason ErrorReason `protobuf:"varint,1,opt,name=reason,proto3,enum=dnc.v1.ErrorReason" json:"reason,omitempty"`
 	// For a person to act on. Never holds the number.
 	Message       string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
@@ -343,7 +336,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\x98\f\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xf6\v\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -356,8 +349,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1aERROR_REASON_FIELD_INVALID\x10\b\x12 \n" +
 	"\x1cERROR_REASON_BATCH_TOO_LARGE\x10\t\x12#\n" +
 	"\x1fERROR_REASON_PAGE_TOKEN_INVALID\x10\n" +
-	"\x12\x1a\n" +
-	"\x16ERROR_REASON_NOT_BUILT\x10\v\x12 \n" +
+	"\x12\x1c\n" +
+	"\x18ERROR_REASON_UNSUPPORTED\x10\v\x12 \n" +
 	"\x1cERROR_REASON_JOURNAL_CHANGED\x10\x14\x12%\n" +
 	"!ERROR_REASON_REVISION_NOT_REACHED\x10\x15\x12\x1d\n" +
 	"\x19ERROR_REASON_HISTORY_GONE\x10\x16\x12 \n" +
@@ -386,11 +379,10 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1aERROR_REASON_STORE_DAMAGED\x10>\x12 \n" +
 	"\x1cERROR_REASON_STORE_READ_ONLY\x10?\x12\x1e\n" +
 	"\x1aERROR_REASON_SHUTTING_DOWN\x10@\x12\x19\n" +
-	"\x15ERROR_REASON_INTERNAL\x10A\x12\x1a\n" +
-	"\x16ERROR_REASON_TIME_OVER\x10B\x12\x1b\n" +
+	"\x15ERROR_REASON_INTERNAL\x10A\x12\x19\n" +
+	"\x15ERROR_REASON_DEADLINE\x10B\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10C\x12\x1c\n" +
-	"\x18ERROR_REASON_STREAM_IDLE\x10D\x12!\n" +
-	"\x1dERROR_REASON_TOO_MANY_STREAMS\x10E\x12\"\n" +
+	"\x18ERROR_REASON_STREAM_IDLE\x10D\x12\"\n" +
 	"\x1eERROR_REASON_PERMISSION_DENIED\x10FB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (

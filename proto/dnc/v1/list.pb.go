@@ -10,6 +10,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	fieldmaskpb "google.golang.org/protobuf/types/known/fieldmaskpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -23,17 +24,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Whether a list answers.
+// Whether a list is loaded and fresh.
 type ListState int32
 
 const (
 	// Not set; the server never sends it.
 	ListState_LIST_STATE_UNSPECIFIED ListState = 0
-	// Created and never loaded, or its content failed verification. Checks: NOT_LOADED.
+	// Created and never loaded, or its content was lost to damage. Checks: NOT_LOADED.
 	ListState_LIST_STATE_NOT_LOADED ListState = 1
-	// Loaded and young enough.
+	// Loaded and not past its max age.
 	ListState_LIST_STATE_LOADED ListState = 2
-	// Loaded, and older than its max age. Checks: BLOCK where listed, else STALE_LIST.
+	// Loaded and past its max age. Checks: BLOCK for a number on it, else STALE_LIST.
 	ListState_LIST_STATE_STALE ListState = 3
 )
 
@@ -84,23 +85,16 @@ func (ListState) EnumDescriptor() ([]byte, []int) {
 type ImportMode int32
 
 const (
-	// Counts as REPLACE.
+	// In a header it counts as REPLACE. In a ListImport: see its origin.
 	ImportMode_IMPORT_MODE_UNSPECIFIED ImportMode = 0
 	// The list becomes the load. All files of the list come in one load.
 	ImportMode_IMPORT_MODE_REPLACE ImportMode = 1
-	// The load is added. Moves neither snapshot date nor coverage; a first load counts as REPLACE.
+	// The load is added. Changes neither snapshot date nor coverage; the first load of a list counts as REPLACE.
 	ImportMode_IMPORT_MODE_ADD ImportMode = 2
-	// The load is taken away. Moves neither snapshot date nor coverage.
+	// The load is removed. Changes neither snapshot date nor coverage.
 	ImportMode_IMPORT_MODE_REMOVE ImportMode = 3
-	// Additions and deletions of a change file. Moves the snapshot date to the file's.
+	// Additions and removals of a change file. The snapshot date becomes the file's.
 	ImportMode_IMPORT_MODE_DELTA ImportMode = 4
-	// Only in ImportRecord, refused in a header: the server wrote the list's own view
-	// again, after a load was abandoned.
-	ImportMode_IMPORT_MODE_RELOAD ImportMode = 5
-	// Only in ImportRecord, refused in a header: RevertImport.
-	ImportMode_IMPORT_MODE_REVERT ImportMode = 6
-	// Only in ImportRecord, refused in a header: RecordService.ImportRecords, which belongs to no list.
-	ImportMode_IMPORT_MODE_OPT_OUTS ImportMode = 7
 )
 
 // Enum value maps for ImportMode.
@@ -111,9 +105,6 @@ var (
 		2: "IMPORT_MODE_ADD",
 		3: "IMPORT_MODE_REMOVE",
 		4: "IMPORT_MODE_DELTA",
-		5: "IMPORT_MODE_RELOAD",
-		6: "IMPORT_MODE_REVERT",
-		7: "IMPORT_MODE_OPT_OUTS",
 	}
 	ImportMode_value = map[string]int32{
 		"IMPORT_MODE_UNSPECIFIED": 0,
@@ -121,9 +112,6 @@ var (
 		"IMPORT_MODE_ADD":         2,
 		"IMPORT_MODE_REMOVE":      3,
 		"IMPORT_MODE_DELTA":       4,
-		"IMPORT_MODE_RELOAD":      5,
-		"IMPORT_MODE_REVERT":      6,
-		"IMPORT_MODE_OPT_OUTS":    7,
 	}
 )
 
@@ -154,330 +142,167 @@ func (ImportMode) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_list_proto_rawDescGZIP(), []int{1}
 }
 
-// How a file was written. For the record: the client reads files, the server takes numbers.
-type ImportFormat int32
+// Where the content of a load came from.
+type ImportOrigin int32
 
 const (
-	// Not said.
-	ImportFormat_IMPORT_FORMAT_UNSPECIFIED ImportFormat = 0
-	// FTC text: `AAA,NNNNNNN` or `AAANNNNNNN` a line.
-	ImportFormat_IMPORT_FORMAT_FTC ImportFormat = 1
-	// FTC XML.
-	ImportFormat_IMPORT_FORMAT_FTC_XML ImportFormat = 2
-	// FTC change list.
-	ImportFormat_IMPORT_FORMAT_FTC_CHANGE ImportFormat = 3
-	// Canada's LNNTE-DNCL.
-	ImportFormat_IMPORT_FORMAT_LNNTE ImportFormat = 4
-	// Separated values.
-	ImportFormat_IMPORT_FORMAT_CSV ImportFormat = 5
-	// A number a line.
-	ImportFormat_IMPORT_FORMAT_PLAIN ImportFormat = 6
-	// A JSON object a line, with the number under "number".
-	ImportFormat_IMPORT_FORMAT_JSONL ImportFormat = 7
+	// Not set; the server never sends it.
+	ImportOrigin_IMPORT_ORIGIN_UNSPECIFIED ImportOrigin = 0
+	// A client sent it, with ListService.Import.
+	ImportOrigin_IMPORT_ORIGIN_UPLOAD ImportOrigin = 1
+	// Earlier content of the list, restored with ListService.RevertImport.
+	ImportOrigin_IMPORT_ORIGIN_REVERT ImportOrigin = 2
+	// The list's own content, written again by the server after a load was abandoned.
+	ImportOrigin_IMPORT_ORIGIN_RELOAD ImportOrigin = 3
 )
 
-// Enum value maps for ImportFormat.
+// Enum value maps for ImportOrigin.
 var (
-	ImportFormat_name = map[int32]string{
-		0: "IMPORT_FORMAT_UNSPECIFIED",
-		1: "IMPORT_FORMAT_FTC",
-		2: "IMPORT_FORMAT_FTC_XML",
-		3: "IMPORT_FORMAT_FTC_CHANGE",
-		4: "IMPORT_FORMAT_LNNTE",
-		5: "IMPORT_FORMAT_CSV",
-		6: "IMPORT_FORMAT_PLAIN",
-		7: "IMPORT_FORMAT_JSONL",
+	ImportOrigin_name = map[int32]string{
+		0: "IMPORT_ORIGIN_UNSPECIFIED",
+		1: "IMPORT_ORIGIN_UPLOAD",
+		2: "IMPORT_ORIGIN_REVERT",
+		3: "IMPORT_ORIGIN_RELOAD",
 	}
-	ImportFormat_value = map[string]int32{
-		"IMPORT_FORMAT_UNSPECIFIED": 0,
-		"IMPORT_FORMAT_FTC":         1,
-		"IMPORT_FORMAT_FTC_XML":     2,
-		"IMPORT_FORMAT_FTC_CHANGE":  3,
-		"IMPORT_FORMAT_LNNTE":       4,
-		"IMPORT_FORMAT_CSV":         5,
-		"IMPORT_FORMAT_PLAIN":       6,
-		"IMPORT_FORMAT_JSONL":       7,
+	ImportOrigin_value = map[string]int32{
+		"IMPORT_ORIGIN_UNSPECIFIED": 0,
+		"IMPORT_ORIGIN_UPLOAD":      1,
+		"IMPORT_ORIGIN_REVERT":      2,
+		"IMPORT_ORIGIN_RELOAD":      3,
 	}
 )
 
-func (x ImportFormat) Enum() *ImportFormat {
-	p := new(ImportFormat)
+func (x ImportOrigin) Enum() *ImportOrigin {
+	p := new(ImportOrigin)
 	*p = x
 	return p
 }
 
-func (x ImportFormat) String() string {
+func (x ImportOrigin) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (ImportFormat) Descriptor() protoreflect.EnumDescriptor {
+func (ImportOrigin) Descriptor() protoreflect.EnumDescriptor {
 	return file_dnc_v1_list_proto_enumTypes[2].Descriptor()
 }
 
-func (ImportFormat) Type() protoreflect.EnumType {
+func (ImportOrigin) Type() protoreflect.EnumType {
 	return &file_dnc_v1_list_proto_enumTypes[2]
 }
 
-func (x ImportFormat) Number() protoreflect.EnumNumber {
+func (x ImportOrigin) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use ImportFormat.Descriptor instead.
-func (ImportFormat) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use ImportOrigin.Descriptor instead.
+func (ImportOrigin) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_list_proto_rawDescGZIP(), []int{2}
 }
 
-// What a committed load is at.
-type ImportPhase int32
+// The state of a load.
+type ListImportState int32
 
 const (
 	// Not set; the server never sends it.
-	ImportPhase_IMPORT_PHASE_UNSPECIFIED ImportPhase = 0
-	// Sorting the staged numbers and comparing them with the list.
-	ImportPhase_IMPORT_PHASE_COMPARING ImportPhase = 1
-	// Writing blocks.
-	ImportPhase_IMPORT_PHASE_WRITING ImportPhase = 2
-	// Building the filter and switching.
-	ImportPhase_IMPORT_PHASE_SWITCHING ImportPhase = 3
+	ListImportState_LIST_IMPORT_STATE_UNSPECIFIED ListImportState = 0
+	// It passed the guards and is being written.
+	ListImportState_LIST_IMPORT_STATE_PREPARED ListImportState = 1
+	// The list switched to it.
+	ListImportState_LIST_IMPORT_STATE_SWITCHED ListImportState = 2
+	// The list already had its content.
+	ListImportState_LIST_IMPORT_STATE_CONFIRMED ListImportState = 3
+	// It was given up before the list switched to it.
+	ListImportState_LIST_IMPORT_STATE_ABANDONED ListImportState = 4
 )
 
-// Enum value maps for ImportPhase.
+// Enum value maps for ListImportState.
 var (
-	ImportPhase_name = map[int32]string{
-		0: "IMPORT_PHASE_UNSPECIFIED",
-		1: "IMPORT_PHASE_COMPARING",
-		2: "IMPORT_PHASE_WRITING",
-		3: "IMPORT_PHASE_SWITCHING",
+	ListImportState_name = map[int32]string{
+		0: "LIST_IMPORT_STATE_UNSPECIFIED",
+		1: "LIST_IMPORT_STATE_PREPARED",
+		2: "LIST_IMPORT_STATE_SWITCHED",
+		3: "LIST_IMPORT_STATE_CONFIRMED",
+		4: "LIST_IMPORT_STATE_ABANDONED",
 	}
-	ImportPhase_value = map[string]int32{
-		"IMPORT_PHASE_UNSPECIFIED": 0,
-		"IMPORT_PHASE_COMPARING":   1,
-		"IMPORT_PHASE_WRITING":     2,
-		"IMPORT_PHASE_SWITCHING":   3,
+	ListImportState_value = map[string]int32{
+		"LIST_IMPORT_STATE_UNSPECIFIED": 0,
+		"LIST_IMPORT_STATE_PREPARED":    1,
+		"LIST_IMPORT_STATE_SWITCHED":    2,
+		"LIST_IMPORT_STATE_CONFIRMED":   3,
+		"LIST_IMPORT_STATE_ABANDONED":   4,
 	}
 )
 
-func (x ImportPhase) Enum() *ImportPhase {
-	p := new(ImportPhase)
+func (x ListImportState) Enum() *ListImportState {
+	p := new(ListImportState)
 	*p = x
 	return p
 }
 
-func (x ImportPhase) String() string {
+func (x ListImportState) String() string {
 	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
 }
 
-func (ImportPhase) Descriptor() protoreflect.EnumDescriptor {
+func (ListImportState) Descriptor() protoreflect.EnumDescriptor {
 	return file_dnc_v1_list_proto_enumTypes[3].Descriptor()
 }
 
-func (ImportPhase) Type() protoreflect.EnumType {
+func (ListImportState) Type() protoreflect.EnumType {
 	return &file_dnc_v1_list_proto_enumTypes[3]
 }
 
-func (x ImportPhase) Number() protoreflect.EnumNumber {
+func (x ListImportState) Number() protoreflect.EnumNumber {
 	return protoreflect.EnumNumber(x)
 }
 
-// Deprecated: Use ImportPhase.Descriptor instead.
-func (ImportPhase) EnumDescriptor() ([]byte, []int) {
+// Deprecated: Use ListImportState.Descriptor instead.
+func (ListImportState) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_list_proto_rawDescGZIP(), []int{3}
-}
-
-// What can refuse a load.
-type ImportGuard int32
-
-const (
-	// Not set; the server never sends it.
-	ImportGuard_IMPORT_GUARD_UNSPECIFIED ImportGuard = 0
-	// Not one number was accepted. Cannot be overridden.
-	ImportGuard_IMPORT_GUARD_NOTHING_ACCEPTED ImportGuard = 1
-	// The list would shrink by more than max_shrink_ratio.
-	ImportGuard_IMPORT_GUARD_SHRINK ImportGuard = 2
-	// The same for one covered prefix; a prefix that becomes empty is a shrink.
-	ImportGuard_IMPORT_GUARD_PREFIX_SHRINK ImportGuard = 3
-	// More rejects than max_reject_ratio.
-	ImportGuard_IMPORT_GUARD_REJECTS ImportGuard = 4
-	// The snapshot date is older than the list's.
-	ImportGuard_IMPORT_GUARD_SNAPSHOT_OLDER ImportGuard = 5
-	// More numbers than now would lie outside the list's coverage: the prefixes declared, or those that the files say.
-	ImportGuard_IMPORT_GUARD_COVERAGE ImportGuard = 6
-	// Files end inside a line, as one does whose transfer was cut off.
-	ImportGuard_IMPORT_GUARD_CUT ImportGuard = 7
-	// The list is limited to the prefixes that its files named, and would cover its whole jurisdiction: the
-	// files of this load do not say what they cover, and the list declares nothing.
-	ImportGuard_IMPORT_GUARD_COVERAGE_WIDER ImportGuard = 8
-	// The list, which declares nothing, would cover prefixes that it does not cover now and that no file is named for,
-	// only because numbers lie in them.
-	ImportGuard_IMPORT_GUARD_COVERAGE_INFERRED ImportGuard = 9
-)
-
-// Enum value maps for ImportGuard.
-var (
-	ImportGuard_name = map[int32]string{
-		0: "IMPORT_GUARD_UNSPECIFIED",
-		1: "IMPORT_GUARD_NOTHING_ACCEPTED",
-		2: "IMPORT_GUARD_SHRINK",
-		3: "IMPORT_GUARD_PREFIX_SHRINK",
-		4: "IMPORT_GUARD_REJECTS",
-		5: "IMPORT_GUARD_SNAPSHOT_OLDER",
-		6: "IMPORT_GUARD_COVERAGE",
-		7: "IMPORT_GUARD_CUT",
-		8: "IMPORT_GUARD_COVERAGE_WIDER",
-		9: "IMPORT_GUARD_COVERAGE_INFERRED",
-	}
-	ImportGuard_value = map[string]int32{
-		"IMPORT_GUARD_UNSPECIFIED":       0,
-		"IMPORT_GUARD_NOTHING_ACCEPTED":  1,
-		"IMPORT_GUARD_SHRINK":            2,
-		"IMPORT_GUARD_PREFIX_SHRINK":     3,
-		"IMPORT_GUARD_REJECTS":           4,
-		"IMPORT_GUARD_SNAPSHOT_OLDER":    5,
-		"IMPORT_GUARD_COVERAGE":          6,
-		"IMPORT_GUARD_CUT":               7,
-		"IMPORT_GUARD_COVERAGE_WIDER":    8,
-		"IMPORT_GUARD_COVERAGE_INFERRED": 9,
-	}
-)
-
-func (x ImportGuard) Enum() *ImportGuard {
-	p := new(ImportGuard)
-	*p = x
-	return p
-}
-
-func (x ImportGuard) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ImportGuard) Descriptor() protoreflect.EnumDescriptor {
-	return file_dnc_v1_list_proto_enumTypes[4].Descriptor()
-}
-
-func (ImportGuard) Type() protoreflect.EnumType {
-	return &file_dnc_v1_list_proto_enumTypes[4]
-}
-
-func (x ImportGuard) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ImportGuard.Descriptor instead.
-func (ImportGuard) EnumDescriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{4}
-}
-
-// What became of an import, for the record.
-type ImportState int32
-
-const (
-	// Not set; the server never sends it.
-	ImportState_IMPORT_STATE_UNSPECIFIED ImportState = 0
-	// Chunks come in, or wait for the client to go on.
-	ImportState_IMPORT_STATE_STAGING ImportState = 1
-	// Prepared, being written.
-	ImportState_IMPORT_STATE_PREPARED ImportState = 2
-	// The list switched to it.
-	ImportState_IMPORT_STATE_SWITCHED ImportState = 3
-	// The list held its content already.
-	ImportState_IMPORT_STATE_CONFIRMED ImportState = 4
-	// Given up before it switched.
-	ImportState_IMPORT_STATE_ABANDONED ImportState = 5
-	// Every row of an import of opt-outs is recorded.
-	ImportState_IMPORT_STATE_RECORDED ImportState = 6
-)
-
-// Enum value maps for ImportState.
-var (
-	ImportState_name = map[int32]string{
-		0: "IMPORT_STATE_UNSPECIFIED",
-		1: "IMPORT_STATE_STAGING",
-		2: "IMPORT_STATE_PREPARED",
-		3: "IMPORT_STATE_SWITCHED",
-		4: "IMPORT_STATE_CONFIRMED",
-		5: "IMPORT_STATE_ABANDONED",
-		6: "IMPORT_STATE_RECORDED",
-	}
-	ImportState_value = map[string]int32{
-		"IMPORT_STATE_UNSPECIFIED": 0,
-		"IMPORT_STATE_STAGING":     1,
-		"IMPORT_STATE_PREPARED":    2,
-		"IMPORT_STATE_SWITCHED":    3,
-		"IMPORT_STATE_CONFIRMED":   4,
-		"IMPORT_STATE_ABANDONED":   5,
-		"IMPORT_STATE_RECORDED":    6,
-	}
-)
-
-func (x ImportState) Enum() *ImportState {
-	p := new(ImportState)
-	*p = x
-	return p
-}
-
-func (x ImportState) String() string {
-	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
-}
-
-func (ImportState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dnc_v1_list_proto_enumTypes[5].Descriptor()
-}
-
-func (ImportState) Type() protoreflect.EnumType {
-	return &file_dnc_v1_list_proto_enumTypes[5]
-}
-
-func (x ImportState) Number() protoreflect.EnumNumber {
-	return protoreflect.EnumNumber(x)
-}
-
-// Deprecated: Use ImportState.Descriptor instead.
-func (ImportState) EnumDescriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{5}
 }
 
 // A list, as it is now.
 type List struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, unique among the lists there are.
+	// Its name, unique among the existing lists: 1 to 64 bytes of [a-z0-9._-], upper case is folded, beginning with a
+	// letter or digit, with at most 8 digits without a letter between them.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// Its id, never used again: that of the event that created it. Opaque.
-	Id string `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	// Its id, never used again: that of the event that created it.
+	Id *EventId `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// What it is.
 	Kind ListKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.ListKind" json:"kind,omitempty"`
 	// Where it counts: this scope and below; "" everywhere.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
 	// The regions it speaks for, upper case, sorted, as declared ("US" stands for US,
 	// PR, VI, GU, AS, MP; "FR" for FR and its overseas regions; "AU" for AU, CX, CC; "FI"
-	// for FI, AX; "NO" for NO, SJ). Empty: all. A number of another region that is on the
-	// list is blocked all the same.
+	// for FI, AX; "NO" for NO, SJ). Empty: all. At most 250. A number of another region that is on
+	// the list is blocked all the same.
 	Jurisdiction []string `protobuf:"bytes,5,rep,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
 	// The prefixes it covers, as declared: E.164 digits without the plus, country code
-	// first ("1415"), sorted. Empty: not declared.
+	// first ("1415"), 1 to 15 digits, sorted. Empty: not declared. At most 10,000.
 	Coverage []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
-	// The prefixes it covers in effect: those declared, else the ones its files name,
-	// as far as the content holds a number in them. Empty with a load: the whole jurisdiction.
+	// The prefixes that it covers in effect: the declared ones, else those that its files name,
+	// where the content holds a number in them. Empty for a loaded list: the whole jurisdiction.
 	EffectiveCoverage []string `protobuf:"bytes,7,rep,name=effective_coverage,json=effectiveCoverage,proto3" json:"effective_coverage,omitempty"`
-	// Whole days after the snapshot date for which it may be relied on. Unset: any age.
+	// How long after its snapshot date it may be relied on: whole days, 1 to 3,660. Unset: any age.
 	MaxAge *durationpb.Duration `protobuf:"bytes,8,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// Whether it answers.
+	// Whether it is loaded and fresh.
 	State ListState `protobuf:"varint,9,opt,name=state,proto3,enum=dnc.v1.ListState" json:"state,omitempty"`
-	// The date of its content, YYYY-MM-DD, the registry's own. Empty: none.
+	// The date of its content, YYYY-MM-DD, as the registry gives it. Empty: none.
 	SnapshotDate string `protobuf:"bytes,10,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
 	// How many numbers it holds.
 	Numbers uint64 `protobuf:"varint,11,opt,name=numbers,proto3" json:"numbers,omitempty"`
 	// The revision that its content is read at; 0: not loaded.
-	Visible uint64 `protobuf:"varint,12,opt,name=visible,proto3" json:"visible,omitempty"`
+	ContentRevision uint64 `protobuf:"varint,12,opt,name=content_revision,json=contentRevision,proto3" json:"content_revision,omitempty"`
 	// When it was created.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,13,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// The revision of its last change, by settings or by switch.
+	// The revision of its last change, of settings or content.
 	UpdatedRevision uint64 `protobuf:"varint,14,opt,name=updated_revision,json=updatedRevision,proto3" json:"updated_revision,omitempty"`
-	// The time of that.
+	// The time of its last change.
 	UpdatedAt *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=updated_at,json=updatedAt,proto3" json:"updated_at,omitempty"`
-	// Its last finished load. Unset: none.
-	LastImport *ImportRecord `protobuf:"bytes,16,opt,name=last_import,json=lastImport,proto3" json:"last_import,omitempty"`
-	// The load being written now. Unset: none.
-	RunningImport *ImportRecord `protobuf:"bytes,17,opt,name=running_import,json=runningImport,proto3" json:"running_import,omitempty"`
+	// Its last finished load. Unset: none, and in answers to writes.
+	LastImport *ListImport `protobuf:"bytes,16,opt,name=last_import,json=lastImport,proto3" json:"last_import,omitempty"`
+	// The load that is being written. Unset: none, and in answers to writes.
+	RunningImport *ListImport `protobuf:"bytes,17,opt,name=running_import,json=runningImport,proto3" json:"running_import,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -519,11 +344,11 @@ func (x *List) GetName() string {
 	return ""
 }
 
-func (x *List) GetId() string {
+func (x *List) GetId() *EventId {
 	if x != nil {
 		return x.Id
 	}
-	return ""
+	return nil
 }
 
 func (x *List) GetKind() ListKind {
@@ -589,9 +414,9 @@ func (x *List) GetNumbers() uint64 {
 	return 0
 }
 
-func (x *List) GetVisible() uint64 {
+func (x *List) GetContentRevision() uint64 {
 	if x != nil {
-		return x.Visible
+		return x.ContentRevision
 	}
 	return 0
 }
@@ -617,14 +442,14 @@ func (x *List) GetUpdatedAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *List) GetLastImport() *ImportRecord {
+func (x *List) GetLastImport() *ListImport {
 	if x != nil {
 		return x.LastImport
 	}
 	return nil
 }
 
-func (x *List) GetRunningImport() *ImportRecord {
+func (x *List) GetRunningImport() *ListImport {
 	if x != nil {
 		return x.RunningImport
 	}
@@ -634,22 +459,22 @@ func (x *List) GetRunningImport() *ImportRecord {
 // A new list.
 type CreateListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name: 1 to 64 bytes of [a-z0-9._-], upper case folded, beginning with a letter or digit, at most 8 digits
-	// without a letter between them. Required.
+	// Its name: 1 to 64 bytes of [a-z0-9._-], upper case is folded, beginning with a letter or digit, with at most
+	// 8 digits without a letter between them. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it is. Required.
 	Kind ListKind `protobuf:"varint,2,opt,name=kind,proto3,enum=dnc.v1.ListKind" json:"kind,omitempty"`
-	// Where it counts. "" everywhere.
+	// Where it counts: this scope and below; "" everywhere.
 	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
-	// The regions it speaks for. Required for a registry. At most 250.
+	// The regions it speaks for. Required for a registry. Empty: all. At most 250.
 	Jurisdiction []string `protobuf:"bytes,4,rep,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
-	// The prefixes it covers: 1 to 15 digits each, a plus is taken. Empty: those of its files, else
-	// the whole jurisdiction. At most 10,000.
+	// The prefixes it covers: 1 to 15 digits each, country code first; a plus is accepted. Empty:
+	// those that its files name, else the whole jurisdiction. At most 10,000.
 	Coverage []string `protobuf:"bytes,5,rep,name=coverage,proto3" json:"coverage,omitempty"`
 	// Whole days, 1 to 3,660. Unset: any age.
 	MaxAge *durationpb.Duration `protobuf:"bytes,6,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// Who creates it, as claimed. At most 256 bytes. The name in a client certificate goes before it.
-	RecordedBy    string `protobuf:"bytes,7,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// The request id, and who the write is made for.
+	Context       *WriteContext `protobuf:"bytes,7,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -726,11 +551,11 @@ func (x *CreateListRequest) GetMaxAge() *durationpb.Duration {
 	return nil
 }
 
-func (x *CreateListRequest) GetRecordedBy() string {
+func (x *CreateListRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RecordedBy
+		return x.Context
 	}
-	return ""
+	return nil
 }
 
 // A created list.
@@ -738,10 +563,10 @@ type CreateListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list.
 	List *List `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// The revision from which it counts.
-	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId     string `protobuf:"bytes,3,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position from which it counts.
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this request_id was written before: `position` is then that of the first time, and the list is as it is now.
+	Duplicate     bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -783,18 +608,18 @@ func (x *CreateListResponse) GetList() *List {
 	return nil
 }
 
-func (x *CreateListResponse) GetRevision() uint64 {
+func (x *CreateListResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
+	return nil
 }
 
-func (x *CreateListResponse) GetJournalId() string {
+func (x *CreateListResponse) GetDuplicate() bool {
 	if x != nil {
-		return x.JournalId
+		return x.Duplicate
 	}
-	return ""
+	return false
 }
 
 // Asks for one list.
@@ -848,10 +673,8 @@ type GetListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list.
 	List *List `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// The revision it was read from.
-	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId     string `protobuf:"bytes,3,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position that it was read at.
+	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -893,24 +716,17 @@ func (x *GetListResponse) GetList() *List {
 	return nil
 }
 
-func (x *GetListResponse) GetRevision() uint64 {
+func (x *GetListResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *GetListResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 // Asks for the lists.
 type ListListsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Lists a page: 0 counts as 100, above 1000 as 1000.
+	// Lists a page: 0 counts as 100, more than 1000 as 1000.
 	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before; empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -967,12 +783,10 @@ type ListListsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The lists, by name.
 	Lists []*List `protobuf:"bytes,1,rep,name=lists,proto3" json:"lists,omitempty"`
-	// Where the next page begins; empty on the last.
+	// Where the next page begins; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// The revision they were read from; pages are not read at one revision.
-	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId     string `protobuf:"bytes,4,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position that they were read at. Pages are not read at one revision.
+	Position      *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1021,135 +835,35 @@ func (x *ListListsResponse) GetNextPageToken() string {
 	return ""
 }
 
-func (x *ListListsResponse) GetRevision() uint64 {
+func (x *ListListsResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *ListListsResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-// A jurisdiction to set.
-type JurisdictionValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The regions; empty: all, refused for a registry.
-	Regions       []string `protobuf:"bytes,1,rep,name=regions,proto3" json:"regions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *JurisdictionValue) Reset() {
-	*x = JurisdictionValue{}
-	mi := &file_dnc_v1_list_proto_msgTypes[7]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *JurisdictionValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*JurisdictionValue) ProtoMessage() {}
-
-func (x *JurisdictionValue) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[7]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use JurisdictionValue.ProtoReflect.Descriptor instead.
-func (*JurisdictionValue) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{7}
-}
-
-func (x *JurisdictionValue) GetRegions() []string {
-	if x != nil {
-		return x.Regions
+		return x.Position
 	}
 	return nil
 }
 
-// A coverage to set.
-type CoverageValue struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The prefixes; empty: not declared.
-	Prefixes      []string `protobuf:"bytes,1,rep,name=prefixes,proto3" json:"prefixes,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *CoverageValue) Reset() {
-	*x = CoverageValue{}
-	mi := &file_dnc_v1_list_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *CoverageValue) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*CoverageValue) ProtoMessage() {}
-
-func (x *CoverageValue) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use CoverageValue.ProtoReflect.Descriptor instead.
-func (*CoverageValue) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *CoverageValue) GetPrefixes() []string {
-	if x != nil {
-		return x.Prefixes
-	}
-	return nil
-}
-
-// A change of settings. Kind and scope never change. At least one setting must be set.
+// A change of settings.
 type UpdateListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list. Required.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// The new jurisdiction. Unset: stays.
-	Jurisdiction *JurisdictionValue `protobuf:"bytes,2,opt,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
-	// The new coverage. Unset: stays.
-	Coverage *CoverageValue `protobuf:"bytes,3,opt,name=coverage,proto3" json:"coverage,omitempty"`
-	// The new max age, whole days; zero: any age. Unset: stays.
-	MaxAge *durationpb.Duration `protobuf:"bytes,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`
-	// As in CreateListRequest.
-	RecordedBy string `protobuf:"bytes,5,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
-	// That the caller knows that numbers become callable. Needed for a list that was loaded and gives up a
-	// region, covers prefixes that it does not cover now, or is stale and would no longer be.
-	Confirm       bool `protobuf:"varint,6,opt,name=confirm,proto3" json:"confirm,omitempty"`
+	// The list by its name, with the new settings. Required. Fields that `update_mask` does not
+	// name are ignored.
+	List *List `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
+	// The settings to change: `jurisdiction`, `coverage` and `max_age`. At least one. One whose
+	// value is empty or unset is cleared: jurisdiction to all regions (refused for a registry),
+	// coverage to not declared, max_age to any age. Other paths are refused with FIELD_INVALID.
+	UpdateMask *fieldmaskpb.FieldMask `protobuf:"bytes,2,opt,name=update_mask,json=updateMask,proto3" json:"update_mask,omitempty"`
+	// Change the list although numbers become callable. Required when a list that was loaded gives up
+	// a region, covers prefixes that it does not cover now, or is stale and would no longer be.
+	Force bool `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
+	// The request id, and who the write is made for.
+	Context       *WriteContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateListRequest) Reset() {
 	*x = UpdateListRequest{}
-	mi := &file_dnc_v1_list_proto_msgTypes[9]
+	mi := &file_dnc_v1_list_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +875,7 @@ func (x *UpdateListRequest) String() string {
 func (*UpdateListRequest) ProtoMessage() {}
 
 func (x *UpdateListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[9]
+	mi := &file_dnc_v1_list_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,49 +888,35 @@ func (x *UpdateListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateListRequest.ProtoReflect.Descriptor instead.
 func (*UpdateListRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{9}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *UpdateListRequest) GetName() string {
+func (x *UpdateListRequest) GetList() *List {
 	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *UpdateListRequest) GetJurisdiction() *JurisdictionValue {
-	if x != nil {
-		return x.Jurisdiction
+		return x.List
 	}
 	return nil
 }
 
-func (x *UpdateListRequest) GetCoverage() *CoverageValue {
+func (x *UpdateListRequest) GetUpdateMask() *fieldmaskpb.FieldMask {
 	if x != nil {
-		return x.Coverage
+		return x.UpdateMask
 	}
 	return nil
 }
 
-func (x *UpdateListRequest) GetMaxAge() *durationpb.Duration {
+func (x *UpdateListRequest) GetForce() bool {
 	if x != nil {
-		return x.MaxAge
-	}
-	return nil
-}
-
-func (x *UpdateListRequest) GetRecordedBy() string {
-	if x != nil {
-		return x.RecordedBy
-	}
-	return ""
-}
-
-func (x *UpdateListRequest) GetConfirm() bool {
-	if x != nil {
-		return x.Confirm
+		return x.Force
 	}
 	return false
+}
+
+func (x *UpdateListRequest) GetContext() *WriteContext {
+	if x != nil {
+		return x.Context
+	}
+	return nil
 }
 
 // A changed list.
@@ -1224,17 +924,19 @@ type UpdateListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list.
 	List *List `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// The revision from which the change counts.
-	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId     string `protobuf:"bytes,3,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position from which the change counts.
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this request_id was written before: `position` is then that of the first time, and the list is as it is now.
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The event.
+	Id            *EventId `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateListResponse) Reset() {
 	*x = UpdateListResponse{}
-	mi := &file_dnc_v1_list_proto_msgTypes[10]
+	mi := &file_dnc_v1_list_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1246,7 +948,7 @@ func (x *UpdateListResponse) String() string {
 func (*UpdateListResponse) ProtoMessage() {}
 
 func (x *UpdateListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[10]
+	mi := &file_dnc_v1_list_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1259,7 +961,7 @@ func (x *UpdateListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateListResponse.ProtoReflect.Descriptor instead.
 func (*UpdateListResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{10}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *UpdateListResponse) GetList() *List {
@@ -1269,36 +971,43 @@ func (x *UpdateListResponse) GetList() *List {
 	return nil
 }
 
-func (x *UpdateListResponse) GetRevision() uint64 {
+func (x *UpdateListResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
+	return nil
 }
 
-func (x *UpdateListResponse) GetJournalId() string {
+func (x *UpdateListResponse) GetDuplicate() bool {
 	if x != nil {
-		return x.JournalId
+		return x.Duplicate
 	}
-	return ""
+	return false
+}
+
+func (x *UpdateListResponse) GetId() *EventId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
 }
 
 // A deletion.
 type DeleteListRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list. Required.
+	// The list, by name. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// That the caller knows that numbers become callable. Needed for a registry, and for any list that was loaded.
-	Confirm bool `protobuf:"varint,2,opt,name=confirm,proto3" json:"confirm,omitempty"`
-	// As in CreateListRequest.
-	RecordedBy    string `protobuf:"bytes,3,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// Delete the list although numbers become callable. Required for a registry, and for any list that was loaded.
+	Force bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
+	// The request id, and who the write is made for.
+	Context       *WriteContext `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteListRequest) Reset() {
 	*x = DeleteListRequest{}
-	mi := &file_dnc_v1_list_proto_msgTypes[11]
+	mi := &file_dnc_v1_list_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1310,7 +1019,7 @@ func (x *DeleteListRequest) String() string {
 func (*DeleteListRequest) ProtoMessage() {}
 
 func (x *DeleteListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[11]
+	mi := &file_dnc_v1_list_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1323,7 +1032,7 @@ func (x *DeleteListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteListRequest.ProtoReflect.Descriptor instead.
 func (*DeleteListRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{11}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *DeleteListRequest) GetName() string {
@@ -1333,36 +1042,38 @@ func (x *DeleteListRequest) GetName() string {
 	return ""
 }
 
-func (x *DeleteListRequest) GetConfirm() bool {
+func (x *DeleteListRequest) GetForce() bool {
 	if x != nil {
-		return x.Confirm
+		return x.Force
 	}
 	return false
 }
 
-func (x *DeleteListRequest) GetRecordedBy() string {
+func (x *DeleteListRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RecordedBy
+		return x.Context
 	}
-	return ""
+	return nil
 }
 
 // A deleted list.
 type DeleteListResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision from which it is gone.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position from which it is gone.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	// How many numbers it held.
-	Numbers       uint64 `protobuf:"varint,3,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	Numbers uint64 `protobuf:"varint,2,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Whether this request_id was written before: the answer is then that of the first time.
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The event.
+	Id            *EventId `protobuf:"bytes,4,opt,name=id,proto3" json:"id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *DeleteListResponse) Reset() {
 	*x = DeleteListResponse{}
-	mi := &file_dnc_v1_list_proto_msgTypes[12]
+	mi := &file_dnc_v1_list_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1374,7 +1085,7 @@ func (x *DeleteListResponse) String() string {
 func (*DeleteListResponse) ProtoMessage() {}
 
 func (x *DeleteListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[12]
+	mi := &file_dnc_v1_list_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1387,21 +1098,14 @@ func (x *DeleteListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteListResponse.ProtoReflect.Descriptor instead.
 func (*DeleteListResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{12}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{10}
 }
 
-func (x *DeleteListResponse) GetRevision() uint64 {
+func (x *DeleteListResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *DeleteListResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 func (x *DeleteListResponse) GetNumbers() uint64 {
@@ -1411,139 +1115,24 @@ func (x *DeleteListResponse) GetNumbers() uint64 {
 	return 0
 }
 
-// A file that was read.
-type ImportSource struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its base name, without directories. At most 255 bytes. Must hold no phone number.
-	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// SHA-256 of its content, unpacked: 32 bytes. In a header it may be empty, not known yet.
-	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
-	// Its size, unpacked, in bytes.
-	Size uint64 `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
-	// How it was written.
-	Format        ImportFormat `protobuf:"varint,4,opt,name=format,proto3,enum=dnc.v1.ImportFormat" json:"format,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportSource) Reset() {
-	*x = ImportSource{}
-	mi := &file_dnc_v1_list_proto_msgTypes[13]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportSource) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportSource) ProtoMessage() {}
-
-func (x *ImportSource) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[13]
+func (x *DeleteListResponse) GetDuplicate() bool {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.Duplicate
 	}
-	return mi.MessageOf(x)
+	return false
 }
 
-// Deprecated: Use ImportSource.ProtoReflect.Descriptor instead.
-func (*ImportSource) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{13}
-}
-
-func (x *ImportSource) GetName() string {
+func (x *DeleteListResponse) GetId() *EventId {
 	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-func (x *ImportSource) GetSha256() []byte {
-	if x != nil {
-		return x.Sha256
+		return x.Id
 	}
 	return nil
 }
 
-func (x *ImportSource) GetSize() uint64 {
-	if x != nil {
-		return x.Size
-	}
-	return 0
-}
-
-func (x *ImportSource) GetFormat() ImportFormat {
-	if x != nil {
-		return x.Format
-	}
-	return ImportFormat_IMPORT_FORMAT_UNSPECIFIED
-}
-
-// How many entries of the files were rejected for one reason.
-type RejectTally struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The reason in a few words ("area code is not three digits"). At most 128 bytes. Never the entry itself.
-	Reason string `protobuf:"bytes,1,opt,name=reason,proto3" json:"reason,omitempty"`
-	// How many.
-	Count         uint64 `protobuf:"varint,2,opt,name=count,proto3" json:"count,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RejectTally) Reset() {
-	*x = RejectTally{}
-	mi := &file_dnc_v1_list_proto_msgTypes[14]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RejectTally) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RejectTally) ProtoMessage() {}
-
-func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[14]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
-func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{14}
-}
-
-func (x *RejectTally) GetReason() string {
-	if x != nil {
-		return x.Reason
-	}
-	return ""
-}
-
-func (x *RejectTally) GetCount() uint64 {
-	if x != nil {
-		return x.Count
-	}
-	return 0
-}
-
-// Frames from the client: one header, chunks, one commit. A request without a frame, after
-// the header, says that more will come: see ImportOpened.idle_limit.
+// A frame from the client: one header, then chunks, then one commit.
 type ImportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The frame.
+	// The frame. A request without one keeps the stream open: see ImportOpened.idle_limit.
 	//
 	// Types that are valid to be assigned to Frame:
 	//
@@ -1557,7 +1146,7 @@ type ImportRequest struct {
 
 func (x *ImportRequest) Reset() {
 	*x = ImportRequest{}
-	mi := &file_dnc_v1_list_proto_msgTypes[15]
+	mi := &file_dnc_v1_list_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1158,7 @@ func (x *ImportRequest) String() string {
 func (*ImportRequest) ProtoMessage() {}
 
 func (x *ImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[15]
+	mi := &file_dnc_v1_list_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1171,7 @@ func (x *ImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRequest.ProtoReflect.Descriptor instead.
 func (*ImportRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{15}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ImportRequest) GetFrame() isImportRequest_Frame {
@@ -1629,7 +1218,7 @@ type ImportRequest_Header struct {
 }
 
 type ImportRequest_Chunk struct {
-	// In order.
+	// In order, with `add` and `remove`.
 	Chunk *ImportChunk `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
@@ -1649,38 +1238,39 @@ type ImportHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list, by name. Required.
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// What the load does. Unset: REPLACE.
-	Mode ImportMode `protobuf:"varint,2,opt,name=mode,proto3,enum=dnc.v1.ImportMode" json:"mode,omitempty"`
 	// The files, in order. At most 1,000.
-	Sources []*ImportSource `protobuf:"bytes,3,rep,name=sources,proto3" json:"sources,omitempty"`
-	// The date of the content, YYYY-MM-DD: the registry's own, never the day of the
-	// load. Required for a list with a max age, but in ADD and REMOVE. At most one day ahead in UTC.
-	SnapshotDate string `protobuf:"bytes,4,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
+	Sources []*ImportSource `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
+	// What the load does. Unset: REPLACE.
+	Mode ImportMode `protobuf:"varint,3,opt,name=mode,proto3,enum=dnc.v1.ImportMode" json:"mode,omitempty"`
 	// When to refuse.
-	Guards *ImportGuards `protobuf:"bytes,5,opt,name=guards,proto3" json:"guards,omitempty"`
-	// Compare and guard, change nothing.
-	DryRun bool `protobuf:"varint,6,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// The import to go on with, from ImportOpened; empty: a new one. List, mode, snapshot
-	// date and file names must be those it was opened with.
-	ImportId string `protobuf:"bytes,7,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	Guards *ImportGuards `protobuf:"bytes,4,opt,name=guards,proto3" json:"guards,omitempty"`
+	// Compare and evaluate the guards, and change nothing.
+	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// The import to continue, from ImportOpened; empty: a new one. List, mode, snapshot
+	// date and file names must be those that it was opened with.
+	ImportId string `protobuf:"bytes,6,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	// Without import_id: continue the last import of the same list, mode, snapshot date and file names
+	// that was not committed, or that a guard refused, and that no stream has open, under a new
+	// import_id; else begin a new one. If such a load is already being written, it is joined
+	// (ImportOpened.committed) unless take_over is set: its result is returned for the
+	// chunks_digest of the same content, else IMPORT_RUNNING. If a stream still has the import
+	// open, the answer waits a moment for its end.
+	Resume bool `protobuf:"varint,7,opt,name=resume,proto3" json:"resume,omitempty"`
+	// The date of the content, YYYY-MM-DD: the registry's own, never the day of the load. At most
+	// one day ahead in UTC. Required for a list with a max age, except with ADD and REMOVE.
+	SnapshotDate string `protobuf:"bytes,8,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
 	// Abandon a load of this list that is prepared and does not end, instead of IMPORT_RUNNING.
-	TakeOver bool `protobuf:"varint,8,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
-	// As in CreateListRequest.
-	RecordedBy string `protobuf:"bytes,9,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
-	// Without import_id: go on with the last import of the same list, mode, snapshot date and file names
-	// that was not committed, or that a guard refused, and that no stream has open, under a new import_id; else begin
-	// a new one.
-	// Such a load that is being written already is joined (ImportOpened.committed) unless take_over
-	// is set; its result is given for the chunks_digest of the same content, else IMPORT_RUNNING.
-	// Where a stream still has the import open, the answer waits a moment for its end.
-	Resume        bool `protobuf:"varint,10,opt,name=resume,proto3" json:"resume,omitempty"`
+	TakeOver bool `protobuf:"varint,9,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
+	// The request id, and who the load is made for. The same request_id opened again, without an
+	// import_id, continues the load that it began. Must be empty with `resume`.
+	Context       *WriteContext `protobuf:"bytes,10,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportHeader) Reset() {
 	*x = ImportHeader{}
-	mi := &file_dnc_v1_list_proto_msgTypes[16]
+	mi := &file_dnc_v1_list_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1692,7 +1282,7 @@ func (x *ImportHeader) String() string {
 func (*ImportHeader) ProtoMessage() {}
 
 func (x *ImportHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[16]
+	mi := &file_dnc_v1_list_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1705,7 +1295,7 @@ func (x *ImportHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportHeader.ProtoReflect.Descriptor instead.
 func (*ImportHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{16}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ImportHeader) GetList() string {
@@ -1715,13 +1305,6 @@ func (x *ImportHeader) GetList() string {
 	return ""
 }
 
-func (x *ImportHeader) GetMode() ImportMode {
-	if x != nil {
-		return x.Mode
-	}
-	return ImportMode_IMPORT_MODE_UNSPECIFIED
-}
-
 func (x *ImportHeader) GetSources() []*ImportSource {
 	if x != nil {
 		return x.Sources
@@ -1729,11 +1312,11 @@ func (x *ImportHeader) GetSources() []*ImportSource {
 	return nil
 }
 
-func (x *ImportHeader) GetSnapshotDate() string {
+func (x *ImportHeader) GetMode() ImportMode {
 	if x != nil {
-		return x.SnapshotDate
+		return x.Mode
 	}
-	return ""
+	return ImportMode_IMPORT_MODE_UNSPECIFIED
 }
 
 func (x *ImportHeader) GetGuards() *ImportGuards {
@@ -1757,20 +1340,6 @@ func (x *ImportHeader) GetImportId() string {
 	return ""
 }
 
-func (x *ImportHeader) GetTakeOver() bool {
-	if x != nil {
-		return x.TakeOver
-	}
-	return false
-}
-
-func (x *ImportHeader) GetRecordedBy() string {
-	if x != nil {
-		return x.RecordedBy
-	}
-	return ""
-}
-
 func (x *ImportHeader) GetResume() bool {
 	if x != nil {
 		return x.Resume
@@ -1778,301 +1347,28 @@ func (x *ImportHeader) GetResume() bool {
 	return false
 }
 
-// When a load is refused. All guards are evaluated, all failures reported.
-type ImportGuards struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The largest shrink, 0 to 1, of the whole list and of each covered prefix. Unset: 0.1.
-	MaxShrinkRatio *float64 `protobuf:"fixed64,1,opt,name=max_shrink_ratio,json=maxShrinkRatio,proto3,oneof" json:"max_shrink_ratio,omitempty"`
-	// The largest share of entries rejected among those read, 0 to 1. Unset: 0.01.
-	MaxRejectRatio *float64 `protobuf:"fixed64,2,opt,name=max_reject_ratio,json=maxRejectRatio,proto3,oneof" json:"max_reject_ratio,omitempty"`
-	// Load in spite of every guard but NOTHING_ACCEPTED.
-	Override      bool `protobuf:"varint,3,opt,name=override,proto3" json:"override,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportGuards) Reset() {
-	*x = ImportGuards{}
-	mi := &file_dnc_v1_list_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportGuards) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportGuards) ProtoMessage() {}
-
-func (x *ImportGuards) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[17]
+func (x *ImportHeader) GetSnapshotDate() string {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.SnapshotDate
 	}
-	return mi.MessageOf(x)
+	return ""
 }
 
-// Deprecated: Use ImportGuards.ProtoReflect.Descriptor instead.
-func (*ImportGuards) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *ImportGuards) GetMaxShrinkRatio() float64 {
-	if x != nil && x.MaxShrinkRatio != nil {
-		return *x.MaxShrinkRatio
-	}
-	return 0
-}
-
-func (x *ImportGuards) GetMaxRejectRatio() float64 {
-	if x != nil && x.MaxRejectRatio != nil {
-		return *x.MaxRejectRatio
-	}
-	return 0
-}
-
-func (x *ImportGuards) GetOverride() bool {
+func (x *ImportHeader) GetTakeOver() bool {
 	if x != nil {
-		return x.Override
+		return x.TakeOver
 	}
 	return false
 }
 
-// Some numbers. At most 512 KiB. Exactly one of `ascending` and `numbers` is used,
-// or for DELTA any of the four. A number no calling code allows is rejected in the ack.
-//
-// Its hash is the first 16 bytes of SHA-256 over ascending, numbers, removed_ascending
-// and removed_numbers, in this order: of each the length in bytes, as 8 bytes
-// little-endian, then the bytes; a number is 8 bytes little-endian.
-type ImportChunk struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, 2, 3 ... up to 1,048,576. A chunk that the server holds already is acked again; one with another
-	// hash than the chunk it holds takes its place, and all chunks behind it are dropped.
-	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Numbers in ascending order, repeats allowed: unsigned varints as in protobuf, the
-	// first the number itself, each further one the difference from the one before.
-	// Each chunk begins anew.
-	Ascending []byte `protobuf:"bytes,2,opt,name=ascending,proto3" json:"ascending,omitempty"`
-	// Numbers in any order.
-	Numbers []uint64 `protobuf:"fixed64,3,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`
-	// Numbers to take away, coded like `ascending`. Only in DELTA.
-	RemovedAscending []byte `protobuf:"bytes,4,opt,name=removed_ascending,json=removedAscending,proto3" json:"removed_ascending,omitempty"`
-	// Numbers to take away, in any order. Only in DELTA.
-	RemovedNumbers []uint64 `protobuf:"fixed64,5,rep,packed,name=removed_numbers,json=removedNumbers,proto3" json:"removed_numbers,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
-}
-
-func (x *ImportChunk) Reset() {
-	*x = ImportChunk{}
-	mi := &file_dnc_v1_list_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportChunk) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportChunk) ProtoMessage() {}
-
-func (x *ImportChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[18]
+func (x *ImportHeader) GetContext() *WriteContext {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportChunk.ProtoReflect.Descriptor instead.
-func (*ImportChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *ImportChunk) GetSeq() uint64 {
-	if x != nil {
-		return x.Seq
-	}
-	return 0
-}
-
-func (x *ImportChunk) GetAscending() []byte {
-	if x != nil {
-		return x.Ascending
+		return x.Context
 	}
 	return nil
 }
 
-func (x *ImportChunk) GetNumbers() []uint64 {
-	if x != nil {
-		return x.Numbers
-	}
-	return nil
-}
-
-func (x *ImportChunk) GetRemovedAscending() []byte {
-	if x != nil {
-		return x.RemovedAscending
-	}
-	return nil
-}
-
-func (x *ImportChunk) GetRemovedNumbers() []uint64 {
-	if x != nil {
-		return x.RemovedNumbers
-	}
-	return nil
-}
-
-// Ends the load.
-type ImportCommit struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many chunks there are, those of earlier connections too.
-	Chunks uint64 `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// How many entries the client read from the files: lines, or cells that could hold a number.
-	Read uint64 `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"`
-	// How many of them it rejected itself and did not send.
-	Rejected uint64 `protobuf:"varint,3,opt,name=rejected,proto3" json:"rejected,omitempty"`
-	// How many were rejected for what, at most 100 reasons.
-	RejectTallies []*RejectTally `protobuf:"bytes,4,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
-	// The files with their hashes and sizes; replaces the header's.
-	Sources []*ImportSource `protobuf:"bytes,5,rep,name=sources,proto3" json:"sources,omitempty"`
-	// The prefixes that the files hold in whole (a file an area code): coverage of a list
-	// that declares none. Coded as in CreateListRequest. Empty: the files do not say. At most 10,000.
-	Coverage []string `protobuf:"bytes,6,rep,name=coverage,proto3" json:"coverage,omitempty"`
-	// SHA-256 over the hashes of all chunks in order. Refused with CHUNK_OUT_OF_ORDER when other chunks are
-	// staged; those staged behind them, of files that held more, are dropped. Required after `resume`; empty otherwise: not
-	// compared.
-	ChunksDigest []byte `protobuf:"bytes,7,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
-	// How many of the files end inside a line: the rest is likely missing. The line is one of the rejects.
-	CutFiles uint32 `protobuf:"varint,8,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
-	// How many of the entries are cells with nothing in them. Those sent, rejected and empty must make up `read`.
-	Empty uint64 `protobuf:"varint,9,opt,name=empty,proto3" json:"empty,omitempty"`
-	// How many rows the entries stood in: fewer than `read` where a row has several. 0: not told.
-	Rows uint64 `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
-	// Those of `coverage` that no file is named for: a number in them, which may be a stray, is all that speaks for
-	// them. Where they are new to the list, the guard COVERAGE_INFERRED fails.
-	Inferred      []string `protobuf:"bytes,11,rep,name=inferred,proto3" json:"inferred,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportCommit) Reset() {
-	*x = ImportCommit{}
-	mi := &file_dnc_v1_list_proto_msgTypes[19]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportCommit) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportCommit) ProtoMessage() {}
-
-func (x *ImportCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[19]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportCommit.ProtoReflect.Descriptor instead.
-func (*ImportCommit) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{19}
-}
-
-func (x *ImportCommit) GetChunks() uint64 {
-	if x != nil {
-		return x.Chunks
-	}
-	return 0
-}
-
-func (x *ImportCommit) GetRead() uint64 {
-	if x != nil {
-		return x.Read
-	}
-	return 0
-}
-
-func (x *ImportCommit) GetRejected() uint64 {
-	if x != nil {
-		return x.Rejected
-	}
-	return 0
-}
-
-func (x *ImportCommit) GetRejectTallies() []*RejectTally {
-	if x != nil {
-		return x.RejectTallies
-	}
-	return nil
-}
-
-func (x *ImportCommit) GetSources() []*ImportSource {
-	if x != nil {
-		return x.Sources
-	}
-	return nil
-}
-
-func (x *ImportCommit) GetCoverage() []string {
-	if x != nil {
-		return x.Coverage
-	}
-	return nil
-}
-
-func (x *ImportCommit) GetChunksDigest() []byte {
-	if x != nil {
-		return x.ChunksDigest
-	}
-	return nil
-}
-
-func (x *ImportCommit) GetCutFiles() uint32 {
-	if x != nil {
-		return x.CutFiles
-	}
-	return 0
-}
-
-func (x *ImportCommit) GetEmpty() uint64 {
-	if x != nil {
-		return x.Empty
-	}
-	return 0
-}
-
-func (x *ImportCommit) GetRows() uint64 {
-	if x != nil {
-		return x.Rows
-	}
-	return 0
-}
-
-func (x *ImportCommit) GetInferred() []string {
-	if x != nil {
-		return x.Inferred
-	}
-	return nil
-}
-
-// Frames from the server.
+// A frame from the server.
 type ImportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame.
@@ -2090,7 +1386,7 @@ type ImportResponse struct {
 
 func (x *ImportResponse) Reset() {
 	*x = ImportResponse{}
-	mi := &file_dnc_v1_list_proto_msgTypes[20]
+	mi := &file_dnc_v1_list_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2102,7 +1398,7 @@ func (x *ImportResponse) String() string {
 func (*ImportResponse) ProtoMessage() {}
 
 func (x *ImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[20]
+	mi := &file_dnc_v1_list_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2115,7 +1411,7 @@ func (x *ImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResponse.ProtoReflect.Descriptor instead.
 func (*ImportResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{20}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ImportResponse) GetFrame() isImportResponse_Frame {
@@ -2166,22 +1462,22 @@ type isImportResponse_Frame interface {
 }
 
 type ImportResponse_Opened struct {
-	// To the header.
+	// Answers the header.
 	Opened *ImportOpened `protobuf:"bytes,1,opt,name=opened,proto3,oneof"`
 }
 
 type ImportResponse_Ack struct {
-	// To each chunk, in order.
+	// Answers a chunk, in order.
 	Ack *ImportAck `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
 type ImportResponse_Progress struct {
-	// While the load is compared and written, now and then.
+	// Sent periodically while the load is compared and written.
 	Progress *ImportProgress `protobuf:"bytes,3,opt,name=progress,proto3,oneof"`
 }
 
 type ImportResponse_Result struct {
-	// To the commit; the last frame.
+	// Answers the commit; the last frame.
 	Result *ImportResult `protobuf:"bytes,4,opt,name=result,proto3,oneof"`
 }
 
@@ -2193,443 +1489,59 @@ func (*ImportResponse_Progress) isImportResponse_Frame() {}
 
 func (*ImportResponse_Result) isImportResponse_Frame() {}
 
-// An import is open.
-type ImportOpened struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id, to go on with after a broken stream.
-	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	// The last chunk that is staged durably; 0: none, or committed. Send the ones after it.
-	LastChunk uint64 `protobuf:"varint,2,opt,name=last_chunk,json=lastChunk,proto3" json:"last_chunk,omitempty"`
-	// Whether its commit was received before: send the commit again for the result. Of a
-	// load that is still written, the answer waits for its end.
-	Committed bool `protobuf:"varint,3,opt,name=committed,proto3" json:"committed,omitempty"`
-	// The hashes of the staged chunks from the first on, 16 bytes each, of at most 131,072 chunks: what the
-	// client has to send is told by comparing its own.
-	ChunkHashes []byte `protobuf:"bytes,4,opt,name=chunk_hashes,json=chunkHashes,proto3" json:"chunk_hashes,omitempty"`
-	// The chunks in which the server rejected an entry, those of a committed load too while it is written: sent again, they
-	// are acked with their rejects again.
-	RejectedChunks []uint64 `protobuf:"varint,5,rep,packed,name=rejected_chunks,json=rejectedChunks,proto3" json:"rejected_chunks,omitempty"`
-	// How long the client may send nothing and keep the stream when another load finds no room. One that has nothing to
-	// send yet keeps it by a request without a frame, a third of this after the last. Unset: such requests are not taken.
-	IdleLimit     *durationpb.Duration `protobuf:"bytes,6,opt,name=idle_limit,json=idleLimit,proto3" json:"idle_limit,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportOpened) Reset() {
-	*x = ImportOpened{}
-	mi := &file_dnc_v1_list_proto_msgTypes[21]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportOpened) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportOpened) ProtoMessage() {}
-
-func (x *ImportOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[21]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportOpened.ProtoReflect.Descriptor instead.
-func (*ImportOpened) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{21}
-}
-
-func (x *ImportOpened) GetImportId() string {
-	if x != nil {
-		return x.ImportId
-	}
-	return ""
-}
-
-func (x *ImportOpened) GetLastChunk() uint64 {
-	if x != nil {
-		return x.LastChunk
-	}
-	return 0
-}
-
-func (x *ImportOpened) GetCommitted() bool {
-	if x != nil {
-		return x.Committed
-	}
-	return false
-}
-
-func (x *ImportOpened) GetChunkHashes() []byte {
-	if x != nil {
-		return x.ChunkHashes
-	}
-	return nil
-}
-
-func (x *ImportOpened) GetRejectedChunks() []uint64 {
-	if x != nil {
-		return x.RejectedChunks
-	}
-	return nil
-}
-
-func (x *ImportOpened) GetIdleLimit() *durationpb.Duration {
-	if x != nil {
-		return x.IdleLimit
-	}
-	return nil
-}
-
-// A chunk is staged durably.
-type ImportAck struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The chunk; all before it are staged too.
-	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// Its entries that the server rejects; they count as rejected.
-	Rejects []*ImportReject `protobuf:"bytes,2,rep,name=rejects,proto3" json:"rejects,omitempty"`
-	// Its rows that are recorded without a part that could not be read: see ImportRecordsHeader.scope_instead.
-	Remarks       []*ImportReject `protobuf:"bytes,3,rep,name=remarks,proto3" json:"remarks,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportAck) Reset() {
-	*x = ImportAck{}
-	mi := &file_dnc_v1_list_proto_msgTypes[22]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportAck) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportAck) ProtoMessage() {}
-
-func (x *ImportAck) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[22]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportAck.ProtoReflect.Descriptor instead.
-func (*ImportAck) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{22}
-}
-
-func (x *ImportAck) GetSeq() uint64 {
-	if x != nil {
-		return x.Seq
-	}
-	return 0
-}
-
-func (x *ImportAck) GetRejects() []*ImportReject {
-	if x != nil {
-		return x.Rejects
-	}
-	return nil
-}
-
-func (x *ImportAck) GetRemarks() []*ImportReject {
-	if x != nil {
-		return x.Remarks
-	}
-	return nil
-}
-
-// An entry of a chunk that the server rejects, or has a remark about.
-type ImportReject struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The entry's place in its chunk, from 0, in the order of the chunk's fields.
-	Index uint32 `protobuf:"varint,1,opt,name=index,proto3" json:"index,omitempty"`
-	// Why.
-	Error         *ItemError `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportReject) Reset() {
-	*x = ImportReject{}
-	mi := &file_dnc_v1_list_proto_msgTypes[23]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportReject) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportReject) ProtoMessage() {}
-
-func (x *ImportReject) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[23]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportReject.ProtoReflect.Descriptor instead.
-func (*ImportReject) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{23}
-}
-
-func (x *ImportReject) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
-}
-
-func (x *ImportReject) GetError() *ItemError {
-	if x != nil {
-		return x.Error
-	}
-	return nil
-}
-
-// How far a committed load is.
-type ImportProgress struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it is at.
-	Phase ImportPhase `protobuf:"varint,1,opt,name=phase,proto3,enum=dnc.v1.ImportPhase" json:"phase,omitempty"`
-	// Numbers done in this phase.
-	Done uint64 `protobuf:"varint,2,opt,name=done,proto3" json:"done,omitempty"`
-	// Numbers to do in this phase; 0: not known.
-	Total         uint64 `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportProgress) Reset() {
-	*x = ImportProgress{}
-	mi := &file_dnc_v1_list_proto_msgTypes[24]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportProgress) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportProgress) ProtoMessage() {}
-
-func (x *ImportProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[24]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportProgress.ProtoReflect.Descriptor instead.
-func (*ImportProgress) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{24}
-}
-
-func (x *ImportProgress) GetPhase() ImportPhase {
-	if x != nil {
-		return x.Phase
-	}
-	return ImportPhase_IMPORT_PHASE_UNSPECIFIED
-}
-
-func (x *ImportProgress) GetDone() uint64 {
-	if x != nil {
-		return x.Done
-	}
-	return 0
-}
-
-func (x *ImportProgress) GetTotal() uint64 {
-	if x != nil {
-		return x.Total
-	}
-	return 0
-}
-
-// A guard that failed.
-type GuardFailure struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which.
-	Guard ImportGuard `protobuf:"varint,1,opt,name=guard,proto3,enum=dnc.v1.ImportGuard" json:"guard,omitempty"`
-	// The prefix, for PREFIX_SHRINK. For COVERAGE the first digits of a number outside. For COVERAGE_WIDER one of
-	// the prefixes that the list covers now. For COVERAGE_INFERRED the one that the fewest numbers speak for.
-	Prefix string `protobuf:"bytes,2,opt,name=prefix,proto3" json:"prefix,omitempty"`
-	// For a person: what is wrong and what to do.
-	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
-	// Numbers before, for shrinks; entries read, for rejects; numbers on the list after, for COVERAGE;
-	// files, for CUT; prefixes that the list covers now, for COVERAGE_WIDER; prefixes that it would cover because
-	// numbers lie in them, for COVERAGE_INFERRED.
-	Before uint64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
-	// Numbers after, for shrinks; entries rejected, for rejects; those of them outside, for COVERAGE;
-	// those that end inside a line, for CUT; numbers in `prefix`, for COVERAGE_INFERRED.
-	After uint64 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
-	// The ratio that was exceeded.
-	Limit float64 `protobuf:"fixed64,6,opt,name=limit,proto3" json:"limit,omitempty"`
-	// Whether the guards were overridden: then it did not refuse the load.
-	Overridden    bool `protobuf:"varint,7,opt,name=overridden,proto3" json:"overridden,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *GuardFailure) Reset() {
-	*x = GuardFailure{}
-	mi := &file_dnc_v1_list_proto_msgTypes[25]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *GuardFailure) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*GuardFailure) ProtoMessage() {}
-
-func (x *GuardFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[25]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
-func (*GuardFailure) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{25}
-}
-
-func (x *GuardFailure) GetGuard() ImportGuard {
-	if x != nil {
-		return x.Guard
-	}
-	return ImportGuard_IMPORT_GUARD_UNSPECIFIED
-}
-
-func (x *GuardFailure) GetPrefix() string {
-	if x != nil {
-		return x.Prefix
-	}
-	return ""
-}
-
-func (x *GuardFailure) GetMessage() string {
-	if x != nil {
-		return x.Message
-	}
-	return ""
-}
-
-func (x *GuardFailure) GetBefore() uint64 {
-	if x != nil {
-		return x.Before
-	}
-	return 0
-}
-
-func (x *GuardFailure) GetAfter() uint64 {
-	if x != nil {
-		return x.After
-	}
-	return 0
-}
-
-func (x *GuardFailure) GetLimit() float64 {
-	if x != nil {
-		return x.Limit
-	}
-	return 0
-}
-
-func (x *GuardFailure) GetOverridden() bool {
-	if x != nil {
-		return x.Overridden
-	}
-	return false
-}
-
-// What became of a load.
+// The result of a load. accepted + duplicates + rejected + empty = read.
 type ImportResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The import.
 	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
 	// Whether a guard refused it: nothing changed.
 	Refused bool `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
-	// Every guard that failed, overridden ones too. At most 1,000; prefixes with the largest losses go first.
+	// Every guard that failed, overridden ones included. At most 1,000; prefixes with the largest losses come first.
 	GuardFailures []*GuardFailure `protobuf:"bytes,3,rep,name=guard_failures,json=guardFailures,proto3" json:"guard_failures,omitempty"`
 	// Whether it was a dry run: nothing changed.
 	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// Whether the list held this content already: no number changed, at most the snapshot date moved on.
-	AlreadyLoaded bool `protobuf:"varint,5,opt,name=already_loaded,json=alreadyLoaded,proto3" json:"already_loaded,omitempty"`
-	// Entries read = accepted + duplicates + rejected + empty.
-	Read uint64 `protobuf:"varint,6,opt,name=read,proto3" json:"read,omitempty"`
-	// Different numbers in the load.
-	Accepted uint64 `protobuf:"varint,7,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Entries read. For a revert: the numbers that were restored.
+	Read uint64 `protobuf:"varint,5,opt,name=read,proto3" json:"read,omitempty"`
+	// Distinct numbers in the load.
+	Accepted uint64 `protobuf:"varint,6,opt,name=accepted,proto3" json:"accepted,omitempty"`
 	// Entries that repeat a number of the same load.
-	Duplicates uint64 `protobuf:"varint,8,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	// Entries rejected by the client and the server.
-	Rejected uint64 `protobuf:"varint,9,opt,name=rejected,proto3" json:"rejected,omitempty"`
-	// Numbers that came onto the list, or would.
-	Added uint64 `protobuf:"varint,10,opt,name=added,proto3" json:"added,omitempty"`
+	Duplicates uint64 `protobuf:"varint,7,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Entries rejected by the client or the server.
+	Rejected uint64 `protobuf:"varint,8,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Entries that are cells with nothing in them, as the client stated.
+	Empty uint64 `protobuf:"varint,9,opt,name=empty,proto3" json:"empty,omitempty"`
+	// Rows that the entries were in, as the client stated; 0: not stated.
+	Rows uint64 `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Whether the list already had this content: no number changed, and at most the snapshot date did.
+	AlreadyLoaded bool `protobuf:"varint,11,opt,name=already_loaded,json=alreadyLoaded,proto3" json:"already_loaded,omitempty"`
+	// Numbers that were added to the list, or would be.
+	Added uint64 `protobuf:"varint,12,opt,name=added,proto3" json:"added,omitempty"`
 	// Numbers that left it, or would.
-	Removed uint64 `protobuf:"varint,11,opt,name=removed,proto3" json:"removed,omitempty"`
+	Removed uint64 `protobuf:"varint,13,opt,name=removed,proto3" json:"removed,omitempty"`
 	// Numbers on it before and after.
-	Unchanged uint64 `protobuf:"varint,12,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
+	Unchanged uint64 `protobuf:"varint,14,opt,name=unchanged,proto3" json:"unchanged,omitempty"`
 	// Numbers on it after, or that would be: added + unchanged.
-	Numbers uint64 `protobuf:"varint,13,opt,name=numbers,proto3" json:"numbers,omitempty"`
-	// The revision from which the load counts; when nothing changed, the current one.
-	Revision uint64 `protobuf:"varint,14,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,15,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	Numbers uint64 `protobuf:"varint,15,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// How many of `numbers` are of regions that the list does not speak for: they are blocked all the same.
+	OutsideJurisdiction uint64 `protobuf:"varint,16,opt,name=outside_jurisdiction,json=outsideJurisdiction,proto3" json:"outside_jurisdiction,omitempty"`
+	// The position from which the load counts; when nothing changed, the current one.
+	Position *Position `protobuf:"bytes,17,opt,name=position,proto3" json:"position,omitempty"`
 	// The list's snapshot date after, YYYY-MM-DD.
-	SnapshotDate string `protobuf:"bytes,16,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
-	// SHA-256 of the list's numbers after, ascending, each once, coded in one run like
-	// ImportChunk.ascending. Empty when it was not computed.
-	ContentSha256 []byte `protobuf:"bytes,17,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
-	// How long it took, from the header on, earlier connections left out.
-	Elapsed *durationpb.Duration `protobuf:"bytes,18,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
-	// Entries that are cells with nothing in them, as the client says.
-	Empty uint64 `protobuf:"varint,19,opt,name=empty,proto3" json:"empty,omitempty"`
-	// Rows that the entries stood in, as the client says; 0: not told.
-	Rows uint64 `protobuf:"varint,20,opt,name=rows,proto3" json:"rows,omitempty"`
-	// Of `numbers`, those of regions for which the list does not speak: they are blocked all the same.
-	OutsideJurisdiction uint64 `protobuf:"varint,21,opt,name=outside_jurisdiction,json=outsideJurisdiction,proto3" json:"outside_jurisdiction,omitempty"`
+	SnapshotDate string `protobuf:"bytes,18,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
 	// Whether the list is past its max age with that snapshot date, or would be: numbers that are not on it are UNKNOWN.
-	Stale         bool `protobuf:"varint,22,opt,name=stale,proto3" json:"stale,omitempty"`
+	Stale bool `protobuf:"varint,19,opt,name=stale,proto3" json:"stale,omitempty"`
+	// SHA-256 of the list's numbers after, ascending, each once, encoded in one run like
+	// NumberSet.ascending. Empty when it was not computed.
+	ContentSha256 []byte `protobuf:"bytes,20,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
+	// How long it took, from the header on, without earlier connections.
+	Elapsed       *durationpb.Duration `protobuf:"bytes,21,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportResult) Reset() {
 	*x = ImportResult{}
-	mi := &file_dnc_v1_list_proto_msgTypes[26]
+	mi := &file_dnc_v1_list_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2641,7 +1553,7 @@ func (x *ImportResult) String() string {
 func (*ImportResult) ProtoMessage() {}
 
 func (x *ImportResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[26]
+	mi := &file_dnc_v1_list_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2654,7 +1566,7 @@ func (x *ImportResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportResult.ProtoReflect.Descriptor instead.
 func (*ImportResult) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{26}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ImportResult) GetImportId() string {
@@ -2681,13 +1593,6 @@ func (x *ImportResult) GetGuardFailures() []*GuardFailure {
 func (x *ImportResult) GetDryRun() bool {
 	if x != nil {
 		return x.DryRun
-	}
-	return false
-}
-
-func (x *ImportResult) GetAlreadyLoaded() bool {
-	if x != nil {
-		return x.AlreadyLoaded
 	}
 	return false
 }
@@ -2720,6 +1625,27 @@ func (x *ImportResult) GetRejected() uint64 {
 	return 0
 }
 
+func (x *ImportResult) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *ImportResult) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *ImportResult) GetAlreadyLoaded() bool {
+	if x != nil {
+		return x.AlreadyLoaded
+	}
+	return false
+}
+
 func (x *ImportResult) GetAdded() uint64 {
 	if x != nil {
 		return x.Added
@@ -2748,18 +1674,18 @@ func (x *ImportResult) GetNumbers() uint64 {
 	return 0
 }
 
-func (x *ImportResult) GetRevision() uint64 {
+func (x *ImportResult) GetOutsideJurisdiction() uint64 {
 	if x != nil {
-		return x.Revision
+		return x.OutsideJurisdiction
 	}
 	return 0
 }
 
-func (x *ImportResult) GetJournalId() string {
+func (x *ImportResult) GetPosition() *Position {
 	if x != nil {
-		return x.JournalId
+		return x.Position
 	}
-	return ""
+	return nil
 }
 
 func (x *ImportResult) GetSnapshotDate() string {
@@ -2767,6 +1693,13 @@ func (x *ImportResult) GetSnapshotDate() string {
 		return x.SnapshotDate
 	}
 	return ""
+}
+
+func (x *ImportResult) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
 }
 
 func (x *ImportResult) GetContentSha256() []byte {
@@ -2783,111 +1716,85 @@ func (x *ImportResult) GetElapsed() *durationpb.Duration {
 	return nil
 }
 
-func (x *ImportResult) GetEmpty() uint64 {
-	if x != nil {
-		return x.Empty
-	}
-	return 0
-}
-
-func (x *ImportResult) GetRows() uint64 {
-	if x != nil {
-		return x.Rows
-	}
-	return 0
-}
-
-func (x *ImportResult) GetOutsideJurisdiction() uint64 {
-	if x != nil {
-		return x.OutsideJurisdiction
-	}
-	return 0
-}
-
-func (x *ImportResult) GetStale() bool {
-	if x != nil {
-		return x.Stale
-	}
-	return false
-}
-
-// One load, or import of opt-outs, as the journal has it. What tells of a list is not set
-// for opt-outs.
-type ImportRecord struct {
+// One load of a list, from the journal.
+type ListImport struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id.
 	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	// The list's name.
+	// The list's name at that time.
 	List string `protobuf:"bytes,2,opt,name=list,proto3" json:"list,omitempty"`
 	// The list's id.
-	ListId string `protobuf:"bytes,3,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
-	// What became of it.
-	State ImportState `protobuf:"varint,4,opt,name=state,proto3,enum=dnc.v1.ImportState" json:"state,omitempty"`
-	// What it did.
-	Mode ImportMode `protobuf:"varint,5,opt,name=mode,proto3,enum=dnc.v1.ImportMode" json:"mode,omitempty"`
+	ListId *EventId `protobuf:"bytes,3,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
+	// Its state.
+	State ListImportState `protobuf:"varint,4,opt,name=state,proto3,enum=dnc.v1.ListImportState" json:"state,omitempty"`
+	// Where its content came from.
+	Origin ImportOrigin `protobuf:"varint,5,opt,name=origin,proto3,enum=dnc.v1.ImportOrigin" json:"origin,omitempty"`
+	// With UPLOAD: what it did to the list. Unset otherwise.
+	Mode ImportMode `protobuf:"varint,6,opt,name=mode,proto3,enum=dnc.v1.ImportMode" json:"mode,omitempty"`
 	// The files.
-	Sources []*ImportSource `protobuf:"bytes,6,rep,name=sources,proto3" json:"sources,omitempty"`
+	Sources []*ImportSource `protobuf:"bytes,7,rep,name=sources,proto3" json:"sources,omitempty"`
 	// The date of the content, YYYY-MM-DD.
-	SnapshotDate string `protobuf:"bytes,7,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
-	// Who loaded it.
-	RecordedBy string `protobuf:"bytes,8,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
-	// Whether that was proven by a client certificate.
-	RecordedByProven bool `protobuf:"varint,9,opt,name=recorded_by_proven,json=recordedByProven,proto3" json:"recorded_by_proven,omitempty"`
-	// When it was prepared; for CONFIRMED, when it was compared; for RECORDED, when it began.
-	StartedAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
-	// When it switched, was given up or was recorded. Unset: still running.
-	EndedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
-	// The revision that its content is read at; 0: none of its own.
-	PreparedRevision uint64 `protobuf:"varint,12,opt,name=prepared_revision,json=preparedRevision,proto3" json:"prepared_revision,omitempty"`
-	// The revision from which it counts as a whole or was given up; 0: still running.
-	Revision uint64 `protobuf:"varint,13,opt,name=revision,proto3" json:"revision,omitempty"`
-	// As in ImportResult.
-	Read uint64 `protobuf:"varint,14,opt,name=read,proto3" json:"read,omitempty"`
-	// As in ImportResult.
-	Accepted uint64 `protobuf:"varint,15,opt,name=accepted,proto3" json:"accepted,omitempty"`
-	// As in ImportResult.
-	Duplicates uint64 `protobuf:"varint,16,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	// As in ImportResult.
-	Rejected uint64 `protobuf:"varint,17,opt,name=rejected,proto3" json:"rejected,omitempty"`
-	// How many the client rejected for what.
-	RejectTallies []*RejectTally `protobuf:"bytes,18,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
-	// As in ImportResult.
-	Added uint64 `protobuf:"varint,19,opt,name=added,proto3" json:"added,omitempty"`
-	// As in ImportResult.
-	Removed uint64 `protobuf:"varint,20,opt,name=removed,proto3" json:"removed,omitempty"`
+	SnapshotDate string `protobuf:"bytes,8,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
+	// Who loaded it: the name in the client certificate, else WriteContext.on_behalf_of.
+	RecordedBy string `protobuf:"bytes,9,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// Whether a client certificate proved `recorded_by`.
+	RecordedByProven bool `protobuf:"varint,10,opt,name=recorded_by_proven,json=recordedByProven,proto3" json:"recorded_by_proven,omitempty"`
+	// When it was prepared; with CONFIRMED, when it was compared.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When the list switched to it, or it was confirmed or given up. Unset: it is being written.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// The revision that its content is read at; 0: it has no content of its own.
+	PreparedRevision uint64 `protobuf:"varint,13,opt,name=prepared_revision,json=preparedRevision,proto3" json:"prepared_revision,omitempty"`
+	// The revision from which it counts, or at which it was given up; 0: it is being written.
+	Revision uint64 `protobuf:"varint,14,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Entries read: accepted + duplicates + rejected + empty.
+	Read uint64 `protobuf:"varint,15,opt,name=read,proto3" json:"read,omitempty"`
+	// Distinct numbers in the load.
+	Accepted uint64 `protobuf:"varint,16,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Entries that repeat a number of the same load.
+	Duplicates uint64 `protobuf:"varint,17,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Entries rejected by the client or the server.
+	Rejected uint64 `protobuf:"varint,18,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Entries that are cells with nothing in them, as the client stated.
+	Empty uint64 `protobuf:"varint,19,opt,name=empty,proto3" json:"empty,omitempty"`
+	// Rows that the entries were in, as the client stated; 0: not stated.
+	Rows uint64 `protobuf:"varint,20,opt,name=rows,proto3" json:"rows,omitempty"`
+	// How many entries the client rejected for each reason.
+	RejectTallies []*RejectTally `protobuf:"bytes,21,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
+	// Numbers that were added to the list.
+	Added uint64 `protobuf:"varint,22,opt,name=added,proto3" json:"added,omitempty"`
+	// Numbers that left it.
+	Removed uint64 `protobuf:"varint,23,opt,name=removed,proto3" json:"removed,omitempty"`
 	// Numbers on the list after.
-	Numbers uint64 `protobuf:"varint,21,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	Numbers uint64 `protobuf:"varint,24,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// How many of `numbers` are of regions that the list does not speak for; 0 also for loads of servers that did not count them.
+	OutsideJurisdiction uint64 `protobuf:"varint,25,opt,name=outside_jurisdiction,json=outsideJurisdiction,proto3" json:"outside_jurisdiction,omitempty"`
 	// Guards that failed and were overridden.
-	OverriddenGuards []ImportGuard `protobuf:"varint,22,rep,packed,name=overridden_guards,json=overriddenGuards,proto3,enum=dnc.v1.ImportGuard" json:"overridden_guards,omitempty"`
-	// For a revert, the revision that its content was read at before; 0: not a revert.
-	RevertedTo uint64 `protobuf:"varint,23,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
-	// As in ImportResult.
-	ContentSha256 []byte `protobuf:"bytes,24,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
-	// As in ImportResult.
-	Empty uint64 `protobuf:"varint,25,opt,name=empty,proto3" json:"empty,omitempty"`
-	// As in ImportResult.
-	Rows uint64 `protobuf:"varint,26,opt,name=rows,proto3" json:"rows,omitempty"`
-	// As in ImportResult; 0 for loads of servers that did not count them.
-	OutsideJurisdiction uint64 `protobuf:"varint,27,opt,name=outside_jurisdiction,json=outsideJurisdiction,proto3" json:"outside_jurisdiction,omitempty"`
-	unknownFields       protoimpl.UnknownFields
-	sizeCache           protoimpl.SizeCache
+	OverriddenGuards []ImportGuard `protobuf:"varint,26,rep,packed,name=overridden_guards,json=overriddenGuards,proto3,enum=dnc.v1.ImportGuard" json:"overridden_guards,omitempty"`
+	// With REVERT: the revision that its content was read at before.
+	RevertedTo uint64 `protobuf:"varint,27,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
+	// SHA-256 of the list's numbers after, ascending, each once, encoded in one run like
+	// NumberSet.ascending. Empty when it was not computed.
+	ContentSha256 []byte `protobuf:"bytes,28,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ImportRecord) Reset() {
-	*x = ImportRecord{}
-	mi := &file_dnc_v1_list_proto_msgTypes[27]
+func (x *ListImport) Reset() {
+	*x = ListImport{}
+	mi := &file_dnc_v1_list_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ImportRecord) String() string {
+func (x *ListImport) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ImportRecord) ProtoMessage() {}
+func (*ListImport) ProtoMessage() {}
 
-func (x *ImportRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[27]
+func (x *ListImport) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_list_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2898,206 +1805,213 @@ func (x *ImportRecord) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ImportRecord.ProtoReflect.Descriptor instead.
-func (*ImportRecord) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{27}
+// Deprecated: Use ListImport.ProtoReflect.Descriptor instead.
+func (*ListImport) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *ImportRecord) GetImportId() string {
+func (x *ListImport) GetImportId() string {
 	if x != nil {
 		return x.ImportId
 	}
 	return ""
 }
 
-func (x *ImportRecord) GetList() string {
+func (x *ListImport) GetList() string {
 	if x != nil {
 		return x.List
 	}
 	return ""
 }
 
-func (x *ImportRecord) GetListId() string {
+func (x *ListImport) GetListId() *EventId {
 	if x != nil {
 		return x.ListId
 	}
-	return ""
+	return nil
 }
 
-func (x *ImportRecord) GetState() ImportState {
+func (x *ListImport) GetState() ListImportState {
 	if x != nil {
 		return x.State
 	}
-	return ImportState_IMPORT_STATE_UNSPECIFIED
+	return ListImportState_LIST_IMPORT_STATE_UNSPECIFIED
 }
 
-func (x *ImportRecord) GetMode() ImportMode {
+func (x *ListImport) GetOrigin() ImportOrigin {
+	if x != nil {
+		return x.Origin
+	}
+	return ImportOrigin_IMPORT_ORIGIN_UNSPECIFIED
+}
+
+func (x *ListImport) GetMode() ImportMode {
 	if x != nil {
 		return x.Mode
 	}
 	return ImportMode_IMPORT_MODE_UNSPECIFIED
 }
 
-func (x *ImportRecord) GetSources() []*ImportSource {
+func (x *ListImport) GetSources() []*ImportSource {
 	if x != nil {
 		return x.Sources
 	}
 	return nil
 }
 
-func (x *ImportRecord) GetSnapshotDate() string {
+func (x *ListImport) GetSnapshotDate() string {
 	if x != nil {
 		return x.SnapshotDate
 	}
 	return ""
 }
 
-func (x *ImportRecord) GetRecordedBy() string {
+func (x *ListImport) GetRecordedBy() string {
 	if x != nil {
 		return x.RecordedBy
 	}
 	return ""
 }
 
-func (x *ImportRecord) GetRecordedByProven() bool {
+func (x *ListImport) GetRecordedByProven() bool {
 	if x != nil {
 		return x.RecordedByProven
 	}
 	return false
 }
 
-func (x *ImportRecord) GetStartedAt() *timestamppb.Timestamp {
+func (x *ListImport) GetStartedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.StartedAt
 	}
 	return nil
 }
 
-func (x *ImportRecord) GetEndedAt() *timestamppb.Timestamp {
+func (x *ListImport) GetEndedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.EndedAt
 	}
 	return nil
 }
 
-func (x *ImportRecord) GetPreparedRevision() uint64 {
+func (x *ListImport) GetPreparedRevision() uint64 {
 	if x != nil {
 		return x.PreparedRevision
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetRevision() uint64 {
+func (x *ListImport) GetRevision() uint64 {
 	if x != nil {
 		return x.Revision
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetRead() uint64 {
+func (x *ListImport) GetRead() uint64 {
 	if x != nil {
 		return x.Read
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetAccepted() uint64 {
+func (x *ListImport) GetAccepted() uint64 {
 	if x != nil {
 		return x.Accepted
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetDuplicates() uint64 {
+func (x *ListImport) GetDuplicates() uint64 {
 	if x != nil {
 		return x.Duplicates
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetRejected() uint64 {
+func (x *ListImport) GetRejected() uint64 {
 	if x != nil {
 		return x.Rejected
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetRejectTallies() []*RejectTally {
-	if x != nil {
-		return x.RejectTallies
-	}
-	return nil
-}
-
-func (x *ImportRecord) GetAdded() uint64 {
-	if x != nil {
-		return x.Added
-	}
-	return 0
-}
-
-func (x *ImportRecord) GetRemoved() uint64 {
-	if x != nil {
-		return x.Removed
-	}
-	return 0
-}
-
-func (x *ImportRecord) GetNumbers() uint64 {
-	if x != nil {
-		return x.Numbers
-	}
-	return 0
-}
-
-func (x *ImportRecord) GetOverriddenGuards() []ImportGuard {
-	if x != nil {
-		return x.OverriddenGuards
-	}
-	return nil
-}
-
-func (x *ImportRecord) GetRevertedTo() uint64 {
-	if x != nil {
-		return x.RevertedTo
-	}
-	return 0
-}
-
-func (x *ImportRecord) GetContentSha256() []byte {
-	if x != nil {
-		return x.ContentSha256
-	}
-	return nil
-}
-
-func (x *ImportRecord) GetEmpty() uint64 {
+func (x *ListImport) GetEmpty() uint64 {
 	if x != nil {
 		return x.Empty
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetRows() uint64 {
+func (x *ListImport) GetRows() uint64 {
 	if x != nil {
 		return x.Rows
 	}
 	return 0
 }
 
-func (x *ImportRecord) GetOutsideJurisdiction() uint64 {
+func (x *ListImport) GetRejectTallies() []*RejectTally {
+	if x != nil {
+		return x.RejectTallies
+	}
+	return nil
+}
+
+func (x *ListImport) GetAdded() uint64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *ListImport) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *ListImport) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *ListImport) GetOutsideJurisdiction() uint64 {
 	if x != nil {
 		return x.OutsideJurisdiction
 	}
 	return 0
 }
 
-// Asks what was loaded.
+func (x *ListImport) GetOverriddenGuards() []ImportGuard {
+	if x != nil {
+		return x.OverriddenGuards
+	}
+	return nil
+}
+
+func (x *ListImport) GetRevertedTo() uint64 {
+	if x != nil {
+		return x.RevertedTo
+	}
+	return 0
+}
+
+func (x *ListImport) GetContentSha256() []byte {
+	if x != nil {
+		return x.ContentSha256
+	}
+	return nil
+}
+
+// Asks for the loads of lists.
 type ListImportsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list, by name; empty: all, deleted lists and opt-outs too.
+	// The list, by name; empty: all lists, deleted ones included.
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// Imports a page: 0 counts as 100, above 1000 as 1000.
+	// Loads a page: 0 counts as 100, more than 1000 as 1000.
 	PageSize uint32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before; empty: the first page. `list` must be the same.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -3107,7 +2021,7 @@ type ListImportsRequest struct {
 
 func (x *ListImportsRequest) Reset() {
 	*x = ListImportsRequest{}
-	mi := &file_dnc_v1_list_proto_msgTypes[28]
+	mi := &file_dnc_v1_list_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3119,7 +2033,7 @@ func (x *ListImportsRequest) String() string {
 func (*ListImportsRequest) ProtoMessage() {}
 
 func (x *ListImportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[28]
+	mi := &file_dnc_v1_list_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3132,7 +2046,7 @@ func (x *ListImportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImportsRequest.ProtoReflect.Descriptor instead.
 func (*ListImportsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{28}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListImportsRequest) GetList() string {
@@ -3160,20 +2074,18 @@ func (x *ListImportsRequest) GetPageToken() string {
 type ListImportsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The loads, newest first.
-	Imports []*ImportRecord `protobuf:"bytes,1,rep,name=imports,proto3" json:"imports,omitempty"`
-	// Where the next page begins; empty on the last.
+	Imports []*ListImport `protobuf:"bytes,1,rep,name=imports,proto3" json:"imports,omitempty"`
+	// Where the next page begins; empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// The revision they were read from.
-	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId     string `protobuf:"bytes,4,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position that they were read at. Pages are not read at one revision.
+	Position      *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListImportsResponse) Reset() {
 	*x = ListImportsResponse{}
-	mi := &file_dnc_v1_list_proto_msgTypes[29]
+	mi := &file_dnc_v1_list_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3185,7 +2097,7 @@ func (x *ListImportsResponse) String() string {
 func (*ListImportsResponse) ProtoMessage() {}
 
 func (x *ListImportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[29]
+	mi := &file_dnc_v1_list_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3198,10 +2110,10 @@ func (x *ListImportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListImportsResponse.ProtoReflect.Descriptor instead.
 func (*ListImportsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{29}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{17}
 }
 
-func (x *ListImportsResponse) GetImports() []*ImportRecord {
+func (x *ListImportsResponse) GetImports() []*ListImport {
 	if x != nil {
 		return x.Imports
 	}
@@ -3215,18 +2127,11 @@ func (x *ListImportsResponse) GetNextPageToken() string {
 	return ""
 }
 
-func (x *ListImportsResponse) GetRevision() uint64 {
+func (x *ListImportsResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *ListImportsResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 // Asks for a list's numbers.
@@ -3234,24 +2139,15 @@ type ExportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list, by name. Required.
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// As in CheckNumberRequest.
-	MinRevision uint64 `protobuf:"varint,2,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// As in CheckNumberRequest.
-	JournalId string `protobuf:"bytes,3,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// Export as of then. Unset: now.
-	//
-	// Types that are valid to be assigned to AsOf:
-	//
-	//	*ExportRequest_AsOfTime
-	//	*ExportRequest_AsOfRevision
-	AsOf          isExportRequest_AsOf `protobuf_oneof:"as_of"`
+	// Which state to export. Unset: the newest of this server.
+	ReadAt        *ReadAt `protobuf:"bytes,2,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportRequest) Reset() {
 	*x = ExportRequest{}
-	mi := &file_dnc_v1_list_proto_msgTypes[30]
+	mi := &file_dnc_v1_list_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3263,7 +2159,7 @@ func (x *ExportRequest) String() string {
 func (*ExportRequest) ProtoMessage() {}
 
 func (x *ExportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[30]
+	mi := &file_dnc_v1_list_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3276,7 +2172,7 @@ func (x *ExportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRequest.ProtoReflect.Descriptor instead.
 func (*ExportRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{30}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ExportRequest) GetList() string {
@@ -3286,62 +2182,12 @@ func (x *ExportRequest) GetList() string {
 	return ""
 }
 
-func (x *ExportRequest) GetMinRevision() uint64 {
+func (x *ExportRequest) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
-	}
-	return 0
-}
-
-func (x *ExportRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *ExportRequest) GetAsOf() isExportRequest_AsOf {
-	if x != nil {
-		return x.AsOf
+		return x.ReadAt
 	}
 	return nil
 }
-
-func (x *ExportRequest) GetAsOfTime() *timestamppb.Timestamp {
-	if x != nil {
-		if x, ok := x.AsOf.(*ExportRequest_AsOfTime); ok {
-			return x.AsOfTime
-		}
-	}
-	return nil
-}
-
-func (x *ExportRequest) GetAsOfRevision() uint64 {
-	if x != nil {
-		if x, ok := x.AsOf.(*ExportRequest_AsOfRevision); ok {
-			return x.AsOfRevision
-		}
-	}
-	return 0
-}
-
-type isExportRequest_AsOf interface {
-	isExportRequest_AsOf()
-}
-
-type ExportRequest_AsOfTime struct {
-	// The last revision at or before this time.
-	AsOfTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=as_of_time,json=asOfTime,proto3,oneof"`
-}
-
-type ExportRequest_AsOfRevision struct {
-	// This revision.
-	AsOfRevision uint64 `protobuf:"varint,5,opt,name=as_of_revision,json=asOfRevision,proto3,oneof"`
-}
-
-func (*ExportRequest_AsOfTime) isExportRequest_AsOf() {}
-
-func (*ExportRequest_AsOfRevision) isExportRequest_AsOf() {}
 
 // A frame of an export.
 type ExportResponse struct {
@@ -3360,7 +2206,7 @@ type ExportResponse struct {
 
 func (x *ExportResponse) Reset() {
 	*x = ExportResponse{}
-	mi := &file_dnc_v1_list_proto_msgTypes[31]
+	mi := &file_dnc_v1_list_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3372,7 +2218,7 @@ func (x *ExportResponse) String() string {
 func (*ExportResponse) ProtoMessage() {}
 
 func (x *ExportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[31]
+	mi := &file_dnc_v1_list_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3385,7 +2231,7 @@ func (x *ExportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportResponse.ProtoReflect.Descriptor instead.
 func (*ExportResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{31}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExportResponse) GetFrame() isExportResponse_Frame {
@@ -3450,19 +2296,17 @@ func (*ExportResponse_Summary) isExportResponse_Frame() {}
 // What is being exported.
 type ExportHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list, as it was at the revision.
+	// The list, as it was at that revision.
 	List *List `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// The revision it is read at.
-	Revision uint64 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId     string `protobuf:"bytes,3,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position that it is read at.
+	Position      *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportHeader) Reset() {
 	*x = ExportHeader{}
-	mi := &file_dnc_v1_list_proto_msgTypes[32]
+	mi := &file_dnc_v1_list_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3474,7 +2318,7 @@ func (x *ExportHeader) String() string {
 func (*ExportHeader) ProtoMessage() {}
 
 func (x *ExportHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[32]
+	mi := &file_dnc_v1_list_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3487,7 +2331,7 @@ func (x *ExportHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportHeader.ProtoReflect.Descriptor instead.
 func (*ExportHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{32}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *ExportHeader) GetList() *List {
@@ -3497,24 +2341,18 @@ func (x *ExportHeader) GetList() *List {
 	return nil
 }
 
-func (x *ExportHeader) GetRevision() uint64 {
+func (x *ExportHeader) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
+	return nil
 }
 
-func (x *ExportHeader) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-// Some numbers. At most 512 KiB.
+// Some numbers, ascending over all chunks. At most 512 KiB.
 type ExportChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Numbers, ascending over all chunks, coded as in ImportChunk: each chunk begins anew with a number itself.
+	// The numbers, as unsigned varints like those of protobuf: the first of each chunk is the
+	// number itself, each further one the difference from the number before it.
 	Ascending     []byte `protobuf:"bytes,1,opt,name=ascending,proto3" json:"ascending,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3522,7 +2360,7 @@ type ExportChunk struct {
 
 func (x *ExportChunk) Reset() {
 	*x = ExportChunk{}
-	mi := &file_dnc_v1_list_proto_msgTypes[33]
+	mi := &file_dnc_v1_list_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +2372,7 @@ func (x *ExportChunk) String() string {
 func (*ExportChunk) ProtoMessage() {}
 
 func (x *ExportChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[33]
+	mi := &file_dnc_v1_list_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +2385,7 @@ func (x *ExportChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportChunk.ProtoReflect.Descriptor instead.
 func (*ExportChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{33}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ExportChunk) GetAscending() []byte {
@@ -3557,13 +2395,13 @@ func (x *ExportChunk) GetAscending() []byte {
 	return nil
 }
 
-// The end of a whole export.
+// The end of a complete export.
 type ExportSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many numbers were sent.
 	Numbers uint64 `protobuf:"varint,1,opt,name=numbers,proto3" json:"numbers,omitempty"`
-	// SHA-256 of them all, coded in one run like ImportChunk.ascending: to compare with
-	// ImportResult and ImportRecord.
+	// SHA-256 of all numbers, encoded in one run like NumberSet.ascending: to compare with
+	// ImportResult and ListImport.
 	ContentSha256 []byte `protobuf:"bytes,2,opt,name=content_sha256,json=contentSha256,proto3" json:"content_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3571,7 +2409,7 @@ type ExportSummary struct {
 
 func (x *ExportSummary) Reset() {
 	*x = ExportSummary{}
-	mi := &file_dnc_v1_list_proto_msgTypes[34]
+	mi := &file_dnc_v1_list_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3583,7 +2421,7 @@ func (x *ExportSummary) String() string {
 func (*ExportSummary) ProtoMessage() {}
 
 func (x *ExportSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[34]
+	mi := &file_dnc_v1_list_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3596,7 +2434,7 @@ func (x *ExportSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportSummary.ProtoReflect.Descriptor instead.
 func (*ExportSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{34}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ExportSummary) GetNumbers() uint64 {
@@ -3613,26 +2451,26 @@ func (x *ExportSummary) GetContentSha256() []byte {
 	return nil
 }
 
-// Asks for the view before.
+// Asks for the content before the last load.
 type RevertImportRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The list, by name. Required.
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
-	// Compare and guard, change nothing.
-	DryRun bool `protobuf:"varint,2,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// When to refuse. Snapshot dates are not compared: going back is the purpose.
-	Guards *ImportGuards `protobuf:"bytes,3,opt,name=guards,proto3" json:"guards,omitempty"`
-	// As in ImportHeader.
+	Guards *ImportGuards `protobuf:"bytes,2,opt,name=guards,proto3" json:"guards,omitempty"`
+	// Compare and evaluate the guards, and change nothing.
+	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Abandon a load of this list that is prepared and does not end, instead of IMPORT_RUNNING.
 	TakeOver bool `protobuf:"varint,4,opt,name=take_over,json=takeOver,proto3" json:"take_over,omitempty"`
-	// As in CreateListRequest.
-	RecordedBy    string `protobuf:"bytes,5,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// The request id, and who the write is made for. The same request_id sent again gets the result of the first revert.
+	Context       *WriteContext `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RevertImportRequest) Reset() {
 	*x = RevertImportRequest{}
-	mi := &file_dnc_v1_list_proto_msgTypes[35]
+	mi := &file_dnc_v1_list_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3644,7 +2482,7 @@ func (x *RevertImportRequest) String() string {
 func (*RevertImportRequest) ProtoMessage() {}
 
 func (x *RevertImportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[35]
+	mi := &file_dnc_v1_list_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3657,7 +2495,7 @@ func (x *RevertImportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertImportRequest.ProtoReflect.Descriptor instead.
 func (*RevertImportRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{35}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *RevertImportRequest) GetList() string {
@@ -3667,18 +2505,18 @@ func (x *RevertImportRequest) GetList() string {
 	return ""
 }
 
-func (x *RevertImportRequest) GetDryRun() bool {
-	if x != nil {
-		return x.DryRun
-	}
-	return false
-}
-
 func (x *RevertImportRequest) GetGuards() *ImportGuards {
 	if x != nil {
 		return x.Guards
 	}
 	return nil
+}
+
+func (x *RevertImportRequest) GetDryRun() bool {
+	if x != nil {
+		return x.DryRun
+	}
+	return false
 }
 
 func (x *RevertImportRequest) GetTakeOver() bool {
@@ -3688,17 +2526,17 @@ func (x *RevertImportRequest) GetTakeOver() bool {
 	return false
 }
 
-func (x *RevertImportRequest) GetRecordedBy() string {
+func (x *RevertImportRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RecordedBy
+		return x.Context
 	}
-	return ""
+	return nil
 }
 
-// What became of a revert.
+// The result of a revert.
 type RevertImportResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As for a load. `read` is the numbers of the view before.
+	// The result.
 	Result        *ImportResult `protobuf:"bytes,1,opt,name=result,proto3" json:"result,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3706,7 +2544,7 @@ type RevertImportResponse struct {
 
 func (x *RevertImportResponse) Reset() {
 	*x = RevertImportResponse{}
-	mi := &file_dnc_v1_list_proto_msgTypes[36]
+	mi := &file_dnc_v1_list_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3718,7 +2556,7 @@ func (x *RevertImportResponse) String() string {
 func (*RevertImportResponse) ProtoMessage() {}
 
 func (x *RevertImportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_list_proto_msgTypes[36]
+	mi := &file_dnc_v1_list_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3731,7 +2569,7 @@ func (x *RevertImportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevertImportResponse.ProtoReflect.Descriptor instead.
 func (*RevertImportResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_list_proto_rawDescGZIP(), []int{36}
+	return file_dnc_v1_list_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *RevertImportResponse) GetResult() *ImportResult {
@@ -3745,10 +2583,10 @@ var File_dnc_v1_list_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_list_proto_rawDesc = "" +
 	"\n" +
-	"\x11dnc/v1/list.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa0\x05\n" +
+	"\x11dnc/v1/list.proto\x12\x06dnc.v1\x1a\x13dnc/v1/import.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a google/protobuf/field_mask.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xbe\x05\n" +
 	"\x04List\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
-	"\x02id\x18\x02 \x01(\tR\x02id\x12$\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
+	"\x02id\x18\x02 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12$\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x10.dnc.v1.ListKindR\x04kind\x12\x14\n" +
 	"\x05scope\x18\x04 \x01(\tR\x05scope\x12\"\n" +
 	"\fjurisdiction\x18\x05 \x03(\tR\fjurisdiction\x12\x1a\n" +
@@ -3758,314 +2596,201 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x05state\x18\t \x01(\x0e2\x11.dnc.v1.ListStateR\x05state\x12#\n" +
 	"\rsnapshot_date\x18\n" +
 	" \x01(\tR\fsnapshotDate\x12\x18\n" +
-	"\anumbers\x18\v \x01(\x04R\anumbers\x12\x18\n" +
-	"\avisible\x18\f \x01(\x04R\avisible\x129\n" +
+	"\anumbers\x18\v \x01(\x04R\anumbers\x12)\n" +
+	"\x10content_revision\x18\f \x01(\x04R\x0fcontentRevision\x129\n" +
 	"\n" +
 	"created_at\x18\r \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12)\n" +
 	"\x10updated_revision\x18\x0e \x01(\x04R\x0fupdatedRevision\x129\n" +
 	"\n" +
-	"updated_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x125\n" +
-	"\vlast_import\x18\x10 \x01(\v2\x14.dnc.v1.ImportRecordR\n" +
-	"lastImport\x12;\n" +
-	"\x0erunning_import\x18\x11 \x01(\v2\x14.dnc.v1.ImportRecordR\rrunningImport\"\xf8\x01\n" +
+	"updated_at\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tupdatedAt\x123\n" +
+	"\vlast_import\x18\x10 \x01(\v2\x12.dnc.v1.ListImportR\n" +
+	"lastImport\x129\n" +
+	"\x0erunning_import\x18\x11 \x01(\v2\x12.dnc.v1.ListImportR\rrunningImport\"\x87\x02\n" +
 	"\x11CreateListRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12$\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x10.dnc.v1.ListKindR\x04kind\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12\"\n" +
 	"\fjurisdiction\x18\x04 \x03(\tR\fjurisdiction\x12\x1a\n" +
 	"\bcoverage\x18\x05 \x03(\tR\bcoverage\x122\n" +
-	"\amax_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x1f\n" +
-	"\vrecorded_by\x18\a \x01(\tR\n" +
-	"recordedBy\"q\n" +
+	"\amax_age\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12.\n" +
+	"\acontext\x18\a \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\x82\x01\n" +
 	"\x12CreateListResponse\x12 \n" +
-	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x03 \x01(\tR\tjournalId\"$\n" +
+	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"$\n" +
 	"\x0eGetListRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"n\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"a\n" +
 	"\x0fGetListResponse\x12 \n" +
-	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x03 \x01(\tR\tjournalId\"N\n" +
+	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\"N\n" +
 	"\x10ListListsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x02 \x01(\tR\tpageToken\"\x9a\x01\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\x8d\x01\n" +
 	"\x11ListListsResponse\x12\"\n" +
 	"\x05lists\x18\x01 \x03(\v2\f.dnc.v1.ListR\x05lists\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x04 \x01(\tR\tjournalId\"-\n" +
-	"\x11JurisdictionValue\x12\x18\n" +
-	"\aregions\x18\x01 \x03(\tR\aregions\"+\n" +
-	"\rCoverageValue\x12\x1a\n" +
-	"\bprefixes\x18\x01 \x03(\tR\bprefixes\"\x88\x02\n" +
-	"\x11UpdateListRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12=\n" +
-	"\fjurisdiction\x18\x02 \x01(\v2\x19.dnc.v1.JurisdictionValueR\fjurisdiction\x121\n" +
-	"\bcoverage\x18\x03 \x01(\v2\x15.dnc.v1.CoverageValueR\bcoverage\x122\n" +
-	"\amax_age\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x1f\n" +
-	"\vrecorded_by\x18\x05 \x01(\tR\n" +
-	"recordedBy\x12\x18\n" +
-	"\aconfirm\x18\x06 \x01(\bR\aconfirm\"q\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12,\n" +
+	"\bposition\x18\x03 \x01(\v2\x10.dnc.v1.PositionR\bposition\"\xb8\x01\n" +
+	"\x11UpdateListRequest\x12 \n" +
+	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12;\n" +
+	"\vupdate_mask\x18\x02 \x01(\v2\x1a.google.protobuf.FieldMaskR\n" +
+	"updateMask\x12\x14\n" +
+	"\x05force\x18\x03 \x01(\bR\x05force\x12.\n" +
+	"\acontext\x18\x04 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xa3\x01\n" +
 	"\x12UpdateListResponse\x12 \n" +
-	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x03 \x01(\tR\tjournalId\"b\n" +
+	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x1f\n" +
+	"\x02id\x18\x04 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\"m\n" +
 	"\x11DeleteListRequest\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
-	"\aconfirm\x18\x02 \x01(\bR\aconfirm\x12\x1f\n" +
-	"\vrecorded_by\x18\x03 \x01(\tR\n" +
-	"recordedBy\"i\n" +
-	"\x12DeleteListResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x12\x18\n" +
-	"\anumbers\x18\x03 \x01(\x04R\anumbers\"|\n" +
-	"\fImportSource\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x12\n" +
-	"\x04size\x18\x03 \x01(\x04R\x04size\x12,\n" +
-	"\x06format\x18\x04 \x01(\x0e2\x14.dnc.v1.ImportFormatR\x06format\";\n" +
-	"\vRejectTally\x12\x16\n" +
-	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
-	"\x05count\x18\x02 \x01(\x04R\x05count\"\xa5\x01\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\x12.\n" +
+	"\acontext\x18\x03 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\x9b\x01\n" +
+	"\x12DeleteListResponse\x12,\n" +
+	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x18\n" +
+	"\anumbers\x18\x02 \x01(\x04R\anumbers\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x1f\n" +
+	"\x02id\x18\x04 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\"\xa5\x01\n" +
 	"\rImportRequest\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x14.dnc.v1.ImportHeaderH\x00R\x06header\x12+\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x13.dnc.v1.ImportChunkH\x00R\x05chunk\x12.\n" +
 	"\x06commit\x18\x03 \x01(\v2\x14.dnc.v1.ImportCommitH\x00R\x06commitB\a\n" +
-	"\x05frame\"\xd9\x02\n" +
+	"\x05frame\"\xe8\x02\n" +
 	"\fImportHeader\x12\x12\n" +
-	"\x04list\x18\x01 \x01(\tR\x04list\x12&\n" +
-	"\x04mode\x18\x02 \x01(\x0e2\x12.dnc.v1.ImportModeR\x04mode\x12.\n" +
-	"\asources\x18\x03 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12#\n" +
-	"\rsnapshot_date\x18\x04 \x01(\tR\fsnapshotDate\x12,\n" +
-	"\x06guards\x18\x05 \x01(\v2\x14.dnc.v1.ImportGuardsR\x06guards\x12\x17\n" +
-	"\adry_run\x18\x06 \x01(\bR\x06dryRun\x12\x1b\n" +
-	"\timport_id\x18\a \x01(\tR\bimportId\x12\x1b\n" +
-	"\ttake_over\x18\b \x01(\bR\btakeOver\x12\x1f\n" +
-	"\vrecorded_by\x18\t \x01(\tR\n" +
-	"recordedBy\x12\x16\n" +
-	"\x06resume\x18\n" +
-	" \x01(\bR\x06resume\"\xb2\x01\n" +
-	"\fImportGuards\x12-\n" +
-	"\x10max_shrink_ratio\x18\x01 \x01(\x01H\x00R\x0emaxShrinkRatio\x88\x01\x01\x12-\n" +
-	"\x10max_reject_ratio\x18\x02 \x01(\x01H\x01R\x0emaxRejectRatio\x88\x01\x01\x12\x1a\n" +
-	"\boverride\x18\x03 \x01(\bR\boverrideB\x13\n" +
-	"\x11_max_shrink_ratioB\x13\n" +
-	"\x11_max_reject_ratio\"\xad\x01\n" +
-	"\vImportChunk\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x1c\n" +
-	"\tascending\x18\x02 \x01(\fR\tascending\x12\x18\n" +
-	"\anumbers\x18\x03 \x03(\x06R\anumbers\x12+\n" +
-	"\x11removed_ascending\x18\x04 \x01(\fR\x10removedAscending\x12'\n" +
-	"\x0fremoved_numbers\x18\x05 \x03(\x06R\x0eremovedNumbers\"\xe6\x02\n" +
-	"\fImportCommit\x12\x16\n" +
-	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
-	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
-	"\brejected\x18\x03 \x01(\x04R\brejected\x12:\n" +
-	"\x0ereject_tallies\x18\x04 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12.\n" +
-	"\asources\x18\x05 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x1a\n" +
-	"\bcoverage\x18\x06 \x03(\tR\bcoverage\x12#\n" +
-	"\rchunks_digest\x18\a \x01(\fR\fchunksDigest\x12\x1b\n" +
-	"\tcut_files\x18\b \x01(\rR\bcutFiles\x12\x14\n" +
-	"\x05empty\x18\t \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\n" +
-	" \x01(\x04R\x04rows\x12\x1a\n" +
-	"\binferred\x18\v \x03(\tR\binferred\"\xd6\x01\n" +
+	"\x04list\x18\x01 \x01(\tR\x04list\x12.\n" +
+	"\asources\x18\x02 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12&\n" +
+	"\x04mode\x18\x03 \x01(\x0e2\x12.dnc.v1.ImportModeR\x04mode\x12,\n" +
+	"\x06guards\x18\x04 \x01(\v2\x14.dnc.v1.ImportGuardsR\x06guards\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x1b\n" +
+	"\timport_id\x18\x06 \x01(\tR\bimportId\x12\x16\n" +
+	"\x06resume\x18\a \x01(\bR\x06resume\x12#\n" +
+	"\rsnapshot_date\x18\b \x01(\tR\fsnapshotDate\x12\x1b\n" +
+	"\ttake_over\x18\t \x01(\bR\btakeOver\x12.\n" +
+	"\acontext\x18\n" +
+	" \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xd6\x01\n" +
 	"\x0eImportResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
 	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
 	"\bprogress\x18\x03 \x01(\v2\x16.dnc.v1.ImportProgressH\x00R\bprogress\x12.\n" +
 	"\x06result\x18\x04 \x01(\v2\x14.dnc.v1.ImportResultH\x00R\x06resultB\a\n" +
-	"\x05frame\"\xee\x01\n" +
-	"\fImportOpened\x12\x1b\n" +
-	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x1d\n" +
-	"\n" +
-	"last_chunk\x18\x02 \x01(\x04R\tlastChunk\x12\x1c\n" +
-	"\tcommitted\x18\x03 \x01(\bR\tcommitted\x12!\n" +
-	"\fchunk_hashes\x18\x04 \x01(\fR\vchunkHashes\x12'\n" +
-	"\x0frejected_chunks\x18\x05 \x03(\x04R\x0erejectedChunks\x128\n" +
-	"\n" +
-	"idle_limit\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\tidleLimit\"}\n" +
-	"\tImportAck\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12.\n" +
-	"\arejects\x18\x02 \x03(\v2\x14.dnc.v1.ImportRejectR\arejects\x12.\n" +
-	"\aremarks\x18\x03 \x03(\v2\x14.dnc.v1.ImportRejectR\aremarks\"M\n" +
-	"\fImportReject\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\rR\x05index\x12'\n" +
-	"\x05error\x18\x02 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"e\n" +
-	"\x0eImportProgress\x12)\n" +
-	"\x05phase\x18\x01 \x01(\x0e2\x13.dnc.v1.ImportPhaseR\x05phase\x12\x12\n" +
-	"\x04done\x18\x02 \x01(\x04R\x04done\x12\x14\n" +
-	"\x05total\x18\x03 \x01(\x04R\x05total\"\xcf\x01\n" +
-	"\fGuardFailure\x12)\n" +
-	"\x05guard\x18\x01 \x01(\x0e2\x13.dnc.v1.ImportGuardR\x05guard\x12\x16\n" +
-	"\x06prefix\x18\x02 \x01(\tR\x06prefix\x12\x18\n" +
-	"\amessage\x18\x03 \x01(\tR\amessage\x12\x16\n" +
-	"\x06before\x18\x04 \x01(\x04R\x06before\x12\x14\n" +
-	"\x05after\x18\x05 \x01(\x04R\x05after\x12\x14\n" +
-	"\x05limit\x18\x06 \x01(\x01R\x05limit\x12\x1e\n" +
-	"\n" +
-	"overridden\x18\a \x01(\bR\n" +
-	"overridden\"\xc5\x05\n" +
+	"\x05frame\"\xb8\x05\n" +
 	"\fImportResult\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x18\n" +
 	"\arefused\x18\x02 \x01(\bR\arefused\x12;\n" +
 	"\x0eguard_failures\x18\x03 \x03(\v2\x14.dnc.v1.GuardFailureR\rguardFailures\x12\x17\n" +
-	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12%\n" +
-	"\x0ealready_loaded\x18\x05 \x01(\bR\ralreadyLoaded\x12\x12\n" +
-	"\x04read\x18\x06 \x01(\x04R\x04read\x12\x1a\n" +
-	"\baccepted\x18\a \x01(\x04R\baccepted\x12\x1e\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04read\x18\x05 \x01(\x04R\x04read\x12\x1a\n" +
+	"\baccepted\x18\x06 \x01(\x04R\baccepted\x12\x1e\n" +
 	"\n" +
-	"duplicates\x18\b \x01(\x04R\n" +
+	"duplicates\x18\a \x01(\x04R\n" +
 	"duplicates\x12\x1a\n" +
-	"\brejected\x18\t \x01(\x04R\brejected\x12\x14\n" +
-	"\x05added\x18\n" +
-	" \x01(\x04R\x05added\x12\x18\n" +
-	"\aremoved\x18\v \x01(\x04R\aremoved\x12\x1c\n" +
-	"\tunchanged\x18\f \x01(\x04R\tunchanged\x12\x18\n" +
-	"\anumbers\x18\r \x01(\x04R\anumbers\x12\x1a\n" +
-	"\brevision\x18\x0e \x01(\x04R\brevision\x12\x1d\n" +
+	"\brejected\x18\b \x01(\x04R\brejected\x12\x14\n" +
+	"\x05empty\x18\t \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\n" +
+	" \x01(\x04R\x04rows\x12%\n" +
+	"\x0ealready_loaded\x18\v \x01(\bR\ralreadyLoaded\x12\x14\n" +
+	"\x05added\x18\f \x01(\x04R\x05added\x12\x18\n" +
+	"\aremoved\x18\r \x01(\x04R\aremoved\x12\x1c\n" +
+	"\tunchanged\x18\x0e \x01(\x04R\tunchanged\x12\x18\n" +
+	"\anumbers\x18\x0f \x01(\x04R\anumbers\x121\n" +
+	"\x14outside_jurisdiction\x18\x10 \x01(\x04R\x13outsideJurisdiction\x12,\n" +
+	"\bposition\x18\x11 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12#\n" +
+	"\rsnapshot_date\x18\x12 \x01(\tR\fsnapshotDate\x12\x14\n" +
+	"\x05stale\x18\x13 \x01(\bR\x05stale\x12%\n" +
+	"\x0econtent_sha256\x18\x14 \x01(\fR\rcontentSha256\x123\n" +
+	"\aelapsed\x18\x15 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\"\xa4\b\n" +
 	"\n" +
-	"journal_id\x18\x0f \x01(\tR\tjournalId\x12#\n" +
-	"\rsnapshot_date\x18\x10 \x01(\tR\fsnapshotDate\x12%\n" +
-	"\x0econtent_sha256\x18\x11 \x01(\fR\rcontentSha256\x123\n" +
-	"\aelapsed\x18\x12 \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12\x14\n" +
-	"\x05empty\x18\x13 \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\x14 \x01(\x04R\x04rows\x121\n" +
-	"\x14outside_jurisdiction\x18\x15 \x01(\x04R\x13outsideJurisdiction\x12\x14\n" +
-	"\x05stale\x18\x16 \x01(\bR\x05stale\"\xe3\a\n" +
-	"\fImportRecord\x12\x1b\n" +
+	"ListImport\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x12\n" +
-	"\x04list\x18\x02 \x01(\tR\x04list\x12\x17\n" +
-	"\alist_id\x18\x03 \x01(\tR\x06listId\x12)\n" +
-	"\x05state\x18\x04 \x01(\x0e2\x13.dnc.v1.ImportStateR\x05state\x12&\n" +
-	"\x04mode\x18\x05 \x01(\x0e2\x12.dnc.v1.ImportModeR\x04mode\x12.\n" +
-	"\asources\x18\x06 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12#\n" +
-	"\rsnapshot_date\x18\a \x01(\tR\fsnapshotDate\x12\x1f\n" +
-	"\vrecorded_by\x18\b \x01(\tR\n" +
+	"\x04list\x18\x02 \x01(\tR\x04list\x12(\n" +
+	"\alist_id\x18\x03 \x01(\v2\x0f.dnc.v1.EventIdR\x06listId\x12-\n" +
+	"\x05state\x18\x04 \x01(\x0e2\x17.dnc.v1.ListImportStateR\x05state\x12,\n" +
+	"\x06origin\x18\x05 \x01(\x0e2\x14.dnc.v1.ImportOriginR\x06origin\x12&\n" +
+	"\x04mode\x18\x06 \x01(\x0e2\x12.dnc.v1.ImportModeR\x04mode\x12.\n" +
+	"\asources\x18\a \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12#\n" +
+	"\rsnapshot_date\x18\b \x01(\tR\fsnapshotDate\x12\x1f\n" +
+	"\vrecorded_by\x18\t \x01(\tR\n" +
 	"recordedBy\x12,\n" +
-	"\x12recorded_by_proven\x18\t \x01(\bR\x10recordedByProven\x129\n" +
+	"\x12recorded_by_proven\x18\n" +
+	" \x01(\bR\x10recordedByProven\x129\n" +
 	"\n" +
-	"started_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
-	"\bended_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12+\n" +
-	"\x11prepared_revision\x18\f \x01(\x04R\x10preparedRevision\x12\x1a\n" +
-	"\brevision\x18\r \x01(\x04R\brevision\x12\x12\n" +
-	"\x04read\x18\x0e \x01(\x04R\x04read\x12\x1a\n" +
-	"\baccepted\x18\x0f \x01(\x04R\baccepted\x12\x1e\n" +
+	"started_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
+	"\bended_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12+\n" +
+	"\x11prepared_revision\x18\r \x01(\x04R\x10preparedRevision\x12\x1a\n" +
+	"\brevision\x18\x0e \x01(\x04R\brevision\x12\x12\n" +
+	"\x04read\x18\x0f \x01(\x04R\x04read\x12\x1a\n" +
+	"\baccepted\x18\x10 \x01(\x04R\baccepted\x12\x1e\n" +
 	"\n" +
-	"duplicates\x18\x10 \x01(\x04R\n" +
+	"duplicates\x18\x11 \x01(\x04R\n" +
 	"duplicates\x12\x1a\n" +
-	"\brejected\x18\x11 \x01(\x04R\brejected\x12:\n" +
-	"\x0ereject_tallies\x18\x12 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12\x14\n" +
-	"\x05added\x18\x13 \x01(\x04R\x05added\x12\x18\n" +
-	"\aremoved\x18\x14 \x01(\x04R\aremoved\x12\x18\n" +
-	"\anumbers\x18\x15 \x01(\x04R\anumbers\x12@\n" +
-	"\x11overridden_guards\x18\x16 \x03(\x0e2\x13.dnc.v1.ImportGuardR\x10overriddenGuards\x12\x1f\n" +
-	"\vreverted_to\x18\x17 \x01(\x04R\n" +
+	"\brejected\x18\x12 \x01(\x04R\brejected\x12\x14\n" +
+	"\x05empty\x18\x13 \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\x14 \x01(\x04R\x04rows\x12:\n" +
+	"\x0ereject_tallies\x18\x15 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12\x14\n" +
+	"\x05added\x18\x16 \x01(\x04R\x05added\x12\x18\n" +
+	"\aremoved\x18\x17 \x01(\x04R\aremoved\x12\x18\n" +
+	"\anumbers\x18\x18 \x01(\x04R\anumbers\x121\n" +
+	"\x14outside_jurisdiction\x18\x19 \x01(\x04R\x13outsideJurisdiction\x12@\n" +
+	"\x11overridden_guards\x18\x1a \x03(\x0e2\x13.dnc.v1.ImportGuardR\x10overriddenGuards\x12\x1f\n" +
+	"\vreverted_to\x18\x1b \x01(\x04R\n" +
 	"revertedTo\x12%\n" +
-	"\x0econtent_sha256\x18\x18 \x01(\fR\rcontentSha256\x12\x14\n" +
-	"\x05empty\x18\x19 \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\x1a \x01(\x04R\x04rows\x121\n" +
-	"\x14outside_jurisdiction\x18\x1b \x01(\x04R\x13outsideJurisdiction\"d\n" +
+	"\x0econtent_sha256\x18\x1c \x01(\fR\rcontentSha256\"d\n" +
 	"\x12ListImportsRequest\x12\x12\n" +
 	"\x04list\x18\x01 \x01(\tR\x04list\x12\x1b\n" +
 	"\tpage_size\x18\x02 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x03 \x01(\tR\tpageToken\"\xa8\x01\n" +
-	"\x13ListImportsResponse\x12.\n" +
-	"\aimports\x18\x01 \x03(\v2\x14.dnc.v1.ImportRecordR\aimports\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x04 \x01(\tR\tjournalId\"\xd2\x01\n" +
+	"page_token\x18\x03 \x01(\tR\tpageToken\"\x99\x01\n" +
+	"\x13ListImportsResponse\x12,\n" +
+	"\aimports\x18\x01 \x03(\v2\x12.dnc.v1.ListImportR\aimports\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12,\n" +
+	"\bposition\x18\x03 \x01(\v2\x10.dnc.v1.PositionR\bposition\"L\n" +
 	"\rExportRequest\x12\x12\n" +
-	"\x04list\x18\x01 \x01(\tR\x04list\x12!\n" +
-	"\fmin_revision\x18\x02 \x01(\x04R\vminRevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x03 \x01(\tR\tjournalId\x12:\n" +
-	"\n" +
-	"as_of_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\basOfTime\x12&\n" +
-	"\x0eas_of_revision\x18\x05 \x01(\x04H\x00R\fasOfRevisionB\a\n" +
-	"\x05as_of\"\xa9\x01\n" +
+	"\x04list\x18\x01 \x01(\tR\x04list\x12'\n" +
+	"\aread_at\x18\x02 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\"\xa9\x01\n" +
 	"\x0eExportResponse\x12.\n" +
 	"\x06header\x18\x01 \x01(\v2\x14.dnc.v1.ExportHeaderH\x00R\x06header\x12+\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x13.dnc.v1.ExportChunkH\x00R\x05chunk\x121\n" +
 	"\asummary\x18\x03 \x01(\v2\x15.dnc.v1.ExportSummaryH\x00R\asummaryB\a\n" +
-	"\x05frame\"k\n" +
+	"\x05frame\"^\n" +
 	"\fExportHeader\x12 \n" +
-	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x03 \x01(\tR\tjournalId\"+\n" +
+	"\x04list\x18\x01 \x01(\v2\f.dnc.v1.ListR\x04list\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\"+\n" +
 	"\vExportChunk\x12\x1c\n" +
 	"\tascending\x18\x01 \x01(\fR\tascending\"P\n" +
 	"\rExportSummary\x12\x18\n" +
 	"\anumbers\x18\x01 \x01(\x04R\anumbers\x12%\n" +
-	"\x0econtent_sha256\x18\x02 \x01(\fR\rcontentSha256\"\xae\x01\n" +
+	"\x0econtent_sha256\x18\x02 \x01(\fR\rcontentSha256\"\xbd\x01\n" +
 	"\x13RevertImportRequest\x12\x12\n" +
-	"\x04list\x18\x01 \x01(\tR\x04list\x12\x17\n" +
-	"\adry_run\x18\x02 \x01(\bR\x06dryRun\x12,\n" +
-	"\x06guards\x18\x03 \x01(\v2\x14.dnc.v1.ImportGuardsR\x06guards\x12\x1b\n" +
-	"\ttake_over\x18\x04 \x01(\bR\btakeOver\x12\x1f\n" +
-	"\vrecorded_by\x18\x05 \x01(\tR\n" +
-	"recordedBy\"D\n" +
+	"\x04list\x18\x01 \x01(\tR\x04list\x12,\n" +
+	"\x06guards\x18\x02 \x01(\v2\x14.dnc.v1.ImportGuardsR\x06guards\x12\x17\n" +
+	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x1b\n" +
+	"\ttake_over\x18\x04 \x01(\bR\btakeOver\x12.\n" +
+	"\acontext\x18\x05 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"D\n" +
 	"\x14RevertImportResponse\x12,\n" +
 	"\x06result\x18\x01 \x01(\v2\x14.dnc.v1.ImportResultR\x06result*o\n" +
 	"\tListState\x12\x1a\n" +
 	"\x16LIST_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15LIST_STATE_NOT_LOADED\x10\x01\x12\x15\n" +
 	"\x11LIST_STATE_LOADED\x10\x02\x12\x14\n" +
-	"\x10LIST_STATE_STALE\x10\x03*\xd0\x01\n" +
+	"\x10LIST_STATE_STALE\x10\x03*\x86\x01\n" +
 	"\n" +
 	"ImportMode\x12\x1b\n" +
 	"\x17IMPORT_MODE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13IMPORT_MODE_REPLACE\x10\x01\x12\x13\n" +
 	"\x0fIMPORT_MODE_ADD\x10\x02\x12\x16\n" +
 	"\x12IMPORT_MODE_REMOVE\x10\x03\x12\x15\n" +
-	"\x11IMPORT_MODE_DELTA\x10\x04\x12\x16\n" +
-	"\x12IMPORT_MODE_RELOAD\x10\x05\x12\x16\n" +
-	"\x12IMPORT_MODE_REVERT\x10\x06\x12\x18\n" +
-	"\x14IMPORT_MODE_OPT_OUTS\x10\a*\xdf\x01\n" +
-	"\fImportFormat\x12\x1d\n" +
-	"\x19IMPORT_FORMAT_UNSPECIFIED\x10\x00\x12\x15\n" +
-	"\x11IMPORT_FORMAT_FTC\x10\x01\x12\x19\n" +
-	"\x15IMPORT_FORMAT_FTC_XML\x10\x02\x12\x1c\n" +
-	"\x18IMPORT_FORMAT_FTC_CHANGE\x10\x03\x12\x17\n" +
-	"\x13IMPORT_FORMAT_LNNTE\x10\x04\x12\x15\n" +
-	"\x11IMPORT_FORMAT_CSV\x10\x05\x12\x17\n" +
-	"\x13IMPORT_FORMAT_PLAIN\x10\x06\x12\x17\n" +
-	"\x13IMPORT_FORMAT_JSONL\x10\a*}\n" +
-	"\vImportPhase\x12\x1c\n" +
-	"\x18IMPORT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n" +
-	"\x16IMPORT_PHASE_COMPARING\x10\x01\x12\x18\n" +
-	"\x14IMPORT_PHASE_WRITING\x10\x02\x12\x1a\n" +
-	"\x16IMPORT_PHASE_SWITCHING\x10\x03*\xb8\x02\n" +
-	"\vImportGuard\x12\x1c\n" +
-	"\x18IMPORT_GUARD_UNSPECIFIED\x10\x00\x12!\n" +
-	"\x1dIMPORT_GUARD_NOTHING_ACCEPTED\x10\x01\x12\x17\n" +
-	"\x13IMPORT_GUARD_SHRINK\x10\x02\x12\x1e\n" +
-	"\x1aIMPORT_GUARD_PREFIX_SHRINK\x10\x03\x12\x18\n" +
-	"\x14IMPORT_GUARD_REJECTS\x10\x04\x12\x1f\n" +
-	"\x1bIMPORT_GUARD_SNAPSHOT_OLDER\x10\x05\x12\x19\n" +
-	"\x15IMPORT_GUARD_COVERAGE\x10\x06\x12\x14\n" +
-	"\x10IMPORT_GUARD_CUT\x10\a\x12\x1f\n" +
-	"\x1bIMPORT_GUARD_COVERAGE_WIDER\x10\b\x12\"\n" +
-	"\x1eIMPORT_GUARD_COVERAGE_INFERRED\x10\t*\xce\x01\n" +
-	"\vImportState\x12\x1c\n" +
-	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x18\n" +
-	"\x14IMPORT_STATE_STAGING\x10\x01\x12\x19\n" +
-	"\x15IMPORT_STATE_PREPARED\x10\x02\x12\x19\n" +
-	"\x15IMPORT_STATE_SWITCHED\x10\x03\x12\x1a\n" +
-	"\x16IMPORT_STATE_CONFIRMED\x10\x04\x12\x1a\n" +
-	"\x16IMPORT_STATE_ABANDONED\x10\x05\x12\x19\n" +
-	"\x15IMPORT_STATE_RECORDED\x10\x062\xe5\x04\n" +
+	"\x11IMPORT_MODE_DELTA\x10\x04*{\n" +
+	"\fImportOrigin\x12\x1d\n" +
+	"\x19IMPORT_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n" +
+	"\x14IMPORT_ORIGIN_UPLOAD\x10\x01\x12\x18\n" +
+	"\x14IMPORT_ORIGIN_REVERT\x10\x02\x12\x18\n" +
+	"\x14IMPORT_ORIGIN_RELOAD\x10\x03*\xb6\x01\n" +
+	"\x0fListImportState\x12!\n" +
+	"\x1dLIST_IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
+	"\x1aLIST_IMPORT_STATE_PREPARED\x10\x01\x12\x1e\n" +
+	"\x1aLIST_IMPORT_STATE_SWITCHED\x10\x02\x12\x1f\n" +
+	"\x1bLIST_IMPORT_STATE_CONFIRMED\x10\x03\x12\x1f\n" +
+	"\x1bLIST_IMPORT_STATE_ABANDONED\x10\x042\xe5\x04\n" +
 	"\vListService\x12C\n" +
 	"\n" +
 	"CreateList\x12\x19.dnc.v1.CreateListRequest\x1a\x1a.dnc.v1.CreateListResponse\x12:\n" +
@@ -4092,133 +2817,141 @@ func file_dnc_v1_list_proto_rawDescGZIP() []byte {
 	return file_dnc_v1_list_proto_rawDescData
 }
 
-var file_dnc_v1_list_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
-var file_dnc_v1_list_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_dnc_v1_list_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_dnc_v1_list_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_dnc_v1_list_proto_goTypes = []any{
 	(ListState)(0),                // 0: dnc.v1.ListState
 	(ImportMode)(0),               // 1: dnc.v1.ImportMode
-	(ImportFormat)(0),             // 2: dnc.v1.ImportFormat
-	(ImportPhase)(0),              // 3: dnc.v1.ImportPhase
-	(ImportGuard)(0),              // 4: dnc.v1.ImportGuard
-	(ImportState)(0),              // 5: dnc.v1.ImportState
-	(*List)(nil),                  // 6: dnc.v1.List
-	(*CreateListRequest)(nil),     // 7: dnc.v1.CreateListRequest
-	(*CreateListResponse)(nil),    // 8: dnc.v1.CreateListResponse
-	(*GetListRequest)(nil),        // 9: dnc.v1.GetListRequest
-	(*GetListResponse)(nil),       // 10: dnc.v1.GetListResponse
-	(*ListListsRequest)(nil),      // 11: dnc.v1.ListListsRequest
-	(*ListListsResponse)(nil),     // 12: dnc.v1.ListListsResponse
-	(*JurisdictionValue)(nil),     // 13: dnc.v1.JurisdictionValue
-	(*CoverageValue)(nil),         // 14: dnc.v1.CoverageValue
-	(*UpdateListRequest)(nil),     // 15: dnc.v1.UpdateListRequest
-	(*UpdateListResponse)(nil),    // 16: dnc.v1.UpdateListResponse
-	(*DeleteListRequest)(nil),     // 17: dnc.v1.DeleteListRequest
-	(*DeleteListResponse)(nil),    // 18: dnc.v1.DeleteListResponse
-	(*ImportSource)(nil),          // 19: dnc.v1.ImportSource
-	(*RejectTally)(nil),           // 20: dnc.v1.RejectTally
-	(*ImportRequest)(nil),         // 21: dnc.v1.ImportRequest
-	(*ImportHeader)(nil),          // 22: dnc.v1.ImportHeader
-	(*ImportGuards)(nil),          // 23: dnc.v1.ImportGuards
-	(*ImportChunk)(nil),           // 24: dnc.v1.ImportChunk
-	(*ImportCommit)(nil),          // 25: dnc.v1.ImportCommit
-	(*ImportResponse)(nil),        // 26: dnc.v1.ImportResponse
-	(*ImportOpened)(nil),          // 27: dnc.v1.ImportOpened
-	(*ImportAck)(nil),             // 28: dnc.v1.ImportAck
-	(*ImportReject)(nil),          // 29: dnc.v1.ImportReject
-	(*ImportProgress)(nil),        // 30: dnc.v1.ImportProgress
-	(*GuardFailure)(nil),          // 31: dnc.v1.GuardFailure
-	(*ImportResult)(nil),          // 32: dnc.v1.ImportResult
-	(*ImportRecord)(nil),          // 33: dnc.v1.ImportRecord
-	(*ListImportsRequest)(nil),    // 34: dnc.v1.ListImportsRequest
-	(*ListImportsResponse)(nil),   // 35: dnc.v1.ListImportsResponse
-	(*ExportRequest)(nil),         // 36: dnc.v1.ExportRequest
-	(*ExportResponse)(nil),        // 37: dnc.v1.ExportResponse
-	(*ExportHeader)(nil),          // 38: dnc.v1.ExportHeader
-	(*ExportChunk)(nil),           // 39: dnc.v1.ExportChunk
-	(*ExportSummary)(nil),         // 40: dnc.v1.ExportSummary
-	(*RevertImportRequest)(nil),   // 41: dnc.v1.RevertImportRequest
-	(*RevertImportResponse)(nil),  // 42: dnc.v1.RevertImportResponse
-	(ListKind)(0),                 // 43: dnc.v1.ListKind
-	(*durationpb.Duration)(nil),   // 44: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
-	(*ItemError)(nil),             // 46: dnc.v1.ItemError
+	(ImportOrigin)(0),             // 2: dnc.v1.ImportOrigin
+	(ListImportState)(0),          // 3: dnc.v1.ListImportState
+	(*List)(nil),                  // 4: dnc.v1.List
+	(*CreateListRequest)(nil),     // 5: dnc.v1.CreateListRequest
+	(*CreateListResponse)(nil),    // 6: dnc.v1.CreateListResponse
+	(*GetListRequest)(nil),        // 7: dnc.v1.GetListRequest
+	(*GetListResponse)(nil),       // 8: dnc.v1.GetListResponse
+	(*ListListsRequest)(nil),      // 9: dnc.v1.ListListsRequest
+	(*ListListsResponse)(nil),     // 10: dnc.v1.ListListsResponse
+	(*UpdateListRequest)(nil),     // 11: dnc.v1.UpdateListRequest
+	(*UpdateListResponse)(nil),    // 12: dnc.v1.UpdateListResponse
+	(*DeleteListRequest)(nil),     // 13: dnc.v1.DeleteListRequest
+	(*DeleteListResponse)(nil),    // 14: dnc.v1.DeleteListResponse
+	(*ImportRequest)(nil),         // 15: dnc.v1.ImportRequest
+	(*ImportHeader)(nil),          // 16: dnc.v1.ImportHeader
+	(*ImportResponse)(nil),        // 17: dnc.v1.ImportResponse
+	(*ImportResult)(nil),          // 18: dnc.v1.ImportResult
+	(*ListImport)(nil),            // 19: dnc.v1.ListImport
+	(*ListImportsRequest)(nil),    // 20: dnc.v1.ListImportsRequest
+	(*ListImportsResponse)(nil),   // 21: dnc.v1.ListImportsResponse
+	(*ExportRequest)(nil),         // 22: dnc.v1.ExportRequest
+	(*ExportResponse)(nil),        // 23: dnc.v1.ExportResponse
+	(*ExportHeader)(nil),          // 24: dnc.v1.ExportHeader
+	(*ExportChunk)(nil),           // 25: dnc.v1.ExportChunk
+	(*ExportSummary)(nil),         // 26: dnc.v1.ExportSummary
+	(*RevertImportRequest)(nil),   // 27: dnc.v1.RevertImportRequest
+	(*RevertImportResponse)(nil),  // 28: dnc.v1.RevertImportResponse
+	(*EventId)(nil),               // 29: dnc.v1.EventId
+	(ListKind)(0),                 // 30: dnc.v1.ListKind
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*WriteContext)(nil),          // 33: dnc.v1.WriteContext
+	(*Position)(nil),              // 34: dnc.v1.Position
+	(*fieldmaskpb.FieldMask)(nil), // 35: google.protobuf.FieldMask
+	(*ImportChunk)(nil),           // 36: dnc.v1.ImportChunk
+	(*ImportCommit)(nil),          // 37: dnc.v1.ImportCommit
+	(*ImportSource)(nil),          // 38: dnc.v1.ImportSource
+	(*ImportGuards)(nil),          // 39: dnc.v1.ImportGuards
+	(*ImportOpened)(nil),          // 40: dnc.v1.ImportOpened
+	(*ImportAck)(nil),             // 41: dnc.v1.ImportAck
+	(*ImportProgress)(nil),        // 42: dnc.v1.ImportProgress
+	(*GuardFailure)(nil),          // 43: dnc.v1.GuardFailure
+	(*RejectTally)(nil),           // 44: dnc.v1.RejectTally
+	(ImportGuard)(0),              // 45: dnc.v1.ImportGuard
+	(*ReadAt)(nil),                // 46: dnc.v1.ReadAt
 }
 var file_dnc_v1_list_proto_depIdxs = []int32{
-	43, // 0: dnc.v1.List.kind:type_name -> dnc.v1.ListKind
-	44, // 1: dnc.v1.List.max_age:type_name -> google.protobuf.Duration
-	0,  // 2: dnc.v1.List.state:type_name -> dnc.v1.ListState
-	45, // 3: dnc.v1.List.created_at:type_name -> google.protobuf.Timestamp
-	45, // 4: dnc.v1.List.updated_at:type_name -> google.protobuf.Timestamp
-	33, // 5: dnc.v1.List.last_import:type_name -> dnc.v1.ImportRecord
-	33, // 6: dnc.v1.List.running_import:type_name -> dnc.v1.ImportRecord
-	43, // 7: dnc.v1.CreateListRequest.kind:type_name -> dnc.v1.ListKind
-	44, // 8: dnc.v1.CreateListRequest.max_age:type_name -> google.protobuf.Duration
-	6,  // 9: dnc.v1.CreateListResponse.list:type_name -> dnc.v1.List
-	6,  // 10: dnc.v1.GetListResponse.list:type_name -> dnc.v1.List
-	6,  // 11: dnc.v1.ListListsResponse.lists:type_name -> dnc.v1.List
-	13, // 12: dnc.v1.UpdateListRequest.jurisdiction:type_name -> dnc.v1.JurisdictionValue
-	14, // 13: dnc.v1.UpdateListRequest.coverage:type_name -> dnc.v1.CoverageValue
-	44, // 14: dnc.v1.UpdateListRequest.max_age:type_name -> google.protobuf.Duration
-	6,  // 15: dnc.v1.UpdateListResponse.list:type_name -> dnc.v1.List
-	2,  // 16: dnc.v1.ImportSource.format:type_name -> dnc.v1.ImportFormat
-	22, // 17: dnc.v1.ImportRequest.header:type_name -> dnc.v1.ImportHeader
-	24, // 18: dnc.v1.ImportRequest.chunk:type_name -> dnc.v1.ImportChunk
-	25, // 19: dnc.v1.ImportRequest.commit:type_name -> dnc.v1.ImportCommit
-	1,  // 20: dnc.v1.ImportHeader.mode:type_name -> dnc.v1.ImportMode
-	19, // 21: dnc.v1.ImportHeader.sources:type_name -> dnc.v1.ImportSource
-	23, // 22: dnc.v1.ImportHeader.guards:type_name -> dnc.v1.ImportGuards
-	20, // 23: dnc.v1.ImportCommit.reject_tallies:type_name -> dnc.v1.RejectTally
-	19, // 24: dnc.v1.ImportCommit.sources:type_name -> dnc.v1.ImportSource
-	27, // 25: dnc.v1.ImportResponse.opened:type_name -> dnc.v1.ImportOpened
-	28, // 26: dnc.v1.ImportResponse.ack:type_name -> dnc.v1.ImportAck
-	30, // 27: dnc.v1.ImportResponse.progress:type_name -> dnc.v1.ImportProgress
-	32, // 28: dnc.v1.ImportResponse.result:type_name -> dnc.v1.ImportResult
-	44, // 29: dnc.v1.ImportOpened.idle_limit:type_name -> google.protobuf.Duration
-	29, // 30: dnc.v1.ImportAck.rejects:type_name -> dnc.v1.ImportReject
-	29, // 31: dnc.v1.ImportAck.remarks:type_name -> dnc.v1.ImportReject
-	46, // 32: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
-	3,  // 33: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
-	4,  // 34: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
-	31, // 35: dnc.v1.ImportResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	44, // 36: dnc.v1.ImportResult.elapsed:type_name -> google.protobuf.Duration
-	5,  // 37: dnc.v1.ImportRecord.state:type_name -> dnc.v1.ImportState
-	1,  // 38: dnc.v1.ImportRecord.mode:type_name -> dnc.v1.ImportMode
-	19, // 39: dnc.v1.ImportRecord.sources:type_name -> dnc.v1.ImportSource
-	45, // 40: dnc.v1.ImportRecord.started_at:type_name -> google.protobuf.Timestamp
-	45, // 41: dnc.v1.ImportRecord.ended_at:type_name -> google.protobuf.Timestamp
-	20, // 42: dnc.v1.ImportRecord.reject_tallies:type_name -> dnc.v1.RejectTally
-	4,  // 43: dnc.v1.ImportRecord.overridden_guards:type_name -> dnc.v1.ImportGuard
-	33, // 44: dnc.v1.ListImportsResponse.imports:type_name -> dnc.v1.ImportRecord
-	45, // 45: dnc.v1.ExportRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	38, // 46: dnc.v1.ExportResponse.header:type_name -> dnc.v1.ExportHeader
-	39, // 47: dnc.v1.ExportResponse.chunk:type_name -> dnc.v1.ExportChunk
-	40, // 48: dnc.v1.ExportResponse.summary:type_name -> dnc.v1.ExportSummary
-	6,  // 49: dnc.v1.ExportHeader.list:type_name -> dnc.v1.List
-	23, // 50: dnc.v1.RevertImportRequest.guards:type_name -> dnc.v1.ImportGuards
-	32, // 51: dnc.v1.RevertImportResponse.result:type_name -> dnc.v1.ImportResult
-	7,  // 52: dnc.v1.ListService.CreateList:input_type -> dnc.v1.CreateListRequest
-	9,  // 53: dnc.v1.ListService.GetList:input_type -> dnc.v1.GetListRequest
-	11, // 54: dnc.v1.ListService.ListLists:input_type -> dnc.v1.ListListsRequest
-	15, // 55: dnc.v1.ListService.UpdateList:input_type -> dnc.v1.UpdateListRequest
-	17, // 56: dnc.v1.ListService.DeleteList:input_type -> dnc.v1.DeleteListRequest
-	21, // 57: dnc.v1.ListService.Import:input_type -> dnc.v1.ImportRequest
-	34, // 58: dnc.v1.ListService.ListImports:input_type -> dnc.v1.ListImportsRequest
-	36, // 59: dnc.v1.ListService.Export:input_type -> dnc.v1.ExportRequest
-	41, // 60: dnc.v1.ListService.RevertImport:input_type -> dnc.v1.RevertImportRequest
-	8,  // 61: dnc.v1.ListService.CreateList:output_type -> dnc.v1.CreateListResponse
-	10, // 62: dnc.v1.ListService.GetList:output_type -> dnc.v1.GetListResponse
-	12, // 63: dnc.v1.ListService.ListLists:output_type -> dnc.v1.ListListsResponse
-	16, // 64: dnc.v1.ListService.UpdateList:output_type -> dnc.v1.UpdateListResponse
-	18, // 65: dnc.v1.ListService.DeleteList:output_type -> dnc.v1.DeleteListResponse
-	26, // 66: dnc.v1.ListService.Import:output_type -> dnc.v1.ImportResponse
-	35, // 67: dnc.v1.ListService.ListImports:output_type -> dnc.v1.ListImportsResponse
-	37, // 68: dnc.v1.ListService.Export:output_type -> dnc.v1.ExportResponse
-	42, // 69: dnc.v1.ListService.RevertImport:output_type -> dnc.v1.RevertImportResponse
-	61, // [61:70] is the sub-list for method output_type
-	52, // [52:61] is the sub-list for method input_type
-	52, // [52:52] is the sub-list for extension type_name
-	52, // [52:52] is the sub-list for extension extendee
-	0,  // [0:52] is the sub-list for field type_name
+	29, // 0: dnc.v1.List.id:type_name -> dnc.v1.EventId
+	30, // 1: dnc.v1.List.kind:type_name -> dnc.v1.ListKind
+	31, // 2: dnc.v1.List.max_age:type_name -> google.protobuf.Duration
+	0,  // 3: dnc.v1.List.state:type_name -> dnc.v1.ListState
+	32, // 4: dnc.v1.List.created_at:type_name -> google.protobuf.Timestamp
+	32, // 5: dnc.v1.List.updated_at:type_name -> google.protobuf.Timestamp
+	19, // 6: dnc.v1.List.last_import:type_name -> dnc.v1.ListImport
+	19, // 7: dnc.v1.List.running_import:type_name -> dnc.v1.ListImport
+	30, // 8: dnc.v1.CreateListRequest.kind:type_name -> dnc.v1.ListKind
+	31, // 9: dnc.v1.CreateListRequest.max_age:type_name -> google.protobuf.Duration
+	33, // 10: dnc.v1.CreateListRequest.context:type_name -> dnc.v1.WriteContext
+	4,  // 11: dnc.v1.CreateListResponse.list:type_name -> dnc.v1.List
+	34, // 12: dnc.v1.CreateListResponse.position:type_name -> dnc.v1.Position
+	4,  // 13: dnc.v1.GetListResponse.list:type_name -> dnc.v1.List
+	34, // 14: dnc.v1.GetListResponse.position:type_name -> dnc.v1.Position
+	4,  // 15: dnc.v1.ListListsResponse.lists:type_name -> dnc.v1.List
+	34, // 16: dnc.v1.ListListsResponse.position:type_name -> dnc.v1.Position
+	4,  // 17: dnc.v1.UpdateListRequest.list:type_name -> dnc.v1.List
+	35, // 18: dnc.v1.UpdateListRequest.update_mask:type_name -> google.protobuf.FieldMask
+	33, // 19: dnc.v1.UpdateListRequest.context:type_name -> dnc.v1.WriteContext
+	4,  // 20: dnc.v1.UpdateListResponse.list:type_name -> dnc.v1.List
+	34, // 21: dnc.v1.UpdateListResponse.position:type_name -> dnc.v1.Position
+	29, // 22: dnc.v1.UpdateListResponse.id:type_name -> dnc.v1.EventId
+	33, // 23: dnc.v1.DeleteListRequest.context:type_name -> dnc.v1.WriteContext
+	34, // 24: dnc.v1.DeleteListResponse.position:type_name -> dnc.v1.Position
+	29, // 25: dnc.v1.DeleteListResponse.id:type_name -> dnc.v1.EventId
+	16, // 26: dnc.v1.ImportRequest.header:type_name -> dnc.v1.ImportHeader
+	36, // 27: dnc.v1.ImportRequest.chunk:type_name -> dnc.v1.ImportChunk
+	37, // 28: dnc.v1.ImportRequest.commit:type_name -> dnc.v1.ImportCommit
+	38, // 29: dnc.v1.ImportHeader.sources:type_name -> dnc.v1.ImportSource
+	1,  // 30: dnc.v1.ImportHeader.mode:type_name -> dnc.v1.ImportMode
+	39, // 31: dnc.v1.ImportHeader.guards:type_name -> dnc.v1.ImportGuards
+	33, // 32: dnc.v1.ImportHeader.context:type_name -> dnc.v1.WriteContext
+	40, // 33: dnc.v1.ImportResponse.opened:type_name -> dnc.v1.ImportOpened
+	41, // 34: dnc.v1.ImportResponse.ack:type_name -> dnc.v1.ImportAck
+	42, // 35: dnc.v1.ImportResponse.progress:type_name -> dnc.v1.ImportProgress
+	18, // 36: dnc.v1.ImportResponse.result:type_name -> dnc.v1.ImportResult
+	43, // 37: dnc.v1.ImportResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	34, // 38: dnc.v1.ImportResult.position:type_name -> dnc.v1.Position
+	31, // 39: dnc.v1.ImportResult.elapsed:type_name -> google.protobuf.Duration
+	29, // 40: dnc.v1.ListImport.list_id:type_name -> dnc.v1.EventId
+	3,  // 41: dnc.v1.ListImport.state:type_name -> dnc.v1.ListImportState
+	2,  // 42: dnc.v1.ListImport.origin:type_name -> dnc.v1.ImportOrigin
+	1,  // 43: dnc.v1.ListImport.mode:type_name -> dnc.v1.ImportMode
+	38, // 44: dnc.v1.ListImport.sources:type_name -> dnc.v1.ImportSource
+	32, // 45: dnc.v1.ListImport.started_at:type_name -> google.protobuf.Timestamp
+	32, // 46: dnc.v1.ListImport.ended_at:type_name -> google.protobuf.Timestamp
+	44, // 47: dnc.v1.ListImport.reject_tallies:type_name -> dnc.v1.RejectTally
+	45, // 48: dnc.v1.ListImport.overridden_guards:type_name -> dnc.v1.ImportGuard
+	19, // 49: dnc.v1.ListImportsResponse.imports:type_name -> dnc.v1.ListImport
+	34, // 50: dnc.v1.ListImportsResponse.position:type_name -> dnc.v1.Position
+	46, // 51: dnc.v1.ExportRequest.read_at:type_name -> dnc.v1.ReadAt
+	24, // 52: dnc.v1.ExportResponse.header:type_name -> dnc.v1.ExportHeader
+	25, // 53: dnc.v1.ExportResponse.chunk:type_name -> dnc.v1.ExportChunk
+	26, // 54: dnc.v1.ExportResponse.summary:type_name -> dnc.v1.ExportSummary
+	4,  // 55: dnc.v1.ExportHeader.list:type_name -> dnc.v1.List
+	34, // 56: dnc.v1.ExportHeader.position:type_name -> dnc.v1.Position
+	39, // 57: dnc.v1.RevertImportRequest.guards:type_name -> dnc.v1.ImportGuards
+	33, // 58: dnc.v1.RevertImportRequest.context:type_name -> dnc.v1.WriteContext
+	18, // 59: dnc.v1.RevertImportResponse.result:type_name -> dnc.v1.ImportResult
+	5,  // 60: dnc.v1.ListService.CreateList:input_type -> dnc.v1.CreateListRequest
+	7,  // 61: dnc.v1.ListService.GetList:input_type -> dnc.v1.GetListRequest
+	9,  // 62: dnc.v1.ListService.ListLists:input_type -> dnc.v1.ListListsRequest
+	11, // 63: dnc.v1.ListService.UpdateList:input_type -> dnc.v1.UpdateListRequest
+	13, // 64: dnc.v1.ListService.DeleteList:input_type -> dnc.v1.DeleteListRequest
+	15, // 65: dnc.v1.ListService.Import:input_type -> dnc.v1.ImportRequest
+	20, // 66: dnc.v1.ListService.ListImports:input_type -> dnc.v1.ListImportsRequest
+	22, // 67: dnc.v1.ListService.Export:input_type -> dnc.v1.ExportRequest
+	27, // 68: dnc.v1.ListService.RevertImport:input_type -> dnc.v1.RevertImportRequest
+	6,  // 69: dnc.v1.ListService.CreateList:output_type -> dnc.v1.CreateListResponse
+	8,  // 70: dnc.v1.ListService.GetList:output_type -> dnc.v1.GetListResponse
+	10, // 71: dnc.v1.ListService.ListLists:output_type -> dnc.v1.ListListsResponse
+	12, // 72: dnc.v1.ListService.UpdateList:output_type -> dnc.v1.UpdateListResponse
+	14, // 73: dnc.v1.ListService.DeleteList:output_type -> dnc.v1.DeleteListResponse
+	17, // 74: dnc.v1.ListService.Import:output_type -> dnc.v1.ImportResponse
+	21, // 75: dnc.v1.ListService.ListImports:output_type -> dnc.v1.ListImportsResponse
+	23, // 76: dnc.v1.ListService.Export:output_type -> dnc.v1.ExportResponse
+	28, // 77: dnc.v1.ListService.RevertImport:output_type -> dnc.v1.RevertImportResponse
+	69, // [69:78] is the sub-list for method output_type
+	60, // [60:69] is the sub-list for method input_type
+	60, // [60:60] is the sub-list for extension type_name
+	60, // [60:60] is the sub-list for extension extendee
+	0,  // [0:60] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_list_proto_init() }
@@ -4226,25 +2959,20 @@ func file_dnc_v1_list_proto_init() {
 	if File_dnc_v1_list_proto != nil {
 		return
 	}
-	file_dnc_v1_error_proto_init()
+	file_dnc_v1_import_proto_init()
 	file_dnc_v1_types_proto_init()
-	file_dnc_v1_list_proto_msgTypes[15].OneofWrappers = []any{
+	file_dnc_v1_list_proto_msgTypes[11].OneofWrappers = []any{
 		(*ImportRequest_Header)(nil),
 		(*ImportRequest_Chunk)(nil),
 		(*ImportRequest_Commit)(nil),
 	}
-	file_dnc_v1_list_proto_msgTypes[17].OneofWrappers = []any{}
-	file_dnc_v1_list_proto_msgTypes[20].OneofWrappers = []any{
+	file_dnc_v1_list_proto_msgTypes[13].OneofWrappers = []any{
 		(*ImportResponse_Opened)(nil),
 		(*ImportResponse_Ack)(nil),
 		(*ImportResponse_Progress)(nil),
 		(*ImportResponse_Result)(nil),
 	}
-	file_dnc_v1_list_proto_msgTypes[30].OneofWrappers = []any{
-		(*ExportRequest_AsOfTime)(nil),
-		(*ExportRequest_AsOfRevision)(nil),
-	}
-	file_dnc_v1_list_proto_msgTypes[31].OneofWrappers = []any{
+	file_dnc_v1_list_proto_msgTypes[19].OneofWrappers = []any{
 		(*ExportResponse_Header)(nil),
 		(*ExportResponse_Chunk)(nil),
 		(*ExportResponse_Summary)(nil),
@@ -4254,8 +2982,8 @@ func file_dnc_v1_list_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_list_proto_rawDesc), len(file_dnc_v1_list_proto_rawDesc)),
-			NumEnums:      6,
-			NumMessages:   37,
+			NumEnums:      4,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -34,66 +34,67 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Large sets of bare numbers that share one story: registries, suppression files.
+// Lists: large sets of numbers that share one story, such as registries and suppression files.
 //
-// A list switches at once: a check sees the whole old content or the whole new one.
-// One list never clears another, and none clears a person's own opt-out.
+// A list switches atomically: a check sees either all of the old content or all of the new.
+// One list never clears another, and no list clears a person's own opt-out.
 //
-// Errors of every write: INVALID_ARGUMENT (FIELD_INVALID, LIST_NAME_INVALID,
-// SCOPE_INVALID, REGION_INVALID), NOT_FOUND (LIST_NOT_FOUND), ABORTED
-// (IMPORT_RUNNING), RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL), UNAVAILABLE
-// (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY, SHUTTING_DOWN).
+// Every write takes a WriteContext, whose request_id makes it safe to retry. Errors of every
+// write: INVALID_ARGUMENT (FIELD_INVALID, LIST_NAME_INVALID, SCOPE_INVALID, REGION_INVALID),
+// NOT_FOUND (LIST_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (IMPORT_RUNNING),
+// PERMISSION_DENIED (PERMISSION_DENIED), RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL,
+// OVERLOADED), UNAVAILABLE (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY, CLOCK_JUMPED,
+// SHUTTING_DOWN). After any other error, and after a deadline, the outcome is unknown until
+// the same request_id is sent again.
 type ListServiceClient interface {
-	// Creates an empty list. It counts at once: until its first load, checks in its
-	// jurisdiction and scope answer UNKNOWN, NOT_LOADED. Errors: of every write, and
+	// Creates an empty list. It takes effect immediately: until its first load, checks in its
+	// jurisdiction and scope answer UNKNOWN (NOT_LOADED). Errors: of every write, where
+	// LIST_NOT_FOUND means that the list was deleted since this request_id was written, and
 	// ALREADY_EXISTS (LIST_EXISTS), INVALID_ARGUMENT (JURISDICTION_REQUIRED).
 	CreateList(ctx context.Context, in *CreateListRequest, opts ...grpc.CallOption) (*CreateListResponse, error)
-	// One list. Errors: NOT_FOUND (LIST_NOT_FOUND).
+	// Returns one list. Errors: INVALID_ARGUMENT (LIST_NAME_INVALID), NOT_FOUND (LIST_NOT_FOUND).
+	// Safe to retry.
 	GetList(ctx context.Context, in *GetListRequest, opts ...grpc.CallOption) (*GetListResponse, error)
-	// All lists, by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+	// Returns all lists, by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID). Safe to retry.
 	ListLists(ctx context.Context, in *ListListsRequest, opts ...grpc.CallOption) (*ListListsResponse, error)
-	// Changes a list's settings; what the request leaves unset stays. Errors: of every
-	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION
-	// (CONFIRMATION_REQUIRED) when numbers become callable: see `confirm`.
+	// Changes the settings of a list that `update_mask` names. Errors: of every write, and
+	// INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION (CONFIRMATION_REQUIRED) when
+	// numbers become callable: see `force`.
 	UpdateList(ctx context.Context, in *UpdateListRequest, opts ...grpc.CallOption) (*UpdateListResponse, error)
 	// Deletes a list: from the answer's revision on, no check sees it. Its name is free
 	// again; a list created under it later shares nothing with it. Errors: of every
 	// write, and FAILED_PRECONDITION (CONFIRMATION_REQUIRED) when numbers become callable: see
-	// `confirm`.
+	// `force`.
 	DeleteList(ctx context.Context, in *DeleteListRequest, opts ...grpc.CallOption) (*DeleteListResponse, error)
-	// Loads numbers into a list. The client sends a header, numbered chunks and a
-	// commit. The server answers the header with the import's id and the last chunk it
-	// holds; each chunk with an ack once it is durable; the commit with the result,
-	// after the list has switched. A client waits for the first answer before it sends
-	// chunks, and need not wait for acks.
-	//
-	// Until the switch nothing counts. A broken stream goes on with the import_id, and
-	// sends the chunks after last_chunk; a client that starts anew finds the stage of the
-	// one before it with `resume`. A stage nobody continued for 24 hours is dropped.
-	// After the commit was received, a server that restarts finishes by itself;
-	// the same import_id opened again and committed again then gives its result.
+	// Loads numbers into a list: see ImportChunk for the stream. The server sends the result
+	// after the list has switched, and until then nothing counts. A client continues a broken
+	// stream with the import_id and sends the chunks after last_chunk; a new client finds the
+	// chunks of an earlier one with `resume`. Chunks that nobody continued for 24 hours are
+	// deleted. A server that restarts after it received the commit finishes the load on its
+	// own; the same import_id, opened and committed again, then gets the result.
 	// accepted + duplicates + rejected + empty = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
 	//
 	// The header must come within 10 s. A stream that ends without a commit ends with an error.
+	// Set no short deadline: 100 million numbers take minutes.
 	//
 	// Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), FAILED_PRECONDITION
 	// (CHUNK_OUT_OF_ORDER), INVALID_ARGUMENT (CHUNK_INVALID, SNAPSHOT_DATE_REQUIRED,
-	// SNAPSHOT_DATE_INVALID), ABORTED (STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
-	// million numbers take minutes.
+	// SNAPSHOT_DATE_INVALID), ABORTED (STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS
+	// (STAGE_DAMAGED).
 	Import(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRequest, ImportResponse], error)
-	// What was loaded when, by whom, from which file, newest first; imports of opt-outs too,
-	// unless a list is named. Errors:
-	// INVALID_ARGUMENT (PAGE_TOKEN_INVALID), NOT_FOUND (LIST_NOT_FOUND).
+	// Loads of lists: when, by whom, from which files, newest first. Errors: INVALID_ARGUMENT
+	// (PAGE_TOKEN_INVALID), NOT_FOUND (LIST_NOT_FOUND). Safe to retry.
 	ListImports(ctx context.Context, in *ListImportsRequest, opts ...grpc.CallOption) (*ListImportsResponse, error)
-	// Sends the numbers of a list at one revision, ascending: a header, chunks, a
-	// summary. A stream without its summary was cut. Errors: NOT_FOUND (LIST_NOT_FOUND),
+	// Sends the numbers of a list at one revision, ascending: a header, chunks and a
+	// summary. A stream without its summary was interrupted. Errors: NOT_FOUND (LIST_NOT_FOUND),
 	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED,
 	// STORE_DAMAGED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE).
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
-	// Brings back the numbers, snapshot date and coverage of the view before the last
-	// load (which may be stale). A second revert undoes the first. Errors: of every
-	// write, and FAILED_PRECONDITION (NOTHING_TO_REVERT), OUT_OF_RANGE (HISTORY_GONE).
+	// Restores the numbers, snapshot date and coverage that the list had before its last load;
+	// they may be stale. A second revert undoes the first, so send a request_id to be able to
+	// retry. Set no short deadline. Errors: of every write, and FAILED_PRECONDITION
+	// (NOTHING_TO_REVERT), OUT_OF_RANGE (HISTORY_GONE).
 	RevertImport(ctx context.Context, in *RevertImportRequest, opts ...grpc.CallOption) (*RevertImportResponse, error)
 }
 
@@ -211,66 +212,67 @@ func (c *listServiceClient) RevertImport(ctx context.Context, in *RevertImportRe
 // All implementations must embed UnimplementedListServiceServer
 // for forward compatibility.
 //
-// Large sets of bare numbers that share one story: registries, suppression files.
+// Lists: large sets of numbers that share one story, such as registries and suppression files.
 //
-// A list switches at once: a check sees the whole old content or the whole new one.
-// One list never clears another, and none clears a person's own opt-out.
+// A list switches atomically: a check sees either all of the old content or all of the new.
+// One list never clears another, and no list clears a person's own opt-out.
 //
-// Errors of every write: INVALID_ARGUMENT (FIELD_INVALID, LIST_NAME_INVALID,
-// SCOPE_INVALID, REGION_INVALID), NOT_FOUND (LIST_NOT_FOUND), ABORTED
-// (IMPORT_RUNNING), RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL), UNAVAILABLE
-// (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY, SHUTTING_DOWN).
+// Every write takes a WriteContext, whose request_id makes it safe to retry. Errors of every
+// write: INVALID_ARGUMENT (FIELD_INVALID, LIST_NAME_INVALID, SCOPE_INVALID, REGION_INVALID),
+// NOT_FOUND (LIST_NOT_FOUND), ALREADY_EXISTS (REQUEST_ID_REUSED), ABORTED (IMPORT_RUNNING),
+// PERMISSION_DENIED (PERMISSION_DENIED), RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL,
+// OVERLOADED), UNAVAILABLE (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY, CLOCK_JUMPED,
+// SHUTTING_DOWN). After any other error, and after a deadline, the outcome is unknown until
+// the same request_id is sent again.
 type ListServiceServer interface {
-	// Creates an empty list. It counts at once: until its first load, checks in its
-	// jurisdiction and scope answer UNKNOWN, NOT_LOADED. Errors: of every write, and
+	// Creates an empty list. It takes effect immediately: until its first load, checks in its
+	// jurisdiction and scope answer UNKNOWN (NOT_LOADED). Errors: of every write, where
+	// LIST_NOT_FOUND means that the list was deleted since this request_id was written, and
 	// ALREADY_EXISTS (LIST_EXISTS), INVALID_ARGUMENT (JURISDICTION_REQUIRED).
 	CreateList(context.Context, *CreateListRequest) (*CreateListResponse, error)
-	// One list. Errors: NOT_FOUND (LIST_NOT_FOUND).
+	// Returns one list. Errors: INVALID_ARGUMENT (LIST_NAME_INVALID), NOT_FOUND (LIST_NOT_FOUND).
+	// Safe to retry.
 	GetList(context.Context, *GetListRequest) (*GetListResponse, error)
-	// All lists, by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID).
+	// Returns all lists, by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID). Safe to retry.
 	ListLists(context.Context, *ListListsRequest) (*ListListsResponse, error)
-	// Changes a list's settings; what the request leaves unset stays. Errors: of every
-	// write, and INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION
-	// (CONFIRMATION_REQUIRED) when numbers become callable: see `confirm`.
+	// Changes the settings of a list that `update_mask` names. Errors: of every write, and
+	// INVALID_ARGUMENT (JURISDICTION_REQUIRED), FAILED_PRECONDITION (CONFIRMATION_REQUIRED) when
+	// numbers become callable: see `force`.
 	UpdateList(context.Context, *UpdateListRequest) (*UpdateListResponse, error)
 	// Deletes a list: from the answer's revision on, no check sees it. Its name is free
 	// again; a list created under it later shares nothing with it. Errors: of every
 	// write, and FAILED_PRECONDITION (CONFIRMATION_REQUIRED) when numbers become callable: see
-	// `confirm`.
+	// `force`.
 	DeleteList(context.Context, *DeleteListRequest) (*DeleteListResponse, error)
-	// Loads numbers into a list. The client sends a header, numbered chunks and a
-	// commit. The server answers the header with the import's id and the last chunk it
-	// holds; each chunk with an ack once it is durable; the commit with the result,
-	// after the list has switched. A client waits for the first answer before it sends
-	// chunks, and need not wait for acks.
-	//
-	// Until the switch nothing counts. A broken stream goes on with the import_id, and
-	// sends the chunks after last_chunk; a client that starts anew finds the stage of the
-	// one before it with `resume`. A stage nobody continued for 24 hours is dropped.
-	// After the commit was received, a server that restarts finishes by itself;
-	// the same import_id opened again and committed again then gives its result.
+	// Loads numbers into a list: see ImportChunk for the stream. The server sends the result
+	// after the list has switched, and until then nothing counts. A client continues a broken
+	// stream with the import_id and sends the chunks after last_chunk; a new client finds the
+	// chunks of an earlier one with `resume`. Chunks that nobody continued for 24 hours are
+	// deleted. A server that restarts after it received the commit finishes the load on its
+	// own; the same import_id, opened and committed again, then gets the result.
 	// accepted + duplicates + rejected + empty = read. When a guard fails, nothing changes and
 	// the result says so: that is no error of the call.
 	//
 	// The header must come within 10 s. A stream that ends without a commit ends with an error.
+	// Set no short deadline: 100 million numbers take minutes.
 	//
 	// Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), FAILED_PRECONDITION
 	// (CHUNK_OUT_OF_ORDER), INVALID_ARGUMENT (CHUNK_INVALID, SNAPSHOT_DATE_REQUIRED,
-	// SNAPSHOT_DATE_INVALID), ABORTED (STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS (STAGE_DAMAGED). Give it no short deadline: 100
-	// million numbers take minutes.
+	// SNAPSHOT_DATE_INVALID), ABORTED (STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS
+	// (STAGE_DAMAGED).
 	Import(grpc.BidiStreamingServer[ImportRequest, ImportResponse]) error
-	// What was loaded when, by whom, from which file, newest first; imports of opt-outs too,
-	// unless a list is named. Errors:
-	// INVALID_ARGUMENT (PAGE_TOKEN_INVALID), NOT_FOUND (LIST_NOT_FOUND).
+	// Loads of lists: when, by whom, from which files, newest first. Errors: INVALID_ARGUMENT
+	// (PAGE_TOKEN_INVALID), NOT_FOUND (LIST_NOT_FOUND). Safe to retry.
 	ListImports(context.Context, *ListImportsRequest) (*ListImportsResponse, error)
-	// Sends the numbers of a list at one revision, ascending: a header, chunks, a
-	// summary. A stream without its summary was cut. Errors: NOT_FOUND (LIST_NOT_FOUND),
+	// Sends the numbers of a list at one revision, ascending: a header, chunks and a
+	// summary. A stream without its summary was interrupted. Errors: NOT_FOUND (LIST_NOT_FOUND),
 	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED,
 	// STORE_DAMAGED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE).
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
-	// Brings back the numbers, snapshot date and coverage of the view before the last
-	// load (which may be stale). A second revert undoes the first. Errors: of every
-	// write, and FAILED_PRECONDITION (NOTHING_TO_REVERT), OUT_OF_RANGE (HISTORY_GONE).
+	// Restores the numbers, snapshot date and coverage that the list had before its last load;
+	// they may be stale. A second revert undoes the first, so send a request_id to be able to
+	// retry. Set no short deadline. Errors: of every write, and FAILED_PRECONDITION
+	// (NOTHING_TO_REVERT), OUT_OF_RANGE (HISTORY_GONE).
 	RevertImport(context.Context, *RevertImportRequest) (*RevertImportResponse, error)
 	mustEmbedUnimplementedListServiceServer()
 }

@@ -23,7 +23,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What an event of the journal is.
+// What an event is. Kinds of events about lists, policies and the journal itself will be
+// added from 20 on.
 type EventKind int32
 
 const (
@@ -37,55 +38,25 @@ const (
 	EventKind_EVENT_KIND_CONSENT_RECORDED EventKind = 3
 	// Consents at one scope were withdrawn.
 	EventKind_EVENT_KIND_CONSENT_WITHDRAWN EventKind = 4
-	// The number came onto a list, by the switch to a load. Computed from two views of the list.
+	// A number was added to a list, by the switch to a load.
 	EventKind_EVENT_KIND_LISTED EventKind = 5
-	// The number left a list, by the switch to a load or the list's deletion.
+	// A number left a list, by the switch to a load or the list's deletion.
 	EventKind_EVENT_KIND_UNLISTED EventKind = 6
-	// The story of an event about the number was erased.
+	// The story of an event was erased.
 	EventKind_EVENT_KIND_STORY_ERASED EventKind = 7
-	// A list was created.
-	EventKind_EVENT_KIND_LIST_CREATED EventKind = 20
-	// A list's settings changed.
-	EventKind_EVENT_KIND_LIST_UPDATED EventKind = 21
-	// A list was deleted.
-	EventKind_EVENT_KIND_LIST_DELETED EventKind = 22
-	// A load was compared and guarded, and is being written.
-	EventKind_EVENT_KIND_LOAD_PREPARED EventKind = 23
-	// A list switched to a load.
-	EventKind_EVENT_KIND_LOAD_SWITCHED EventKind = 24
-	// A prepared load was given up.
-	EventKind_EVENT_KIND_LOAD_ABANDONED EventKind = 25
-	// A load whose content the list already held; at most the snapshot date moved.
-	EventKind_EVENT_KIND_LOAD_CONFIRMED EventKind = 26
-	// A list lost its content to damage and is not loaded until it is loaded again.
-	EventKind_EVENT_KIND_LIST_UNLOADED EventKind = 27
-	// A policy was put in force.
-	EventKind_EVENT_KIND_POLICY_SET EventKind = 30
-	// Damage was mended with a loss: the chain starts anew.
-	EventKind_EVENT_KIND_LOSS_ACCEPTED EventKind = 31
 )
 
 // Enum value maps for EventKind.
 var (
 	EventKind_name = map[int32]string{
-		0:  "EVENT_KIND_UNSPECIFIED",
-		1:  "EVENT_KIND_OPT_OUT_RECORDED",
-		2:  "EVENT_KIND_OPT_OUT_WITHDRAWN",
-		3:  "EVENT_KIND_CONSENT_RECORDED",
-		4:  "EVENT_KIND_CONSENT_WITHDRAWN",
-		5:  "EVENT_KIND_LISTED",
-		6:  "EVENT_KIND_UNLISTED",
-		7:  "EVENT_KIND_STORY_ERASED",
-		20: "EVENT_KIND_LIST_CREATED",
-		21: "EVENT_KIND_LIST_UPDATED",
-		22: "EVENT_KIND_LIST_DELETED",
-		23: "EVENT_KIND_LOAD_PREPARED",
-		24: "EVENT_KIND_LOAD_SWITCHED",
-		25: "EVENT_KIND_LOAD_ABANDONED",
-		26: "EVENT_KIND_LOAD_CONFIRMED",
-		27: "EVENT_KIND_LIST_UNLOADED",
-		30: "EVENT_KIND_POLICY_SET",
-		31: "EVENT_KIND_LOSS_ACCEPTED",
+		0: "EVENT_KIND_UNSPECIFIED",
+		1: "EVENT_KIND_OPT_OUT_RECORDED",
+		2: "EVENT_KIND_OPT_OUT_WITHDRAWN",
+		3: "EVENT_KIND_CONSENT_RECORDED",
+		4: "EVENT_KIND_CONSENT_WITHDRAWN",
+		5: "EVENT_KIND_LISTED",
+		6: "EVENT_KIND_UNLISTED",
+		7: "EVENT_KIND_STORY_ERASED",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":       0,
@@ -96,16 +67,6 @@ var (
 		"EVENT_KIND_LISTED":            5,
 		"EVENT_KIND_UNLISTED":          6,
 		"EVENT_KIND_STORY_ERASED":      7,
-		"EVENT_KIND_LIST_CREATED":      20,
-		"EVENT_KIND_LIST_UPDATED":      21,
-		"EVENT_KIND_LIST_DELETED":      22,
-		"EVENT_KIND_LOAD_PREPARED":     23,
-		"EVENT_KIND_LOAD_SWITCHED":     24,
-		"EVENT_KIND_LOAD_ABANDONED":    25,
-		"EVENT_KIND_LOAD_CONFIRMED":    26,
-		"EVENT_KIND_LIST_UNLOADED":     27,
-		"EVENT_KIND_POLICY_SET":        30,
-		"EVENT_KIND_LOSS_ACCEPTED":     31,
 	}
 )
 
@@ -136,6 +97,55 @@ func (EventKind) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_record_proto_rawDescGZIP(), []int{0}
 }
 
+// The state of an import of records.
+type RecordImportState int32
+
+const (
+	// Not set; the server never sends it.
+	RecordImportState_RECORD_IMPORT_STATE_UNSPECIFIED RecordImportState = 0
+	// Every row is recorded.
+	RecordImportState_RECORD_IMPORT_STATE_RECORDED RecordImportState = 1
+)
+
+// Enum value maps for RecordImportState.
+var (
+	RecordImportState_name = map[int32]string{
+		0: "RECORD_IMPORT_STATE_UNSPECIFIED",
+		1: "RECORD_IMPORT_STATE_RECORDED",
+	}
+	RecordImportState_value = map[string]int32{
+		"RECORD_IMPORT_STATE_UNSPECIFIED": 0,
+		"RECORD_IMPORT_STATE_RECORDED":    1,
+	}
+)
+
+func (x RecordImportState) Enum() *RecordImportState {
+	p := new(RecordImportState)
+	*p = x
+	return p
+}
+
+func (x RecordImportState) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (RecordImportState) Descriptor() protoreflect.EnumDescriptor {
+	return file_dnc_v1_record_proto_enumTypes[1].Descriptor()
+}
+
+func (RecordImportState) Type() protoreflect.EnumType {
+	return &file_dnc_v1_record_proto_enumTypes[1]
+}
+
+func (x RecordImportState) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use RecordImportState.Descriptor instead.
+func (RecordImportState) EnumDescriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{1}
+}
+
 // An objection.
 type RecordOptOutRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -143,25 +153,22 @@ type RecordOptOutRequest struct {
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
 	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// To calls for whom; "" is everyone.
+	// Who may not call; "" is everyone.
 	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
-	// How it came in.
+	// How it was received.
 	Channel Channel `protobuf:"varint,4,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
 	// Which desk received it. At most 256 bytes.
 	Desk string `protobuf:"bytes,5,opt,name=desk,proto3" json:"desk,omitempty"`
-	// When it was received. Unset: now. Not more than a day in the future.
+	// When it was received. Unset: now. At most one day in the future.
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	// What proves it: a ticket, a recording's id, a link. At most 1024 bytes.
+	// What proves it: a ticket, the id of a recording, a link. At most 1024 bytes.
 	Evidence string `protobuf:"bytes,7,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Anything else. At most 4096 bytes.
 	Note string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
-	// In force while now < expires_at. Unset: without end. Must be later than received_at.
+	// It is in force while now < expires_at. Unset: it does not expire. Must be in the future and later than received_at.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// Makes the write safe to retry: 1 to 128 bytes, unique to this write, such as a
-	// UUID. Empty: the write is not remembered and must not be retried.
-	RequestId string `protobuf:"bytes,10,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// Who records it, as claimed. At most 256 bytes. The name in a client certificate goes before it.
-	RecordedBy    string `protobuf:"bytes,11,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// The request id, and who the write is made for.
+	Context       *WriteContext `protobuf:"bytes,10,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -259,35 +266,26 @@ func (x *RecordOptOutRequest) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *RecordOptOutRequest) GetRequestId() string {
+func (x *RecordOptOutRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RequestId
+		return x.Context
 	}
-	return ""
-}
-
-func (x *RecordOptOutRequest) GetRecordedBy() string {
-	if x != nil {
-		return x.RecordedBy
-	}
-	return ""
+	return nil
 }
 
 // An objection, durable.
 type RecordOptOutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision from which it counts.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The event's place within the revision: its id is (revision, index).
-	Index uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	// Whether this request_id was written before: all fields are then those of the first answer.
-	Duplicate bool `protobuf:"varint,4,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The event.
+	Id *EventId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The position from which it counts.
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this request_id was written before: the answer is then that of the first time.
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// The number in E.164.
-	Number string `protobuf:"bytes,5,opt,name=number,proto3" json:"number,omitempty"`
-	// The event's time.
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	Number string `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
+	// The time of the event.
+	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -322,25 +320,18 @@ func (*RecordOptOutResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_record_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *RecordOptOutResponse) GetRevision() uint64 {
+func (x *RecordOptOutResponse) GetId() *EventId {
 	if x != nil {
-		return x.Revision
+		return x.Id
 	}
-	return 0
+	return nil
 }
 
-func (x *RecordOptOutResponse) GetJournalId() string {
+func (x *RecordOptOutResponse) GetPosition() *Position {
 	if x != nil {
-		return x.JournalId
+		return x.Position
 	}
-	return ""
-}
-
-func (x *RecordOptOutResponse) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
+	return nil
 }
 
 func (x *RecordOptOutResponse) GetDuplicate() bool {
@@ -375,10 +366,8 @@ type WithdrawOptOutRequest struct {
 	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
 	// Why. Required, 1 to 1024 bytes: the number becomes callable.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
-	// As in RecordOptOutRequest.
-	RequestId string `protobuf:"bytes,5,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in RecordOptOutRequest.
-	RecordedBy    string `protobuf:"bytes,6,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// The request id, and who the write is made for.
+	Context       *WriteContext `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -441,37 +430,28 @@ func (x *WithdrawOptOutRequest) GetReason() string {
 	return ""
 }
 
-func (x *WithdrawOptOutRequest) GetRequestId() string {
+func (x *WithdrawOptOutRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RequestId
+		return x.Context
 	}
-	return ""
-}
-
-func (x *WithdrawOptOutRequest) GetRecordedBy() string {
-	if x != nil {
-		return x.RecordedBy
-	}
-	return ""
+	return nil
 }
 
 // A withdrawal, durable.
 type WithdrawOptOutResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision from which it counts.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The event's place within the revision.
-	Index uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	// As in RecordOptOutResponse.
-	Duplicate bool `protobuf:"varint,4,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The event.
+	Id *EventId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The position from which it counts.
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this request_id was written before: the answer is then that of the first time.
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// The number in E.164.
-	Number string `protobuf:"bytes,5,opt,name=number,proto3" json:"number,omitempty"`
+	Number string `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
+	// The time of the event.
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// How many opt-outs it ended, 1 or more.
-	Withdrawn uint32 `protobuf:"varint,6,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
-	// The event's time.
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	Withdrawn     uint32 `protobuf:"varint,6,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -506,25 +486,18 @@ func (*WithdrawOptOutResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_record_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *WithdrawOptOutResponse) GetRevision() uint64 {
+func (x *WithdrawOptOutResponse) GetId() *EventId {
 	if x != nil {
-		return x.Revision
+		return x.Id
 	}
-	return 0
+	return nil
 }
 
-func (x *WithdrawOptOutResponse) GetJournalId() string {
+func (x *WithdrawOptOutResponse) GetPosition() *Position {
 	if x != nil {
-		return x.JournalId
+		return x.Position
 	}
-	return ""
-}
-
-func (x *WithdrawOptOutResponse) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
+	return nil
 }
 
 func (x *WithdrawOptOutResponse) GetDuplicate() bool {
@@ -541,18 +514,18 @@ func (x *WithdrawOptOutResponse) GetNumber() string {
 	return ""
 }
 
-func (x *WithdrawOptOutResponse) GetWithdrawn() uint32 {
-	if x != nil {
-		return x.Withdrawn
-	}
-	return 0
-}
-
 func (x *WithdrawOptOutResponse) GetRecordedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RecordedAt
 	}
 	return nil
+}
+
+func (x *WithdrawOptOutResponse) GetWithdrawn() uint32 {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return 0
 }
 
 // A consent.
@@ -562,26 +535,26 @@ type RecordConsentRequest struct {
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
 	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// To calls for whom; "" is everyone.
+	// Who may call; "" is everyone.
 	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
 	// What it rests on. Required.
 	Kind ConsentKind `protobuf:"varint,4,opt,name=kind,proto3,enum=dnc.v1.ConsentKind" json:"kind,omitempty"`
-	// How it came in.
+	// How it was received.
 	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
 	// Which desk received it. At most 256 bytes.
 	Desk string `protobuf:"bytes,6,opt,name=desk,proto3" json:"desk,omitempty"`
-	// When it was obtained (the purchase made, the contract begun). Unset: now. Not more than a day in the future.
+	// When it was obtained: when the purchase was made, the contract begun. Unset: now. At most one day in the future.
 	ObtainedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=obtained_at,json=obtainedAt,proto3" json:"obtained_at,omitempty"`
 	// What proves it. At most 1024 bytes.
 	Evidence string `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Anything else. At most 4096 bytes.
 	Note string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
-	// In force while now < expires_at. Unset: as long as the policy gives its kind. Must be later than obtained_at.
+	// It is in force while now < expires_at. Unset: as long as the policy allows for its kind. Must be later than obtained_at.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// As in RecordOptOutRequest.
-	RequestId string `protobuf:"bytes,11,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in RecordOptOutRequest.
-	RecordedBy    string `protobuf:"bytes,12,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// The request id, and who the write is made for.
+	Context *WriteContext `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
+	// How it was given.
+	Form          ConsentForm `protobuf:"varint,12,opt,name=form,proto3,enum=dnc.v1.ConsentForm" json:"form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -686,35 +659,33 @@ func (x *RecordConsentRequest) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *RecordConsentRequest) GetRequestId() string {
+func (x *RecordConsentRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RequestId
+		return x.Context
 	}
-	return ""
+	return nil
 }
 
-func (x *RecordConsentRequest) GetRecordedBy() string {
+func (x *RecordConsentRequest) GetForm() ConsentForm {
 	if x != nil {
-		return x.RecordedBy
+		return x.Form
 	}
-	return ""
+	return ConsentForm_CONSENT_FORM_UNSPECIFIED
 }
 
 // A consent, durable.
 type RecordConsentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision from which it counts.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The event's place within the revision.
-	Index uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	// As in RecordOptOutResponse.
-	Duplicate bool `protobuf:"varint,4,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The event.
+	Id *EventId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The position from which it counts.
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this request_id was written before: the answer is then that of the first time.
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// The number in E.164.
-	Number string `protobuf:"bytes,5,opt,name=number,proto3" json:"number,omitempty"`
-	// The event's time.
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	Number string `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
+	// The time of the event.
+	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -749,25 +720,18 @@ func (*RecordConsentResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_record_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *RecordConsentResponse) GetRevision() uint64 {
+func (x *RecordConsentResponse) GetId() *EventId {
 	if x != nil {
-		return x.Revision
+		return x.Id
 	}
-	return 0
+	return nil
 }
 
-func (x *RecordConsentResponse) GetJournalId() string {
+func (x *RecordConsentResponse) GetPosition() *Position {
 	if x != nil {
-		return x.JournalId
+		return x.Position
 	}
-	return ""
-}
-
-func (x *RecordConsentResponse) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
+	return nil
 }
 
 func (x *RecordConsentResponse) GetDuplicate() bool {
@@ -804,10 +768,8 @@ type WithdrawConsentRequest struct {
 	Kind ConsentKind `protobuf:"varint,4,opt,name=kind,proto3,enum=dnc.v1.ConsentKind" json:"kind,omitempty"`
 	// Why. At most 1024 bytes.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// As in RecordOptOutRequest.
-	RequestId string `protobuf:"bytes,6,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// As in RecordOptOutRequest.
-	RecordedBy    string `protobuf:"bytes,7,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// The request id, and who the write is made for.
+	Context       *WriteContext `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -877,37 +839,28 @@ func (x *WithdrawConsentRequest) GetReason() string {
 	return ""
 }
 
-func (x *WithdrawConsentRequest) GetRequestId() string {
+func (x *WithdrawConsentRequest) GetContext() *WriteContext {
 	if x != nil {
-		return x.RequestId
+		return x.Context
 	}
-	return ""
-}
-
-func (x *WithdrawConsentRequest) GetRecordedBy() string {
-	if x != nil {
-		return x.RecordedBy
-	}
-	return ""
+	return nil
 }
 
 // A withdrawal, durable.
 type WithdrawConsentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision from which it counts.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The event's place within the revision.
-	Index uint32 `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	// As in RecordOptOutResponse.
-	Duplicate bool `protobuf:"varint,4,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// The event.
+	Id *EventId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// The position from which it counts.
+	Position *Position `protobuf:"bytes,2,opt,name=position,proto3" json:"position,omitempty"`
+	// Whether this request_id was written before: the answer is then that of the first time.
+	Duplicate bool `protobuf:"varint,3,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
 	// The number in E.164.
-	Number string `protobuf:"bytes,5,opt,name=number,proto3" json:"number,omitempty"`
+	Number string `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
+	// The time of the event.
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// How many consents it ended, 1 or more.
-	Withdrawn uint32 `protobuf:"varint,6,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
-	// The event's time.
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	Withdrawn     uint32 `protobuf:"varint,6,opt,name=withdrawn,proto3" json:"withdrawn,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -942,25 +895,18 @@ func (*WithdrawConsentResponse) Descriptor() ([]byte, []int) {
 	return file_dnc_v1_record_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *WithdrawConsentResponse) GetRevision() uint64 {
+func (x *WithdrawConsentResponse) GetId() *EventId {
 	if x != nil {
-		return x.Revision
+		return x.Id
 	}
-	return 0
+	return nil
 }
 
-func (x *WithdrawConsentResponse) GetJournalId() string {
+func (x *WithdrawConsentResponse) GetPosition() *Position {
 	if x != nil {
-		return x.JournalId
+		return x.Position
 	}
-	return ""
-}
-
-func (x *WithdrawConsentResponse) GetIndex() uint32 {
-	if x != nil {
-		return x.Index
-	}
-	return 0
+	return nil
 }
 
 func (x *WithdrawConsentResponse) GetDuplicate() bool {
@@ -977,18 +923,18 @@ func (x *WithdrawConsentResponse) GetNumber() string {
 	return ""
 }
 
-func (x *WithdrawConsentResponse) GetWithdrawn() uint32 {
-	if x != nil {
-		return x.Withdrawn
-	}
-	return 0
-}
-
 func (x *WithdrawConsentResponse) GetRecordedAt() *timestamppb.Timestamp {
 	if x != nil {
 		return x.RecordedAt
 	}
 	return nil
+}
+
+func (x *WithdrawConsentResponse) GetWithdrawn() uint32 {
+	if x != nil {
+		return x.Withdrawn
+	}
+	return 0
 }
 
 // Asks what holds for a number.
@@ -998,17 +944,8 @@ type GetNumberRequest struct {
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
 	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// Answer from this revision or a later one; 0: from whatever is newest here. Not together with as_of.
-	MinRevision uint64 `protobuf:"varint,3,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// The journal that min_revision or as_of_revision belongs to. Empty: not compared.
-	JournalId string `protobuf:"bytes,4,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// Answer as of then. Unset: now.
-	//
-	// Types that are valid to be assigned to AsOf:
-	//
-	//	*GetNumberRequest_AsOfTime
-	//	*GetNumberRequest_AsOfRevision
-	AsOf          isGetNumberRequest_AsOf `protobuf_oneof:"as_of"`
+	// Which state to answer from. Unset: the newest of this server.
+	ReadAt        *ReadAt `protobuf:"bytes,3,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1057,80 +994,28 @@ func (x *GetNumberRequest) GetRegion() string {
 	return ""
 }
 
-func (x *GetNumberRequest) GetMinRevision() uint64 {
+func (x *GetNumberRequest) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
-	}
-	return 0
-}
-
-func (x *GetNumberRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *GetNumberRequest) GetAsOf() isGetNumberRequest_AsOf {
-	if x != nil {
-		return x.AsOf
+		return x.ReadAt
 	}
 	return nil
 }
-
-func (x *GetNumberRequest) GetAsOfTime() *timestamppb.Timestamp {
-	if x != nil {
-		if x, ok := x.AsOf.(*GetNumberRequest_AsOfTime); ok {
-			return x.AsOfTime
-		}
-	}
-	return nil
-}
-
-func (x *GetNumberRequest) GetAsOfRevision() uint64 {
-	if x != nil {
-		if x, ok := x.AsOf.(*GetNumberRequest_AsOfRevision); ok {
-			return x.AsOfRevision
-		}
-	}
-	return 0
-}
-
-type isGetNumberRequest_AsOf interface {
-	isGetNumberRequest_AsOf()
-}
-
-type GetNumberRequest_AsOfTime struct {
-	// The last revision at or before this time.
-	AsOfTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=as_of_time,json=asOfTime,proto3,oneof"`
-}
-
-type GetNumberRequest_AsOfRevision struct {
-	// This revision.
-	AsOfRevision uint64 `protobuf:"varint,6,opt,name=as_of_revision,json=asOfRevision,proto3,oneof"`
-}
-
-func (*GetNumberRequest_AsOfTime) isGetNumberRequest_AsOf() {}
-
-func (*GetNumberRequest_AsOfRevision) isGetNumberRequest_AsOf() {}
 
 // What holds for a number.
 type GetNumberResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number in E.164.
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
-	// The regions it may belong to, sorted. Several when the numbering plan does not tell.
+	// The regions it may belong to, sorted. Several when the numbering plan does not say which.
 	Regions []string `protobuf:"bytes,2,rep,name=regions,proto3" json:"regions,omitempty"`
-	// The revision it was read from.
-	Revision uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,4,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The time that counted as now, as in CheckNumberResponse.
-	ReadAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
-	// Its records, oldest first: in force and expired. Withdrawn ones are in the history.
-	Records []*Record `protobuf:"bytes,6,rep,name=records,proto3" json:"records,omitempty"`
+	// The position that it was read at.
+	Position *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	// The time that counted as now: the server's clock, and never earlier than the last event.
+	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
+	// The records in force, oldest first. The history has the others.
+	Records []*Record `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
 	// The lists that hold it, by name.
-	Lists         []*ListEntry `protobuf:"bytes,7,rep,name=lists,proto3" json:"lists,omitempty"`
+	Lists         []*ListEntry `protobuf:"bytes,6,rep,name=lists,proto3" json:"lists,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1179,23 +1064,16 @@ func (x *GetNumberResponse) GetRegions() []string {
 	return nil
 }
 
-func (x *GetNumberResponse) GetRevision() uint64 {
+func (x *GetNumberResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
+	return nil
 }
 
-func (x *GetNumberResponse) GetJournalId() string {
+func (x *GetNumberResponse) GetCheckedAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *GetNumberResponse) GetReadAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ReadAt
+		return x.CheckedAt
 	}
 	return nil
 }
@@ -1220,12 +1098,12 @@ type ListEntry struct {
 	// The list's name.
 	List string `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
 	// The list's id.
-	ListId string `protobuf:"bytes,2,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
+	ListId *EventId `protobuf:"bytes,2,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
 	// The list's kind.
 	Kind ListKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.ListKind" json:"kind,omitempty"`
-	// Where it counts.
+	// Where it counts: this scope and below.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
-	// The date of its content, YYYY-MM-DD; empty when it has none.
+	// Its snapshot date, YYYY-MM-DD; empty when it has none.
 	SnapshotDate string `protobuf:"bytes,5,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
 	// Whether it is older than its max age.
 	Stale         bool `protobuf:"varint,6,opt,name=stale,proto3" json:"stale,omitempty"`
@@ -1270,11 +1148,11 @@ func (x *ListEntry) GetList() string {
 	return ""
 }
 
-func (x *ListEntry) GetListId() string {
+func (x *ListEntry) GetListId() *EventId {
 	if x != nil {
 		return x.ListId
 	}
-	return ""
+	return nil
 }
 
 func (x *ListEntry) GetKind() ListKind {
@@ -1312,14 +1190,12 @@ type ListHistoryRequest struct {
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
 	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// Events a page: 0 counts as 100, above 1000 as 1000.
+	// Events a page: 0 counts as 100, more than 1000 as 1000.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// next_page_token of the page before; empty: the first page. The number must be the same.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
-	// As in GetNumberRequest.
-	MinRevision uint64 `protobuf:"varint,5,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// As in GetNumberRequest.
-	JournalId     string `protobuf:"bytes,6,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// Which state to answer from. Unset: the newest of this server. Pages after the first stay at the first page's revision.
+	ReadAt        *ReadAt `protobuf:"bytes,5,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1382,18 +1258,11 @@ func (x *ListHistoryRequest) GetPageToken() string {
 	return ""
 }
 
-func (x *ListHistoryRequest) GetMinRevision() uint64 {
+func (x *ListHistoryRequest) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
+		return x.ReadAt
 	}
-	return 0
-}
-
-func (x *ListHistoryRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 // A page of a number's history.
@@ -1403,14 +1272,14 @@ type ListHistoryResponse struct {
 	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
 	// The events, oldest first.
 	Events []*HistoryEvent `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
-	// Where the next page begins; empty on the last. It holds no number.
+	// Where the next page begins; empty on the last page. It holds no number.
 	NextPageToken string `protobuf:"bytes,3,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
-	// The revision that all pages of this history are read at: that of the first page.
-	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,5,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The position that all pages of this history are read at: that of the first page.
+	Position *Position `protobuf:"bytes,4,opt,name=position,proto3" json:"position,omitempty"`
 	// The first revision that the kept journal holds; 1 unless history was trimmed.
-	HistoryFrom   uint64 `protobuf:"varint,6,opt,name=history_from,json=historyFrom,proto3" json:"history_from,omitempty"`
+	HistoryFrom uint64 `protobuf:"varint,5,opt,name=history_from,json=historyFrom,proto3" json:"history_from,omitempty"`
+	// The kinds of event that this history is complete for, from `history_from` on. Events of other kinds are not in it, whether there are any or not.
+	KindsCovered  []EventKind `protobuf:"varint,6,rep,packed,name=kinds_covered,json=kindsCovered,proto3,enum=dnc.v1.EventKind" json:"kinds_covered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1466,18 +1335,11 @@ func (x *ListHistoryResponse) GetNextPageToken() string {
 	return ""
 }
 
-func (x *ListHistoryResponse) GetRevision() uint64 {
+func (x *ListHistoryResponse) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
+		return x.Position
 	}
-	return 0
-}
-
-func (x *ListHistoryResponse) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
+	return nil
 }
 
 func (x *ListHistoryResponse) GetHistoryFrom() uint64 {
@@ -1487,35 +1349,36 @@ func (x *ListHistoryResponse) GetHistoryFrom() uint64 {
 	return 0
 }
 
-// One event about a number.
+func (x *ListHistoryResponse) GetKindsCovered() []EventKind {
+	if x != nil {
+		return x.KindsCovered
+	}
+	return nil
+}
+
+// One event. A reader skips an event whose change it does not know.
 type HistoryEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id.
 	Id *EventId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	// When it became durable; for a computed event, the switch.
+	// When it became durable.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
-	// What it is.
+	// Its kind. Set also when the change is one that the reader does not know.
 	Kind EventKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.EventKind" json:"kind,omitempty"`
-	// The record's or list's scope.
-	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
-	// How it came in.
-	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
-	// When the objection was received, or the consent obtained.
-	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	// When the record ends; unset: never.
-	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// What a consent rests on.
-	ConsentKind ConsentKind `protobuf:"varint,8,opt,name=consent_kind,json=consentKind,proto3,enum=dnc.v1.ConsentKind" json:"consent_kind,omitempty"`
-	// For a withdrawal, the events it ended.
-	Ended []*EventId `protobuf:"bytes,9,rep,name=ended,proto3" json:"ended,omitempty"`
-	// The list's name, for LISTED and UNLISTED.
-	List string `protobuf:"bytes,10,opt,name=list,proto3" json:"list,omitempty"`
-	// The list's id.
-	ListId string `protobuf:"bytes,11,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
-	// The snapshot date of the view that the list switched to.
-	SnapshotDate string `protobuf:"bytes,12,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
 	// Its story.
-	Story         *Story `protobuf:"bytes,13,opt,name=story,proto3" json:"story,omitempty"`
+	Story *Story `protobuf:"bytes,4,opt,name=story,proto3" json:"story,omitempty"`
+	// What changed.
+	//
+	// Types that are valid to be assigned to Change:
+	//
+	//	*HistoryEvent_OptOutRecorded
+	//	*HistoryEvent_OptOutWithdrawn
+	//	*HistoryEvent_ConsentRecorded
+	//	*HistoryEvent_ConsentWithdrawn
+	//	*HistoryEvent_Listed
+	//	*HistoryEvent_Unlisted
+	//	*HistoryEvent_StoryErased
+	Change        isHistoryEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1571,69 +1434,6 @@ func (x *HistoryEvent) GetKind() EventKind {
 	return EventKind_EVENT_KIND_UNSPECIFIED
 }
 
-func (x *HistoryEvent) GetScope() string {
-	if x != nil {
-		return x.Scope
-	}
-	return ""
-}
-
-func (x *HistoryEvent) GetChannel() Channel {
-	if x != nil {
-		return x.Channel
-	}
-	return Channel_CHANNEL_UNSPECIFIED
-}
-
-func (x *HistoryEvent) GetReceivedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ReceivedAt
-	}
-	return nil
-}
-
-func (x *HistoryEvent) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
-	}
-	return nil
-}
-
-func (x *HistoryEvent) GetConsentKind() ConsentKind {
-	if x != nil {
-		return x.ConsentKind
-	}
-	return ConsentKind_CONSENT_KIND_UNSPECIFIED
-}
-
-func (x *HistoryEvent) GetEnded() []*EventId {
-	if x != nil {
-		return x.Ended
-	}
-	return nil
-}
-
-func (x *HistoryEvent) GetList() string {
-	if x != nil {
-		return x.List
-	}
-	return ""
-}
-
-func (x *HistoryEvent) GetListId() string {
-	if x != nil {
-		return x.ListId
-	}
-	return ""
-}
-
-func (x *HistoryEvent) GetSnapshotDate() string {
-	if x != nil {
-		return x.SnapshotDate
-	}
-	return ""
-}
-
 func (x *HistoryEvent) GetStory() *Story {
 	if x != nil {
 		return x.Story
@@ -1641,11 +1441,671 @@ func (x *HistoryEvent) GetStory() *Story {
 	return nil
 }
 
-// What the client sends to import records: one header, chunks, one commit. A request without a frame, after
-// the header, says that more will come: see ImportOpened.idle_limit.
+func (x *HistoryEvent) GetChange() isHistoryEvent_Change {
+	if x != nil {
+		return x.Change
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetOptOutRecorded() *OptOutRecorded {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_OptOutRecorded); ok {
+			return x.OptOutRecorded
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetOptOutWithdrawn() *OptOutWithdrawn {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_OptOutWithdrawn); ok {
+			return x.OptOutWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetConsentRecorded() *ConsentRecorded {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_ConsentRecorded); ok {
+			return x.ConsentRecorded
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetConsentWithdrawn() *ConsentWithdrawn {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_ConsentWithdrawn); ok {
+			return x.ConsentWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetListed() *Listed {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_Listed); ok {
+			return x.Listed
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetUnlisted() *Unlisted {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_Unlisted); ok {
+			return x.Unlisted
+		}
+	}
+	return nil
+}
+
+func (x *HistoryEvent) GetStoryErased() *StoryErased {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_StoryErased); ok {
+			return x.StoryErased
+		}
+	}
+	return nil
+}
+
+type isHistoryEvent_Change interface {
+	isHistoryEvent_Change()
+}
+
+type HistoryEvent_OptOutRecorded struct {
+	// With OPT_OUT_RECORDED.
+	OptOutRecorded *OptOutRecorded `protobuf:"bytes,16,opt,name=opt_out_recorded,json=optOutRecorded,proto3,oneof"`
+}
+
+type HistoryEvent_OptOutWithdrawn struct {
+	// With OPT_OUT_WITHDRAWN.
+	OptOutWithdrawn *OptOutWithdrawn `protobuf:"bytes,17,opt,name=opt_out_withdrawn,json=optOutWithdrawn,proto3,oneof"`
+}
+
+type HistoryEvent_ConsentRecorded struct {
+	// With CONSENT_RECORDED.
+	ConsentRecorded *ConsentRecorded `protobuf:"bytes,18,opt,name=consent_recorded,json=consentRecorded,proto3,oneof"`
+}
+
+type HistoryEvent_ConsentWithdrawn struct {
+	// With CONSENT_WITHDRAWN.
+	ConsentWithdrawn *ConsentWithdrawn `protobuf:"bytes,19,opt,name=consent_withdrawn,json=consentWithdrawn,proto3,oneof"`
+}
+
+type HistoryEvent_Listed struct {
+	// With LISTED.
+	Listed *Listed `protobuf:"bytes,20,opt,name=listed,proto3,oneof"`
+}
+
+type HistoryEvent_Unlisted struct {
+	// With UNLISTED.
+	Unlisted *Unlisted `protobuf:"bytes,21,opt,name=unlisted,proto3,oneof"`
+}
+
+type HistoryEvent_StoryErased struct {
+	// With STORY_ERASED.
+	StoryErased *StoryErased `protobuf:"bytes,22,opt,name=story_erased,json=storyErased,proto3,oneof"`
+}
+
+func (*HistoryEvent_OptOutRecorded) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_OptOutWithdrawn) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_ConsentRecorded) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_ConsentWithdrawn) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_Listed) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_Unlisted) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_StoryErased) isHistoryEvent_Change() {}
+
+// An opt-out was recorded.
+type OptOutRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Who may not call: this scope and below.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// How it was received.
+	Channel Channel `protobuf:"varint,3,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
+	// When it was received.
+	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
+	// When it expires; unset: never.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptOutRecorded) Reset() {
+	*x = OptOutRecorded{}
+	mi := &file_dnc_v1_record_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptOutRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptOutRecorded) ProtoMessage() {}
+
+func (x *OptOutRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptOutRecorded.ProtoReflect.Descriptor instead.
+func (*OptOutRecorded) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *OptOutRecorded) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *OptOutRecorded) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *OptOutRecorded) GetChannel() Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return Channel_CHANNEL_UNSPECIFIED
+}
+
+func (x *OptOutRecorded) GetReceivedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return nil
+}
+
+func (x *OptOutRecorded) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// Opt-outs were withdrawn.
+type OptOutWithdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The exact scope of the opt-outs.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The events that recorded them.
+	Ended         []*EventId `protobuf:"bytes,3,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptOutWithdrawn) Reset() {
+	*x = OptOutWithdrawn{}
+	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptOutWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptOutWithdrawn) ProtoMessage() {}
+
+func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptOutWithdrawn.ProtoReflect.Descriptor instead.
+func (*OptOutWithdrawn) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *OptOutWithdrawn) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *OptOutWithdrawn) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *OptOutWithdrawn) GetEnded() []*EventId {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// A consent was recorded.
+type ConsentRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Who may call: this scope and below.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// What it rests on.
+	Kind ConsentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.ConsentKind" json:"kind,omitempty"`
+	// How it was given.
+	Form ConsentForm `protobuf:"varint,4,opt,name=form,proto3,enum=dnc.v1.ConsentForm" json:"form,omitempty"`
+	// How it was received.
+	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
+	// When it was obtained.
+	ObtainedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=obtained_at,json=obtainedAt,proto3" json:"obtained_at,omitempty"`
+	// When it expires; unset: as long as the policy allows for its kind.
+	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentRecorded) Reset() {
+	*x = ConsentRecorded{}
+	mi := &file_dnc_v1_record_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentRecorded) ProtoMessage() {}
+
+func (x *ConsentRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentRecorded.ProtoReflect.Descriptor instead.
+func (*ConsentRecorded) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *ConsentRecorded) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *ConsentRecorded) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentRecorded) GetKind() ConsentKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ConsentKind_CONSENT_KIND_UNSPECIFIED
+}
+
+func (x *ConsentRecorded) GetForm() ConsentForm {
+	if x != nil {
+		return x.Form
+	}
+	return ConsentForm_CONSENT_FORM_UNSPECIFIED
+}
+
+func (x *ConsentRecorded) GetChannel() Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return Channel_CHANNEL_UNSPECIFIED
+}
+
+func (x *ConsentRecorded) GetObtainedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ObtainedAt
+	}
+	return nil
+}
+
+func (x *ConsentRecorded) GetExpiresAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+// Consents were withdrawn.
+type ConsentWithdrawn struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The exact scope of the consents.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Which kind; unset: every kind.
+	Kind ConsentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.ConsentKind" json:"kind,omitempty"`
+	// The events that recorded them.
+	Ended         []*EventId `protobuf:"bytes,4,rep,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentWithdrawn) Reset() {
+	*x = ConsentWithdrawn{}
+	mi := &file_dnc_v1_record_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentWithdrawn) ProtoMessage() {}
+
+func (x *ConsentWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentWithdrawn.ProtoReflect.Descriptor instead.
+func (*ConsentWithdrawn) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ConsentWithdrawn) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *ConsentWithdrawn) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentWithdrawn) GetKind() ConsentKind {
+	if x != nil {
+		return x.Kind
+	}
+	return ConsentKind_CONSENT_KIND_UNSPECIFIED
+}
+
+func (x *ConsentWithdrawn) GetEnded() []*EventId {
+	if x != nil {
+		return x.Ended
+	}
+	return nil
+}
+
+// A number was added to a list.
+type Listed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The list's name.
+	List string `protobuf:"bytes,2,opt,name=list,proto3" json:"list,omitempty"`
+	// The list's id.
+	ListId *EventId `protobuf:"bytes,3,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
+	// Where the list counts: this scope and below.
+	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The snapshot date of the load, YYYY-MM-DD; empty when it has none.
+	SnapshotDate  string `protobuf:"bytes,5,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Listed) Reset() {
+	*x = Listed{}
+	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Listed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Listed) ProtoMessage() {}
+
+func (x *Listed) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Listed.ProtoReflect.Descriptor instead.
+func (*Listed) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Listed) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Listed) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *Listed) GetListId() *EventId {
+	if x != nil {
+		return x.ListId
+	}
+	return nil
+}
+
+func (x *Listed) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *Listed) GetSnapshotDate() string {
+	if x != nil {
+		return x.SnapshotDate
+	}
+	return ""
+}
+
+// A number left a list.
+type Unlisted struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The list's name.
+	List string `protobuf:"bytes,2,opt,name=list,proto3" json:"list,omitempty"`
+	// The list's id.
+	ListId *EventId `protobuf:"bytes,3,opt,name=list_id,json=listId,proto3" json:"list_id,omitempty"`
+	// Where the list counts: this scope and below.
+	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The snapshot date of the load, YYYY-MM-DD; empty when it has none, or when the list was deleted.
+	SnapshotDate  string `protobuf:"bytes,5,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Unlisted) Reset() {
+	*x = Unlisted{}
+	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Unlisted) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Unlisted) ProtoMessage() {}
+
+func (x *Unlisted) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Unlisted.ProtoReflect.Descriptor instead.
+func (*Unlisted) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *Unlisted) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *Unlisted) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *Unlisted) GetListId() *EventId {
+	if x != nil {
+		return x.ListId
+	}
+	return nil
+}
+
+func (x *Unlisted) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *Unlisted) GetSnapshotDate() string {
+	if x != nil {
+		return x.SnapshotDate
+	}
+	return ""
+}
+
+// A story was erased.
+type StoryErased struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The event whose story was erased.
+	Event         *EventId `protobuf:"bytes,2,opt,name=event,proto3" json:"event,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoryErased) Reset() {
+	*x = StoryErased{}
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoryErased) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoryErased) ProtoMessage() {}
+
+func (x *StoryErased) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoryErased.ProtoReflect.Descriptor instead.
+func (*StoryErased) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *StoryErased) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *StoryErased) GetEvent() *EventId {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+// A frame from the client: one header, then chunks, then one commit.
 type ImportRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The frame.
+	// The frame. A request without one keeps the stream open: see ImportOpened.idle_limit.
 	//
 	// Types that are valid to be assigned to Frame:
 	//
@@ -1659,7 +2119,7 @@ type ImportRecordsRequest struct {
 
 func (x *ImportRecordsRequest) Reset() {
 	*x = ImportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[14]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1671,7 +2131,7 @@ func (x *ImportRecordsRequest) String() string {
 func (*ImportRecordsRequest) ProtoMessage() {}
 
 func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[14]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1684,7 +2144,7 @@ func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ImportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ImportRecordsRequest) GetFrame() isImportRecordsRequest_Frame {
@@ -1703,7 +2163,7 @@ func (x *ImportRecordsRequest) GetHeader() *ImportRecordsHeader {
 	return nil
 }
 
-func (x *ImportRecordsRequest) GetChunk() *ImportRecordsChunk {
+func (x *ImportRecordsRequest) GetChunk() *ImportChunk {
 	if x != nil {
 		if x, ok := x.Frame.(*ImportRecordsRequest_Chunk); ok {
 			return x.Chunk
@@ -1712,7 +2172,7 @@ func (x *ImportRecordsRequest) GetChunk() *ImportRecordsChunk {
 	return nil
 }
 
-func (x *ImportRecordsRequest) GetCommit() *ImportRecordsCommit {
+func (x *ImportRecordsRequest) GetCommit() *ImportCommit {
 	if x != nil {
 		if x, ok := x.Frame.(*ImportRecordsRequest_Commit); ok {
 			return x.Commit
@@ -1731,13 +2191,13 @@ type ImportRecordsRequest_Header struct {
 }
 
 type ImportRecordsRequest_Chunk struct {
-	// In order.
-	Chunk *ImportRecordsChunk `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
+	// In order, with `rows`.
+	Chunk *ImportChunk `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
 }
 
 type ImportRecordsRequest_Commit struct {
 	// Last.
-	Commit *ImportRecordsCommit `protobuf:"bytes,3,opt,name=commit,proto3,oneof"`
+	Commit *ImportCommit `protobuf:"bytes,3,opt,name=commit,proto3,oneof"`
 }
 
 func (*ImportRecordsRequest_Header) isImportRecordsRequest_Frame() {}
@@ -1749,33 +2209,40 @@ func (*ImportRecordsRequest_Commit) isImportRecordsRequest_Frame() {}
 // Begins or continues an import of records.
 type ImportRecordsHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the rows are. Required.
+	// What the rows are. Required. CONSENT is UNSUPPORTED by this server.
 	Kind RecordKind `protobuf:"varint,1,opt,name=kind,proto3,enum=dnc.v1.RecordKind" json:"kind,omitempty"`
 	// The files, in order. At most 1,000.
 	Sources []*ImportSource `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
 	// How national forms are read in rows that name no region.
 	Region string `protobuf:"bytes,3,opt,name=region,proto3" json:"region,omitempty"`
-	// The import to go on with, from ImportOpened; empty: a new one. `kind` must be the same.
-	ImportId string `protobuf:"bytes,4,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	// Read and compare everything, record nothing.
+	// When to refuse. max_shrink_ratio must be unset.
+	Guards *ImportGuards `protobuf:"bytes,4,opt,name=guards,proto3" json:"guards,omitempty"`
+	// Read, compare and evaluate the guards, and record nothing.
 	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// Refuse when more than this share of the rows read was rejected, 0 to 1. Unset: 0.01.
-	MaxRejectRatio *float64 `protobuf:"fixed64,6,opt,name=max_reject_ratio,json=maxRejectRatio,proto3,oneof" json:"max_reject_ratio,omitempty"`
-	// Record in spite of that guard, and of files that end inside a line.
-	OverrideGuards bool `protobuf:"varint,7,opt,name=override_guards,json=overrideGuards,proto3" json:"override_guards,omitempty"`
-	// As in RecordOptOutRequest.
-	RecordedBy string `protobuf:"bytes,8,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
-	// Set: a row whose number can be read is recorded, whatever else cannot be read: a received_at or expires_at that
-	// cannot be is none, a text that is too long is cut, and an unreadable scope is this one. The ack tells it as a remark.
-	// A row whose expires_at has passed is rejected all the same: it would never count. Unset: such a row is rejected.
-	ScopeInstead  *string `protobuf:"bytes,9,opt,name=scope_instead,json=scopeInstead,proto3,oneof" json:"scope_instead,omitempty"`
+	// The import to continue, from ImportOpened; empty: a new one. `kind` must be the same.
+	ImportId string `protobuf:"bytes,6,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	// Without import_id: continue the last import of the same kind and file names that was not
+	// committed, under a new import_id; else begin a new one. UNSUPPORTED by this server.
+	Resume bool `protobuf:"varint,7,opt,name=resume,proto3" json:"resume,omitempty"`
+	// Set: a row is recorded when its number can be read, whatever else cannot be read. An
+	// unreadable scope becomes this one, an unreadable received_at or expires_at is left out, and a
+	// text that is too long is cut. The ack has a remark for each such row. A row whose
+	// expires_at has passed is rejected all the same: it would never count. Unset: such a row
+	// is rejected.
+	FallbackScope *string `protobuf:"bytes,8,opt,name=fallback_scope,json=fallbackScope,proto3,oneof" json:"fallback_scope,omitempty"`
+	// Only for consents: a PERMISSION lifts older opt-outs of the same number at its scope and
+	// below. UNSUPPORTED by this server when set.
+	LiftOptOuts bool `protobuf:"varint,9,opt,name=lift_opt_outs,json=liftOptOuts,proto3" json:"lift_opt_outs,omitempty"`
+	// The request id, and who the import is made for. The same request_id opened again, without
+	// an import_id, continues the import that it began.
+	Context       *WriteContext `protobuf:"bytes,10,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportRecordsHeader) Reset() {
 	*x = ImportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2254,7 @@ func (x *ImportRecordsHeader) String() string {
 func (*ImportRecordsHeader) ProtoMessage() {}
 
 func (x *ImportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2267,7 @@ func (x *ImportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ImportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportRecordsHeader) GetKind() RecordKind {
@@ -1824,11 +2291,11 @@ func (x *ImportRecordsHeader) GetRegion() string {
 	return ""
 }
 
-func (x *ImportRecordsHeader) GetImportId() string {
+func (x *ImportRecordsHeader) GetGuards() *ImportGuards {
 	if x != nil {
-		return x.ImportId
+		return x.Guards
 	}
-	return ""
+	return nil
 }
 
 func (x *ImportRecordsHeader) GetDryRun() bool {
@@ -1838,327 +2305,42 @@ func (x *ImportRecordsHeader) GetDryRun() bool {
 	return false
 }
 
-func (x *ImportRecordsHeader) GetMaxRejectRatio() float64 {
-	if x != nil && x.MaxRejectRatio != nil {
-		return *x.MaxRejectRatio
+func (x *ImportRecordsHeader) GetImportId() string {
+	if x != nil {
+		return x.ImportId
 	}
-	return 0
+	return ""
 }
 
-func (x *ImportRecordsHeader) GetOverrideGuards() bool {
+func (x *ImportRecordsHeader) GetResume() bool {
 	if x != nil {
-		return x.OverrideGuards
+		return x.Resume
 	}
 	return false
 }
 
-func (x *ImportRecordsHeader) GetRecordedBy() string {
-	if x != nil {
-		return x.RecordedBy
+func (x *ImportRecordsHeader) GetFallbackScope() string {
+	if x != nil && x.FallbackScope != nil {
+		return *x.FallbackScope
 	}
 	return ""
 }
 
-func (x *ImportRecordsHeader) GetScopeInstead() string {
-	if x != nil && x.ScopeInstead != nil {
-		return *x.ScopeInstead
-	}
-	return ""
-}
-
-// Some rows. At most 10,000 and 512 KiB.
-type ImportRecordsChunk struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, 2, 3 ... A chunk that the server holds already is acked again.
-	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	// The rows.
-	Rows          []*RecordRow `protobuf:"bytes,2,rep,name=rows,proto3" json:"rows,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportRecordsChunk) Reset() {
-	*x = ImportRecordsChunk{}
-	mi := &file_dnc_v1_record_proto_msgTypes[16]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportRecordsChunk) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportRecordsChunk) ProtoMessage() {}
-
-func (x *ImportRecordsChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[16]
+func (x *ImportRecordsHeader) GetLiftOptOuts() bool {
 	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
+		return x.LiftOptOuts
 	}
-	return mi.MessageOf(x)
+	return false
 }
 
-// Deprecated: Use ImportRecordsChunk.ProtoReflect.Descriptor instead.
-func (*ImportRecordsChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{16}
-}
-
-func (x *ImportRecordsChunk) GetSeq() uint64 {
+func (x *ImportRecordsHeader) GetContext() *WriteContext {
 	if x != nil {
-		return x.Seq
-	}
-	return 0
-}
-
-func (x *ImportRecordsChunk) GetRows() []*RecordRow {
-	if x != nil {
-		return x.Rows
+		return x.Context
 	}
 	return nil
 }
 
-// One row, complete: the client has put its defaults in. The same limits as in
-// RecordOptOutRequest and RecordConsentRequest.
-type RecordRow struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// The number.
-	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
-	// How a national form is read; empty: the header's.
-	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
-	// For whom.
-	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
-	// How it came in.
-	Channel Channel `protobuf:"varint,4,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
-	// Which desk received it.
-	Desk string `protobuf:"bytes,5,opt,name=desk,proto3" json:"desk,omitempty"`
-	// When it was received or obtained. Unset: the time of the commit.
-	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
-	// What proves it.
-	Evidence string `protobuf:"bytes,7,opt,name=evidence,proto3" json:"evidence,omitempty"`
-	// Anything else; with CHANNEL_OTHER, which channel.
-	Note string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
-	// When it ends.
-	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// What a consent rests on; required for consents.
-	ConsentKind   ConsentKind `protobuf:"varint,10,opt,name=consent_kind,json=consentKind,proto3,enum=dnc.v1.ConsentKind" json:"consent_kind,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RecordRow) Reset() {
-	*x = RecordRow{}
-	mi := &file_dnc_v1_record_proto_msgTypes[17]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RecordRow) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RecordRow) ProtoMessage() {}
-
-func (x *RecordRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[17]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RecordRow.ProtoReflect.Descriptor instead.
-func (*RecordRow) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{17}
-}
-
-func (x *RecordRow) GetNumber() string {
-	if x != nil {
-		return x.Number
-	}
-	return ""
-}
-
-func (x *RecordRow) GetRegion() string {
-	if x != nil {
-		return x.Region
-	}
-	return ""
-}
-
-func (x *RecordRow) GetScope() string {
-	if x != nil {
-		return x.Scope
-	}
-	return ""
-}
-
-func (x *RecordRow) GetChannel() Channel {
-	if x != nil {
-		return x.Channel
-	}
-	return Channel_CHANNEL_UNSPECIFIED
-}
-
-func (x *RecordRow) GetDesk() string {
-	if x != nil {
-		return x.Desk
-	}
-	return ""
-}
-
-func (x *RecordRow) GetReceivedAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ReceivedAt
-	}
-	return nil
-}
-
-func (x *RecordRow) GetEvidence() string {
-	if x != nil {
-		return x.Evidence
-	}
-	return ""
-}
-
-func (x *RecordRow) GetNote() string {
-	if x != nil {
-		return x.Note
-	}
-	return ""
-}
-
-func (x *RecordRow) GetExpiresAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ExpiresAt
-	}
-	return nil
-}
-
-func (x *RecordRow) GetConsentKind() ConsentKind {
-	if x != nil {
-		return x.ConsentKind
-	}
-	return ConsentKind_CONSENT_KIND_UNSPECIFIED
-}
-
-// Ends the rows.
-type ImportRecordsCommit struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many chunks there are, those of earlier connections too.
-	Chunks uint64 `protobuf:"varint,1,opt,name=chunks,proto3" json:"chunks,omitempty"`
-	// How many entries the client read from the files: rows, or their cells where several hold a number.
-	Read uint64 `protobuf:"varint,2,opt,name=read,proto3" json:"read,omitempty"`
-	// How many of them it rejected itself and did not send.
-	Rejected uint64 `protobuf:"varint,3,opt,name=rejected,proto3" json:"rejected,omitempty"`
-	// The files with their hashes and sizes; replaces the header's.
-	Sources []*ImportSource `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
-	// How many were rejected for what.
-	RejectTallies []*RejectTally `protobuf:"bytes,5,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
-	// As in ImportCommit.
-	CutFiles uint32 `protobuf:"varint,6,opt,name=cut_files,json=cutFiles,proto3" json:"cut_files,omitempty"`
-	// As in ImportCommit.
-	Empty uint64 `protobuf:"varint,7,opt,name=empty,proto3" json:"empty,omitempty"`
-	// As in ImportCommit.
-	Rows          uint64 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ImportRecordsCommit) Reset() {
-	*x = ImportRecordsCommit{}
-	mi := &file_dnc_v1_record_proto_msgTypes[18]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ImportRecordsCommit) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ImportRecordsCommit) ProtoMessage() {}
-
-func (x *ImportRecordsCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[18]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ImportRecordsCommit.ProtoReflect.Descriptor instead.
-func (*ImportRecordsCommit) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{18}
-}
-
-func (x *ImportRecordsCommit) GetChunks() uint64 {
-	if x != nil {
-		return x.Chunks
-	}
-	return 0
-}
-
-func (x *ImportRecordsCommit) GetRead() uint64 {
-	if x != nil {
-		return x.Read
-	}
-	return 0
-}
-
-func (x *ImportRecordsCommit) GetRejected() uint64 {
-	if x != nil {
-		return x.Rejected
-	}
-	return 0
-}
-
-func (x *ImportRecordsCommit) GetSources() []*ImportSource {
-	if x != nil {
-		return x.Sources
-	}
-	return nil
-}
-
-func (x *ImportRecordsCommit) GetRejectTallies() []*RejectTally {
-	if x != nil {
-		return x.RejectTallies
-	}
-	return nil
-}
-
-func (x *ImportRecordsCommit) GetCutFiles() uint32 {
-	if x != nil {
-		return x.CutFiles
-	}
-	return 0
-}
-
-func (x *ImportRecordsCommit) GetEmpty() uint64 {
-	if x != nil {
-		return x.Empty
-	}
-	return 0
-}
-
-func (x *ImportRecordsCommit) GetRows() uint64 {
-	if x != nil {
-		return x.Rows
-	}
-	return 0
-}
-
-// What the server answers to an import of records.
+// A frame from the server.
 type ImportRecordsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The frame.
@@ -2167,8 +2349,8 @@ type ImportRecordsResponse struct {
 	//
 	//	*ImportRecordsResponse_Opened
 	//	*ImportRecordsResponse_Ack
-	//	*ImportRecordsResponse_Result
 	//	*ImportRecordsResponse_Progress
+	//	*ImportRecordsResponse_Result
 	Frame         isImportRecordsResponse_Frame `protobuf_oneof:"frame"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2176,7 +2358,7 @@ type ImportRecordsResponse struct {
 
 func (x *ImportRecordsResponse) Reset() {
 	*x = ImportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2188,7 +2370,7 @@ func (x *ImportRecordsResponse) String() string {
 func (*ImportRecordsResponse) ProtoMessage() {}
 
 func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2201,7 +2383,7 @@ func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportRecordsResponse) GetFrame() isImportRecordsResponse_Frame {
@@ -2229,19 +2411,19 @@ func (x *ImportRecordsResponse) GetAck() *ImportAck {
 	return nil
 }
 
-func (x *ImportRecordsResponse) GetResult() *ImportRecordsResult {
+func (x *ImportRecordsResponse) GetProgress() *ImportProgress {
 	if x != nil {
-		if x, ok := x.Frame.(*ImportRecordsResponse_Result); ok {
-			return x.Result
+		if x, ok := x.Frame.(*ImportRecordsResponse_Progress); ok {
+			return x.Progress
 		}
 	}
 	return nil
 }
 
-func (x *ImportRecordsResponse) GetProgress() *ImportProgress {
+func (x *ImportRecordsResponse) GetResult() *ImportRecordsResult {
 	if x != nil {
-		if x, ok := x.Frame.(*ImportRecordsResponse_Progress); ok {
-			return x.Progress
+		if x, ok := x.Frame.(*ImportRecordsResponse_Result); ok {
+			return x.Result
 		}
 	}
 	return nil
@@ -2252,36 +2434,36 @@ type isImportRecordsResponse_Frame interface {
 }
 
 type ImportRecordsResponse_Opened struct {
-	// To the header.
+	// Answers the header.
 	Opened *ImportOpened `protobuf:"bytes,1,opt,name=opened,proto3,oneof"`
 }
 
 type ImportRecordsResponse_Ack struct {
-	// To each chunk.
+	// Answers a chunk.
 	Ack *ImportAck `protobuf:"bytes,2,opt,name=ack,proto3,oneof"`
 }
 
-type ImportRecordsResponse_Result struct {
-	// To the commit; the last frame.
-	Result *ImportRecordsResult `protobuf:"bytes,3,opt,name=result,proto3,oneof"`
+type ImportRecordsResponse_Progress struct {
+	// Sent periodically while committed rows are recorded.
+	Progress *ImportProgress `protobuf:"bytes,3,opt,name=progress,proto3,oneof"`
 }
 
-type ImportRecordsResponse_Progress struct {
-	// While committed rows are recorded, now and then: rows done, of those to record.
-	Progress *ImportProgress `protobuf:"bytes,4,opt,name=progress,proto3,oneof"`
+type ImportRecordsResponse_Result struct {
+	// Answers the commit; the last frame.
+	Result *ImportRecordsResult `protobuf:"bytes,4,opt,name=result,proto3,oneof"`
 }
 
 func (*ImportRecordsResponse_Opened) isImportRecordsResponse_Frame() {}
 
 func (*ImportRecordsResponse_Ack) isImportRecordsResponse_Frame() {}
 
-func (*ImportRecordsResponse_Result) isImportRecordsResponse_Frame() {}
-
 func (*ImportRecordsResponse_Progress) isImportRecordsResponse_Frame() {}
 
-// A row that was refused when its turn to be recorded came: its number holds as many
-// records as it may (RECORD_LIMIT). It counts as rejected.
-type RecordReject struct {
+func (*ImportRecordsResponse_Result) isImportRecordsResponse_Frame() {}
+
+// A row that was rejected after the commit, when it was to be recorded: its number holds as
+// many records as it may (RECORD_LIMIT). It counts as rejected.
+type RowReject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its chunk.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
@@ -2293,21 +2475,21 @@ type RecordReject struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *RecordReject) Reset() {
-	*x = RecordReject{}
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+func (x *RowReject) Reset() {
+	*x = RowReject{}
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *RecordReject) String() string {
+func (x *RowReject) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*RecordReject) ProtoMessage() {}
+func (*RowReject) ProtoMessage() {}
 
-func (x *RecordReject) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+func (x *RowReject) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,72 +2500,70 @@ func (x *RecordReject) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use RecordReject.ProtoReflect.Descriptor instead.
-func (*RecordReject) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
+// Deprecated: Use RowReject.ProtoReflect.Descriptor instead.
+func (*RowReject) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
 }
 
-func (x *RecordReject) GetSeq() uint64 {
+func (x *RowReject) GetSeq() uint64 {
 	if x != nil {
 		return x.Seq
 	}
 	return 0
 }
 
-func (x *RecordReject) GetIndex() uint32 {
+func (x *RowReject) GetIndex() uint32 {
 	if x != nil {
 		return x.Index
 	}
 	return 0
 }
 
-func (x *RecordReject) GetError() *ItemError {
+func (x *RowReject) GetError() *ItemError {
 	if x != nil {
 		return x.Error
 	}
 	return nil
 }
 
-// What became of an import of records.
+// The result of an import of records. accepted + duplicates + rejected + empty = read.
 type ImportRecordsResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The import.
 	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
 	// Whether a guard refused it: nothing was recorded.
 	Refused bool `protobuf:"varint,2,opt,name=refused,proto3" json:"refused,omitempty"`
+	// Every guard that failed, overridden ones included.
+	GuardFailures []*GuardFailure `protobuf:"bytes,3,rep,name=guard_failures,json=guardFailures,proto3" json:"guard_failures,omitempty"`
 	// Whether it was a dry run: nothing was recorded.
-	DryRun bool `protobuf:"varint,3,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// Entries read = accepted + duplicates + rejected + empty.
-	Read uint64 `protobuf:"varint,4,opt,name=read,proto3" json:"read,omitempty"`
-	// Rows recorded, or that would be.
-	Accepted uint64 `protobuf:"varint,5,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	DryRun bool `protobuf:"varint,4,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
+	// Entries read.
+	Read uint64 `protobuf:"varint,5,opt,name=read,proto3" json:"read,omitempty"`
+	// Rows that were recorded, or would be.
+	Accepted uint64 `protobuf:"varint,6,opt,name=accepted,proto3" json:"accepted,omitempty"`
 	// Rows that say what the number already holds, or that came twice.
-	Duplicates uint64 `protobuf:"varint,6,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	// Rows rejected by the client and the server.
-	Rejected uint64 `protobuf:"varint,7,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Duplicates uint64 `protobuf:"varint,7,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Rows rejected by the client or the server.
+	Rejected uint64 `protobuf:"varint,8,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Entries that are cells with nothing in them, as the client stated.
+	Empty uint64 `protobuf:"varint,9,opt,name=empty,proto3" json:"empty,omitempty"`
+	// Rows that the entries were in, as the client stated; 0: not stated.
+	Rows uint64 `protobuf:"varint,10,opt,name=rows,proto3" json:"rows,omitempty"`
 	// The first revision that holds a row; 0: none was recorded.
-	FirstRevision uint64 `protobuf:"varint,8,opt,name=first_revision,json=firstRevision,proto3" json:"first_revision,omitempty"`
-	// The last one; when none was recorded, the current revision.
-	Revision uint64 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of both.
-	JournalId string `protobuf:"bytes,10,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// Every guard that failed, overridden ones too.
-	GuardFailures []*GuardFailure `protobuf:"bytes,11,rep,name=guard_failures,json=guardFailures,proto3" json:"guard_failures,omitempty"`
+	FirstRevision uint64 `protobuf:"varint,11,opt,name=first_revision,json=firstRevision,proto3" json:"first_revision,omitempty"`
+	// The position of the last row; when none was recorded, the current one.
+	Position *Position `protobuf:"bytes,12,opt,name=position,proto3" json:"position,omitempty"`
 	// How long it took, from the header on.
-	Elapsed *durationpb.Duration `protobuf:"bytes,12,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
-	// Rows that were rejected after the commit; those rejected before are in the acks. At most 1,000.
-	Rejects []*RecordReject `protobuf:"bytes,13,rep,name=rejects,proto3" json:"rejects,omitempty"`
-	// As in ImportResult.
-	Empty uint64 `protobuf:"varint,14,opt,name=empty,proto3" json:"empty,omitempty"`
-	// As in ImportResult.
-	Rows          uint64 `protobuf:"varint,15,opt,name=rows,proto3" json:"rows,omitempty"`
+	Elapsed *durationpb.Duration `protobuf:"bytes,13,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// Rows that were rejected after the commit, at most 1,000; the acks have those rejected before.
+	Rejects       []*RowReject `protobuf:"bytes,14,rep,name=rejects,proto3" json:"rejects,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ImportRecordsResult) Reset() {
 	*x = ImportRecordsResult{}
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2395,7 +2575,7 @@ func (x *ImportRecordsResult) String() string {
 func (*ImportRecordsResult) ProtoMessage() {}
 
 func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2408,7 +2588,7 @@ func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResult.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResult) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ImportRecordsResult) GetImportId() string {
@@ -2423,6 +2603,13 @@ func (x *ImportRecordsResult) GetRefused() bool {
 		return x.Refused
 	}
 	return false
+}
+
+func (x *ImportRecordsResult) GetGuardFailures() []*GuardFailure {
+	if x != nil {
+		return x.GuardFailures
+	}
+	return nil
 }
 
 func (x *ImportRecordsResult) GetDryRun() bool {
@@ -2460,48 +2647,6 @@ func (x *ImportRecordsResult) GetRejected() uint64 {
 	return 0
 }
 
-func (x *ImportRecordsResult) GetFirstRevision() uint64 {
-	if x != nil {
-		return x.FirstRevision
-	}
-	return 0
-}
-
-func (x *ImportRecordsResult) GetRevision() uint64 {
-	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *ImportRecordsResult) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *ImportRecordsResult) GetGuardFailures() []*GuardFailure {
-	if x != nil {
-		return x.GuardFailures
-	}
-	return nil
-}
-
-func (x *ImportRecordsResult) GetElapsed() *durationpb.Duration {
-	if x != nil {
-		return x.Elapsed
-	}
-	return nil
-}
-
-func (x *ImportRecordsResult) GetRejects() []*RecordReject {
-	if x != nil {
-		return x.Rejects
-	}
-	return nil
-}
-
 func (x *ImportRecordsResult) GetEmpty() uint64 {
 	if x != nil {
 		return x.Empty
@@ -2516,33 +2661,361 @@ func (x *ImportRecordsResult) GetRows() uint64 {
 	return 0
 }
 
+func (x *ImportRecordsResult) GetFirstRevision() uint64 {
+	if x != nil {
+		return x.FirstRevision
+	}
+	return 0
+}
+
+func (x *ImportRecordsResult) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *ImportRecordsResult) GetElapsed() *durationpb.Duration {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *ImportRecordsResult) GetRejects() []*RowReject {
+	if x != nil {
+		return x.Rejects
+	}
+	return nil
+}
+
+// One import of records, from the journal.
+type RecordImport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its id.
+	ImportId string `protobuf:"bytes,1,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
+	// What the rows are.
+	Kind RecordKind `protobuf:"varint,2,opt,name=kind,proto3,enum=dnc.v1.RecordKind" json:"kind,omitempty"`
+	// Its state.
+	State RecordImportState `protobuf:"varint,3,opt,name=state,proto3,enum=dnc.v1.RecordImportState" json:"state,omitempty"`
+	// The files.
+	Sources []*ImportSource `protobuf:"bytes,4,rep,name=sources,proto3" json:"sources,omitempty"`
+	// Who imported it: the name in the client certificate, else WriteContext.on_behalf_of.
+	RecordedBy string `protobuf:"bytes,5,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
+	// Whether a client certificate proved `recorded_by`.
+	RecordedByProven bool `protobuf:"varint,6,opt,name=recorded_by_proven,json=recordedByProven,proto3" json:"recorded_by_proven,omitempty"`
+	// When it began.
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// When its last row was recorded.
+	EndedAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=ended_at,json=endedAt,proto3" json:"ended_at,omitempty"`
+	// The revision by which all of it was recorded.
+	Revision uint64 `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	// Entries read: accepted + duplicates + rejected + empty.
+	Read uint64 `protobuf:"varint,10,opt,name=read,proto3" json:"read,omitempty"`
+	// Rows that were recorded.
+	Accepted uint64 `protobuf:"varint,11,opt,name=accepted,proto3" json:"accepted,omitempty"`
+	// Rows that say what the number already held, or that came twice.
+	Duplicates uint64 `protobuf:"varint,12,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Rows rejected by the client or the server.
+	Rejected uint64 `protobuf:"varint,13,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Entries that are cells with nothing in them, as the client stated.
+	Empty uint64 `protobuf:"varint,14,opt,name=empty,proto3" json:"empty,omitempty"`
+	// Rows that the entries were in, as the client stated; 0: not stated.
+	Rows uint64 `protobuf:"varint,15,opt,name=rows,proto3" json:"rows,omitempty"`
+	// How many entries the client rejected for each reason.
+	RejectTallies []*RejectTally `protobuf:"bytes,16,rep,name=reject_tallies,json=rejectTallies,proto3" json:"reject_tallies,omitempty"`
+	// Guards that failed and were overridden.
+	OverriddenGuards []ImportGuard `protobuf:"varint,17,rep,packed,name=overridden_guards,json=overriddenGuards,proto3,enum=dnc.v1.ImportGuard" json:"overridden_guards,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *RecordImport) Reset() {
+	*x = RecordImport{}
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordImport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordImport) ProtoMessage() {}
+
+func (x *RecordImport) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordImport.ProtoReflect.Descriptor instead.
+func (*RecordImport) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *RecordImport) GetImportId() string {
+	if x != nil {
+		return x.ImportId
+	}
+	return ""
+}
+
+func (x *RecordImport) GetKind() RecordKind {
+	if x != nil {
+		return x.Kind
+	}
+	return RecordKind_RECORD_KIND_UNSPECIFIED
+}
+
+func (x *RecordImport) GetState() RecordImportState {
+	if x != nil {
+		return x.State
+	}
+	return RecordImportState_RECORD_IMPORT_STATE_UNSPECIFIED
+}
+
+func (x *RecordImport) GetSources() []*ImportSource {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *RecordImport) GetRecordedBy() string {
+	if x != nil {
+		return x.RecordedBy
+	}
+	return ""
+}
+
+func (x *RecordImport) GetRecordedByProven() bool {
+	if x != nil {
+		return x.RecordedByProven
+	}
+	return false
+}
+
+func (x *RecordImport) GetStartedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.StartedAt
+	}
+	return nil
+}
+
+func (x *RecordImport) GetEndedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.EndedAt
+	}
+	return nil
+}
+
+func (x *RecordImport) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *RecordImport) GetRead() uint64 {
+	if x != nil {
+		return x.Read
+	}
+	return 0
+}
+
+func (x *RecordImport) GetAccepted() uint64 {
+	if x != nil {
+		return x.Accepted
+	}
+	return 0
+}
+
+func (x *RecordImport) GetDuplicates() uint64 {
+	if x != nil {
+		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *RecordImport) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *RecordImport) GetEmpty() uint64 {
+	if x != nil {
+		return x.Empty
+	}
+	return 0
+}
+
+func (x *RecordImport) GetRows() uint64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *RecordImport) GetRejectTallies() []*RejectTally {
+	if x != nil {
+		return x.RejectTallies
+	}
+	return nil
+}
+
+func (x *RecordImport) GetOverriddenGuards() []ImportGuard {
+	if x != nil {
+		return x.OverriddenGuards
+	}
+	return nil
+}
+
+// Asks for the imports of records.
+type ListRecordImportsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Imports a page: 0 counts as 100, more than 1000 as 1000.
+	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// next_page_token of the page before; empty: the first page.
+	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRecordImportsRequest) Reset() {
+	*x = ListRecordImportsRequest{}
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRecordImportsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRecordImportsRequest) ProtoMessage() {}
+
+func (x *ListRecordImportsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRecordImportsRequest.ProtoReflect.Descriptor instead.
+func (*ListRecordImportsRequest) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListRecordImportsRequest) GetPageSize() uint32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRecordImportsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// A page of imports of records.
+type ListRecordImportsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The imports, newest first.
+	Imports []*RecordImport `protobuf:"bytes,1,rep,name=imports,proto3" json:"imports,omitempty"`
+	// Where the next page begins; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	// The position that they were read at. Pages are not read at one revision.
+	Position      *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRecordImportsResponse) Reset() {
+	*x = ListRecordImportsResponse{}
+	mi := &file_dnc_v1_record_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRecordImportsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRecordImportsResponse) ProtoMessage() {}
+
+func (x *ListRecordImportsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRecordImportsResponse.ProtoReflect.Descriptor instead.
+func (*ListRecordImportsResponse) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListRecordImportsResponse) GetImports() []*RecordImport {
+	if x != nil {
+		return x.Imports
+	}
+	return nil
+}
+
+func (x *ListRecordImportsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+func (x *ListRecordImportsResponse) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 // Asks for records at one revision.
 type ExportRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which kind. Unset: every kind.
+	// Which kind. Unset: every kind. CONSENT is UNSUPPORTED by this server.
 	Kind RecordKind `protobuf:"varint,1,opt,name=kind,proto3,enum=dnc.v1.RecordKind" json:"kind,omitempty"`
 	// Only records at this scope, above and below it. Unset: all scopes.
 	Scope *string `protobuf:"bytes,2,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
 	// Only those in force.
 	InForceOnly bool `protobuf:"varint,3,opt,name=in_force_only,json=inForceOnly,proto3" json:"in_force_only,omitempty"`
-	// As in GetNumberRequest.
-	MinRevision uint64 `protobuf:"varint,4,opt,name=min_revision,json=minRevision,proto3" json:"min_revision,omitempty"`
-	// As in GetNumberRequest.
-	JournalId string `protobuf:"bytes,5,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// Export as of then. Unset: now.
-	//
-	// Types that are valid to be assigned to AsOf:
-	//
-	//	*ExportRecordsRequest_AsOfTime
-	//	*ExportRecordsRequest_AsOfRevision
-	AsOf          isExportRecordsRequest_AsOf `protobuf_oneof:"as_of"`
+	// Which state to export. Unset: the newest of this server.
+	ReadAt        *ReadAt `protobuf:"bytes,4,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportRecordsRequest) Reset() {
 	*x = ExportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2554,7 +3027,7 @@ func (x *ExportRecordsRequest) String() string {
 func (*ExportRecordsRequest) ProtoMessage() {}
 
 func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2567,7 +3040,7 @@ func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ExportRecordsRequest) GetKind() RecordKind {
@@ -2591,62 +3064,12 @@ func (x *ExportRecordsRequest) GetInForceOnly() bool {
 	return false
 }
 
-func (x *ExportRecordsRequest) GetMinRevision() uint64 {
+func (x *ExportRecordsRequest) GetReadAt() *ReadAt {
 	if x != nil {
-		return x.MinRevision
-	}
-	return 0
-}
-
-func (x *ExportRecordsRequest) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *ExportRecordsRequest) GetAsOf() isExportRecordsRequest_AsOf {
-	if x != nil {
-		return x.AsOf
+		return x.ReadAt
 	}
 	return nil
 }
-
-func (x *ExportRecordsRequest) GetAsOfTime() *timestamppb.Timestamp {
-	if x != nil {
-		if x, ok := x.AsOf.(*ExportRecordsRequest_AsOfTime); ok {
-			return x.AsOfTime
-		}
-	}
-	return nil
-}
-
-func (x *ExportRecordsRequest) GetAsOfRevision() uint64 {
-	if x != nil {
-		if x, ok := x.AsOf.(*ExportRecordsRequest_AsOfRevision); ok {
-			return x.AsOfRevision
-		}
-	}
-	return 0
-}
-
-type isExportRecordsRequest_AsOf interface {
-	isExportRecordsRequest_AsOf()
-}
-
-type ExportRecordsRequest_AsOfTime struct {
-	// The last revision at or before this time.
-	AsOfTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=as_of_time,json=asOfTime,proto3,oneof"`
-}
-
-type ExportRecordsRequest_AsOfRevision struct {
-	// This revision.
-	AsOfRevision uint64 `protobuf:"varint,7,opt,name=as_of_revision,json=asOfRevision,proto3,oneof"`
-}
-
-func (*ExportRecordsRequest_AsOfTime) isExportRecordsRequest_AsOf() {}
-
-func (*ExportRecordsRequest_AsOfRevision) isExportRecordsRequest_AsOf() {}
 
 // A frame of an export of records.
 type ExportRecordsResponse struct {
@@ -2665,7 +3088,7 @@ type ExportRecordsResponse struct {
 
 func (x *ExportRecordsResponse) Reset() {
 	*x = ExportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2677,7 +3100,7 @@ func (x *ExportRecordsResponse) String() string {
 func (*ExportRecordsResponse) ProtoMessage() {}
 
 func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2690,7 +3113,7 @@ func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportRecordsResponse) GetFrame() isExportRecordsResponse_Frame {
@@ -2755,19 +3178,17 @@ func (*ExportRecordsResponse_Summary) isExportRecordsResponse_Frame() {}
 // What is being exported.
 type ExportRecordsHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The revision it is read at.
-	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The journal of `revision`.
-	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// The time that counts as now.
-	ReadAt        *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	// The position that it is read at.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The time that counts as now: the server's clock, and never earlier than the last event.
+	CheckedAt     *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExportRecordsHeader) Reset() {
 	*x = ExportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2779,7 +3200,7 @@ func (x *ExportRecordsHeader) String() string {
 func (*ExportRecordsHeader) ProtoMessage() {}
 
 func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2792,31 +3213,24 @@ func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ExportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{31}
 }
 
-func (x *ExportRecordsHeader) GetRevision() uint64 {
+func (x *ExportRecordsHeader) GetPosition() *Position {
 	if x != nil {
-		return x.Revision
-	}
-	return 0
-}
-
-func (x *ExportRecordsHeader) GetJournalId() string {
-	if x != nil {
-		return x.JournalId
-	}
-	return ""
-}
-
-func (x *ExportRecordsHeader) GetReadAt() *timestamppb.Timestamp {
-	if x != nil {
-		return x.ReadAt
+		return x.Position
 	}
 	return nil
 }
 
-// Some records, by ascending number, then oldest first.
+func (x *ExportRecordsHeader) GetCheckedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CheckedAt
+	}
+	return nil
+}
+
+// Some records, by ascending number, then oldest first. At most 1 MiB.
 type ExportRecordsChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The records.
@@ -2827,7 +3241,7 @@ type ExportRecordsChunk struct {
 
 func (x *ExportRecordsChunk) Reset() {
 	*x = ExportRecordsChunk{}
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2839,7 +3253,7 @@ func (x *ExportRecordsChunk) String() string {
 func (*ExportRecordsChunk) ProtoMessage() {}
 
 func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2852,7 +3266,7 @@ func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsChunk.ProtoReflect.Descriptor instead.
 func (*ExportRecordsChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportRecordsChunk) GetRecords() []*ExportedRecord {
@@ -2875,7 +3289,7 @@ type ExportedRecord struct {
 
 func (x *ExportedRecord) Reset() {
 	*x = ExportedRecord{}
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2887,7 +3301,7 @@ func (x *ExportedRecord) String() string {
 func (*ExportedRecord) ProtoMessage() {}
 
 func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2900,7 +3314,7 @@ func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedRecord.ProtoReflect.Descriptor instead.
 func (*ExportedRecord) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportedRecord) GetNumber() string {
@@ -2917,7 +3331,7 @@ func (x *ExportedRecord) GetRecord() *Record {
 	return nil
 }
 
-// The end of a whole export.
+// The end of a complete export.
 type ExportRecordsSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// How many records were sent.
@@ -2930,7 +3344,7 @@ type ExportRecordsSummary struct {
 
 func (x *ExportRecordsSummary) Reset() {
 	*x = ExportRecordsSummary{}
-	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	mi := &file_dnc_v1_record_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3356,7 @@ func (x *ExportRecordsSummary) String() string {
 func (*ExportRecordsSummary) ProtoMessage() {}
 
 func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	mi := &file_dnc_v1_record_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3369,7 @@ func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsSummary.ProtoReflect.Descriptor instead.
 func (*ExportRecordsSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportRecordsSummary) GetRecords() uint64 {
@@ -2976,7 +3390,7 @@ var File_dnc_v1_record_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x13dnc/v1/record.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x11dnc/v1/list.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x03\n" +
+	"\x13dnc/v1/record.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x13dnc/v1/import.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x02\n" +
 	"\x13RecordOptOutRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -2988,40 +3402,30 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\bevidence\x18\a \x01(\tR\bevidence\x12\x12\n" +
 	"\x04note\x18\b \x01(\tR\x04note\x129\n" +
 	"\n" +
-	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\n" +
-	" \x01(\tR\trequestId\x12\x1f\n" +
-	"\vrecorded_by\x18\v \x01(\tR\n" +
-	"recordedBy\"\xda\x01\n" +
-	"\x14RecordOptOutResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\x12\x1c\n" +
-	"\tduplicate\x18\x04 \x01(\bR\tduplicate\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\tR\x06number\x12;\n" +
-	"\vrecorded_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xb5\x01\n" +
+	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12.\n" +
+	"\acontext\x18\n" +
+	" \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xd8\x01\n" +
+	"\x14RecordOptOutResponse\x12\x1f\n" +
+	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
+	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\"\xa5\x01\n" +
 	"\x15WithdrawOptOutRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\tR\x06reason\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\x05 \x01(\tR\trequestId\x12\x1f\n" +
-	"\vrecorded_by\x18\x06 \x01(\tR\n" +
-	"recordedBy\"\xfa\x01\n" +
-	"\x16WithdrawOptOutResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\x12\x1c\n" +
-	"\tduplicate\x18\x04 \x01(\bR\tduplicate\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\tR\x06number\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\x12;\n" +
-	"\vrecorded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xac\x03\n" +
+	"\x06reason\x18\x04 \x01(\tR\x06reason\x12.\n" +
+	"\acontext\x18\x05 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xf8\x01\n" +
+	"\x16WithdrawOptOutResponse\x12\x1f\n" +
+	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
+	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\x12\x1c\n" +
+	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\"\xc5\x03\n" +
 	"\x14RecordConsentRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -3035,196 +3439,211 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x04note\x18\t \x01(\tR\x04note\x129\n" +
 	"\n" +
 	"expires_at\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\v \x01(\tR\trequestId\x12\x1f\n" +
-	"\vrecorded_by\x18\f \x01(\tR\n" +
-	"recordedBy\"\xdb\x01\n" +
-	"\x15RecordConsentResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\x12\x1c\n" +
-	"\tduplicate\x18\x04 \x01(\bR\tduplicate\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\tR\x06number\x12;\n" +
-	"\vrecorded_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xdf\x01\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12.\n" +
+	"\acontext\x18\v \x01(\v2\x14.dnc.v1.WriteContextR\acontext\x12'\n" +
+	"\x04form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\x04form\"\xd9\x01\n" +
+	"\x15RecordConsentResponse\x12\x1f\n" +
+	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
+	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\"\xcf\x01\n" +
 	"\x16WithdrawConsentRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12'\n" +
 	"\x04kind\x18\x04 \x01(\x0e2\x13.dnc.v1.ConsentKindR\x04kind\x12\x16\n" +
-	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1d\n" +
-	"\n" +
-	"request_id\x18\x06 \x01(\tR\trequestId\x12\x1f\n" +
-	"\vrecorded_by\x18\a \x01(\tR\n" +
-	"recordedBy\"\xfb\x01\n" +
-	"\x17WithdrawConsentResponse\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\rR\x05index\x12\x1c\n" +
-	"\tduplicate\x18\x04 \x01(\bR\tduplicate\x12\x16\n" +
-	"\x06number\x18\x05 \x01(\tR\x06number\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\x12;\n" +
-	"\vrecorded_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xf1\x01\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\x12.\n" +
+	"\acontext\x18\x06 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xf9\x01\n" +
+	"\x17WithdrawConsentResponse\x12\x1f\n" +
+	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
+	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"recordedAt\x12\x1c\n" +
+	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\"k\n" +
 	"\x10GetNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
-	"\x06region\x18\x02 \x01(\tR\x06region\x12!\n" +
-	"\fmin_revision\x18\x03 \x01(\x04R\vminRevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x04 \x01(\tR\tjournalId\x12:\n" +
-	"\n" +
-	"as_of_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\basOfTime\x12&\n" +
-	"\x0eas_of_revision\x18\x06 \x01(\x04H\x00R\fasOfRevisionB\a\n" +
-	"\x05as_of\"\x88\x02\n" +
+	"\x06region\x18\x02 \x01(\tR\x06region\x12'\n" +
+	"\aread_at\x18\x03 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\"\x81\x02\n" +
 	"\x11GetNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x18\n" +
-	"\aregions\x18\x02 \x03(\tR\aregions\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\x12\x1d\n" +
+	"\aregions\x18\x02 \x03(\tR\aregions\x12,\n" +
+	"\bposition\x18\x03 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
-	"journal_id\x18\x04 \x01(\tR\tjournalId\x123\n" +
-	"\aread_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt\x12(\n" +
-	"\arecords\x18\x06 \x03(\v2\x0e.dnc.v1.RecordR\arecords\x12'\n" +
-	"\x05lists\x18\a \x03(\v2\x11.dnc.v1.ListEntryR\x05lists\"\xaf\x01\n" +
+	"checked_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12(\n" +
+	"\arecords\x18\x05 \x03(\v2\x0e.dnc.v1.RecordR\arecords\x12'\n" +
+	"\x05lists\x18\x06 \x03(\v2\x11.dnc.v1.ListEntryR\x05lists\"\xc0\x01\n" +
 	"\tListEntry\x12\x12\n" +
-	"\x04list\x18\x01 \x01(\tR\x04list\x12\x17\n" +
-	"\alist_id\x18\x02 \x01(\tR\x06listId\x12$\n" +
+	"\x04list\x18\x01 \x01(\tR\x04list\x12(\n" +
+	"\alist_id\x18\x02 \x01(\v2\x0f.dnc.v1.EventIdR\x06listId\x12$\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x10.dnc.v1.ListKindR\x04kind\x12\x14\n" +
 	"\x05scope\x18\x04 \x01(\tR\x05scope\x12#\n" +
 	"\rsnapshot_date\x18\x05 \x01(\tR\fsnapshotDate\x12\x14\n" +
-	"\x05stale\x18\x06 \x01(\bR\x05stale\"\xc2\x01\n" +
+	"\x05stale\x18\x06 \x01(\bR\x05stale\"\xa9\x01\n" +
 	"\x12ListHistoryRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x1b\n" +
 	"\tpage_size\x18\x03 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x04 \x01(\tR\tpageToken\x12!\n" +
-	"\fmin_revision\x18\x05 \x01(\x04R\vminRevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x06 \x01(\tR\tjournalId\"\xe1\x01\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\x12'\n" +
+	"\aread_at\x18\x05 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\"\x8c\x02\n" +
 	"\x13ListHistoryResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12,\n" +
 	"\x06events\x18\x02 \x03(\v2\x14.dnc.v1.HistoryEventR\x06events\x12&\n" +
-	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12\x1a\n" +
-	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x05 \x01(\tR\tjournalId\x12!\n" +
-	"\fhistory_from\x18\x06 \x01(\x04R\vhistoryFrom\"\x95\x04\n" +
+	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12,\n" +
+	"\bposition\x18\x04 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12!\n" +
+	"\fhistory_from\x18\x05 \x01(\x04R\vhistoryFrom\x126\n" +
+	"\rkinds_covered\x18\x06 \x03(\x0e2\x11.dnc.v1.EventKindR\fkindsCovered\"\xe3\x04\n" +
 	"\fHistoryEvent\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12%\n" +
-	"\x04kind\x18\x03 \x01(\x0e2\x11.dnc.v1.EventKindR\x04kind\x12\x14\n" +
-	"\x05scope\x18\x04 \x01(\tR\x05scope\x12)\n" +
-	"\achannel\x18\x05 \x01(\x0e2\x0f.dnc.v1.ChannelR\achannel\x12;\n" +
-	"\vreceived_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x11.dnc.v1.EventKindR\x04kind\x12#\n" +
+	"\x05story\x18\x04 \x01(\v2\r.dnc.v1.StoryR\x05story\x12B\n" +
+	"\x10opt_out_recorded\x18\x10 \x01(\v2\x16.dnc.v1.OptOutRecordedH\x00R\x0eoptOutRecorded\x12E\n" +
+	"\x11opt_out_withdrawn\x18\x11 \x01(\v2\x17.dnc.v1.OptOutWithdrawnH\x00R\x0foptOutWithdrawn\x12D\n" +
+	"\x10consent_recorded\x18\x12 \x01(\v2\x17.dnc.v1.ConsentRecordedH\x00R\x0fconsentRecorded\x12G\n" +
+	"\x11consent_withdrawn\x18\x13 \x01(\v2\x18.dnc.v1.ConsentWithdrawnH\x00R\x10consentWithdrawn\x12(\n" +
+	"\x06listed\x18\x14 \x01(\v2\x0e.dnc.v1.ListedH\x00R\x06listed\x12.\n" +
+	"\bunlisted\x18\x15 \x01(\v2\x10.dnc.v1.UnlistedH\x00R\bunlisted\x128\n" +
+	"\fstory_erased\x18\x16 \x01(\v2\x13.dnc.v1.StoryErasedH\x00R\vstoryErasedB\b\n" +
+	"\x06change\"\xe1\x01\n" +
+	"\x0eOptOutRecorded\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12)\n" +
+	"\achannel\x18\x03 \x01(\x0e2\x0f.dnc.v1.ChannelR\achannel\x12;\n" +
+	"\vreceived_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"receivedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
-	"\fconsent_kind\x18\b \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\x12%\n" +
-	"\x05ended\x18\t \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\x12\x12\n" +
-	"\x04list\x18\n" +
-	" \x01(\tR\x04list\x12\x17\n" +
-	"\alist_id\x18\v \x01(\tR\x06listId\x12#\n" +
-	"\rsnapshot_date\x18\f \x01(\tR\fsnapshotDate\x12#\n" +
-	"\x05story\x18\r \x01(\v2\r.dnc.v1.StoryR\x05story\"\xc1\x01\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"f\n" +
+	"\x0fOptOutWithdrawn\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12%\n" +
+	"\x05ended\x18\x03 \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\"\xb4\x02\n" +
+	"\x0fConsentRecorded\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12'\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x13.dnc.v1.ConsentKindR\x04kind\x12'\n" +
+	"\x04form\x18\x04 \x01(\x0e2\x13.dnc.v1.ConsentFormR\x04form\x12)\n" +
+	"\achannel\x18\x05 \x01(\x0e2\x0f.dnc.v1.ChannelR\achannel\x12;\n" +
+	"\vobtained_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"obtainedAt\x129\n" +
+	"\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x90\x01\n" +
+	"\x10ConsentWithdrawn\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12'\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x13.dnc.v1.ConsentKindR\x04kind\x12%\n" +
+	"\x05ended\x18\x04 \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\"\x99\x01\n" +
+	"\x06Listed\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x12\n" +
+	"\x04list\x18\x02 \x01(\tR\x04list\x12(\n" +
+	"\alist_id\x18\x03 \x01(\v2\x0f.dnc.v1.EventIdR\x06listId\x12\x14\n" +
+	"\x05scope\x18\x04 \x01(\tR\x05scope\x12#\n" +
+	"\rsnapshot_date\x18\x05 \x01(\tR\fsnapshotDate\"\x9b\x01\n" +
+	"\bUnlisted\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x12\n" +
+	"\x04list\x18\x02 \x01(\tR\x04list\x12(\n" +
+	"\alist_id\x18\x03 \x01(\v2\x0f.dnc.v1.EventIdR\x06listId\x12\x14\n" +
+	"\x05scope\x18\x04 \x01(\tR\x05scope\x12#\n" +
+	"\rsnapshot_date\x18\x05 \x01(\tR\fsnapshotDate\"L\n" +
+	"\vStoryErased\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12%\n" +
+	"\x05event\x18\x02 \x01(\v2\x0f.dnc.v1.EventIdR\x05event\"\xb3\x01\n" +
 	"\x14ImportRecordsRequest\x125\n" +
-	"\x06header\x18\x01 \x01(\v2\x1b.dnc.v1.ImportRecordsHeaderH\x00R\x06header\x122\n" +
-	"\x05chunk\x18\x02 \x01(\v2\x1a.dnc.v1.ImportRecordsChunkH\x00R\x05chunk\x125\n" +
-	"\x06commit\x18\x03 \x01(\v2\x1b.dnc.v1.ImportRecordsCommitH\x00R\x06commitB\a\n" +
-	"\x05frame\"\x85\x03\n" +
+	"\x06header\x18\x01 \x01(\v2\x1b.dnc.v1.ImportRecordsHeaderH\x00R\x06header\x12+\n" +
+	"\x05chunk\x18\x02 \x01(\v2\x13.dnc.v1.ImportChunkH\x00R\x05chunk\x12.\n" +
+	"\x06commit\x18\x03 \x01(\v2\x14.dnc.v1.ImportCommitH\x00R\x06commitB\a\n" +
+	"\x05frame\"\x94\x03\n" +
 	"\x13ImportRecordsHeader\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x12.\n" +
 	"\asources\x18\x02 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x16\n" +
-	"\x06region\x18\x03 \x01(\tR\x06region\x12\x1b\n" +
-	"\timport_id\x18\x04 \x01(\tR\bimportId\x12\x17\n" +
-	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12-\n" +
-	"\x10max_reject_ratio\x18\x06 \x01(\x01H\x00R\x0emaxRejectRatio\x88\x01\x01\x12'\n" +
-	"\x0foverride_guards\x18\a \x01(\bR\x0eoverrideGuards\x12\x1f\n" +
-	"\vrecorded_by\x18\b \x01(\tR\n" +
-	"recordedBy\x12(\n" +
-	"\rscope_instead\x18\t \x01(\tH\x01R\fscopeInstead\x88\x01\x01B\x13\n" +
-	"\x11_max_reject_ratioB\x10\n" +
-	"\x0e_scope_instead\"M\n" +
-	"\x12ImportRecordsChunk\x12\x10\n" +
-	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12%\n" +
-	"\x04rows\x18\x02 \x03(\v2\x11.dnc.v1.RecordRowR\x04rows\"\xf0\x02\n" +
-	"\tRecordRow\x12\x16\n" +
-	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
-	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
-	"\x05scope\x18\x03 \x01(\tR\x05scope\x12)\n" +
-	"\achannel\x18\x04 \x01(\x0e2\x0f.dnc.v1.ChannelR\achannel\x12\x12\n" +
-	"\x04desk\x18\x05 \x01(\tR\x04desk\x12;\n" +
-	"\vreceived_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"receivedAt\x12\x1a\n" +
-	"\bevidence\x18\a \x01(\tR\bevidence\x12\x12\n" +
-	"\x04note\x18\b \x01(\tR\x04note\x129\n" +
-	"\n" +
-	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
-	"\fconsent_kind\x18\n" +
-	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\"\x90\x02\n" +
-	"\x13ImportRecordsCommit\x12\x16\n" +
-	"\x06chunks\x18\x01 \x01(\x04R\x06chunks\x12\x12\n" +
-	"\x04read\x18\x02 \x01(\x04R\x04read\x12\x1a\n" +
-	"\brejected\x18\x03 \x01(\x04R\brejected\x12.\n" +
-	"\asources\x18\x04 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12:\n" +
-	"\x0ereject_tallies\x18\x05 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12\x1b\n" +
-	"\tcut_files\x18\x06 \x01(\rR\bcutFiles\x12\x14\n" +
-	"\x05empty\x18\a \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\b \x01(\x04R\x04rows\"\xe4\x01\n" +
+	"\x06region\x18\x03 \x01(\tR\x06region\x12,\n" +
+	"\x06guards\x18\x04 \x01(\v2\x14.dnc.v1.ImportGuardsR\x06guards\x12\x17\n" +
+	"\adry_run\x18\x05 \x01(\bR\x06dryRun\x12\x1b\n" +
+	"\timport_id\x18\x06 \x01(\tR\bimportId\x12\x16\n" +
+	"\x06resume\x18\a \x01(\bR\x06resume\x12*\n" +
+	"\x0efallback_scope\x18\b \x01(\tH\x00R\rfallbackScope\x88\x01\x01\x12\"\n" +
+	"\rlift_opt_outs\x18\t \x01(\bR\vliftOptOuts\x12.\n" +
+	"\acontext\x18\n" +
+	" \x01(\v2\x14.dnc.v1.WriteContextR\acontextB\x11\n" +
+	"\x0f_fallback_scope\"\xe4\x01\n" +
 	"\x15ImportRecordsResponse\x12.\n" +
 	"\x06opened\x18\x01 \x01(\v2\x14.dnc.v1.ImportOpenedH\x00R\x06opened\x12%\n" +
-	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x125\n" +
-	"\x06result\x18\x03 \x01(\v2\x1b.dnc.v1.ImportRecordsResultH\x00R\x06result\x124\n" +
-	"\bprogress\x18\x04 \x01(\v2\x16.dnc.v1.ImportProgressH\x00R\bprogressB\a\n" +
-	"\x05frame\"_\n" +
-	"\fRecordReject\x12\x10\n" +
+	"\x03ack\x18\x02 \x01(\v2\x11.dnc.v1.ImportAckH\x00R\x03ack\x124\n" +
+	"\bprogress\x18\x03 \x01(\v2\x16.dnc.v1.ImportProgressH\x00R\bprogress\x125\n" +
+	"\x06result\x18\x04 \x01(\v2\x1b.dnc.v1.ImportRecordsResultH\x00R\x06resultB\a\n" +
+	"\x05frame\"\\\n" +
+	"\tRowReject\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12'\n" +
-	"\x05error\x18\x03 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"\xff\x03\n" +
+	"\x05error\x18\x03 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"\xef\x03\n" +
 	"\x13ImportRecordsResult\x12\x1b\n" +
 	"\timport_id\x18\x01 \x01(\tR\bimportId\x12\x18\n" +
-	"\arefused\x18\x02 \x01(\bR\arefused\x12\x17\n" +
-	"\adry_run\x18\x03 \x01(\bR\x06dryRun\x12\x12\n" +
-	"\x04read\x18\x04 \x01(\x04R\x04read\x12\x1a\n" +
-	"\baccepted\x18\x05 \x01(\x04R\baccepted\x12\x1e\n" +
+	"\arefused\x18\x02 \x01(\bR\arefused\x12;\n" +
+	"\x0eguard_failures\x18\x03 \x03(\v2\x14.dnc.v1.GuardFailureR\rguardFailures\x12\x17\n" +
+	"\adry_run\x18\x04 \x01(\bR\x06dryRun\x12\x12\n" +
+	"\x04read\x18\x05 \x01(\x04R\x04read\x12\x1a\n" +
+	"\baccepted\x18\x06 \x01(\x04R\baccepted\x12\x1e\n" +
 	"\n" +
-	"duplicates\x18\x06 \x01(\x04R\n" +
+	"duplicates\x18\a \x01(\x04R\n" +
 	"duplicates\x12\x1a\n" +
-	"\brejected\x18\a \x01(\x04R\brejected\x12%\n" +
-	"\x0efirst_revision\x18\b \x01(\x04R\rfirstRevision\x12\x1a\n" +
-	"\brevision\x18\t \x01(\x04R\brevision\x12\x1d\n" +
+	"\brejected\x18\b \x01(\x04R\brejected\x12\x14\n" +
+	"\x05empty\x18\t \x01(\x04R\x05empty\x12\x12\n" +
+	"\x04rows\x18\n" +
+	" \x01(\x04R\x04rows\x12%\n" +
+	"\x0efirst_revision\x18\v \x01(\x04R\rfirstRevision\x12,\n" +
+	"\bposition\x18\f \x01(\v2\x10.dnc.v1.PositionR\bposition\x123\n" +
+	"\aelapsed\x18\r \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12+\n" +
+	"\arejects\x18\x0e \x03(\v2\x11.dnc.v1.RowRejectR\arejects\"\xa5\x05\n" +
+	"\fRecordImport\x12\x1b\n" +
+	"\timport_id\x18\x01 \x01(\tR\bimportId\x12&\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x12/\n" +
+	"\x05state\x18\x03 \x01(\x0e2\x19.dnc.v1.RecordImportStateR\x05state\x12.\n" +
+	"\asources\x18\x04 \x03(\v2\x14.dnc.v1.ImportSourceR\asources\x12\x1f\n" +
+	"\vrecorded_by\x18\x05 \x01(\tR\n" +
+	"recordedBy\x12,\n" +
+	"\x12recorded_by_proven\x18\x06 \x01(\bR\x10recordedByProven\x129\n" +
 	"\n" +
-	"journal_id\x18\n" +
-	" \x01(\tR\tjournalId\x12;\n" +
-	"\x0eguard_failures\x18\v \x03(\v2\x14.dnc.v1.GuardFailureR\rguardFailures\x123\n" +
-	"\aelapsed\x18\f \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12.\n" +
-	"\arejects\x18\r \x03(\v2\x14.dnc.v1.RecordRejectR\arejects\x12\x14\n" +
+	"started_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x125\n" +
+	"\bended_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aendedAt\x12\x1a\n" +
+	"\brevision\x18\t \x01(\x04R\brevision\x12\x12\n" +
+	"\x04read\x18\n" +
+	" \x01(\x04R\x04read\x12\x1a\n" +
+	"\baccepted\x18\v \x01(\x04R\baccepted\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\f \x01(\x04R\n" +
+	"duplicates\x12\x1a\n" +
+	"\brejected\x18\r \x01(\x04R\brejected\x12\x14\n" +
 	"\x05empty\x18\x0e \x01(\x04R\x05empty\x12\x12\n" +
-	"\x04rows\x18\x0f \x01(\x04R\x04rows\"\xb6\x02\n" +
+	"\x04rows\x18\x0f \x01(\x04R\x04rows\x12:\n" +
+	"\x0ereject_tallies\x18\x10 \x03(\v2\x13.dnc.v1.RejectTallyR\rrejectTallies\x12@\n" +
+	"\x11overridden_guards\x18\x11 \x03(\x0e2\x13.dnc.v1.ImportGuardR\x10overriddenGuards\"V\n" +
+	"\x18ListRecordImportsRequest\x12\x1b\n" +
+	"\tpage_size\x18\x01 \x01(\rR\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x02 \x01(\tR\tpageToken\"\xa1\x01\n" +
+	"\x19ListRecordImportsResponse\x12.\n" +
+	"\aimports\x18\x01 \x03(\v2\x14.dnc.v1.RecordImportR\aimports\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12,\n" +
+	"\bposition\x18\x03 \x01(\v2\x10.dnc.v1.PositionR\bposition\"\xb0\x01\n" +
 	"\x14ExportRecordsRequest\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x12\x19\n" +
-	"\x05scope\x18\x02 \x01(\tH\x01R\x05scope\x88\x01\x01\x12\"\n" +
-	"\rin_force_only\x18\x03 \x01(\bR\vinForceOnly\x12!\n" +
-	"\fmin_revision\x18\x04 \x01(\x04R\vminRevision\x12\x1d\n" +
-	"\n" +
-	"journal_id\x18\x05 \x01(\tR\tjournalId\x12:\n" +
-	"\n" +
-	"as_of_time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampH\x00R\basOfTime\x12&\n" +
-	"\x0eas_of_revision\x18\a \x01(\x04H\x00R\fasOfRevisionB\a\n" +
-	"\x05as_ofB\b\n" +
+	"\x05scope\x18\x02 \x01(\tH\x00R\x05scope\x88\x01\x01\x12\"\n" +
+	"\rin_force_only\x18\x03 \x01(\bR\vinForceOnly\x12'\n" +
+	"\aread_at\x18\x04 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAtB\b\n" +
 	"\x06_scope\"\xc5\x01\n" +
 	"\x15ExportRecordsResponse\x125\n" +
 	"\x06header\x18\x01 \x01(\v2\x1b.dnc.v1.ExportRecordsHeaderH\x00R\x06header\x122\n" +
 	"\x05chunk\x18\x02 \x01(\v2\x1a.dnc.v1.ExportRecordsChunkH\x00R\x05chunk\x128\n" +
 	"\asummary\x18\x03 \x01(\v2\x1c.dnc.v1.ExportRecordsSummaryH\x00R\asummaryB\a\n" +
-	"\x05frame\"\x85\x01\n" +
-	"\x13ExportRecordsHeader\x12\x1a\n" +
-	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
+	"\x05frame\"~\n" +
+	"\x13ExportRecordsHeader\x12,\n" +
+	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
-	"journal_id\x18\x02 \x01(\tR\tjournalId\x123\n" +
-	"\aread_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x06readAt\"F\n" +
+	"checked_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\"F\n" +
 	"\x12ExportRecordsChunk\x120\n" +
 	"\arecords\x18\x01 \x03(\v2\x16.dnc.v1.ExportedRecordR\arecords\"P\n" +
 	"\x0eExportedRecord\x12\x16\n" +
@@ -3232,7 +3651,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06record\x18\x02 \x01(\v2\x0e.dnc.v1.RecordR\x06record\"J\n" +
 	"\x14ExportRecordsSummary\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x18\n" +
-	"\anumbers\x18\x02 \x01(\x04R\anumbers*\xa2\x04\n" +
+	"\anumbers\x18\x02 \x01(\x04R\anumbers*\xfa\x01\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bEVENT_KIND_OPT_OUT_RECORDED\x10\x01\x12 \n" +
@@ -3241,17 +3660,10 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x1cEVENT_KIND_CONSENT_WITHDRAWN\x10\x04\x12\x15\n" +
 	"\x11EVENT_KIND_LISTED\x10\x05\x12\x17\n" +
 	"\x13EVENT_KIND_UNLISTED\x10\x06\x12\x1b\n" +
-	"\x17EVENT_KIND_STORY_ERASED\x10\a\x12\x1b\n" +
-	"\x17EVENT_KIND_LIST_CREATED\x10\x14\x12\x1b\n" +
-	"\x17EVENT_KIND_LIST_UPDATED\x10\x15\x12\x1b\n" +
-	"\x17EVENT_KIND_LIST_DELETED\x10\x16\x12\x1c\n" +
-	"\x18EVENT_KIND_LOAD_PREPARED\x10\x17\x12\x1c\n" +
-	"\x18EVENT_KIND_LOAD_SWITCHED\x10\x18\x12\x1d\n" +
-	"\x19EVENT_KIND_LOAD_ABANDONED\x10\x19\x12\x1d\n" +
-	"\x19EVENT_KIND_LOAD_CONFIRMED\x10\x1a\x12\x1c\n" +
-	"\x18EVENT_KIND_LIST_UNLOADED\x10\x1b\x12\x19\n" +
-	"\x15EVENT_KIND_POLICY_SET\x10\x1e\x12\x1c\n" +
-	"\x18EVENT_KIND_LOSS_ACCEPTED\x10\x1f2\xf9\x04\n" +
+	"\x17EVENT_KIND_STORY_ERASED\x10\a*Z\n" +
+	"\x11RecordImportState\x12#\n" +
+	"\x1fRECORD_IMPORT_STATE_UNSPECIFIED\x10\x00\x12 \n" +
+	"\x1cRECORD_IMPORT_STATE_RECORDED\x10\x012\xd3\x05\n" +
 	"\rRecordService\x12I\n" +
 	"\fRecordOptOut\x12\x1b.dnc.v1.RecordOptOutRequest\x1a\x1c.dnc.v1.RecordOptOutResponse\x12O\n" +
 	"\x0eWithdrawOptOut\x12\x1d.dnc.v1.WithdrawOptOutRequest\x1a\x1e.dnc.v1.WithdrawOptOutResponse\x12L\n" +
@@ -3259,7 +3671,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x0fWithdrawConsent\x12\x1e.dnc.v1.WithdrawConsentRequest\x1a\x1f.dnc.v1.WithdrawConsentResponse\x12@\n" +
 	"\tGetNumber\x12\x18.dnc.v1.GetNumberRequest\x1a\x19.dnc.v1.GetNumberResponse\x12F\n" +
 	"\vListHistory\x12\x1a.dnc.v1.ListHistoryRequest\x1a\x1b.dnc.v1.ListHistoryResponse\x12P\n" +
-	"\rImportRecords\x12\x1c.dnc.v1.ImportRecordsRequest\x1a\x1d.dnc.v1.ImportRecordsResponse(\x010\x01\x12N\n" +
+	"\rImportRecords\x12\x1c.dnc.v1.ImportRecordsRequest\x1a\x1d.dnc.v1.ImportRecordsResponse(\x010\x01\x12X\n" +
+	"\x11ListRecordImports\x12 .dnc.v1.ListRecordImportsRequest\x1a!.dnc.v1.ListRecordImportsResponse\x12N\n" +
 	"\rExportRecords\x12\x1c.dnc.v1.ExportRecordsRequest\x1a\x1d.dnc.v1.ExportRecordsResponse0\x01B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
@@ -3274,132 +3687,190 @@ func file_dnc_v1_record_proto_rawDescGZIP() []byte {
 	return file_dnc_v1_record_proto_rawDescData
 }
 
-var file_dnc_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_dnc_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_dnc_v1_record_proto_goTypes = []any{
-	(EventKind)(0),                  // 0: dnc.v1.EventKind
-	(*RecordOptOutRequest)(nil),     // 1: dnc.v1.RecordOptOutRequest
-	(*RecordOptOutResponse)(nil),    // 2: dnc.v1.RecordOptOutResponse
-	(*WithdrawOptOutRequest)(nil),   // 3: dnc.v1.WithdrawOptOutRequest
-	(*WithdrawOptOutResponse)(nil),  // 4: dnc.v1.WithdrawOptOutResponse
-	(*RecordConsentRequest)(nil),    // 5: dnc.v1.RecordConsentRequest
-	(*RecordConsentResponse)(nil),   // 6: dnc.v1.RecordConsentResponse
-	(*WithdrawConsentRequest)(nil),  // 7: dnc.v1.WithdrawConsentRequest
-	(*WithdrawConsentResponse)(nil), // 8: dnc.v1.WithdrawConsentResponse
-	(*GetNumberRequest)(nil),        // 9: dnc.v1.GetNumberRequest
-	(*GetNumberResponse)(nil),       // 10: dnc.v1.GetNumberResponse
-	(*ListEntry)(nil),               // 11: dnc.v1.ListEntry
-	(*ListHistoryRequest)(nil),      // 12: dnc.v1.ListHistoryRequest
-	(*ListHistoryResponse)(nil),     // 13: dnc.v1.ListHistoryResponse
-	(*HistoryEvent)(nil),            // 14: dnc.v1.HistoryEvent
-	(*ImportRecordsRequest)(nil),    // 15: dnc.v1.ImportRecordsRequest
-	(*ImportRecordsHeader)(nil),     // 16: dnc.v1.ImportRecordsHeader
-	(*ImportRecordsChunk)(nil),      // 17: dnc.v1.ImportRecordsChunk
-	(*RecordRow)(nil),               // 18: dnc.v1.RecordRow
-	(*ImportRecordsCommit)(nil),     // 19: dnc.v1.ImportRecordsCommit
-	(*ImportRecordsResponse)(nil),   // 20: dnc.v1.ImportRecordsResponse
-	(*RecordReject)(nil),            // 21: dnc.v1.RecordReject
-	(*ImportRecordsResult)(nil),     // 22: dnc.v1.ImportRecordsResult
-	(*ExportRecordsRequest)(nil),    // 23: dnc.v1.ExportRecordsRequest
-	(*ExportRecordsResponse)(nil),   // 24: dnc.v1.ExportRecordsResponse
-	(*ExportRecordsHeader)(nil),     // 25: dnc.v1.ExportRecordsHeader
-	(*ExportRecordsChunk)(nil),      // 26: dnc.v1.ExportRecordsChunk
-	(*ExportedRecord)(nil),          // 27: dnc.v1.ExportedRecord
-	(*ExportRecordsSummary)(nil),    // 28: dnc.v1.ExportRecordsSummary
-	(Channel)(0),                    // 29: dnc.v1.Channel
-	(*timestamppb.Timestamp)(nil),   // 30: google.protobuf.Timestamp
-	(ConsentKind)(0),                // 31: dnc.v1.ConsentKind
-	(*Record)(nil),                  // 32: dnc.v1.Record
-	(ListKind)(0),                   // 33: dnc.v1.ListKind
-	(*EventId)(nil),                 // 34: dnc.v1.EventId
-	(*Story)(nil),                   // 35: dnc.v1.Story
-	(RecordKind)(0),                 // 36: dnc.v1.RecordKind
-	(*ImportSource)(nil),            // 37: dnc.v1.ImportSource
-	(*RejectTally)(nil),             // 38: dnc.v1.RejectTally
-	(*ImportOpened)(nil),            // 39: dnc.v1.ImportOpened
-	(*ImportAck)(nil),               // 40: dnc.v1.ImportAck
-	(*ImportProgress)(nil),          // 41: dnc.v1.ImportProgress
-	(*ItemError)(nil),               // 42: dnc.v1.ItemError
-	(*GuardFailure)(nil),            // 43: dnc.v1.GuardFailure
-	(*durationpb.Duration)(nil),     // 44: google.protobuf.Duration
+	(EventKind)(0),                    // 0: dnc.v1.EventKind
+	(RecordImportState)(0),            // 1: dnc.v1.RecordImportState
+	(*RecordOptOutRequest)(nil),       // 2: dnc.v1.RecordOptOutRequest
+	(*RecordOptOutResponse)(nil),      // 3: dnc.v1.RecordOptOutResponse
+	(*WithdrawOptOutRequest)(nil),     // 4: dnc.v1.WithdrawOptOutRequest
+	(*WithdrawOptOutResponse)(nil),    // 5: dnc.v1.WithdrawOptOutResponse
+	(*RecordConsentRequest)(nil),      // 6: dnc.v1.RecordConsentRequest
+	(*RecordConsentResponse)(nil),     // 7: dnc.v1.RecordConsentResponse
+	(*WithdrawConsentRequest)(nil),    // 8: dnc.v1.WithdrawConsentRequest
+	(*WithdrawConsentResponse)(nil),   // 9: dnc.v1.WithdrawConsentResponse
+	(*GetNumberRequest)(nil),          // 10: dnc.v1.GetNumberRequest
+	(*GetNumberResponse)(nil),         // 11: dnc.v1.GetNumberResponse
+	(*ListEntry)(nil),                 // 12: dnc.v1.ListEntry
+	(*ListHistoryRequest)(nil),        // 13: dnc.v1.ListHistoryRequest
+	(*ListHistoryResponse)(nil),       // 14: dnc.v1.ListHistoryResponse
+	(*HistoryEvent)(nil),              // 15: dnc.v1.HistoryEvent
+	(*OptOutRecorded)(nil),            // 16: dnc.v1.OptOutRecorded
+	(*OptOutWithdrawn)(nil),           // 17: dnc.v1.OptOutWithdrawn
+	(*ConsentRecorded)(nil),           // 18: dnc.v1.ConsentRecorded
+	(*ConsentWithdrawn)(nil),          // 19: dnc.v1.ConsentWithdrawn
+	(*Listed)(nil),                    // 20: dnc.v1.Listed
+	(*Unlisted)(nil),                  // 21: dnc.v1.Unlisted
+	(*StoryErased)(nil),               // 22: dnc.v1.StoryErased
+	(*ImportRecordsRequest)(nil),      // 23: dnc.v1.ImportRecordsRequest
+	(*ImportRecordsHeader)(nil),       // 24: dnc.v1.ImportRecordsHeader
+	(*ImportRecordsResponse)(nil),     // 25: dnc.v1.ImportRecordsResponse
+	(*RowReject)(nil),                 // 26: dnc.v1.RowReject
+	(*ImportRecordsResult)(nil),       // 27: dnc.v1.ImportRecordsResult
+	(*RecordImport)(nil),              // 28: dnc.v1.RecordImport
+	(*ListRecordImportsRequest)(nil),  // 29: dnc.v1.ListRecordImportsRequest
+	(*ListRecordImportsResponse)(nil), // 30: dnc.v1.ListRecordImportsResponse
+	(*ExportRecordsRequest)(nil),      // 31: dnc.v1.ExportRecordsRequest
+	(*ExportRecordsResponse)(nil),     // 32: dnc.v1.ExportRecordsResponse
+	(*ExportRecordsHeader)(nil),       // 33: dnc.v1.ExportRecordsHeader
+	(*ExportRecordsChunk)(nil),        // 34: dnc.v1.ExportRecordsChunk
+	(*ExportedRecord)(nil),            // 35: dnc.v1.ExportedRecord
+	(*ExportRecordsSummary)(nil),      // 36: dnc.v1.ExportRecordsSummary
+	(Channel)(0),                      // 37: dnc.v1.Channel
+	(*timestamppb.Timestamp)(nil),     // 38: google.protobuf.Timestamp
+	(*WriteContext)(nil),              // 39: dnc.v1.WriteContext
+	(*EventId)(nil),                   // 40: dnc.v1.EventId
+	(*Position)(nil),                  // 41: dnc.v1.Position
+	(ConsentKind)(0),                  // 42: dnc.v1.ConsentKind
+	(ConsentForm)(0),                  // 43: dnc.v1.ConsentForm
+	(*ReadAt)(nil),                    // 44: dnc.v1.ReadAt
+	(*Record)(nil),                    // 45: dnc.v1.Record
+	(ListKind)(0),                     // 46: dnc.v1.ListKind
+	(*Story)(nil),                     // 47: dnc.v1.Story
+	(*ImportChunk)(nil),               // 48: dnc.v1.ImportChunk
+	(*ImportCommit)(nil),              // 49: dnc.v1.ImportCommit
+	(RecordKind)(0),                   // 50: dnc.v1.RecordKind
+	(*ImportSource)(nil),              // 51: dnc.v1.ImportSource
+	(*ImportGuards)(nil),              // 52: dnc.v1.ImportGuards
+	(*ImportOpened)(nil),              // 53: dnc.v1.ImportOpened
+	(*ImportAck)(nil),                 // 54: dnc.v1.ImportAck
+	(*ImportProgress)(nil),            // 55: dnc.v1.ImportProgress
+	(*ItemError)(nil),                 // 56: dnc.v1.ItemError
+	(*GuardFailure)(nil),              // 57: dnc.v1.GuardFailure
+	(*durationpb.Duration)(nil),       // 58: google.protobuf.Duration
+	(*RejectTally)(nil),               // 59: dnc.v1.RejectTally
+	(ImportGuard)(0),                  // 60: dnc.v1.ImportGuard
 }
 var file_dnc_v1_record_proto_depIdxs = []int32{
-	29, // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
-	30, // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
-	30, // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 3: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	30, // 4: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	31, // 5: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	29, // 6: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
-	30, // 7: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
-	30, // 8: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
-	30, // 9: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	31, // 10: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	30, // 11: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	30, // 12: dnc.v1.GetNumberRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	30, // 13: dnc.v1.GetNumberResponse.read_at:type_name -> google.protobuf.Timestamp
-	32, // 14: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
-	11, // 15: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
-	33, // 16: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
-	14, // 17: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
-	34, // 18: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
-	30, // 19: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
-	0,  // 20: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
-	29, // 21: dnc.v1.HistoryEvent.channel:type_name -> dnc.v1.Channel
-	30, // 22: dnc.v1.HistoryEvent.received_at:type_name -> google.protobuf.Timestamp
-	30, // 23: dnc.v1.HistoryEvent.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 24: dnc.v1.HistoryEvent.consent_kind:type_name -> dnc.v1.ConsentKind
-	34, // 25: dnc.v1.HistoryEvent.ended:type_name -> dnc.v1.EventId
-	35, // 26: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
-	16, // 27: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
-	17, // 28: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportRecordsChunk
-	19, // 29: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportRecordsCommit
-	36, // 30: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
-	37, // 31: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
-	18, // 32: dnc.v1.ImportRecordsChunk.rows:type_name -> dnc.v1.RecordRow
-	29, // 33: dnc.v1.RecordRow.channel:type_name -> dnc.v1.Channel
-	30, // 34: dnc.v1.RecordRow.received_at:type_name -> google.protobuf.Timestamp
-	30, // 35: dnc.v1.RecordRow.expires_at:type_name -> google.protobuf.Timestamp
-	31, // 36: dnc.v1.RecordRow.consent_kind:type_name -> dnc.v1.ConsentKind
-	37, // 37: dnc.v1.ImportRecordsCommit.sources:type_name -> dnc.v1.ImportSource
-	38, // 38: dnc.v1.ImportRecordsCommit.reject_tallies:type_name -> dnc.v1.RejectTally
-	39, // 39: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
-	40, // 40: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
-	22, // 41: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
-	41, // 42: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
-	42, // 43: dnc.v1.RecordReject.error:type_name -> dnc.v1.ItemError
-	43, // 44: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	44, // 45: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
-	21, // 46: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RecordReject
-	36, // 47: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
-	30, // 48: dnc.v1.ExportRecordsRequest.as_of_time:type_name -> google.protobuf.Timestamp
-	25, // 49: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
-	26, // 50: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
-	28, // 51: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
-	30, // 52: dnc.v1.ExportRecordsHeader.read_at:type_name -> google.protobuf.Timestamp
-	27, // 53: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
-	32, // 54: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
-	1,  // 55: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
-	3,  // 56: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
-	5,  // 57: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
-	7,  // 58: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
-	9,  // 59: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
-	12, // 60: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
-	15, // 61: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
-	23, // 62: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
-	2,  // 63: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
-	4,  // 64: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
-	6,  // 65: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
-	8,  // 66: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
-	10, // 67: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
-	13, // 68: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
-	20, // 69: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
-	24, // 70: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
-	63, // [63:71] is the sub-list for method output_type
-	55, // [55:63] is the sub-list for method input_type
-	55, // [55:55] is the sub-list for extension type_name
-	55, // [55:55] is the sub-list for extension extendee
-	0,  // [0:55] is the sub-list for field type_name
+	37,  // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
+	38,  // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
+	38,  // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
+	39,  // 3: dnc.v1.RecordOptOutRequest.context:type_name -> dnc.v1.WriteContext
+	40,  // 4: dnc.v1.RecordOptOutResponse.id:type_name -> dnc.v1.EventId
+	41,  // 5: dnc.v1.RecordOptOutResponse.position:type_name -> dnc.v1.Position
+	38,  // 6: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	39,  // 7: dnc.v1.WithdrawOptOutRequest.context:type_name -> dnc.v1.WriteContext
+	40,  // 8: dnc.v1.WithdrawOptOutResponse.id:type_name -> dnc.v1.EventId
+	41,  // 9: dnc.v1.WithdrawOptOutResponse.position:type_name -> dnc.v1.Position
+	38,  // 10: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	42,  // 11: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	37,  // 12: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
+	38,  // 13: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
+	38,  // 14: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
+	39,  // 15: dnc.v1.RecordConsentRequest.context:type_name -> dnc.v1.WriteContext
+	43,  // 16: dnc.v1.RecordConsentRequest.form:type_name -> dnc.v1.ConsentForm
+	40,  // 17: dnc.v1.RecordConsentResponse.id:type_name -> dnc.v1.EventId
+	41,  // 18: dnc.v1.RecordConsentResponse.position:type_name -> dnc.v1.Position
+	38,  // 19: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	42,  // 20: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	39,  // 21: dnc.v1.WithdrawConsentRequest.context:type_name -> dnc.v1.WriteContext
+	40,  // 22: dnc.v1.WithdrawConsentResponse.id:type_name -> dnc.v1.EventId
+	41,  // 23: dnc.v1.WithdrawConsentResponse.position:type_name -> dnc.v1.Position
+	38,  // 24: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	44,  // 25: dnc.v1.GetNumberRequest.read_at:type_name -> dnc.v1.ReadAt
+	41,  // 26: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
+	38,  // 27: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
+	45,  // 28: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
+	12,  // 29: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
+	40,  // 30: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
+	46,  // 31: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
+	44,  // 32: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
+	15,  // 33: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
+	41,  // 34: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
+	0,   // 35: dnc.v1.ListHistoryResponse.kinds_covered:type_name -> dnc.v1.EventKind
+	40,  // 36: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
+	38,  // 37: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	0,   // 38: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
+	47,  // 39: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
+	16,  // 40: dnc.v1.HistoryEvent.opt_out_recorded:type_name -> dnc.v1.OptOutRecorded
+	17,  // 41: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
+	18,  // 42: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
+	19,  // 43: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
+	20,  // 44: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
+	21,  // 45: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
+	22,  // 46: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
+	37,  // 47: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
+	38,  // 48: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
+	38,  // 49: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 50: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
+	42,  // 51: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
+	43,  // 52: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
+	37,  // 53: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
+	38,  // 54: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
+	38,  // 55: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	42,  // 56: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
+	40,  // 57: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
+	40,  // 58: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
+	40,  // 59: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
+	40,  // 60: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
+	24,  // 61: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
+	48,  // 62: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
+	49,  // 63: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
+	50,  // 64: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
+	51,  // 65: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
+	52,  // 66: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
+	39,  // 67: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
+	53,  // 68: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
+	54,  // 69: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
+	55,  // 70: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
+	27,  // 71: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
+	56,  // 72: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
+	57,  // 73: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	41,  // 74: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
+	58,  // 75: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
+	26,  // 76: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
+	50,  // 77: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
+	1,   // 78: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
+	51,  // 79: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
+	38,  // 80: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
+	38,  // 81: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
+	59,  // 82: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
+	60,  // 83: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
+	28,  // 84: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
+	41,  // 85: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
+	50,  // 86: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
+	44,  // 87: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
+	33,  // 88: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
+	34,  // 89: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
+	36,  // 90: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
+	41,  // 91: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
+	38,  // 92: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
+	35,  // 93: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
+	45,  // 94: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
+	2,   // 95: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
+	4,   // 96: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
+	6,   // 97: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
+	8,   // 98: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
+	10,  // 99: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
+	13,  // 100: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
+	23,  // 101: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
+	29,  // 102: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
+	31,  // 103: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
+	3,   // 104: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
+	5,   // 105: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
+	7,   // 106: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
+	9,   // 107: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
+	11,  // 108: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
+	14,  // 109: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
+	25,  // 110: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
+	30,  // 111: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
+	32,  // 112: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
+	104, // [104:113] is the sub-list for method output_type
+	95,  // [95:104] is the sub-list for method input_type
+	95,  // [95:95] is the sub-list for extension type_name
+	95,  // [95:95] is the sub-list for extension extendee
+	0,   // [0:95] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_record_proto_init() }
@@ -3408,29 +3879,31 @@ func file_dnc_v1_record_proto_init() {
 		return
 	}
 	file_dnc_v1_error_proto_init()
-	file_dnc_v1_list_proto_init()
+	file_dnc_v1_import_proto_init()
 	file_dnc_v1_types_proto_init()
-	file_dnc_v1_record_proto_msgTypes[8].OneofWrappers = []any{
-		(*GetNumberRequest_AsOfTime)(nil),
-		(*GetNumberRequest_AsOfRevision)(nil),
+	file_dnc_v1_record_proto_msgTypes[13].OneofWrappers = []any{
+		(*HistoryEvent_OptOutRecorded)(nil),
+		(*HistoryEvent_OptOutWithdrawn)(nil),
+		(*HistoryEvent_ConsentRecorded)(nil),
+		(*HistoryEvent_ConsentWithdrawn)(nil),
+		(*HistoryEvent_Listed)(nil),
+		(*HistoryEvent_Unlisted)(nil),
+		(*HistoryEvent_StoryErased)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[14].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[21].OneofWrappers = []any{
 		(*ImportRecordsRequest_Header)(nil),
 		(*ImportRecordsRequest_Chunk)(nil),
 		(*ImportRecordsRequest_Commit)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[15].OneofWrappers = []any{}
-	file_dnc_v1_record_proto_msgTypes[19].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{}
+	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{
 		(*ImportRecordsResponse_Opened)(nil),
 		(*ImportRecordsResponse_Ack)(nil),
-		(*ImportRecordsResponse_Result)(nil),
 		(*ImportRecordsResponse_Progress)(nil),
+		(*ImportRecordsResponse_Result)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{
-		(*ExportRecordsRequest_AsOfTime)(nil),
-		(*ExportRecordsRequest_AsOfRevision)(nil),
-	}
-	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[29].OneofWrappers = []any{}
+	file_dnc_v1_record_proto_msgTypes[30].OneofWrappers = []any{
 		(*ExportRecordsResponse_Header)(nil),
 		(*ExportRecordsResponse_Chunk)(nil),
 		(*ExportRecordsResponse_Summary)(nil),
@@ -3440,8 +3913,8 @@ func file_dnc_v1_record_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_record_proto_rawDesc), len(file_dnc_v1_record_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   28,
+			NumEnums:      2,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

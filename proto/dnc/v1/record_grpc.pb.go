@@ -19,69 +19,78 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	RecordService_RecordOptOut_FullMethodName    = "/dnc.v1.RecordService/RecordOptOut"
-	RecordService_WithdrawOptOut_FullMethodName  = "/dnc.v1.RecordService/WithdrawOptOut"
-	RecordService_RecordConsent_FullMethodName   = "/dnc.v1.RecordService/RecordConsent"
-	RecordService_WithdrawConsent_FullMethodName = "/dnc.v1.RecordService/WithdrawConsent"
-	RecordService_GetNumber_FullMethodName       = "/dnc.v1.RecordService/GetNumber"
-	RecordService_ListHistory_FullMethodName     = "/dnc.v1.RecordService/ListHistory"
-	RecordService_ImportRecords_FullMethodName   = "/dnc.v1.RecordService/ImportRecords"
-	RecordService_ExportRecords_FullMethodName   = "/dnc.v1.RecordService/ExportRecords"
+	RecordService_RecordOptOut_FullMethodName      = "/dnc.v1.RecordService/RecordOptOut"
+	RecordService_WithdrawOptOut_FullMethodName    = "/dnc.v1.RecordService/WithdrawOptOut"
+	RecordService_RecordConsent_FullMethodName     = "/dnc.v1.RecordService/RecordConsent"
+	RecordService_WithdrawConsent_FullMethodName   = "/dnc.v1.RecordService/WithdrawConsent"
+	RecordService_GetNumber_FullMethodName         = "/dnc.v1.RecordService/GetNumber"
+	RecordService_ListHistory_FullMethodName       = "/dnc.v1.RecordService/ListHistory"
+	RecordService_ImportRecords_FullMethodName     = "/dnc.v1.RecordService/ImportRecords"
+	RecordService_ListRecordImports_FullMethodName = "/dnc.v1.RecordService/ListRecordImports"
+	RecordService_ExportRecords_FullMethodName     = "/dnc.v1.RecordService/ExportRecords"
 )
 
 // RecordServiceClient is the client API for RecordService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// What is recorded about single numbers: opt-outs and consents, each with its story.
+// Opt-outs and consents of single numbers, each with its story.
 //
-// Acknowledged means durable: on disk and fsynced. Every write takes a request_id,
-// made by the client and remembered for 7 days: the same id with the same content
-// returns the first answer with `duplicate` set, so that a write which timed out can
-// be tried again. Writes of many callers are committed in groups and may share a
-// revision.
+// Acknowledged means durable: on disk and fsynced. Every write takes a WriteContext, whose
+// request_id makes it safe to retry. Writes of concurrent callers are committed in groups
+// and may share a revision.
 //
 // Errors of every write: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, SCOPE_INVALID,
-// FIELD_INVALID), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
-// (DISK_FULL, QUEUE_FULL), UNAVAILABLE (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY,
-// SHUTTING_DOWN). After any other error, and a deadline that passed, the outcome is
-// unknown until the same request_id is tried again.
+// FIELD_INVALID), ALREADY_EXISTS (REQUEST_ID_REUSED), PERMISSION_DENIED (PERMISSION_DENIED),
+// RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL, OVERLOADED), UNAVAILABLE (STORE_DAMAGED,
+// STORIES_DAMAGED, STORE_READ_ONLY, CLOCK_JUMPED, SHUTTING_DOWN). After any other error, and
+// after a deadline, the outcome is unknown until the same request_id is sent again.
 type RecordServiceClient interface {
 	// Records that a person objects to calls. From the revision of the answer on, no
 	// check at its scope or below answers ALLOW while it is in force. A number may hold
-	// several, each with its story. Errors: of every write, and RECORD_LIMIT.
+	// several, each with its story. Errors: of every write, and RESOURCE_EXHAUSTED
+	// (RECORD_LIMIT).
 	RecordOptOut(ctx context.Context, in *RecordOptOutRequest, opts ...grpc.CallOption) (*RecordOptOutResponse, error)
-	// Ends all opt-outs in force at exactly that scope: those above and below stay.
+	// Ends all opt-outs in force at exactly one scope. Those above and below it stay.
 	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawOptOut(ctx context.Context, in *WithdrawOptOutRequest, opts ...grpc.CallOption) (*WithdrawOptOutResponse, error)
-	// Records that a person permits calls, or that a relationship exists. What it
-	// overrides is policy. Errors: of every write, and RECORD_LIMIT.
+	// Records that a person permits calls, or that a relationship exists. The policy
+	// decides what it overrides. Errors: of every write, and RESOURCE_EXHAUSTED (RECORD_LIMIT).
+	// UNSUPPORTED by this server.
 	RecordConsent(ctx context.Context, in *RecordConsentRequest, opts ...grpc.CallOption) (*RecordConsentResponse, error)
-	// Ends the consents of one kind, or of every kind, in force at exactly that scope.
-	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
+	// Ends the consents of one kind, or of every kind, in force at exactly one scope.
+	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW). UNSUPPORTED by this server.
 	WithdrawConsent(ctx context.Context, in *WithdrawConsentRequest, opts ...grpc.CallOption) (*WithdrawConsentResponse, error)
 	// What holds for a number: its records with their stories, and the lists that hold
-	// it. A number nobody recorded anything about is an empty answer, no error. Errors:
-	// as CheckService.CheckNumber.
+	// it. A number about which nothing is recorded has an empty answer. Errors: those of
+	// CheckService.CheckNumber without SCOPE_INVALID, and RESOURCE_EXHAUSTED (RECORD_LIMIT) when
+	// the records do not fit into one answer. Safe to retry.
 	GetNumber(ctx context.Context, in *GetNumberRequest, opts ...grpc.CallOption) (*GetNumberResponse, error)
-	// Every event about a number, oldest first. Errors: INVALID_ARGUMENT (NUMBER_*,
-	// REGION_INVALID, PAGE_TOKEN_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED),
-	// UNAVAILABLE (REVISION_NOT_REACHED).
+	// Events about a number, oldest first, of the kinds that the answer names in
+	// `kinds_covered`. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, PAGE_TOKEN_INVALID),
+	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED). Safe to retry.
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
-	// Records many opt-outs or consents from files. The client sends a header, then
-	// rows in numbered chunks, then a commit; the server answers with the import's id and
-	// the last chunk it holds, an ack for each chunk once it is durable, and the result.
-	// Until the commit nothing counts. After it the rows become events in groups: each
-	// group counts as soon as it is committed, and a server that restarts finishes the
-	// rest by itself. A row that says what the number already holds in force is a duplicate
-	// (an opt-out with its scope, channel and received_at, or, without a received_at, its
-	// scope and channel), so loading a file twice records nothing twice.
+	// Records many opt-outs or consents from files: see ImportChunk for the stream. Until
+	// the commit nothing counts. After it the rows become events in groups: each group counts
+	// as soon as it is committed, and a server that restarts finishes the rest on its own. A row
+	// that says what the number already holds in force is a duplicate (an opt-out with the same
+	// scope, channel and received_at, or, when the row has no received_at, with the same scope
+	// and channel), so importing a file twice records nothing twice.
 	// accepted + duplicates + rejected + empty = read.
-	// Errors: FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), NOT_FOUND (IMPORT_NOT_FOUND), and those of every write.
+	//
+	// When a guard fails, nothing is recorded and the result says so: that is no error of the call.
+	// Rows that were sent and not committed are deleted after 24 hours. The header must come within
+	// 10 s. Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), INVALID_ARGUMENT
+	// (CHUNK_INVALID), FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), ABORTED (IMPORT_RUNNING,
+	// STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS (STAGE_DAMAGED).
 	ImportRecords(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[ImportRecordsRequest, ImportRecordsResponse], error)
-	// Sends every record at one revision, by ascending number: a header, chunks, a
-	// summary. A stream without its summary was cut. Errors: FAILED_PRECONDITION
-	// (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE).
+	// Imports of records that came to their end: when, by whom, from which files, newest first. Errors: INVALID_ARGUMENT
+	// (PAGE_TOKEN_INVALID). Safe to retry.
+	ListRecordImports(ctx context.Context, in *ListRecordImportsRequest, opts ...grpc.CallOption) (*ListRecordImportsResponse, error)
+	// Sends every record at one revision, by ascending number: a header, chunks and a
+	// summary. A stream without its summary was interrupted. Errors: FAILED_PRECONDITION
+	// (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED, STORE_DAMAGED), OUT_OF_RANGE
+	// (HISTORY_GONE, AS_OF_IN_FUTURE).
 	ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error)
 }
 
@@ -166,6 +175,16 @@ func (c *recordServiceClient) ImportRecords(ctx context.Context, opts ...grpc.Ca
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RecordService_ImportRecordsClient = grpc.BidiStreamingClient[ImportRecordsRequest, ImportRecordsResponse]
 
+func (c *recordServiceClient) ListRecordImports(ctx context.Context, in *ListRecordImportsRequest, opts ...grpc.CallOption) (*ListRecordImportsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRecordImportsResponse)
+	err := c.cc.Invoke(ctx, RecordService_ListRecordImports_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *recordServiceClient) ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	stream, err := c.cc.NewStream(ctx, &RecordService_ServiceDesc.Streams[1], RecordService_ExportRecords_FullMethodName, cOpts...)
@@ -189,55 +208,63 @@ type RecordService_ExportRecordsClient = grpc.ServerStreamingClient[ExportRecord
 // All implementations must embed UnimplementedRecordServiceServer
 // for forward compatibility.
 //
-// What is recorded about single numbers: opt-outs and consents, each with its story.
+// Opt-outs and consents of single numbers, each with its story.
 //
-// Acknowledged means durable: on disk and fsynced. Every write takes a request_id,
-// made by the client and remembered for 7 days: the same id with the same content
-// returns the first answer with `duplicate` set, so that a write which timed out can
-// be tried again. Writes of many callers are committed in groups and may share a
-// revision.
+// Acknowledged means durable: on disk and fsynced. Every write takes a WriteContext, whose
+// request_id makes it safe to retry. Writes of concurrent callers are committed in groups
+// and may share a revision.
 //
 // Errors of every write: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, SCOPE_INVALID,
-// FIELD_INVALID), ALREADY_EXISTS (REQUEST_ID_REUSED), RESOURCE_EXHAUSTED
-// (DISK_FULL, QUEUE_FULL), UNAVAILABLE (STORE_DAMAGED, STORIES_DAMAGED, STORE_READ_ONLY,
-// SHUTTING_DOWN). After any other error, and a deadline that passed, the outcome is
-// unknown until the same request_id is tried again.
+// FIELD_INVALID), ALREADY_EXISTS (REQUEST_ID_REUSED), PERMISSION_DENIED (PERMISSION_DENIED),
+// RESOURCE_EXHAUSTED (DISK_FULL, QUEUE_FULL, OVERLOADED), UNAVAILABLE (STORE_DAMAGED,
+// STORIES_DAMAGED, STORE_READ_ONLY, CLOCK_JUMPED, SHUTTING_DOWN). After any other error, and
+// after a deadline, the outcome is unknown until the same request_id is sent again.
 type RecordServiceServer interface {
 	// Records that a person objects to calls. From the revision of the answer on, no
 	// check at its scope or below answers ALLOW while it is in force. A number may hold
-	// several, each with its story. Errors: of every write, and RECORD_LIMIT.
+	// several, each with its story. Errors: of every write, and RESOURCE_EXHAUSTED
+	// (RECORD_LIMIT).
 	RecordOptOut(context.Context, *RecordOptOutRequest) (*RecordOptOutResponse, error)
-	// Ends all opt-outs in force at exactly that scope: those above and below stay.
+	// Ends all opt-outs in force at exactly one scope. Those above and below it stay.
 	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawOptOut(context.Context, *WithdrawOptOutRequest) (*WithdrawOptOutResponse, error)
-	// Records that a person permits calls, or that a relationship exists. What it
-	// overrides is policy. Errors: of every write, and RECORD_LIMIT.
+	// Records that a person permits calls, or that a relationship exists. The policy
+	// decides what it overrides. Errors: of every write, and RESOURCE_EXHAUSTED (RECORD_LIMIT).
+	// UNSUPPORTED by this server.
 	RecordConsent(context.Context, *RecordConsentRequest) (*RecordConsentResponse, error)
-	// Ends the consents of one kind, or of every kind, in force at exactly that scope.
-	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
+	// Ends the consents of one kind, or of every kind, in force at exactly one scope.
+	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW). UNSUPPORTED by this server.
 	WithdrawConsent(context.Context, *WithdrawConsentRequest) (*WithdrawConsentResponse, error)
 	// What holds for a number: its records with their stories, and the lists that hold
-	// it. A number nobody recorded anything about is an empty answer, no error. Errors:
-	// as CheckService.CheckNumber.
+	// it. A number about which nothing is recorded has an empty answer. Errors: those of
+	// CheckService.CheckNumber without SCOPE_INVALID, and RESOURCE_EXHAUSTED (RECORD_LIMIT) when
+	// the records do not fit into one answer. Safe to retry.
 	GetNumber(context.Context, *GetNumberRequest) (*GetNumberResponse, error)
-	// Every event about a number, oldest first. Errors: INVALID_ARGUMENT (NUMBER_*,
-	// REGION_INVALID, PAGE_TOKEN_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED),
-	// UNAVAILABLE (REVISION_NOT_REACHED).
+	// Events about a number, oldest first, of the kinds that the answer names in
+	// `kinds_covered`. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, PAGE_TOKEN_INVALID),
+	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED). Safe to retry.
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
-	// Records many opt-outs or consents from files. The client sends a header, then
-	// rows in numbered chunks, then a commit; the server answers with the import's id and
-	// the last chunk it holds, an ack for each chunk once it is durable, and the result.
-	// Until the commit nothing counts. After it the rows become events in groups: each
-	// group counts as soon as it is committed, and a server that restarts finishes the
-	// rest by itself. A row that says what the number already holds in force is a duplicate
-	// (an opt-out with its scope, channel and received_at, or, without a received_at, its
-	// scope and channel), so loading a file twice records nothing twice.
+	// Records many opt-outs or consents from files: see ImportChunk for the stream. Until
+	// the commit nothing counts. After it the rows become events in groups: each group counts
+	// as soon as it is committed, and a server that restarts finishes the rest on its own. A row
+	// that says what the number already holds in force is a duplicate (an opt-out with the same
+	// scope, channel and received_at, or, when the row has no received_at, with the same scope
+	// and channel), so importing a file twice records nothing twice.
 	// accepted + duplicates + rejected + empty = read.
-	// Errors: FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), NOT_FOUND (IMPORT_NOT_FOUND), and those of every write.
+	//
+	// When a guard fails, nothing is recorded and the result says so: that is no error of the call.
+	// Rows that were sent and not committed are deleted after 24 hours. The header must come within
+	// 10 s. Errors: of every write, and NOT_FOUND (IMPORT_NOT_FOUND), INVALID_ARGUMENT
+	// (CHUNK_INVALID), FAILED_PRECONDITION (CHUNK_OUT_OF_ORDER), ABORTED (IMPORT_RUNNING,
+	// STREAM_IDLE, IMPORT_NOT_COMMITTED), DATA_LOSS (STAGE_DAMAGED).
 	ImportRecords(grpc.BidiStreamingServer[ImportRecordsRequest, ImportRecordsResponse]) error
-	// Sends every record at one revision, by ascending number: a header, chunks, a
-	// summary. A stream without its summary was cut. Errors: FAILED_PRECONDITION
-	// (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE).
+	// Imports of records that came to their end: when, by whom, from which files, newest first. Errors: INVALID_ARGUMENT
+	// (PAGE_TOKEN_INVALID). Safe to retry.
+	ListRecordImports(context.Context, *ListRecordImportsRequest) (*ListRecordImportsResponse, error)
+	// Sends every record at one revision, by ascending number: a header, chunks and a
+	// summary. A stream without its summary was interrupted. Errors: FAILED_PRECONDITION
+	// (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED, STORE_DAMAGED), OUT_OF_RANGE
+	// (HISTORY_GONE, AS_OF_IN_FUTURE).
 	ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error
 	mustEmbedUnimplementedRecordServiceServer()
 }
@@ -269,6 +296,9 @@ func (UnimplementedRecordServiceServer) ListHistory(context.Context, *ListHistor
 }
 func (UnimplementedRecordServiceServer) ImportRecords(grpc.BidiStreamingServer[ImportRecordsRequest, ImportRecordsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ImportRecords not implemented")
+}
+func (UnimplementedRecordServiceServer) ListRecordImports(context.Context, *ListRecordImportsRequest) (*ListRecordImportsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRecordImports not implemented")
 }
 func (UnimplementedRecordServiceServer) ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error {
 	return status.Error(codes.Unimplemented, "method ExportRecords not implemented")
@@ -409,6 +439,24 @@ func _RecordService_ImportRecords_Handler(srv interface{}, stream grpc.ServerStr
 // This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
 type RecordService_ImportRecordsServer = grpc.BidiStreamingServer[ImportRecordsRequest, ImportRecordsResponse]
 
+func _RecordService_ListRecordImports_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRecordImportsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RecordServiceServer).ListRecordImports(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RecordService_ListRecordImports_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RecordServiceServer).ListRecordImports(ctx, req.(*ListRecordImportsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RecordService_ExportRecords_Handler(srv interface{}, stream grpc.ServerStream) error {
 	m := new(ExportRecordsRequest)
 	if err := stream.RecvMsg(m); err != nil {
@@ -450,6 +498,10 @@ var RecordService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListHistory",
 			Handler:    _RecordService_ListHistory_Handler,
+		},
+		{
+			MethodName: "ListRecordImports",
+			Handler:    _RecordService_ListRecordImports_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -22,18 +22,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What a large set of numbers is for. It decides how doubt counts and what may override it.
+// What a list of numbers is for. It decides how doubt counts and what may override it.
 type ListKind int32
 
 const (
 	// Not set. Refused where a kind is required.
 	ListKind_LIST_KIND_UNSPECIFIED ListKind = 0
-	// A national do-not-call registry. Names a jurisdiction, and every registry of a
+	// A national do-not-call registry. It names a jurisdiction, and every registry of a
 	// jurisdiction must cover a number there before a check answers ALLOW.
 	ListKind_LIST_KIND_REGISTRY ListKind = 1
-	// An organisation's own or another firm's suppression file. Coverage and age count only if given.
+	// A suppression file, the organisation's own or another's. Coverage and age count only if
+	// they are set.
 	ListKind_LIST_KIND_SUPPRESSION ListKind = 2
-	// People known to sue over calls. Coverage and age count only if given.
+	// People known to sue over calls. Coverage and age count only if they are set.
 	ListKind_LIST_KIND_LITIGATOR ListKind = 3
 )
 
@@ -133,7 +134,7 @@ func (RecordKind) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_types_proto_rawDescGZIP(), []int{1}
 }
 
-// What a consent rests on. What each one overrides is policy.
+// What a consent rests on. The policy decides what each kind overrides.
 type ConsentKind int32
 
 const (
@@ -194,11 +195,64 @@ func (ConsentKind) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_types_proto_rawDescGZIP(), []int{2}
 }
 
-// How an objection or a consent came in.
+// How a consent was given.
+type ConsentForm int32
+
+const (
+	// Not stated.
+	ConsentForm_CONSENT_FORM_UNSPECIFIED ConsentForm = 0
+	// Orally.
+	ConsentForm_CONSENT_FORM_ORAL ConsentForm = 1
+	// In writing, on paper or electronically.
+	ConsentForm_CONSENT_FORM_WRITTEN ConsentForm = 2
+)
+
+// Enum value maps for ConsentForm.
+var (
+	ConsentForm_name = map[int32]string{
+		0: "CONSENT_FORM_UNSPECIFIED",
+		1: "CONSENT_FORM_ORAL",
+		2: "CONSENT_FORM_WRITTEN",
+	}
+	ConsentForm_value = map[string]int32{
+		"CONSENT_FORM_UNSPECIFIED": 0,
+		"CONSENT_FORM_ORAL":        1,
+		"CONSENT_FORM_WRITTEN":     2,
+	}
+)
+
+func (x ConsentForm) Enum() *ConsentForm {
+	p := new(ConsentForm)
+	*p = x
+	return p
+}
+
+func (x ConsentForm) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConsentForm) Descriptor() protoreflect.EnumDescriptor {
+	return file_dnc_v1_types_proto_enumTypes[3].Descriptor()
+}
+
+func (ConsentForm) Type() protoreflect.EnumType {
+	return &file_dnc_v1_types_proto_enumTypes[3]
+}
+
+func (x ConsentForm) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConsentForm.Descriptor instead.
+func (ConsentForm) EnumDescriptor() ([]byte, []int) {
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{3}
+}
+
+// How an objection or a consent was received.
 type Channel int32
 
 const (
-	// Not said.
+	// Not stated.
 	Channel_CHANNEL_UNSPECIFIED Channel = 0
 	// By telephone, in either direction.
 	Channel_CHANNEL_CALL Channel = 1
@@ -212,7 +266,7 @@ const (
 	Channel_CHANNEL_WEB Channel = 5
 	// Face to face.
 	Channel_CHANNEL_IN_PERSON Channel = 6
-	// Another way; the note says which.
+	// Another way; the note names it.
 	Channel_CHANNEL_OTHER Channel = 7
 )
 
@@ -251,11 +305,11 @@ func (x Channel) String() string {
 }
 
 func (Channel) Descriptor() protoreflect.EnumDescriptor {
-	return file_dnc_v1_types_proto_enumTypes[3].Descriptor()
+	return file_dnc_v1_types_proto_enumTypes[4].Descriptor()
 }
 
 func (Channel) Type() protoreflect.EnumType {
-	return &file_dnc_v1_types_proto_enumTypes[3]
+	return &file_dnc_v1_types_proto_enumTypes[4]
 }
 
 func (x Channel) Number() protoreflect.EnumNumber {
@@ -264,7 +318,7 @@ func (x Channel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Channel.Descriptor instead.
 func (Channel) EnumDescriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{3}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 // Whether a story can still be read.
@@ -275,11 +329,11 @@ const (
 	StoryState_STORY_STATE_UNSPECIFIED StoryState = 0
 	// The story is there and matches the hash in the journal.
 	StoryState_STORY_STATE_PRESENT StoryState = 1
-	// The event names a story that the side store does not hold, or that fails its hash.
+	// The event has a story that the server cannot find, or that does not match its hash.
 	StoryState_STORY_STATE_MISSING StoryState = 2
-	// The story was erased on a person's request. The event and its verdicts stand.
+	// The story was erased at a person's request. The event and its verdicts stand.
 	StoryState_STORY_STATE_ERASED StoryState = 3
-	// The event was recorded without any story.
+	// The event was recorded without a story.
 	StoryState_STORY_STATE_NONE StoryState = 4
 )
 
@@ -312,11 +366,11 @@ func (x StoryState) String() string {
 }
 
 func (StoryState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dnc_v1_types_proto_enumTypes[4].Descriptor()
+	return file_dnc_v1_types_proto_enumTypes[5].Descriptor()
 }
 
 func (StoryState) Type() protoreflect.EnumType {
-	return &file_dnc_v1_types_proto_enumTypes[4]
+	return &file_dnc_v1_types_proto_enumTypes[5]
 }
 
 func (x StoryState) Number() protoreflect.EnumNumber {
@@ -325,15 +379,296 @@ func (x StoryState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StoryState.Descriptor instead.
 func (StoryState) EnumDescriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
-// The id of an event: where it stands in the journal. Unique within one journal_id.
+// A place in a journal. A write returns the position from which it counts; a read
+// returns the position that it was answered from. Pass it back as ReadAt.at_least to
+// read your own writes. Treat it as one value: never combine parts of two positions.
+type Position struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The journal of `revision`: 32 lower-case hexadecimal digits. It is made when a store
+	// is created, and changes when the store is restored from a copy or a loss is accepted.
+	// Empty in a request: any journal.
+	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// Proves that the journal still holds the same history at this revision. Opaque, at
+	// most 64 bytes. Empty: not compared. This server returns it empty, and refuses any other
+	// with UNSUPPORTED.
+	Tag           []byte `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Position) Reset() {
+	*x = Position{}
+	mi := &file_dnc_v1_types_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Position) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Position) ProtoMessage() {}
+
+func (x *Position) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_types_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Position.ProtoReflect.Descriptor instead.
+func (*Position) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Position) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Position) GetJournalId() string {
+	if x != nil {
+		return x.JournalId
+	}
+	return ""
+}
+
+func (x *Position) GetTag() []byte {
+	if x != nil {
+		return x.Tag
+	}
+	return nil
+}
+
+// Which state of the store a read is answered from. Unset: the newest state of the
+// server that answers.
+type ReadAt struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset: the newest state of the server that answers.
+	//
+	// Types that are valid to be assigned to At:
+	//
+	//	*ReadAt_AtLeast
+	//	*ReadAt_Past
+	At            isReadAt_At `protobuf_oneof:"at"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReadAt) Reset() {
+	*x = ReadAt{}
+	mi := &file_dnc_v1_types_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReadAt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReadAt) ProtoMessage() {}
+
+func (x *ReadAt) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_types_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReadAt.ProtoReflect.Descriptor instead.
+func (*ReadAt) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ReadAt) GetAt() isReadAt_At {
+	if x != nil {
+		return x.At
+	}
+	return nil
+}
+
+func (x *ReadAt) GetAtLeast() *Position {
+	if x != nil {
+		if x, ok := x.At.(*ReadAt_AtLeast); ok {
+			return x.AtLeast
+		}
+	}
+	return nil
+}
+
+func (x *ReadAt) GetPast() *Past {
+	if x != nil {
+		if x, ok := x.At.(*ReadAt_Past); ok {
+			return x.Past
+		}
+	}
+	return nil
+}
+
+type isReadAt_At interface {
+	isReadAt_At()
+}
+
+type ReadAt_AtLeast struct {
+	// This position or a later one. The call waits for it until its deadline, and at most
+	// 60 s; without a deadline 2 s. Errors: UNAVAILABLE (REVISION_NOT_REACHED),
+	// FAILED_PRECONDITION (JOURNAL_CHANGED).
+	AtLeast *Position `protobuf:"bytes,1,opt,name=at_least,json=atLeast,proto3,oneof"`
+}
+
+type ReadAt_Past struct {
+	// The state at a moment in the past. UNSUPPORTED by this server.
+	Past *Past `protobuf:"bytes,2,opt,name=past,proto3,oneof"`
+}
+
+func (*ReadAt_AtLeast) isReadAt_At() {}
+
+func (*ReadAt_Past) isReadAt_At() {}
+
+// A moment in the past. At least one field is required. With `now` alone: the last
+// revision at or before `now`, evaluated at `now`. With `position` alone: that revision,
+// evaluated at its own time. With both: that revision, evaluated at `now`, which
+// reproduces a logged check exactly. Errors: OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
+// FAILED_PRECONDITION (JOURNAL_CHANGED).
+type Past struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revision to read.
+	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
+	// The time that counts as now: for expiry, list age and calling hours.
+	Now           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Past) Reset() {
+	*x = Past{}
+	mi := &file_dnc_v1_types_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Past) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Past) ProtoMessage() {}
+
+func (x *Past) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_types_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Past.ProtoReflect.Descriptor instead.
+func (*Past) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Past) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+func (x *Past) GetNow() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Now
+	}
+	return nil
+}
+
+// What goes along with every write.
+type WriteContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Makes the write safe to retry: 1 to 128 bytes, unique to this write, such as a UUID.
+	// The server remembers it for at least 7 days. The same id with the same content returns
+	// the first answer with `duplicate` set; with other content, or for another kind of
+	// write, it is refused with REQUEST_ID_REUSED. Empty: the write is not remembered, and a
+	// retry may write twice.
+	RequestId string `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// Who the write is made for, as the caller states it. At most 256 bytes. It is recorded
+	// as `recorded_by`, unless the connection has a client certificate: then the
+	// certificate's name is.
+	OnBehalfOf    string `protobuf:"bytes,2,opt,name=on_behalf_of,json=onBehalfOf,proto3" json:"on_behalf_of,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WriteContext) Reset() {
+	*x = WriteContext{}
+	mi := &file_dnc_v1_types_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WriteContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WriteContext) ProtoMessage() {}
+
+func (x *WriteContext) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_types_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WriteContext.ProtoReflect.Descriptor instead.
+func (*WriteContext) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *WriteContext) GetRequestId() string {
+	if x != nil {
+		return x.RequestId
+	}
+	return ""
+}
+
+func (x *WriteContext) GetOnBehalfOf() string {
+	if x != nil {
+		return x.OnBehalfOf
+	}
+	return ""
+}
+
+// The id of an event: its place in the journal. Unique within one journal. Each row that was
+// recorded from a file has an id of its own, also when one event holds many rows.
 type EventId struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision that holds the event, 1 or more.
 	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
-	// The event's place within its revision, from 0.
+	// Its place within the revision, from 0.
 	Index         uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -341,7 +676,7 @@ type EventId struct {
 
 func (x *EventId) Reset() {
 	*x = EventId{}
-	mi := &file_dnc_v1_types_proto_msgTypes[0]
+	mi := &file_dnc_v1_types_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -353,7 +688,7 @@ func (x *EventId) String() string {
 func (*EventId) ProtoMessage() {}
 
 func (x *EventId) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_types_proto_msgTypes[0]
+	mi := &file_dnc_v1_types_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -366,7 +701,7 @@ func (x *EventId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventId.ProtoReflect.Descriptor instead.
 func (*EventId) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{0}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EventId) GetRevision() uint64 {
@@ -383,23 +718,24 @@ func (x *EventId) GetIndex() uint32 {
 	return 0
 }
 
-// Who received an objection, how it is proven and who wrote it down. Kept apart from
-// the journal, which holds its salted SHA-256: erasing a story changes no verdict.
+// Who received an objection, how it is proven and who recorded it. Stories are stored apart
+// from the journal, which holds only their salted SHA-256: erasing a story changes no verdict.
 type Story struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether the fields below can be shown. Empty unless PRESENT.
+	// Whether the fields below can be shown. They are empty unless it is PRESENT.
 	State StoryState `protobuf:"varint,1,opt,name=state,proto3,enum=dnc.v1.StoryState" json:"state,omitempty"`
 	// The desk that received it ("after-sales Lyon"). At most 256 bytes.
 	Desk string `protobuf:"bytes,2,opt,name=desk,proto3" json:"desk,omitempty"`
-	// What proves it: a ticket, a recording's id, a link. At most 1024 bytes.
+	// What proves it: a ticket, the id of a recording, a link. At most 1024 bytes.
 	Evidence string `protobuf:"bytes,3,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Anything else. At most 4096 bytes.
 	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
 	// Why it was withdrawn; only in stories of withdrawals. At most 1024 bytes.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
-	// Who recorded it: the client certificate's name, else what the caller claimed. At most 256 bytes.
+	// Who recorded it: the name in the client certificate, else WriteContext.on_behalf_of. At
+	// most 256 bytes.
 	RecordedBy string `protobuf:"bytes,6,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
-	// Whether recorded_by was proven by a client certificate.
+	// Whether a client certificate proved `recorded_by`.
 	RecordedByProven bool `protobuf:"varint,7,opt,name=recorded_by_proven,json=recordedByProven,proto3" json:"recorded_by_proven,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -407,7 +743,7 @@ type Story struct {
 
 func (x *Story) Reset() {
 	*x = Story{}
-	mi := &file_dnc_v1_types_proto_msgTypes[1]
+	mi := &file_dnc_v1_types_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +755,7 @@ func (x *Story) String() string {
 func (*Story) ProtoMessage() {}
 
 func (x *Story) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_types_proto_msgTypes[1]
+	mi := &file_dnc_v1_types_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +768,7 @@ func (x *Story) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Story.ProtoReflect.Descriptor instead.
 func (*Story) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{1}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Story) GetState() StoryState {
@@ -484,7 +820,7 @@ func (x *Story) GetRecordedByProven() bool {
 	return false
 }
 
-// One fact about one number.
+// One opt-out or consent of one number.
 type Record struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event that recorded it.
@@ -495,25 +831,27 @@ type Record struct {
 	ConsentKind ConsentKind `protobuf:"varint,3,opt,name=consent_kind,json=consentKind,proto3,enum=dnc.v1.ConsentKind" json:"consent_kind,omitempty"`
 	// Where it counts: this scope and below.
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
-	// How it came in.
+	// How it was received.
 	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
 	// When the objection was received, or the consent obtained.
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
 	// When it became durable here.
 	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
-	// In force while now < expires_at. Unset: without end.
+	// It is in force while now < expires_at. Unset: it does not expire.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	// Whether it was neither withdrawn nor expired at the time of the answer.
+	// Whether it was neither withdrawn nor expired when the answer was made.
 	InForce bool `protobuf:"varint,9,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
 	// Its story.
-	Story         *Story `protobuf:"bytes,10,opt,name=story,proto3" json:"story,omitempty"`
+	Story *Story `protobuf:"bytes,10,opt,name=story,proto3" json:"story,omitempty"`
+	// How a consent was given. Unset for an opt-out.
+	ConsentForm   ConsentForm `protobuf:"varint,11,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_dnc_v1_types_proto_msgTypes[2]
+	mi := &file_dnc_v1_types_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -525,7 +863,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_types_proto_msgTypes[2]
+	mi := &file_dnc_v1_types_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -538,7 +876,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{2}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Record) GetId() *EventId {
@@ -611,11 +949,35 @@ func (x *Record) GetStory() *Story {
 	return nil
 }
 
+func (x *Record) GetConsentForm() ConsentForm {
+	if x != nil {
+		return x.ConsentForm
+	}
+	return ConsentForm_CONSENT_FORM_UNSPECIFIED
+}
+
 var File_dnc_v1_types_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x12dnc/v1/types.proto\x12\x06dnc.v1\x1a\x1fgoogle/protobuf/timestamp.proto\";\n" +
+	"\x12dnc/v1/types.proto\x12\x06dnc.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n" +
+	"\bPosition\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
+	"\n" +
+	"journal_id\x18\x02 \x01(\tR\tjournalId\x12\x10\n" +
+	"\x03tag\x18\x03 \x01(\fR\x03tag\"a\n" +
+	"\x06ReadAt\x12-\n" +
+	"\bat_least\x18\x01 \x01(\v2\x10.dnc.v1.PositionH\x00R\aatLeast\x12\"\n" +
+	"\x04past\x18\x02 \x01(\v2\f.dnc.v1.PastH\x00R\x04pastB\x04\n" +
+	"\x02at\"b\n" +
+	"\x04Past\x12,\n" +
+	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12,\n" +
+	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"O\n" +
+	"\fWriteContext\x12\x1d\n" +
+	"\n" +
+	"request_id\x18\x01 \x01(\tR\trequestId\x12 \n" +
+	"\fon_behalf_of\x18\x02 \x01(\tR\n" +
+	"onBehalfOf\";\n" +
 	"\aEventId\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\"\xdc\x01\n" +
@@ -627,7 +989,7 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1f\n" +
 	"\vrecorded_by\x18\x06 \x01(\tR\n" +
 	"recordedBy\x12,\n" +
-	"\x12recorded_by_proven\x18\a \x01(\bR\x10recordedByProven\"\xbf\x03\n" +
+	"\x12recorded_by_proven\x18\a \x01(\bR\x10recordedByProven\"\xf7\x03\n" +
 	"\x06Record\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12&\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x126\n" +
@@ -642,7 +1004,8 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x19\n" +
 	"\bin_force\x18\t \x01(\bR\ainForce\x12#\n" +
 	"\x05story\x18\n" +
-	" \x01(\v2\r.dnc.v1.StoryR\x05story*q\n" +
+	" \x01(\v2\r.dnc.v1.StoryR\x05story\x126\n" +
+	"\fconsent_form\x18\v \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm*q\n" +
 	"\bListKind\x12\x19\n" +
 	"\x15LIST_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12LIST_KIND_REGISTRY\x10\x01\x12\x19\n" +
@@ -658,7 +1021,11 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\x17CONSENT_KIND_PERMISSION\x10\x01\x12\x19\n" +
 	"\x15CONSENT_KIND_PURCHASE\x10\x02\x12\x18\n" +
 	"\x14CONSENT_KIND_INQUIRY\x10\x03\x12\x19\n" +
-	"\x15CONSENT_KIND_CONTRACT\x10\x04*\xa7\x01\n" +
+	"\x15CONSENT_KIND_CONTRACT\x10\x04*\\\n" +
+	"\vConsentForm\x12\x1c\n" +
+	"\x18CONSENT_FORM_UNSPECIFIED\x10\x00\x12\x15\n" +
+	"\x11CONSENT_FORM_ORAL\x10\x01\x12\x18\n" +
+	"\x14CONSENT_FORM_WRITTEN\x10\x02*\xa7\x01\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCHANNEL_CALL\x10\x01\x12\x11\n" +
@@ -688,34 +1055,44 @@ func file_dnc_v1_types_proto_rawDescGZIP() []byte {
 	return file_dnc_v1_types_proto_rawDescData
 }
 
-var file_dnc_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_dnc_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
+var file_dnc_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_dnc_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_dnc_v1_types_proto_goTypes = []any{
 	(ListKind)(0),                 // 0: dnc.v1.ListKind
 	(RecordKind)(0),               // 1: dnc.v1.RecordKind
 	(ConsentKind)(0),              // 2: dnc.v1.ConsentKind
-	(Channel)(0),                  // 3: dnc.v1.Channel
-	(StoryState)(0),               // 4: dnc.v1.StoryState
-	(*EventId)(nil),               // 5: dnc.v1.EventId
-	(*Story)(nil),                 // 6: dnc.v1.Story
-	(*Record)(nil),                // 7: dnc.v1.Record
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(ConsentForm)(0),              // 3: dnc.v1.ConsentForm
+	(Channel)(0),                  // 4: dnc.v1.Channel
+	(StoryState)(0),               // 5: dnc.v1.StoryState
+	(*Position)(nil),              // 6: dnc.v1.Position
+	(*ReadAt)(nil),                // 7: dnc.v1.ReadAt
+	(*Past)(nil),                  // 8: dnc.v1.Past
+	(*WriteContext)(nil),          // 9: dnc.v1.WriteContext
+	(*EventId)(nil),               // 10: dnc.v1.EventId
+	(*Story)(nil),                 // 11: dnc.v1.Story
+	(*Record)(nil),                // 12: dnc.v1.Record
+	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
 }
 var file_dnc_v1_types_proto_depIdxs = []int32{
-	4, // 0: dnc.v1.Story.state:type_name -> dnc.v1.StoryState
-	5, // 1: dnc.v1.Record.id:type_name -> dnc.v1.EventId
-	1, // 2: dnc.v1.Record.kind:type_name -> dnc.v1.RecordKind
-	2, // 3: dnc.v1.Record.consent_kind:type_name -> dnc.v1.ConsentKind
-	3, // 4: dnc.v1.Record.channel:type_name -> dnc.v1.Channel
-	8, // 5: dnc.v1.Record.received_at:type_name -> google.protobuf.Timestamp
-	8, // 6: dnc.v1.Record.recorded_at:type_name -> google.protobuf.Timestamp
-	8, // 7: dnc.v1.Record.expires_at:type_name -> google.protobuf.Timestamp
-	6, // 8: dnc.v1.Record.story:type_name -> dnc.v1.Story
-	9, // [9:9] is the sub-list for method output_type
-	9, // [9:9] is the sub-list for method input_type
-	9, // [9:9] is the sub-list for extension type_name
-	9, // [9:9] is the sub-list for extension extendee
-	0, // [0:9] is the sub-list for field type_name
+	6,  // 0: dnc.v1.ReadAt.at_least:type_name -> dnc.v1.Position
+	8,  // 1: dnc.v1.ReadAt.past:type_name -> dnc.v1.Past
+	6,  // 2: dnc.v1.Past.position:type_name -> dnc.v1.Position
+	13, // 3: dnc.v1.Past.now:type_name -> google.protobuf.Timestamp
+	5,  // 4: dnc.v1.Story.state:type_name -> dnc.v1.StoryState
+	10, // 5: dnc.v1.Record.id:type_name -> dnc.v1.EventId
+	1,  // 6: dnc.v1.Record.kind:type_name -> dnc.v1.RecordKind
+	2,  // 7: dnc.v1.Record.consent_kind:type_name -> dnc.v1.ConsentKind
+	4,  // 8: dnc.v1.Record.channel:type_name -> dnc.v1.Channel
+	13, // 9: dnc.v1.Record.received_at:type_name -> google.protobuf.Timestamp
+	13, // 10: dnc.v1.Record.recorded_at:type_name -> google.protobuf.Timestamp
+	13, // 11: dnc.v1.Record.expires_at:type_name -> google.protobuf.Timestamp
+	11, // 12: dnc.v1.Record.story:type_name -> dnc.v1.Story
+	3,  // 13: dnc.v1.Record.consent_form:type_name -> dnc.v1.ConsentForm
+	14, // [14:14] is the sub-list for method output_type
+	14, // [14:14] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_types_proto_init() }
@@ -723,13 +1100,17 @@ func file_dnc_v1_types_proto_init() {
 	if File_dnc_v1_types_proto != nil {
 		return
 	}
+	file_dnc_v1_types_proto_msgTypes[1].OneofWrappers = []any{
+		(*ReadAt_AtLeast)(nil),
+		(*ReadAt_Past)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_types_proto_rawDesc), len(file_dnc_v1_types_proto_rawDesc)),
-			NumEnums:      5,
-			NumMessages:   3,
+			NumEnums:      6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

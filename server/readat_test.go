@@ -1,0 +1,87 @@
+package server_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+)
+
+// TestReadAtThatIsNotSupportedIsRefused asks every read for a state that this server does not give: the newest one would
+// be a wrong answer.
+func TestReadAtThatIsNotSupportedIsRefused(t *testing.T) {
+	n := start(t)
+	ctx := testContext(t)
+	n.createList(suppression("mine"))
+	later := new(dncv1.ReadAt) // of a contract to come
+	later.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
+	tagged := atLeast(1, "")
+	tagged.GetAtLeast().Tag = []byte{1}
+	now := timestamppb.New(testDay.Add(-time.Hour))
+	for name, at := range map[string]*dncv1.ReadAt{
+		"position":     past(1),
+		"now":          {At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: now}}},
+		"both":         {At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: now, Position: &dncv1.Position{Revision: 1}}}},
+		"tag":          tagged,
+		"another kind": later,
+	} {
+		t.Run(name, func(t *testing.T) {
+			for what, err := range n.readsAt(ctx, at) {
+				t.Run(what, func(t *testing.T) { wantReason(t, err, codes.Unimplemented, "UNSUPPORTED") })
+			}
+			s := n.openStream(ctx)
+			check := ofText(1, french)
+			check.ReadAt = at
+			s.ask(check)
+			wantItemError(t, s.takeOne(1), dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
+		})
+	}
+	for what, err := range n.readsAt(ctx, new(dncv1.ReadAt)) { // which names nothing
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// readsAt makes every read at a state.
+func (n *node) readsAt(ctx context.Context, at *dncv1.ReadAt) map[string]error {
+	_, check := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, ReadAt: at})
+	_, batch := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: []string{french}, ReadAt: at})
+	_, number := n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, ReadAt: at})
+	_, history := n.record.ListHistory(ctx, &dncv1.ListHistoryRequest{Number: french, ReadAt: at})
+	list, err := n.list.Export(ctx, &dncv1.ExportRequest{List: "mine", ReadAt: at})
+	if err == nil {
+		_, err = list.Recv()
+	}
+	records, failed := n.record.ExportRecords(ctx, &dncv1.ExportRecordsRequest{ReadAt: at})
+	if failed == nil {
+		_, failed = records.Recv()
+	}
+	return map[string]error{
+		"CheckNumber": check, "CheckNumbers": batch, "GetNumber": number, "ListHistory": history, "Export": err, "ExportRecords": failed,
+	}
+}
+
+// TestCheckThatIsNotSupportedIsRefused: a purpose that is not evaluated must not look as if it were.
+func TestCheckThatIsNotSupportedIsRefused(t *testing.T) {
+	n := start(t)
+	ctx := testContext(t)
+	service := dncv1.Purpose_PURPOSE_SERVICE
+	_, purpose := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Purpose: service})
+	_, unknown := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Purpose: 99})
+	_, explain := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Explain: true})
+	_, batch := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: []string{french}, Purpose: service})
+	for _, err := range []error{purpose, unknown, explain, batch} {
+		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
+	}
+	s := n.openStream(ctx)
+	check := ofText(1, french)
+	check.Purpose = service
+	s.ask(check)
+	wantItemError(t, s.takeOne(1), dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
+}
