@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -89,11 +91,7 @@ const partNumbers = 2000
 
 func (b *batch) run(ctx context.Context) error {
 	n := max(len(b.req.GetNumbers()), len(b.req.GetE164()))
-	b.resp = &dncv1.CheckNumbersResponse{
-		Position:  positionOf(b.view),
-		CheckedAt: stamp(b.at.now),
-		Verdicts:  make([]dncv1.Verdict, n),
-	}
+	b.begin(n)
 	if len(b.req.GetNumbers()) > 0 && !b.req.GetVerdictsOnly() {
 		b.resp.E164 = make([]uint64, n)
 	}
@@ -108,6 +106,20 @@ func (b *batch) run(ctx context.Context) error {
 	}
 	b.resp.Reasons = b.reasons.list
 	return nil
+}
+
+// begin makes an answer about n numbers.
+func (b *batch) begin(n int) {
+	r := new(struct { // in one allocation
+		resp     dncv1.CheckNumbersResponse
+		position dncv1.Position
+		at       timestamppb.Timestamp
+	})
+	r.position.Revision, r.position.JournalId = b.view.Revision(), b.view.JournalID()
+	r.at.Seconds, r.at.Nanos = b.at.now.Unix(), int32(b.at.now.Nanosecond())
+	r.resp.Position, r.resp.CheckedAt = &r.position, &r.at
+	r.resp.Verdicts = make([]dncv1.Verdict, n)
+	b.resp = &r.resp
 }
 
 // answer decides about the part of the numbers that begins at from.
