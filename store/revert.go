@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,8 +15,8 @@ import (
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. It is a load of its
 // own, whose content is the older view: guarded, switched to at once, and undone by the next Revert. Of h it takes List,
 // Guards, DryRun, Override, TakeOver and Request; dates are not compared. The same request again gives the result of the
-// first. Errors: ErrListNotFound, ErrNothingToRevert,
-// ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses writes.
+// first. Errors: ErrListNotFound, ErrNothingToRevert, ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses
+// writes.
 func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total uint64)) (Result, error) {
 	l, err := s.View().List(h.List)
 	if err != nil {
@@ -26,20 +25,13 @@ func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total 
 	if err := s.writableFor(0); err != nil {
 		return Result{}, err
 	}
-	i := &Import{s: s, id: newImportID(), list: l.ID, started: time.Now(), requested: h.Request.ID != ""}
-	if i.requested {
-		i.id = requestedImportID(h.Request.ID)
-	}
-	h.Mode, h.Request.ID = Revert, ""
-	i.header = h
+	i := s.newRevert(l.ID, h)
 	for {
-		if i.requested {
-			if i.committed, err = i.findCommitted(); err != nil {
-				return Result{}, err
-			}
-			if i.committed != nil {
-				return i.again(ctx, nil, progress)
-			}
+		if err := i.findRequested(); err != nil {
+			return Result{}, err
+		}
+		if i.committed != nil {
+			return i.again(ctx, nil, progress)
 		}
 		r, err := i.revert(ctx, progress)
 		if !errors.Is(err, errReverted) {
@@ -48,15 +40,34 @@ func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total 
 	}
 }
 
+func (s *Store) newRevert(list policy.EventID, h Header) *Import {
+	i := &Import{s: s, id: newImportID(), list: list, started: time.Now()}
+	if h.Request.ID != "" {
+		i.id, i.requested = requestedImportID(h.Request.ID), true
+	}
+	h.Mode, h.Request.ID = Revert, "" // which names the import
+	i.header = h
+	return i
+}
+
+// findRequested finds what another attempt of the same request came to.
+func (i *Import) findRequested() (err error) {
+	if i.requested {
+		i.committed, err = i.findCommitted()
+	}
+	return err
+}
+
 // errReverted tells a revert that another attempt of the same request was first.
 var errReverted = errors.New("the request was carried out meanwhile")
 
 func (i *Import) revert(ctx context.Context, progress func(done, total uint64)) (Result, error) {
 	return i.run(ctx, progress, func(owned context.Context) (prepared, error) {
-		if i.requested {
-			if done, err := i.findCommitted(); done != nil || err != nil {
-				return prepared{}, cmp.Or(err, errReverted)
-			}
+		if err := i.findRequested(); err != nil {
+			return prepared{}, err
+		}
+		if i.committed != nil {
+			return prepared{}, errReverted
 		}
 		p, err := i.s.planRevert(i.s.View().listByID(i.list))
 		if err != nil {
