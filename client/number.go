@@ -220,43 +220,43 @@ func fromListEntry(e *dncv1.ListEntry) ListEntry {
 
 func fromEventKind(k dncv1.EventKind) string { return name[string](k, "EVENT_KIND_") }
 
-func fromHistoryEvent(e *dncv1.HistoryEvent) HistoryEvent {
-	h := HistoryEvent{
-		ID:    fromEventID(e.GetId()),
-		Time:  fromTime(e.GetTime()),
-		Kind:  fromEventKind(e.GetKind()),
+func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
+	e := HistoryEvent{
+		ID:    fromEventID(m.GetId()),
+		Time:  fromTime(m.GetTime()),
+		Kind:  fromEventKind(m.GetKind()),
 		Ended: []EventID{},
-		Story: fromStory(e.GetStory()),
+		Story: fromStory(m.GetStory()),
 	}
-	switch c := e.GetChange().(type) {
+	switch c := m.GetChange().(type) {
 	case *dncv1.HistoryEvent_OptOutRecorded:
 		o := c.OptOutRecorded
-		h.Scope, h.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
-		h.ReceivedAt, h.ExpiresAt = fromTime(o.GetReceivedAt()), fromTime(o.GetExpiresAt())
+		e.Scope, e.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
+		e.ReceivedAt, e.ExpiresAt = fromTime(o.GetReceivedAt()), fromTime(o.GetExpiresAt())
 	case *dncv1.HistoryEvent_OptOutWithdrawn:
-		h.Scope, h.Ended = c.OptOutWithdrawn.GetScope(), each(c.OptOutWithdrawn.GetEnded(), fromEventID)
+		e.Scope, e.Ended = c.OptOutWithdrawn.GetScope(), each(c.OptOutWithdrawn.GetEnded(), fromEventID)
 	case *dncv1.HistoryEvent_ConsentRecorded:
 		o := c.ConsentRecorded
-		h.Scope, h.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
-		h.ConsentKind = name[string](o.GetKind(), "CONSENT_KIND_")
-		h.ReceivedAt, h.ExpiresAt = fromTime(o.GetObtainedAt()), fromTime(o.GetExpiresAt())
+		e.Scope, e.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
+		e.ConsentKind = name[string](o.GetKind(), "CONSENT_KIND_")
+		e.ReceivedAt, e.ExpiresAt = fromTime(o.GetObtainedAt()), fromTime(o.GetExpiresAt())
 	case *dncv1.HistoryEvent_ConsentWithdrawn:
-		h.Scope, h.Ended = c.ConsentWithdrawn.GetScope(), each(c.ConsentWithdrawn.GetEnded(), fromEventID)
-		h.ConsentKind = name[string](c.ConsentWithdrawn.GetKind(), "CONSENT_KIND_")
+		e.Scope, e.Ended = c.ConsentWithdrawn.GetScope(), each(c.ConsentWithdrawn.GetEnded(), fromEventID)
+		e.ConsentKind = name[string](c.ConsentWithdrawn.GetKind(), "CONSENT_KIND_")
 	case *dncv1.HistoryEvent_Listed:
-		h.ofList(c.Listed)
+		e.ofList(c.Listed)
 	case *dncv1.HistoryEvent_Unlisted:
-		h.ofList(c.Unlisted)
+		e.ofList(c.Unlisted)
 	}
-	return h
+	return e
 }
 
 // ofList takes over what an event says about a list.
-func (h *HistoryEvent) ofList(c interface {
+func (e *HistoryEvent) ofList(c interface {
 	GetList() string
 	GetListId() *dncv1.EventId
 	GetScope() string
 	GetSnapshotDate() string
 }) {
-	h.List, h.ListID, h.Scope, h.SnapshotDate = c.GetList(), fromListID(c.GetListId()), c.GetScope(), c.GetSnapshotDate()
+	e.List, e.ListID, e.Scope, e.SnapshotDate = c.GetList(), fromListID(c.GetListId()), c.GetScope(), c.GetSnapshotDate()
 }

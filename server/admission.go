@@ -19,7 +19,7 @@ const (
 	workRecords               // short calls about records and lists, reads and writes
 	workOptOuts               // RecordOptOut and WithdrawOptOut
 	workLoads                 // imports and exports, for as long as they last
-	workWaits                 // calls that wait for their min_revision
+	workWaits                 // calls that wait for a position
 	workStreamWaits           // checks of streams that do
 	workStreamMessages        // bytes of the messages that streams of checks answer, and of the answers
 	workKinds

@@ -38,7 +38,8 @@ func (s *Store) RepeatedListWrite(r Request) (w ListWrite, found bool, err error
 	}
 	id := eventID(first.GetRevision(), int(first.GetIndex()))
 	w.Receipt = Receipt{ID: id, JournalID: v.JournalID(), Time: nanoTime(first.GetTime()), Duplicate: true}
-	return w, true, s.fillListWrite(txn, &w)
+	err = s.fillListWrite(txn, &w)
+	return w, true, err
 }
 
 // fillListWrite reads from the journal which list a write was about.
