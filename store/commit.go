@@ -338,9 +338,13 @@ func isRefusal(err error) bool {
 	return err != nil && slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
 }
 
-// commit makes the group durable and visible. After an error the outcome is unknown, and nothing is written any more.
+// commit makes the group durable and visible. After ErrSystem nothing was written; after another error the outcome is unknown,
+// and nothing is written any more.
 func (g *group) commit() error {
 	err := g.s.watch.intact() // else what was applied rests on reads that may have found nothing where something is
+	if errors.Is(err, ErrSystem) {
+		return err // nothing was written
+	}
 	if err == nil && g.events > 0 {
 		err = g.write()
 	}

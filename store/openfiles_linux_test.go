@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"os"
 	"syscall"
@@ -34,6 +35,24 @@ func TestTooManyOpenFilesAreNoDamage(t *testing.T) {
 	wantVerdict(t, s, n, "other", policy.Block, policy.CauseNone)
 	wantVerdict(t, s, phone.Number(numbers[77]+1), "other", policy.Allow, policy.CauseNone)
 	optOut(t, s, fiction(415, 1), "")
+}
+
+// Nor is the list of the tables that cannot be read again: a write is refused, and made as soon as it can be.
+func TestListOfTablesThatCannotBeOpenedIsNoDamage(t *testing.T) {
+	s := open(t, t.TempDir())
+	optOut(t, s, fiction(415, 1), "")
+	s.watch.tables.at = nil // as after a compaction
+	more := noMoreFiles(t)
+	_, err := s.RecordOptOut(context.Background(), OptOut{Number: fiction(415, 2)}, Request{})
+	during := s.watch.intact()
+	more()
+	if !errors.Is(err, ErrSystem) || !errors.Is(during, ErrSystem) {
+		t.Errorf("while no file can be opened: a write %v, the tables %v; want ErrSystem of both", err, during)
+	}
+	if cause := s.State().Cause; cause != nil {
+		t.Errorf("after it: state %v, want no damage", cause)
+	}
+	optOut(t, s, fiction(415, 2), "")
 }
 
 // noMoreFiles keeps this process from opening another file until more is called.

@@ -25,7 +25,7 @@ type tableList struct {
 
 func newTableList(db *badger.DB) *tableList { return &tableList{opt: db.Opts()} }
 
-// now are the tables' ids. Error: the MANIFEST is not there or damaged.
+// now are the tables' ids. Errors: the MANIFEST is not there or damaged; ErrSystem when it cannot be read at the moment.
 func (l *tableList) now() ([]uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -33,24 +33,21 @@ func (l *tableList) now() ([]uint64, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, errors.New("the MANIFEST was deleted while the store was open")
 	}
-	if err != nil || l.at != nil && isSame(l.at, info) {
-		return l.ids, nil // nothing is known
+	if err == nil && l.at != nil && isSame(l.at, info) {
+		return l.ids, nil
 	}
 	manifest, err := readManifest(l.opt)
-	if asSystem(err) != nil {
-		return l.ids, nil // nothing is known
-	}
 	if err != nil {
-		return nil, err
+		return nil, asDamage(err)
 	}
 	l.at, l.ids = info, slices.Collect(maps.Keys(manifest.Tables))
 	return l.ids, nil
 }
 
-// has reports whether a table is still one of the database's.
-func (l *tableList) has(id uint64) bool {
+// has reports whether a table is still one of the database's. Errors: those of now.
+func (l *tableList) has(id uint64) (bool, error) {
 	ids, err := l.now()
-	return err != nil || slices.Contains(ids, id)
+	return slices.Contains(ids, id), err
 }
 
 func (l *tableList) path(id uint64) string { return table.NewFilename(id, l.opt.Dir) }

@@ -66,13 +66,13 @@ func (w *watch) know(db *badger.DB) *tableList {
 // intact checks that the tables are as they were. A read of one that was cut or written into may find nothing, or an older
 // value, where an entry was: what was not found is believed only when the tables are found intact after the read. What reads
 // a store that does not serve has no watch. A table that was just made is taken as it is met: the next look reads it, which
-// would take too long for a check.
+// would take too long for a check. Errors: ErrDamaged, which is noted; ErrSystem when nothing can be known at the moment.
 func (w *watch) intact() error {
 	if w == nil {
 		return nil
 	}
 	err := w.all(w.tables, w.meet)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrSystem) {
 		err = fmt.Errorf("%w: in %s: %w", ErrDamaged, badgerDir, err)
 		w.s.noteDamage(err)
 	}
@@ -152,7 +152,7 @@ func (w *watch) check() (found harm) {
 // database checks the files of a database: those of its tables, its MANIFEST, and its newest log.
 func (w *watch) database(name string, tables *tableList, damage error) error {
 	dir := filepath.Join(w.s.dir, name)
-	if err := w.all(tables, w.read); err != nil {
+	if err := w.all(tables, w.read); err != nil && !errors.Is(err, ErrSystem) {
 		return fmt.Errorf("%w: in %s: %w", damage, name, err)
 	}
 	logs, err := filepath.Glob(filepath.Join(dir, "*.mem"))
@@ -195,8 +195,12 @@ func (w *watch) all(l *tableList, check checkFile) error {
 // listed checks tables that were listed. One that a compaction has taken out of the list meanwhile may be gone.
 func (w *watch) listed(l *tableList, ids []uint64, check checkFile) error {
 	for _, id := range ids {
-		if err := w.table(l.path(id), check); err != nil && l.has(id) {
-			return err
+		harmed := w.table(l.path(id), check)
+		if harmed == nil {
+			continue
+		}
+		if still, err := l.has(id); err != nil || still {
+			return cmp.Or(err, harmed)
 		}
 	}
 	return nil
