@@ -4,7 +4,7 @@
 //
 // The generated code is used for what it does without doubt. What it refuses, and text that is not UTF-8, is given to
 // protobuf, whose judgement and error count: a message that protobuf accepts is accepted here with the same content,
-// unknown fields included but for those of times and durations. Of messages that are malformed (varints of more than 64
+// unknown fields included, as the bytes that came, but for those of times and durations. Of messages that are malformed (varints of more than 64
 // bits, packed numbers that run past their field) some are read that protobuf refuses.
 package codec
 

@@ -78,10 +78,14 @@ func isWellKnown(m protoreflect.Message) bool {
 	return m.Descriptor().ParentFile().Package() == "google.protobuf"
 }
 
-// dropUnknown drops what the codec drops.
+// dropUnknown drops what the codec drops, and writes the tags of other unknown fields in their shortest form, as protobuf
+// does when it reads them: the codec keeps the bytes that came.
 func dropUnknown(m protoreflect.Message) {
 	if isWellKnown(m) {
 		m.SetUnknown(nil)
+	}
+	if unknown := m.GetUnknown(); len(unknown) > 0 {
+		m.SetUnknown(withShortTags(unknown))
 	}
 	m.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		switch {
@@ -95,6 +99,20 @@ func dropUnknown(m protoreflect.Message) {
 		}
 		return true
 	})
+}
+
+func withShortTags(fields protoreflect.RawFields) (out protoreflect.RawFields) {
+	for len(fields) > 0 {
+		number, typ, tag := protowire.ConsumeTag(fields)
+		value := protowire.ConsumeFieldValue(number, typ, fields[max(tag, 0):])
+		if tag < 0 || value < 0 {
+			return append(out, fields...)
+		}
+		out = protowire.AppendTag(out, number, typ)
+		out = append(out, fields[tag:tag+value]...)
+		fields = fields[tag+value:]
+	}
+	return out
 }
 
 func (r filler) value(f protoreflect.FieldDescriptor, zero func() protoreflect.Value) protoreflect.Value {
@@ -214,6 +232,7 @@ func FuzzUnmarshal(f *testing.F) {
 		r.fill(m)
 		f.Add(uint8(i), marshal(f, New(), m.Interface()))
 	}
+	f.Add(uint8(3), []byte("\xf1\x00M\xdf\x8732\x0200")) // an unknown field whose tag has a byte too many
 	// As no writer of ours does it: a string where the contract has a number, packed numbers one by one, a field twice.
 	f.Add(uint8(0), []byte{0x22, 0x01, 'x', 0x0a, 0x01, '1', 0x0a, 0x01, '2'})
 	f.Add(uint8(2), append([]byte{0x11}, make([]byte, 8)...))
