@@ -71,12 +71,16 @@ func openChecked(opt badger.Options, managed bool) (*badger.DB, error) {
 	if managed {
 		open = badger.OpenManaged
 	}
-	db, err := protectOpen(open, opt)
-	if err == nil {
-		return db, nil
-	}
-	if strings.Contains(err.Error(), "Another process is using this Badger database") {
-		return nil, ErrLocked
+	var db *badger.DB
+	err := whileLocked(func() (err error) {
+		db, err = protectOpen(open, opt)
+		if err != nil && strings.Contains(err.Error(), "Another process is using this Badger database") {
+			return ErrLocked
+		}
+		return err
+	})
+	if err == nil || errors.Is(err, ErrLocked) {
+		return db, err
 	}
 	return nil, asDamage(err)
 }

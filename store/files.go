@@ -2,10 +2,12 @@ package store
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -92,8 +94,27 @@ func reserve(f *os.File, size int64) error {
 	return f.Sync()
 }
 
-// flock takes f for this process, or fails at once.
-func flock(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) }
+// flock takes f for this process.
+func flock(f *os.File) error { return lock(f, unix.LOCK_EX) }
 
-// flockShared keeps out who wants f for itself, or fails at once.
-func flockShared(f *os.File) error { return unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) }
+// flockShared keeps out who wants f for itself.
+func flockShared(f *os.File) error { return lock(f, unix.LOCK_SH) }
+
+func lock(f *os.File, how int) error {
+	return whileLocked(func() error {
+		if unix.Flock(int(f.Fd()), how|unix.LOCK_NB) != nil {
+			return ErrLocked
+		}
+		return nil
+	})
+}
+
+// whileLocked calls take until it returns something else than ErrLocked, for a quarter of a second: a process that was
+// just forked holds a copy of every lock until it runs its own program, though their owner has given them back.
+func whileLocked(take func() error) error {
+	for end := time.Now().Add(250 * time.Millisecond); ; time.Sleep(5 * time.Millisecond) {
+		if err := take(); !errors.Is(err, ErrLocked) || time.Now().After(end) {
+			return err
+		}
+	}
+}

@@ -110,7 +110,7 @@ func lockToRead(dir string) (io.Closer, error) {
 	}
 	if err := flockShared(f); err != nil {
 		f.Close()
-		return nil, ErrLocked
+		return nil, err
 	}
 	return f, nil
 }

@@ -311,7 +311,7 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	if err := flock(f); err != nil {
 		f.Close()
-		return nil, ErrLocked
+		return nil, err
 	}
 	return f, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -218,6 +220,31 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	open(t, dir)
 	if _, err := Open(dir, testOptions()); !errors.Is(err, ErrLocked) {
 		t.Errorf("second open: %v, want ErrLocked", err)
+	}
+}
+
+// A process that forks at the moment of a close keeps the locks for as long as its child takes to run a program.
+func TestLocksThatAreBeingGivenBackAreWaitedFor(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{lockFile, badgerDir, storiesDir} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			closeStore(t, open(t, dir))
+			f, err := os.Open(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := flock(f); err != nil {
+				t.Fatal(err)
+			}
+			time.AfterFunc(50*time.Millisecond, func() { f.Close() })
+			s, err := Open(dir, testOptions())
+			if err != nil {
+				t.Fatalf("open while a lock is given back: %v, want a store", err)
+			}
+			closeStore(t, s)
+		})
 	}
 }
 
