@@ -1,7 +1,6 @@
 package client
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -27,16 +26,4 @@ func TestChunkBytes(t *testing.T) {
 	if n := len(encodeAscending(numbers)); n > 512<<10 {
 		t.Errorf("a chunk of %d numbers takes %d bytes, above 512 KiB", len(numbers), n)
 	}
-}
-
-func FuzzDecodeAscending(f *testing.F) {
-	f.Add([]byte{1, 2, 3})
-	f.Add([]byte{0x80})
-	f.Add(binary.AppendUvarint([]byte{1}, 1<<64-1))
-	f.Fuzz(func(t *testing.T, coded []byte) {
-		numbers, err := decodeAscending(coded)
-		if err == nil && !slices.IsSorted(numbers) {
-			t.Errorf("decoded to %v, which does not ascend", numbers)
-		}
-	})
 }

@@ -3,13 +3,11 @@ package client
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
 	"errors"
-	"hash"
 	"io"
 	"iter"
 
+	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -34,7 +32,7 @@ func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) it
 			yield("", fromStatus(err))
 			return
 		}
-		r := &exportReader{hash: sha256.New()}
+		r := &exportReader{hash: ascending.NewHash[uint64]()}
 		for !r.isWhole {
 			frame, err := stream.Recv()
 			if err == nil {
@@ -53,17 +51,14 @@ func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) it
 
 // exportReader is how far an export was read.
 type exportReader struct {
-	hash    hash.Hash
-	count   uint64
-	run     []byte // numbers on their way into the hash, coded in one run over all chunks
-	last    uint64 // in the run
+	hash    *ascending.Hash[uint64]
 	isWhole bool
 }
 
 func (r *exportReader) take(frame *dncv1.ExportResponse, yield func(string, error) bool) error {
 	if summary := frame.GetSummary(); summary != nil {
 		r.isWhole = true
-		if summary.GetNumbers() != r.count || !bytes.Equal(summary.GetContentSha256(), r.hash.Sum(nil)) {
+		if summary.GetNumbers() != r.hash.Count() || !bytes.Equal(summary.GetContentSha256(), r.hash.Sum()) {
 			return broken("the export does not match the count or SHA-256 that the server gave: try again")
 		}
 		return nil
@@ -72,13 +67,7 @@ func (r *exportReader) take(frame *dncv1.ExportResponse, yield func(string, erro
 	if err != nil {
 		return err
 	}
-	r.count += uint64(len(numbers))
-	r.run = r.run[:0]
-	for _, n := range numbers {
-		r.run = binary.AppendUvarint(r.run, n-r.last)
-		r.last = n
-	}
-	r.hash.Write(r.run)
+	r.hash.Add(numbers)
 	for _, n := range numbers {
 		if !yield(phone.Number(n).E164(), nil) {
 			return errStopped

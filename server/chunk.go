@@ -1,9 +1,9 @@
 package server
 
 import (
-	"encoding/binary"
 	"fmt"
 
+	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -26,15 +26,15 @@ func (l *load) chunk(c *dncv1.ImportChunk) error {
 	if err := l.checkChunk(c); err != nil {
 		return err
 	}
-	d := decoder{numbers: l.buffer[:0]}
+	d := decoder{numbers: l.buffer[:0], run: l.came}
 	if err := d.decode(c.GetAdd().GetAscending(), c.GetAdd().GetNumbers()); err != nil {
 		return err
 	}
-	l.buffer = d.numbers[:0]
 	added := len(d.numbers)
 	if err := d.decode(c.GetRemove().GetAscending(), c.GetRemove().GetNumbers()); err != nil {
 		return err
 	}
+	l.buffer, l.came = d.numbers[:0], d.run
 	staged := store.Chunk{
 		Seq: c.GetSeq(), Hash: hashOf(c), Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
 	}
@@ -103,22 +103,20 @@ func chunkInvalid(message string) *fault {
 // decoder reads the numbers of a chunk and sets aside what is none.
 type decoder struct {
 	numbers []uint64
+	run     []uint64 // as they came
 	checker phone.Checker
 	rejects []*dncv1.ImportReject
 	index   uint32
 }
 
 // decode reads numbers coded as ascending differences, then plain ones. Their places in the chunk go on from the call before.
-func (d *decoder) decode(ascending []byte, plain []uint64) error {
-	last := uint64(0)
-	for b := ascending; len(b) > 0; {
-		step, n := binary.Uvarint(b)
-		if n <= 0 || last+step < last {
-			return chunkInvalid("ascending does not decode: varints, each the difference from the number before")
-		}
-		last += step
-		d.add(last)
-		b = b[n:]
+func (d *decoder) decode(run []byte, plain []uint64) error {
+	var err error
+	if d.run, err = ascending.Decode(d.run[:0], run); err != nil {
+		return chunkInvalid("ascending does not decode: varints, each the difference from the number before")
+	}
+	for _, n := range d.run {
+		d.add(n)
 	}
 	for _, n := range plain {
 		d.add(n)

@@ -2,12 +2,10 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/binary"
-	"hash"
 
 	"google.golang.org/grpc"
 
+	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/phone"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -50,7 +48,7 @@ func (s *listService) export(ctx context.Context, v *store.View, l *store.List, 
 	if err != nil {
 		return err
 	}
-	e := &exporter{stream: stream, sum: sha256.New()}
+	e := &exporter{stream: stream, sum: ascending.NewHash[phone.Number]()}
 	for numbers, err := range v.Export(ctx, l) {
 		if err != nil {
 			return err
@@ -66,32 +64,24 @@ func (s *listService) export(ctx context.Context, v *store.View, l *store.List, 
 type exporter struct {
 	stream exportStream
 	chunk  []byte
-	last   uint64 // in this chunk
-	total  uint64
-	sum    hash.Hash
-	run    []byte // the same numbers, coded in one run, for the sum
-	before uint64 // in the run
+	last   phone.Number // in this chunk
+	sum    *ascending.Hash[phone.Number]
 }
 
+// exportChunkBytes is where a chunk is sent. The numbers of one block more may be in it.
 const exportChunkBytes = 256 << 10
 
 func (e *exporter) add(numbers []phone.Number) error {
-	e.run = e.run[:0]
-	for _, n := range numbers {
-		u := uint64(n)
-		e.run = binary.AppendUvarint(e.run, u-e.before)
-		e.before = u
-		e.chunk = binary.AppendUvarint(e.chunk, u-e.last)
-		e.last = u
-		if len(e.chunk) >= exportChunkBytes {
-			if err := e.flush(); err != nil {
-				return err
-			}
-		}
+	if len(numbers) == 0 {
+		return nil
 	}
-	e.sum.Write(e.run)
-	e.total += uint64(len(numbers))
-	return nil
+	e.sum.Add(numbers)
+	e.chunk = ascending.Append(e.chunk, e.last, numbers...)
+	e.last = numbers[len(numbers)-1]
+	if len(e.chunk) < exportChunkBytes {
+		return nil
+	}
+	return e.flush()
 }
 
 func (e *exporter) flush() error {
@@ -108,7 +98,7 @@ func (e *exporter) finish() error {
 		return err
 	}
 	return e.stream.Send(&dncv1.ExportResponse{Frame: &dncv1.ExportResponse_Summary{Summary: &dncv1.ExportSummary{
-		Numbers:       e.total,
-		ContentSha256: e.sum.Sum(nil),
+		Numbers:       e.sum.Count(),
+		ContentSha256: e.sum.Sum(),
 	}}})
 }

@@ -41,7 +41,8 @@ type load struct {
 	by     store.Request
 	header *dncv1.ImportHeader
 	imp    *store.Import
-	buffer []uint64
+	buffer []uint64           // the numbers of a chunk
+	came   []uint64           // and what it held
 	acks   []*dncv1.ImportAck // of chunks that are not durable yet
 }
 

@@ -1,10 +1,14 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 
 	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/ascending"
 )
 
 // blockSource yields what a load brings, block by block, ascending.
@@ -36,7 +40,9 @@ func (noBlocks) close()                  {}
 
 // stagedBlocks reads a content file.
 type stagedBlocks struct {
-	r       *numberReader
+	file    *os.File
+	r       *ascending.Reader
+	at      uint64 // the number it stands at
 	more    bool
 	changes bool // entries of a delta: see deltaEntry
 }
@@ -46,12 +52,22 @@ func openContent(path string, changes bool) (*stagedBlocks, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStage, err)
 	}
-	b := &stagedBlocks{r: newNumberReader(f), changes: changes}
-	if b.more, err = b.r.next(); err != nil {
+	b := &stagedBlocks{file: f, r: ascending.NewReader(f), changes: changes}
+	if err := b.next(); err != nil {
 		f.Close()
 		return nil, err
 	}
 	return b, nil
+}
+
+// next moves to the next number.
+func (b *stagedBlocks) next() error {
+	at, err := b.r.Next()
+	b.at, b.more = at, err == nil
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", ErrStage, err)
+	}
+	return nil
 }
 
 // deltaEntry is how the stage of a delta holds a number: with whether it goes in its last bit.
@@ -64,9 +80,9 @@ func deltaEntry(number uint64, removed bool) uint64 {
 
 func (b *stagedBlocks) number() (n uint64, removed bool) {
 	if b.changes {
-		return b.r.at >> 1, b.r.at&1 == 1
+		return b.at >> 1, b.at&1 == 1
 	}
-	return b.r.at, false
+	return b.at, false
 }
 
 func (b *stagedBlocks) peek() (uint64, bool) {
@@ -86,15 +102,14 @@ func (b *stagedBlocks) take(add, remove *bitmap) error {
 		} else {
 			add.set(n & blockMask)
 		}
-		var err error
-		if b.more, err = b.r.next(); err != nil {
+		if err := b.next(); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (b *stagedBlocks) close() { b.r.close() }
+func (b *stagedBlocks) close() { b.file.Close() }
 
 // viewBlocks reads a list as it was at an older visible.
 type viewBlocks struct {

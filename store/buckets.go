@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/radix"
 )
 
@@ -159,7 +160,7 @@ func (b *buckets) spread(numbers []uint64) error {
 
 func (b *buckets) add(to *bucket, run []uint64) error {
 	to.buf = binary.AppendUvarint(to.buf, uint64(len(run)))
-	to.buf = appendAscending(to.buf, run)
+	to.buf = ascending.Append(to.buf, 0, run...)
 	to.numbers += len(run)
 	if len(to.buf) < b.full {
 		return nil
@@ -252,16 +253,9 @@ func appendRuns(to []uint64, b []byte) ([]uint64, error) {
 		if n <= 0 {
 			return to, ErrStage
 		}
-		b = b[n:]
-		last := uint64(0)
-		for range count {
-			d, n := binary.Uvarint(b)
-			if n <= 0 {
-				return to, ErrStage
-			}
-			last += d
-			to = append(to, last)
-			b = b[n:]
+		var err error
+		if to, b, err = ascending.DecodeSome(to, b[n:], count); err != nil {
+			return to, ErrStage
 		}
 	}
 	return to, nil

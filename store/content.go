@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"crypto/sha256"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash"
@@ -14,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/policy"
 )
 
@@ -90,7 +90,7 @@ func (w *ascendingWriter) add(numbers []uint64) error {
 			w.duplicates++
 			continue
 		}
-		w.buf = appendDifference(w.buf, n-w.last)
+		w.buf = ascending.AppendStep(w.buf, n-w.last)
 		w.last = n
 		w.numbers++
 	}
@@ -98,62 +98,7 @@ func (w *ascendingWriter) add(numbers []uint64) error {
 	return err
 }
 
-// appendDifference appends a varint. In a large list nearly every one is a byte.
-func appendDifference(to []byte, d uint64) []byte {
-	if d < 0x80 {
-		return append(to, byte(d))
-	}
-	return binary.AppendUvarint(to, d)
-}
-
 func (w *ascendingWriter) flush() error { return w.w.Flush() }
-
-// numberReader reads ascending varint differences.
-type numberReader struct {
-	f    *os.File
-	buf  []byte
-	from int // buf[from:to] is read ahead
-	to   int
-	err  error  // what ended the reading
-	at   uint64 // the number it stands at
-}
-
-func newNumberReader(f *os.File) *numberReader {
-	return &numberReader{f: f, buf: make([]byte, 1<<18)}
-}
-
-// next moves to the next number; false at the end.
-func (r *numberReader) next() (bool, error) {
-	if r.to-r.from < binary.MaxVarintLen64 {
-		r.fill()
-	}
-	d, n := binary.Uvarint(r.buf[r.from:r.to])
-	if n > 0 {
-		r.from += n
-		r.at += d
-		return true, nil
-	}
-	if r.err != nil && !errors.Is(r.err, io.EOF) {
-		return false, fmt.Errorf("%w: %w", ErrStage, r.err)
-	}
-	if r.from == r.to {
-		return false, nil
-	}
-	return false, fmt.Errorf("%w: %w", ErrStage, io.ErrUnexpectedEOF)
-}
-
-// fill reads on, so that the next difference lies in the buffer as a whole unless the file ends.
-func (r *numberReader) fill() {
-	r.to = copy(r.buf, r.buf[r.from:r.to])
-	r.from = 0
-	for r.err == nil && r.to < binary.MaxVarintLen64 {
-		var n int
-		n, r.err = r.f.Read(r.buf[r.to:])
-		r.to += n
-	}
-}
-
-func (r *numberReader) close() { r.f.Close() }
 
 // verifyContent checks a content file against its hash: what was prepared must be what is loaded.
 func verifyContent(path string, sha []byte) error {

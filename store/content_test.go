@@ -15,16 +15,15 @@ func TestContentCutInANumberIsNoEnd(t *testing.T) {
 	if err := os.WriteFile(path, []byte{5, 0x80}, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	f, err := os.Open(path)
+	b, err := openContent(path, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := newNumberReader(f)
-	defer r.close()
-	if ok, err := r.next(); !ok || err != nil || r.at != 5 {
-		t.Fatalf("first number %d, %v (%v), want 5", r.at, ok, err)
+	defer b.close()
+	if n, _ := b.number(); !b.more || n != 5 {
+		t.Fatalf("first number %d, more %v, want 5 and more", n, b.more)
 	}
-	if ok, err := r.next(); ok || !errors.Is(err, ErrStage) || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		t.Errorf("a number that is cut: %v (%v), want ErrStage and io.ErrUnexpectedEOF alone", ok, err)
+	if err := b.next(); b.more || !errors.Is(err, ErrStage) || !errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		t.Errorf("a number that is cut: more %v (%v), want ErrStage and io.ErrUnexpectedEOF alone", b.more, err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/radix"
 )
@@ -154,7 +155,7 @@ func appendFrame(frame []byte, chunk Chunk) []byte {
 	frame = binary.AppendUvarint(frame, chunk.Seq)
 	frame = binary.AppendUvarint(frame, chunk.Rejected)
 	frame = binary.AppendUvarint(frame, uint64(len(chunk.Numbers)))
-	frame = appendAscending(frame, chunk.Numbers)
+	frame = ascending.Append(frame, 0, chunk.Numbers...)
 	binary.LittleEndian.PutUint32(frame, uint32(len(frame)-frameHeader))
 	binary.LittleEndian.PutUint32(frame[4:], crc32.Checksum(frame[frameHeader:], castagnoli))
 	return frame
@@ -208,16 +209,6 @@ func (c *chunkLog) withRejects() []uint64 {
 }
 
 func (c *chunkLog) close() error { return c.f.Close() }
-
-// appendAscending appends ascending numbers as varints: the first itself, then the differences.
-func appendAscending(to []byte, numbers []uint64) []byte {
-	last := uint64(0)
-	for _, n := range numbers {
-		to = appendDifference(to, n-last)
-		last = n
-	}
-	return to
-}
 
 // frameReader reads the frames of a chunk log. Its numbers are valid until the next call.
 type frameReader struct {
@@ -285,15 +276,9 @@ func (r *frameReader) decode() (Chunk, error) {
 		return Chunk{}, ErrStage
 	}
 	r.numbers = slices.Grow(r.numbers[:0], int(head[2]))
-	last := uint64(0)
-	for range head[2] {
-		d, n := binary.Uvarint(b)
-		if n <= 0 || last+d < last {
-			return Chunk{}, ErrStage
-		}
-		last += d
-		r.numbers = append(r.numbers, last)
-		b = b[n:]
+	var err error
+	if r.numbers, _, err = ascending.DecodeSome(r.numbers, b, head[2]); err != nil {
+		return Chunk{}, ErrStage
 	}
 	return Chunk{Seq: head[0], Hash: hash, Rejected: head[1], Numbers: r.numbers}, nil
 }
