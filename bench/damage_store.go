@@ -138,31 +138,31 @@ func (b *damageBench) fill(ctx context.Context, c *client.Client, addr string, d
 	if err := createList(ctx, c); err != nil {
 		return err
 	}
-	if _, err := c.CreateList(ctx, client.NewList{Name: suppressionList, Kind: client.Suppression}); err != nil {
+	if _, err := c.CreateList(ctx, client.ListSpec{Name: suppressionList, Kind: client.KindSuppression}); err != nil {
 		return err
 	}
-	if err := load(ctx, c, listName, client.Replace, d.registry[:len(d.registry)/2+1]); err != nil {
+	if err := load(ctx, c, listName, client.ModeReplace, d.registry[:len(d.registry)/2+1]); err != nil {
 		return err
 	}
-	return load(ctx, c, suppressionList, client.Replace, d.suppressed[:len(d.suppressed)/2+1])
+	return load(ctx, c, suppressionList, client.ModeReplace, d.suppressed[:len(d.suppressed)/2+1])
 }
 
 // reload makes both lists whole: the registry by a load that replaces it and one that
 // adds a number, the other by one that adds its second half.
 func reload(ctx context.Context, c *client.Client, d drawn) error {
 	last := len(d.registry) - 1
-	if err := load(ctx, c, listName, client.Replace, d.registry[:last]); err != nil {
+	if err := load(ctx, c, listName, client.ModeReplace, d.registry[:last]); err != nil {
 		return err
 	}
-	if err := load(ctx, c, listName, client.Add, d.registry[last:]); err != nil {
+	if err := load(ctx, c, listName, client.ModeAdd, d.registry[last:]); err != nil {
 		return err
 	}
-	return load(ctx, c, suppressionList, client.Add, d.suppressed[len(d.suppressed)/2:])
+	return load(ctx, c, suppressionList, client.ModeAdd, d.suppressed[len(d.suppressed)/2:])
 }
 
 // optOutOne opts out a number that is reserved for fiction.
 func optOutOne(ctx context.Context, c *client.Client) error {
-	_, err := c.RecordOptOut(ctx, client.OptOut{Number: "+14155550199", Channel: client.Call, Evidence: "one more"})
+	_, err := c.RecordOptOut(ctx, client.OptOut{Number: "+14155550199", Channel: client.ChannelCall, Evidence: "one more"})
 	return err
 }
 

@@ -30,8 +30,6 @@ const (
 	noticeFor = 6 * time.Second
 	// endFor is how long it may take to stop.
 	endFor = 30 * time.Second
-
-	stateReady = "READY"
 )
 
 // trial is one harm, or two, to a copy of a store.
@@ -200,7 +198,7 @@ func (t *trial) harmServed(ctx context.Context, server *daemon.Server, c *client
 	outcome := outcomeHarmless
 	for end := time.Now().Add(noticeFor); time.Now().Before(end) && ctx.Err() == nil; {
 		limited, cancel := context.WithTimeout(ctx, time.Second)
-		receipt, err := c.RecordOptOut(limited, client.OptOut{Number: t.fictionOf(len(t.acked)), Channel: client.Call})
+		receipt, err := c.RecordOptOut(limited, client.OptOut{Number: t.fictionOf(len(t.acked)), Channel: client.ChannelCall})
 		cancel()
 		if err == nil && len(t.acked) < 100 {
 			t.acked = append(t.acked, receipt)
@@ -230,7 +228,7 @@ func (t *trial) observe(ctx context.Context, server *daemon.Server, c *client.Cl
 	if err != nil {
 		return t.unanswered(server, err)
 	}
-	if stats.State != stateReady {
+	if stats.State != client.StoreReady {
 		return outcomeDetected
 	}
 	if t.running {
@@ -354,7 +352,7 @@ func (t *trial) look(ctx context.Context, f daemon.Fsck) {
 	defer server.Kill()
 	defer c.Close()
 	stats, err := c.ServerStats(ctx)
-	if err != nil || stats.State != stateReady {
+	if err != nil || stats.State != client.StoreReady {
 		t.fault("fsck is content, and dncd is %s: %s, %v", stats.State, stats.StateMessage, err)
 	}
 	v, err := checkVerdicts(ctx, c, t.blocked())

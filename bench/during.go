@@ -210,7 +210,7 @@ func (b *duringBench) check(c *client.Client) call {
 
 func (b *duringBench) optOut(c *client.Client) call {
 	return func(ctx context.Context) error {
-		_, err := c.RecordOptOut(ctx, client.OptOut{Number: b.random(), Channel: client.Call, Desk: "bench"})
+		_, err := c.RecordOptOut(ctx, client.OptOut{Number: b.random(), Channel: client.ChannelCall, Desk: "bench"})
 		return err
 	}
 }

@@ -102,7 +102,7 @@ func (w *watch) end(ctx context.Context) error {
 func (w *watch) optOut(ctx context.Context) {
 	for sleep(ctx, 10*time.Millisecond) == nil {
 		number := w.optOuts.draw()
-		if _, err := w.c.RecordOptOut(ctx, client.OptOut{Number: number, Channel: client.Call, Desk: "bench"}); err == nil {
+		if _, err := w.c.RecordOptOut(ctx, client.OptOut{Number: number, Channel: client.ChannelCall, Desk: "bench"}); err == nil {
 			w.optOuts.add(number)
 		}
 	}

@@ -102,7 +102,7 @@ func (l *linear) fill(programs daemon.Programs, data string) {
 	defer c.Close()
 	number := numberOf(linearFull)
 	add := func(scope string) bool {
-		_, err := c.RecordOptOut(l.t.Context(), client.OptOut{Number: number, Scope: scope, Channel: client.Call})
+		_, err := c.RecordOptOut(l.t.Context(), client.OptOut{Number: number, Scope: scope, Channel: client.ChannelCall})
 		if err != nil && !errors.Is(err, client.ErrRecordLimit) {
 			l.t.Error(err)
 		}
@@ -219,10 +219,10 @@ func (c *caller) ask(in asked) (told, error) {
 	ctx, number := c.l.t.Context(), numberOf(in.number)
 	switch in.deed {
 	case adds:
-		o := client.OptOut{Number: number, Scope: linearScope, Channel: client.Call}
+		o := client.OptOut{Number: number, Scope: linearScope, Channel: client.ChannelCall}
 		if in.request > 0 {
 			o.RequestID = fmt.Sprintf("%d of %d", in.request, in.number)
-			o.Channel = []client.Channel{client.Call, client.Email}[in.content-1]
+			o.Channel = []client.Channel{client.ChannelCall, client.ChannelEmail}[in.content-1]
 		}
 		r, err := c.c.RecordOptOut(ctx, o)
 		switch {

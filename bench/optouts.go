@@ -197,7 +197,7 @@ func (b *optOutsBench) beside(ctx context.Context, work func(context.Context) er
 			return err
 		},
 		func(ctx context.Context) error {
-			_, err := c.RecordOptOut(ctx, client.OptOut{Number: b.number(rand.IntN), Channel: client.Call, Desk: "bench"})
+			_, err := c.RecordOptOut(ctx, client.OptOut{Number: b.number(rand.IntN), Channel: client.ChannelCall, Desk: "bench"})
 			return err
 		},
 	}

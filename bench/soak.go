@@ -205,7 +205,7 @@ func (b *soakBench) recordOptOuts(ctx context.Context) {
 			group = rand.IntN(len(s.groups))
 		}
 		number := probe(s.firstOf(group) + rand.Uint64N(groupSize)).e164()
-		_, err := c.RecordOptOut(ctx, client.OptOut{Number: number, Channel: client.Call, Desk: "bench"})
+		_, err := c.RecordOptOut(ctx, client.OptOut{Number: number, Channel: client.ChannelCall, Desk: "bench"})
 		if err == nil {
 			b.recorded.Add(1)
 		} else if ctx.Err() == nil {

@@ -58,15 +58,17 @@ func (b *budget) allows() bool {
 // SHUTTING_DOWN is no sign of load: it comes when a connection is old or a server stops, and
 // asks for another.
 func (c *Client) count(e *Error) {
-	if e.Reason != reasonShuttingDown && c.worthRetry(e) {
+	if e.Reason != reasonShuttingDown && c.isPassing(e) {
 		c.budget.take()
 	}
 }
 
-// isWorth reports whether another attempt may mend what a call ended with.
-func (c *Client) isWorth(e *Error, attempt int) bool { return attempt < maxAttempts && c.worthRetry(e) }
+// retriable reports whether another attempt may mend what a call ended with.
+func (c *Client) retriable(e *Error, attempt int) bool {
+	return attempt < maxAttempts && c.isPassing(e)
+}
 
-// mayRetry reports whether a call that ended so, and was counted, is made once more.
-func (c *Client) mayRetry(e *Error, attempt int) bool {
-	return c.isWorth(e, attempt) && (e.Reason == reasonShuttingDown || c.budget.allows())
+// allowRetry reports whether a call that ended so, and was counted, is made once more.
+func (c *Client) allowRetry(e *Error, attempt int) bool {
+	return c.retriable(e, attempt) && (e.Reason == reasonShuttingDown || c.budget.allows())
 }

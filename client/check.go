@@ -59,7 +59,7 @@ type Reason struct {
 	// Record is the event that recorded the opt-out or consent.
 	Record EventID `json:"record"`
 	// ConsentKind is what a consent rests on.
-	ConsentKind string `json:"consent_kind"`
+	ConsentKind ConsentKind `json:"consent_kind"`
 	// ExpiresAt is when the record ends; zero: never.
 	ExpiresAt time.Time `json:"expires_at"`
 }
@@ -105,7 +105,7 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 		Scope:  o.scope,
 		ReadAt: o.readAt(),
 	}
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumberResponse, error) {
+	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumberResponse, error) {
 		return on.checks.CheckNumber(ctx, request)
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func fromReasons(list []*dncv1.Reason) []Reason {
 			SnapshotDate: r.GetSnapshotDate(),
 			Rule:         r.GetRule(),
 			Record:       fromEventID(r.GetRecord()),
-			ConsentKind:  name[string](r.GetConsentKind(), "CONSENT_KIND_"),
+			ConsentKind:  name[ConsentKind](r.GetConsentKind(), "CONSENT_KIND_"),
 			ExpiresAt:    fromTime(r.GetExpiresAt()),
 		}
 	}

@@ -102,7 +102,7 @@ func (c *Client) CheckBatch(ctx context.Context, numbers []uint64, opts ...CallO
 // checkNumbers asks about one batch and returns the numbers with the answers: what the
 // server read, when it was asked by strings.
 func (c *Client) checkNumbers(ctx context.Context, request *dncv1.CheckNumbersRequest) (BatchResult, []uint64, error) {
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumbersResponse, error) {
+	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumbersResponse, error) {
 		return on.checks.CheckNumbers(ctx, request)
 	})
 	if err != nil {

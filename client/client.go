@@ -136,20 +136,20 @@ const (
 	firstBackoff = 50 * time.Millisecond
 )
 
-// retried makes a call that may be made again without harm: a read, or a write
+// callRetry makes a call that may be made again without harm: a read, or a write
 // with a request id.
-func retried[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+func callRetry[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	return attempts(ctx, c, c.mayRetry, call)
+	return attempts(ctx, c, c.allowRetry, call)
 }
 
-// recorded is retried for writes, which carry a request id. The retry budget does not limit them: it is for checks, and
+// callWrite is callRetry for writes, which carry a request id. The retry budget does not limit them: it is for checks, and
 // a person's objection is tried again in any case.
-func recorded[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
+func callWrite[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()
-	answer, err := attempts(ctx, c, c.isWorth, call)
+	answer, err := attempts(ctx, c, c.retriable, call)
 	return answer, ofWrite(err)
 }
 
@@ -172,8 +172,8 @@ func attempts[R any](
 	}
 }
 
-// worthRetry reports whether the same call may succeed a little later.
-func (c *Client) worthRetry(e *Error) bool {
+// isPassing reports whether the same call may succeed a little later.
+func (c *Client) isPassing(e *Error) bool {
 	switch e.Reason {
 	case reasonQueueFull, reasonOverloaded:
 		return true

@@ -55,9 +55,64 @@ type ListKind string
 
 // The kinds of lists.
 const (
-	Registry    ListKind = "REGISTRY"
-	Suppression ListKind = "SUPPRESSION"
-	Litigator   ListKind = "LITIGATOR"
+	KindRegistry    ListKind = "REGISTRY"
+	KindSuppression ListKind = "SUPPRESSION"
+	KindLitigator   ListKind = "LITIGATOR"
+)
+
+// ListState says whether a list can answer.
+type ListState string
+
+// The states of a list.
+const (
+	ListNotLoaded ListState = "NOT_LOADED" // never loaded, or its content was lost to damage
+	ListLoaded    ListState = "LOADED"
+	ListStale     ListState = "STALE" // loaded, and older than its max age
+)
+
+// RecordKind is what a record about a number is.
+type RecordKind string
+
+// The kinds of records.
+const (
+	KindOptOut  RecordKind = "OPT_OUT"
+	KindConsent RecordKind = "CONSENT"
+)
+
+// ConsentKind is what a consent rests on.
+type ConsentKind string
+
+// The kinds of consents.
+const (
+	ConsentPermission ConsentKind = "PERMISSION"
+	ConsentPurchase   ConsentKind = "PURCHASE"
+	ConsentInquiry    ConsentKind = "INQUIRY"
+	ConsentContract   ConsentKind = "CONTRACT"
+)
+
+// EventKind is what happened to a number.
+type EventKind string
+
+// The kinds of events.
+const (
+	EventOptOutRecorded   EventKind = "OPT_OUT_RECORDED"
+	EventOptOutWithdrawn  EventKind = "OPT_OUT_WITHDRAWN"
+	EventConsentRecorded  EventKind = "CONSENT_RECORDED"
+	EventConsentWithdrawn EventKind = "CONSENT_WITHDRAWN"
+	EventListed           EventKind = "LISTED"
+	EventUnlisted         EventKind = "UNLISTED"
+	EventStoryErased      EventKind = "STORY_ERASED"
+)
+
+// StoryState says whether the text of a record can be read.
+type StoryState string
+
+// The states of a story.
+const (
+	StoryPresent StoryState = "PRESENT"
+	StoryMissing StoryState = "MISSING" // not found, or not what was recorded
+	StoryErased  StoryState = "ERASED"
+	StoryNone    StoryState = "NONE" // the record has no text
 )
 
 // Channel is how an objection or a consent came in.
@@ -65,26 +120,84 @@ type Channel string
 
 // The channels.
 const (
-	Call     Channel = "CALL"
-	Email    Channel = "EMAIL"
-	Letter   Channel = "LETTER"
-	SMS      Channel = "SMS"
-	Web      Channel = "WEB"
-	InPerson Channel = "IN_PERSON"
-	Other    Channel = "OTHER"
+	ChannelCall     Channel = "CALL"
+	ChannelEmail    Channel = "EMAIL"
+	ChannelLetter   Channel = "LETTER"
+	ChannelSMS      Channel = "SMS"
+	ChannelWeb      Channel = "WEB"
+	ChannelInPerson Channel = "IN_PERSON"
+	ChannelOther    Channel = "OTHER"
 )
 
-// ImportMode is what a load does to a list.
+// ImportMode is what an import does to a list.
 type ImportMode string
 
-// The modes. The empty one is Replace.
+// The modes of an ImportRequest. The empty one is ModeReplace.
 const (
-	Replace ImportMode = "REPLACE"
-	Add     ImportMode = "ADD"
-	Remove  ImportMode = "REMOVE"
-	Delta   ImportMode = "DELTA"
-	// OptOuts is the mode of an ImportRecord that tells of opt-outs, of no list.
-	OptOuts ImportMode = "OPT_OUTS"
+	ModeReplace ImportMode = "REPLACE"
+	ModeAdd     ImportMode = "ADD"
+	ModeRemove  ImportMode = "REMOVE"
+	ModeDelta   ImportMode = "DELTA"
+)
+
+// Further modes of an ImportRecord.
+const (
+	ModeRevert  ImportMode = "REVERT"   // Revert went back to earlier content
+	ModeReload  ImportMode = "RELOAD"   // the server wrote the list's own content again after an import was abandoned
+	ModeOptOuts ImportMode = "OPT_OUTS" // an import of opt-outs, into no list
+)
+
+// ImportState says what became of an import.
+type ImportState string
+
+// The states of an ImportRecord.
+const (
+	ImportPrepared  ImportState = "PREPARED"  // being written; the list still shows its earlier content
+	ImportSwitched  ImportState = "SWITCHED"  // the list shows it
+	ImportConfirmed ImportState = "CONFIRMED" // the list already had its content
+	ImportAbandoned ImportState = "ABANDONED" // given up; the list kept its earlier content
+	ImportRecorded  ImportState = "RECORDED"  // of opt-outs: all accepted rows count
+)
+
+// Phase is how far an import has got.
+type Phase string
+
+// The phases of an import, in order. PhaseRecording is of opt-outs; the two before it are of lists.
+const (
+	PhaseSending   Phase = "SENDING"
+	PhaseComparing Phase = "COMPARING"
+	PhaseWriting   Phase = "WRITING"
+	PhaseSwitching Phase = "SWITCHING"
+	PhaseRecording Phase = "RECORDING"
+)
+
+// Guard is a limit that an import must keep.
+type Guard string
+
+// The guards. Override passes over each of them except GuardNothingAccepted.
+const (
+	GuardNothingAccepted  Guard = "NOTHING_ACCEPTED"
+	GuardShrink           Guard = "SHRINK"
+	GuardPrefixShrink     Guard = "PREFIX_SHRINK"
+	GuardRejects          Guard = "REJECTS"
+	GuardSnapshotOlder    Guard = "SNAPSHOT_OLDER"
+	GuardCoverage         Guard = "COVERAGE"
+	GuardCoverageWider    Guard = "COVERAGE_WIDER"
+	GuardCoverageInferred Guard = "COVERAGE_INFERRED"
+	GuardCut              Guard = "CUT"
+)
+
+// StoreState says what a server's store can do.
+type StoreState string
+
+// The states of a store. In each of them but StoreDamaged checks are answered in full.
+const (
+	StoreReady          StoreState = "READY"
+	StoreDiskFull       StoreState = "DISK_FULL"
+	StoreClockJumped    StoreState = "CLOCK_JUMPED"
+	StoreReadOnly       StoreState = "READ_ONLY"
+	StoreStoriesDamaged StoreState = "STORIES_DAMAGED"
+	StoreDamaged        StoreState = "DAMAGED"
 )
 
 // protoEnum is an enum of the contract.

@@ -100,7 +100,7 @@ func TestOverloadIsTriedAgain(t *testing.T) {
 	if !errors.Is(e, ErrOverloaded) || e.retryAfter != asked || retryAfter(fmt.Errorf("load: %w", e)) != asked {
 		t.Errorf("got %v with a pause of %v, want ErrOverloaded and %v", e, e.retryAfter, asked)
 	}
-	if !new(Client).worthRetry(e) {
+	if !new(Client).isPassing(e) {
 		t.Error("is not tried again")
 	}
 	synctest.Test(t, func(t *testing.T) {

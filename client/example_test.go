@@ -23,7 +23,7 @@ func Example() {
 	defer c.Close()
 
 	// A person says stop: from now on nobody at acme may call.
-	_, err = c.RecordOptOut(ctx, client.OptOut{Number: "+14155550123", Scope: "acme", Channel: client.Call, Desk: "after-sales"})
+	_, err = c.RecordOptOut(ctx, client.OptOut{Number: "+14155550123", Scope: "acme", Channel: client.ChannelCall, Desk: "after-sales"})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -82,8 +82,8 @@ func ExampleClient_Import() {
 	}
 	defer c.Close()
 
-	_, err = c.CreateList(ctx, client.NewList{
-		Name: "us-ftc", Kind: client.Registry, Jurisdiction: []string{"US"}, Coverage: []string{"1415"}, MaxAge: 31 * 24 * time.Hour,
+	_, err = c.CreateList(ctx, client.ListSpec{
+		Name: "us-ftc", Kind: client.KindRegistry, Jurisdiction: []string{"US"}, Coverage: []string{"1415"}, MaxAge: 31 * 24 * time.Hour,
 	})
 	if err != nil {
 		fmt.Println(err)

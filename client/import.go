@@ -16,14 +16,14 @@ import (
 type ImportRequest struct {
 	// List by name. Required.
 	List string
-	// Mode is Replace when empty. A replace takes all files of the list at once.
+	// Mode is ModeReplace when empty. A replace takes all files of the list at once.
 	Mode ImportMode
 	// Numbers to load. Required.
 	Numbers NumberSource
 	// Sources are the files by name, as far as they are known before they are read.
 	Sources []ImportSource
 	// SnapshotDate of the content, YYYY-MM-DD: the registry's own, never the day of
-	// the load. Required for a list with a max age, but in Add and Remove.
+	// the load. Required for a list with a max age, but in ModeAdd and ModeRemove.
 	SnapshotDate string
 	// MaxShrink and MaxRejects are the guards' ratios, 0 to 1; nil: the server's
 	// defaults, 0.1 and 0.01.
@@ -69,7 +69,7 @@ type NumberSource interface {
 	Summary() SourceSummary
 }
 
-// ChangeSource is a NumberSource of a change list, for the mode Delta.
+// ChangeSource is a NumberSource of a change list, for ModeDelta.
 type ChangeSource interface {
 	NumberSource
 	// NextChanges fills add and remove with numbers that come and go, and returns how
@@ -96,10 +96,9 @@ type SourceSummary struct {
 	TruncatedFiles uint32
 }
 
-// Progress says how far a load is.
+// Progress says how far an import is.
 type Progress struct {
-	// Phase is SENDING, then COMPARING, WRITING and SWITCHING; for opt-outs RECORDING.
-	Phase string
+	Phase Phase
 	// Done numbers in this phase, of Total; 0: not known.
 	Done, Total uint64
 }
@@ -151,13 +150,11 @@ func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
-	// Guard is NOTHING_ACCEPTED, SHRINK, PREFIX_SHRINK, REJECTS, SNAPSHOT_OLDER, COVERAGE, COVERAGE_WIDER,
-	// COVERAGE_INFERRED or CUT.
-	Guard   string `json:"guard"`
+	Guard   Guard  `json:"guard"`
 	Prefix  string `json:"prefix"`
 	Message string `json:"message"`
 	// Before and After: numbers for shrinks, entries read and rejected for rejects,
-	// files and those that end inside a line for CUT.
+	// files and those that end inside a line for GuardCut.
 	Before     uint64  `json:"before"`
 	After      uint64  `json:"after"`
 	Limit      float64 `json:"limit"`
@@ -172,7 +169,7 @@ func (g GuardFailure) MarshalJSON() ([]byte, error) { return encode(g) }
 // the last chunk that the server holds. A load that a guard refused is no error:
 // see ImportResult.Refused. There is no deadline but that of ctx. Until the switch
 // nothing counts; when Import returns an error after all numbers were sent, the
-// list may still switch: Imports tells.
+// list may still switch: ImportHistory shows it.
 func (c *Client) Import(ctx context.Context, r ImportRequest) (_ ImportResult, err error) {
 	if r.Numbers == nil {
 		return ImportResult{}, invalidField("numbers", "a load needs numbers: set Numbers")
@@ -199,7 +196,7 @@ func (c *Client) importHeader(r *ImportRequest) (*dncv1.ImportHeader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := r.Numbers.(ChangeSource); !ok && r.Mode == Delta {
+	if _, ok := r.Numbers.(ChangeSource); !ok && r.Mode == ModeDelta {
 		return nil, invalidField("numbers", "mode delta needs numbers that come and go: give a ChangeSource")
 	}
 	sources, err := toSources(r.Sources)

@@ -21,7 +21,7 @@ const today = "2026-09-09"
 
 func createRegistry(t testing.TB, c *client.Client, name string, coverage ...string) {
 	t.Helper()
-	_, err := c.CreateList(t.Context(), client.NewList{Name: name, Kind: "registry", Jurisdiction: []string{"US"}, Coverage: coverage})
+	_, err := c.CreateList(t.Context(), client.ListSpec{Name: name, Kind: "registry", Jurisdiction: []string{"US"}, Coverage: coverage})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestImportAndExport(t *testing.T) {
 	c := connect(t, serve(t), client.WithUser("ops"))
 	createRegistry(t, c, "us-ftc")
 	numbers := someNumbers(150_000)
-	phases := map[string]bool{}
+	phases := map[client.Phase]bool{}
 	r, err := c.Import(t.Context(), client.ImportRequest{
 		List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: append(slices.Clone(numbers), numbers[:10]...)},
 		OnProgress: func(p client.Progress) { phases[p.Phase] = true },
@@ -98,7 +98,7 @@ func TestImportAndExport(t *testing.T) {
 	if err != nil || r.Refused || r.Read != 150_010 || r.Accepted != 150_000 || r.Duplicates != 10 || r.Added != 150_000 || r.SnapshotDate != today {
 		t.Fatalf("got %+v (%v)", r, err)
 	}
-	if !phases["SENDING"] {
+	if !phases[client.PhaseSending] {
 		t.Errorf("no progress of sending: %v", phases)
 	}
 	wantList(t, c, "us-ftc", numbers)
@@ -108,7 +108,7 @@ func TestImportAndExport(t *testing.T) {
 		t.Errorf("the same of another day: got %+v (%v), want already loaded", again, err)
 	}
 	loads := 0
-	for load, err := range c.Imports(t.Context(), "us-ftc") {
+	for load, err := range c.ImportHistory(t.Context(), "us-ftc") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,7 +148,7 @@ func TestImportRefusedByAGuard(t *testing.T) {
 	numbers := someNumbers(1000)
 	load(numbers, false)
 	r := load(numbers[:500], false)
-	if !r.Refused || len(r.GuardFailures) == 0 || r.GuardFailures[0].Guard != "SHRINK" || r.GuardFailures[0].Before != 1000 || r.GuardFailures[0].After != 500 {
+	if !r.Refused || len(r.GuardFailures) == 0 || r.GuardFailures[0].Guard != client.GuardShrink || r.GuardFailures[0].Before != 1000 || r.GuardFailures[0].After != 500 {
 		t.Errorf("got %+v, want a refusal", r)
 	}
 	wantList(t, c, "us-ftc", numbers)
@@ -157,7 +157,7 @@ func TestImportRefusedByAGuard(t *testing.T) {
 	}
 	wantList(t, c, "us-ftc", numbers[:500])
 	cut, err := c.Import(t.Context(), client.ImportRequest{List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: numbers, cut: 2}})
-	if err != nil || !cut.Refused || len(cut.GuardFailures) != 1 || cut.GuardFailures[0].Guard != "CUT" || cut.GuardFailures[0].After != 2 {
+	if err != nil || !cut.Refused || len(cut.GuardFailures) != 1 || cut.GuardFailures[0].Guard != client.GuardCut || cut.GuardFailures[0].After != 2 {
 		t.Errorf("files that end inside a line: got %+v, %v, want a refusal", cut, err)
 	}
 	wantList(t, c, "us-ftc", numbers[:500])
@@ -178,7 +178,7 @@ func TestImportErrors(t *testing.T) {
 		want    error
 	}{
 		{client.ImportRequest{List: "none", Numbers: &digits{}}, client.ErrListNotFound},
-		{client.ImportRequest{List: "us-ftc", Mode: client.Delta, Numbers: &digits{}}, client.ErrInvalidArgument},
+		{client.ImportRequest{List: "us-ftc", Mode: client.ModeDelta, Numbers: &digits{}}, client.ErrInvalidArgument},
 		{client.ImportRequest{List: "us-ftc", Mode: "SWAP", Numbers: &digits{}}, client.ErrInvalidArgument},
 		{client.ImportRequest{List: "us-ftc", SnapshotDate: "9 September", Numbers: &digits{}}, client.ErrSnapshotDate},
 		{client.ImportRequest{List: "us-ftc", Numbers: broken}, unreadable},
@@ -187,7 +187,7 @@ func TestImportErrors(t *testing.T) {
 			t.Errorf("%+v: got %v, want %v", tt.request, err, tt.want)
 		}
 	}
-	if l, err := c.GetList(t.Context(), "us-ftc"); err != nil || l.State != "NOT_LOADED" {
+	if l, err := c.GetList(t.Context(), "us-ftc"); err != nil || l.State != client.ListNotLoaded {
 		t.Errorf("after failed loads the list is %+v (%v), want not loaded", l, err)
 	}
 }
@@ -228,7 +228,7 @@ func TestImportsWhoseOpeningIsLost(t *testing.T) {
 		t.Error("list: the connection was not cut")
 	}
 	p.cutAfter(1)
-	o, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: &optOuts{rows: someOptOuts(100)}})
+	o, err := c.ImportOptOuts(t.Context(), client.ImportOptOutsRequest{Rows: &optOuts{rows: someOptOuts(100)}})
 	if err != nil || o.Accepted == 0 || o.Duplicates != 0 {
 		t.Errorf("opt-outs: got %+v (%v)", o, err)
 	}
@@ -245,12 +245,12 @@ func TestImportTakesOverOnce(t *testing.T) {
 	createRegistry(t, c, "us-ftc")
 	numbers := someNumbers(1_200_000)
 	cut := sync.OnceFunc(p.cut)
-	var phases []string
+	var phases []client.Phase
 	r, err := c.Import(t.Context(), client.ImportRequest{
 		List: "us-ftc", SnapshotDate: today, Numbers: &digits{numbers: numbers}, TakeOver: true, Override: true,
 		OnProgress: func(p client.Progress) {
 			phases = append(phases, p.Phase)
-			if p.Phase == "WRITING" {
+			if p.Phase == client.PhaseWriting {
 				cut()
 			}
 		},
@@ -258,11 +258,11 @@ func TestImportTakesOverOnce(t *testing.T) {
 	if err != nil || r.Accepted != uint64(len(numbers)) || r.Added != uint64(len(numbers)) {
 		t.Fatalf("got %+v (%v)", r, err)
 	}
-	if !slices.Contains(phases, "WRITING") {
+	if !slices.Contains(phases, client.PhaseWriting) {
 		t.Fatal("the load was not cut: no phase WRITING among", slices.Compact(phases))
 	}
 	loads := 0
-	for _, err := range c.Imports(t.Context(), "us-ftc") {
+	for _, err := range c.ImportHistory(t.Context(), "us-ftc") {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -331,14 +331,14 @@ func TestLists(t *testing.T) {
 	ctx := t.Context()
 	c := connect(t, serve(t))
 	const day = 24 * time.Hour
-	made, err := c.CreateList(ctx, client.NewList{Name: "us-ftc", Kind: "registry", Jurisdiction: []string{"US"}, Coverage: []string{"1415"}, MaxAge: 31 * day})
-	if err != nil || made.List.MaxAge != 31*day || made.List.Kind != client.Registry || made.List.State != "NOT_LOADED" || made.Revision != 1 {
+	made, err := c.CreateList(ctx, client.ListSpec{Name: "us-ftc", Kind: "registry", Jurisdiction: []string{"US"}, Coverage: []string{"1415"}, MaxAge: 31 * day})
+	if err != nil || made.List.MaxAge != 31*day || made.List.Kind != client.KindRegistry || made.List.State != client.ListNotLoaded || made.Revision != 1 {
 		t.Fatalf("got %+v (%v)", made, err)
 	}
-	if _, err := c.CreateList(ctx, client.NewList{Name: "us-ftc", Kind: "suppression"}); !errors.Is(err, client.ErrListExists) {
+	if _, err := c.CreateList(ctx, client.ListSpec{Name: "us-ftc", Kind: "suppression"}); !errors.Is(err, client.ErrListExists) {
 		t.Errorf("got %v, want %v", err, client.ErrListExists)
 	}
-	if _, err := c.CreateList(ctx, client.NewList{Name: "x", Kind: "phonebook"}); !errors.Is(err, client.ErrInvalidArgument) {
+	if _, err := c.CreateList(ctx, client.ListSpec{Name: "x", Kind: "phonebook"}); !errors.Is(err, client.ErrInvalidArgument) {
 		t.Errorf("got %v, want %v", err, client.ErrInvalidArgument)
 	}
 	coverage, anyAge := []string{"1415", "1818"}, time.Duration(0)
@@ -349,7 +349,7 @@ func TestLists(t *testing.T) {
 	if lists, err := c.Lists(ctx); err != nil || len(lists) != 1 || lists[0].Name != "us-ftc" {
 		t.Errorf("got %+v (%v)", lists, err)
 	}
-	if s, err := c.ServerStats(ctx); err != nil || len(s.Lists) != 1 || s.State != "READY" || s.Revision != 2 {
+	if s, err := c.ServerStats(ctx); err != nil || len(s.Lists) != 1 || s.State != client.StoreReady || s.Revision != 2 {
 		t.Errorf("got %+v (%v)", s, err)
 	}
 	if _, err := c.DeleteList(ctx, "us-ftc", false); !errors.Is(err, client.ErrConfirmationRequired) {
@@ -376,7 +376,7 @@ func stopped(t *testing.T, addr, server string, r client.ImportRequest, numbers 
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	r.OnProgress = func(p client.Progress) {
-		if p.Phase == "SENDING" && p.Done >= staged {
+		if p.Phase == client.PhaseSending && p.Done >= staged {
 			cancel()
 		}
 	}
@@ -501,7 +501,7 @@ func TestImportJoinsItsLoad(t *testing.T) {
 	request := client.ImportRequest{List: "us-ftc", SnapshotDate: today, MaxRejects: &maxRejects, Resume: true}
 	request.Numbers = &digits{numbers: numbers}
 	request.OnProgress = func(p client.Progress) {
-		if p.Phase == "WRITING" {
+		if p.Phase == client.PhaseWriting {
 			cancel()
 		}
 	}
@@ -509,10 +509,10 @@ func TestImportJoinsItsLoad(t *testing.T) {
 		t.Fatalf("got %v, want the end of the context", err)
 	}
 	var resumed uint64
-	var phases []string
+	var phases []client.Phase
 	request.OnProgress = func(p client.Progress) {
 		phases = append(phases, p.Phase)
-		if p.Phase != "SENDING" { // it has joined the load
+		if p.Phase != client.PhaseSending { // it has joined the load
 			giveBack()
 		}
 	}
@@ -530,11 +530,11 @@ func TestImportJoinsItsLoad(t *testing.T) {
 	if !slices.Equal(rejects, []string{"+12 NUMBER_LENGTH"}) {
 		t.Errorf("told of the rejects %v, want +12", rejects)
 	}
-	if slices.Contains(phases, "COMPARING") {
+	if slices.Contains(phases, client.PhaseComparing) {
 		t.Error("told that a load is compared that is being written")
 	}
 	loads := 0
-	for _, err := range c.Imports(t.Context(), "us-ftc") {
+	for _, err := range c.ImportHistory(t.Context(), "us-ftc") {
 		if err != nil {
 			t.Fatal(err)
 		}

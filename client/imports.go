@@ -10,15 +10,15 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// ImportRecord is one load, or one import of opt-outs, as the journal has it. Of
-// opt-outs, what tells of a list is zero.
+// ImportRecord is one import, of a list or of opt-outs, as the journal has it. For an
+// import of opt-outs the list fields are zero.
 type ImportRecord struct {
 	ImportID string `json:"import_id"`
 	List     string `json:"list"`
 	ListID   string `json:"list_id"`
-	// State is STAGING, PREPARED, SWITCHED, CONFIRMED or ABANDONED; of opt-outs RECORDED.
-	State string `json:"state"`
-	// Mode is how it was loaded; REVERT or RELOAD where the server did; OPT_OUTS.
+	// State is what became of it.
+	State ImportState `json:"state"`
+	// Mode is what the import did.
 	Mode             ImportMode     `json:"mode"`
 	Sources          []ImportSource `json:"sources"`
 	SnapshotDate     string         `json:"snapshot_date"`
@@ -37,7 +37,7 @@ type ImportRecord struct {
 	Added            uint64        `json:"added"`
 	Removed          uint64        `json:"removed"`
 	Numbers          uint64        `json:"numbers"`
-	OverriddenGuards []string      `json:"overridden_guards"`
+	OverriddenGuards []Guard       `json:"overridden_guards"`
 	RevertedTo       uint64        `json:"reverted_to" zero:"unset"`
 	ContentSHA256    string        `json:"content_sha256"`
 	Empty            uint64        `json:"empty"`
@@ -72,9 +72,9 @@ type RejectTally struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (t RejectTally) MarshalJSON() ([]byte, error) { return encode(t) }
 
-// Imports yields the loads of a list, newest first; of all lists, deleted ones
+// ImportHistory yields the loads of a list, newest first; of all lists, deleted ones
 // too, and the imports of opt-outs, when list is empty. An error is the last thing yielded.
-func (c *Client) Imports(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
+func (c *Client) ImportHistory(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
 	if list != "" {
 		return c.listImports(ctx, list)
 	}
@@ -84,7 +84,7 @@ func (c *Client) Imports(ctx context.Context, list string) iter.Seq2[ImportRecor
 func (c *Client) listImports(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
 	return pages(func(token string) ([]ImportRecord, string, error) {
 		request := &dncv1.ListImportsRequest{List: list, PageSize: pageSize, PageToken: token}
-		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListImportsResponse, error) {
+		page, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListImportsResponse, error) {
 			return on.lists.ListImports(ctx, request)
 		})
 		return each(page.GetImports(), fromListImport), page.GetNextPageToken(), err
@@ -94,7 +94,7 @@ func (c *Client) listImports(ctx context.Context, list string) iter.Seq2[ImportR
 func (c *Client) recordImports(ctx context.Context) iter.Seq2[ImportRecord, error] {
 	return pages(func(token string) ([]ImportRecord, string, error) {
 		request := &dncv1.ListRecordImportsRequest{PageSize: pageSize, PageToken: token}
-		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListRecordImportsResponse, error) {
+		page, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListRecordImportsResponse, error) {
 			return on.records.ListRecordImports(ctx, request)
 		})
 		return each(page.GetImports(), fromRecordImport), page.GetNextPageToken(), err
@@ -162,7 +162,7 @@ func fromListImport(r *dncv1.ListImport) ImportRecord {
 		ImportID:         r.GetImportId(),
 		List:             r.GetList(),
 		ListID:           fromListID(r.GetListId()),
-		State:            name[string](r.GetState(), "LIST_IMPORT_STATE_"),
+		State:            name[ImportState](r.GetState(), "LIST_IMPORT_STATE_"),
 		Mode:             modeOf(r),
 		Sources:          each(r.GetSources(), fromSource),
 		SnapshotDate:     r.GetSnapshotDate(),
@@ -202,8 +202,8 @@ func modeOf(r *dncv1.ListImport) ImportMode {
 func fromRecordImport(r *dncv1.RecordImport) ImportRecord {
 	return ImportRecord{
 		ImportID:         r.GetImportId(),
-		State:            name[string](r.GetState(), "RECORD_IMPORT_STATE_"),
-		Mode:             OptOuts,
+		State:            name[ImportState](r.GetState(), "RECORD_IMPORT_STATE_"),
+		Mode:             ModeOptOuts,
 		Sources:          each(r.GetSources(), fromSource),
 		RecordedBy:       r.GetRecordedBy(),
 		RecordedByProven: r.GetRecordedByProven(),
@@ -254,4 +254,4 @@ func toTally(t RejectTally) *dncv1.RejectTally {
 	return &dncv1.RejectTally{Reason: t.Reason, Count: t.Count}
 }
 
-func fromGuard(g dncv1.ImportGuard) string { return name[string](g, "IMPORT_GUARD_") }
+func fromGuard(g dncv1.ImportGuard) Guard { return name[Guard](g, "IMPORT_GUARD_") }

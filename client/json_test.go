@@ -20,7 +20,7 @@ func TestJSON(t *testing.T) {
 			"a whole result",
 			client.Result{
 				Number: "+14155550100", Verdict: client.Block, Revision: 7, JournalID: "ab", CheckedAt: at,
-				Reasons: []client.Reason{{Kind: client.ReasonOptOut, Channel: client.InPerson, Since: at, Record: client.EventID{Revision: 3}}},
+				Reasons: []client.Reason{{Kind: client.ReasonOptOut, Channel: client.ChannelInPerson, Since: at, Record: client.EventID{Revision: 3}}},
 			},
 			`{"number":"+14155550100","verdict":"BLOCK","cause":null,"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,` +
 				`"scope":"","channel":"IN_PERSON","since":"2026-09-10T12:00:00.005Z","snapshot_date":null,"rule":null,` +
@@ -80,9 +80,9 @@ func TestJSONFields(t *testing.T) {
 	}{
 		{client.Result{}, 10}, {client.Receipt{}, 7}, {client.WithdrawReceipt{}, 8}, {client.NumberInfo{}, 7},
 		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 6},
-		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.Change{}, 3}, {client.Deletion{}, 3},
+		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.ListReceipt{}, 3}, {client.DeleteReceipt{}, 3},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
-		{client.ImportResult{}, 22}, {client.OptOutImportResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 21}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
+		{client.ImportResult{}, 22}, {client.ImportOptOutsResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 21}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 7}, {client.BatchDetail{}, 6},
 	} {
 		text, err := json.Marshal(tt.value)

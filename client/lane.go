@@ -218,7 +218,7 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 	case !e.isPassing() && c.budget.allows():
 		return askAlone
 	}
-	if !c.mayRetry(e, attempt) { // never of a stream that did not end in passing
+	if !c.allowRetry(e, attempt) { // never of a stream that did not end in passing
 		return giveUp
 	}
 	ctx, cancel := until(ctx, expires)

@@ -25,10 +25,9 @@ type List struct {
 	Coverage          []string `json:"coverage"`
 	EffectiveCoverage []string `json:"effective_coverage"`
 	// MaxAge in whole days; zero: any age.
-	MaxAge time.Duration `json:"max_age"`
-	// State is NOT_LOADED, LOADED or STALE.
-	State        string `json:"state"`
-	SnapshotDate string `json:"snapshot_date"`
+	MaxAge       time.Duration `json:"max_age"`
+	State        ListState     `json:"state"`
+	SnapshotDate string        `json:"snapshot_date"`
 	// Numbers it holds.
 	Numbers uint64 `json:"numbers"`
 	// ContentRevision is the revision that its content is read at; 0: not loaded.
@@ -44,9 +43,9 @@ type List struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (l List) MarshalJSON() ([]byte, error) { return encode(l) }
 
-// NewList is a list to be created. Name and Kind are required, and a Jurisdiction
+// ListSpec is a list to be created. Name and Kind are required, and a Jurisdiction
 // for a registry.
-type NewList struct {
+type ListSpec struct {
 	// Name of 1 to 64 bytes of [a-z0-9._-].
 	Name string
 	Kind ListKind
@@ -75,18 +74,18 @@ type ListChange struct {
 	Force bool
 }
 
-// Change is what a write to a list came to.
-type Change struct {
+// ListReceipt says that a write to a list is durable, and from which revision on it counts.
+type ListReceipt struct {
 	List      List   `json:"list"`
 	Revision  uint64 `json:"revision"`
 	JournalID string `json:"journal_id"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
-func (c Change) MarshalJSON() ([]byte, error) { return encode(c) }
+func (r ListReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
-// Deletion says from which revision on a list is gone.
-type Deletion struct {
+// DeleteReceipt says from which revision on a list no longer exists.
+type DeleteReceipt struct {
 	Revision  uint64 `json:"revision"`
 	JournalID string `json:"journal_id"`
 	// Numbers it held.
@@ -94,32 +93,32 @@ type Deletion struct {
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
-func (d Deletion) MarshalJSON() ([]byte, error) { return encode(d) }
+func (r DeleteReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // CreateList creates an empty list. It takes effect immediately: until its first load,
 // checks in its jurisdiction and scope answer Unknown. Like every write to a list it is
 // tried again under the same request id, so that it is made once.
-func (c *Client) CreateList(ctx context.Context, l NewList) (Change, error) {
+func (c *Client) CreateList(ctx context.Context, l ListSpec) (ListReceipt, error) {
 	kind, err := value[dncv1.ListKind](l.Kind, "LIST_KIND_", dncv1.ListKind_value)
 	if err != nil {
-		return Change{}, err
+		return ListReceipt{}, err
 	}
 	request := &dncv1.CreateListRequest{
 		Name: l.Name, Kind: kind, Scope: l.Scope, Jurisdiction: l.Jurisdiction, Coverage: l.Coverage,
 		MaxAge: toDuration(l.MaxAge), Context: c.writeContext(""),
 	}
-	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CreateListResponse, error) {
+	answer, err := callWrite(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CreateListResponse, error) {
 		return on.lists.CreateList(ctx, request)
 	})
 	if err != nil {
-		return Change{}, withRequestID(err, request.GetContext().GetRequestId())
+		return ListReceipt{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
 	return fromChange(answer), nil
 }
 
 // GetList returns one list. Without it: ErrListNotFound.
 func (c *Client) GetList(ctx context.Context, name string) (List, error) {
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetListResponse, error) {
+	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetListResponse, error) {
 		return on.lists.GetList(ctx, &dncv1.GetListRequest{Name: name})
 	})
 	if err != nil {
@@ -133,7 +132,7 @@ func (c *Client) Lists(ctx context.Context) ([]List, error) {
 	var lists []List
 	request := &dncv1.ListListsRequest{PageSize: pageSize}
 	for {
-		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListListsResponse, error) {
+		page, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListListsResponse, error) {
 			return on.lists.ListLists(ctx, request)
 		})
 		if err != nil {
@@ -147,7 +146,7 @@ func (c *Client) Lists(ctx context.Context) ([]List, error) {
 }
 
 // UpdateList changes a list's settings.
-func (c *Client) UpdateList(ctx context.Context, name string, change ListChange) (Change, error) {
+func (c *Client) UpdateList(ctx context.Context, name string, change ListChange) (ListReceipt, error) {
 	request := &dncv1.UpdateListRequest{List: &dncv1.List{Name: name}, Force: change.Force, Context: c.writeContext("")}
 	mask := &fieldmaskpb.FieldMask{}
 	if change.Jurisdiction != nil {
@@ -160,33 +159,33 @@ func (c *Client) UpdateList(ctx context.Context, name string, change ListChange)
 		request.List.MaxAge, mask.Paths = toDuration(*change.MaxAge), append(mask.Paths, "max_age")
 	}
 	request.UpdateMask = mask
-	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.UpdateListResponse, error) {
+	answer, err := callWrite(ctx, c, func(ctx context.Context, on *connection) (*dncv1.UpdateListResponse, error) {
 		return on.lists.UpdateList(ctx, request)
 	})
 	if err != nil {
-		return Change{}, withRequestID(err, request.GetContext().GetRequestId())
+		return ListReceipt{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
 	return fromChange(answer), nil
 }
 
 // DeleteList deletes a list; its numbers become callable. A registry, or a list that was
 // loaded, is deleted only with force, otherwise ErrConfirmationRequired.
-func (c *Client) DeleteList(ctx context.Context, name string, force bool) (Deletion, error) {
+func (c *Client) DeleteList(ctx context.Context, name string, force bool) (DeleteReceipt, error) {
 	request := &dncv1.DeleteListRequest{Name: name, Force: force, Context: c.writeContext("")}
-	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.DeleteListResponse, error) {
+	answer, err := callWrite(ctx, c, func(ctx context.Context, on *connection) (*dncv1.DeleteListResponse, error) {
 		return on.lists.DeleteList(ctx, request)
 	})
 	if err != nil {
-		return Deletion{}, withRequestID(err, request.GetContext().GetRequestId())
+		return DeleteReceipt{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
-	return Deletion{answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId(), answer.GetNumbers()}, nil
+	return DeleteReceipt{answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId(), answer.GetNumbers()}, nil
 }
 
 func fromChange(answer interface {
 	GetList() *dncv1.List
 	GetPosition() *dncv1.Position
-}) Change {
-	return Change{fromList(answer.GetList()), answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId()}
+}) ListReceipt {
+	return ListReceipt{fromList(answer.GetList()), answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId()}
 }
 
 func fromList(l *dncv1.List) List {
@@ -199,7 +198,7 @@ func fromList(l *dncv1.List) List {
 		Coverage:          l.GetCoverage(),
 		EffectiveCoverage: l.GetEffectiveCoverage(),
 		MaxAge:            l.GetMaxAge().AsDuration(),
-		State:             name[string](l.GetState(), "LIST_STATE_"),
+		State:             name[ListState](l.GetState(), "LIST_STATE_"),
 		SnapshotDate:      l.GetSnapshotDate(),
 		Numbers:           l.GetNumbers(),
 		ContentRevision:   l.GetContentRevision(),

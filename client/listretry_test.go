@@ -69,7 +69,7 @@ func TestListWritesAreTriedAgainUnderOneRequestID(t *testing.T) {
 		write func() error
 	}{
 		{"create", func() error {
-			_, err := c.CreateList(t.Context(), client.NewList{Name: "mine", Kind: client.Suppression})
+			_, err := c.CreateList(t.Context(), client.ListSpec{Name: "mine", Kind: client.KindSuppression})
 			return err
 		}},
 		{"update", func() error {

@@ -93,7 +93,7 @@ func (l *load) goesOn(err error) bool {
 	}
 	if l.header.GetImportId() == "" { // not opened yet: tried again as a call is
 		l.breaks++
-		return l.client.isWorth(e, l.breaks)
+		return l.client.retriable(e, l.breaks)
 	}
 	if l.begun { // what there was to take over is gone: what holds the list now is this load, or a later one
 		l.header.TakeOver = false
@@ -240,7 +240,7 @@ func (l *load) next(ctx context.Context, end chan ending) (*chunk, error) {
 		return nil, ctx.Err()
 	}
 	fill := l.fill
-	if l.request.Mode == Delta {
+	if l.request.Mode == ModeDelta {
 		fill = l.fillChanges
 	}
 	frame, n, err := fill()
@@ -337,7 +337,7 @@ func (l *load) receive(s importStream) ending {
 }
 
 func fromProgress(p *dncv1.ImportProgress) Progress {
-	return Progress{name[string](p.GetPhase(), "IMPORT_PHASE_"), p.GetDone(), p.GetTotal()}
+	return Progress{name[Phase](p.GetPhase(), "IMPORT_PHASE_"), p.GetDone(), p.GetTotal()}
 }
 
 // cutOr is the error of a stream that ended before its time.
@@ -364,7 +364,7 @@ func (l *load) ack(a *dncv1.ImportAck) {
 	l.mu.Lock()
 	done := l.acked
 	l.mu.Unlock()
-	l.report(Progress{Phase: "SENDING", Done: done})
+	l.report(Progress{Phase: PhaseSending, Done: done})
 }
 
 func (l *load) tellRejects(rejects []ImportReject) {

@@ -26,12 +26,12 @@ func (n NumberInfo) MarshalJSON() ([]byte, error) { return encode(n) }
 
 // Record is one fact about one number.
 type Record struct {
-	ID EventID `json:"id"`
-	// Kind is OPT_OUT or CONSENT.
-	Kind        string  `json:"kind"`
-	ConsentKind string  `json:"consent_kind"`
-	Scope       string  `json:"scope" empty:"kept"`
-	Channel     Channel `json:"channel"`
+	ID   EventID    `json:"id"`
+	Kind RecordKind `json:"kind"`
+	// ConsentKind is what a consent rests on; empty for an opt-out.
+	ConsentKind ConsentKind `json:"consent_kind"`
+	Scope       string      `json:"scope" empty:"kept"`
+	Channel     Channel     `json:"channel"`
 	// ReceivedAt is when the person said it, RecordedAt when it became durable.
 	ReceivedAt time.Time `json:"received_at"`
 	RecordedAt time.Time `json:"recorded_at"`
@@ -46,14 +46,14 @@ func (r Record) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // Story is who received an objection, how it is proven and who wrote it down.
 type Story struct {
-	// State is PRESENT, MISSING, ERASED or NONE; the rest is empty unless PRESENT.
-	State            string `json:"state"`
-	Desk             string `json:"desk"`
-	Evidence         string `json:"evidence"`
-	Note             string `json:"note"`
-	Reason           string `json:"reason"`
-	RecordedBy       string `json:"recorded_by"`
-	RecordedByProven bool   `json:"recorded_by_proven"`
+	// State is StoryPresent, or all other fields are empty.
+	State            StoryState `json:"state"`
+	Desk             string     `json:"desk"`
+	Evidence         string     `json:"evidence"`
+	Note             string     `json:"note"`
+	Reason           string     `json:"reason"`
+	RecordedBy       string     `json:"recorded_by"`
+	RecordedByProven bool       `json:"recorded_by_proven"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -80,9 +80,9 @@ type History struct {
 	JournalID string         `json:"journal_id"`
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
-	// KindsCovered are the kinds of event that Events is complete for. Whether there are
-	// events of other kinds, such as LISTED, it does not say.
-	KindsCovered []string `json:"kinds_covered"`
+	// KindsCovered are the kinds of events that Events is complete for. Whether there are
+	// events of other kinds, such as EventListed, it does not say.
+	KindsCovered []EventKind `json:"kinds_covered"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -92,13 +92,13 @@ func (h History) MarshalJSON() ([]byte, error) { return encode(h) }
 type HistoryEvent struct {
 	ID   EventID   `json:"id"`
 	Time time.Time `json:"time"`
-	// Kind is a value of the contract's EventKind: OPT_OUT_RECORDED, LISTED ...
-	Kind        string    `json:"kind"`
-	Scope       string    `json:"scope" empty:"kept"`
-	Channel     Channel   `json:"channel"`
-	ReceivedAt  time.Time `json:"received_at"`
-	ExpiresAt   time.Time `json:"expires_at"`
-	ConsentKind string    `json:"consent_kind"`
+	// Kind is what happened.
+	Kind        EventKind   `json:"kind"`
+	Scope       string      `json:"scope" empty:"kept"`
+	Channel     Channel     `json:"channel"`
+	ReceivedAt  time.Time   `json:"received_at"`
+	ExpiresAt   time.Time   `json:"expires_at"`
+	ConsentKind ConsentKind `json:"consent_kind"`
 	// Ended are the events that a withdrawal ended.
 	Ended        []EventID `json:"ended"`
 	List         string    `json:"list"`
@@ -123,7 +123,7 @@ func (c *Client) GetNumber(ctx context.Context, number string, opts ...CallOptio
 	request := &dncv1.GetNumberRequest{
 		Number: number, Region: o.region, ReadAt: o.readAt(),
 	}
-	answer, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetNumberResponse, error) {
+	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetNumberResponse, error) {
 		return on.records.GetNumber(ctx, request)
 	})
 	if err != nil {
@@ -154,7 +154,7 @@ func (c *Client) History(ctx context.Context, number string, opts ...CallOption)
 	}
 	var h History
 	for {
-		page, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListHistoryResponse, error) {
+		page, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.ListHistoryResponse, error) {
 			return on.records.ListHistory(ctx, request)
 		})
 		if err != nil {
@@ -183,8 +183,8 @@ func each[P, T any](list []P, from func(P) T) []T {
 func fromRecord(r *dncv1.Record) Record {
 	return Record{
 		ID:          fromEventID(r.GetId()),
-		Kind:        name[string](r.GetKind(), "RECORD_KIND_"),
-		ConsentKind: name[string](r.GetConsentKind(), "CONSENT_KIND_"),
+		Kind:        name[RecordKind](r.GetKind(), "RECORD_KIND_"),
+		ConsentKind: name[ConsentKind](r.GetConsentKind(), "CONSENT_KIND_"),
 		Scope:       r.GetScope(),
 		Channel:     name[Channel](r.GetChannel(), "CHANNEL_"),
 		ReceivedAt:  fromTime(r.GetReceivedAt()),
@@ -197,7 +197,7 @@ func fromRecord(r *dncv1.Record) Record {
 
 func fromStory(s *dncv1.Story) Story {
 	return Story{
-		State:            name[string](s.GetState(), "STORY_STATE_"),
+		State:            name[StoryState](s.GetState(), "STORY_STATE_"),
 		Desk:             s.GetDesk(),
 		Evidence:         s.GetEvidence(),
 		Note:             s.GetNote(),
@@ -218,7 +218,7 @@ func fromListEntry(e *dncv1.ListEntry) ListEntry {
 	}
 }
 
-func fromEventKind(k dncv1.EventKind) string { return name[string](k, "EVENT_KIND_") }
+func fromEventKind(k dncv1.EventKind) EventKind { return name[EventKind](k, "EVENT_KIND_") }
 
 func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
 	e := HistoryEvent{
@@ -238,11 +238,11 @@ func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
 	case *dncv1.HistoryEvent_ConsentRecorded:
 		o := c.ConsentRecorded
 		e.Scope, e.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
-		e.ConsentKind = name[string](o.GetKind(), "CONSENT_KIND_")
+		e.ConsentKind = name[ConsentKind](o.GetKind(), "CONSENT_KIND_")
 		e.ReceivedAt, e.ExpiresAt = fromTime(o.GetObtainedAt()), fromTime(o.GetExpiresAt())
 	case *dncv1.HistoryEvent_ConsentWithdrawn:
 		e.Scope, e.Ended = c.ConsentWithdrawn.GetScope(), each(c.ConsentWithdrawn.GetEnded(), fromEventID)
-		e.ConsentKind = name[string](c.ConsentWithdrawn.GetKind(), "CONSENT_KIND_")
+		e.ConsentKind = name[ConsentKind](c.ConsentWithdrawn.GetKind(), "CONSENT_KIND_")
 	case *dncv1.HistoryEvent_Listed:
 		e.ofList(c.Listed)
 	case *dncv1.HistoryEvent_Unlisted:

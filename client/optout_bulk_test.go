@@ -45,7 +45,7 @@ func someOptOuts(n int) []client.OptOut {
 	rows := make([]client.OptOut, n)
 	for i := range rows {
 		rows[i] = client.OptOut{
-			Number: fmt.Sprintf("+1415%07d", 2_000_000+i*7), Scope: "acme", Channel: client.Email,
+			Number: fmt.Sprintf("+1415%07d", 2_000_000+i*7), Scope: "acme", Channel: client.ChannelEmail,
 			ReceivedAt: time.Date(2026, 1, 1, 0, 0, i, 0, time.UTC), Desk: "after-sales", Evidence: fmt.Sprint("ticket-", i),
 		}
 	}
@@ -67,17 +67,17 @@ func exportOptOuts(t testing.TB, c *client.Client, opts ...client.CallOption) []
 func TestImportOptOuts(t *testing.T) {
 	c := connect(t, serve(t), client.WithUser("ops"))
 	rows := []client.OptOut{
-		{Number: "01 99 00 12 34", Scope: "acme", Channel: client.Letter, ReceivedAt: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC), Desk: "Lyon", Evidence: "t-1"},
+		{Number: "01 99 00 12 34", Scope: "acme", Channel: client.ChannelLetter, ReceivedAt: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC), Desk: "Lyon", Evidence: "t-1"},
 		{Number: "", Scope: "acme"},
 		{Number: "+33199001235", Channel: "pigeon", Note: "grey one"},
 		{Number: "+33199001236", Scope: "no scope"},
 		{Number: "+33199001237", Note: strings.Repeat("x", 100_000)},
 		{Number: "+33199001238", Desk: "caf\xe9"},
-		{Number: "+33199001235", Channel: client.Other},
+		{Number: "+33199001235", Channel: client.ChannelOther},
 	}
 	half := 0.5
 	var rejects []client.OptOutReject
-	request := client.OptOutImport{
+	request := client.ImportOptOutsRequest{
 		Region: "FR", MaxRejects: &half,
 		OnReject: func(r client.OptOutReject) { rejects = append(rejects, r) },
 	}
@@ -97,8 +97,8 @@ func TestImportOptOuts(t *testing.T) {
 		t.Errorf("got rejects %q, want %q", told, want)
 	}
 	records := exportOptOuts(t, c)
-	if len(records) != 3 || records[0].RecordedBy != "ops" || records[0].Desk != "Lyon" || records[0].Channel != client.Letter ||
-		records[1].Channel != client.Other || records[1].Note != "grey one\nchannel: pigeon" || records[2].Desk != "caf\uFFFD" {
+	if len(records) != 3 || records[0].RecordedBy != "ops" || records[0].Desk != "Lyon" || records[0].Channel != client.ChannelLetter ||
+		records[1].Channel != client.ChannelOther || records[1].Note != "grey one\nchannel: pigeon" || records[2].Desk != "caf\uFFFD" {
 		t.Errorf("got %+v", records)
 	}
 	if at := exportOptOuts(t, c, client.Scope("acme")); len(at) != 3 {
@@ -119,7 +119,7 @@ func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
 	for i := 0; i < len(rows); i += 150 { // which the server rejects
 		rows[i].ExpiresAt = time.Unix(1, 0)
 	}
-	want, err := calm.ImportOptOuts(t.Context(), client.OptOutImport{Rows: &optOuts{rows: rows}})
+	want, err := calm.ImportOptOuts(t.Context(), client.ImportOptOutsRequest{Rows: &optOuts{rows: rows}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,8 +136,8 @@ func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
 	recording := false
 	told := map[uint64]int{}
 	onReject := func(r client.OptOutReject) { told[r.Row]++ }
-	got, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: source, OnReject: onReject, OnProgress: func(p client.Progress) {
-		if p.Phase == "RECORDING" && !recording {
+	got, err := c.ImportOptOuts(t.Context(), client.ImportOptOutsRequest{Rows: source, OnReject: onReject, OnProgress: func(p client.Progress) {
+		if p.Phase == client.PhaseRecording && !recording {
 			recording = true
 			proxy.cut()
 		}
@@ -175,7 +175,7 @@ func TestImportOptOutsReturnsTheSourcesError(t *testing.T) {
 		}
 		return nil
 	}}
-	if _, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: source}); !errors.Is(err, failed) {
+	if _, err := c.ImportOptOuts(t.Context(), client.ImportOptOutsRequest{Rows: source}); !errors.Is(err, failed) {
 		t.Errorf("got %v, want %v", err, failed)
 	}
 	if records := exportOptOuts(t, c); len(records) != 0 {
@@ -186,7 +186,7 @@ func TestImportOptOutsReturnsTheSourcesError(t *testing.T) {
 func TestExportOptOutsTellsACut(t *testing.T) {
 	proxy := newProxy(t, serve(t))
 	c := connect(t, proxy.addr())
-	if _, err := c.ImportOptOuts(t.Context(), client.OptOutImport{Rows: &optOuts{rows: someOptOuts(50_000)}}); err != nil {
+	if _, err := c.ImportOptOuts(t.Context(), client.ImportOptOutsRequest{Rows: &optOuts{rows: someOptOuts(50_000)}}); err != nil {
 		t.Fatal(err)
 	}
 	count := 0
@@ -209,7 +209,7 @@ func BenchmarkImportOptOuts(b *testing.B) {
 	c := connect(b, serve(b))
 	rows := someOptOuts(b.N)
 	b.ResetTimer()
-	got, err := c.ImportOptOuts(b.Context(), client.OptOutImport{Rows: &optOuts{rows: rows}})
+	got, err := c.ImportOptOuts(b.Context(), client.ImportOptOutsRequest{Rows: &optOuts{rows: rows}})
 	if err != nil || got.Accepted != uint64(b.N) {
 		b.Fatalf("%+v, %v", got, err)
 	}

@@ -24,9 +24,9 @@ type OptOutRecord struct {
 	RecordedAt       time.Time `json:"recorded_at"`
 	RecordedBy       string    `json:"recorded_by"`
 	RecordedByProven bool      `json:"recorded_by_proven"`
-	// StoryState is as in Story: desk, evidence, note and recorded by are empty unless PRESENT.
-	StoryState string  `json:"story_state"`
-	ID         EventID `json:"id"`
+	// StoryState is StoryPresent, or Desk, Evidence, Note and RecordedBy are empty.
+	StoryState StoryState `json:"story_state"`
+	ID         EventID    `json:"id"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -96,7 +96,7 @@ func fromExported(e *dncv1.ExportedRecord) OptOutRecord {
 		RecordedAt:       fromTime(r.GetRecordedAt()),
 		RecordedBy:       story.GetRecordedBy(),
 		RecordedByProven: story.GetRecordedByProven(),
-		StoryState:       name[string](story.GetState(), "STORY_STATE_"),
+		StoryState:       name[StoryState](story.GetState(), "STORY_STATE_"),
 		ID:               fromEventID(r.GetId()),
 	}
 }

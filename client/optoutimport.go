@@ -10,8 +10,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// OptOutImport is a file of opt-outs, or several, to be recorded.
-type OptOutImport struct {
+// ImportOptOutsRequest is a file of opt-outs, or several, to be recorded.
+type ImportOptOutsRequest struct {
 	// Rows to record. Required.
 	Rows OptOutSource
 	// Region for national numbers in rows that name none.
@@ -42,7 +42,7 @@ type OptOutImport struct {
 // when ImportOptOuts returns.
 type OptOutSource interface {
 	// Next fills batch with rows and returns how many. Their RequestID is not used. A
-	// Channel that is none is recorded as Other, with its text in the note.
+	// Channel that is none is recorded as ChannelOther, with its text in the note.
 	// After the last it returns 0 and io.EOF. Any other error ends the import:
 	// nothing is recorded.
 	Next(batch []OptOut) (int, error)
@@ -60,9 +60,9 @@ type OptOutReject struct {
 	Message string
 }
 
-// OptOutImportResult is what became of an import of opt-outs.
+// ImportOptOutsResult is what became of an import of opt-outs.
 // Read = Accepted + Duplicates + Rejected + Empty.
-type OptOutImportResult struct {
+type ImportOptOutsResult struct {
 	ImportID string `json:"import_id"`
 	// Refused says that a guard failed: nothing was recorded.
 	Refused bool `json:"refused"`
@@ -77,7 +77,7 @@ type OptOutImportResult struct {
 	Rejected   uint64 `json:"rejected"`
 	// FirstRevision that holds a row; 0: none was recorded.
 	FirstRevision uint64 `json:"first_revision"`
-	// Revision is the last that holds one; when none was recorded, the current one.
+	// Revision is the last that holds one; when none was callWrite, the current one.
 	Revision  uint64        `json:"revision"`
 	JournalID string        `json:"journal_id"`
 	Elapsed   time.Duration `json:"elapsed"`
@@ -88,26 +88,26 @@ type OptOutImportResult struct {
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
-func (r OptOutImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
+func (r ImportOptOutsResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // ImportOptOuts records many opt-outs, in bounded memory, and returns once all are
 // durable. A row that says what its number already holds in force is a duplicate: the
 // same scope, channel and time of receipt, or, where the row has no time, the same
 // scope and channel. So to import a file again does no harm. A connection that breaks
 // is made again, and the import goes on after the last chunk that the server holds.
-// An import that a guard refused is no error: see OptOutImportResult.Refused. There is
+// An import that a guard refused is no error: see ImportOptOutsResult.Refused. There is
 // no deadline but that of ctx. Until all rows were sent nothing counts; when an error
 // comes after that, the server may go on by itself.
-func (c *Client) ImportOptOuts(ctx context.Context, r OptOutImport) (_ OptOutImportResult, err error) {
+func (c *Client) ImportOptOuts(ctx context.Context, r ImportOptOutsRequest) (_ ImportOptOutsResult, err error) {
 	if r.Rows == nil {
-		return OptOutImportResult{}, invalidField("rows", "an import needs rows: set Rows")
+		return ImportOptOutsResult{}, invalidField("rows", "an import needs rows: set Rows")
 	}
 	if closer, ok := r.Rows.(io.Closer); ok {
 		defer func() { err = errors.Join(err, closer.Close()) }()
 	}
 	sources, err := toSources(r.Sources)
 	if err != nil {
-		return OptOutImportResult{}, err
+		return ImportOptOutsResult{}, err
 	}
 	header := &dncv1.ImportRecordsHeader{
 		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, Sources: sources, Region: r.Region, DryRun: r.DryRun,
@@ -119,7 +119,7 @@ func (c *Client) ImportOptOuts(ctx context.Context, r OptOutImport) (_ OptOutImp
 	l := newOptOutLoad(c, &r, header)
 	result, err := l.run(ctx)
 	if err != nil {
-		return OptOutImportResult{}, err
+		return ImportOptOutsResult{}, err
 	}
 	l.tellLate(result.GetRejects())
 	return fromRecordsResult(result), nil
@@ -150,8 +150,8 @@ func carried(text string) string {
 	return strings.ToValidUTF8(text, "\uFFFD")
 }
 
-func fromRecordsResult(r *dncv1.ImportRecordsResult) OptOutImportResult {
-	return OptOutImportResult{
+func fromRecordsResult(r *dncv1.ImportRecordsResult) ImportOptOutsResult {
+	return ImportOptOutsResult{
 		ImportID:      r.GetImportId(),
 		Refused:       r.GetRefused(),
 		GuardFailures: each(r.GetGuardFailures(), fromGuardFailure),

@@ -26,7 +26,7 @@ type recordStream = grpc.BidiStreamingClient[dncv1.ImportRecordsRequest, dncv1.I
 // each stream has a goroutine that receives.
 type optOutLoad struct {
 	client  *Client
-	request *OptOutImport
+	request *ImportOptOutsRequest
 	header  *dncv1.ImportRecordsHeader
 
 	// Of the sending goroutine alone.
@@ -47,7 +47,7 @@ type optOutLoad struct {
 	breaks  int    // streams lost since the last ack
 }
 
-func newOptOutLoad(c *Client, r *OptOutImport, header *dncv1.ImportRecordsHeader) *optOutLoad {
+func newOptOutLoad(c *Client, r *ImportOptOutsRequest, header *dncv1.ImportRecordsHeader) *optOutLoad {
 	return &optOutLoad{
 		client: c, request: r, header: header,
 		room: make([]OptOut, 1000), window: make(chan struct{}, chunksAhead),
@@ -77,7 +77,7 @@ func (l *optOutLoad) goesOn(err error) bool {
 	}
 	if l.header.GetImportId() == "" { // not opened yet: tried again as a call is
 		l.breaks++
-		return l.client.isWorth(e, l.breaks)
+		return l.client.retriable(e, l.breaks)
 	}
 	l.breaks++
 	switch e.Reason {
@@ -272,7 +272,7 @@ func (l *optOutLoad) ack(a *dncv1.ImportAck) {
 	l.mu.Lock()
 	done := l.acked
 	l.mu.Unlock()
-	l.report(Progress{Phase: "SENDING", Done: done})
+	l.report(Progress{Phase: PhaseSending, Done: done})
 }
 
 func eachTo(f func(OptOutReject), list []OptOutReject) {

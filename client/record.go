@@ -100,7 +100,7 @@ func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
 		ExpiresAt:  toTime(o.ExpiresAt),
 		Context:    c.writeContext(o.RequestID),
 	}
-	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.RecordOptOutResponse, error) {
+	answer, err := callWrite(ctx, c, func(ctx context.Context, on *connection) (*dncv1.RecordOptOutResponse, error) {
 		return on.records.RecordOptOut(ctx, request)
 	})
 	if err != nil {
@@ -130,7 +130,7 @@ func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawRece
 		Reason:  w.Reason,
 		Context: c.writeContext(w.RequestID),
 	}
-	answer, err := recorded(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {
+	answer, err := callWrite(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {
 		return on.records.WithdrawOptOut(ctx, request)
 	})
 	if err != nil {

@@ -23,7 +23,7 @@ func TestOptOutAndWithdraw(t *testing.T) {
 	c := connect(t, serve(t), client.WithUser("ana"))
 	received := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
 	receipt, err := c.RecordOptOut(ctx, client.OptOut{
-		Number: "01 99 00 12 34", Region: "FR", Scope: "acme", Channel: client.InPerson, Desk: "after-sales",
+		Number: "01 99 00 12 34", Region: "FR", Scope: "acme", Channel: client.ChannelInPerson, Desk: "after-sales",
 		ReceivedAt: received, Evidence: "ticket-1", Note: "twice", ExpiresAt: received.AddDate(50, 0, 0),
 	})
 	if err != nil || receipt.Number != "+33199001234" || receipt.Revision != 1 || receipt.JournalID == "" || receipt.RequestID == "" {
@@ -34,8 +34,8 @@ func TestOptOutAndWithdraw(t *testing.T) {
 		t.Fatalf("got %+v (%v), want one record", info, err)
 	}
 	r := info.Records[0]
-	wantStory := client.Story{State: "PRESENT", Desk: "after-sales", Evidence: "ticket-1", Note: "twice", RecordedBy: "ana"}
-	if r.Kind != "OPT_OUT" || r.Scope != "acme" || r.Channel != client.InPerson || !r.ReceivedAt.Equal(received) || !r.InForce || r.Story != wantStory {
+	wantStory := client.Story{State: client.StoryPresent, Desk: "after-sales", Evidence: "ticket-1", Note: "twice", RecordedBy: "ana"}
+	if r.Kind != client.KindOptOut || r.Scope != "acme" || r.Channel != client.ChannelInPerson || !r.ReceivedAt.Equal(received) || !r.InForce || r.Story != wantStory {
 		t.Errorf("got record %+v", r)
 	}
 	w := client.Withdrawal{Number: "+33199001234", Scope: "acme", Reason: "asked again"}
@@ -47,7 +47,7 @@ func TestOptOutAndWithdraw(t *testing.T) {
 		t.Errorf("the second withdrawal: got %v, want %v", err, client.ErrNothingToWithdraw)
 	}
 	h, err := c.History(ctx, "+33199001234")
-	if err != nil || len(h.Events) != 2 || h.Events[0].Kind != "OPT_OUT_RECORDED" || h.Events[1].Kind != "OPT_OUT_WITHDRAWN" {
+	if err != nil || len(h.Events) != 2 || h.Events[0].Kind != client.EventOptOutRecorded || h.Events[1].Kind != client.EventOptOutWithdrawn {
 		t.Fatalf("got %+v (%v)", h, err)
 	}
 	if ended := h.Events[1].Ended; len(ended) == 1 && ended[0] != h.Events[0].ID {

@@ -28,7 +28,7 @@ func (c *Client) Revert(ctx context.Context, r RevertRequest) (ImportResult, err
 		List: r.List, DryRun: r.DryRun, TakeOver: r.TakeOver, Context: c.writeContext(""),
 		Guards: &dncv1.ImportGuards{MaxShrinkRatio: r.MaxShrink, Override: r.Override},
 	}
-	answer, err := attempts(ctx, c, c.isWorth, func(ctx context.Context, on *connection) (*dncv1.RevertImportResponse, error) {
+	answer, err := attempts(ctx, c, c.retriable, func(ctx context.Context, on *connection) (*dncv1.RevertImportResponse, error) {
 		return on.lists.RevertImport(ctx, request)
 	})
 	if err != nil {

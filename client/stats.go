@@ -1,131 +1,72 @@
 package client
 
-import (
-	"context"
-	"time"
+import "google.golang.org/grpc/connectivity"
 
-	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
-)
-
-// ServerStats is the state of the server's store, at one revision.
-type ServerStats struct {
-	Revision     uint64    `json:"revision"`
-	JournalID    string    `json:"journal_id"`
-	RevisionTime time.Time `json:"revision_time"`
-	// HistoryFrom is the first revision that the kept journal holds.
-	HistoryFrom uint64 `json:"history_from"`
-	// State is READY, DISK_FULL, CLOCK_JUMPED, READ_ONLY, STORIES_DAMAGED or DAMAGED; StateMessage says what to do.
-	State        string `json:"state"`
-	StateMessage string `json:"state_message"`
-	// RecordNumbers is how many numbers hold a record.
-	RecordNumbers      uint64        `json:"record_numbers"`
-	Records            uint64        `json:"records"`
-	RecordsFilter      *FilterStats  `json:"records_filter"`
-	Lists              []ListStats   `json:"lists"`
-	DiskBytes          uint64        `json:"disk_bytes"`
-	DiskFreeBytes      uint64        `json:"disk_free_bytes"`
-	MinFreeBytes       uint64        `json:"min_free_bytes"`
-	OldestList         string        `json:"oldest_list"`
-	OldestSnapshotDate string        `json:"oldest_snapshot_date"`
-	PolicyVersion      string        `json:"policy_version"`
-	BlockCacheBytes    uint64        `json:"block_cache_bytes"`
-	Uptime             time.Duration `json:"uptime"`
-	OpenDuration       time.Duration `json:"open_duration"`
-	Version            string        `json:"version"`
-	// ClockAhead is how far the clock, or the last event, is ahead of what the time should be; 0 below a day.
-	ClockAhead time.Duration `json:"clock_ahead"`
+// Stats is a Client in numbers, since New.
+type Stats struct {
+	// Connections in no order.
+	Connections []ConnectionStats `json:"connections"`
+	// RetryTokens are left, in whole ones: see WithRetryBudget. RetriesDenied are failures
+	// that were returned for want of them, instead of another attempt.
+	RetryTokens   int    `json:"retry_tokens"`
+	RetriesDenied uint64 `json:"retries_denied"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
-func (s ServerStats) MarshalJSON() ([]byte, error) { return encode(s) }
+func (s Stats) MarshalJSON() ([]byte, error) { return encode(s) }
 
-// ListStats is one list in numbers.
-type ListStats struct {
-	Name         string `json:"name"`
-	ID           string `json:"id"`
-	State        string `json:"state"`
-	Numbers      uint64 `json:"numbers"`
-	Bytes        uint64 `json:"bytes"`
-	SnapshotDate string `json:"snapshot_date"`
-	// ContentRevision is the revision that its content is read at; 0: not loaded.
-	ContentRevision uint64 `json:"visible" zero:"unset"`
-	// Filter in front of it; nil: none yet.
-	Filter *FilterStats `json:"filter"`
+// ConnectionStats is one connection in numbers.
+type ConnectionStats struct {
+	// State is gRPC's: IDLE, CONNECTING, READY, TRANSIENT_FAILURE or SHUTDOWN.
+	State string `json:"state"`
+	// Streams of checks are open; while one gives way to the next it is two.
+	Streams int `json:"streams"`
+	// Checks were sent on streams in so many Messages: divided, how many shared one.
+	Checks   uint64 `json:"checks"`
+	Messages uint64 `json:"messages"`
+	// Pending checks have no answer yet, those included that nobody waits for any more.
+	Pending int `json:"pending"`
+	// Retries are checks that were asked again elsewhere.
+	Retries uint64 `json:"retries"`
+	// Broken are streams that ended other than a server ends them on purpose.
+	Broken uint64 `json:"broken"`
+	// Cancelled are checks whose caller's context ended before the answer.
+	Cancelled uint64 `json:"cancelled"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
-func (s ListStats) MarshalJSON() ([]byte, error) { return encode(s) }
+func (s ConnectionStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
-// FilterStats is a filter in numbers. Ratios and rates are 0 to 1.
-type FilterStats struct {
-	Bytes             uint64  `json:"bytes"`
-	Count             uint64  `json:"count"`
-	FillRatio         float64 `json:"fill_ratio"`
-	FalsePositiveRate float64 `json:"false_positive_rate"`
-	LongestChain      uint32  `json:"longest_chain"`
-	Rebuilding        bool    `json:"rebuilding"`
-}
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s FilterStats) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// ServerStats returns the state of the server's store, also while it is damaged.
-func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
-	s, err := retried(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetStatsResponse, error) {
-		return on.admin.GetStats(ctx, &dncv1.GetStatsRequest{})
-	})
-	if err != nil {
-		return ServerStats{}, err
+// Stats returns what this client has done, without asking the server: ServerStats does.
+func (c *Client) Stats() Stats {
+	s := Stats{
+		Connections:   make([]ConnectionStats, len(c.lanes)),
+		RetryTokens:   int(c.budget.left.Load() / tokenParts),
+		RetriesDenied: c.budget.denied.Load(),
 	}
-	return ServerStats{
-		Revision:           s.GetPosition().GetRevision(),
-		JournalID:          s.GetPosition().GetJournalId(),
-		RevisionTime:       fromTime(s.GetRevisionTime()),
-		HistoryFrom:        s.GetHistoryFrom(),
-		State:              name[string](s.GetState(), "STORE_STATE_"),
-		StateMessage:       s.GetStateMessage(),
-		RecordNumbers:      s.GetRecordNumbers(),
-		Records:            s.GetRecords(),
-		RecordsFilter:      fromFilter(s.GetRecordsFilter()),
-		Lists:              each(s.GetLists(), fromListStats),
-		DiskBytes:          s.GetDiskBytes(),
-		DiskFreeBytes:      s.GetDiskFreeBytes(),
-		MinFreeBytes:       s.GetMinFreeBytes(),
-		OldestList:         s.GetOldestList(),
-		OldestSnapshotDate: s.GetOldestSnapshotDate(),
-		PolicyVersion:      s.GetPolicyVersion(),
-		BlockCacheBytes:    s.GetBlockCacheBytes(),
-		Uptime:             s.GetUptime().AsDuration(),
-		OpenDuration:       s.GetOpenDuration().AsDuration(),
-		Version:            s.GetVersion(),
-		ClockAhead:         s.GetClockAhead().AsDuration(),
-	}, nil
+	for i, l := range c.lanes {
+		s.Connections[i] = l.stats()
+	}
+	return s
 }
 
-func fromListStats(l *dncv1.ListStats) ListStats {
-	return ListStats{
-		Name:         l.GetName(),
-		ID:           fromListID(l.GetId()),
-		State:        name[string](l.GetState(), "LIST_STATE_"),
-		Numbers:      l.GetNumbers(),
-		Bytes:        l.GetBytes(),
-		SnapshotDate: l.GetSnapshotDate(),
-		Filter:       fromFilter(l.GetFilter()),
-
-		ContentRevision: l.GetContentRevision(),
+func (l *lane) stats() ConnectionStats {
+	return ConnectionStats{
+		State:     states[l.conn.GetState()],
+		Streams:   int(l.streams.Load()),
+		Checks:    l.sent.Load(),
+		Messages:  l.messages.Load(),
+		Pending:   int(max(0, l.pending.Load())),
+		Retries:   l.retries.Load(),
+		Broken:    l.broken.Load(),
+		Cancelled: l.left.Load(),
 	}
 }
 
-func fromFilter(f *dncv1.FilterStats) *FilterStats {
-	if f == nil {
-		return nil
-	}
-	return &FilterStats{
-		Bytes:             f.GetBytes(),
-		Count:             f.GetCount(),
-		FillRatio:         f.GetFillRatio(),
-		FalsePositiveRate: f.GetFalsePositiveRate(),
-		LongestChain:      f.GetLongestChain(),
-		Rebuilding:        f.GetRebuilding(),
-	}
+var states = map[connectivity.State]string{
+	connectivity.Idle:             "IDLE",
+	connectivity.Connecting:       "CONNECTING",
+	connectivity.Ready:            "READY",
+	connectivity.TransientFailure: "TRANSIENT_FAILURE",
+	connectivity.Shutdown:         "SHUTDOWN",
 }

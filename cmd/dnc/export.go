@@ -121,7 +121,7 @@ func (a *app) exportList(ctx context.Context, c *client.Client, list, format str
 // refuseUnloaded keeps an export of nothing known from passing for an empty list.
 func refuseUnloaded(ctx context.Context, c *client.Client, list string) error {
 	l, err := c.GetList(ctx, list)
-	if err == nil && l.State == "NOT_LOADED" {
+	if err == nil && l.State == client.ListNotLoaded {
 		return withHint(fmt.Errorf("%s was never loaded: there is nothing to export", l.Name),
 			fmt.Sprintf("`dnc import FILE... --list %s` loads it", l.Name))
 	}

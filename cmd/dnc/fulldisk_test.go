@@ -163,7 +163,7 @@ func optOuts(ts *testscript.TestScript, _ bool, args []string) {
 	for range n {
 		k := len(out.numbers)
 		number := fmt.Sprintf("+1%d5550%d", 201+k/100, 100+k%100)
-		_, err := c.RecordOptOut(context.Background(), client.OptOut{Number: number, Channel: client.Call, Desk: "test"})
+		_, err := c.RecordOptOut(context.Background(), client.OptOut{Number: number, Channel: client.ChannelCall, Desk: "test"})
 		ts.Check(err)
 		out.numbers = append(out.numbers, number)
 	}
@@ -185,14 +185,14 @@ func refused(ts *testscript.TestScript, _ bool, _ []string) {
 	c := connect(ts)
 	defer c.Close()
 	untilFull(ts, "opt-out", func() error {
-		_, err := c.RecordOptOut(context.Background(), client.OptOut{Number: "+14165550199", Channel: client.Call})
+		_, err := c.RecordOptOut(context.Background(), client.OptOut{Number: "+14165550199", Channel: client.ChannelCall})
 		return err
 	})
 	untilFull(ts, "import", func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second) // one that is taken waits for the load before it
 		defer cancel()
 		_, err := c.Import(ctx, client.ImportRequest{
-			List: "us-ftc", Mode: client.Add, Numbers: client.Numbers(slices.Values([]string{"+14165550199"})), DryRun: true,
+			List: "us-ftc", Mode: client.ModeAdd, Numbers: client.Numbers(slices.Values([]string{"+14165550199"})), DryRun: true,
 		})
 		return err
 	})
@@ -236,10 +236,10 @@ func waits(ts *testscript.TestScript, _ bool, args []string) {
 	for end := time.Now().Add(time.Duration(seconds) * time.Second); !full || time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
 		s, err := c.ServerStats(context.Background())
 		ts.Check(err)
-		full = s.State == "DISK_FULL"
-		for r, err := range c.Imports(context.Background(), "us-ftc") {
+		full = s.State == client.StoreDiskFull
+		for r, err := range c.ImportHistory(context.Background(), "us-ftc") {
 			ts.Check(err)
-			if r.State != "PREPARED" {
+			if r.State != client.ImportPrepared {
 				ts.Fatalf("the load is %s and does not wait for room; the server is %s", r.State, s.State)
 			}
 			break

@@ -148,7 +148,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 		return err
 	}
 	request.Numbers, request.Sources = source, source.files()
-	if request.SnapshotDate == "" && (request.Mode == client.Replace || request.Mode == client.Delta) {
+	if request.SnapshotDate == "" && (request.Mode == client.ModeReplace || request.Mode == client.ModeDelta) {
 		request.SnapshotDate, _ = source.reader.SnapshotDate()
 	}
 	dated, err := datedBefore(cmd.Context(), c, &request)
@@ -180,7 +180,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 
 // datedBefore is the snapshot date that a list has before a load that gives it none; empty: there is none to lose.
 func datedBefore(ctx context.Context, c *client.Client, r *client.ImportRequest) (string, error) {
-	if r.SnapshotDate != "" || r.Mode != client.Replace {
+	if r.SnapshotDate != "" || r.Mode != client.ModeReplace {
 		return "", nil
 	}
 	l, err := c.GetList(ctx, r.List)
@@ -217,9 +217,9 @@ func (a *app) checkFormat(format registry.Format, asked string, mode client.Impo
 		fmt.Fprintf(a.stderr, "dnc: read as %s\n", format)
 	}
 	switch removes := format.Removes(); {
-	case removes && mode != client.Delta:
+	case removes && mode != client.ModeDelta:
 		return withHint(fmt.Errorf("%s files take numbers away", format), "--mode delta adds and removes")
-	case !removes && mode == client.Delta:
+	case !removes && mode == client.ModeDelta:
 		return withHint(fmt.Errorf("%s files are no change lists", format), "--format ftc-change reads those; --mode replace finds the difference of a full list by itself")
 	}
 	return nil
@@ -266,7 +266,7 @@ func (f importFlags) request(cmd *cobra.Command) (client.ImportRequest, error) {
 
 func (f importFlags) importMode(cmd *cobra.Command) (client.ImportMode, error) {
 	switch mode := client.ImportMode(strings.ToUpper(f.mode)); mode {
-	case client.Replace, client.Add, client.Remove, client.Delta:
+	case client.ModeReplace, client.ModeAdd, client.ModeRemove, client.ModeDelta:
 		return mode, nil
 	}
 	return "", usagef(cmd, "--mode is replace, add, remove or delta, not %q", f.mode)
@@ -319,7 +319,7 @@ func (a *app) printImport(list string, r listReport, rejects *rejectLog) error {
 // writeGuards says which guards failed and which flags override them: none does where
 // nothing was accepted.
 func (a *app) writeGuards(failures []client.GuardFailure) {
-	final := slices.ContainsFunc(failures, func(g client.GuardFailure) bool { return g.Guard == "NOTHING_ACCEPTED" })
+	final := slices.ContainsFunc(failures, func(g client.GuardFailure) bool { return g.Guard == client.GuardNothingAccepted })
 	for _, g := range failures {
 		fmt.Fprintf(a.stderr, "  %s\n", describeGuard(g, final))
 	}
@@ -363,19 +363,18 @@ func (a *app) tellStale(list string, r client.ImportResult) {
 
 // describeGuard says which guard failed and, unless the refusal is final, which flag overrides it.
 func describeGuard(g client.GuardFailure, final bool) string {
-	flags := map[string]string{
-		"SHRINK":         "--max-shrink or --yes",
-		"PREFIX_SHRINK":  "--max-shrink or --yes",
-		"REJECTS":        "--max-rejects or --yes",
-		"SNAPSHOT_OLDER": "--yes",
-		"COVERAGE":       "--yes",
-		"CUT":            "--yes",
-		"COVERAGE_WIDER": "--yes",
-
-		"COVERAGE_INFERRED": "--yes",
+	flags := map[client.Guard]string{
+		client.GuardShrink:           "--max-shrink or --yes",
+		client.GuardPrefixShrink:     "--max-shrink or --yes",
+		client.GuardRejects:          "--max-rejects or --yes",
+		client.GuardSnapshotOlder:    "--yes",
+		client.GuardCoverage:         "--yes",
+		client.GuardCut:              "--yes",
+		client.GuardCoverageWider:    "--yes",
+		client.GuardCoverageInferred: "--yes",
 	}
 	text := lower(g.Guard)
-	if g.Prefix != "" && !strings.HasPrefix(g.Guard, "COVERAGE") { // whose messages name more than one
+	if g.Prefix != "" && !strings.HasPrefix(string(g.Guard), "COVERAGE") { // whose messages name more than one
 		text += " of " + g.Prefix
 	}
 	text += ": " + g.Message

@@ -85,7 +85,7 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	if err := source.create(flags); err != nil {
 		return err
 	}
-	result, err := a.record(cmd.Context(), c, source, client.OptOutImport{
+	result, err := a.record(cmd.Context(), c, source, client.ImportOptOutsRequest{
 		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun, ScopeInstead: &flags.scope,
 	})
 	if err != nil {
@@ -98,7 +98,7 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	}
 	sayChoices(a.stderr, source.reader.Choices(), describeChoice)
 	return a.printOptOutImport(optOutReport{
-		OptOutImportResult: result, choices: source.reader.Choices(), remarks: source.remarked.rows(), allowed: flags.allowRejects,
+		ImportOptOutsResult: result, choices: source.reader.Choices(), remarks: source.remarked.rows(), allowed: flags.allowRejects,
 	}, source, files)
 }
 
@@ -111,7 +111,7 @@ func interrupted(err error) error {
 }
 
 // record runs the import under a progress bar.
-func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource, request client.OptOutImport) (client.OptOutImportResult, error) {
+func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource, request client.ImportOptOutsRequest) (client.ImportOptOutsResult, error) {
 	meter := &importMeter{files: source.reader, rejects: source.rejects}
 	request.OnProgress = func(p client.Progress) {
 		meter.take(p)
@@ -125,7 +125,7 @@ func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource
 
 // optOutReport is what became of an import of opt-outs.
 type optOutReport struct {
-	client.OptOutImportResult
+	client.ImportOptOutsResult
 	choices []registry.Choice
 	remarks uint64 // rows recorded without a part of them
 	allowed uint64 // opt-outs that may be left out
@@ -136,7 +136,7 @@ func (r *optOutReport) isIncomplete() bool { return !r.Refused && r.Rejected > r
 
 // MarshalJSON implements json.Marshaler.
 func (r optOutReport) MarshalJSON() ([]byte, error) {
-	return extended(r.OptOutImportResult, struct {
+	return extended(r.ImportOptOutsResult, struct {
 		Remarks    uint64      `json:"remarks"`
 		Incomplete bool        `json:"incomplete"`
 		Columns    []columnsOf `json:"columns"`
@@ -145,7 +145,7 @@ func (r optOutReport) MarshalJSON() ([]byte, error) {
 
 // printOptOutImport says what became of an import.
 func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowFiles) error {
-	if err := a.print(r, func() string { return describeOptOutImport(r.OptOutImportResult) }); err != nil {
+	if err := a.print(r, func() string { return describeOptOutImport(r.ImportOptOutsResult) }); err != nil {
 		return err
 	}
 	source.rejects.explainAs(a.stderr, "rejected", "rejects", files.rejects)
@@ -184,7 +184,7 @@ func wereNot(n uint64) string {
 	return fmt.Sprintf("%d opt-outs were", n)
 }
 
-func describeOptOutImport(r client.OptOutImportResult) string {
+func describeOptOutImport(r client.ImportOptOutsResult) string {
 	text := account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String() + "\n"
 	seconds := r.Elapsed.Seconds()
 	switch {

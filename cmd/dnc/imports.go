@@ -22,7 +22,7 @@ func (a *app) importsCommand() *cobra.Command {
 				return err
 			}
 			list := strings.Join(args, "")
-			for r, err := range c.Imports(cmd.Context(), list) {
+			for r, err := range c.ImportHistory(cmd.Context(), list) {
 				if err != nil {
 					return err
 				}
@@ -38,7 +38,7 @@ func (a *app) importsCommand() *cobra.Command {
 
 // loaded is what an import went to.
 func loaded(r client.ImportRecord) string {
-	if r.Mode == client.OptOuts {
+	if r.Mode == client.ModeOptOuts {
 		return "(opt-outs)" // the name of no list
 	}
 	return r.List
@@ -51,11 +51,11 @@ func describeImport(r client.ImportRecord) string {
 		when = r.StartedAt
 	}
 	text := stamp(when) + "  " + lower(r.State)
-	if r.Mode != client.OptOuts {
-		text += "  " + lower(string(r.Mode))
+	if r.Mode != client.ModeOptOuts {
+		text += "  " + lower(r.Mode)
 	}
 	text += "  " + account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String()
-	if r.Mode != client.OptOuts {
+	if r.Mode != client.ModeOptOuts {
 		text += fmt.Sprintf("  (%d added, %d removed, %d after)", r.Added, r.Removed, r.Numbers)
 	}
 	if r.Revision > 0 {

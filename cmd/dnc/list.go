@@ -29,7 +29,7 @@ func (a *app) listCommand() *cobra.Command {
 var kinds = []string{"registry", "suppression", "litigator"}
 
 func (a *app) listCreateCommand() *cobra.Command {
-	var l client.NewList
+	var l client.ListSpec
 	var kind, maxAge string
 	cmd := &cobra.Command{
 		Use:   "create NAME --kind registry|suppression|litigator",
@@ -66,7 +66,7 @@ answer UNKNOWN, because nobody has screened them.`,
 	return cmd
 }
 
-func (a *app) listCreate(cmd *cobra.Command, l client.NewList) error {
+func (a *app) listCreate(cmd *cobra.Command, l client.ListSpec) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
@@ -118,7 +118,7 @@ func (a *app) listTable(lists []client.List) error {
 	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "NAME\tKIND\tJURISDICTION\tSCOPE\tSTATE\tNUMBERS\tSNAPSHOT\tMAX AGE")
 	for _, l := range lists {
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.Name, lower(string(l.Kind)), orDash(strings.Join(l.Jurisdiction, ",")),
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", l.Name, lower(l.Kind), orDash(strings.Join(l.Jurisdiction, ",")),
 			forWhom(l.Scope), lower(l.State), l.Numbers, orDash(l.SnapshotDate), orDash(days(l.MaxAge)))
 	}
 	return w.Flush()
@@ -150,7 +150,7 @@ func listDetails(l client.List) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	for _, line := range [][2]string{
-		{"name", l.Name}, {"kind", lower(string(l.Kind))}, {"scope", forWhom(l.Scope)},
+		{"name", l.Name}, {"kind", lower(l.Kind)}, {"scope", forWhom(l.Scope)},
 		{"jurisdiction", orDash(strings.Join(l.Jurisdiction, ","))},
 		{"coverage", orDash(strings.Join(l.Coverage, ","))},
 		{"effective coverage", orDash(strings.Join(l.EffectiveCoverage, ","))},
@@ -171,5 +171,5 @@ func listDetails(l client.List) string {
 
 // describeList is a list in a few words.
 func describeList(l client.List) string {
-	return fmt.Sprintf("%s, %s, %s", lower(string(l.Kind)), lower(l.State), count(l.Numbers, "number"))
+	return fmt.Sprintf("%s, %s, %s", lower(l.Kind), lower(l.State), count(l.Numbers, "number"))
 }

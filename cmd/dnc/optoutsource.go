@@ -137,7 +137,7 @@ func (s *optOutSource) told(r client.OptOutReject) badRow {
 
 // staged notes how many rows the server holds and has judged.
 func (s *optOutSource) staged(p client.Progress) {
-	if p.Phase != "SENDING" {
+	if p.Phase != client.PhaseSending {
 		return
 	}
 	s.remarked.forget(p.Done)

@@ -64,7 +64,7 @@ func describeReason(r client.Reason) string {
 	if r.Scope != "" {
 		scope = "for " + r.Scope
 	}
-	return r.List + note(lower(string(r.Kind)), dated("snapshot", r.SnapshotDate), scope)
+	return r.List + note(lower(r.Kind), dated("snapshot", r.SnapshotDate), scope)
 }
 
 // note puts what is known into brackets.
@@ -93,14 +93,14 @@ func by(c client.Channel) string {
 	switch c {
 	case "":
 		return ""
-	case client.InPerson:
+	case client.ChannelInPerson:
 		return "in person"
-	case client.Web:
+	case client.ChannelWeb:
 		return "on the web"
-	case client.Other:
+	case client.ChannelOther:
 		return "by other means"
 	}
-	return "by " + lower(string(c))
+	return "by " + lower(c)
 }
 
 func since(t time.Time) string {
@@ -125,7 +125,9 @@ func dated(what, date string) string {
 }
 
 // lower is an enum's value for people: NOT_COVERED is "not covered".
-func lower(value string) string { return strings.ToLower(strings.ReplaceAll(value, "_", " ")) }
+func lower[S ~string](value S) string {
+	return strings.ToLower(strings.ReplaceAll(string(value), "_", " "))
+}
 
 func stamp(t time.Time) string {
 	if t.IsZero() {

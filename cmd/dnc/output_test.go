@@ -20,7 +20,7 @@ func TestDescribeResult(t *testing.T) {
 		},
 		{
 			client.Result{Reasons: []client.Reason{
-				{Kind: client.ReasonOptOut, Scope: "acme", Channel: client.InPerson, Since: at, ExpiresAt: at.AddDate(1, 0, 0)},
+				{Kind: client.ReasonOptOut, Scope: "acme", Channel: client.ChannelInPerson, Since: at, ExpiresAt: at.AddDate(1, 0, 0)},
 				{Kind: client.ReasonListed, List: "partner", Scope: "acme"},
 			}},
 			"opt-out for acme (in person, since 2026-09-09, until 2027-09-09T12:00:00Z); partner (listed, for acme)",
@@ -56,14 +56,14 @@ func TestRevisions(t *testing.T) {
 
 func TestDescribeImport(t *testing.T) {
 	record := client.ImportRecord{
-		State: "SWITCHED", Mode: client.Replace, Read: 2, Accepted: 1, Duplicates: 1, Added: 1, Numbers: 1,
+		State: client.ImportSwitched, Mode: client.ModeReplace, Read: 2, Accepted: 1, Duplicates: 1, Added: 1, Numbers: 1,
 		Sources: []client.ImportSource{{Name: "a.txt", Size: 1}},
 	}
 	want := "-  switched  replace  read 2 = 1 accepted + 1 duplicate + 0 rejected  (1 added, 0 removed, 1 after)\n    a.txt  1 byte  sha256 -"
 	if got := describeImport(record) + filesOf(record); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	record = client.ImportRecord{State: "RECORDED", Mode: client.OptOuts, Read: 2, Accepted: 1, Rejected: 1, Revision: 7, RecordedBy: "ops"}
+	record = client.ImportRecord{State: client.ImportRecorded, Mode: client.ModeOptOuts, Read: 2, Accepted: 1, Rejected: 1, Revision: 7, RecordedBy: "ops"}
 	want = "(opt-outs)  -  recorded  read 2 = 1 accepted + 0 duplicates + 1 rejected  revision 7  by ops"
 	if got := loaded(record) + "  " + describeImport(record); got != want {
 		t.Errorf("got %q, want %q", got, want)

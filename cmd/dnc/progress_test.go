@@ -87,7 +87,7 @@ func TestImportMeterAddsUp(t *testing.T) {
 	m := &importMeter{files: fakeFiles{10, 20}, rejects: rejects}
 	rejects.fromFile(registry.Reject{Reason: registry.ReasonSyntax})
 	rejects.fromServer(client.ImportReject{Message: "no"})
-	m.take(client.Progress{Phase: "SENDING", Done: 5})
+	m.take(client.Progress{Phase: client.PhaseSending, Done: 5})
 	want := progressState{what: "reading", done: 10, total: 20, isBytes: true, counts: true, accepted: 4, rejected: 2}
 	if got := m.state(); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -97,7 +97,7 @@ func TestImportMeterAddsUp(t *testing.T) {
 	if got := m.state(); got != want {
 		t.Errorf("all read: got %+v, want %+v", got, want)
 	}
-	m.take(client.Progress{Phase: "COMPARING", Done: 2, Total: 9})
+	m.take(client.Progress{Phase: client.PhaseComparing, Done: 2, Total: 9})
 	want = progressState{what: "comparing", done: 2, total: 9, counts: true, accepted: 4, rejected: 2}
 	if got := m.state(); got != want {
 		t.Errorf("comparing: got %+v, want %+v", got, want)

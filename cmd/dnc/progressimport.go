@@ -26,7 +26,7 @@ func (m *importMeter) take(p client.Progress) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.last = p
-	if p.Phase == "SENDING" {
+	if p.Phase == client.PhaseSending {
 		m.sent = p.Done
 	}
 }
@@ -37,7 +37,7 @@ func (m *importMeter) state() progressState {
 	ofFiles, ofServer := m.rejects.counts()
 	s := progressState{counts: true, accepted: m.sent - min(m.sent, ofServer), rejected: ofFiles + ofServer}
 	read, total := m.files.BytesRead(), m.files.TotalBytes()
-	switch isSending := m.last.Phase == "" || m.last.Phase == "SENDING"; {
+	switch isSending := m.last.Phase == "" || m.last.Phase == client.PhaseSending; {
 	case isSending && total > 0 && read == total:
 		s.what = "waiting for the server"
 	case isSending:

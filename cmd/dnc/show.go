@@ -53,7 +53,7 @@ func describeNumber(n client.NumberInfo) string {
 		if l.Stale {
 			stale = "stale"
 		}
-		lines = append(lines, fmt.Sprintf("  on %s%s", l.List, note(lower(string(l.Kind)), dated("snapshot", l.SnapshotDate), stale)))
+		lines = append(lines, fmt.Sprintf("  on %s%s", l.List, note(lower(l.Kind), dated("snapshot", l.SnapshotDate), stale)))
 	}
 	if len(lines) == 1 {
 		lines = append(lines, "  no records, on no list")
@@ -63,7 +63,7 @@ func describeNumber(n client.NumberInfo) string {
 
 // storyText is what a story tells, in its order.
 func storyText(s client.Story) string {
-	if s.State == "MISSING" || s.State == "ERASED" {
+	if s.State == client.StoryMissing || s.State == client.StoryErased {
 		return "  story " + lower(s.State)
 	}
 	text := ""
@@ -104,7 +104,11 @@ func (a *app) historyCommand() *cobra.Command {
 
 func (a *app) printHistory(h client.History) error {
 	if len(h.Events) == 0 && a.output == "text" {
-		fmt.Fprintf(a.stdout, "%s  no event up to revision %d, of the kinds %s\n", h.Number, h.Revision, lower(strings.Join(h.KindsCovered, ", ")))
+		var kinds []string
+		for _, kind := range h.KindsCovered {
+			kinds = append(kinds, lower(kind))
+		}
+		fmt.Fprintf(a.stdout, "%s  no event up to revision %d, of the kinds %s\n", h.Number, h.Revision, strings.Join(kinds, ", "))
 	}
 	for _, e := range h.Events {
 		if err := a.print(e, func() string { return describeEvent(e) }); err != nil {
