@@ -239,7 +239,7 @@ func (c *caller) ask(in asked) (told, error) {
 		}
 		return told{event: event{r.Revision, r.Index}, ended: r.Withdrawn}, err
 	default:
-		r, err := c.c.Check(ctx, number, client.MinRevision(in.least, c.l.journal))
+		r, err := c.c.Check(ctx, number, client.AtLeast(client.Position{Revision: in.least, JournalID: c.l.journal}))
 		if err == nil && r.Verdict != client.Block && r.Verdict != client.Allow {
 			err = fmt.Errorf("verdict %s %s", r.Verdict, r.Cause)
 		}

@@ -22,9 +22,8 @@ type Result struct {
 	// Reasons are what the answer rests on, the deciding ones first. They may be
 	// shared with other results: not to be changed.
 	Reasons []Reason `json:"reasons"`
-	// Revision is what the answer was computed from, in the journal JournalID.
-	Revision  uint64 `json:"revision"`
-	JournalID string `json:"journal_id"`
+	// Position is what the answer was computed from.
+	Position
 	// CheckedAt is the time that counted as now.
 	CheckedAt time.Time `json:"checked_at"`
 	// ValidUntil is the first time at which time alone could change the answer; zero: never.
@@ -78,8 +77,8 @@ func (id EventID) MarshalJSON() ([]byte, error) { return encode(id) }
 
 // Check asks whether a number may be called now. An error comes with the zero
 // Result, which is not callable. Besides ErrUnavailable and those of a deadline
-// the errors are ErrInvalidNumber, ErrInvalidArgument and those of MinRevision.
-func (c *Client) Check(ctx context.Context, number string, opts ...CallOption) (Result, error) {
+// the errors are ErrInvalidNumber, ErrInvalidArgument and those of AtLeast.
+func (c *Client) Check(ctx context.Context, number string, opts ...CheckOption) (Result, error) {
 	if err := sendable(number); err != nil {
 		return Result{}, err
 	}
@@ -116,8 +115,7 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 		Verdict:       verdict(answer.GetVerdict()),
 		Cause:         name[Cause](answer.GetCause(), "CAUSE_"),
 		Reasons:       fromReasons(answer.GetReasons()),
-		Revision:      answer.GetPosition().GetRevision(),
-		JournalID:     answer.GetPosition().GetJournalId(),
+		Position:      fromPosition(answer.GetPosition()),
 		CheckedAt:     fromTime(answer.GetCheckedAt()),
 		ValidUntil:    fromTime(answer.GetValidUntil()),
 		OpensAt:       fromTime(answer.GetOpensAt()),

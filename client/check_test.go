@@ -62,7 +62,7 @@ func TestCheckErrors(t *testing.T) {
 	c := connect(t, serve(t))
 	tests := []struct {
 		number string
-		opts   []client.CallOption
+		opts   []client.CheckOption
 		want   error
 	}{
 		{"", nil, client.ErrNumberEmpty},
@@ -73,9 +73,9 @@ func TestCheckErrors(t *testing.T) {
 		{strings.Repeat("+", 65), nil, client.ErrNumberLength},
 		{"0199001234", nil, client.ErrNumberNoCountry},
 		{"+1415555010", nil, client.ErrNumberLength},
-		{"+14155550100", []client.CallOption{client.Scope("a//b")}, client.ErrInvalidArgument},
-		{"+14155550100", []client.CallOption{client.Region("XX")}, client.ErrInvalidArgument},
-		{"+14155550100", []client.CallOption{client.MinRevision(1, strings.Repeat("0", 32))}, client.ErrJournalChanged},
+		{"+14155550100", []client.CheckOption{client.Scope("a//b")}, client.ErrInvalidArgument},
+		{"+14155550100", []client.CheckOption{client.Region("XX")}, client.ErrInvalidArgument},
+		{"+14155550100", []client.CheckOption{client.AtLeast(client.Position{Revision: 1, JournalID: strings.Repeat("0", 32)})}, client.ErrJournalChanged},
 	}
 	for _, tt := range tests {
 		r, err := c.Check(t.Context(), tt.number, tt.opts...)
@@ -89,15 +89,15 @@ func TestCheckErrors(t *testing.T) {
 	}
 }
 
-func TestMinRevision(t *testing.T) {
+func TestAtLeast(t *testing.T) {
 	c := connect(t, serve(t))
 	receipt := optOut(t, c, "+14155550100", "")
-	if r, err := c.Check(t.Context(), "+14155550100", client.MinRevision(receipt.Revision, receipt.JournalID)); err != nil || r.Revision < receipt.Revision {
+	if r, err := c.Check(t.Context(), "+14155550100", client.AtLeast(receipt.Position)); err != nil || r.Revision < receipt.Revision {
 		t.Errorf("got revision %d (%v), want %d", r.Revision, err, receipt.Revision)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	r, err := c.Check(ctx, "+14155550100", client.MinRevision(receipt.Revision+1, receipt.JournalID))
+	r, err := c.Check(ctx, "+14155550100", client.AtLeast(following(receipt.Position)))
 	late := errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil // on a busy machine the answer is
 	if !errors.Is(err, client.ErrRevisionNotReached) && !late {
 		t.Errorf("got %v, want %v", err, client.ErrRevisionNotReached)
@@ -105,9 +105,9 @@ func TestMinRevision(t *testing.T) {
 	isZero(t, r)
 }
 
-// TestMinRevisionIsAskedForInTime has a server that answers as soon as it is asked what would come in the end: a check
+// TestAtLeastIsAskedForInTime has a server that answers as soon as it is asked what would come in the end: a check
 // waits there for less than the time of its caller.
-func TestMinRevisionIsAskedForInTime(t *testing.T) {
+func TestAtLeastIsAskedForInTime(t *testing.T) {
 	var wait atomic.Int64
 	_, addr := script(t, func(stream checkServerStream) error {
 		req, err := stream.Recv()
@@ -119,7 +119,7 @@ func TestMinRevisionIsAskedForInTime(t *testing.T) {
 		refuse(m.GetAnswers()[0], dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED)
 		return stream.Send(m)
 	})
-	r, err := connect(t, addr).Check(t.Context(), "+14155550100", client.MinRevision(9, ""))
+	r, err := connect(t, addr).Check(t.Context(), "+14155550100", client.AtLeast(client.Position{Revision: 9}))
 	if !errors.Is(err, client.ErrRevisionNotReached) {
 		t.Errorf("got %v, want %v", err, client.ErrRevisionNotReached)
 	}
@@ -187,7 +187,7 @@ func TestCheckAll(t *testing.T) {
 	const n = 25_000
 	c := connect(t, serve(t))
 	optOut(t, c, "+14152000005", "")
-	for name, opts := range map[string][]client.CallOption{"as digits": nil, "as strings": {client.Region("US")}} {
+	for name, opts := range map[string][]client.CheckOption{"as digits": nil, "as strings": {client.Region("US")}} {
 		i := 0
 		for r, err := range c.CheckAll(t.Context(), numbersOf(n), opts...) {
 			want := fmt.Sprintf("+1415%07d", 2000000+i)

@@ -27,7 +27,7 @@ const (
 // thing yielded: the numbers from there on were not checked. Each batch is answered
 // from one revision. The deadline of a context without one counts for each batch.
 // Results with Allow carry no Reasons, ValidUntil or OpensAt: Check has them.
-func (c *Client) CheckAll(ctx context.Context, numbers iter.Seq[string], opts ...CallOption) iter.Seq2[Result, error] {
+func (c *Client) CheckAll(ctx context.Context, numbers iter.Seq[string], opts ...CheckOption) iter.Seq2[Result, error] {
 	o := c.checkOptions(opts)
 	return func(yield func(Result, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
@@ -207,8 +207,7 @@ func (b *batch) result(i int, detail *BatchDetail) (Result, error) {
 	r := Result{
 		Number:        e164Of(phone.Number(b.digits[i]), b.numbers[i]),
 		Verdict:       verdict(b.answer.verdicts[i]),
-		Revision:      b.answer.Revision,
-		JournalID:     b.answer.JournalID,
+		Position:      b.answer.Position,
 		CheckedAt:     b.answer.CheckedAt,
 		PolicyVersion: b.answer.PolicyVersion,
 	}

@@ -13,8 +13,7 @@ const MaxBatch = 10_000
 
 // BatchResult answers a CheckBatch, from one revision. The zero BatchResult has no answers.
 type BatchResult struct {
-	Revision      uint64
-	JournalID     string
+	Position
 	CheckedAt     time.Time
 	PolicyVersion string
 	// Reasons are what the answers rest on, each once. Details point into them.
@@ -84,8 +83,8 @@ func (r *BatchResult) Callable(i int) bool { return r.verdicts[i] == dncv1.Verdi
 // strings, and any count of them.
 //
 // An invalid number is its own detail's error and never the batch's. Other errors are
-// as for Check, and come with the zero BatchResult. Region is of no use here.
-func (c *Client) CheckBatch(ctx context.Context, numbers []uint64, opts ...CallOption) (BatchResult, error) {
+// as for Check, and come with the zero BatchResult. Region changes nothing here.
+func (c *Client) CheckBatch(ctx context.Context, numbers []uint64, opts ...CheckOption) (BatchResult, error) {
 	if len(numbers) > MaxBatch {
 		return BatchResult{}, invalid("BATCH_TOO_LARGE", "at most 10000 numbers in one batch: split it")
 	}
@@ -116,8 +115,7 @@ func (c *Client) checkNumbers(ctx context.Context, request *dncv1.CheckNumbersRe
 		return BatchResult{}, nil, broken("the server answered another count of numbers than was asked about")
 	}
 	r := BatchResult{
-		Revision:      answer.GetPosition().GetRevision(),
-		JournalID:     answer.GetPosition().GetJournalId(),
+		Position:      fromPosition(answer.GetPosition()),
 		CheckedAt:     fromTime(answer.GetCheckedAt()),
 		PolicyVersion: answer.GetPolicyVersion(),
 		Reasons:       fromReasons(answer.GetReasons()),

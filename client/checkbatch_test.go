@@ -53,12 +53,12 @@ func TestCheckBatchErrors(t *testing.T) {
 	c := connect(t, serve(t))
 	for name, tt := range map[string]struct {
 		numbers []uint64
-		opts    []client.CallOption
+		opts    []client.CheckOption
 		want    error
 	}{
 		"too many":      {make([]uint64, client.MaxBatch+1), nil, client.ErrInvalidArgument},
-		"a bad scope":   {[]uint64{14155550100}, []client.CallOption{client.Scope("a//b")}, client.ErrInvalidArgument},
-		"other journal": {[]uint64{14155550100}, []client.CallOption{client.MinRevision(1, "other")}, client.ErrJournalChanged},
+		"a bad scope":   {[]uint64{14155550100}, []client.CheckOption{client.Scope("a//b")}, client.ErrInvalidArgument},
+		"other journal": {[]uint64{14155550100}, []client.CheckOption{client.AtLeast(client.Position{Revision: 1, JournalID: "other"})}, client.ErrJournalChanged},
 	} {
 		r, err := c.CheckBatch(t.Context(), tt.numbers, tt.opts...)
 		if !errors.Is(err, tt.want) || !reflect.ValueOf(r).IsZero() {

@@ -48,7 +48,7 @@ func newCall(ctx context.Context, number string, o *callOptions, expires time.Ti
 	c := calls.Get().(*call)
 	c.number, c.options, c.expires = number, *o, expires
 	c.check.Region, c.check.Scope = o.region, o.scope
-	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.journalID)
+	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.atLeast.JournalID)
 	if n, err := phone.Parse(number); err == nil && o.region == "" {
 		c.digits.E164 = uint64(n)
 		c.check.Subject = &c.digits
@@ -58,7 +58,7 @@ func newCall(ctx context.Context, number string, o *callOptions, expires time.Ti
 		c.size += len(number)
 	}
 	if o.waits() {
-		c.place.Revision, c.place.JournalId = o.minRevision, o.journalID
+		c.place.Revision, c.place.JournalId = o.atLeast.Revision, o.atLeast.JournalID
 		c.atLeast.AtLeast, c.readAt.At, c.check.ReadAt = &c.place, &c.atLeast, &c.readAt
 		c.check.Timeout = durationpb.New(revisionWait(ctx, expires))
 	}

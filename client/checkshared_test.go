@@ -29,10 +29,10 @@ func TestSharedChecksAnswerAsUnaryOnes(t *testing.T) {
 		"+14155550100", "+14155550101", "+1 (415) 555-0101", "tel:+1-415-555-0101", "(415) 555-0101", "+14165550100",
 		"+33199001234", "0199001234", "hello", "+1415555010", "+999123456", "14155550101", "+0123",
 	} {
-		for _, opts := range [][]client.CallOption{
+		for _, opts := range [][]client.CheckOption{
 			nil, {client.Region("US")}, {client.Region("fr")}, {client.Region("XX")}, {client.Scope("acme/x")},
 			{client.Scope("other")}, {client.Scope("a//b")}, {client.Scope(fmt.Sprintf("%0300d", 0))}, {client.Scope("\xff")},
-			{client.MinRevision(receipt.Revision, receipt.JournalID)}, {client.MinRevision(1, "other")}, {client.MinRevision(0, "other")},
+			{client.AtLeast(receipt.Position)}, {client.AtLeast(client.Position{Revision: 1, JournalID: "other"})}, {client.AtLeast(client.Position{JournalID: "other"})},
 		} {
 			want, wantErr := alone.Check(t.Context(), number, opts...)
 			got, err := shared.Check(t.Context(), number, opts...)
@@ -127,7 +127,7 @@ func askInSomeWay(t *testing.T, c *client.Client, number string, answered, faile
 		time.AfterFunc(rand.N(20*time.Millisecond), cancel)
 	}
 	defer cancel()
-	var opts []client.CallOption
+	var opts []client.CheckOption
 	if rand.IntN(4) == 0 {
 		opts = append(opts, client.Region("US"))
 	}
@@ -372,7 +372,7 @@ func TestRevisionOfOneHoldsUpNobody(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		_, err := c.Check(ctx, "+14155550100", client.MinRevision(receipt.Revision+1, receipt.JournalID))
+		_, err := c.Check(ctx, "+14155550100", client.AtLeast(following(receipt.Position)))
 		slow <- err
 	}()
 	for i := range 200 {

@@ -272,8 +272,7 @@ func (s *checkStream) receive() error {
 // deliver gives each caller its answer. What the answers share is converted once.
 func (s *checkStream) deliver(m *dncv1.StreamChecksResponse) {
 	common := Result{
-		Revision:      m.GetPosition().GetRevision(),
-		JournalID:     m.GetPosition().GetJournalId(),
+		Position:      fromPosition(m.GetPosition()),
 		CheckedAt:     fromTime(m.GetCheckedAt()),
 		PolicyVersion: m.GetPolicyVersion(),
 	}

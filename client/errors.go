@@ -114,7 +114,7 @@ var (
 
 	// ErrJournalChanged: revisions of another journal mean nothing here.
 	ErrJournalChanged = forReasons("journal changed", "JOURNAL_CHANGED")
-	// ErrRevisionNotReached: MinRevision was not reached in time.
+	// ErrRevisionNotReached: the position of AtLeast was not reached in time.
 	ErrRevisionNotReached = forReasons("revision not reached", "REVISION_NOT_REACHED")
 	// ErrHistoryGone: older than the kept history.
 	ErrHistoryGone = forReasons("history gone", "HISTORY_GONE")

@@ -132,7 +132,7 @@ func ExampleClient_Check_readYourWrites() {
 		return
 	}
 	// Wherever this is answered, the opt-out is known there.
-	r, err := c.Check(ctx, "+14155550123", client.MinRevision(receipt.Revision, receipt.JournalID))
+	r, err := c.Check(ctx, "+14155550123", client.AtLeast(receipt.Position))
 	fmt.Println(r.Verdict, err)
 	// Output: BLOCK <nil>
 }

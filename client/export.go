@@ -16,13 +16,9 @@ import (
 // error is the last thing yielded, and then what came before it is not the list:
 // also when the stream was cut, or its count or SHA-256 is not the server's. There
 // is no deadline but that of ctx, and nothing is tried again.
-func (c *Client) Export(ctx context.Context, list string, opts ...CallOption) iter.Seq2[string, error] {
+func (c *Client) Export(ctx context.Context, list string, opts ...AtLeastOption) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		o, err := readOptions(opts)
-		if err != nil {
-			yield("", err)
-			return
-		}
+		o := gather(opts, AtLeastOption.applyRead)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		stream, err := c.pick().lists.Export(ctx, &dncv1.ExportRequest{

@@ -133,9 +133,8 @@ type ImportResult struct {
 	OutsideJurisdiction uint64 `json:"outside_jurisdiction"`
 	// Stale: with that SnapshotDate the list is past its max age, and numbers that are not on it are Unknown.
 	Stale bool `json:"stale"`
-	// Revision from which the load counts; when nothing changed, the current one.
-	Revision      uint64        `json:"revision"`
-	JournalID     string        `json:"journal_id"`
+	// Position from which the load counts; when nothing changed, the current one.
+	Position
 	SnapshotDate  string        `json:"snapshot_date"`
 	ContentSHA256 string        `json:"content_sha256"`
 	Elapsed       time.Duration `json:"elapsed"`
@@ -281,8 +280,7 @@ func fromImportResult(r *dncv1.ImportResult) ImportResult {
 		Removed:       r.GetRemoved(),
 		Unchanged:     r.GetUnchanged(),
 		Numbers:       r.GetNumbers(),
-		Revision:      r.GetPosition().GetRevision(),
-		JournalID:     r.GetPosition().GetJournalId(),
+		Position:      fromPosition(r.GetPosition()),
 		SnapshotDate:  r.GetSnapshotDate(),
 		ContentSHA256: hex.EncodeToString(r.GetContentSha256()),
 		Elapsed:       r.GetElapsed().AsDuration(),

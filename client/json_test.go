@@ -19,7 +19,7 @@ func TestJSON(t *testing.T) {
 		{
 			"a whole result",
 			client.Result{
-				Number: "+14155550100", Verdict: client.Block, Revision: 7, JournalID: "ab", CheckedAt: at,
+				Number: "+14155550100", Verdict: client.Block, Position: client.Position{Revision: 7, JournalID: "ab"}, CheckedAt: at,
 				Reasons: []client.Reason{{Kind: client.ReasonOptOut, Channel: client.ChannelInPerson, Since: at, Record: client.EventID{Revision: 3}}},
 			},
 			`{"number":"+14155550100","verdict":"BLOCK","cause":null,"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,` +
@@ -47,7 +47,7 @@ func TestJSON(t *testing.T) {
 		{
 			"a batch",
 			client.BatchResult{
-				Revision: 7, JournalID: "ab", CheckedAt: at, PolicyVersion: "1", Reasons: []client.Reason{{Kind: client.ReasonOptOut}},
+				Position: client.Position{Revision: 7, JournalID: "ab"}, CheckedAt: at, PolicyVersion: "1", Reasons: []client.Reason{{Kind: client.ReasonOptOut}},
 				Details: []client.BatchDetail{
 					{Index: 1, Reasons: []uint32{0}, ValidUntil: at}, {Index: 2, Err: errors.New("no such number")}, {Cause: client.CauseStaleList},
 				},

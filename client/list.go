@@ -74,20 +74,18 @@ type ListChange struct {
 	Force bool
 }
 
-// ListReceipt says that a write to a list is durable, and from which revision on it counts.
+// ListReceipt says that a write to a list is durable, and from which position on it counts.
 type ListReceipt struct {
-	List      List   `json:"list"`
-	Revision  uint64 `json:"revision"`
-	JournalID string `json:"journal_id"`
+	List List `json:"list"`
+	Position
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r ListReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
-// DeleteReceipt says from which revision on a list no longer exists.
+// DeleteReceipt says from which position on a list no longer exists.
 type DeleteReceipt struct {
-	Revision  uint64 `json:"revision"`
-	JournalID string `json:"journal_id"`
+	Position
 	// Numbers it held.
 	Numbers uint64 `json:"numbers"`
 }
@@ -178,14 +176,14 @@ func (c *Client) DeleteList(ctx context.Context, name string, force bool) (Delet
 	if err != nil {
 		return DeleteReceipt{}, withRequestID(err, request.GetContext().GetRequestId())
 	}
-	return DeleteReceipt{answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId(), answer.GetNumbers()}, nil
+	return DeleteReceipt{fromPosition(answer.GetPosition()), answer.GetNumbers()}, nil
 }
 
 func fromChange(answer interface {
 	GetList() *dncv1.List
 	GetPosition() *dncv1.Position
 }) ListReceipt {
-	return ListReceipt{fromList(answer.GetList()), answer.GetPosition().GetRevision(), answer.GetPosition().GetJournalId()}
+	return ListReceipt{fromList(answer.GetList()), fromPosition(answer.GetPosition())}
 }
 
 func fromList(l *dncv1.List) List {

@@ -11,10 +11,9 @@ import (
 type NumberInfo struct {
 	Number string `json:"number"`
 	// Regions it may belong to; several when the numbering plan does not tell.
-	Regions   []string  `json:"regions"`
-	Revision  uint64    `json:"revision"`
-	JournalID string    `json:"journal_id"`
-	ReadAt    time.Time `json:"read_at"`
+	Regions []string `json:"regions"`
+	Position
+	ReadAt time.Time `json:"read_at"`
 	// Records in force, oldest first. The history has the others.
 	Records []Record `json:"records"`
 	// Lists that hold it.
@@ -74,10 +73,9 @@ func (e ListEntry) MarshalJSON() ([]byte, error) { return encode(e) }
 
 // History is the events about a number, oldest first, read at one revision.
 type History struct {
-	Number    string         `json:"number"`
-	Events    []HistoryEvent `json:"events"`
-	Revision  uint64         `json:"revision"`
-	JournalID string         `json:"journal_id"`
+	Number string         `json:"number"`
+	Events []HistoryEvent `json:"events"`
+	Position
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
 	// KindsCovered are the kinds of events that Events is complete for. Whether there are
@@ -112,11 +110,8 @@ func (e HistoryEvent) MarshalJSON() ([]byte, error) { return encode(e) }
 
 // GetNumber returns what holds for a number. One that nothing was recorded about
 // is an answer with no records and no lists. Errors as for Check.
-func (c *Client) GetNumber(ctx context.Context, number string, opts ...CallOption) (NumberInfo, error) {
-	o, err := readOptions(opts)
-	if err != nil {
-		return NumberInfo{}, err
-	}
+func (c *Client) GetNumber(ctx context.Context, number string, opts ...ReadOption) (NumberInfo, error) {
+	o := readOptions(opts)
 	if err := sendable(number); err != nil {
 		return NumberInfo{}, err
 	}
@@ -130,22 +125,18 @@ func (c *Client) GetNumber(ctx context.Context, number string, opts ...CallOptio
 		return NumberInfo{}, err
 	}
 	return NumberInfo{
-		Number:    answer.GetNumber(),
-		Regions:   answer.GetRegions(),
-		Revision:  answer.GetPosition().GetRevision(),
-		JournalID: answer.GetPosition().GetJournalId(),
-		ReadAt:    fromTime(answer.GetCheckedAt()),
-		Records:   each(answer.GetRecords(), fromRecord),
-		Lists:     each(answer.GetLists(), fromListEntry),
+		Number:   answer.GetNumber(),
+		Regions:  answer.GetRegions(),
+		Position: fromPosition(answer.GetPosition()),
+		ReadAt:   fromTime(answer.GetCheckedAt()),
+		Records:  each(answer.GetRecords(), fromRecord),
+		Lists:    each(answer.GetLists(), fromListEntry),
 	}, nil
 }
 
 // History returns the events about a number, of the kinds that it names. Errors as for Check.
-func (c *Client) History(ctx context.Context, number string, opts ...CallOption) (History, error) {
-	o, err := readOptions(opts)
-	if err != nil {
-		return History{}, err
-	}
+func (c *Client) History(ctx context.Context, number string, opts ...ReadOption) (History, error) {
+	o := readOptions(opts)
 	if err := sendable(number); err != nil {
 		return History{}, err
 	}
@@ -160,7 +151,7 @@ func (c *Client) History(ctx context.Context, number string, opts ...CallOption)
 		if err != nil {
 			return History{}, err
 		}
-		h.Number, h.Revision, h.JournalID = page.GetNumber(), page.GetPosition().GetRevision(), page.GetPosition().GetJournalId()
+		h.Number, h.Position = page.GetNumber(), fromPosition(page.GetPosition())
 		h.HistoryFrom, h.KindsCovered = page.GetHistoryFrom(), each(page.GetKindsCovered(), fromEventKind)
 		h.Events = append(h.Events, each(page.GetEvents(), fromHistoryEvent)...)
 		if request.PageToken = page.GetNextPageToken(); request.PageToken == "" {

@@ -84,33 +84,54 @@ func WithTLSFiles(ca, cert, key string) Option {
 // New otherwise asks for TLS. Numbers and verdicts can then be read on the way.
 func WithInsecure() Option { return func(o *options) { o.insecure = true } }
 
-// CallOption changes one call.
-type CallOption func(*callOptions)
+// CheckOption changes a check: Scope, Region and AtLeast make one.
+type CheckOption interface{ applyCheck(*callOptions) }
 
-type callOptions struct {
-	scope       string
-	scopeSet    bool
-	region      string
-	minRevision uint64
-	journalID   string
-}
+// ReadOption changes another read of a number: Region and AtLeast make one.
+type ReadOption interface{ applyRead(*callOptions) }
+
+// ExportOption changes an export of opt-outs: Scope and AtLeast make one.
+type ExportOption interface{ applyExport(*callOptions) }
+
+// ScopeOption is what Scope makes, for checks and exports of opt-outs.
+type ScopeOption struct{ scope string }
 
 // Scope says for whom the call would be: it overrides WithScope. The empty scope
-// names none, and is blocked by opt-outs and lists at any scope. For checks alone.
-func Scope(scope string) CallOption {
-	return func(o *callOptions) { o.scope, o.scopeSet = scope, true }
-}
+// names none, and is blocked by opt-outs and lists at any scope.
+func Scope(scope string) ScopeOption { return ScopeOption{scope} }
+
+func (s ScopeOption) applyCheck(o *callOptions)  { o.scope, o.scopeSet = s.scope, true }
+func (s ScopeOption) applyExport(o *callOptions) { s.applyCheck(o) }
+
+// RegionOption is what Region makes, for calls that take a number as text.
+type RegionOption struct{ code string }
 
 // Region says how national forms are read, as an ISO 3166-1 code such as "FR".
 // It never overrides a country code.
-func Region(code string) CallOption { return func(o *callOptions) { o.region = code } }
+func Region(code string) RegionOption { return RegionOption{code} }
 
-// MinRevision asks for an answer from that revision of that journal or a later
-// one: what a write returned. The call waits for it within its deadline, else
-// ErrRevisionNotReached; with another journal ErrJournalChanged. An empty
-// journalID is not compared.
-func MinRevision(revision uint64, journalID string) CallOption {
-	return func(o *callOptions) { o.minRevision, o.journalID = revision, journalID }
+func (r RegionOption) applyCheck(o *callOptions) { o.region = r.code }
+func (r RegionOption) applyRead(o *callOptions)  { r.applyCheck(o) }
+
+// AtLeastOption is what AtLeast makes, for every read.
+type AtLeastOption struct{ position Position }
+
+// AtLeast asks for an answer from that position or a later one: what a write returned. The
+// call waits for it within its deadline, otherwise ErrRevisionNotReached; with another
+// journal ErrJournalChanged. An empty JournalID is not compared. The zero Position asks for
+// nothing.
+func AtLeast(p Position) AtLeastOption { return AtLeastOption{p} }
+
+func (a AtLeastOption) applyCheck(o *callOptions)  { o.atLeast = a.position }
+func (a AtLeastOption) applyRead(o *callOptions)   { a.applyCheck(o) }
+func (a AtLeastOption) applyExport(o *callOptions) { a.applyCheck(o) }
+
+// callOptions are the options of one call, together.
+type callOptions struct {
+	scope    string
+	scopeSet bool
+	region   string
+	atLeast  Position
 }
 
 // readAt is which state a read asks for; nil: the newest.
@@ -118,32 +139,34 @@ func (o *callOptions) readAt() *dncv1.ReadAt {
 	if !o.waits() {
 		return nil
 	}
-	return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: o.position()}}
+	position := &dncv1.Position{Revision: o.atLeast.Revision, JournalId: o.atLeast.JournalID}
+	return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: position}}
 }
 
 // waits reports whether a read names a position.
-func (o *callOptions) waits() bool { return o.minRevision > 0 || o.journalID != "" }
-
-func (o *callOptions) position() *dncv1.Position {
-	return &dncv1.Position{Revision: o.minRevision, JournalId: o.journalID}
-}
+func (o *callOptions) waits() bool { return o.atLeast != Position{} }
 
 // checkOptions are those of a check, with the client's default scope.
-func (c *Client) checkOptions(opts []CallOption) callOptions {
-	o := gather(opts)
+func (c *Client) checkOptions(opts []CheckOption) callOptions {
+	o := gather(opts, CheckOption.applyCheck)
 	if !o.scopeSet {
 		o.scope = c.opts.scope
 	}
 	return o
 }
 
-// readOptions are those of a read that is not a check, which has no scope.
-func readOptions(opts []CallOption) (callOptions, error) {
-	o := gather(opts)
-	if o.scopeSet {
-		return o, invalidField("scope", "only checks take a scope")
+func readOptions(opts []ReadOption) callOptions { return gather(opts, ReadOption.applyRead) }
+
+// gather puts options of one kind together. Without any it needs no memory.
+func gather[T any](opts []T, apply func(T, *callOptions)) callOptions {
+	if len(opts) == 0 {
+		return callOptions{}
 	}
-	return o, nil
+	var o callOptions
+	for _, opt := range opts {
+		apply(opt, &o)
+	}
+	return o
 }
 
 // Limits of what may share a message: with more, a check could make the server refuse
@@ -158,16 +181,5 @@ const (
 func (o *callOptions) canShare() bool {
 	return len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
 		len(o.region) <= maxSharedRegion && utf8.ValidString(o.region) &&
-		len(o.journalID) <= maxSharedID && utf8.ValidString(o.journalID)
-}
-
-func gather(opts []CallOption) callOptions {
-	if len(opts) == 0 {
-		return callOptions{} // which needs no memory
-	}
-	var o callOptions
-	for _, opt := range opts {
-		opt(&o)
-	}
-	return o
+		len(o.atLeast.JournalID) <= maxSharedID && utf8.ValidString(o.atLeast.JournalID)
 }

@@ -52,7 +52,7 @@ func someOptOuts(n int) []client.OptOut {
 	return rows
 }
 
-func exportOptOuts(t testing.TB, c *client.Client, opts ...client.CallOption) []client.OptOutRecord {
+func exportOptOuts(t testing.TB, c *client.Client, opts ...client.ExportOption) []client.OptOutRecord {
 	t.Helper()
 	var all []client.OptOutRecord
 	for r, err := range c.ExportOptOuts(t.Context(), opts...) {

@@ -37,9 +37,9 @@ func (r OptOutRecord) MarshalJSON() ([]byte, error) { return encode(r) }
 // thing yielded, and then what came before it is not the whole: also when the stream was
 // cut, or its count is not the server's. There is no deadline but that of ctx, and nothing
 // is tried again.
-func (c *Client) ExportOptOuts(ctx context.Context, opts ...CallOption) iter.Seq2[OptOutRecord, error] {
+func (c *Client) ExportOptOuts(ctx context.Context, opts ...ExportOption) iter.Seq2[OptOutRecord, error] {
 	return func(yield func(OptOutRecord, error) bool) {
-		o := gather(opts)
+		o := gather(opts, ExportOption.applyExport)
 		request := &dncv1.ExportRecordsRequest{
 			Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, InForceOnly: true, ReadAt: o.readAt(),
 		}

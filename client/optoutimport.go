@@ -77,10 +77,9 @@ type ImportOptOutsResult struct {
 	Rejected   uint64 `json:"rejected"`
 	// FirstRevision that holds a row; 0: none was recorded.
 	FirstRevision uint64 `json:"first_revision"`
-	// Revision is the last that holds one; when none was callWrite, the current one.
-	Revision  uint64        `json:"revision"`
-	JournalID string        `json:"journal_id"`
-	Elapsed   time.Duration `json:"elapsed"`
+	// Position is the last that holds one; when none was recorded, the current one.
+	Position
+	Elapsed time.Duration `json:"elapsed"`
 	// Empty cells hold no number.
 	Empty uint64 `json:"empty"`
 	// Rows that all of them stood in; 0: not told.
@@ -163,8 +162,7 @@ func fromRecordsResult(r *dncv1.ImportRecordsResult) ImportOptOutsResult {
 		Empty:         r.GetEmpty(),
 		Rows:          r.GetRows(),
 		FirstRevision: r.GetFirstRevision(),
-		Revision:      r.GetPosition().GetRevision(),
-		JournalID:     r.GetPosition().GetJournalId(),
+		Position:      fromPosition(r.GetPosition()),
 		Elapsed:       r.GetElapsed().AsDuration(),
 	}
 }

@@ -43,11 +43,10 @@ type Withdrawal struct {
 	RequestID string
 }
 
-// Receipt says that a record is durable, and from which revision on it counts.
+// Receipt says that a record is durable, and from which position on it counts.
 type Receipt struct {
-	Number    string `json:"number"`
-	Revision  uint64 `json:"revision"`
-	JournalID string `json:"journal_id"`
+	Number string `json:"number"`
+	Position
 	// Index is the event's place within the revision.
 	Index uint32 `json:"index"`
 	// Duplicate says that the request id was written before; then all fields are
@@ -63,9 +62,8 @@ func (r Receipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // WithdrawReceipt is the Receipt of a withdrawal.
 type WithdrawReceipt struct {
-	Number     string    `json:"number"`
-	Revision   uint64    `json:"revision"`
-	JournalID  string    `json:"journal_id"`
+	Number string `json:"number"`
+	Position
 	Index      uint32    `json:"index"`
 	Duplicate  bool      `json:"duplicate"`
 	RecordedAt time.Time `json:"recorded_at"`
@@ -79,7 +77,7 @@ func (r WithdrawReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // RecordOptOut records that a person objects to calls. When it returns without an
 // error the objection is durable, and no check at its scope or below, at or after
-// the receipt's revision, answers Allow while it is in force.
+// the receipt's position, answers Allow while it is in force.
 func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
 	channel, err := value[dncv1.Channel](o.Channel, "CHANNEL_", dncv1.Channel_value)
 	if err != nil {
@@ -108,8 +106,7 @@ func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
 	}
 	return Receipt{
 		Number:     answer.GetNumber(),
-		Revision:   answer.GetPosition().GetRevision(),
-		JournalID:  answer.GetPosition().GetJournalId(),
+		Position:   fromPosition(answer.GetPosition()),
 		Index:      answer.GetId().GetIndex(),
 		Duplicate:  answer.GetDuplicate(),
 		RecordedAt: fromTime(answer.GetRecordedAt()),
@@ -138,8 +135,7 @@ func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawRece
 	}
 	return WithdrawReceipt{
 		Number:     answer.GetNumber(),
-		Revision:   answer.GetPosition().GetRevision(),
-		JournalID:  answer.GetPosition().GetJournalId(),
+		Position:   fromPosition(answer.GetPosition()),
 		Index:      answer.GetId().GetIndex(),
 		Duplicate:  answer.GetDuplicate(),
 		RecordedAt: fromTime(answer.GetRecordedAt()),

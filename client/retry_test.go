@@ -96,7 +96,7 @@ func TestEachCheckCarriesItsPosition(t *testing.T) {
 	c := connect(t, addr, client.WithConnections(1))
 	crowdOf(64, func(i int) {
 		for range 20 {
-			if _, err := c.Check(t.Context(), numberAt(i), client.MinRevision(uint64(1+i%2), journals[i%2])); err != nil {
+			if _, err := c.Check(t.Context(), numberAt(i), client.AtLeast(client.Position{Revision: uint64(1 + i%2), JournalID: journals[i%2]})); err != nil {
 				t.Error(err)
 			}
 		}

@@ -7,10 +7,9 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// ServerStats is the state of the server's store, at one revision.
+// ServerStats is the state of the server's store, at one position.
 type ServerStats struct {
-	Revision     uint64    `json:"revision"`
-	JournalID    string    `json:"journal_id"`
+	Position
 	RevisionTime time.Time `json:"revision_time"`
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
@@ -78,8 +77,7 @@ func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
 		return ServerStats{}, err
 	}
 	return ServerStats{
-		Revision:           s.GetPosition().GetRevision(),
-		JournalID:          s.GetPosition().GetJournalId(),
+		Position:           fromPosition(s.GetPosition()),
 		RevisionTime:       fromTime(s.GetRevisionTime()),
 		HistoryFrom:        s.GetHistoryFrom(),
 		State:              name[StoreState](s.GetState(), "STORE_STATE_"),

@@ -207,7 +207,7 @@ func (f *finding) key(to []byte) []byte {
 func (f *finding) result() client.Result {
 	r := client.Result{
 		Number: f.number.E164(), Verdict: f.verdict, Reasons: []client.Reason{},
-		Revision: f.batch.Revision, JournalID: f.batch.JournalID, CheckedAt: f.batch.CheckedAt, PolicyVersion: f.batch.PolicyVersion,
+		Position: f.batch.Position, CheckedAt: f.batch.CheckedAt, PolicyVersion: f.batch.PolicyVersion,
 	}
 	if f.detail == nil {
 		return r

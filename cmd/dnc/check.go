@@ -67,10 +67,10 @@ the one of the file that decided.`,
 	return cmd
 }
 
-func (f checkFlags) options() []client.CallOption {
-	opts := []client.CallOption{client.Scope(f.scope), client.Region(f.region)}
+func (f checkFlags) options() []client.CheckOption {
+	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region)}
 	if f.minRevision > 0 {
-		opts = append(opts, client.MinRevision(f.minRevision, ""))
+		opts = append(opts, client.AtLeast(client.Position{Revision: f.minRevision}))
 	}
 	return opts
 }

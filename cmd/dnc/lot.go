@@ -62,7 +62,7 @@ func (l *lot) fill(rows *registry.Rows, how *layout) error {
 }
 
 // ask has the numbers checked.
-func (l *lot) ask(ctx context.Context, c *client.Client, options []client.CallOption) {
+func (l *lot) ask(ctx context.Context, c *client.Client, options []client.CheckOption) {
 	defer close(l.done)
 	if len(l.numbers) > 0 {
 		l.batch, l.err = c.CheckBatch(ctx, l.numbers, options...)

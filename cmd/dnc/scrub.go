@@ -99,7 +99,7 @@ type scrub struct {
 	rows    *registry.Rows
 	layout  *layout // of the goroutine that reads
 	client  *client.Client
-	options []client.CallOption
+	options []client.CheckOption
 	answers *answers
 	begun   bool // a lot was answered
 

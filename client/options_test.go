@@ -1,0 +1,36 @@
+package client_test
+
+import (
+	"testing"
+
+	"github.com/dncd/dncd/client"
+)
+
+// following is the position after p, which a store reaches with its next write.
+func following(p client.Position) client.Position {
+	p.Revision++
+	return p
+}
+
+// TestOptionsBelong holds which calls the compiler takes an option for: one that a call could not honour is none of its
+// options.
+func TestOptionsBelong(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name                string
+		option              any
+		check, read, export bool
+	}{
+		{"Scope", client.Scope("acme"), true, false, true},
+		{"Region", client.Region("FR"), true, true, false},
+		{"AtLeast", client.AtLeast(client.Position{Revision: 1}), true, true, true},
+	} {
+		_, check := tt.option.(client.CheckOption)
+		_, read := tt.option.(client.ReadOption)
+		_, export := tt.option.(client.ExportOption)
+		if check != tt.check || read != tt.read || export != tt.export {
+			t.Errorf("%s goes with checks, reads, exports: got %t, %t, %t, want %t, %t, %t",
+				tt.name, check, read, export, tt.check, tt.read, tt.export)
+		}
+	}
+}
