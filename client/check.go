@@ -40,6 +40,9 @@ func (r Result) Callable() bool { return r.Verdict == Allow }
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r Result) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *Result) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // Reason is one thing that an answer rests on.
 type Reason struct {
 	Kind ReasonKind `json:"kind"`
@@ -66,6 +69,9 @@ type Reason struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r Reason) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *Reason) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // EventID says where an event stands in the journal. The zero EventID is none.
 type EventID struct {
 	Revision uint64 `json:"revision"`
@@ -74,6 +80,9 @@ type EventID struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (id EventID) MarshalJSON() ([]byte, error) { return encode(id) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (id *EventID) UnmarshalJSON(text []byte) error { return decode(text, id) }
 
 // Check asks whether a number may be called now. An error comes with the zero
 // Result, which is not callable. Besides ErrUnavailable and those of a deadline

@@ -24,6 +24,16 @@ type BatchResult struct {
 	verdicts []dncv1.Verdict
 }
 
+// batchJSON is a BatchResult as its JSON has it.
+type batchJSON struct {
+	Verdicts []Verdict     `json:"verdicts"`
+	Details  []BatchDetail `json:"details"`
+	Reasons  []Reason      `json:"reasons"`
+	Position
+	CheckedAt     time.Time `json:"checked_at"`
+	PolicyVersion string    `json:"policy_version"`
+}
+
 // MarshalJSON implements json.Marshaler: see the package comment. The verdicts are those
 // of all numbers in turn, "" for one that is an error.
 func (r BatchResult) MarshalJSON() ([]byte, error) {
@@ -31,15 +41,18 @@ func (r BatchResult) MarshalJSON() ([]byte, error) {
 	for i := range verdicts {
 		verdicts[i] = r.Verdict(i)
 	}
-	return encode(struct {
-		Verdicts      []Verdict     `json:"verdicts"`
-		Details       []BatchDetail `json:"details"`
-		Reasons       []Reason      `json:"reasons"`
-		Revision      uint64        `json:"revision"`
-		JournalID     string        `json:"journal_id"`
-		CheckedAt     time.Time     `json:"checked_at"`
-		PolicyVersion string        `json:"policy_version"`
-	}{verdicts, r.Details, r.Reasons, r.Revision, r.JournalID, r.CheckedAt, r.PolicyVersion})
+	return encode(batchJSON{verdicts, r.Details, r.Reasons, r.Position, r.CheckedAt, r.PolicyVersion})
+}
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *BatchResult) UnmarshalJSON(text []byte) error {
+	var j batchJSON
+	err := decode(text, &j)
+	*r = BatchResult{
+		Position: j.Position, CheckedAt: j.CheckedAt, PolicyVersion: j.PolicyVersion,
+		Reasons: j.Reasons, Details: j.Details, verdicts: each(j.Verdicts, toVerdict),
+	}
+	return err
 }
 
 // BatchDetail is more about one answer of a batch.
@@ -56,12 +69,15 @@ type BatchDetail struct {
 	// OpensAt is when calling hours open, with NotNow.
 	OpensAt time.Time `json:"opens_at"`
 	// Err is the number's own error, for which errors.Is(err, ErrInvalidNumber) holds.
-	// There is no verdict then. In JSON it is its message.
+	// There is no verdict then. In JSON it is its reason and its message.
 	Err error `json:"error"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (d BatchDetail) MarshalJSON() ([]byte, error) { return encode(d) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (d *BatchDetail) UnmarshalJSON(text []byte) error { return decode(text, d) }
 
 // Len is how many numbers were asked about.
 func (r *BatchResult) Len() int { return len(r.verdicts) }

@@ -61,7 +61,7 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 	if isBalanced(target) {
 		dial = append(dial, grpc.WithDefaultServiceConfig(balanced))
 	}
-	return dial, nil
+	return append(dial, o.dial...), nil
 }
 
 // balanced is to take the servers of a name in turn, those that say they serve checks.

@@ -25,8 +25,8 @@
 //     stream of checks that breaks counts once for all that share it. What a stopping
 //     server or an old connection makes move does not count, nor does a load that is
 //     taken up again, which sends only what the server does not hold.
-//   - Errors that came from the server or the connection are an *Error, to be told
-//     apart by errors.Is and the sentinels of this package or by Error.Reason, never
+//   - Errors of the server or the connection are an *Error. Distinguish them by errors.Is
+//     and the sentinels of this package, by Error.Reason, or by status.Code of gRPC, never
 //     by their text. They hold no phone number.
 //   - A Client is safe for concurrent use. Checks that are under way together share
 //     messages, and a lone one does not wait for others. Each ends with its own context,
@@ -36,7 +36,7 @@
 //     stays with one server, and "unix:///run/dncd.sock" is one on this machine.
 //
 // Numbers are strings in E.164 with their plus, or national forms when Region
-// says how to read them. Every exported type marshals to the JSON that dnc prints:
-// field names as in the contract, times in RFC 3339 UTC, durations in seconds,
-// every field present and null when unset.
+// says how to read them. Every answer marshals to the JSON that dnc prints, and reads
+// back from it: field names as in the contract, times in RFC 3339 UTC, durations in
+// seconds, every field present and null when unset.
 package client

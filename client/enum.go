@@ -240,6 +240,17 @@ func verdict(v dncv1.Verdict) Verdict {
 	return Unknown
 }
 
+// toVerdict is the contract's value of a verdict. One that is none counts as Unknown.
+func toVerdict(v Verdict) dncv1.Verdict {
+	if v == "" {
+		return dncv1.Verdict_VERDICT_UNSPECIFIED
+	}
+	if value, ok := dncv1.Verdict_value["VERDICT_"+string(v)]; ok {
+		return dncv1.Verdict(value)
+	}
+	return dncv1.Verdict_VERDICT_UNKNOWN
+}
+
 func fromTime(t *timestamppb.Timestamp) time.Time {
 	if t == nil {
 		return time.Time{}

@@ -10,6 +10,8 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/protoadapt"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -35,6 +37,27 @@ func (e *Error) Error() string { return e.Message }
 
 // Code is the status code of gRPC in its canonical form, such as "NOT_FOUND".
 func (e *Error) Code() string { return canonical[e.code] }
+
+// GRPCStatus is the error as gRPC has it, with its reason as a google.rpc.ErrorInfo: so
+// status.Code and status.FromError understand it, and a gateway can pass it on.
+func (e *Error) GRPCStatus() *status.Status {
+	code := e.code
+	if code == codes.OK { // an Error that a caller made itself
+		code = codes.Unknown
+	}
+	s := status.New(code, e.Message)
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Reason: e.Reason, Domain: errorDomain, Metadata: e.Metadata}}
+	if e.retryAfter > 0 {
+		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(e.retryAfter)})
+	}
+	if detailed, err := s.WithDetails(details...); err == nil {
+		return detailed
+	}
+	return s
+}
+
+// errorDomain is that of the reasons of the contract.
+const errorDomain = "dncd"
 
 // OutcomeUnknown reports whether the call was a write that ended before its answer came: it
 // may have counted all the same.
@@ -88,8 +111,8 @@ const (
 	reasonImportRunning = "IMPORT_RUNNING"
 )
 
-// What errors.Is tells apart. Each stands for the reasons of the contract that it
-// names; what to do about them is said there.
+// What errors.Is distinguishes. Each stands for the reasons of the contract that it
+// names, where it says what to do about them.
 var (
 	// ErrUnavailable: no server answered, or it is stopping. Nothing is known about the number.
 	ErrUnavailable = forReasons("server unavailable", reasonUnavailable, reasonShuttingDown)
@@ -147,8 +170,12 @@ var (
 	// was done and nothing is known about the number; another attempt after a pause may
 	// get through.
 	ErrOverloaded = forReasons("server overloaded", reasonOverloaded)
-	// ErrStoreDamaged: the store takes no writes until it is mended or reopened.
-	ErrStoreDamaged = forReasons("store damaged or read-only", "STORE_DAMAGED", "STORIES_DAMAGED", "STORE_READ_ONLY", "STAGE_DAMAGED")
+	// ErrStoreDamaged: the store takes no writes until the server is stopped and dncd fsck repairs it.
+	ErrStoreDamaged = forReasons("store damaged", "STORE_DAMAGED", "STORIES_DAMAGED")
+	// ErrStoreReadOnly: the store takes no writes until the server's clock is corrected, or the server restarts.
+	ErrStoreReadOnly = forReasons("store read-only", "STORE_READ_ONLY", "CLOCK_JUMPED")
+	// ErrImportDamaged: what was sent of an import is damaged at the server. Begin the import again.
+	ErrImportDamaged = forReasons("import damaged", "STAGE_DAMAGED")
 	// ErrPermissionDenied: the certificate or role does not allow it.
 	ErrPermissionDenied = forReasons("permission denied", "PERMISSION_DENIED")
 )

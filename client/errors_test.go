@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -62,8 +65,8 @@ func TestEverySentinelIsOfTheContract(t *testing.T) {
 		ErrUnavailable, ErrInvalidNumber, ErrNumberEmpty, ErrNumberSyntax, ErrNumberNoCountry, ErrNumberCallingCode,
 		ErrNumberLength, ErrInvalidArgument, ErrUnsupported, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
 		ErrRequestIDReused, ErrNothingToWithdraw, ErrRecordLimit, ErrListNotFound, ErrListExists,
-		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrStoreDamaged,
-		ErrPermissionDenied,
+		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrOverloaded, ErrStoreDamaged,
+		ErrStoreReadOnly, ErrImportDamaged, ErrPermissionDenied,
 	} {
 		var s *sentinel
 		if !errors.As(err, &s) {
@@ -125,5 +128,43 @@ func TestInnermost(t *testing.T) {
 	}
 	if got := innermost("name resolver error: produced zero addresses"); !strings.Contains(got, "zero addresses") {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestGRPCStatus has programs that know gRPC, such as a gateway, read an error as the server sent it.
+func TestGRPCStatus(t *testing.T) {
+	t.Parallel()
+	busy, err := status.New(codes.ResourceExhausted, "later").WithDetails(
+		&errdetails.ErrorInfo{Reason: "OVERLOADED", Domain: "dncd"}, &errdetails.RetryInfo{RetryDelay: durationpb.New(time.Second)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, sent := range []error{statusWith(t, codes.NotFound, "LIST_NOT_FOUND"), statusWith(t, codes.Aborted, "A_REASON_OF_TOMORROW"), busy.Err()} {
+		got, ok := status.FromError(fmt.Errorf("wrapped: %w", fromStatus(sent)))
+		want := status.Convert(sent)
+		if !ok || got.Code() != want.Code() {
+			t.Errorf("%v: got code %v, want %v", sent, got.Code(), want.Code())
+		}
+		if diff := cmp.Diff(want.Proto().GetDetails(), got.Proto().GetDetails(), protocmp.Transform()); diff != "" {
+			t.Errorf("%v: details (-want +got):\n%s", sent, diff)
+		}
+		again := fromStatus(got.Err())
+		if e := fromStatus(sent); again.Reason != e.Reason || again.retryAfter != e.retryAfter {
+			t.Errorf("%v: got reason %s and pause %v behind a gateway, want %s and %v", sent, again.Reason, again.retryAfter, e.Reason, e.retryAfter)
+		}
+	}
+	for _, tt := range []struct {
+		err  error
+		want codes.Code
+	}{
+		{fromItem(&dncv1.ItemError{Reason: dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH}), codes.InvalidArgument},
+		{fromStatus(context.DeadlineExceeded), codes.DeadlineExceeded},
+		{ofWrite(fromStatus(context.DeadlineExceeded)), codes.DeadlineExceeded},
+		{cutOr(io.EOF), codes.Unavailable},
+		{&Error{Reason: "OVERLOADED"}, codes.Unknown},
+	} {
+		if got := status.Code(tt.err); got != tt.want {
+			t.Errorf("%v: got code %v, want %v", tt.err, got, tt.want)
+		}
 	}
 }

@@ -147,6 +147,9 @@ type ImportResult struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *ImportResult) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
 	Guard   Guard  `json:"guard"`
@@ -162,6 +165,9 @@ type GuardFailure struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (g GuardFailure) MarshalJSON() ([]byte, error) { return encode(g) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (g *GuardFailure) UnmarshalJSON(text []byte) error { return decode(text, g) }
 
 // Import loads numbers into a list, in bounded memory, and returns after the list
 // has switched. A connection that breaks is made again, and the load goes on after

@@ -49,6 +49,9 @@ type ImportRecord struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r ImportRecord) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *ImportRecord) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // ImportSource is a file that was read.
 type ImportSource struct {
 	// Name without directories. It must hold no phone number.
@@ -63,6 +66,9 @@ type ImportSource struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s ImportSource) MarshalJSON() ([]byte, error) { return encode(s) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (s *ImportSource) UnmarshalJSON(text []byte) error { return decode(text, s) }
+
 // RejectTally is how many entries were rejected for one reason.
 type RejectTally struct {
 	Reason string `json:"reason"`
@@ -71,6 +77,9 @@ type RejectTally struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (t RejectTally) MarshalJSON() ([]byte, error) { return encode(t) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (t *RejectTally) UnmarshalJSON(text []byte) error { return decode(text, t) }
 
 // ImportHistory yields the loads of a list, newest first; of all lists, deleted ones
 // too, and the imports of opt-outs, when list is empty. An error is the last thing yielded.

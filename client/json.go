@@ -2,9 +2,12 @@ package client
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -19,21 +22,45 @@ func encode(v any) ([]byte, error) {
 
 func appendStruct(b []byte, v reflect.Value) (_ []byte, err error) {
 	b = append(b, '{')
-	for i := range v.NumField() {
-		tag := v.Type().Field(i).Tag
-		if i > 0 {
+	for name, field := range fieldsOf(v) {
+		if b[len(b)-1] != '{' {
 			b = append(b, ',')
 		}
-		b = append(strconv.AppendQuote(b, tag.Get("json")), ':')
-		if tag.Get("zero") == "unset" && v.Field(i).IsZero() {
+		b = append(strconv.AppendQuote(b, name), ':')
+		if field.unset && field.value.IsZero() {
 			b = append(b, "null"...)
 			continue
 		}
-		if b, err = appendValue(b, v.Field(i), tag.Get("empty") == "kept"); err != nil {
+		if b, err = appendValue(b, field.value, field.empty); err != nil {
 			return nil, err
 		}
 	}
 	return append(b, '}'), nil
+}
+
+// field is one field of a struct, with what its tags say.
+type field struct {
+	value reflect.Value
+	empty bool // an empty string is kept
+	unset bool // zero is null
+}
+
+// fieldsOf yields the fields of a struct by their names in JSON, those of an embedded one among them.
+func fieldsOf(v reflect.Value) iter.Seq2[string, field] {
+	return func(yield func(string, field) bool) {
+		for i := range v.NumField() {
+			tag := v.Type().Field(i).Tag
+			if v.Type().Field(i).Anonymous {
+				for name, inner := range fieldsOf(v.Field(i)) {
+					if !yield(name, inner) {
+						return
+					}
+				}
+			} else if !yield(tag.Get("json"), field{v.Field(i), tag.Get("empty") == "kept", tag.Get("zero") == "unset"}) {
+				return
+			}
+		}
+	}
 }
 
 func appendValue(b []byte, v reflect.Value, empty bool) ([]byte, error) {
@@ -62,7 +89,10 @@ func appendValue(b []byte, v reflect.Value, empty bool) ([]byte, error) {
 		}
 		return appendStruct(b, v.Elem())
 	case reflect.Interface:
-		return appendError(b, v)
+		if v.IsNil() {
+			return append(b, "null"...), nil
+		}
+		return appendStruct(b, reflect.ValueOf(itemOf(v.Interface().(error))))
 	case reflect.Struct:
 		if v.IsZero() {
 			return append(b, "null"...), nil
@@ -72,12 +102,18 @@ func appendValue(b []byte, v reflect.Value, empty bool) ([]byte, error) {
 	return nil, fmt.Errorf("no JSON form for %s", v.Type())
 }
 
-// appendError renders an error as its message. No struct here holds another interface.
-func appendError(b []byte, v reflect.Value) ([]byte, error) {
-	if v.IsNil() {
-		return append(b, "null"...), nil
+// itemError is the JSON of an error that one number of many has. No struct here holds another interface.
+type itemError struct {
+	Reason  string `json:"reason"`
+	Message string `json:"message"`
+}
+
+func itemOf(err error) itemError {
+	var e *Error
+	if errors.As(err, &e) {
+		return itemError{e.Reason, e.Message}
 	}
-	return appendString(b, v.Interface().(error).Error(), true)
+	return itemError{Message: err.Error()}
 }
 
 func appendTime(b []byte, t time.Time) []byte {
@@ -88,12 +124,19 @@ func appendTime(b []byte, t time.Time) []byte {
 	return append(b, '"')
 }
 
-// appendDuration renders zero as null: the contract has no duration that is set to zero.
+// appendDuration renders seconds, to the nanosecond. Zero is null: the contract has no duration that is set to zero.
 func appendDuration(b []byte, d time.Duration) []byte {
 	if d == 0 {
 		return append(b, "null"...)
 	}
-	return strconv.AppendFloat(b, d.Seconds(), 'f', -1, 64)
+	if d < 0 {
+		b = append(b, '-')
+	}
+	b = strconv.AppendUint(b, uint64(max(d/time.Second, -(d/time.Second))), 10)
+	if rest := max(d%time.Second, -(d % time.Second)); rest != 0 {
+		b = append(b, strings.TrimRight(fmt.Sprintf(".%09d", rest), "0")...)
+	}
+	return b
 }
 
 func appendString(b []byte, s string, empty bool) ([]byte, error) {

@@ -54,7 +54,7 @@ func TestJSON(t *testing.T) {
 			},
 			`{"verdicts":[],"details":[` +
 				`{"index":1,"cause":null,"reasons":[0],"valid_until":"2026-09-10T12:00:00.005Z","opens_at":null,"error":null},` +
-				`{"index":2,"cause":null,"reasons":[],"valid_until":null,"opens_at":null,"error":"no such number"},` +
+				`{"index":2,"cause":null,"reasons":[],"valid_until":null,"opens_at":null,"error":{"reason":null,"message":"no such number"}},` +
 				`{"index":0,"cause":"STALE_LIST","reasons":[],"valid_until":null,"opens_at":null,"error":null}],` +
 				`"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,"scope":"","channel":null,"since":null,"snapshot_date":null,` +
 				`"rule":null,"record":null,"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab",` +

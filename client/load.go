@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 
 	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
@@ -343,7 +344,7 @@ func fromProgress(p *dncv1.ImportProgress) Progress {
 // cutOr is the error of a stream that ended before its time.
 func cutOr(err error) error {
 	if err == io.EOF {
-		return &Error{Reason: reasonUnavailable, Message: "the server closed the import before its end: try again"}
+		return &Error{Reason: reasonUnavailable, Message: "the server closed the import before its end: try again", code: codes.Unavailable}
 	}
 	return fromStatus(err)
 }

@@ -23,6 +23,9 @@ type NumberInfo struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (n NumberInfo) MarshalJSON() ([]byte, error) { return encode(n) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (n *NumberInfo) UnmarshalJSON(text []byte) error { return decode(text, n) }
+
 // Record is one fact about one number.
 type Record struct {
 	ID   EventID    `json:"id"`
@@ -43,6 +46,9 @@ type Record struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r Record) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *Record) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // Story is who received an objection, how it is proven and who wrote it down.
 type Story struct {
 	// State is StoryPresent, or all other fields are empty.
@@ -58,6 +64,9 @@ type Story struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s Story) MarshalJSON() ([]byte, error) { return encode(s) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (s *Story) UnmarshalJSON(text []byte) error { return decode(text, s) }
+
 // ListEntry is a list that holds a number.
 type ListEntry struct {
 	List         string   `json:"list"`
@@ -70,6 +79,9 @@ type ListEntry struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (e ListEntry) MarshalJSON() ([]byte, error) { return encode(e) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (e *ListEntry) UnmarshalJSON(text []byte) error { return decode(text, e) }
 
 // History is the events about a number, oldest first, read at one revision.
 type History struct {
@@ -85,6 +97,9 @@ type History struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (h History) MarshalJSON() ([]byte, error) { return encode(h) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (h *History) UnmarshalJSON(text []byte) error { return decode(text, h) }
 
 // HistoryEvent is one event about a number.
 type HistoryEvent struct {
@@ -107,6 +122,9 @@ type HistoryEvent struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (e HistoryEvent) MarshalJSON() ([]byte, error) { return encode(e) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (e *HistoryEvent) UnmarshalJSON(text []byte) error { return decode(text, e) }
 
 // GetNumber returns what holds for a number. One that nothing was recorded about
 // is an answer with no records and no lists. Errors as for Check.

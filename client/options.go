@@ -5,6 +5,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"google.golang.org/grpc"
+
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -28,6 +30,7 @@ type options struct {
 	streamLife   time.Duration               // of a shared stream
 	maxPending   int                         // checks of one stream that are not answered
 	tls          func() (*tls.Config, error) // nil: plain text
+	dial         []grpc.DialOption           // the caller's
 }
 
 // WithScope sets the scope of checks that name none themselves. It applies to
@@ -83,6 +86,15 @@ func WithTLSFiles(ca, cert, key string) Option {
 // WithInsecure allows plain text to a target that is not on this machine, where
 // New otherwise asks for TLS. Numbers and verdicts can then be read on the way.
 func WithInsecure() Option { return func(o *options) { o.insecure = true } }
+
+// WithDialOptions adds options of gRPC to the client's own, such as interceptors, credentials
+// of each call, or the stats handler of OpenTelemetry. They take precedence over the
+// client's own. The target still needs WithTLS, WithTLSFiles or WithInsecure, as New says.
+// Checks that are under way together share a stream, so an interceptor sees that stream and
+// not each Check; WithUnaryChecks makes each a call. Messages hold numbers: do not log them.
+func WithDialOptions(opts ...grpc.DialOption) Option {
+	return func(o *options) { o.dial = append(o.dial, opts...) }
+}
 
 // CheckOption changes a check: Scope, Region and AtLeast make one.
 type CheckOption interface{ applyCheck(*callOptions) }

@@ -89,6 +89,9 @@ type ImportOptOutsResult struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r ImportOptOutsResult) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *ImportOptOutsResult) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // ImportOptOuts records many opt-outs, in bounded memory, and returns once all are
 // durable. A row that says what its number already holds in force is a duplicate: the
 // same scope, channel and time of receipt, or, where the row has no time, the same

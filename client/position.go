@@ -16,7 +16,7 @@ type Position struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (p Position) MarshalJSON() ([]byte, error) { return encode(p) }
 
-// UnmarshalJSON implements json.Unmarshaler.
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
 func (p *Position) UnmarshalJSON(text []byte) error { return decode(text, p) }
 
 func fromPosition(p *dncv1.Position) Position {

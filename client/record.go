@@ -60,6 +60,9 @@ type Receipt struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r Receipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *Receipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
 // WithdrawReceipt is the Receipt of a withdrawal.
 type WithdrawReceipt struct {
 	Number string `json:"number"`
@@ -74,6 +77,9 @@ type WithdrawReceipt struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (r WithdrawReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *WithdrawReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
 // RecordOptOut records that a person objects to calls. When it returns without an
 // error the objection is durable, and no check at its scope or below, at or after

@@ -38,6 +38,9 @@ type ServerStats struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s ServerStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (s *ServerStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
+
 // ListStats is one list in numbers.
 type ListStats struct {
 	Name         string    `json:"name"`
@@ -55,6 +58,9 @@ type ListStats struct {
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s ListStats) MarshalJSON() ([]byte, error) { return encode(s) }
 
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (s *ListStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
+
 // FilterStats is a filter in numbers. Ratios and rates are 0 to 1.
 type FilterStats struct {
 	Bytes             uint64  `json:"bytes"`
@@ -67,6 +73,9 @@ type FilterStats struct {
 
 // MarshalJSON implements json.Marshaler: see the package comment.
 func (s FilterStats) MarshalJSON() ([]byte, error) { return encode(s) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (s *FilterStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
 
 // ServerStats returns the state of the server's store, also while it is damaged.
 func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {
