@@ -5,11 +5,14 @@ import (
 	"errors"
 	"path"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -184,17 +187,18 @@ func itemError(err error) *dncv1.ItemError {
 	return &dncv1.ItemError{Reason: f.reason, Message: f.message}
 }
 
-// statusOf is the one way by which an error leaves the server.
-func statusOf(f *fault) error {
+// statusOf is the one way by which an error leaves the server: with its reason in the details and, for clients whose
+// library does not decode those, in a trailer of the call that ctx belongs to.
+func statusOf(ctx context.Context, f *fault) error {
 	s := status.New(codeOf(f), f.message)
-	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{
-		Domain:   errorDomain,
-		Reason:   strings.TrimPrefix(f.reason.String(), reasonPrefix),
-		Metadata: f.meta,
-	}}
+	reason := strings.TrimPrefix(f.reason.String(), reasonPrefix)
+	trailer := metadata.Pairs(reasonTrailer, reason)
+	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: errorDomain, Reason: reason, Metadata: f.meta}}
 	if pause, ok := retryAfter[f.reason]; ok {
+		trailer.Set(pushback, strconv.FormatInt(pause.Milliseconds(), 10))
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(pause)})
 	}
+	_ = grpc.SetTrailer(ctx, trailer) // fails when the call is over
 	detailed, err := s.WithDetails(details...)
 	if err != nil {
 		return s.Err()
@@ -266,5 +270,10 @@ var retryAfter = map[dncv1.ErrorReason]time.Duration{
 	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL: 100 * time.Millisecond,
 }
 
-// pushback is the trailer by which clients of gRPC that retry by themselves are told the pause, in milliseconds.
-const pushback = "grpc-retry-pushback-ms"
+// Trailers of a call that failed.
+const (
+	// reasonTrailer holds the reason, as the ErrorInfo does.
+	reasonTrailer = "dncd-reason"
+	// pushback holds the pause in milliseconds, for clients that gRPC itself makes try again.
+	pushback = "grpc-retry-pushback-ms"
+)

@@ -7,14 +7,12 @@ import (
 	"log/slog"
 	"regexp"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
 	"github.com/dncd/dncd/internal/gentle"
@@ -58,7 +56,7 @@ func (g guard) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		defer func() {
 			let.leave()
 			if p := recover(); p != nil {
-				resp, err = nil, g.panicked(method, p)
+				resp, err = nil, g.panicked(ctx, method, p)
 			}
 		}()
 		if err := ctx.Err(); err != nil {
@@ -133,7 +131,7 @@ func (g guard) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 func (g guard) serve(method string, handler grpc.StreamHandler, impl any, s *session) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = g.panicked(method, p)
+			err = g.panicked(s.ServerStream.Context(), method, p)
 		}
 	}()
 	if err := handler(impl, s); err != nil {
@@ -170,14 +168,11 @@ func (g guard) leave(s *session) {
 // refused turns what a handler returned into what the caller gets.
 func (g guard) refused(ctx context.Context, method string, err error) error {
 	f := g.classify(ctx, method, err)
-	if pause, ok := retryAfter[f.reason]; ok {
-		_ = grpc.SetTrailer(ctx, metadata.Pairs(pushback, strconv.FormatInt(pause.Milliseconds(), 10))) // fails when the call is over
-	}
 	g.metrics.refused(method, f.reason)
 	if f.reason == dncv1.ErrorReason_ERROR_REASON_INTERNAL {
 		g.log.ErrorContext(ctx, "internal error", "method", method, "error", withoutDigits(f.err.Error()))
 	}
-	return statusOf(f)
+	return statusOf(ctx, f)
 }
 
 // classify tells the errors that gRPC's own code makes, which are status errors, from those of the handlers. For a
@@ -202,16 +197,16 @@ func (g guard) classify(ctx context.Context, method string, err error) *fault {
 // unknown answers calls of services and methods that are not registered.
 func (g guard) unknown(_ any, stream grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(stream)
+	f := unsupported(method[strings.LastIndexByte(method, '/')+1:])
 	if !strings.HasPrefix(method, "/dnc.v1.") {
-		g.metrics.refused("unknown", dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
-		return statusOf(refuse(dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED, "no such method", "feature", "method"))
+		f = refuse(dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED, "no such method", "feature", "method")
 	}
-	g.metrics.refused("unknown", dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
-	return statusOf(unsupported(method[strings.LastIndexByte(method, '/')+1:]))
+	g.metrics.refused("unknown", f.reason)
+	return statusOf(stream.Context(), f)
 }
 
 // panicked logs a panic by its frames. Neither arguments nor a long run of digits go to the log: they may be numbers.
-func (g guard) panicked(method string, p any) error {
+func (g guard) panicked(ctx context.Context, method string, p any) error {
 	g.metrics.panics.Inc()
 	g.metrics.refused(method, dncv1.ErrorReason_ERROR_REASON_INTERNAL)
 	at := make([]uintptr, maxFrames)
@@ -220,7 +215,7 @@ func (g guard) panicked(method string, p any) error {
 		p, at = elsewhere.Value, elsewhere.Callers
 	}
 	g.log.Error("panic", "method", method, "panic", withoutDigits(fmt.Sprint(p)), "frames", frames(at))
-	return statusOf(refuse(dncv1.ErrorReason_ERROR_REASON_INTERNAL, internalMessage))
+	return statusOf(ctx, refuse(dncv1.ErrorReason_ERROR_REASON_INTERNAL, internalMessage))
 }
 
 const maxFrames = 32

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/server"
@@ -46,13 +47,17 @@ func TestPanicIsCaught(t *testing.T) {
 	guarded.RegisterService(&renamed, faulty{})
 	conn := serveServer(t, s)
 	for range 2 { // the server lives on
-		err = conn.Invoke(testContext(t), "/test.Faulty/CheckNumber", &dncv1.CheckNumberRequest{Number: listed}, &dncv1.CheckNumberResponse{})
+		var trailer metadata.MD
+		err = conn.Invoke(testContext(t), "/test.Faulty/CheckNumber", &dncv1.CheckNumberRequest{Number: listed}, &dncv1.CheckNumberResponse{}, grpc.Trailer(&trailer))
 		wantReason(t, err, codes.Internal, "INTERNAL")
+		wantTrailer(t, "a call that panics", err, trailer, "INTERNAL")
 		stream, err := conn.NewStream(testContext(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/test.Faulty/StreamChecks")
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantReason(t, stream.RecvMsg(&dncv1.StreamChecksResponse{}), codes.Internal, "INTERNAL")
+		err = stream.RecvMsg(&dncv1.StreamChecksResponse{})
+		wantReason(t, err, codes.Internal, "INTERNAL")
+		wantTrailer(t, "a stream that panics", err, stream.Trailer(), "INTERNAL")
 	}
 	if got := log.String(); !strings.Contains(got, "panic_test.go") && !strings.Contains(got, "faulty.CheckNumber") {
 		t.Errorf("the log does not tell where: %s", got)

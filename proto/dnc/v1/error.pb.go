@@ -23,7 +23,8 @@ const (
 
 // Why a call or an item was refused. A failed call carries a google.rpc.ErrorInfo
 // with domain "dncd" and, as its reason, the value's name without ERROR_REASON_
-// ("BATCH_TOO_LARGE"). Programs decide on the reason; the message is for people.
+// ("BATCH_TOO_LARGE"). The trailer dncd-reason repeats it as text, for a library that does not
+// decode the details of a status. Programs decide on the reason; the message is for people.
 // Metadata, where it applies: "field" (the request's field), "limit" and "actual" (what was
 // exceeded, and by which value), "index" (the item, from 0), "revision" and "journal_id" (the
 // server's own), "list" (a name), "import_id", "feature".
