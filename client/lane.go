@@ -29,7 +29,7 @@ const (
 // errClosed is gRPC's own error of a call on a closed connection.
 var errClosed = status.Error(codes.Canceled, "the client is closed")
 
-// lane is the stream of checks of one connection, and the one after it.
+// lane is the shared stream of checks of one connection: one at a time, which gives way to the next every 10 s.
 type lane struct {
 	client *Client
 	conn   *connection

@@ -1,0 +1,165 @@
+package client_test
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// The recipes of docs/integrating.md are run as they are written there, each against a server of its own.
+const recipes = "../docs/integrating.md"
+
+func TestRecipesOfNode(t *testing.T) {
+	t.Parallel()
+	modules := os.Getenv("DNCD_NODE_MODULES")
+	if _, err := os.Stat(filepath.Join(modules, "@grpc/grpc-js")); modules == "" || err != nil {
+		t.Skip("DNCD_NODE_MODULES does not name a node_modules with @grpc/grpc-js and @grpc/proto-loader: install them with npm")
+	}
+	node := toolOrSkip(t, "node")
+	dir := t.TempDir()
+	if err := os.Symlink(modules, filepath.Join(dir, "node_modules")); err != nil {
+		t.Fatal(err)
+	}
+	program, want := recipe(t, "js")
+	runRecipe(t, want, node, write(t, dir, "recipe.mjs", program))
+}
+
+func TestRecipesOfPython(t *testing.T) {
+	t.Parallel()
+	python := pythonOrSkip(t)
+	protoc, plugin := toolOrSkip(t, "protoc"), toolOrSkip(t, "grpc_python_plugin")
+	protos, err := filepath.Glob("../proto/dnc/v1/*.proto")
+	if err != nil || len(protos) == 0 {
+		t.Fatalf("no protos: %v", err)
+	}
+	dir := t.TempDir()
+	args := []string{"-I", "../proto", "--python_out=" + dir, "--grpc_python_out=" + dir, "--plugin=protoc-gen-grpc_python=" + plugin}
+	if out, err := exec.CommandContext(t.Context(), protoc, append(args, protos...)...).CombinedOutput(); err != nil {
+		t.Fatalf("protoc: %v\n%s", err, out)
+	}
+	program, want := recipe(t, "python")
+	runRecipe(t, want, python, write(t, dir, "recipe.py", program)) // whose directory is on the path
+}
+
+// toolOrSkip is the path of a program.
+func toolOrSkip(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Skipf("%s is not installed", name)
+	}
+	return path
+}
+
+// pythonOrSkip is a Python that has grpc: the one on the path, or the system's, whose modules Debian packages.
+func pythonOrSkip(t *testing.T) string {
+	t.Helper()
+	for _, python := range []string{"python3", "/usr/bin/python3"} {
+		if exec.CommandContext(t.Context(), python, "-c", "import grpc, google.protobuf").Run() == nil {
+			return python
+		}
+	}
+	t.Skip("no python3 has grpc: install Debian's python3-grpcio and python3-protobuf")
+	return ""
+}
+
+// recipe is the block of that language in the document, and what the document says that it prints.
+func recipe(t *testing.T, language string) (program, prints string) {
+	t.Helper()
+	text, err := os.ReadFile(recipes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, found := strings.Cut(string(text), "\n```"+language+"\n")
+	program, rest, ended := strings.Cut(rest, "\n```\n")
+	_, rest, said := strings.Cut(rest, "\n```text\n")
+	prints, _, whole := strings.Cut(rest, "```\n")
+	if !found || !ended || !said || !whole {
+		t.Fatalf("%s has no block of %s with a block of text after it", recipes, language)
+	}
+	return program, prints
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// runRecipe runs a program against a new server, and compares what it prints.
+func runRecipe(t *testing.T, want, name string, args ...string) {
+	t.Helper()
+	protos, err := filepath.Abs("../proto")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Env = append(os.Environ(), "DNC_ADDR="+serve(t), "DNC_PROTO="+protos)
+	cmd.WaitDelay = 10 * time.Second
+	out, err := cmd.Output()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) {
+		t.Fatalf("%s: %v\n%s%s", name, err, out, failed.Stderr)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(out) != want {
+		t.Errorf("the recipe printed:\n%swant:\n%s", out, want)
+	}
+}
+
+// TestDialerExample builds the mini dialer and lets it dial: of four leads one has objected already, one objects on the
+// phone, and one is no number.
+func TestDialerExample(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("builds a program")
+	}
+	dir := t.TempDir()
+	dialer := filepath.Join(dir, "dialer")
+	build := exec.CommandContext(t.Context(), "go", "build", "-o", dialer, ".")
+	build.Dir = "../examples/dialer"
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	addr := serve(t)
+	c := connect(t, addr)
+	optOut(t, c, "+14155550123", "acme")
+	leads := write(t, dir, "leads.csv", "id,number\n1,+14155550123\n2,+14155550100\n3,+14155550101\n5,hello\n")
+	dial := func() string {
+		t.Helper()
+		out, err := exec.CommandContext(t.Context(), dialer, "--addr", addr, "--scope", "acme/telecom", "--lines", "1", leads).CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
+		return string(out)
+	}
+	const want = `lead 1: blocked (OPT_OUT)
+lead 2: objected (recorded at revision 2)
+lead 3: talked
+lead 5: not a number (contains letters: write digits alone)
+talked: 1
+objected: 1
+NOT RECORDED: 0
+blocked: 1
+later: 0
+not a number: 1
+`
+	if got := dial(); got != want {
+		t.Errorf("the dialer printed:\n%swant:\n%s", got, want)
+	}
+	if got := dial(); !strings.Contains(got, "lead 2: blocked (OPT_OUT)\n") {
+		t.Errorf("the dialer printed:\n%swant lead 2, who has objected, to be blocked", got)
+	}
+}
