@@ -180,7 +180,7 @@ func (r *round) finish(ctx context.Context, dnc *daemon.Importing, files []strin
 	const tries = 20
 	for {
 		i, err := dnc.Wait()
-		if strings.Contains(dnc.Said(), "goes on with the import") {
+		if strings.Contains(dnc.Said(), "resuming the import") {
 			r.row.WentOn++
 		}
 		if n := uint64(r.bench.numbers); err == nil && (i.Read != n || i.Accepted != n || i.Numbers != n) {

@@ -78,7 +78,7 @@ func (r *reloader) look() {
 // refuse keeps what was, and says why once.
 func (r *reloader) refuse(err error) {
 	if r.failed != err.Error() {
-		r.log.Error("TLS files changed and cannot be used: the ones before count on until they are mended", "error", err)
+		r.log.Error("TLS files changed and cannot be used: keeping the previous files until this is fixed", "error", err)
 	}
 	r.failed = err.Error()
 }

@@ -73,9 +73,9 @@ func (s *Store) checkClock() error {
 	err := s.clock.jumped()
 	switch changed := s.health.setClock(err); {
 	case changed && err != nil:
-		s.log.Error("writes stop, checks go on: set the clock right, or restart dncd if it is right now", "err", err)
+		s.log.Error("writes stop, checks continue: correct the clock, or restart dncd if it is right now", "err", err)
 	case changed:
-		s.log.Info("the clock is back: writes go on")
+		s.log.Info("the clock is back: writes are accepted again")
 	}
 	return err
 }

@@ -167,9 +167,9 @@ func (s *Store) checkSpace(bytes int64) error {
 	}
 	switch changed := s.health.setDisk(full); {
 	case changed && full != nil:
-		s.log.Warn("writes stop, checks go on", "err", full)
+		s.log.Warn("writes stop, checks continue", "err", full)
 	case changed:
-		s.log.Info("there is room on the disk again: writes go on")
+		s.log.Info("there is room on the disk again: writes are accepted again")
 	}
 	return err
 }

@@ -268,7 +268,7 @@ func (r *repairer) findLoss() error {
 	case len(r.report.Lost) > 0 || w.contradiction != nil && !w.endUnknown:
 		r.refusal = errors.Join(ErrLoss, w.contradiction)
 	case w.endUnknown:
-		r.refusal = fmt.Errorf("%w: nothing is missing up to revision %d, and nobody knows what came after it", ErrNoEnd, r.tip.revision)
+		r.refusal = fmt.Errorf("%w: nothing is missing up to revision %d, and what came after it is unknown", ErrNoEnd, r.tip.revision)
 	}
 	return nil
 }

@@ -35,14 +35,14 @@ may be called, 1 when one may not, and 2 when one is not a number or the server
 could not be asked.
 
 With --file, a csv or a file of numbers is read to its end and written with three
-more columns: verdict, reason and revision. A row without a valid number, be it of
-delimiters alone, gets the verdict INVALID; blank lines are left out. With several
+more columns: verdict, reason and revision. Rows without a valid number, including rows
+of delimiters only, get the verdict INVALID; blank lines are left out. With several
 columns of numbers, --column A,B, a row has the strictest verdict of its numbers, in the
-order BLOCK, INVALID, UNKNOWN, NOT_NOW, ALLOW, and its reason says whose it is. The exit
-code is then 0 when every row was answered, and 2 when no row held a number.
+order BLOCK, INVALID, UNKNOWN, NOT_NOW, ALLOW, and its reason says which number it is
+about. The exit code is then 0 when every row was answered, and 2 when no row held a number.
 
-With -o json a number that is none has an error with its reason, and no verdict; column is
-the one of the file that decided.`,
+With -o json, text that is not a number has an error with its reason, and no verdict; column
+names the column of the file that decided.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
@@ -61,9 +61,9 @@ the one of the file that decided.`,
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
-	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its place from 1; several: A,B")
-	f.StringVar(&flags.delimiter, "delimiter", "", "with --file, what is between its columns: one character, or tab (default: found in the first line)")
-	f.StringVar(&flags.out, "out", "", "with --file, where the rows go: a file that is there keeps its permissions, a new one is for its owner alone (default: standard output)")
+	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its position from 1; several: A,B")
+	f.StringVar(&flags.delimiter, "delimiter", "", "with --file, the delimiter: one character, or tab (default: detected from the first line)")
+	f.StringVar(&flags.out, "out", "", "with --file, where the rows go: an existing file keeps its permissions, a new one is readable only by its owner (default: standard output)")
 	return cmd
 }
 

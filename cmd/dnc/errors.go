@@ -129,7 +129,7 @@ func (a *app) hintFor(err error) string {
 }
 
 const hintUnknown = "`dnc history NUMBER` shows whether an opt-out was recorded, `dnc imports LIST` what became of a load; " +
-	"to record an opt-out a second time does no harm, and --timeout gives it longer"
+	"recording an opt-out twice does no harm; --timeout allows more time"
 
 // hintUnavailable says what helps where no server answered, as far as the connection's error shows why.
 func (a *app) hintUnavailable(message string) string {
@@ -137,7 +137,7 @@ func (a *app) hintUnavailable(message string) string {
 		{"HTTP/1.1 header", "this port speaks HTTP, not gRPC: --addr is the address after `dncd serves`, port 7362 by default"},
 		{"no such host", hintName},
 		{"produced zero addresses", hintName},
-		{"permission denied", "this user may not open the socket in --addr: ask who runs the server for access"},
+		{"permission denied", "this user may not open the socket in --addr: ask the server's operator for access"},
 	} {
 		if strings.Contains(message, h.text) {
 			return h.hint
@@ -149,10 +149,10 @@ func (a *app) hintUnavailable(message string) string {
 	return "start the server with `dncd`, or say where it is with --addr"
 }
 
-const hintName = "the host name in --addr is not known: check its spelling, or give the address in numbers"
+const hintName = "the host name in --addr is not known: check its spelling, or give the IP address"
 
-const hintTLS = "server and dnc do not agree on encryption: --tls-ca FILE says who signed the server's certificate, " +
-	"--tls-cert and --tls-key give this client's; a server without TLS takes none of them"
+const hintTLS = "server and dnc do not agree on encryption: --tls-ca FILE names the CA of the server's certificate, " +
+	"--tls-cert and --tls-key are this client's; a server without TLS accepts none of them"
 
 // encryptionFails reports whether a connection, which was not to be had, most likely
 // failed for its encryption: a server without TLS and one with it do not always say so.
@@ -167,22 +167,22 @@ func (a *app) encryptionFails(message string) bool {
 
 // hints say, by the reason of an error, which flag or command helps.
 var hints = map[string]string{
-	"DEADLINE":               "give it longer with --timeout",
-	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or say how to read it, such as --region US",
+	"DEADLINE":               "allow more time with --timeout",
+	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or name its region, such as --region US",
 	"REGION_INVALID":         "a region is a two-letter ISO code, such as --region US",
 	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",
-	"REVISION_NOT_REACHED":   "give it longer with --timeout, or ask without --min-revision",
-	"NOTHING_TO_WITHDRAW":    "`dnc show NUMBER` tells which scopes it is opted out at; --scope names exactly one",
+	"REVISION_NOT_REACHED":   "allow more time with --timeout, or ask without --min-revision",
+	"NOTHING_TO_WITHDRAW":    "`dnc show NUMBER` shows the scopes at which it is opted out; --scope names exactly one",
 	"LIST_NOT_FOUND":         "`dnc list ls` shows the lists, `dnc list create` makes one",
 	"LIST_EXISTS":            "`dnc list show NAME` shows it, `dnc list update NAME` changes it",
-	"JURISDICTION_REQUIRED":  "say which regions the registry speaks for, such as --jurisdiction US",
-	"CONFIRMATION_REQUIRED":  "--yes does it in spite of that",
-	"IMPORT_RUNNING":         "wait for its end: `dnc imports NAME` shows how far it is",
-	"IMPORT_NOT_FOUND":       "`dnc imports LIST` shows what the list became meanwhile; the same command loads the files all the same",
-	"SNAPSHOT_DATE_REQUIRED": "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
-	"SNAPSHOT_DATE_INVALID":  "say the registry's own date of the files with --snapshot-date YYYY-MM-DD",
-	"CLOCK_JUMPED":           "set the server's clock right, or restart dncd if it is right now: checks go on meanwhile",
-	"DISK_FULL":              "free space on the server's disk: checks go on meanwhile",
+	"JURISDICTION_REQUIRED":  "name the regions that the registry covers, such as --jurisdiction US",
+	"CONFIRMATION_REQUIRED":  "--yes confirms it",
+	"IMPORT_RUNNING":         "wait for its end: `dnc imports NAME` shows its state",
+	"IMPORT_NOT_FOUND":       "`dnc imports LIST` shows what the list became meanwhile; the same command loads the files anyway",
+	"SNAPSHOT_DATE_REQUIRED": "give the registry's own date of the files with --snapshot-date YYYY-MM-DD",
+	"SNAPSHOT_DATE_INVALID":  "give the registry's own date of the files with --snapshot-date YYYY-MM-DD",
+	"CLOCK_JUMPED":           "correct the server's clock, or restart dncd if it is right now; checks continue meanwhile",
+	"DISK_FULL":              "free space on the server's disk; checks continue meanwhile",
 	"STORE_DAMAGED":          "stop the server and run `dncd fsck --data DIR` on it",
-	"STORIES_DAMAGED":        "checks go on; stop the server and run `dncd fsck --data DIR` on it",
+	"STORIES_DAMAGED":        "checks continue; stop the server and run `dncd fsck --data DIR` on it",
 }

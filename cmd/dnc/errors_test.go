@@ -18,7 +18,7 @@ func TestHintOfAnInterrupt(t *testing.T) {
 		args []string
 		hint string
 	}{
-		{[]string{"import", list, "--list", "mine"}, "the same command goes on where it stopped"},
+		{[]string{"import", list, "--list", "mine"}, "the same command resumes where it stopped"},
 		{[]string{"import", optOuts, "--opt-outs"}, "it is safe to run the same command again"},
 	} {
 		var out, errs strings.Builder

@@ -25,8 +25,8 @@ func (a *app) exportCommand() *cobra.Command {
 		Use:   "export --list NAME | --opt-outs",
 		Short: "Write the numbers of a list, or the opt-outs in force, as they are at one revision",
 		Long: `Write the numbers of a list, or the opt-outs in force with their stories, to standard
-output, by ascending number, as they are at one revision. With an exit code other than
-0 what was written is not the whole.
+output, by ascending number, as they are at one revision. With an exit code other
+than 0 the output is incomplete.
 
 A list that is loaded again from its export is the same list, and opt-outs that are
 imported again from their csv or jsonl are all duplicates.`,

@@ -36,25 +36,25 @@ func (a *app) importCommand() *cobra.Command {
 		Short: "Load list files, or zips of them, into a list; or record the opt-outs of files",
 		Long: `Load list files, or zips of them, into a list.
 
-Mode replace takes all files of the list at once: the list becomes what they hold.
-It switches at once, and a check sees the old list or the new one. Every line is
-accounted for: read = accepted + duplicates + rejected + empty, which are cells of a
-csv that hold no number.
+Mode replace takes all files of the list in one command: the list becomes their content.
+It switches atomically: a check sees the old list or the new one. Every line is
+accounted for: read = accepted + duplicates + rejected + empty (cells of a csv without
+a number).
 
 A load that looks wrong is refused and changes nothing (exit code 1): nothing
 accepted, a list or a covered prefix that shrinks by more than --max-shrink, more
 rejects than --max-rejects, a file that ends inside a line, a snapshot date older than
 the list's, numbers outside the list's coverage, a coverage that would become the whole
-jurisdiction because files do not say what they hold, or take in area codes that no
-file is named for. --yes loads in spite of all but the
-first, and takes over from a load that does not end.
+jurisdiction because files do not say what they hold, or include area codes that no
+file is named for. --yes overrides all guards except the first, and takes over from an
+import that does not end.
 
-An import that was interrupted goes on where it stopped, and says so, when the command
-is run again with the same files, list, mode and snapshot date. One that was refused is
+An interrupted import resumes where it stopped, and says so, when the command is run
+again with the same files, list, mode and snapshot date. An import that was refused is
 not sent again when the command is run again with --yes.
 
-The format is told by the content, and said; --format says it where that is not sure.
-A change list is loaded with --mode delta; a number that it both adds and takes away
+The format is detected from the content and reported; use --format when it is ambiguous.
+A change list is loaded with --mode delta; a number that it both adds and removes
 stays listed.
 
 The snapshot date is the registry's own, not the day of the load. Without
@@ -63,15 +63,15 @@ The snapshot date is the registry's own, not the day of the load. Without
 With --opt-outs the files are csv, or jsonl, of persons' own objections, and each row is
 recorded as ` + "`dnc optout add`" + ` would. Columns for number, scope, channel, desk,
 received_at, evidence, expires_at and note are found by their titles, English or French,
-or named with --map; others are ignored, and what was taken for what is said. Where more
-than one column could hold the number, or the order of dates is not sure, nothing is
-recorded (exit code 2) before --column or --date-order says it. Flags stand in for what
-a row does not say. A row that says what its number already holds is a duplicate, so a
-file may be imported again.
+or named with --map; others are ignored, and the choice is reported. If more than one
+column could hold the number, or the order of dates is ambiguous, nothing is recorded
+(exit code 2) until --column or --date-order decides. Flags are the defaults for what a
+row does not say. A row that its number already holds is a duplicate, so a file may be
+imported again.
 
-A row whose number can be read is recorded; what else cannot be read is left out and
-told as a remark. A row whose number cannot be read is a reject. When any objection was
-not recorded, the exit code is 1, unless --allow-rejects takes so many.`,
+A row whose number can be read is recorded; anything else in it that cannot be read is
+left out and reported as a remark. A row whose number cannot be read is a reject. If any
+objection was not recorded, the exit code is 1; --allow-rejects N accepts up to N.`,
 		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add
@@ -98,16 +98,16 @@ not recorded, the exit code is 1, unless --allow-rejects takes so many.`,
 	flags.optOutFlags.define(cmd)
 	f.StringVar(&flags.mode, "mode", "replace", "replace, add, remove, or delta for a change list")
 	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
-	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its place from 1; of jsonl, the key; several: A,B")
-	f.StringVar(&flags.delimiter, "delimiter", "", "of a csv, what is between its columns: one character, or tab (default: found in the first line)")
-	f.StringVar(&flags.columns, "columns", "", "of a change list, its columns in order, - for one that does not count (default \""+registry.ChangeColumns+"\")")
+	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its position from 1; of jsonl, the key; several: A,B")
+	f.StringVar(&flags.delimiter, "delimiter", "", "of a csv, the delimiter: one character, or tab (default: detected from the first line)")
+	f.StringVar(&flags.columns, "columns", "", "of a change list, its columns in order, - for one to ignore (default \""+registry.ChangeColumns+"\")")
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
 	f.StringVar(&flags.snapshotDate, "snapshot-date", "", "the registry's own date of the files, YYYY-MM-DD (default: from their names)")
 	f.StringVar(&flags.maxShrink, "max-shrink", "10%", "refuse a load that shrinks the list, or one covered prefix, by more")
 	f.StringVar(&flags.maxReject, "max-rejects", "1%", "refuse a load with a larger share of rejects")
-	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this file: of a list as file, line, reason, text; of opt-outs with the columns of their file and dncd_reason, to be mended and imported again; one that is there keeps its permissions, a new one is for its owner alone")
+	f.StringVar(&flags.rejects, "rejects", "", "write the rejects to this file: of a list as file, line, reason, text; of opt-outs with the columns of their file and dncd_reason, to be corrected and imported again; an existing file keeps its permissions, a new one is readable only by its owner")
 	f.BoolVar(&flags.dryRun, "dry-run", false, "compare and count, change nothing")
-	f.BoolVar(&flags.yes, "yes", false, "load in spite of the guards")
+	f.BoolVar(&flags.yes, "yes", false, "override the guards")
 	complete(cmd, "mode", "replace", "add", "remove", "delta")
 	complete(cmd, "format", append([]string{"auto"}, strings.Split(registry.FormatNames(), ", ")...)...)
 	a.completeLists(cmd, "list")
@@ -203,10 +203,10 @@ func (a *app) brokenOff(err error, dryRun bool) error {
 		return err
 	}
 	if errors.Is(err, context.Canceled) {
-		return withHint(err, "the same command goes on where it stopped; `dnc imports LIST` tells whether the load was done all the same")
+		return withHint(err, "the same command resumes where it stopped; `dnc imports LIST` shows whether the import was finished anyway")
 	}
 	if hint := a.hintFor(err); hint != "" && hint == hints["UNAVAILABLE"] {
-		return withHint(err, hint+"; the same command goes on where it stopped")
+		return withHint(err, hint+"; the same command resumes where it stopped")
 	}
 	return err
 }
@@ -218,9 +218,9 @@ func (a *app) checkFormat(format registry.Format, asked string, mode client.Impo
 	}
 	switch removes := format.Removes(); {
 	case removes && mode != client.ModeDelta:
-		return withHint(fmt.Errorf("%s files take numbers away", format), "--mode delta adds and removes")
+		return withHint(fmt.Errorf("%s files remove numbers", format), "--mode delta adds and removes")
 	case !removes && mode == client.ModeDelta:
-		return withHint(fmt.Errorf("%s files are no change lists", format), "--format ftc-change reads those; --mode replace finds the difference of a full list by itself")
+		return withHint(fmt.Errorf("%s files are not change lists", format), "--format ftc-change reads those; --mode replace compares a full list with the current one")
 	}
 	return nil
 }
@@ -234,7 +234,7 @@ func (a *app) load(ctx context.Context, c *client.Client, request client.ImportR
 	defer func() { bar.stop() }()
 	request.OnResume = func(numbers uint64) {
 		bar.stop()
-		fmt.Fprintf(a.stderr, "dnc: goes on with the import that stopped after %s\n", count(numbers, "number"))
+		fmt.Fprintf(a.stderr, "dnc: resuming the import that stopped after %s\n", count(numbers, "number"))
 		bar = a.startProgress(meter.state)
 	}
 	return c.Import(ctx, request)
@@ -382,7 +382,7 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		return text + " (overridden)"
 	}
 	if flag := flags[g.Guard]; flag != "" && !final {
-		text += " (" + flag + " loads it in spite of that)"
+		text += " (" + flag + " overrides it)"
 	}
 	return text
 }

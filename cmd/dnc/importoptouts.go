@@ -26,15 +26,15 @@ type optOutFlags struct {
 // define adds the flags to a command.
 func (f *optOutFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.scope, "scope", "", "of opt-outs: who may not call, where a row does not say (default: nobody may)")
-	flags.StringVar(&f.channel, "channel", "", "of opt-outs: how they came in, where a row does not say: call, email, letter, sms, web, in-person or other")
-	flags.StringVar(&f.desk, "desk", "", "of opt-outs: who received them, where a row does not say")
-	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, where a row does not say: a time, or a date, which is its first moment in UTC (default: now)")
-	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its place from 1, the field one of "+registry.RecordFieldNames())
-	flags.StringVar(&f.dateOrder, "date-order", "", "of opt-outs: what comes first in dates such as 9/10/2026: day, month or year (default: what all dates of the file fit)")
+	flags.StringVar(&f.scope, "scope", "", "of opt-outs: who may not call, if a row does not say (default: nobody may)")
+	flags.StringVar(&f.channel, "channel", "", "of opt-outs: how they came in, if a row does not say: call, email, letter, sms, web, in-person or other")
+	flags.StringVar(&f.desk, "desk", "", "of opt-outs: who received them, if a row does not say")
+	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, if a row does not say: a time, or a date, which is its first moment in UTC (default: now)")
+	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its position from 1, the field one of "+registry.RecordFieldNames())
+	flags.StringVar(&f.dateOrder, "date-order", "", "of opt-outs: what comes first in dates such as 9/10/2026: day, month or year (default: what fits all dates of the file)")
 	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: the same as --date-order day")
-	flags.Uint64Var(&f.allowRejects, "allow-rejects", 0, "of opt-outs: end with 0 although so many were not recorded")
-	flags.StringVar(&f.remarks, "remarks", "", "of opt-outs: write the rows that were recorded without a part of them to this file, as --rejects does")
+	flags.Uint64Var(&f.allowRejects, "allow-rejects", 0, "of opt-outs: exit with 0 although up to this many were not recorded")
+	flags.StringVar(&f.remarks, "remarks", "", "of opt-outs: write the rows that were recorded only in part to this file, like --rejects")
 	complete(cmd, "channel", channels...)
 	complete(cmd, "date-order", "day", "month", "year")
 }
@@ -107,7 +107,7 @@ func interrupted(err error) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
 	}
-	return withHint(err, "it is safe to run the same command again: rows that were recorded all the same are duplicates then")
+	return withHint(err, "it is safe to run the same command again: rows that were recorded are then duplicates")
 }
 
 // record runs the import under a progress bar.
@@ -157,7 +157,7 @@ func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowF
 		fmt.Fprintln(a.stderr, "dnc: import refused, nothing was recorded")
 	case r.isIncomplete():
 		a.end(exitNo)
-		fmt.Fprintf(a.stderr, "dnc: %s not recorded: mend the rejects and import them again (--allow-rejects %d ends with 0 all the same)\n",
+		fmt.Fprintf(a.stderr, "dnc: %s not recorded: correct the rejects and import them again (--allow-rejects %d exits with 0 anyway)\n",
 			wereNot(r.Rejected), r.Rejected)
 	}
 	a.writeGuards(r.GuardFailures)
@@ -173,7 +173,7 @@ func (a *app) tellRemarks(r optOutReport) {
 	if r.remarks > 1 {
 		became = "count"
 	}
-	fmt.Fprintf(a.stderr, "dnc: %s with a remark %s all the same, without the part that could not be read\n", count(r.remarks, "row"), became)
+	fmt.Fprintf(a.stderr, "dnc: %s with a remark %s without the part that could not be read\n", count(r.remarks, "row"), became)
 }
 
 // wereNot begins a sentence about opt-outs.

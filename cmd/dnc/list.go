@@ -36,8 +36,8 @@ func (a *app) listCreateCommand() *cobra.Command {
 		Short: "Create an empty list",
 		Long: `Create an empty list.
 
-It counts at once: until its first import, checks of numbers in its jurisdiction
-answer UNKNOWN, because nobody has screened them.`,
+It takes effect immediately: until its first import, checks of numbers in its
+jurisdiction answer UNKNOWN, because they have not been screened.`,
 		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415,1818 --max-age 31d
   dnc list create partner --kind suppression --scope acme`,
 		Args: counted(1, 1, "one name"),
@@ -58,8 +58,8 @@ answer UNKNOWN, because nobody has screened them.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&kind, "kind", "", "registry, suppression or litigator (required)")
-	f.StringVar(&l.Scope, "scope", "", "where it counts, with all below it (default: everywhere)")
-	f.StringSliceVar(&l.Jurisdiction, "jurisdiction", nil, "regions it speaks for, such as US,CA; a registry needs one")
+	f.StringVar(&l.Scope, "scope", "", "the scope at which it counts, and below (default: everywhere)")
+	f.StringSliceVar(&l.Jurisdiction, "jurisdiction", nil, "regions it covers, such as US,CA; required for a registry")
 	f.StringSliceVar(&l.Coverage, "coverage", nil, "prefixes it covers, such as 1415,1818 (default: those of its files)")
 	f.StringVar(&maxAge, "max-age", "", "days for which a snapshot may be relied on, such as 31d (default: any age)")
 	complete(cmd, "kind", kinds...)

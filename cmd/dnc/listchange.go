@@ -46,7 +46,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 		ValidArgsFunction: a.firstIsList,
 	}
 	f := cmd.Flags()
-	f.StringSliceVar(&jurisdiction, "jurisdiction", nil, `regions it speaks for; "" is all of them`)
+	f.StringSliceVar(&jurisdiction, "jurisdiction", nil, `regions it covers; "" is all of them`)
 	f.StringSliceVar(&coverage, "coverage", nil, `prefixes it covers; "" leaves it to its files`)
 	f.StringVar(&maxAge, "max-age", "", "days for which a snapshot may be relied on, such as 31d; none is any age")
 	f.BoolVar(&yes, "yes", false, "yes, numbers become callable: it gives up a region, covers more, or is stale and would no longer be")
@@ -85,7 +85,7 @@ func (a *app) listDeleteCommand() *cobra.Command {
 		Use:   "delete NAME",
 		Short: "Delete a list: its numbers become callable as far as it goes",
 		Long: `Delete a list. Its numbers become callable as far as it goes: other lists and
-opt-outs still count. A registry, or a list that was loaded, is deleted with --yes only.`,
+opt-outs still count. Deleting a registry, or a list that was loaded, requires --yes.`,
 		Example: "  dnc list delete us-ftc --yes",
 		Args:    counted(1, 1, "one name"),
 		RunE: func(cmd *cobra.Command, args []string) error {

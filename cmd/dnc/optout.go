@@ -55,7 +55,7 @@ no check at its scope or below answers ALLOW.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Region, "region", "", "how a national number is read, such as FR")
-	f.StringVar(&o.Scope, "scope", "", "who may not call, with all below it (default: nobody may)")
+	f.StringVar(&o.Scope, "scope", "", "who may not call: this scope and below (default: nobody may)")
 	f.StringVar(&channel, "channel", "", "how it came in: call, email, letter, sms, web, in-person or other")
 	f.StringVar(&o.Desk, "desk", "", "who received it")
 	f.StringVar(&receivedAt, "received-at", "", "when it was received: a time, or a date, which is its first moment in UTC (default: now)")
@@ -87,7 +87,7 @@ func (a *app) optoutWithdrawCommand() *cobra.Command {
 		Short: "End all opt-outs of a number at exactly one scope",
 		Long: `End all opt-outs of a number that are in force at exactly one scope.
 
-Those at scopes above and below stay. Without any there the exit code is 2.`,
+Those at scopes above and below stay. If there are none, the exit code is 2.`,
 		Example: `  dnc optout withdraw +14155550123 --scope acme --reason "asked to be called again, ticket 4712"`,
 		Args:    counted(1, 1, "one number"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -13,12 +13,12 @@ func (a *app) revertCommand() *cobra.Command {
 	var dryRun, yes bool
 	cmd := &cobra.Command{
 		Use:   "revert LIST",
-		Short: "Go back to the list before its last load",
-		Long: `Go back to the list before its last load: its numbers, snapshot date and coverage.
+		Short: "Restore the list as it was before its last import",
+		Long: `Restore the list as it was before its last import: its numbers, snapshot date and coverage.
 The date may be old enough to make the list stale. A second revert undoes the first.
 
 A revert that shrinks the list, or a covered prefix, by more than --max-shrink is
-refused and changes nothing (exit code 1); --yes reverts in spite of that.`,
+refused and changes nothing (exit code 1); --yes overrides that.`,
 		Example: `  dnc revert us-ftc
   dnc revert us-ftc --dry-run`,
 		Args: counted(1, 1, "one list"),
@@ -44,7 +44,7 @@ refused and changes nothing (exit code 1); --yes reverts in spite of that.`,
 	f := cmd.Flags()
 	f.StringVar(&maxShrink, "max-shrink", "10%", "refuse a revert that shrinks the list, or one covered prefix, by more")
 	f.BoolVar(&dryRun, "dry-run", false, "compare and count, change nothing")
-	f.BoolVar(&yes, "yes", false, "revert in spite of the guard")
+	f.BoolVar(&yes, "yes", false, "override the guard")
 	return cmd
 }
 

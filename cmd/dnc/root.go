@@ -69,9 +69,9 @@ func (a *app) rootCommand() *cobra.Command {
 		Short: "Ask a dncd server whether numbers may be called, and keep its lists and opt-outs",
 		Long: `dnc asks a dncd server whether numbers may be called, and keeps its lists and opt-outs.
 
-It exits with 0 when all was done; with 1 when a guard refused it or --yes is missing, when a
-checked number may not be called, or when an objection of a file was not recorded; and with 2
-on an error, or when the choice is yours: the message names the flag that decides.`,
+Exit code: 0 when everything was done; 1 when a guard refused an import, --yes is missing, a checked
+number may not be called, or an objection of a file was not recorded; 2 on an error, or when you have
+to decide: the message names the flag.`,
 		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
   dnc import 2026-9-9_415_*.txt.zip --list us-ftc
   dnc check +14155550123
@@ -116,10 +116,10 @@ func version() string {
 
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	fromEnv(f, &a.addr, "addr", "DNC_ADDR", "127.0.0.1:7362", "the server: host:port or unix:///path; without the flag what DNC_ADDR says")
+	fromEnv(f, &a.addr, "addr", "DNC_ADDR", "127.0.0.1:7362", "the server: host:port or unix:///path; overrides DNC_ADDR")
 	f.StringVarP(&a.output, "output", "o", "text", "text, or json: one object a line")
-	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a request may take; loads and exports have no limit")
-	fromEnv(f, &a.user, "by", "DNC_USER", "", "who records it, where no client certificate says so; without the flag what DNC_USER says")
+	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a request may take; imports and exports have no limit")
+	fromEnv(f, &a.user, "by", "DNC_USER", "", "who records it, unless a client certificate says so; overrides DNC_USER")
 	f.BoolVar(&a.tls, "tls", false, "encrypt the connection (implied by the other --tls flags)")
 	f.StringVar(&a.tlsCA, "tls-ca", "", "PEM file of the roots that sign the server's certificate (default: the system's)")
 	f.StringVar(&a.tlsCert, "tls-cert", "", "PEM file of this client's certificate")

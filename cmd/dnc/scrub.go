@@ -50,7 +50,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 		return err
 	}
 	if answers.rows() == 0 && !rows.IsKnown() {
-		return errors.New("no column holds a number, and no row follows: export the file again, or say --column")
+		return errors.New("no column holds a number, and no row follows: export the file again, or use --column")
 	}
 	if err := out.keep(); err != nil {
 		return err
@@ -60,7 +60,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	}
 	fmt.Fprintln(a.stderr, answers.summary())
 	if n := answers.rows(); n > 0 && answers.counts[invalid] == n {
-		return errors.New("no row holds a number: say --column if another column does, and --region for national numbers")
+		return errors.New("no row holds a number: use --column if another column does, and --region for national numbers")
 	}
 	return nil
 }
@@ -124,7 +124,7 @@ func (s *scrub) run(ctx context.Context) error {
 		err = fmt.Errorf("stopped before the end of the file: %w", ctx.Err())
 		return withHint(err, "run it again: a check changes nothing on the server")
 	case s.begun && errors.Is(err, client.ErrUnavailable):
-		return withHint(err, "the server went in the middle of the file: run it again when it is back")
+		return withHint(err, "the server went away in the middle of the file: run it again when it is back")
 	}
 	return err
 }

@@ -314,7 +314,7 @@ func TestScrubLeavesNothingWhenTheServerGoes(t *testing.T) {
 	stop()
 	rest()
 	code, stderr := end()
-	if code != exitError || !strings.Contains(stderr, "server is not reachable") || !strings.Contains(stderr, "hint: the server went in the middle of the file") {
+	if code != exitError || !strings.Contains(stderr, "server is not reachable") || !strings.Contains(stderr, "hint: the server went away in the middle of the file") {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	nothingIn(t, dir)

@@ -45,14 +45,14 @@ func (c *config) addFlags(root *cobra.Command) {
 	all.StringVar(&c.logFormat, "log-format", "text", "text or json")
 
 	f := root.Flags()
-	f.BoolVar(&c.init, "init", false, "make a store where --data has none; for the first start alone")
+	f.BoolVar(&c.init, "init", false, "make a store where --data has none; only for the first start")
 	f.StringVar(&c.listen, "listen", "127.0.0.1:7362", "`address` of gRPC, host:port or unix:///path")
 	f.StringVar(&c.http, "http", "127.0.0.1:7363", "`address` of /metrics, /healthz and /readyz, and of pprof under /debug on loopback; empty: none")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM `file` of the server's certificate, with its chain")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM `file` of its key")
-	f.StringVar(&c.tls.ClientCA, "tls-client-ca", "", "PEM `file` of who vouches for clients; then each needs a certificate")
+	f.StringVar(&c.tls.ClientCA, "tls-client-ca", "", "PEM `file` of the CA that signs client certificates; each client then needs one")
 	f.BoolVar(&c.insecure, "insecure", false, "listen without TLS beyond this machine")
-	f.StringVar(&c.history, "history", "0", "how far back as-of reads and the journal go; 0 keeps all, which is all there is yet")
+	f.StringVar(&c.history, "history", "0", "how far back the journal goes; 0 keeps everything, the only value so far")
 	f.Float64Var(&c.filterFPR, "filter-fpr", 0.001, "false-positive `rate` of the filters")
 	f.Var(&c.blockCache, "block-cache", "memory for decoded blocks")
 	f.Var(&c.minFree, "min-free", "writes stop when the disk has less free; 0: never")
@@ -101,7 +101,7 @@ func (c *config) check() error {
 		return usageError{errors.New("--history: trimming the journal is not built yet: leave it at 0, which keeps all")}
 	}
 	if !(c.filterFPR > 0 && c.filterFPR <= 0.5) {
-		return usageError{errors.New("--filter-fpr: must lie above 0 and be at most 0.5")}
+		return usageError{errors.New("--filter-fpr: must be above 0 and at most 0.5")}
 	}
 	return nil
 }

@@ -38,7 +38,7 @@ func hintFor(err error) string {
 	case errors.Is(err, store.ErrSystem):
 		return systemHint(err)
 	case errors.Is(err, store.ErrLoss): // before damage, which came with it
-		return fmt.Sprintf("restore a backup that has them, or go on without them: dncd fsck --data %s --repair --accept-loss", dir)
+		return fmt.Sprintf("restore a backup that has them, or continue without them: dncd fsck --data %s --repair --accept-loss", dir)
 	case errors.Is(err, store.ErrNoEnd):
 		return noEndHint(dir)
 	case errors.Is(err, store.ErrNoStore):
@@ -50,7 +50,7 @@ func hintFor(err error) string {
 	case errors.Is(err, store.ErrOlderJournal):
 		return fmt.Sprintf("put the whole copy back, or say that this is all there is: dncd fsck --data %s --restored", dir)
 	case errors.Is(err, store.ErrDamaged), errors.Is(err, store.ErrStoriesDamaged):
-		return fmt.Sprintf("dncd fsck --data %s tells what is damaged, with --repair it mends it", dir)
+		return fmt.Sprintf("dncd fsck --data %s shows what is damaged, and repairs it with --repair", dir)
 	case errors.Is(err, store.ErrDiskFull):
 		return "free space on the disk; what is stored is not lost"
 	case errors.Is(err, store.ErrReadOnly):
@@ -70,7 +70,7 @@ func hintFor(err error) string {
 }
 
 func noEndHint(dir string) string {
-	return fmt.Sprintf("if nothing was written after it, dncd fsck --data %s --repair --accept-loss goes on from there; else restore a backup", dir)
+	return fmt.Sprintf("if nothing was written after it, dncd fsck --data %s --repair --accept-loss continues from there; otherwise restore a backup", dir)
 }
 
 // systemHint says what to do about a limit or a permission of the system.

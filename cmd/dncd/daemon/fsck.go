@@ -21,14 +21,14 @@ func fsckCommand(c *config) *cobra.Command {
 	var w fsckWork
 	cmd := &cobra.Command{
 		Use:   "fsck",
-		Short: "Verify the store of a stopped server, and mend it",
+		Short: "Verify a stopped server's store, and repair it",
 		Long: `fsck reads everything that the store holds and compares it with its checksums, its chain of revisions
 and its mark. The server must be stopped. It changes nothing without --repair or --restored.
 
 After a backup was put back, run it with --restored before the server starts: what was acknowledged after the
 backup is gone, so the journal gets a new id, and clients notice.
 
-Exit code: 0 when the store is whole, or was mended; 1 when problems were found; 2 when fsck itself failed.`,
+Exit code: 0 when the store is whole, or was repaired; 1 when problems were found; 2 when fsck itself failed.`,
 		Example: `  dncd fsck --data /var/lib/dncd
   dncd fsck --data /var/lib/dncd --restored
   dncd fsck --data /var/lib/dncd --repair`,
@@ -44,8 +44,8 @@ Exit code: 0 when the store is whole, or was mended; 1 when problems were found;
 		},
 	}
 	cmd.Flags().BoolVar(&w.repair, "repair", false, "rebuild what can be rebuilt into a fresh directory; the old one is kept")
-	cmd.Flags().BoolVar(&w.acceptLoss, "accept-loss", false, "with --repair: go on although acknowledged writes are gone; the journal gets a new id")
-	cmd.Flags().BoolVar(&w.restored, "restored", false, "say that the directory was put back from a copy; the journal gets a new id")
+	cmd.Flags().BoolVar(&w.acceptLoss, "accept-loss", false, "with --repair: continue although acknowledged writes are gone; the journal gets a new id")
+	cmd.Flags().BoolVar(&w.restored, "restored", false, "state that the directory was restored from a copy; the journal gets a new id")
 	return cmd
 }
 
@@ -53,7 +53,7 @@ const progressEvery = 5 * time.Second
 
 func (w fsckWork) String() string {
 	if w.repair {
-		return "checking and mending"
+		return "checking and repairing"
 	}
 	return "checking"
 }
@@ -108,7 +108,7 @@ func repairHint(dir string, r *store.Report) string {
 	if r.NoEnd && len(r.Lost) == 0 {
 		return noEndHint(dir)
 	}
-	return fmt.Sprintf("dncd fsck --data %s --repair mends what can be mended, and keeps the old files", dir)
+	return fmt.Sprintf("dncd fsck --data %s --repair repairs what can be repaired, and keeps the old files", dir)
 }
 
 // tellTime writes a line every few seconds until its result is called.
@@ -149,10 +149,10 @@ func tellProblems(w io.Writer, r *store.Report) {
 		fmt.Fprintf(w, "lost: acknowledged revisions %d to %d\n", g.From, g.To)
 	}
 	if r.NoEnd {
-		fmt.Fprintf(w, "no mark says where the journal ends: the last revision that is there is %d, and nobody knows what came after it\n", r.Revision)
+		fmt.Fprintf(w, "no mark says where the journal ends: the last revision that is there is %d, and what came after it is unknown\n", r.Revision)
 	}
 	for _, l := range r.LostLists {
-		fmt.Fprintln(w, "lost with the revisions, so that no check asks it any more:", l)
+		fmt.Fprintln(w, "lost with the revisions, so that no check uses it any more:", l)
 	}
 }
 
@@ -178,7 +178,7 @@ func tellWhole(w io.Writer, dir string, r *store.Report) {
 		fmt.Fprintln(w, "older content is damaged:", p)
 	}
 	if len(r.Past) > 0 {
-		fmt.Fprintln(w, "no check depends on it and nothing can mend it: as-of reads and a revert that need it fail; load the list again instead")
+		fmt.Fprintln(w, "no check depends on it and it cannot be repaired: as-of reads and a revert that need it fail; load the list again instead")
 	}
 }
 
@@ -191,7 +191,7 @@ func counted(n uint64, one, more string) string {
 }
 
 func tellRestored(w io.Writer, r *store.Report) {
-	fmt.Fprintf(w, "restored: the copy ends at revision %d of journal %s; the store goes on at revision %d of journal %s\n",
+	fmt.Fprintf(w, "restored: the copy ends at revision %d of journal %s; the store continues at revision %d of journal %s\n",
 		r.Restored.Revision, r.Restored.JournalID, r.Revision, r.JournalID)
 	if r.Kept != "" {
 		fmt.Fprintf(w, "what is newer than the copy is kept in %s\n", r.Kept)
@@ -199,7 +199,7 @@ func tellRestored(w io.Writer, r *store.Report) {
 }
 
 func tellRepaired(w io.Writer, r *store.Report) {
-	fmt.Fprintf(w, "mended: revision %d of journal %s\n", r.Revision, r.JournalID)
+	fmt.Fprintf(w, "repaired: revision %d of journal %s\n", r.Revision, r.JournalID)
 	if r.Kept != "" {
 		fmt.Fprintf(w, "the damaged files are kept in %s: remove them when all is well\n", r.Kept)
 	}
@@ -209,9 +209,9 @@ func tellRepaired(w io.Writer, r *store.Report) {
 	tellUnloaded(w, r, "load these lists again, checks answer NOT_LOADED until then")
 	tellDoubtful(w, r)
 	if len(r.LostLists) > 0 {
-		fmt.Fprintf(w, "create these lists again and load them, checks do not ask them until then: %s\n", strings.Join(r.LostLists, ", "))
+		fmt.Fprintf(w, "create these lists again and load them, checks do not use them until then: %s\n", strings.Join(r.LostLists, ", "))
 	}
 	for _, m := range r.Missed {
-		fmt.Fprintf(w, "not applied, for it needs what is lost: %s\n", m)
+		fmt.Fprintf(w, "not applied, because it needs what is lost: %s\n", m)
 	}
 }

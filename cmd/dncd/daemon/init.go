@@ -19,7 +19,7 @@ func initCommand(c *config) *cobra.Command {
 		Long: `init makes a store in a directory that is empty or not there. What a file system puts into its root,
 lost+found, counts as empty.
 
-dncd makes a store by itself in its default directory alone: any other directory without a store may be a
+dncd makes a store automatically only in its default directory: any other directory without a store may be a
 disk that is not mounted.`,
 		Example: `  dncd init --data /var/lib/dncd`,
 		Args:    usageArgs(cobra.NoArgs),

@@ -62,7 +62,7 @@ func rootCommand(c *config) *cobra.Command {
 		Long: `dncd keeps opt-outs and do-not-call lists, and answers over gRPC whether a number may be called.
 
 Without a command it serves. Each flag has an environment variable: DNCD_ and the flag's name in upper
-case with underscores, DNCD_TLS_CERT for --tls-cert. A flag goes before its variable.`,
+case with underscores, DNCD_TLS_CERT for --tls-cert. Flags override environment variables.`,
 		Example: `  dncd
   dncd init --data /var/lib/dncd
   dncd --data /var/lib/dncd --listen 0.0.0.0:7362 --tls-cert cert.pem --tls-key key.pem --tls-client-ca ca.pem
