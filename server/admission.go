@@ -253,7 +253,7 @@ func (a *admission) ofCall(service, method string) *limiter {
 
 // What is told of each kind of work. Numbers count in the kinds stream and batch, calls in the others.
 var (
-	roomDesc  = prometheus.NewDesc("dncd_admission_room", "How much of this work may be under way at once.", []string{"work"}, nil)
+	roomDesc  = prometheus.NewDesc("dncd_admission_room", "How much of this work may be under way concurrently.", []string{"work"}, nil)
 	underDesc = prometheus.NewDesc("dncd_admission_under_way", "How much of this work is under way.", []string{"work"}, nil)
 	overDesc  = prometheus.NewDesc("dncd_admission_refused_total", "How much of this work was refused as OVERLOADED.", []string{"work"}, nil)
 )

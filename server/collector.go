@@ -42,7 +42,7 @@ func newCollector(s *store.Store, version string) *collector {
 	c.listDate = desc("list_snapshot_timestamp_seconds", "Start of the list's snapshot date (UTC); absent without one.", "list")
 	c.disk = desc("disk_bytes", "What the data directory takes on disk.")
 	c.free = desc("disk_free_bytes", "What is free on that disk, as the guard counts it.")
-	c.minFree = desc("disk_min_free_bytes", "Writes stop below so much free space.")
+	c.minFree = desc("disk_min_free_bytes", "Writes stop below this much free space.")
 	c.cache = desc("block_cache_bytes", "Memory that decoded blocks take.")
 	c.opened = desc("open_seconds", "How long it took to open the store.")
 	c.jumped = desc("clock_jumped", "1 while the clock, or the last event, is more than a day ahead of what the time should be.")

@@ -28,7 +28,7 @@ func (c *connections) metrics() []prometheus.Collector {
 			Name: "dncd_connections", Help: "Connections of gRPC that are open.",
 		}, func() float64 { return float64(c.open.Load()) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "dncd_connections_refused_total", Help: "Connections of gRPC closed at once because there were too many.",
+			Name: "dncd_connections_refused_total", Help: "gRPC connections that were closed because there were too many.",
 		}, func() float64 { return float64(c.refused.Load()) }),
 	}
 }

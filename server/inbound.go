@@ -76,7 +76,7 @@ func (in *inbound) tooLarge(size uint32) error {
 			fmt.Sprintf("at most %d numbers and %d KiB in one message: split the batch", maxChecks, maxCheckBytes>>10),
 			"limit", limit, "actual", actual)
 	}
-	return invalidField("message", "is larger than 1 MiB: send less at once").with("limit", limit).with("actual", actual)
+	return invalidField("message", "is larger than 1 MiB: send less in one message").with("limit", limit).with("actual", actual)
 }
 
 // read reads the message of that size, which next has returned, into m.

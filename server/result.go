@@ -90,7 +90,7 @@ func guardMessage(f *store.GuardFailure) string {
 	case store.GuardOlder:
 		return fmt.Sprintf("the load of %s is older than the list of %s: check that it is the newest file", f.To, f.From)
 	case store.GuardCoverage:
-		return fmt.Sprintf("%d of %d numbers would lie outside the list's coverage, such as those in %s: "+
+		return fmt.Sprintf("%d of %d numbers would be outside the list's coverage, such as those in %s: "+
 			"check that these are its files, or change its coverage", f.After, f.Before, strings.Join(f.Outside, ", "))
 	case store.GuardWider:
 		return fmt.Sprintf("the list covers %s and would cover its whole jurisdiction, since these files do not say what they hold: "+

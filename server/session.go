@@ -177,7 +177,7 @@ func (s *session) unread() bool {
 
 // errIdle is why a session was cut.
 var errIdle = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
-	"the stream waited for its client for so long that another was given its room: open it again; an import continues with its import_id")
+	"the stream waited too long for its client, and another was given its room: open it again; an import continues with its import_id")
 
 // errNoHeader is why a stream that sent nothing was cut.
 var errNoHeader = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,

@@ -168,7 +168,7 @@ func timeNano(t time.Time) int64 {
 }
 
 // errTime is a time outside the years that Unix nanoseconds can hold.
-var errTime = fmt.Errorf("a time must lie between the years 1970 and 2262")
+var errTime = fmt.Errorf("a time must be between the years 1970 and 2262")
 
 func checkTime(t time.Time) error {
 	if !t.IsZero() && (t.Year() < 1970 || t.Year() > 2261) {

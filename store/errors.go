@@ -12,7 +12,7 @@ var (
 	ErrStoreExists          = errors.New("there is a store there already")
 	ErrNotEmpty             = errors.New("the directory holds other things")
 	ErrDamaged              = errors.New("the store is damaged")
-	ErrOlderJournal         = errors.New("what lies beside the journal is newer than it: an older copy was put back")
+	ErrOlderJournal         = errors.New("the files beside the journal are newer than the journal: an older copy was put back")
 	ErrStoriesDamaged       = errors.New("stories are damaged or missing: checks are answered in full, writes are not taken")
 	ErrReadOnly             = errors.New("a commit failed and its outcome is unknown: no writes until the store is opened again")
 	ErrClockJumped          = errors.New("the clock jumped ahead")

@@ -206,7 +206,7 @@ func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 			h.ended, err = nil, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("%w: revision %d event %d cannot be told: %w", ErrDamaged, id.Revision, h.done, err)
+			return nil, fmt.Errorf("%w: revision %d event %d cannot be read: %w", ErrDamaged, id.Revision, h.done, err)
 		}
 	}
 	return h.ended, nil

@@ -41,7 +41,7 @@ func (s *Store) tendRecordStages() {
 		if strings.HasSuffix(d.Name(), damagedSuffix) {
 			continue
 		}
-		s.warnIf("go on with an import of opt-outs", s.tendRecordStage(d))
+		s.warnIf("continue an import of opt-outs", s.tendRecordStage(d))
 	}
 }
 

@@ -112,7 +112,7 @@ func (r *repairer) checkRoom() error {
 		used += bytes
 	}
 	if free, err := availableBytes(r.dir); err != nil || free < used {
-		return errors.Join(err, fmt.Errorf("%w: repair builds the store anew and needs %d MiB, %d MiB are free", ErrDiskFull, used>>20, free>>20))
+		return errors.Join(err, fmt.Errorf("%w: repair builds a new store and needs %d MiB, %d MiB are free", ErrDiskFull, used>>20, free>>20))
 	}
 	return nil
 }

@@ -149,7 +149,7 @@ func (i *Import) renameStage() error {
 	if err := os.Rename(i.s.stagePath(i.id), i.dir); errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
-		return stageError("go on with a stage", err)
+		return stageError("continue a stage", err)
 	}
 	i.s.imports.rename(i.id, id)
 	i.id = id

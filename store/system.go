@@ -83,7 +83,7 @@ func requireFiles(dir string) error {
 	for range needs {
 		f, err := os.Open(dir)
 		if err != nil {
-			return fmt.Errorf("%d files must be open at once: %w", needs, err)
+			return fmt.Errorf("%d files must be open at the same time: %w", needs, err)
 		}
 		open = append(open, f)
 	}

@@ -101,7 +101,7 @@ func writeSmall(m message, size int) (mem.BufferSlice, error) {
 func write(m message, b []byte) error {
 	n, err := m.MarshalToSizedBufferVT(b)
 	if err == nil && n != len(b) {
-		err = fmt.Errorf("%T was changed while it was written: leave a message alone until its call has ended", m)
+		err = fmt.Errorf("%T was changed while it was written: do not change a message until its call has ended", m)
 	}
 	return err
 }

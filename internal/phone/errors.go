@@ -8,7 +8,7 @@ import (
 // Errors of Parse, FromDigits and package national, for errors.Is. None repeats a digit of the input.
 var (
 	ErrEmpty       = because("no number", "give one with + and the country code", nil)
-	ErrNoPlus      = because("national number without a region", "write it with + and the country code, or say its region", nil)
+	ErrNoPlus      = because("national number without a region", "write it with + and the country code, or name its region", nil)
 	ErrSyntax      = because("not a phone number", "write + and plain digits, with spaces, dots, dashes, brackets or a slash between them", nil)
 	ErrCallingCode = because("unknown calling code", "check the digits after the +", nil)
 	ErrLength      = because("wrong length for its country", "check it for missing or extra digits", nil)
@@ -23,13 +23,13 @@ var (
 	ErrPrefix = errors.New("not a prefix of phone numbers: write digits that begin with the country code, such as the country code and an area code")
 
 	// ErrExtension, ErrSpreadsheet, ErrSeveral: kinds of ErrSyntax.
-	ErrExtension   = because("has an extension", "leave it out, a list holds whole lines alone", ErrSyntax)
+	ErrExtension   = because("has an extension", "leave it out, a list holds only whole lines", ErrSyntax)
 	ErrSpreadsheet = because("damaged by a spreadsheet", "digits are lost since the cell became a decimal number, so export the column as text", ErrSyntax)
-	ErrSeveral     = because("holds two numbers", "write each by itself and in full", ErrSyntax)
+	ErrSeveral     = because("holds two numbers", "write each one separately and in full", ErrSyntax)
 )
 
 var (
-	errLetters       = because("contains letters", "write digits alone", ErrSyntax)
+	errLetters       = because("contains letters", "write only digits", ErrSyntax)
 	errForeignDigits = because("contains digits that are not ASCII", "type it with plain digits", ErrSyntax)
 	errInvisible     = because("contains an invisible character", "type it again instead of pasting it", ErrSyntax)
 
@@ -39,7 +39,7 @@ var (
 
 	errBracket = because(ErrNoSuchNumber.reason, "it may be one with and without the zero in brackets, so write only what is dialled from abroad", ErrNoSuchNumber)
 
-	errMarshal = errors.New("a phone number is not encoded by itself, being personal data: encode its E164 form where that is meant")
+	errMarshal = errors.New("a phone number is not encoded implicitly, being personal data: encode its E164 form if that is intended")
 )
 
 // Error says why a text or digits are no number, and what to do next.

@@ -39,10 +39,10 @@ func findColumns(first []string, want string, looks []look) (numberColumns, erro
 	}
 	switch {
 	case !titled:
-		return numberColumns{}, fmt.Errorf("which column holds the number? say --column NAME or INDEX, and --delimiter if columns are not divided by %s: the first line has %s",
+		return numberColumns{}, fmt.Errorf("which column holds the number? use --column NAME or INDEX, and --delimiter if columns are not divided by %s: the first line has %s",
 			delimiterNames, describe(first))
 	case len(could) > 1:
-		return numberColumns{}, fmt.Errorf("more than one column could hold the number: say --column with the one that does, or %s for several: the first line has %s",
+		return numberColumns{}, fmt.Errorf("more than one column could hold the number: use --column with the one that does, or %s for several: the first line has %s",
 			askFor(first, could), describe(first))
 	}
 	return numberColumns{could, true}, nil

@@ -201,7 +201,7 @@ func TestDateOrderOfAFile(t *testing.T) {
 func TestNumberKeys(t *testing.T) {
 	const text = `{"phone":"+14155550100","mobile":"+14155550101","ticket":"7"}` + "\n"
 	path := writeFile(t, "a.jsonl", []byte(text))
-	if _, _, err := loadRecords(t, RecordOptions{}, path); err == nil || !strings.Contains(err.Error(), "more than one key could be the number: say --column") {
+	if _, _, err := loadRecords(t, RecordOptions{}, path); err == nil || !strings.Contains(err.Error(), "more than one key could be the number: use --column") {
 		t.Errorf("got %v", err)
 	}
 	opts := RecordOptions{Columns: map[RecordField]string{FieldNumber: "phone,mobile"}}

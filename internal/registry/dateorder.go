@@ -9,10 +9,10 @@ import (
 
 // What a file's dates may leave open. Nothing is guessed: the user says it.
 var (
-	errDatesFitBoth = errors.New("its dates fit day/month/year and month/day/year: say --date-order day or --date-order month")
+	errDatesFitBoth = errors.New("its dates fit day/month/year and month/day/year: use --date-order day or --date-order month")
 	errDatesFitNone = errors.New("some of its dates are day/month/year and some month/day/year: " +
-		"say --date-order day or --date-order month; what does not fit is then recorded without its date")
-	errDatesOfPipe = errors.New("it has dates that may be day/month/year or month/day/year: say --date-order day or --date-order month, " +
+		"use --date-order day or --date-order month; what does not fit is then recorded without its date")
+	errDatesOfPipe = errors.New("it has dates that may be day/month/year or month/day/year: use --date-order day or --date-order month, " +
 		"or give a file, whose dates may tell")
 )
 

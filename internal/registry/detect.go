@@ -12,7 +12,7 @@ const headSize = 64 << 10
 
 // ErrFormat comes with the refusal to tell the format of files that may have
 // more than one: the caller has to name it.
-var ErrFormat = errors.New("the format cannot be told")
+var ErrFormat = errors.New("the format cannot be detected")
 
 // detect sets the format that all sources show. It reads their beginnings; of a
 // pipe, what was read is kept for later.
@@ -32,12 +32,12 @@ func (r *Reader) detect() error {
 			first = s
 		}
 		if found != first.Format {
-			return fmt.Errorf("%w: %s looks like %s and %s like %s: load them one by one, or say --format",
+			return fmt.Errorf("%w: %s looks like %s and %s like %s: load them one by one, or use --format",
 				ErrFormat, first.Name, first.Format, s.Name, found)
 		}
 	}
 	if first == nil {
-		return fmt.Errorf("%w from empty files: say --format %s", ErrFormat, FormatNames())
+		return fmt.Errorf("%w from empty files: use --format %s", ErrFormat, FormatNames())
 	}
 	r.meter.Store(0)
 	return r.use(first.Format)

@@ -199,7 +199,7 @@ func (p *sample) objects() (Format, error) {
 	}
 	switch {
 	case numbers == 0:
-		return "", fmt.Errorf(`%w: of JSON objects only those with a "number" are read: say --column KEY if it has another name`, ErrFormat)
+		return "", fmt.Errorf(`%w: of JSON objects only those with a "number" are read: use --column KEY if it has another name`, ErrFormat)
 	case hasActions(records):
 		return "", p.unsure("a key looks like additions and deletions, and all would be taken for numbers of the list", JSONL)
 	}

@@ -154,10 +154,10 @@ var (
 	// without any cannot be told from it.
 	errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
 	// errNoColumn: what failed may leave its error message behind instead.
-	errNoColumn = errors.New("no column holds a number: export the file again, or leave it out, or say --column, " +
+	errNoColumn = errors.New("no column holds a number: export the file again, or leave it out, or use --column, " +
 		"and --delimiter if its columns are not divided by " + delimiterNames + "; the titles must be its first line")
 	// errNoNumber: the column may be another one.
-	errNoNumber = errors.New("no row holds a number: say --column if another column does, or leave the file out")
+	errNoNumber = errors.New("no row holds a number: use --column if another column does, or leave the file out")
 )
 
 // recordTable is csv whose columns are known.

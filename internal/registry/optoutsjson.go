@@ -73,7 +73,7 @@ func (d *recordObjects) advance() error {
 		return err
 	}
 	if reason := d.divide(line, d.opts.Columns[FieldNumber]); reason == ReasonKeys {
-		return fmt.Errorf("line %d: more than one key could be the number: say --column with the one that is, or with several separated by commas", d.lines.number)
+		return fmt.Errorf("line %d: more than one key could be the number: use --column with the one that is, or with several separated by commas", d.lines.number)
 	} else if reason != "" {
 		return d.refuse(reason, line)
 	}

@@ -45,7 +45,7 @@ const (
 	ReasonShifted    = "more columns than the header has"
 	ReasonShiftedRow = "more columns than the header has: only its number counts"
 	ReasonDate       = "not a date: use year-month-day"
-	ReasonDateOrder  = "which is the day? say --date-order day or month"
+	ReasonDateOrder  = "which is the day? use --date-order day or month"
 	ReasonXMLOther   = "neither ac nor ph"
 	ReasonNotObject  = "not a JSON object"
 	ReasonNoKey      = "the number's key is missing"

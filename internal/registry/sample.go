@@ -75,7 +75,7 @@ func (p *sample) unsure(why string, candidates ...Format) error {
 	for i, f := range candidates {
 		names[i] = "--format " + string(f)
 	}
-	return fmt.Errorf("%w: %s: say %s", ErrFormat, why, strings.Join(names, " or "))
+	return fmt.Errorf("%w: %s: use %s", ErrFormat, why, strings.Join(names, " or "))
 }
 
 // most reports whether more than half of the lines are something.
@@ -124,7 +124,7 @@ func (p *sample) ftc() (Format, error) {
 func (p *sample) bare() (Format, error) {
 	switch {
 	case p.opts.Region == 0 && !p.dated:
-		return "", p.unsure("ten digits a line: for numbers of a country say --region; else", FTC)
+		return "", p.unsure("ten digits a line: for numbers of a country use --region; else", FTC)
 	case p.opts.Region == 0 || p.dated && isNorthAmerican(p.opts.Region):
 		return FTC, nil
 	case p.dated:
