@@ -51,13 +51,13 @@ func checkCommand() *cobra.Command {
 		Long: `Measure checks: one a call, shared streams, batches, and beside them Redis.
 
 A dncd that is a process of its own loads numbers; random numbers of the same area
-codes, a share of them listed, are asked about, and each answer is held against what
-is known: a wrong one ends the run. The cases take turns, each --duration long, all
+codes, a share of them listed, are checked, and each answer is compared with what is
+known: a wrong one ends the run. The cases take turns, each --duration long, all
 of them --runs times, beginning with another one each time; a row is the median.
 
-Without --rate each caller asks again once it is answered. With it calls are due at
-random times that are fixed before, so many numbers a second, answered or not, and
-each is timed from when it was due; --callers is then how many may be under way.`,
+Without --rate each caller asks again once it is answered. With --rate calls are due at
+random times that are fixed beforehand, that many numbers a second, answered or not,
+and each is timed from when it was due; --callers is then how many may be in flight.`,
 		Example: `  go run . check --numbers 10000000 --listed 0.01
   go run . check --json --numbers 10000000 --listed 0.5 --cases unary,client --peers rueidis --rate 10000,50000
   go run . check --json --numbers 100000000 --listed 0.5 --cases batch --peers none --block-cache 1GiB`,

@@ -64,7 +64,7 @@ seed draws the same trials, though not the same bytes: stores differ from run to
 	}
 	f := cmd.Flags()
 	f.IntVar(&b.trials, "trials", 1000, "how many harms to try")
-	f.IntVar(&b.only, "only", 0, "run this trial alone")
+	f.IntVar(&b.only, "only", 0, "run only this trial")
 	f.IntVar(&b.workers, "workers", 4, "how many trials run at the same time")
 	f.IntVar(&b.optOuts, "opt-outs", 20_000, "of the store")
 	f.IntVar(&b.numbers, "numbers", 300_000, "on its registry list")

@@ -43,8 +43,8 @@ func optOutsCommand() *cobra.Command {
 
 It makes a csv as a call centre's (number, scope, channel, desk, time, ticket),
 starts dncd and records it with dnc import --opt-outs, each a process of its own,
-then imports the same file again: every row is a duplicate then. With --rate there
-are checks and single opt-outs beside the file, and before it, at so many a second.`,
+then imports the same file again, so that every row is a duplicate. With --rate there
+are checks and single opt-outs at that rate beside the file, and before it.`,
 		Example: `  go run . optouts --rows 1000000 --runs 3
   go run . optouts --json --rows 1000000 --rate 100`,
 		Args: cobra.NoArgs,

@@ -44,9 +44,9 @@ func scrubCommand() *cobra.Command {
 		Short: "Measure dnc check --file, from text on disk to text with verdicts",
 		Long: `Measure dnc check --file, from text on disk to text with verdicts.
 
-It starts dncd with a list, makes files of leads of which some are listed, and checks
-them with dnc, each a process of its own: a file of numbers alone, one with three
-columns, and that one with quotes. A run whose counts are wrong fails.`,
+It starts dncd with a list, makes files of leads, some of them listed, and checks them
+with dnc, each a process of its own: a file of only numbers, one with three columns,
+and that one with quotes. A run whose counts are wrong fails.`,
 		Example: `  go run . scrub --lines 1000000 --runs 3
   go run . scrub --json --lines 10000000 --numbers 10000000 --runs 5 --other /path/to/older/dnc`,
 		Args: cobra.NoArgs,

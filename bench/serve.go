@@ -48,7 +48,7 @@ func serveCommand() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().DurationVar(&age, "connection-age", 0, "after which the server asks to connect anew; 0: as dncd does")
+	cmd.Flags().DurationVar(&age, "connection-age", 0, "after which the server asks clients to reconnect; 0: like dncd")
 	cmd.Flags().IntVar(&capacity, "capacity", 0, "checks a second; 0: not cut")
 	return cmd
 }

@@ -46,10 +46,10 @@ func soakCommand() *cobra.Command {
 
 What the server can do is measured first, by the Go client; then checks are due at a
 share of it, at random times fixed before, while opt-outs are recorded, the list is
-replaced now and then by one of which half the exchanges hold other numbers, and
-connections are made anew. The numbers checked are of the other exchanges, so that
-each answer is known. An error of any kind makes the command fail in the end, a wrong
-answer at once.`,
+replaced periodically by one with other numbers in half of the exchanges, and
+connections are renewed. The numbers checked are of the other exchanges, so that each
+answer is known. An error of any kind makes the command fail at the end, a wrong
+answer immediately.`,
 		Example: `  go run . soak --duration 10m
   go run . soak --json --duration 10m --numbers 10000000 > results/soak.jsonl`,
 		Args: cobra.NoArgs,
@@ -67,7 +67,7 @@ answer at once.`,
 	f.IntVar(&b.callers, "callers", 256, "how many checks may be under way")
 	f.IntVar(&b.optOuts, "optouts", 20, "opt-outs a second")
 	f.DurationVar(&b.replace, "replace", 2*time.Minute, "from the begin of a load of the list to the next")
-	f.DurationVar(&b.age, "connection-age", time.Minute, "after which the server asks to connect anew")
+	f.DurationVar(&b.age, "connection-age", time.Minute, "after which the server asks clients to reconnect")
 	f.BoolVar(&b.json, "json", false, "print JSON, one object a line")
 	return cmd
 }
