@@ -1,12 +1,14 @@
 // Package server answers the contract dnc.v1 over gRPC, on top of package store.
 //
 // It promises:
-//   - A check takes everything from one view of the store, loaded first. What nobody knows is UNKNOWN or an error, never
+//   - A check takes everything from one view of the store, loaded first. What is not known is UNKNOWN or an error, never
 //     ALLOW.
-//   - Every error of a method carries a google.rpc.ErrorInfo with a reason of the contract; errors.go alone makes them.
-//   - What the contract has and this server has not is refused with NOT_BUILT, never ignored.
+//   - Every error of a method carries a google.rpc.ErrorInfo with a reason of the contract; only errors.go makes them.
+//   - What the contract has and this server does not support is refused with UNSUPPORTED, never ignored.
 //   - Health and /readyz follow the store in both directions.
 //   - No error, log line or metric holds a number.
+//
+// Start reading at New, checkService.CheckNumber and the list of reasons in errors.go. docs/ARCHITECTURE.md is the map.
 package server
 
 import (

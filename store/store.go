@@ -3,11 +3,14 @@
 // Every change is an event of the journal; a revision is one atomic commit of one or more events, and Badger's
 // timestamp. It promises:
 //   - A write that was acknowledged is on disk: committed, synced, and its revision marked beside the database.
-//   - A reader sees one revision whole, from one immutable View; a list switches from one load to the next at once.
+//   - A reader sees one complete revision, from one immutable View; a list switches from one load to the next atomically.
 //   - A filter says no only where the store says no: bits are set before the commit.
 //   - What cannot be read comes out as doubt (policy.Facts.Damaged), never as absence.
 //   - Apply is deterministic: the same events give the same state.
 //   - No error and no log line holds a number.
+//
+// Start reading at Open, View.Lookup and Store.commitLoop. docs/ARCHITECTURE.md is the map, with a glossary and each file
+// of the data directory.
 package store
 
 import (
