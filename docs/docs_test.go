@@ -47,7 +47,7 @@ func pages(t *testing.T) []string {
 	return found
 }
 
-var code = regexp.MustCompile("`([^`]+)`")
+var code = regexp.MustCompile("`([^`\n]+)`")
 
 // codeOf are the parts of a text that stand between backquotes.
 func codeOf(text string) []string {
