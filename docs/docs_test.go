@@ -58,6 +58,23 @@ func codeOf(text string) []string {
 	return found
 }
 
+var quotedCode = regexp.MustCompile("`[^`]*`")
+
+// prose are the lines of a page, without code.
+func prose(page string) []string {
+	lines, inCode := strings.Split(page, "\n"), false
+	for i, line := range lines {
+		if strings.HasPrefix(line, "```") {
+			inCode = !inCode
+		}
+		if inCode || strings.HasPrefix(line, "    ") {
+			line = ""
+		}
+		lines[i] = quotedCode.ReplaceAllString(line, "")
+	}
+	return lines
+}
+
 // packageRow is a row of the table of packages in CONTRIBUTING.md.
 type packageRow struct{ own, others []string }
 
@@ -126,7 +143,7 @@ var link = regexp.MustCompile(`\]\(([^)#:]+)(#[^)]*)?\)`)
 // Every relative link leads to a file.
 func TestLinks(t *testing.T) {
 	for _, page := range pages(t) {
-		for _, m := range link.FindAllStringSubmatch(read(t, page), -1) {
+		for _, m := range link.FindAllStringSubmatch(strings.Join(prose(read(t, page)), "\n"), -1) {
 			if _, err := os.Stat(filepath.Join("..", filepath.Dir(page), m[1])); err != nil {
 				t.Errorf("%s links to %s, which is not there", page, m[1])
 			}
