@@ -33,7 +33,7 @@ const (
 type ErrorReason int32
 
 const (
-	// Not set; the server never sends it. A client treats a reason it does not know by the status code alone.
+	// Not set; the server never sends it. A client that does not know a reason decides by the status code.
 	ErrorReason_ERROR_REASON_UNSPECIFIED ErrorReason = 0
 	// INVALID_ARGUMENT. The number is empty or holds no digit. Fix the input; do not retry, do not call.
 	ErrorReason_ERROR_REASON_NUMBER_EMPTY ErrorReason = 1
