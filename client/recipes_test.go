@@ -9,9 +9,12 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// The recipes of docs/integrating.md are run as they are written there, each against a server of its own.
+// The recipes of docs/integrating.md are run as they are written there: against a server, and against one that refuses
+// the first call of each method and ends the first stream.
 const recipes = "../docs/integrating.md"
 
 func TestRecipesOfNode(t *testing.T) {
@@ -94,8 +97,25 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-// runRecipe runs a program against a new server, and compares what it prints.
+// runRecipe runs a program against new servers, and compares what it prints.
 func runRecipe(t *testing.T, want, name string, args ...string) {
+	t.Helper()
+	runRecipeAt(t, serve(t), want, name, args...)
+	u, addr := serveUnsteadily(t, serve(t))
+	runRecipeAt(t, addr, want, name, args...)
+	for method, calls := range map[string]int{
+		dncv1.RecordService_RecordOptOut_FullMethodName: 2,
+		dncv1.CheckService_CheckNumber_FullMethodName:   5, // the first refused, two for the stream
+		dncv1.CheckService_CheckNumbers_FullMethodName:  2,
+		dncv1.CheckService_StreamChecks_FullMethodName:  1,
+	} {
+		if got := u.calls(method); got != calls {
+			t.Errorf("%d calls of %s, want %d", got, method, calls)
+		}
+	}
+}
+
+func runRecipeAt(t *testing.T, addr, want, name string, args ...string) {
 	t.Helper()
 	protos, err := filepath.Abs("../proto")
 	if err != nil {
@@ -104,7 +124,7 @@ func runRecipe(t *testing.T, want, name string, args ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "DNC_ADDR="+serve(t), "DNC_PROTO="+protos)
+	cmd.Env = append(os.Environ(), "DNC_ADDR="+addr, "DNC_PROTO="+protos)
 	cmd.WaitDelay = 10 * time.Second
 	out, err := cmd.Output()
 	var failed *exec.ExitError
