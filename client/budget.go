@@ -54,7 +54,7 @@ func (b *budget) allows() bool {
 	return false
 }
 
-// count takes a failure from the budget, if it is one that another attempt may mend.
+// count takes a failure from the budget, if it is one that another attempt may succeed after.
 // SHUTTING_DOWN is no sign of load: it comes when a connection is old or a server stops, and
 // asks for another.
 func (c *Client) count(e *Error) {
@@ -63,7 +63,7 @@ func (c *Client) count(e *Error) {
 	}
 }
 
-// retriable reports whether another attempt may mend what a call ended with.
+// retriable reports whether another attempt may succeed after what a call ended with.
 func (c *Client) retriable(e *Error, attempt int) bool {
 	return attempt < maxAttempts && c.isPassing(e)
 }

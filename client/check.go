@@ -20,13 +20,13 @@ type Result struct {
 	// Cause says why the verdict is Unknown; empty for the others.
 	Cause Cause `json:"cause"`
 	// Reasons are what the answer rests on, the deciding ones first. They may be
-	// shared with other results: not to be changed.
+	// shared with other results: do not change them.
 	Reasons []Reason `json:"reasons"`
 	// Position is what the answer was computed from.
 	Position
 	// CheckedAt is the time that counted as now.
 	CheckedAt time.Time `json:"checked_at"`
-	// ValidUntil is the first time at which time alone could change the answer; zero: never.
+	// ValidUntil is when the answer could change without a new event; zero: never.
 	ValidUntil time.Time `json:"valid_until"`
 	// OpensAt is when calling hours open, with NotNow.
 	OpensAt time.Time `json:"opens_at"`
@@ -34,7 +34,7 @@ type Result struct {
 	PolicyVersion string `json:"policy_version"`
 }
 
-// Callable reports whether the number may be called now. It is true for Allow alone.
+// Callable reports whether the number may be called now. It is true only for Allow.
 func (r Result) Callable() bool { return r.Verdict == Allow }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -51,7 +51,7 @@ type Reason struct {
 	ListKind ListKind `json:"list_kind"`
 	// Scope of the record or the list; empty is everyone.
 	Scope string `json:"scope" empty:"kept"`
-	// Channel is how the record came in, Since when.
+	// Channel is how the record was received, Since when.
 	Channel Channel   `json:"channel"`
 	Since   time.Time `json:"since"`
 	// SnapshotDate of the list's content, YYYY-MM-DD.
@@ -72,7 +72,7 @@ func (r Reason) MarshalJSON() ([]byte, error) { return encode(r) }
 // UnmarshalJSON implements json.Unmarshaler: see the package comment.
 func (r *Reason) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
-// EventID says where an event stands in the journal. The zero EventID is none.
+// EventID is the place of an event in the journal. The zero EventID is none.
 type EventID struct {
 	Revision uint64 `json:"revision"`
 	Index    uint32 `json:"index"`

@@ -13,7 +13,7 @@ const (
 	// numbers and 256 KiB, and an answer in which every number has reasons below 4 MiB.
 	batchNumbers = 2000
 	batchBytes   = 200 << 10
-	// batchesAhead is how many batches are under way at once.
+	// batchesAhead is how many batches are in flight at the same time.
 	batchesAhead = 4
 )
 
@@ -23,7 +23,7 @@ const (
 // batches ahead: answers to a slow input wait until a batch is full.
 //
 // An invalid number yields its own error, for which errors.Is(err,
-// ErrInvalidNumber) holds, and the sequence goes on. Any other error is the last
+// ErrInvalidNumber) holds, and the sequence continues. Any other error is the last
 // thing yielded: the numbers from there on were not checked. Each batch is answered
 // from one revision. The deadline of a context without one counts for each batch.
 // Results with Allow carry no Reasons, ValidUntil or OpensAt: Check has them.

@@ -18,7 +18,7 @@ type BatchResult struct {
 	PolicyVersion string
 	// Reasons are what the answers rest on, each once. Details point into them.
 	Reasons []Reason
-	// Details are more about every number that is not Allow, by ascending Index.
+	// Details say more about every number that is not Allow, by ascending Index.
 	Details []BatchDetail
 
 	verdicts []dncv1.Verdict
@@ -62,9 +62,9 @@ type BatchDetail struct {
 	// Cause says why the verdict is Unknown; empty for the others.
 	Cause Cause `json:"cause"`
 	// Reasons are places in the Reasons of the BatchResult, the deciding ones first.
-	// They may be shared with other details: not to be changed.
+	// They may be shared with other details: do not change them.
 	Reasons []uint32 `json:"reasons"`
-	// ValidUntil is the first time at which time alone could change the answer; zero: never.
+	// ValidUntil is when the answer could change without a new event; zero: never.
 	ValidUntil time.Time `json:"valid_until"`
 	// OpensAt is when calling hours open, with NotNow.
 	OpensAt time.Time `json:"opens_at"`
@@ -90,11 +90,11 @@ func (r *BatchResult) Verdict(i int) Verdict {
 	return verdict(r.verdicts[i])
 }
 
-// Callable reports whether the number at place i may be called now. It is true for Allow alone.
+// Callable reports whether the number at place i may be called now. It is true only for Allow.
 func (r *BatchResult) Callable(i int) bool { return r.verdicts[i] == dncv1.Verdict_VERDICT_ALLOW }
 
 // CheckBatch checks up to MaxBatch numbers at one revision in one call, with as
-// little work a number as there can be: for whoever checks millions a second and has
+// little work a number as possible: for callers that check millions a second and have
 // numbers as E.164 digits, calling code first, such as 14155550123. CheckAll takes
 // strings, and any count of them.
 //

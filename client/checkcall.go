@@ -19,7 +19,7 @@ import (
 type call struct {
 	number  string
 	options callOptions
-	size    int       // at most so many bytes in a message
+	size    int       // bytes that it takes in a message at most
 	expires time.Time // when the stream ends it; zero: the caller's context does
 
 	check   dncv1.StreamCheck
@@ -100,7 +100,7 @@ func (c *call) free() {
 	calls.Put(c)
 }
 
-// end tells the caller. It is called once, by whoever took the call off its stream.
+// end gives the caller the answer. It is called once, by the goroutine that took the call off its stream.
 func (c *call) end(err error) {
 	c.err = err
 	c.done <- struct{}{}

@@ -31,7 +31,7 @@ const (
 	restAfter = 100 * time.Millisecond
 )
 
-// checkStream is one StreamChecks call that many checks share. Whoever adds a check
+// checkStream is one StreamChecks call that many checks share. A caller that adds a check
 // while nobody sends becomes the sender; those who come meanwhile are in the next message.
 type checkStream struct {
 	lane   *lane
@@ -49,7 +49,7 @@ type checkStream struct {
 	queue   []*call   // not sent yet; some may be left
 	open    bool      // the call exists
 	heard   bool      // the server has answered: gRPC makes this call no second time
-	sending bool      // somebody is the sender
+	sending bool      // a goroutine is the sender
 	retired bool      // takes no more checks; ends when it has answered those it has
 	ended   error     // why it is over; nil: it is not
 	bytes   int       // sent and not answered

@@ -43,7 +43,7 @@ type connection struct {
 }
 
 // New returns a Client of the server at target: "host:port", "unix:///path" or
-// another target of gRPC. It never blocks and does not connect yet: that target
+// another target of gRPC. It never blocks and does not connect yet: whether target
 // exists shows in the first call.
 //
 // Without WithTLS or WithTLSFiles the connection is plain text, which New refuses
@@ -87,7 +87,7 @@ func New(target string, opts ...Option) (*Client, error) {
 func (c *Client) Close() error {
 	c.cancel()
 	for _, l := range c.lanes {
-		l.mu.Lock() // whoever makes a stream is done, and nobody begins
+		l.mu.Lock() // a stream that was being made is made, and no other is begun
 		l.current.Store(nil)
 		l.mu.Unlock()
 	}
@@ -120,7 +120,7 @@ func (c *Client) isDown() bool {
 	return true
 }
 
-// isUnreachable reports whether calls fail at once, for want of a connection.
+// isUnreachable reports whether calls fail immediately, because there is no connection.
 func (c *Client) isUnreachable() bool { return !c.opts.waitForReady && c.isDown() }
 
 // bounded gives ctx the client's timeout when it has no deadline.
@@ -144,8 +144,8 @@ func callRetry[R any](ctx context.Context, c *Client, call func(context.Context,
 	return attempts(ctx, c, c.allowRetry, call)
 }
 
-// callWrite is callRetry for writes, which carry a request id. The retry budget does not limit them: it is for checks, and
-// a person's objection is tried again in any case.
+// callWrite is callRetry for writes, which carry a request id. The retry budget does not limit them: it is for reads, and
+// a person's objection is retried regardless.
 func callWrite[R any](ctx context.Context, c *Client, call func(context.Context, *connection) (R, error)) (R, error) {
 	ctx, cancel := c.bounded(ctx)
 	defer cancel()

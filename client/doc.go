@@ -10,30 +10,30 @@
 //
 // What it promises:
 //
-//   - Result.Callable is true for ALLOW alone. The zero Result is not callable,
+//   - Result.Callable is true only for ALLOW. The zero Result is not callable,
 //     and every error comes with a zero Result.
 //   - New never blocks and dials nothing; connections are made by the first calls.
 //   - A call whose context has no deadline ends after WithTimeout, 2 s by default.
 //     Import and Export move whole lists and have no deadline of their own.
-//   - Without a connection, a call fails at once with ErrUnavailable, unless
+//   - Without a connection, a call fails immediately with ErrUnavailable, unless
 //     WithWaitForReady was given.
-//   - Only what is safe is tried again, within the deadline: checks, other reads,
-//     and records of opt-outs by their request id. Changes to lists are not. It is four
-//     attempts at most, and a budget that all calls share keeps clients from multiplying
-//     an overload (WithRetryBudget): while it is short, a call ends with the error of its
-//     last attempt, but for records of opt-outs, which are tried again in any case. A
-//     stream of checks that breaks counts once for all that share it. What a stopping
-//     server or an old connection makes move does not count, nor does a load that is
-//     taken up again, which sends only what the server does not hold.
+//   - Only what is safe is retried, within the deadline: reads, and writes under the
+//     request id of their first attempt. There are at most four attempts. A retry budget
+//     that all calls share keeps clients from multiplying an overload (WithRetryBudget):
+//     while it is low, a read ends with the error of its last attempt. Writes are
+//     retried regardless. A stream of checks that breaks takes from the budget once for
+//     all checks that share it. Nothing is taken for calls that a stopping server or an
+//     old connection sends elsewhere, nor for an import that resumes, which sends only
+//     what the server does not hold.
 //   - Errors of the server or the connection are an *Error. Distinguish them by errors.Is
 //     and the sentinels of this package, by Error.Reason, or by status.Code of gRPC, never
 //     by their text. They hold no phone number.
-//   - A Client is safe for concurrent use. Checks that are under way together share
-//     messages, and a lone one does not wait for others. Each ends with its own context,
-//     and gets the answer about its own number or an error. WithUnaryChecks turns it off.
-//   - A target that names its resolver, as "dns:///dncd.example:7362" does, has its
-//     servers take turns, those alone that say they serve checks. "dncd.example:7362"
-//     stays with one server, and "unix:///run/dncd.sock" is one on this machine.
+//   - A Client is safe for concurrent use. Concurrent checks share messages; a single
+//     check does not wait for others. Each ends with its own context, and gets the answer
+//     about its own number or an error. WithUnaryChecks turns sharing off.
+//   - For a target that names its resolver, such as "dns:///dncd.example:7362", the
+//     servers that report that they serve checks take turns. "dncd.example:7362" stays
+//     with one server, and "unix:///run/dncd.sock" is one on this machine.
 //
 // Numbers are strings in E.164 with their plus, or national forms when Region
 // says how to read them. Every answer marshals to the JSON that dnc prints, and reads

@@ -60,7 +60,7 @@ func (e *Error) GRPCStatus() *status.Status {
 const errorDomain = "dncd"
 
 // OutcomeUnknown reports whether the call was a write that ended before its answer came: it
-// may have counted all the same.
+// may have counted.
 func (e *Error) OutcomeUnknown() bool { return e.unknown }
 
 // Is makes errors.Is work with the sentinels of this package and with those of
@@ -162,13 +162,12 @@ var (
 	// ErrSnapshotDate: the load needs a snapshot date, or a possible one.
 	ErrSnapshotDate = forReasons("snapshot date", "SNAPSHOT_DATE_REQUIRED", "SNAPSHOT_DATE_INVALID")
 
-	// ErrDiskFull: too little disk is free for writes; checks go on.
+	// ErrDiskFull: too little disk is free for writes; checks continue.
 	ErrDiskFull = forReasons("disk full", "DISK_FULL")
 	// ErrQueueFull: too many writes wait. Nothing was written.
 	ErrQueueFull = forReasons("too many writes wait", reasonQueueFull)
-	// ErrOverloaded: the server has as much of this work as it does in time. Nothing
-	// was done and nothing is known about the number; another attempt after a pause may
-	// get through.
+	// ErrOverloaded: the server is at its limit for this kind of work. Nothing was done
+	// and nothing is known about the number; another attempt after a pause may succeed.
 	ErrOverloaded = forReasons("server overloaded", reasonOverloaded)
 	// ErrStoreDamaged: the store takes no writes until the server is stopped and dncd fsck repairs it.
 	ErrStoreDamaged = forReasons("store damaged", "STORE_DAMAGED", "STORIES_DAMAGED")

@@ -16,7 +16,7 @@ import (
 type ImportRequest struct {
 	// List by name. Required.
 	List string
-	// Mode is ModeReplace when empty. A replace takes all files of the list at once.
+	// Mode is ModeReplace when empty. A replace takes all files of the list in one import.
 	Mode ImportMode
 	// Numbers to load. Required.
 	Numbers NumberSource
@@ -29,32 +29,32 @@ type ImportRequest struct {
 	// defaults, 0.1 and 0.01.
 	MaxShrink  *float64
 	MaxRejects *float64
-	// Override loads in spite of every guard but that of nothing accepted. With
-	// Resume, what was sent of a load that a guard refused is not sent again.
+	// Override overrides every guard except that of nothing accepted. With Resume, what
+	// was sent of an import that a guard refused is not sent again.
 	Override bool
 	// DryRun compares and guards, and changes nothing.
 	DryRun bool
 	// TakeOver abandons a load of this list that is prepared and does not end.
 	TakeOver bool
-	// Resume goes on with the last Import of the same List, Mode, SnapshotDate and
-	// names of Sources that did not come to its end, or that a guard refused, of
-	// whatever process; without one, it begins anew. The numbers are read from the
-	// start, in the same order, and what the server holds already is not sent; from
-	// the first 64 Ki numbers that differ, all is. When that Import ended while the
-	// server was writing its load, and the numbers are the same, this one waits for
-	// the load and has its result, unless TakeOver abandons it. OnReject is told again
-	// of the numbers that the server rejected when they were first sent.
+	// Resume continues the last Import, of any process, with the same List, Mode,
+	// SnapshotDate and names of Sources that did not finish or that a guard refused. If
+	// there is none, a new one begins. The numbers are read from the start, in the same
+	// order, and what the server already holds is not sent; from the first 64 Ki numbers
+	// that differ, everything is sent. If that Import ended while the server was writing
+	// it, and the numbers are the same, this one waits for it and returns its result,
+	// unless TakeOver abandons it. OnReject is called again for the numbers that the
+	// server rejected when they were first sent.
 	Resume bool
 
-	// OnResume is told how many numbers the server holds from an Import before, once,
-	// before others are sent; not without any. May be nil. It is called by the
-	// goroutine of Import.
+	// OnResume, if not nil, is called once with the number of numbers that the server
+	// already holds from an earlier Import, before others are sent. It is not called if
+	// there are none. It is called by the goroutine of Import.
 	OnResume func(numbers uint64)
-	// OnProgress is told now and then how far the load is; may be nil. It is called
-	// by one goroutine at a time.
+	// OnProgress, if not nil, is called periodically with the import's progress, by one
+	// goroutine at a time.
 	OnProgress func(Progress)
-	// OnReject is told each number that the server rejects; may be nil. Called like
-	// OnProgress.
+	// OnReject, if not nil, is called for each number that the server rejects, in the
+	// same way as OnProgress.
 	OnReject func(ImportReject)
 }
 
@@ -81,7 +81,7 @@ type ChangeSource interface {
 type SourceSummary struct {
 	// Read counts all entries: those yielded, Rejected ones that are no numbers, and Empty ones.
 	Read, Rejected, Empty uint64
-	// Rows is how many rows the entries stood in; 0: not told.
+	// Rows is how many rows the entries were in; 0: not stated.
 	Rows uint64
 	// RejectTallies are the rejects by reason, at most 100.
 	RejectTallies []RejectTally
@@ -89,8 +89,8 @@ type SourceSummary struct {
 	Sources []ImportSource
 	// Coverage are the prefixes that the files hold in whole; empty: they do not say.
 	Coverage []string
-	// Inferred are those of Coverage that no file is named for: only numbers in them speak for them. The server covers
-	// none of them that is new to the list before somebody confirms it.
+	// Inferred are those of Coverage that no file is named for: only numbers in them suggest that the files hold them.
+	// Those that are new to the list need Override.
 	Inferred []string
 	// TruncatedFiles is how many of the files end within a line: the rest is likely missing.
 	TruncatedFiles uint32
@@ -140,7 +140,7 @@ type ImportResult struct {
 	Elapsed       time.Duration `json:"elapsed"`
 	// Empty cells hold no number.
 	Empty uint64 `json:"empty"`
-	// Rows that all entries stood in; 0: not told.
+	// Rows that all entries were in; 0: not stated.
 	Rows uint64 `json:"rows" zero:"unset"`
 }
 
@@ -170,8 +170,8 @@ func (g GuardFailure) MarshalJSON() ([]byte, error) { return encode(g) }
 func (g *GuardFailure) UnmarshalJSON(text []byte) error { return decode(text, g) }
 
 // Import loads numbers into a list, in bounded memory, and returns after the list
-// has switched. A connection that breaks is made again, and the load goes on after
-// the last chunk that the server holds. A load that a guard refused is no error:
+// has switched. A broken connection is renewed, and the import continues after the
+// last chunk that the server holds. A load that a guard refused is no error:
 // see ImportResult.Refused. There is no deadline but that of ctx. Until the switch
 // nothing counts; when Import returns an error after all numbers were sent, the
 // list may still switch: ImportHistory shows it.

@@ -10,7 +10,7 @@ import (
 // NumberInfo is what holds for a number.
 type NumberInfo struct {
 	Number string `json:"number"`
-	// Regions it may belong to; several when the numbering plan does not tell.
+	// Regions it may belong to; several when the numbering plan does not say which.
 	Regions []string `json:"regions"`
 	Position
 	ReadAt time.Time `json:"read_at"`
@@ -90,8 +90,8 @@ type History struct {
 	Position
 	// HistoryFrom is the first revision that the kept journal holds.
 	HistoryFrom uint64 `json:"history_from"`
-	// KindsCovered are the kinds of events that Events is complete for. Whether there are
-	// events of other kinds, such as EventListed, it does not say.
+	// KindsCovered are the kinds of events that Events is complete for. There may be events
+	// of other kinds, such as EventListed.
 	KindsCovered []EventKind `json:"kinds_covered"`
 }
 

@@ -33,8 +33,8 @@ type options struct {
 	dial         []grpc.DialOption           // the caller's
 }
 
-// WithScope sets the scope of checks that name none themselves. It applies to
-// checks alone: opt-outs and lists always say their own.
+// WithScope sets the scope of checks that name none themselves. It applies only
+// to checks: opt-outs and lists always name their own.
 func WithScope(scope string) Option { return func(o *options) { o.scope = scope } }
 
 // WithUser sets who opt-outs are recorded and lists are loaded for, as stated to the
@@ -52,22 +52,22 @@ func WithTimeout(d time.Duration) Option {
 }
 
 // WithConnections sets how many connections are kept, 2 by default. Unary calls take
-// them in turn; one saturates at some ten thousand of those a second. Shared checks
-// take a second one only when the first has hundreds under way. 2 to 8 a process are plenty.
+// them in turn; one connection carries some ten thousand of those a second. Shared checks
+// take a second one only when the first has hundreds in flight. 2 to 8 a process are plenty.
 func WithConnections(n int) Option { return func(o *options) { o.connections = max(1, n) } }
 
-// WithRetryBudget sets how many tokens there are for trying calls again, 100 by default: all
-// calls of the client share them. A failure that is worth another attempt takes one,
-// a success gives back a tenth, and while no more than half are left a failure is returned
-// at once. 0: what fails is not tried again. Stats tells how many are left.
+// WithRetryBudget sets how many tokens there are for retries, 100 by default; all calls of
+// the client share them. A failure that could be retried takes one, a success returns a
+// tenth, and while no more than half are left a read that fails is not retried. With 0 no
+// read is ever retried. Stats reports how many are left.
 func WithRetryBudget(tokens int) Option { return func(o *options) { o.budget = max(0, tokens) } }
 
 // WithWaitForReady makes calls wait for a connection until their deadline
 // instead of failing with ErrUnavailable while there is none.
 func WithWaitForReady() Option { return func(o *options) { o.waitForReady = true } }
 
-// WithUnaryChecks makes each Check a call of its own. Otherwise checks that are under
-// way together share the messages of a stream, which costs a third and adds no wait.
+// WithUnaryChecks makes each Check a call of its own. Otherwise concurrent checks share
+// the messages of a stream, which costs a third and adds no wait.
 func WithUnaryChecks() Option { return func(o *options) { o.unary = true } }
 
 // WithTLS encrypts the connection. A nil config means TLS 1.3 with the system's
@@ -90,7 +90,7 @@ func WithInsecure() Option { return func(o *options) { o.insecure = true } }
 // WithDialOptions adds options of gRPC to the client's own, such as interceptors, credentials
 // of each call, or the stats handler of OpenTelemetry. They take precedence over the
 // client's own. The target still needs WithTLS, WithTLSFiles or WithInsecure, as New says.
-// Checks that are under way together share a stream, so an interceptor sees that stream and
+// Concurrent checks share a stream, so an interceptor sees that stream and
 // not each Check; WithUnaryChecks makes each a call. Messages hold numbers: do not log them.
 func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
@@ -182,7 +182,7 @@ func gather[T any](opts []T, apply func(T, *callOptions)) callOptions {
 }
 
 // Limits of what may share a message: with more, a check could make the server refuse
-// those that ride along. Alone it gets an error of its own.
+// the others with it. In a call of its own it gets an error of its own.
 const (
 	maxSharedScope  = 255
 	maxSharedRegion = 8

@@ -20,21 +20,21 @@ type ImportOptOutsRequest struct {
 	Sources []ImportSource
 	// MaxRejects is the guard's ratio, 0 to 1; nil: the server's default, 0.01.
 	MaxRejects *float64
-	// Override records in spite of that guard, and of files that end inside a line.
+	// Override overrides that guard, and the one of files that end inside a line.
 	Override bool
 	// DryRun reads and counts, and records nothing.
 	DryRun bool
 	// ScopeInstead, when not nil, has a row recorded whose number can be read, whatever else cannot: an unreadable scope
-	// is then this one, an unreadable time none, and a text that is too long is cut. OnRemark is told.
+	// is then this one, an unreadable time none, and a text that is too long is cut. OnRemark is called.
 	ScopeInstead *string
 
-	// OnProgress is told now and then how far the import is; may be nil. It is called
-	// by one goroutine at a time.
+	// OnProgress, if not nil, is called periodically with the import's progress, by one
+	// goroutine at a time.
 	OnProgress func(Progress)
-	// OnReject is told each row that the server rejects; may be nil. Called like
-	// OnProgress.
+	// OnReject, if not nil, is called for each row that the server rejects, in the same
+	// way as OnProgress.
 	OnReject func(OptOutReject)
-	// OnRemark is told each row that is recorded without a part of it; may be nil. Called like OnProgress.
+	// OnRemark, if not nil, is called for each row that is recorded only in part, in the same way as OnProgress.
 	OnRemark func(OptOutReject)
 }
 
@@ -82,7 +82,7 @@ type ImportOptOutsResult struct {
 	Elapsed time.Duration `json:"elapsed"`
 	// Empty cells hold no number.
 	Empty uint64 `json:"empty"`
-	// Rows that all of them stood in; 0: not told.
+	// Rows that all of them were in; 0: not stated.
 	Rows uint64 `json:"rows" zero:"unset"`
 }
 
@@ -95,11 +95,10 @@ func (r *ImportOptOutsResult) UnmarshalJSON(text []byte) error { return decode(t
 // ImportOptOuts records many opt-outs, in bounded memory, and returns once all are
 // durable. A row that says what its number already holds in force is a duplicate: the
 // same scope, channel and time of receipt, or, where the row has no time, the same
-// scope and channel. So to import a file again does no harm. A connection that breaks
-// is made again, and the import goes on after the last chunk that the server holds.
+// scope and channel. So importing a file again does no harm. A broken connection is renewed, and the import continues after the last chunk that the server holds.
 // An import that a guard refused is no error: see ImportOptOutsResult.Refused. There is
-// no deadline but that of ctx. Until all rows were sent nothing counts; when an error
-// comes after that, the server may go on by itself.
+// no deadline but that of ctx. Until all rows were sent nothing counts; after an error
+// that comes later, the server may still record them.
 func (c *Client) ImportOptOuts(ctx context.Context, r ImportOptOutsRequest) (_ ImportOptOutsResult, err error) {
 	if r.Rows == nil {
 		return ImportOptOutsResult{}, invalidField("rows", "an import needs rows: set Rows")

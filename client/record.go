@@ -164,7 +164,7 @@ func requestID(given string) string {
 	return rand.Text()
 }
 
-// withRequestID tells the caller the id to try a write again with.
+// withRequestID gives the caller the id to retry a write with.
 func withRequestID(err error, id string) error {
 	var e *Error
 	if errors.As(err, &e) {

@@ -12,7 +12,7 @@ type RevertRequest struct {
 	List string
 	// MaxShrink is the guard's ratio, 0 to 1; nil: the server's default, 0.1.
 	MaxShrink *float64
-	// Override reverts in spite of the guard.
+	// Override reverts despite the guard.
 	Override bool
 	// DryRun compares and guards, and changes nothing.
 	DryRun bool

@@ -24,7 +24,7 @@ type ConnectionStats struct {
 	State string `json:"state"`
 	// Streams of checks are open; while one gives way to the next it is two.
 	Streams int `json:"streams"`
-	// Checks were sent on streams in so many Messages: divided, how many shared one.
+	// Checks were sent on streams in Messages: the quotient is how many shared one.
 	Checks   uint64 `json:"checks"`
 	Messages uint64 `json:"messages"`
 	// Pending checks have no answer yet, those included that nobody waits for any more.

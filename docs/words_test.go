@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -68,8 +69,8 @@ var spoken = []string{
 	"../internal/phone/*.go", "../internal/registry/*.go",
 }
 
-// TestPlainEnglish holds public prose to words that its readers know: pages, the comments of the contract, and texts
-// in the code. CONTRIBUTING.md, "Words".
+// TestPlainEnglish holds public prose to words that its readers know: pages, the comments of the contract, the
+// documentation of package client, and texts in the code. CONTRIBUTING.md, "Words".
 func TestPlainEnglish(t *testing.T) {
 	all := matchers()
 	check := func(path string, line int, text string) {
@@ -97,14 +98,14 @@ func TestPlainEnglish(t *testing.T) {
 	for _, path := range glob(t, spoken...) {
 		texts(t, path, check)
 	}
+	for _, path := range glob(t, "../client/*.go") {
+		docs(t, path, check)
+	}
 }
 
 // texts checks the string literals of a Go file, which hold its help, hints and messages.
 func texts(t *testing.T, path string, check func(path string, line int, text string)) {
 	t.Helper()
-	if strings.HasSuffix(path, "_test.go") {
-		return
-	}
 	fset := token.NewFileSet()
 	parsed, err := parser.ParseFile(fset, path, nil, parser.SkipObjectResolution)
 	if err != nil {
@@ -122,6 +123,52 @@ func texts(t *testing.T, path string, check func(path string, line int, text str
 	})
 }
 
+// docs checks the documentation of a Go file: of its package, and of what it exports.
+func docs(t *testing.T, path string, check func(path string, line int, text string)) {
+	t.Helper()
+	fset := token.NewFileSet()
+	parsed, err := parser.ParseFile(fset, path, nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ast.Inspect(parsed, func(n ast.Node) bool {
+		if group := exportedDoc(n); group != nil {
+			for _, c := range group.List {
+				check(path, fset.Position(c.Pos()).Line, c.Text)
+			}
+		}
+		return true
+	})
+}
+
+// exportedDoc is the documentation of a package, or of something that is exported; nil: there is none.
+func exportedDoc(n ast.Node) *ast.CommentGroup {
+	switch n := n.(type) {
+	case *ast.File:
+		return n.Doc
+	case *ast.FuncDecl:
+		if n.Name.IsExported() {
+			return n.Doc
+		}
+	case *ast.GenDecl:
+		if n.Tok == token.IMPORT || len(n.Specs) == 0 {
+			return nil
+		}
+		if t, ok := n.Specs[0].(*ast.TypeSpec); !ok || t.Name.IsExported() {
+			return n.Doc
+		}
+	case *ast.ValueSpec:
+		if n.Names[0].IsExported() {
+			return n.Doc
+		}
+	case *ast.Field:
+		if len(n.Names) > 0 && n.Names[0].IsExported() {
+			return n.Doc
+		}
+	}
+	return nil
+}
+
 func glob(t *testing.T, patterns ...string) []string {
 	t.Helper()
 	var found []string
@@ -132,7 +179,7 @@ func glob(t *testing.T, patterns ...string) []string {
 		}
 		found = append(found, some...)
 	}
-	return found
+	return slices.DeleteFunc(found, func(path string) bool { return strings.HasSuffix(path, "_test.go") })
 }
 
 func file(t *testing.T, path string) string {
