@@ -168,7 +168,7 @@ func TestDialerExample(t *testing.T) {
 	const want = `lead 1: blocked (OPT_OUT)
 lead 2: objected (recorded at revision 2)
 lead 3: talked
-lead 5: not a number (contains letters: write digits alone)
+lead 5: not a number (contains letters: write only digits)
 talked: 1
 objected: 1
 NOT RECORDED: 0
