@@ -165,10 +165,11 @@ func TestDialerExample(t *testing.T) {
 		}
 		return string(out)
 	}
-	const want = `lead 1: blocked (OPT_OUT)
+	_, noNumber := c.Check(t.Context(), "hello")
+	want := `lead 1: blocked (OPT_OUT)
 lead 2: objected (recorded at revision 2)
 lead 3: talked
-lead 5: not a number (contains letters: write only digits)
+lead 5: not a number (` + noNumber.Error() + `)
 talked: 1
 objected: 1
 NOT RECORDED: 0
