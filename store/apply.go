@@ -10,6 +10,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -29,6 +30,9 @@ type applier struct {
 	numbers []uint64                              // that have a new record: for the filter
 	lists   map[policy.EventID]*storev1.ListState // changed; nil: deleted
 	totals  *storev1.Totals                       // nil until needed
+
+	filter  *filter.Set     // of all numbers with records before the revision; nil: each is read
+	changed map[uint64]bool // numbers whose records the revision has changed; kept beside a filter
 }
 
 // outcome is what became of one event that was not refused.
@@ -67,10 +71,17 @@ func (a *applier) apply(index int, e *storev1.Event) (outcome, error) {
 	return outcome{id: id, ended: ended}, err
 }
 
+// skipUnheld has the applier read no number that f, which holds every number that had a record before, does not hold.
+func (a *applier) skipUnheld(f *filter.Set) {
+	if f != nil {
+		a.filter, a.changed = f, map[uint64]bool{}
+	}
+}
+
 func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.EventID, err error) {
 	switch c := e.GetChange().(type) {
 	case *storev1.Event_OptOut:
-		return nil, a.optOut(id, c.OptOut, e.GetStoryHash())
+		return nil, a.optOut(id, c.OptOut, storyRef{e.GetStoryHash(), e.GetStory()})
 	case *storev1.Event_OptOutWithdrawn:
 		return a.withdrawOptOuts(id, c.OptOutWithdrawn)
 	case *storev1.Event_RecordsImported:

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -13,34 +14,47 @@ import (
 // maxRecordSetBytes bounds the records of one number; one more is refused with ErrTooManyRecords.
 const maxRecordSetBytes = 64 << 10
 
-func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story []byte) error {
+func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story storyRef) error {
 	set, before, err := a.records(c.GetNumber())
 	if err != nil {
 		return err
 	}
 	if held := heldBy(set, c); c.GetUnique() && held != nil {
-		return &heldError{policy.EventID{Revision: held.GetRevision(), Index: held.GetIndex()}}
+		return &heldError{recordID(held)}
 	}
-	received := c.GetReceivedAt()
-	if received == 0 {
-		received = a.time
+	set.Records = append(set.Records, a.record(id, c, story))
+	return a.putOptOut(id, c.GetNumber(), set, before)
+}
+
+// storyRef names a story: under its hash, or that of its pack.
+type storyRef struct {
+	hash  []byte
+	place uint32 // in the pack, from 1
+}
+
+// putOptOut is putRecords with one opt-out more.
+func (a *applier) putOptOut(id policy.EventID, number uint64, set *storev1.RecordSet, before int) error {
+	if err := a.putRecords(id, number, set, before); err != nil {
+		return err
 	}
-	set.Records = append(set.Records, &storev1.Record{
+	a.numbers = append(a.numbers, number)
+	return nil
+}
+
+// record is what the state holds of an opt-out.
+func (a *applier) record(id policy.EventID, c *storev1.OptOut, story storyRef) *storev1.Record {
+	return &storev1.Record{
 		Revision:   id.Revision,
 		Index:      id.Index,
 		Kind:       uint32(policy.RecordOptOut),
 		Scope:      c.GetScope(),
 		Channel:    c.GetChannel(),
-		ReceivedAt: received,
+		ReceivedAt: cmp.Or(c.GetReceivedAt(), a.time),
 		RecordedAt: a.time,
 		ExpiresAt:  c.GetExpiresAt(),
-		StoryHash:  story,
-	})
-	if err := a.putRecords(id, c.GetNumber(), set, before); err != nil {
-		return err
+		StoryHash:  story.hash,
+		Story:      story.place,
 	}
-	a.numbers = append(a.numbers, c.GetNumber())
-	return nil
 }
 
 // heldError says that a unique opt-out is there already, as the event with that id.
@@ -95,6 +109,9 @@ func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn)
 // were stored.
 func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, err error) {
 	set = new(storev1.RecordSet)
+	if a.isNew(number) {
+		return set, 0, nil
+	}
 	if _, err := a.get(recordsKey(number), set); err != nil {
 		return nil, 0, err
 	}
@@ -107,6 +124,11 @@ func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, er
 	}
 	set.Records = kept
 	return set, stored, nil
+}
+
+// isNew reports whether a number surely holds no records, as the filter tells without reading.
+func (a *applier) isNew(number uint64) bool {
+	return a.filter != nil && !a.changed[number] && !a.filter.Test(number)
 }
 
 // putRecords writes the records of a number, and the event to its history. Errors: ErrTooManyRecords, before anything
@@ -122,6 +144,9 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set *storev1.Reco
 	numbers := present(len(set.GetRecords())) - present(before)
 	if err := a.count(numbers, len(set.GetRecords())-before); err != nil {
 		return err
+	}
+	if a.changed != nil {
+		a.changed[number] = true
 	}
 	key := recordsKey(number)
 	if err := a.set(key, seal(key, b)); err != nil {

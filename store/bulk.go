@@ -3,11 +3,9 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
-	"sync/atomic"
+	"slices"
 
 	"github.com/dncd/dncd/internal/policy"
-	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
 // OptOutRow is one objection of many, with its own story.
@@ -24,8 +22,8 @@ type Outcome struct {
 }
 
 const (
-	batchRows   = maxGroupEvents // rows that wait for their commit together
-	batchesOpen = 3              // so many batches may wait
+	batchRows   = 1000 // rows that are committed together, where nothing else needs the room
+	batchesOpen = 3    // so many batches may wait
 )
 
 // RecordOptOuts records many objections in order, in as few revisions as there is room for. A row that says what its
@@ -65,11 +63,8 @@ func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
 
 // add submits a batch. It waits for earlier ones when too many are open. After an error nothing more is told.
 func (b *bulk) add(rows []OptOutRow) error {
-	next, err := newBatch(b.ctx, rows)
-	if err != nil {
-		b.abandon()
-		return err
-	}
+	next := newBatch(b.ctx, rows)
+	b.s.View().findHeld(next)
 	if err := b.settle(batchesOpen - 1); err != nil {
 		return err
 	}
@@ -110,113 +105,81 @@ func (b *bulk) abandon() {
 	}
 }
 
-// batch is rows on their way through the committer.
+// batch is rows on their way through the committer, which takes them in order: together, unless a group has less room.
 type batch struct {
-	writes  []*write // of the rows that were not refused before
-	answers []answer // of all rows
-	waiting atomic.Int64
-	done    chan struct{} // closed when no answer is awaited any more
+	ctx      context.Context
+	rows     []OptOutRow
+	outcomes []Outcome // of all rows; those that are refused for themselves, or known as duplicates, before the committer
+	next     int       // the first row that the committer has not taken
+	durable  int       // the rows before are answered
+	err      error     // that ended the work
+	over     bool
+	done     chan struct{} // closed when it is over
 }
 
-func newBatch(ctx context.Context, rows []OptOutRow) (*batch, error) {
-	b := &batch{answers: make([]answer, len(rows)), writes: make([]*write, 0, len(rows)), done: make(chan struct{})}
+func newBatch(ctx context.Context, rows []OptOutRow) *batch {
+	b := &batch{ctx: ctx, rows: rows, outcomes: make([]Outcome, len(rows)), done: make(chan struct{})}
 	for i := range rows {
-		w, err := rows[i].write()
-		if isRowError(err) {
-			b.answers[i].err = err
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		w.ctx, w.batch, w.place = ctx, b, i
-		b.writes = append(b.writes, w)
+		b.outcomes[i].Err = rows[i].check()
 	}
-	b.waiting.Store(int64(len(b.writes)))
-	if len(b.writes) == 0 {
-		close(b.done)
-	}
-	return b, nil
+	return b
 }
 
-// write is the event of a row, refused where it never could be recorded.
-func (r *OptOutRow) write() (*write, error) {
-	if err := r.check(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRow, err)
+// isOpen reports whether nobody has judged the row yet.
+func (o Outcome) isOpen() bool { return o == Outcome{} }
+
+// check refuses what never could be recorded.
+func (r *OptOutRow) check() error {
+	if err := errors.Join(r.OptOut.check(), r.Story.check()); err != nil {
+		return err
 	}
-	t, err := newTale(r.Story)
-	if err != nil {
-		return nil, err
+	if len(r.Scope)+r.Story.size() > maxEventBytes {
+		return ErrTooLarge
 	}
-	m := r.OptOut.message()
-	m.Unique = true
-	e := &storev1.Event{StoryHash: t.hashBytes(), Change: &storev1.Event_OptOut{OptOut: m}}
-	w := &write{event: e, story: r.Story, tale: t}
-	if err := w.encode(); err != nil {
-		return nil, fmt.Errorf("%w: %w", errRow, err)
-	}
-	return w, nil
+	return nil
 }
 
-// errRow wraps what is wrong with one row alone.
-var errRow = errors.New("the row cannot be recorded")
-
-// isRowError tells what refuses one row from what ends the work.
-func isRowError(err error) bool { return errors.Is(err, errRow) || errors.Is(err, ErrTooManyRecords) }
-
-// tell notes the answer to one row, once.
-func (b *batch) tell(place int, a answer) {
-	b.answers[place] = a
-	if b.waiting.Add(-1) == 0 {
+// answer tells that the rows before upTo are durable, or what ended the work; in the committer, or where it never comes.
+func (b *batch) answer(upTo int, err error) {
+	if b.over {
+		return
+	}
+	if err == nil {
+		b.durable = upTo
+	}
+	if b.err, b.over = err, err != nil || upTo == len(b.rows); b.over {
 		close(b.done)
 	}
 }
 
-// results are the outcomes up to the first answer that is about more than its row.
-func (b *batch) results() ([]Outcome, error) {
-	outcomes := make([]Outcome, 0, len(b.answers))
-	for _, a := range b.answers {
-		if a.err != nil && !isRowError(a.err) {
-			return outcomes, a.err
-		}
-		outcomes = append(outcomes, Outcome{ID: a.receipt.ID, Duplicate: a.receipt.Duplicate, Err: a.err})
-	}
-	return outcomes, nil
-}
+// results are the outcomes of the rows that are durable or refused, and what ended the work. Once done is closed.
+func (b *batch) results() ([]Outcome, error) { return b.outcomes[:b.durable], b.err }
 
-// submitBatch queues the writes of a batch, and waits for room instead of refusing.
+// submitBatch queues a batch, and waits for room instead of refusing.
 func (s *Store) submitBatch(ctx context.Context, b *batch) error {
 	err := s.health.stopped()
 	if s.isClosing() {
 		err = ErrClosed
 	}
-	if err != nil {
-		b.refuse(0, err)
-		return err
+	if !slices.ContainsFunc(b.outcomes, Outcome.isOpen) && err == nil {
+		b.answer(len(b.rows), nil) // the view that showed them is durable
+		return nil
 	}
-	for i, w := range b.writes {
+	if err == nil {
 		select {
-		case s.rows <- w:
-			continue
+		case s.rows <- &write{ctx: ctx, batch: b}:
+			return nil
 		case <-ctx.Done():
 			err = ctx.Err()
 		case <-s.stopped:
 			err = ErrClosed
 		}
-		b.refuse(i, err)
-		return err
 	}
-	return nil
+	b.answer(0, err)
+	return err
 }
 
-// refuse answers the writes from the i-th on, which nobody took.
-func (b *batch) refuse(i int, err error) {
-	for _, w := range b.writes[i:] {
-		w.tell(answer{err: err})
-	}
-}
-
-// await waits until every write of a batch has its answer.
+// await waits until a batch has its answer.
 func (s *Store) await(ctx context.Context, b *batch) error {
 	select {
 	case <-b.done:

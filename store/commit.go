@@ -34,9 +34,8 @@ type write struct {
 	story  Story
 	tale   *tale
 	filter *filter.Set // of a load that switches
-	done   chan answer // holds one; nil: part of a batch
-	batch  *batch
-	place  int // in the batch
+	done   chan answer // holds one
+	batch  *batch      // of rows, in place of all of the above but ctx
 }
 
 // encode makes the event's bytes, outside the committer, once. Errors: ErrTooLarge.
@@ -50,10 +49,10 @@ func (w *write) encode() (err error) {
 	return nil
 }
 
-// tell gives a write its answer, once.
+// tell gives a write its answer, once. A batch takes no other one than what ended it: see batch.answer.
 func (w *write) tell(a answer) {
 	if w.batch != nil {
-		w.batch.tell(w.place, a)
+		w.batch.answer(0, a.err)
 		return
 	}
 	w.done <- a
@@ -211,7 +210,8 @@ type group struct {
 	tales   []*tale
 	filters map[policy.EventID]*filter.Set // of lists that switch
 	taken   []taken
-	bytes   int // of events and stories
+	parts   []part // of batches
+	bytes   int    // of events and stories
 }
 
 // taken is a write that is answered with its group.
@@ -229,21 +229,44 @@ func (s *Store) commitGroup(first *write) (left *write) {
 	}
 	g := s.newGroup()
 	defer g.txn.Discard()
-	var err error
-	for w := first; w != nil; w = s.waiting() {
-		if err != nil || g.full() {
-			left = w
-			break
-		}
-		err = g.take(w)
-	}
+	left, err := g.fill(first)
 	if err == nil {
 		err = g.commit()
 	}
 	for _, t := range g.taken {
 		g.answer(t, err)
 	}
+	for _, p := range g.parts {
+		p.batch.answer(p.upTo, err)
+	}
 	return left
+}
+
+// fill takes first and what waits, and returns what had no room. Rows of many come after those of a person who waits.
+func (g *group) fill(first *write) (left *write, err error) {
+	rows := first
+	if first.batch == nil {
+		rows, err = nil, g.take(first)
+	}
+	for err == nil && !g.full() {
+		w := g.s.waiting()
+		if w == nil {
+			break
+		}
+		err = g.take(w)
+	}
+	for err == nil && !g.full() {
+		if rows == nil {
+			rows = g.s.waitingRows()
+		}
+		if rows == nil {
+			break
+		}
+		if err = g.takeRows(rows); rows.batch.isTaken() {
+			rows = nil
+		}
+	}
+	return rows, err
 }
 
 // writableNow is asked before each group: after a failed commit or on a full disk nothing is written.
@@ -257,13 +280,18 @@ func (s *Store) writableNow() error {
 	return s.checkSpace(maxGroupBytes)
 }
 
-// waiting is the next write that waits, nil for none. Rows of many come after those of a person who waits.
+// waiting is the next write of a person that waits, nil for none.
 func (s *Store) waiting() *write {
 	select {
 	case w := <-s.queue:
 		return w
 	default:
+		return nil
 	}
+}
+
+// waitingRows is the next batch that waits, nil for none.
+func (s *Store) waitingRows() *write {
 	select {
 	case w := <-s.rows:
 		return w
@@ -277,6 +305,7 @@ func (s *Store) newGroup() *group {
 	now, ahead := base.Clock()
 	txn := s.db.NewTransactionAt(base.revision, true)
 	a := newApplier(txn, base.revision+1, now.UnixNano(), int64(ahead))
+	a.skipUnheld(base.records)
 	return &group{s: s, base: base, txn: txn, a: a, body: startRevision(a.time, a.ahead), filters: map[policy.EventID]*filter.Set{}}
 }
 
@@ -472,7 +501,7 @@ func (g *group) answer(t taken, err error) {
 
 // sameStory reports whether a repeated request tells what the first one told. An erased story cannot be compared.
 func (s *Store) sameStory(first *storev1.Request, told Story) bool {
-	story, state := s.stories.get(first.GetRevision(), first.GetStoryHash())
+	story, state := s.stories.get(first.GetRevision(), first.GetStoryHash(), 0)
 	return state == StoryMissing || story == told
 }
 

@@ -24,21 +24,14 @@ func holdCommitter(t *testing.T, s *Store) (release func()) {
 	return func() { close(free) }
 }
 
-// fillQueue queues so many rows behind a committer that is held.
-func fillQueue(t *testing.T, s *Store, count int) *batch {
+// fillQueue queues so many opt-outs behind a committer that is held.
+func fillQueue(t *testing.T, s *Store, count int) (writes []*write) {
 	t.Helper()
-	rows := make([]OptOutRow, count)
-	for i := range rows {
-		rows[i] = row(writersNumber(0, uint64(i)), "acme", policy.ChannelCall, day(1))
+	for i := range count {
+		o := OptOut{Number: writersNumber(0, uint64(i)), Scope: "acme", Channel: policy.ChannelCall, ReceivedAt: day(1)}
+		writes = append(writes, queued(t, s, optOutEvent(o), Request{Story: Story{Desk: "desk"}}))
 	}
-	b, err := newBatch(context.Background(), rows)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, w := range b.writes {
-		s.queue <- w
-	}
-	return b
+	return writes
 }
 
 // A person's write comes before the rows of a file that wait longer.
@@ -59,7 +52,7 @@ func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
 		outcomes, err := s.RecordOptOuts(context.Background(), rows)
 		many <- ending{outcomes, err}
 	}()
-	for len(s.rows) < batchRows {
+	for len(s.rows) < 2 {
 		time.Sleep(time.Millisecond)
 	}
 	go func() {
@@ -113,12 +106,9 @@ func TestRowsOfOneGroupSeeOneAnother(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
-	b, err := newBatch(context.Background(), []OptOutRow{
+	b := newBatch(context.Background(), []OptOutRow{
 		row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(2)),
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 	release := holdCommitter(t, s)
 	if err := s.submitBatch(context.Background(), b); err != nil {
 		t.Fatal(err)
@@ -141,7 +131,7 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
-	b := fillQueue(t, s, 6*maxGroupEvents)
+	writes := fillQueue(t, s, 6*maxGroupEvents)
 	var at uint64
 	ran := make(chan bool)
 	go func() { ran <- s.between(func() { at = s.View().revision }) }()
@@ -149,8 +139,10 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 	if !<-ran {
 		t.Fatal("between did not run")
 	}
-	if err := s.await(context.Background(), b); err != nil {
-		t.Fatal(err)
+	for _, w := range writes {
+		if a := <-w.done; a.err != nil {
+			t.Fatal(a.err)
+		}
 	}
 	if last := s.View().revision; last < 3 || at == last {
 		t.Errorf("between ran at revision %d of %d, want it before the last", at, last)
@@ -172,9 +164,8 @@ func TestBetweenComesBeforeWrites(t *testing.T) {
 			if !ran || w == nil || first != nil && w != first {
 				t.Fatalf("with a write left: %v; ran: %v, want it before the write", first != nil, ran)
 			}
-			for len(s.queue)+len(s.rows) > 0 {
-				s.waiting()
-			}
+			s.waiting()
+			s.waitingRows()
 			for len(s.control) > 0 {
 				<-s.control
 			}
@@ -186,7 +177,7 @@ func TestCloseDoesNotWaitForWrites(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
-	b := fillQueue(t, s, 6*maxGroupEvents)
+	writes := fillQueue(t, s, 6*maxGroupEvents)
 	closed := make(chan error)
 	go func() { closed <- s.Close() }()
 	<-s.closing
@@ -203,8 +194,10 @@ func TestCloseDoesNotWaitForWrites(t *testing.T) {
 	if got := s.View().revision; got != 0 {
 		t.Errorf("revision %d after Close, want no group committed", got)
 	}
-	if outcomes, err := b.results(); len(outcomes) != 0 || !errors.Is(err, ErrClosed) {
-		t.Errorf("waiting writes: %d outcomes and %v, want ErrClosed", len(outcomes), err)
+	for i, w := range writes {
+		if a := <-w.done; !errors.Is(a.err, ErrClosed) {
+			t.Fatalf("waiting write %d: %v, want ErrClosed", i, a.err)
+		}
 	}
 }
 

@@ -193,6 +193,8 @@ func (f *groupFault) wantNoneAcknowledged(t *testing.T, s *Store, injector *inje
 		queued(t, s, withdrawEvent(acked), Request{}),
 		queued(t, s, withdrawEvent(acked), Request{}), // refused, if the group holds
 	}
+	rows := newBatch(context.Background(), bulkRows(0, 10))
+	must(t, s.submitBatch(context.Background(), rows))
 	behind := fillQueue(t, s, 2*maxGroupEvents)
 	release()
 	for i, w := range writes {
@@ -200,9 +202,12 @@ func (f *groupFault) wantNoneAcknowledged(t *testing.T, s *Store, injector *inje
 			t.Errorf("write %d of the group: %+v, %v; want ErrReadOnly with what failed", i, a.receipt, a.err)
 		}
 	}
-	must(t, s.await(context.Background(), behind))
-	for i, a := range behind.answers {
-		if !errors.Is(a.err, ErrReadOnly) {
+	must(t, s.await(context.Background(), rows))
+	if outcomes, err := rows.results(); len(outcomes) != 0 || !errors.Is(err, ErrReadOnly) {
+		t.Errorf("rows of a file: %d outcomes and %v; want none and ErrReadOnly", len(outcomes), err)
+	}
+	for i, w := range behind {
+		if a := <-w.done; !errors.Is(a.err, ErrReadOnly) {
 			t.Fatalf("write %d that waited: %v, want ErrReadOnly", i, a.err)
 		}
 	}

@@ -44,7 +44,7 @@ func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 		if !record.InForce(now) {
 			continue
 		}
-		story, state := v.s.stories.get(r.GetRevision(), r.GetStoryHash())
+		story, state := v.s.stories.get(r.GetRevision(), r.GetStoryHash(), r.GetStory())
 		facts.Records = append(facts.Records, RecordDetail{record, story, state})
 	}
 	key := filter.KeyOf(uint64(n))
@@ -171,7 +171,7 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 		return HistoryEvent{}, err
 	}
 	e := HistoryEvent{ID: id, Time: nanoTime(rev.GetTime())}
-	e.Story, e.StoryState = h.v.s.stories.get(id.Revision, event.GetStoryHash())
+	e.Story, e.StoryState = h.v.s.stories.get(id.Revision, event.GetStoryHash(), event.GetStory())
 	switch c := event.GetChange().(type) {
 	case *storev1.Event_OptOut:
 		e.Kind, e.Scope = EventOptOut, policy.Scope(c.OptOut.GetScope())

@@ -137,7 +137,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		e.Rejects = append(e.Rejects, RejectTally{r.GetReason(), r.GetCount()})
 	}
 	e.Overridden = overriddenFailures(load)
-	e.Story, _ = v.s.stories.get(e.Prepared, m.GetStoryHash())
+	e.Story, _ = v.s.stories.get(e.Prepared, m.GetStoryHash(), 0)
 	if e.Ended != 0 {
 		ended, err := readRevision(txn, e.Ended)
 		if err != nil {

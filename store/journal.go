@@ -68,9 +68,14 @@ func appendEvent(revision, event []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(revision, 2, protowire.BytesType), event)
 }
 
+// decode reads the events of a revision. The rows of an OptOuts are an event each: the index of an event is its place.
 func (e *entry) decode() (*storev1.Revision, error) {
 	rev := new(storev1.Revision)
-	if err := proto.Unmarshal(e.body, rev); err != nil {
+	err := proto.Unmarshal(e.body, rev)
+	if err == nil {
+		rev.Events, err = withRows(rev.GetEvents())
+	}
+	if err != nil {
 		return nil, fmt.Errorf("%w: revision %d cannot be decoded", ErrDamaged, e.revision)
 	}
 	return rev, nil

@@ -62,7 +62,7 @@ func (v *View) numberRecords(item *badger.Item, now time.Time, inForce bool, kee
 		if inForce && !d.InForce(now) || !keep(&d) {
 			continue
 		}
-		d.Story, d.StoryState = v.s.stories.get(r.GetRevision(), r.GetStoryHash())
+		d.Story, d.StoryState = v.s.stories.get(r.GetRevision(), r.GetStoryHash(), r.GetStory())
 		n.Records = append(n.Records, d)
 	}
 	return n, nil

@@ -235,9 +235,8 @@ func sound(key, value []byte) bool {
 
 // soundStory reports whether a story matches the hash in its key.
 func soundStory(key, value []byte) bool {
-	var e storev1.StoryEntry
-	return len(key) == 8+sha256.Size && proto.Unmarshal(value, &e) == nil &&
-		slices.Equal(storyHash(e.GetSalt(), e.GetStory()), key[8:])
+	var e storyEntry
+	return len(key) == 8+sha256.Size && proto.Unmarshal(value, &e.StoryEntry) == nil && e.tells(key[8:])
 }
 
 // findLoss walks the chain and finds what is gone.

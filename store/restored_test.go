@@ -372,7 +372,7 @@ func putStory(t *testing.T, dir string, revision uint64) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told, err := newTale(Story{Desk: "after-sales"})
+	told := newTale(Story{Desk: "after-sales"})
 	if err := errors.Join(err, st.put(revision, []*tale{told}), st.close()); err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,7 @@ type Store struct {
 
 	view    atomic.Pointer[View]
 	queue   chan *write   // waiting writes, bounded
-	rows    chan *write   // those of bulk: they come after
+	rows    chan *write   // batches of bulk: they come after
 	control chan func()   // run by the committer between two groups
 	closing chan struct{} // closed by Close
 	stopped chan struct{} // closed when the committer has ended
@@ -122,7 +122,7 @@ func Open(dir string, o Options) (*Store, error) {
 	s := &Store{
 		dir: dir, opt: o.withDefaults(),
 		queue:   make(chan *write, queueLen),
-		rows:    make(chan *write, batchRows),
+		rows:    make(chan *write, batchesOpen),
 		control: make(chan func()),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),

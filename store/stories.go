@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"runtime/debug"
+	"unicode/utf8"
 
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -28,6 +29,21 @@ type Story struct {
 	Proven      bool   // RecordedBy is the name in a client certificate
 	Reason      string // of a withdrawal
 	ChannelText string // the channel in the caller's words
+}
+
+// check refuses what could not be read again.
+func (s *Story) check() error {
+	for _, text := range []string{s.Desk, s.Evidence, s.Note, s.RecordedBy, s.Reason, s.ChannelText} {
+		if !utf8.ValidString(text) {
+			return errors.New("a story must be text in UTF-8")
+		}
+	}
+	return nil
+}
+
+// size is the bytes of its texts.
+func (s *Story) size() int {
+	return len(s.Desk) + len(s.Evidence) + len(s.Note) + len(s.RecordedBy) + len(s.Reason) + len(s.ChannelText)
 }
 
 // StoryState says what became of an event's story.
@@ -86,21 +102,21 @@ type tale struct {
 }
 
 // newTale salts and hashes a story; nil for an empty one.
-func newTale(s Story) (*tale, error) {
+func newTale(s Story) *tale {
 	if s == (Story{}) {
-		return nil, nil
+		return nil
 	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(storyMessage(s))
-	if err != nil {
-		return nil, fmt.Errorf("encode story: %w", err)
-	}
+	body := appendStory(nil, s)
 	salt := make([]byte, saltBytes)
 	rand.Read(salt)
-	entry, err := proto.Marshal(&storev1.StoryEntry{Salt: salt, Story: body})
-	if err != nil {
-		return nil, fmt.Errorf("encode story: %w", err)
-	}
-	return &tale{hash: storyHash(salt, body), entry: entry}, nil
+	entry := appendSalted(nil, salt, body)
+	return &tale{hash: storyHash(salt, body), entry: entry}
+}
+
+// appendSalted appends the fields of a storev1.StoryEntry, or of a storev1.PackedStory.
+func appendSalted(b, salt, body []byte) []byte {
+	b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), salt)
+	return protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), body)
 }
 
 func (t *tale) hashBytes() []byte {
@@ -111,11 +127,10 @@ func (t *tale) hashBytes() []byte {
 }
 
 func storyHash(salt, body []byte) []byte {
-	h := sha256.New()
-	h.Write([]byte("dncd story "))
-	h.Write(salt)
-	h.Write(body)
-	return h.Sum(nil)
+	var room [256]byte
+	b := append(append(append(room[:0], "dncd story "...), salt...), body...)
+	hash := sha256.Sum256(b)
+	return hash[:]
 }
 
 func storyKey(revision uint64, hash []byte) []byte {
@@ -140,14 +155,19 @@ func (s *stories) put(revision uint64, tales []*tale) error {
 	return nil
 }
 
-// get reads the story of an event of revision. It never fails: a story that cannot be read is missing.
-func (s *stories) get(revision uint64, hash []byte) (Story, StoryState) {
+// get reads the story of an event of revision, which is in a pack where place is not 0. It never fails: a story that
+// cannot be read is missing.
+func (s *stories) get(revision uint64, hash []byte, place uint32) (Story, StoryState) {
 	if len(hash) == 0 {
 		return Story{}, StoryNone
 	}
 	found, err := s.entry(revision, hash)
+	if err != nil || !found.tells(hash) {
+		return Story{}, StoryMissing
+	}
 	var m storev1.Story
-	if err != nil || !found.tells(hash) || proto.Unmarshal(found.GetStory(), &m) != nil {
+	body, there := found.body(place)
+	if !there || proto.Unmarshal(body, &m) != nil {
 		return Story{}, StoryMissing
 	}
 	return storyOf(&m), StoryPresent
@@ -168,10 +188,44 @@ func (s *stories) isGone(revision uint64, hash []byte) bool {
 // storyEntry is what lies under the key of a story. An empty one is of a story that is known to be gone.
 type storyEntry struct{ storev1.StoryEntry }
 
-func (e *storyEntry) isGone() bool { return len(e.GetSalt()) == 0 && len(e.GetStory()) == 0 }
+func (e *storyEntry) isGone() bool {
+	return len(e.GetSalt()) == 0 && len(e.GetStory()) == 0 && len(e.GetPack()) == 0
+}
 
-func (e *storyEntry) tells(hash []byte) bool {
-	return bytes.Equal(storyHash(e.GetSalt(), e.GetStory()), hash)
+func (e *storyEntry) tells(hash []byte) bool { return bytes.Equal(e.hash(), hash) }
+
+// hash is that of the story, or of the pack; nil where there is none that a journal could name.
+func (e *storyEntry) hash() []byte {
+	if len(e.GetPack()) == 0 {
+		return storyHash(e.GetSalt(), e.GetStory())
+	}
+	leaves := append(make([]byte, 0, len(packName)+packStories*sha256.Size), packName...)
+	for _, p := range e.GetPack() {
+		if isErased(p) {
+			if len(p.GetHash()) != sha256.Size {
+				return nil
+			}
+			leaves = append(leaves, p.GetHash()...)
+			continue
+		}
+		leaves = append(leaves, storyHash(p.GetSalt(), p.GetStory())...)
+	}
+	hash := sha256.Sum256(leaves)
+	return hash[:]
+}
+
+// isErased reports whether a story of a pack was erased: its hash alone is left.
+func isErased(p *storev1.PackedStory) bool { return len(p.GetSalt()) == 0 && len(p.GetStory()) == 0 }
+
+// body is the story, or that of a pack which has that place; false when it was erased.
+func (e *storyEntry) body(place uint32) ([]byte, bool) {
+	switch n := uint32(len(e.GetPack())); {
+	case place == 0:
+		return e.GetStory(), n == 0
+	case place > n, isErased(e.GetPack()[place-1]):
+		return nil, false
+	}
+	return e.GetPack()[place-1].GetStory(), true
 }
 
 func (s *stories) entry(revision uint64, hash []byte) (e *storyEntry, err error) {
@@ -222,7 +276,7 @@ func (s *stories) sweep(last uint64) error {
 func storyEnd(key, b []byte) (n int, ok bool) {
 	for n < len(b) {
 		field, _, m := protowire.ConsumeField(b[n:])
-		if m < 0 || field > 2 {
+		if m < 0 || field > 3 {
 			return 0, false
 		}
 		if n += m; soundStory(key, b[:n]) {

@@ -201,10 +201,10 @@ func newWrite(e *storev1.Event, r Request) (*write, error) {
 			e.RequestHash = hash[:]
 		}
 	}
-	t, err := newTale(r.Story)
-	if err != nil {
+	if err := r.Story.check(); err != nil {
 		return nil, err
 	}
+	t := newTale(r.Story)
 	e.StoryHash = t.hashBytes()
 	return &write{event: e, story: r.Story, tale: t}, nil
 }

@@ -165,11 +165,15 @@ type Event struct {
 	RequestHash []byte `protobuf:"bytes,2,opt,name=request_hash,json=requestHash,proto3" json:"request_hash,omitempty"`
 	// Salted SHA-256 of the story, which lies in the side store. Empty: no story.
 	StoryHash []byte `protobuf:"bytes,3,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	// Which story of the pack under story_hash, from 1; 0: the story itself is there. Only the rows of an OptOuts have it,
+	// and each gets it when the revision is read.
+	Story uint32 `protobuf:"varint,4,opt,name=story,proto3" json:"story,omitempty"`
 	// Types that are valid to be assigned to Change:
 	//
 	//	*Event_OptOut
 	//	*Event_OptOutWithdrawn
 	//	*Event_RecordsImported
+	//	*Event_OptOuts
 	//	*Event_ListCreated
 	//	*Event_ListUpdated
 	//	*Event_ListDeleted
@@ -236,6 +240,13 @@ func (x *Event) GetStoryHash() []byte {
 	return nil
 }
 
+func (x *Event) GetStory() uint32 {
+	if x != nil {
+		return x.Story
+	}
+	return 0
+}
+
 func (x *Event) GetChange() isEvent_Change {
 	if x != nil {
 		return x.Change
@@ -265,6 +276,15 @@ func (x *Event) GetRecordsImported() *RecordsImported {
 	if x != nil {
 		if x, ok := x.Change.(*Event_RecordsImported); ok {
 			return x.RecordsImported
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetOptOuts() *OptOuts {
+	if x != nil {
+		if x, ok := x.Change.(*Event_OptOuts); ok {
+			return x.OptOuts
 		}
 	}
 	return nil
@@ -376,6 +396,10 @@ type Event_RecordsImported struct {
 	RecordsImported *RecordsImported `protobuf:"bytes,18,opt,name=records_imported,json=recordsImported,proto3,oneof"`
 }
 
+type Event_OptOuts struct {
+	OptOuts *OptOuts `protobuf:"bytes,19,opt,name=opt_outs,json=optOuts,proto3,oneof"`
+}
+
 type Event_ListCreated struct {
 	ListCreated *ListCreated `protobuf:"bytes,32,opt,name=list_created,json=listCreated,proto3,oneof"`
 }
@@ -421,6 +445,8 @@ func (*Event_OptOut) isEvent_Change() {}
 func (*Event_OptOutWithdrawn) isEvent_Change() {}
 
 func (*Event_RecordsImported) isEvent_Change() {}
+
+func (*Event_OptOuts) isEvent_Change() {}
 
 func (*Event_ListCreated) isEvent_Change() {}
 
@@ -533,6 +559,170 @@ func (x *OptOut) GetUnique() bool {
 	return false
 }
 
+// OptOuts is many unique opt-outs in little room. It stands for one event a number, in order, each with an index of its
+// own: the event after it has the index that follows. A column holds a value for each number; it is empty where it would
+// hold zeros only.
+type OptOuts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// E.164 digits.
+	Numbers []uint64 `protobuf:"fixed64,1,rep,packed,name=numbers,proto3" json:"numbers,omitempty"`
+	// What the rows say, each once.
+	Kinds []*OptOutKind `protobuf:"bytes,2,rep,name=kinds,proto3" json:"kinds,omitempty"`
+	// Places in kinds.
+	Kind []uint32 `protobuf:"varint,3,rep,packed,name=kind,proto3" json:"kind,omitempty"`
+	// OptOut.received_at and OptOut.expires_at, each as the difference from the row before.
+	ReceivedAt []int64 `protobuf:"zigzag64,4,rep,packed,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
+	ExpiresAt  []int64 `protobuf:"zigzag64,5,rep,packed,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Event.story_hash, each once.
+	StoryHashes [][]byte `protobuf:"bytes,6,rep,name=story_hashes,json=storyHashes,proto3" json:"story_hashes,omitempty"`
+	// Places in story_hashes, from 1; 0: no story.
+	StoryHash []uint32 `protobuf:"varint,7,rep,packed,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	// Event.story.
+	Story         []uint32 `protobuf:"varint,8,rep,packed,name=story,proto3" json:"story,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptOuts) Reset() {
+	*x = OptOuts{}
+	mi := &file_store_v1_journal_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptOuts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptOuts) ProtoMessage() {}
+
+func (x *OptOuts) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptOuts.ProtoReflect.Descriptor instead.
+func (*OptOuts) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *OptOuts) GetNumbers() []uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return nil
+}
+
+func (x *OptOuts) GetKinds() []*OptOutKind {
+	if x != nil {
+		return x.Kinds
+	}
+	return nil
+}
+
+func (x *OptOuts) GetKind() []uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return nil
+}
+
+func (x *OptOuts) GetReceivedAt() []int64 {
+	if x != nil {
+		return x.ReceivedAt
+	}
+	return nil
+}
+
+func (x *OptOuts) GetExpiresAt() []int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return nil
+}
+
+func (x *OptOuts) GetStoryHashes() [][]byte {
+	if x != nil {
+		return x.StoryHashes
+	}
+	return nil
+}
+
+func (x *OptOuts) GetStoryHash() []uint32 {
+	if x != nil {
+		return x.StoryHash
+	}
+	return nil
+}
+
+func (x *OptOuts) GetStory() []uint32 {
+	if x != nil {
+		return x.Story
+	}
+	return nil
+}
+
+// OptOutKind is what many opt-outs have in common.
+type OptOutKind struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Scope string                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// policy.Channel.
+	Channel       uint32 `protobuf:"varint,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptOutKind) Reset() {
+	*x = OptOutKind{}
+	mi := &file_store_v1_journal_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptOutKind) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptOutKind) ProtoMessage() {}
+
+func (x *OptOutKind) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptOutKind.ProtoReflect.Descriptor instead.
+func (*OptOutKind) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *OptOutKind) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *OptOutKind) GetChannel() uint32 {
+	if x != nil {
+		return x.Channel
+	}
+	return 0
+}
+
 // OptOutWithdrawn ends every opt-out of the number at exactly the scope.
 type OptOutWithdrawn struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -544,7 +734,7 @@ type OptOutWithdrawn struct {
 
 func (x *OptOutWithdrawn) Reset() {
 	*x = OptOutWithdrawn{}
-	mi := &file_store_v1_journal_proto_msgTypes[3]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -556,7 +746,7 @@ func (x *OptOutWithdrawn) String() string {
 func (*OptOutWithdrawn) ProtoMessage() {}
 
 func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[3]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -569,7 +759,7 @@ func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutWithdrawn.ProtoReflect.Descriptor instead.
 func (*OptOutWithdrawn) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OptOutWithdrawn) GetNumber() uint64 {
@@ -586,7 +776,7 @@ func (x *OptOutWithdrawn) GetScope() string {
 	return ""
 }
 
-// RecordsImported: all rows of an import of opt-outs were recorded, each by an event of its own before this one.
+// RecordsImported: all rows of an import of opt-outs were recorded, by events before this one.
 type RecordsImported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id, files and counts; what tells of a list is not set.
@@ -599,7 +789,7 @@ type RecordsImported struct {
 
 func (x *RecordsImported) Reset() {
 	*x = RecordsImported{}
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +801,7 @@ func (x *RecordsImported) String() string {
 func (*RecordsImported) ProtoMessage() {}
 
 func (x *RecordsImported) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +814,7 @@ func (x *RecordsImported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordsImported.ProtoReflect.Descriptor instead.
 func (*RecordsImported) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RecordsImported) GetLoad() *Load {
@@ -659,7 +849,7 @@ type ListSettings struct {
 
 func (x *ListSettings) Reset() {
 	*x = ListSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -671,7 +861,7 @@ func (x *ListSettings) String() string {
 func (*ListSettings) ProtoMessage() {}
 
 func (x *ListSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -684,7 +874,7 @@ func (x *ListSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettings.ProtoReflect.Descriptor instead.
 func (*ListSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ListSettings) GetKind() uint32 {
@@ -733,7 +923,7 @@ type ListCreated struct {
 
 func (x *ListCreated) Reset() {
 	*x = ListCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -745,7 +935,7 @@ func (x *ListCreated) String() string {
 func (*ListCreated) ProtoMessage() {}
 
 func (x *ListCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -758,7 +948,7 @@ func (x *ListCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCreated.ProtoReflect.Descriptor instead.
 func (*ListCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListCreated) GetName() string {
@@ -791,7 +981,7 @@ type ListUpdated struct {
 
 func (x *ListUpdated) Reset() {
 	*x = ListUpdated{}
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -803,7 +993,7 @@ func (x *ListUpdated) String() string {
 func (*ListUpdated) ProtoMessage() {}
 
 func (x *ListUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -816,7 +1006,7 @@ func (x *ListUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpdated.ProtoReflect.Descriptor instead.
 func (*ListUpdated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListUpdated) GetList() *ListId {
@@ -864,7 +1054,7 @@ type ListDeleted struct {
 
 func (x *ListDeleted) Reset() {
 	*x = ListDeleted{}
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -876,7 +1066,7 @@ func (x *ListDeleted) String() string {
 func (*ListDeleted) ProtoMessage() {}
 
 func (x *ListDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -889,7 +1079,7 @@ func (x *ListDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeleted.ProtoReflect.Descriptor instead.
 func (*ListDeleted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListDeleted) GetList() *ListId {
@@ -910,7 +1100,7 @@ type ListId struct {
 
 func (x *ListId) Reset() {
 	*x = ListId{}
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1112,7 @@ func (x *ListId) String() string {
 func (*ListId) ProtoMessage() {}
 
 func (x *ListId) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1125,7 @@ func (x *ListId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListId.ProtoReflect.Descriptor instead.
 func (*ListId) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListId) GetRevision() uint64 {
@@ -968,7 +1158,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -980,7 +1170,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -993,7 +1183,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Source) GetName() string {
@@ -1044,7 +1234,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1056,7 +1246,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1069,7 +1259,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Counts) GetRead() uint64 {
@@ -1174,7 +1364,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1186,7 +1376,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1199,7 +1389,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Load) GetImportId() string {
@@ -1339,7 +1529,7 @@ type GuardFailure struct {
 
 func (x *GuardFailure) Reset() {
 	*x = GuardFailure{}
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1351,7 +1541,7 @@ func (x *GuardFailure) String() string {
 func (*GuardFailure) ProtoMessage() {}
 
 func (x *GuardFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1364,7 +1554,7 @@ func (x *GuardFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
 func (*GuardFailure) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *GuardFailure) GetGuard() uint32 {
@@ -1434,7 +1624,7 @@ type RejectTally struct {
 
 func (x *RejectTally) Reset() {
 	*x = RejectTally{}
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1446,7 +1636,7 @@ func (x *RejectTally) String() string {
 func (*RejectTally) ProtoMessage() {}
 
 func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1459,7 +1649,7 @@ func (x *RejectTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
 func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *RejectTally) GetReason() string {
@@ -1489,7 +1679,7 @@ type LoadPrepared struct {
 
 func (x *LoadPrepared) Reset() {
 	*x = LoadPrepared{}
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1501,7 +1691,7 @@ func (x *LoadPrepared) String() string {
 func (*LoadPrepared) ProtoMessage() {}
 
 func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1514,7 +1704,7 @@ func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadPrepared.ProtoReflect.Descriptor instead.
 func (*LoadPrepared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LoadPrepared) GetList() *ListId {
@@ -1552,7 +1742,7 @@ type LoadSwitched struct {
 
 func (x *LoadSwitched) Reset() {
 	*x = LoadSwitched{}
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1564,7 +1754,7 @@ func (x *LoadSwitched) String() string {
 func (*LoadSwitched) ProtoMessage() {}
 
 func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1577,7 +1767,7 @@ func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadSwitched.ProtoReflect.Descriptor instead.
 func (*LoadSwitched) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LoadSwitched) GetList() *ListId {
@@ -1619,7 +1809,7 @@ type LoadAbandoned struct {
 
 func (x *LoadAbandoned) Reset() {
 	*x = LoadAbandoned{}
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +1821,7 @@ func (x *LoadAbandoned) String() string {
 func (*LoadAbandoned) ProtoMessage() {}
 
 func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +1834,7 @@ func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAbandoned.ProtoReflect.Descriptor instead.
 func (*LoadAbandoned) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LoadAbandoned) GetList() *ListId {
@@ -1674,7 +1864,7 @@ type LoadConfirmed struct {
 
 func (x *LoadConfirmed) Reset() {
 	*x = LoadConfirmed{}
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1686,7 +1876,7 @@ func (x *LoadConfirmed) String() string {
 func (*LoadConfirmed) ProtoMessage() {}
 
 func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1699,7 +1889,7 @@ func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadConfirmed.ProtoReflect.Descriptor instead.
 func (*LoadConfirmed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LoadConfirmed) GetList() *ListId {
@@ -1733,7 +1923,7 @@ type ListUnloaded struct {
 
 func (x *ListUnloaded) Reset() {
 	*x = ListUnloaded{}
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1745,7 +1935,7 @@ func (x *ListUnloaded) String() string {
 func (*ListUnloaded) ProtoMessage() {}
 
 func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1758,7 +1948,7 @@ func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnloaded.ProtoReflect.Descriptor instead.
 func (*ListUnloaded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListUnloaded) GetList() *ListId {
@@ -1779,7 +1969,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1791,7 +1981,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1804,7 +1994,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -1836,7 +2026,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +2038,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +2051,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Restored) GetJournalId() []byte {
@@ -1903,7 +2093,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1915,7 +2105,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1928,7 +2118,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -1953,16 +2143,18 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\x96\a\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xdc\a\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
 	"\frequest_hash\x18\x02 \x01(\fR\vrequestHash\x12\x1d\n" +
 	"\n" +
-	"story_hash\x18\x03 \x01(\fR\tstoryHash\x12+\n" +
+	"story_hash\x18\x03 \x01(\fR\tstoryHash\x12\x14\n" +
+	"\x05story\x18\x04 \x01(\rR\x05story\x12+\n" +
 	"\aopt_out\x18\x10 \x01(\v2\x10.store.v1.OptOutH\x00R\x06optOut\x12G\n" +
 	"\x11opt_out_withdrawn\x18\x11 \x01(\v2\x19.store.v1.OptOutWithdrawnH\x00R\x0foptOutWithdrawn\x12F\n" +
-	"\x10records_imported\x18\x12 \x01(\v2\x19.store.v1.RecordsImportedH\x00R\x0frecordsImported\x12:\n" +
+	"\x10records_imported\x18\x12 \x01(\v2\x19.store.v1.RecordsImportedH\x00R\x0frecordsImported\x12.\n" +
+	"\bopt_outs\x18\x13 \x01(\v2\x11.store.v1.OptOutsH\x00R\aoptOuts\x12:\n" +
 	"\flist_created\x18  \x01(\v2\x15.store.v1.ListCreatedH\x00R\vlistCreated\x12:\n" +
 	"\flist_updated\x18! \x01(\v2\x15.store.v1.ListUpdatedH\x00R\vlistUpdated\x12:\n" +
 	"\flist_deleted\x18\" \x01(\v2\x15.store.v1.ListDeletedH\x00R\vlistDeleted\x12=\n" +
@@ -1982,7 +2174,23 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"receivedAt\x12\x1d\n" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12\x16\n" +
-	"\x06unique\x18\x06 \x01(\bR\x06unique\"?\n" +
+	"\x06unique\x18\x06 \x01(\bR\x06unique\"\xfb\x01\n" +
+	"\aOptOuts\x12\x18\n" +
+	"\anumbers\x18\x01 \x03(\x06R\anumbers\x12*\n" +
+	"\x05kinds\x18\x02 \x03(\v2\x14.store.v1.OptOutKindR\x05kinds\x12\x12\n" +
+	"\x04kind\x18\x03 \x03(\rR\x04kind\x12\x1f\n" +
+	"\vreceived_at\x18\x04 \x03(\x12R\n" +
+	"receivedAt\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x05 \x03(\x12R\texpiresAt\x12!\n" +
+	"\fstory_hashes\x18\x06 \x03(\fR\vstoryHashes\x12\x1d\n" +
+	"\n" +
+	"story_hash\x18\a \x03(\rR\tstoryHash\x12\x14\n" +
+	"\x05story\x18\b \x03(\rR\x05story\"<\n" +
+	"\n" +
+	"OptOutKind\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x18\n" +
+	"\achannel\x18\x02 \x01(\rR\achannel\"?\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\"O\n" +
@@ -2120,71 +2328,75 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),           // 0: store.v1.LoadMode
 	(*Revision)(nil),        // 1: store.v1.Revision
 	(*Event)(nil),           // 2: store.v1.Event
 	(*OptOut)(nil),          // 3: store.v1.OptOut
-	(*OptOutWithdrawn)(nil), // 4: store.v1.OptOutWithdrawn
-	(*RecordsImported)(nil), // 5: store.v1.RecordsImported
-	(*ListSettings)(nil),    // 6: store.v1.ListSettings
-	(*ListCreated)(nil),     // 7: store.v1.ListCreated
-	(*ListUpdated)(nil),     // 8: store.v1.ListUpdated
-	(*ListDeleted)(nil),     // 9: store.v1.ListDeleted
-	(*ListId)(nil),          // 10: store.v1.ListId
-	(*Source)(nil),          // 11: store.v1.Source
-	(*Counts)(nil),          // 12: store.v1.Counts
-	(*Load)(nil),            // 13: store.v1.Load
-	(*GuardFailure)(nil),    // 14: store.v1.GuardFailure
-	(*RejectTally)(nil),     // 15: store.v1.RejectTally
-	(*LoadPrepared)(nil),    // 16: store.v1.LoadPrepared
-	(*LoadSwitched)(nil),    // 17: store.v1.LoadSwitched
-	(*LoadAbandoned)(nil),   // 18: store.v1.LoadAbandoned
-	(*LoadConfirmed)(nil),   // 19: store.v1.LoadConfirmed
-	(*ListUnloaded)(nil),    // 20: store.v1.ListUnloaded
-	(*LossAccepted)(nil),    // 21: store.v1.LossAccepted
-	(*Restored)(nil),        // 22: store.v1.Restored
-	(*Gap)(nil),             // 23: store.v1.Gap
+	(*OptOuts)(nil),         // 4: store.v1.OptOuts
+	(*OptOutKind)(nil),      // 5: store.v1.OptOutKind
+	(*OptOutWithdrawn)(nil), // 6: store.v1.OptOutWithdrawn
+	(*RecordsImported)(nil), // 7: store.v1.RecordsImported
+	(*ListSettings)(nil),    // 8: store.v1.ListSettings
+	(*ListCreated)(nil),     // 9: store.v1.ListCreated
+	(*ListUpdated)(nil),     // 10: store.v1.ListUpdated
+	(*ListDeleted)(nil),     // 11: store.v1.ListDeleted
+	(*ListId)(nil),          // 12: store.v1.ListId
+	(*Source)(nil),          // 13: store.v1.Source
+	(*Counts)(nil),          // 14: store.v1.Counts
+	(*Load)(nil),            // 15: store.v1.Load
+	(*GuardFailure)(nil),    // 16: store.v1.GuardFailure
+	(*RejectTally)(nil),     // 17: store.v1.RejectTally
+	(*LoadPrepared)(nil),    // 18: store.v1.LoadPrepared
+	(*LoadSwitched)(nil),    // 19: store.v1.LoadSwitched
+	(*LoadAbandoned)(nil),   // 20: store.v1.LoadAbandoned
+	(*LoadConfirmed)(nil),   // 21: store.v1.LoadConfirmed
+	(*ListUnloaded)(nil),    // 22: store.v1.ListUnloaded
+	(*LossAccepted)(nil),    // 23: store.v1.LossAccepted
+	(*Restored)(nil),        // 24: store.v1.Restored
+	(*Gap)(nil),             // 25: store.v1.Gap
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
 	3,  // 1: store.v1.Event.opt_out:type_name -> store.v1.OptOut
-	4,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
-	5,  // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
-	7,  // 4: store.v1.Event.list_created:type_name -> store.v1.ListCreated
-	8,  // 5: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
-	9,  // 6: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
-	16, // 7: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
-	17, // 8: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
-	18, // 9: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
-	19, // 10: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
-	20, // 11: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	21, // 12: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	22, // 13: store.v1.Event.restored:type_name -> store.v1.Restored
-	13, // 14: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	6,  // 15: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	10, // 16: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	6,  // 17: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	10, // 18: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 19: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	11, // 20: store.v1.Load.sources:type_name -> store.v1.Source
-	12, // 21: store.v1.Load.counts:type_name -> store.v1.Counts
-	15, // 22: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	14, // 23: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	10, // 24: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	13, // 25: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	10, // 26: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	10, // 27: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	10, // 28: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	13, // 29: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	10, // 30: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	23, // 31: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	6,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
+	7,  // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
+	4,  // 4: store.v1.Event.opt_outs:type_name -> store.v1.OptOuts
+	9,  // 5: store.v1.Event.list_created:type_name -> store.v1.ListCreated
+	10, // 6: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
+	11, // 7: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
+	18, // 8: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
+	19, // 9: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
+	20, // 10: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
+	21, // 11: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
+	22, // 12: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
+	23, // 13: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	24, // 14: store.v1.Event.restored:type_name -> store.v1.Restored
+	5,  // 15: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	15, // 16: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	8,  // 17: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	12, // 18: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	8,  // 19: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	12, // 20: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 21: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	13, // 22: store.v1.Load.sources:type_name -> store.v1.Source
+	14, // 23: store.v1.Load.counts:type_name -> store.v1.Counts
+	17, // 24: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	16, // 25: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	12, // 26: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	15, // 27: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	12, // 28: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	12, // 29: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	12, // 30: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	15, // 31: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	12, // 32: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	25, // 33: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	34, // [34:34] is the sub-list for method output_type
+	34, // [34:34] is the sub-list for method input_type
+	34, // [34:34] is the sub-list for extension type_name
+	34, // [34:34] is the sub-list for extension extendee
+	0,  // [0:34] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -2196,6 +2408,7 @@ func file_store_v1_journal_proto_init() {
 		(*Event_OptOut)(nil),
 		(*Event_OptOutWithdrawn)(nil),
 		(*Event_RecordsImported)(nil),
+		(*Event_OptOuts)(nil),
 		(*Event_ListCreated)(nil),
 		(*Event_ListUpdated)(nil),
 		(*Event_ListDeleted)(nil),
@@ -2207,14 +2420,14 @@ func file_store_v1_journal_proto_init() {
 		(*Event_LossAccepted)(nil),
 		(*Event_Restored)(nil),
 	}
-	file_store_v1_journal_proto_msgTypes[12].OneofWrappers = []any{}
+	file_store_v1_journal_proto_msgTypes[14].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   25,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

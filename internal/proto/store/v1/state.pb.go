@@ -138,8 +138,10 @@ type Record struct {
 	ReceivedAt int64 `protobuf:"varint,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
 	RecordedAt int64 `protobuf:"varint,7,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
 	// 0: never.
-	ExpiresAt     int64  `protobuf:"varint,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
-	StoryHash     []byte `protobuf:"bytes,9,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	ExpiresAt int64  `protobuf:"varint,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	StoryHash []byte `protobuf:"bytes,9,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	// As Event.story.
+	Story         uint32 `protobuf:"varint,10,opt,name=story,proto3" json:"story,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -235,6 +237,13 @@ func (x *Record) GetStoryHash() []byte {
 		return x.StoryHash
 	}
 	return nil
+}
+
+func (x *Record) GetStory() uint32 {
+	if x != nil {
+		return x.Story
+	}
+	return 0
 }
 
 // ListState is the value of a list's key.
@@ -780,11 +789,13 @@ func (x *Story) GetChannelText() string {
 	return ""
 }
 
-// StoryEntry is a story with the salt of its hash.
+// StoryEntry is a story with the salt of its hash, or a pack of stories.
 type StoryEntry struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Salt          []byte                 `protobuf:"bytes,1,opt,name=salt,proto3" json:"salt,omitempty"`
-	Story         []byte                 `protobuf:"bytes,2,opt,name=story,proto3" json:"story,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Salt  []byte                 `protobuf:"bytes,1,opt,name=salt,proto3" json:"salt,omitempty"`
+	Story []byte                 `protobuf:"bytes,2,opt,name=story,proto3" json:"story,omitempty"`
+	// Stories of one revision, each with a salt of its own. The pack's hash covers theirs.
+	Pack          []*PackedStory `protobuf:"bytes,3,rep,name=pack,proto3" json:"pack,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -833,6 +844,74 @@ func (x *StoryEntry) GetStory() []byte {
 	return nil
 }
 
+func (x *StoryEntry) GetPack() []*PackedStory {
+	if x != nil {
+		return x.Pack
+	}
+	return nil
+}
+
+// PackedStory is a story with the salt of its hash. Of one that was erased the hash is left, and neither of the two.
+type PackedStory struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Salt          []byte                 `protobuf:"bytes,1,opt,name=salt,proto3" json:"salt,omitempty"`
+	Story         []byte                 `protobuf:"bytes,2,opt,name=story,proto3" json:"story,omitempty"`
+	Hash          []byte                 `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PackedStory) Reset() {
+	*x = PackedStory{}
+	mi := &file_store_v1_state_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PackedStory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PackedStory) ProtoMessage() {}
+
+func (x *PackedStory) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PackedStory.ProtoReflect.Descriptor instead.
+func (*PackedStory) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PackedStory) GetSalt() []byte {
+	if x != nil {
+		return x.Salt
+	}
+	return nil
+}
+
+func (x *PackedStory) GetStory() []byte {
+	if x != nil {
+		return x.Story
+	}
+	return nil
+}
+
+func (x *PackedStory) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
 // StagedOptOuts is one chunk of an import of opt-outs, before anything of it counts: as many stories as opt-outs.
 type StagedOptOuts struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
@@ -846,7 +925,7 @@ type StagedOptOuts struct {
 
 func (x *StagedOptOuts) Reset() {
 	*x = StagedOptOuts{}
-	mi := &file_store_v1_state_proto_msgTypes[9]
+	mi := &file_store_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +937,7 @@ func (x *StagedOptOuts) String() string {
 func (*StagedOptOuts) ProtoMessage() {}
 
 func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[9]
+	mi := &file_store_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +950,7 @@ func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagedOptOuts.ProtoReflect.Descriptor instead.
 func (*StagedOptOuts) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StagedOptOuts) GetOptOuts() []*OptOut {
@@ -901,7 +980,7 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"\x14store/v1/state.proto\x12\bstore.v1\x1a\x16store/v1/journal.proto\"7\n" +
 	"\tRecordSet\x12*\n" +
-	"\arecords\x18\x01 \x03(\v2\x10.store.v1.RecordR\arecords\"\xfe\x01\n" +
+	"\arecords\x18\x01 \x03(\v2\x10.store.v1.RecordR\arecords\"\x94\x02\n" +
 	"\x06Record\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
@@ -915,7 +994,9 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\b \x01(\x03R\texpiresAt\x12\x1d\n" +
 	"\n" +
-	"story_hash\x18\t \x01(\fR\tstoryHash\"\xfb\x02\n" +
+	"story_hash\x18\t \x01(\fR\tstoryHash\x12\x14\n" +
+	"\x05story\x18\n" +
+	" \x01(\rR\x05story\"\xfb\x02\n" +
 	"\tListState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
 	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.ListSettingsR\bsettings\x12\x18\n" +
@@ -964,11 +1045,16 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"recordedBy\x12\x16\n" +
 	"\x06proven\x18\x05 \x01(\bR\x06proven\x12\x16\n" +
 	"\x06reason\x18\x06 \x01(\tR\x06reason\x12!\n" +
-	"\fchannel_text\x18\a \x01(\tR\vchannelText\"6\n" +
+	"\fchannel_text\x18\a \x01(\tR\vchannelText\"a\n" +
 	"\n" +
 	"StoryEntry\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x14\n" +
-	"\x05story\x18\x02 \x01(\fR\x05story\"\x81\x01\n" +
+	"\x05story\x18\x02 \x01(\fR\x05story\x12)\n" +
+	"\x04pack\x18\x03 \x03(\v2\x15.store.v1.PackedStoryR\x04pack\"K\n" +
+	"\vPackedStory\x12\x12\n" +
+	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x14\n" +
+	"\x05story\x18\x02 \x01(\fR\x05story\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\x81\x01\n" +
 	"\rStagedOptOuts\x12+\n" +
 	"\bopt_outs\x18\x01 \x03(\v2\x10.store.v1.OptOutR\aoptOuts\x12)\n" +
 	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
@@ -994,7 +1080,7 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_store_v1_state_proto_goTypes = []any{
 	(ImportState)(0),      // 0: store.v1.ImportState
 	(*RecordSet)(nil),     // 1: store.v1.RecordSet
@@ -1006,25 +1092,27 @@ var file_store_v1_state_proto_goTypes = []any{
 	(*BlockCommit)(nil),   // 7: store.v1.BlockCommit
 	(*Story)(nil),         // 8: store.v1.Story
 	(*StoryEntry)(nil),    // 9: store.v1.StoryEntry
-	(*StagedOptOuts)(nil), // 10: store.v1.StagedOptOuts
-	(*ListSettings)(nil),  // 11: store.v1.ListSettings
-	(*Load)(nil),          // 12: store.v1.Load
-	(*OptOut)(nil),        // 13: store.v1.OptOut
+	(*PackedStory)(nil),   // 10: store.v1.PackedStory
+	(*StagedOptOuts)(nil), // 11: store.v1.StagedOptOuts
+	(*ListSettings)(nil),  // 12: store.v1.ListSettings
+	(*Load)(nil),          // 13: store.v1.Load
+	(*OptOut)(nil),        // 14: store.v1.OptOut
 }
 var file_store_v1_state_proto_depIdxs = []int32{
 	2,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
-	11, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	12, // 2: store.v1.ListState.load:type_name -> store.v1.Load
-	12, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	12, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	12, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	13, // 2: store.v1.ListState.load:type_name -> store.v1.Load
+	13, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	13, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
 	0,  // 5: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	13, // 6: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
-	8,  // 7: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
-	8,  // [8:8] is the sub-list for method output_type
-	8,  // [8:8] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	10, // 6: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
+	14, // 7: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	8,  // 8: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -1039,7 +1127,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

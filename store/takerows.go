@@ -1,0 +1,157 @@
+package store
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"runtime/debug"
+
+	"google.golang.org/protobuf/proto"
+
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// part is what a group took of a batch: the rows up to one, of which the first may lie in groups before.
+type part struct {
+	batch *batch
+	upTo  int
+}
+
+// isTaken reports whether the committer is through with a batch.
+func (b *batch) isTaken() bool { return b.over || b.next == len(b.rows) }
+
+// rowBytes is more than a row adds to the state, or to its revision, beside its texts and its number's other records.
+const rowBytes = 192
+
+// rowTaker takes the rows of one batch into a group. Rows are judged first and applied together, since the stories of
+// several share a hash; a row whose number is among those that wait has them applied before.
+type rowTaker struct {
+	g       *group
+	b       *batch
+	columns *optOutColumns
+	stories *storyPacker
+	judged  []judgedRow     // and not applied
+	numbers map[uint64]bool // theirs
+	state   int             // bytes that they will add to the state, about
+	bytes   int             // of all rows and their stories in the revision, about
+}
+
+// judgedRow is a row that will be recorded.
+type judgedRow struct {
+	row    int
+	set    *storev1.RecordSet // of its number, with record at its end
+	before int                // records of the number that were stored
+	record *storev1.Record
+	story  toldIn
+}
+
+// takeRows takes the rows of a batch, until all are taken or the group has no more room. Duplicates and refused rows leave
+// no trace. An error ends the group.
+func (g *group) takeRows(w *write) (err error) {
+	if w.batch.over || w.gone() {
+		return nil
+	}
+	left := len(w.batch.rows) - w.batch.next
+	t := rowTaker{
+		g: g, b: w.batch, columns: newOptOutColumns(left), stories: newStoryPacker(),
+		judged: make([]judgedRow, 0, left), numbers: make(map[uint64]bool, left),
+	}
+	if err = t.take(); err != nil {
+		g.s.noteDamage(err)
+	}
+	g.parts = append(g.parts, part{t.b, t.b.next})
+	return err
+}
+
+func (t *rowTaker) take() (err error) {
+	defer readEnded(debug.SetPanicOnFault(true), &err)
+	for b := t.b; b.next < len(b.rows) && t.hasRoom(); b.next++ {
+		if !b.outcomes[b.next].isOpen() {
+			continue
+		}
+		if t.numbers[uint64(b.rows[b.next].Number)] {
+			if err := t.apply(); err != nil {
+				return err
+			}
+		}
+		if err := t.judge(b.next); err != nil {
+			return err
+		}
+	}
+	if err := t.apply(); err != nil {
+		return err
+	}
+	return t.end()
+}
+
+func (t *rowTaker) hasRoom() bool {
+	return t.g.a.bytes+t.state < maxGroupBytes && t.g.bytes+t.bytes < maxRevision
+}
+
+// judge finds out what becomes of a row.
+func (t *rowTaker) judge(row int) error {
+	r := &t.b.rows[row]
+	set, before, err := t.g.a.records(uint64(r.Number))
+	if err != nil {
+		return err
+	}
+	m := r.message()
+	if held := heldBy(set, m); held != nil {
+		t.b.outcomes[row] = Outcome{ID: recordID(held), Duplicate: true}
+		return nil
+	}
+	j := judgedRow{row: row, set: set, before: before}
+	id := eventID(t.g.a.revision, t.g.events+len(t.judged))
+	j.record = t.g.a.record(id, m, storyRef{noHash[:], packStories})
+	set.Records = append(set.Records, j.record)
+	size := proto.Size(set)
+	if size > maxRecordSetBytes {
+		t.b.outcomes[row].Err = ErrTooManyRecords
+		return nil
+	}
+	j.story = t.stories.add(r.Story)
+	t.columns.add(&r.OptOut, j.story)
+	t.judged = append(t.judged, j)
+	t.numbers[uint64(r.Number)] = true
+	t.state += size + rowBytes
+	t.bytes += len(r.Scope) + r.Story.size() + rowBytes
+	return nil
+}
+
+// noHash has the size of a hash that is not known yet.
+var noHash [sha256.Size]byte
+
+// apply applies the rows that were judged.
+func (t *rowTaker) apply() error {
+	t.stories.end()
+	a := t.g.a
+	for i := range t.judged {
+		j := &t.judged[i]
+		j.record.StoryHash, j.record.Story = j.story.tale.hashBytes(), j.story.place
+		if err := a.putOptOut(recordID(j.record), uint64(t.b.rows[j.row].Number), j.set, j.before); err != nil {
+			return fmt.Errorf("apply a row: %w", err)
+		}
+		t.b.outcomes[j.row] = Outcome{ID: recordID(j.record)}
+		t.g.events++
+	}
+	t.judged, t.state = t.judged[:0], 0
+	clear(t.numbers)
+	return nil
+}
+
+// end adds the rows to the revision.
+func (t *rowTaker) end() error {
+	if len(t.columns.m.Numbers) == 0 {
+		return nil
+	}
+	event, err := proto.Marshal(t.columns.event())
+	if err != nil {
+		return fmt.Errorf("encode event: %w", err)
+	}
+	t.g.body = appendEvent(t.g.body, event)
+	t.g.bytes += len(event)
+	t.g.tales = append(t.g.tales, t.stories.tales...)
+	for _, tale := range t.stories.tales {
+		t.g.bytes += len(tale.entry)
+	}
+	return nil
+}
