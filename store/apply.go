@@ -81,7 +81,7 @@ func (a *applier) skipUnheld(f *filter.Set) {
 func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.EventID, err error) {
 	switch c := e.GetChange().(type) {
 	case *storev1.Event_OptOut:
-		return nil, a.optOut(id, c.OptOut, storyRef{e.GetStoryHash(), e.GetStory()})
+		return nil, a.optOut(id, c.OptOut, storyRef{e.GetStoryHash(), e.GetStory(), e.GetRow()})
 	case *storev1.Event_OptOutWithdrawn:
 		return a.withdrawOptOuts(id, c.OptOutWithdrawn)
 	case *storev1.Event_RecordsImported:

@@ -15,26 +15,27 @@ import (
 const maxRecordSetBytes = 64 << 10
 
 func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story storyRef) error {
-	set, before, err := a.records(c.GetNumber())
+	set, err := a.records(c.GetNumber())
 	if err != nil {
 		return err
 	}
-	if held := heldBy(set, c); c.GetUnique() && held != nil {
+	if held := heldBy(set.RecordSet, c); c.GetUnique() && held != nil {
 		return &heldError{recordID(held)}
 	}
 	set.Records = append(set.Records, a.record(id, c, story))
-	return a.putOptOut(id, c.GetNumber(), set, before)
+	return a.putOptOut(id, c.GetNumber(), set)
 }
 
-// storyRef names a story: under its hash, or that of its pack.
+// storyRef names the story of an event.
 type storyRef struct {
-	hash  []byte
+	hash  []byte // its own, or that of its pack
 	place uint32 // in the pack, from 1
+	ofRow bool   // the event is a row
 }
 
 // putOptOut is putRecords with one opt-out more.
-func (a *applier) putOptOut(id policy.EventID, number uint64, set *storev1.RecordSet, before int) error {
-	if err := a.putRecords(id, number, set, before); err != nil {
+func (a *applier) putOptOut(id policy.EventID, number uint64, set numberSet) error {
+	if err := a.putRecords(id, number, set); err != nil {
 		return err
 	}
 	a.numbers = append(a.numbers, number)
@@ -54,6 +55,7 @@ func (a *applier) record(id policy.EventID, c *storev1.OptOut, story storyRef) *
 		ExpiresAt:  c.GetExpiresAt(),
 		StoryHash:  story.hash,
 		Story:      story.place,
+		Row:        story.ofRow,
 	}
 }
 
@@ -85,45 +87,57 @@ func lastsAsLong(r *storev1.Record, c *storev1.OptOut) bool {
 
 // withdrawOptOuts ends every opt-out in force at exactly the scope, and says which.
 func (a *applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn) ([]policy.EventID, error) {
-	set, before, err := a.records(c.GetNumber())
+	set, err := a.records(c.GetNumber())
 	if err != nil {
 		return nil, err
 	}
-	kept := set.Records[:0]
 	var ended []policy.EventID
-	for _, r := range set.GetRecords() {
-		if policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope() {
-			ended = append(ended, policy.EventID{Revision: r.GetRevision(), Index: r.GetIndex()})
-			continue
+	set.keep(func(r *storev1.Record) bool {
+		ends := policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope()
+		if ends {
+			ended = append(ended, recordID(r))
 		}
-		kept = append(kept, r)
-	}
+		return !ends
+	})
 	if len(ended) == 0 {
 		return nil, ErrNothingToWithdraw
 	}
-	set.Records = kept
-	return ended, a.putRecords(id, c.GetNumber(), set, before)
+	return ended, a.putRecords(id, c.GetNumber(), set)
 }
 
-// records reads the records of a number, without those that have expired by the time that checks count them by, and how many
-// were stored.
-func (a *applier) records(number uint64) (set *storev1.RecordSet, stored int, err error) {
-	set = new(storev1.RecordSet)
-	if a.isNew(number) {
-		return set, 0, nil
-	}
-	if _, err := a.get(recordsKey(number), set); err != nil {
-		return nil, 0, err
-	}
-	stored = len(set.GetRecords())
-	kept := set.Records[:0]
-	for _, r := range set.GetRecords() {
-		if r.GetExpiresAt() == 0 || a.time-a.ahead < r.GetExpiresAt() {
+// numberSet is the records of a number while they are changed.
+type numberSet struct {
+	*storev1.RecordSet
+	stored int              // records that were stored
+	gone   []policy.EventID // rows that were stored and are no longer: their events need a key of history
+}
+
+// keep drops the records that isKept does not want.
+func (s *numberSet) keep(isKept func(*storev1.Record) bool) {
+	kept := s.Records[:0]
+	for _, r := range s.Records {
+		switch {
+		case isKept(r):
 			kept = append(kept, r)
+		case r.GetRow():
+			s.gone = append(s.gone, recordID(r))
 		}
 	}
-	set.Records = kept
-	return set, stored, nil
+	s.Records = kept
+}
+
+// records reads the records of a number, without those that have expired by the time that checks count them by.
+func (a *applier) records(number uint64) (numberSet, error) {
+	set := numberSet{RecordSet: new(storev1.RecordSet)}
+	if a.isNew(number) {
+		return set, nil
+	}
+	if _, err := a.get(recordsKey(number), set.RecordSet); err != nil {
+		return set, err
+	}
+	set.stored = len(set.Records)
+	set.keep(func(r *storev1.Record) bool { return r.GetExpiresAt() == 0 || a.time-a.ahead < r.GetExpiresAt() })
+	return set, nil
 }
 
 // isNew reports whether a number surely holds no records, as the filter tells without reading.
@@ -131,18 +145,18 @@ func (a *applier) isNew(number uint64) bool {
 	return a.filter != nil && !a.changed[number] && !a.filter.Test(number)
 }
 
-// putRecords writes the records of a number, and the event to its history. Errors: ErrTooManyRecords, before anything
-// is written.
-func (a *applier) putRecords(id policy.EventID, number uint64, set *storev1.RecordSet, before int) error {
-	b, err := proto.Marshal(set)
+// putRecords writes the records of a number, and the event to its history: a row stands there with its record, until that
+// is gone. Errors: ErrTooManyRecords, before anything is written.
+func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) error {
+	b, err := proto.Marshal(set.RecordSet)
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
 	if len(b) > maxRecordSetBytes {
 		return ErrTooManyRecords
 	}
-	numbers := present(len(set.GetRecords())) - present(before)
-	if err := a.count(numbers, len(set.GetRecords())-before); err != nil {
+	numbers := present(len(set.Records)) - present(set.stored)
+	if err := a.count(numbers, len(set.Records)-set.stored); err != nil {
 		return err
 	}
 	if a.changed != nil {
@@ -152,8 +166,16 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set *storev1.Reco
 	if err := a.set(key, seal(key, b)); err != nil {
 		return err
 	}
-	key = historyKey(number, id)
-	return a.set(key, seal(key, nil))
+	if n := len(set.Records); n == 0 || !set.Records[n-1].GetRow() || recordID(set.Records[n-1]) != id {
+		set.gone = append(set.gone, id)
+	}
+	for _, id := range set.gone {
+		key = historyKey(number, id)
+		if err := a.set(key, seal(key, nil)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func present(records int) int {

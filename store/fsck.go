@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 
 	"github.com/dgraph-io/badger/v4"
@@ -294,7 +295,8 @@ func (c *checker) recordOf(id policy.EventID, number uint64, match func(*storev1
 	if _, err := getMessage(txn, recordsKey(number), &set); err != nil {
 		return err
 	}
-	if _, err := txn.Get(historyKey(number, id)); err != nil {
+	_, err := txn.Get(historyKey(number, id))
+	if err != nil && !slices.ContainsFunc(set.GetRecords(), func(r *storev1.Record) bool { return r.GetRow() && recordID(r) == id }) {
 		return fmt.Errorf("%w: revision %d event %d is missing in its number's history", ErrDamaged, id.Revision, id.Index)
 	}
 	for _, r := range set.GetRecords() {
@@ -305,13 +307,20 @@ func (c *checker) recordOf(id policy.EventID, number uint64, match func(*storev1
 			return fmt.Errorf("%w: revision %d event %d is not in the state", ErrDamaged, id.Revision, id.Index)
 		}
 	}
-	if want && !c.endedInRevision(txn, id, number) {
+	if want && !c.endedInRevision(txn, id, number) && !holdsLater(&set, id) {
 		return fmt.Errorf("%w: revision %d event %d is not in the state", ErrDamaged, id.Revision, id.Index)
 	}
 	return nil
 }
 
-// endedInRevision reports whether a later event of the same revision is about the same number.
+// holdsLater reports whether a row of the same revision came after an event.
+func holdsLater(set *storev1.RecordSet, id policy.EventID) bool {
+	return slices.ContainsFunc(set.GetRecords(), func(r *storev1.Record) bool {
+		return r.GetRow() && r.GetRevision() == id.Revision && r.GetIndex() > id.Index
+	})
+}
+
+// endedInRevision reports whether a later event of the same revision, with a key of history, is about the same number.
 func (c *checker) endedInRevision(txn *badger.Txn, id policy.EventID, number uint64) bool {
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: historyKey(number, id)[:17]})
 	defer it.Close()

@@ -37,11 +37,11 @@ func (v *View) findHeldOf(b *batch, perhaps []int) {
 	now, ahead := v.Clock()
 	a := newApplier(txn, v.revision, now.UnixNano(), int64(ahead))
 	for _, i := range perhaps {
-		set, _, err := a.records(uint64(b.rows[i].Number))
+		set, err := a.records(uint64(b.rows[i].Number))
 		if err != nil {
 			return
 		}
-		if held := heldBy(set, b.rows[i].message()); held != nil {
+		if held := heldBy(set.RecordSet, b.rows[i].message()); held != nil {
 			b.outcomes[i] = Outcome{ID: recordID(held), Duplicate: true}
 		}
 	}

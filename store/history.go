@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -100,7 +101,11 @@ func (v *View) history(n phone.Number, after policy.EventID, limit, most int) (e
 	defer txn.Discard()
 	h := historyReader{v: v, txn: txn, number: uint64(n)}
 	defer h.close()
-	for i, id := range historyIDs(txn, n, after, limit+1) {
+	ids, err := historyIDs(txn, n, after, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, id := range ids {
 		if i == limit || h.decoded >= most && id.Revision != h.revision {
 			return events, true, nil
 		}
@@ -150,18 +155,31 @@ func (h *historyReader) close() {
 	h.again, h.apply, h.done, h.ended = nil, nil, 0, nil
 }
 
-func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) []policy.EventID {
+// historyIDs are the ids of the first events about n after one, at most limit: those with a key, and the rows that n holds.
+func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) ([]policy.EventID, error) {
+	var set storev1.RecordSet
+	if _, err := getMessage(txn, recordsKey(uint64(n)), &set); err != nil {
+		return nil, err
+	}
+	var ids []policy.EventID
+	for _, r := range set.GetRecords() {
+		if id := recordID(r); r.GetRow() && isAfter(id, after) {
+			ids = append(ids, id)
+		}
+	}
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: historyKey(uint64(n), policy.EventID{})[:9]})
 	defer it.Close()
-	var ids []policy.EventID
-	for it.Seek(historyKey(uint64(n), after)); it.Valid() && len(ids) < limit; it.Next() {
+	keys := 0
+	for it.Seek(historyKey(uint64(n), after)); it.Valid() && keys < limit; it.Next() {
 		key := it.Item().Key()
 		id := policy.EventID{Revision: binary.BigEndian.Uint64(key[9:]), Index: binary.BigEndian.Uint32(key[17:])}
 		if id != after {
 			ids = append(ids, id)
+			keys++
 		}
 	}
-	return ids
+	slices.SortFunc(ids, compareIDs)
+	return ids[:min(len(ids), limit)], nil
 }
 
 func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {

@@ -129,7 +129,7 @@ func appendRows(to []*storev1.Event, m *storev1.OptOuts) ([]*storev1.Event, erro
 		if h := at(m.GetStoryHash(), i); h > 0 {
 			e.StoryHash, e.Story = m.GetStoryHashes()[h-1], at(m.GetStory(), i)
 		}
-		changes[i].OptOut = o
+		changes[i].OptOut, e.Row = o, true
 		e.Change = &changes[i]
 		to = append(to, e)
 	}

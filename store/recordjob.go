@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -305,8 +306,10 @@ func (t *recordTally) isOwn(id policy.EventID) bool {
 	return true
 }
 
-func isAfter(id, other policy.EventID) bool {
-	return id.Revision > other.Revision || id.Revision == other.Revision && id.Index > other.Index
+func isAfter(id, other policy.EventID) bool { return compareIDs(id, other) > 0 }
+
+func compareIDs(a, b policy.EventID) int {
+	return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))
 }
 
 // place is where the next row to be counted stood.

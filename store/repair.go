@@ -293,9 +293,32 @@ func (r *repairer) copyLost() error {
 			return nil
 		}
 		r.highest = max(r.highest, e.version)
-		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), slices.Clone(e.value)), e.version)
+		value, err := r.withoutLostRows(e.key, e.value)
+		if err != nil {
+			return err
+		}
+		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), value), e.version)
 	})
 	return errors.Join(err, batch.Flush())
+}
+
+// withoutLostRows is a value of the state in which no record stands for the event of a lost revision in its number's history.
+func (r *repairer) withoutLostRows(key, value []byte) ([]byte, error) {
+	value = slices.Clone(value)
+	if key[0] != keyRecords {
+		return value, nil
+	}
+	var set storev1.RecordSet
+	if err := decodeMessage(key, value, &set); err != nil {
+		return nil, err
+	}
+	for _, record := range set.GetRecords() {
+		if record.GetRow() && r.isLost(record.GetRevision()) {
+			record.Row = false
+		}
+	}
+	b, err := proto.Marshal(&set)
+	return seal(key, b), err
 }
 
 // stateKinds are the keys of state that stand for themselves. History needs the events that it points to.

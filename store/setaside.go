@@ -199,12 +199,15 @@ func (s *Store) findStories(v *View, most int) (err error) {
 		if err != nil {
 			return err
 		}
+		lost := map[string]bool{} // by hash: rows share some
 		for _, event := range rev.GetEvents() {
-			if hash := event.GetStoryHash(); len(hash) > 0 {
+			hash := string(event.GetStoryHash())
+			if _, met := lost[hash]; !met && hash != "" {
 				named++
-				if s.stories.isLost(e.revision, hash) {
-					missing++
-				}
+				lost[hash] = s.stories.isLost(e.revision, event.GetStoryHash())
+			}
+			if lost[hash] {
+				missing++
 			}
 		}
 		switch {

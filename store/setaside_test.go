@@ -123,7 +123,7 @@ func recordStories(t *testing.T, s *Store, n int) {
 	for i := range rows {
 		rows[i] = OptOutRow{
 			OptOut: OptOut{Number: phone.Number(33_199_000_000 + i), Scope: "acme"},
-			Story:  Story{Desk: "after-sales", Evidence: fmt.Sprintf("call %d", i)},
+			Story:  Story{Desk: "after-sales", Evidence: fmt.Sprintf("call %d%s", i, strings.Repeat(" and so on", 20))},
 		}
 	}
 	if _, err := s.RecordOptOuts(context.Background(), rows); err != nil {

@@ -38,8 +38,7 @@ type rowTaker struct {
 // judgedRow is a row that will be recorded.
 type judgedRow struct {
 	row    int
-	set    *storev1.RecordSet // of its number, with record at its end
-	before int                // records of the number that were stored
+	set    numberSet // of its number, with record at its end
 	record *storev1.Record
 	story  toldIn
 }
@@ -90,27 +89,26 @@ func (t *rowTaker) hasRoom() bool {
 // judge finds out what becomes of a row.
 func (t *rowTaker) judge(row int) error {
 	r := &t.b.rows[row]
-	set, before, err := t.g.a.records(uint64(r.Number))
+	set, err := t.g.a.records(uint64(r.Number))
 	if err != nil {
 		return err
 	}
 	m := r.message()
-	if held := heldBy(set, m); held != nil {
+	if held := heldBy(set.RecordSet, m); held != nil {
 		t.b.outcomes[row] = Outcome{ID: recordID(held), Duplicate: true}
 		return nil
 	}
-	j := judgedRow{row: row, set: set, before: before}
 	id := eventID(t.g.a.revision, t.g.events+len(t.judged))
-	j.record = t.g.a.record(id, m, storyRef{noHash[:], packStories})
-	set.Records = append(set.Records, j.record)
-	size := proto.Size(set)
+	record := t.g.a.record(id, m, storyRef{noHash[:], packStories, true})
+	set.Records = append(set.Records, record)
+	size := proto.Size(set.RecordSet)
 	if size > maxRecordSetBytes {
 		t.b.outcomes[row].Err = ErrTooManyRecords
 		return nil
 	}
-	j.story = t.stories.add(r.Story)
-	t.columns.add(&r.OptOut, j.story)
-	t.judged = append(t.judged, j)
+	story := t.stories.add(r.Story)
+	t.columns.add(&r.OptOut, story)
+	t.judged = append(t.judged, judgedRow{row: row, set: set, record: record, story: story})
 	t.numbers[uint64(r.Number)] = true
 	t.state += size + rowBytes
 	t.bytes += len(r.Scope) + r.Story.size() + rowBytes
@@ -127,7 +125,7 @@ func (t *rowTaker) apply() error {
 	for i := range t.judged {
 		j := &t.judged[i]
 		j.record.StoryHash, j.record.Story = j.story.tale.hashBytes(), j.story.place
-		if err := a.putOptOut(recordID(j.record), uint64(t.b.rows[j.row].Number), j.set, j.before); err != nil {
+		if err := a.putOptOut(recordID(j.record), uint64(t.b.rows[j.row].Number), j.set); err != nil {
 			return fmt.Errorf("apply a row: %w", err)
 		}
 		t.b.outcomes[j.row] = Outcome{ID: recordID(j.record)}

@@ -165,9 +165,10 @@ type Event struct {
 	RequestHash []byte `protobuf:"bytes,2,opt,name=request_hash,json=requestHash,proto3" json:"request_hash,omitempty"`
 	// Salted SHA-256 of the story, which lies in the side store. Empty: no story.
 	StoryHash []byte `protobuf:"bytes,3,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
-	// Which story of the pack under story_hash, from 1; 0: the story itself is there. Only the rows of an OptOuts have it,
-	// and each gets it when the revision is read.
-	Story uint32 `protobuf:"varint,4,opt,name=story,proto3" json:"story,omitempty"`
+	// Of the rows of an OptOuts alone, set when the revision is read: that it is one, and which story of the pack under
+	// story_hash it has, from 1; 0: the story itself is there.
+	Row   bool   `protobuf:"varint,4,opt,name=row,proto3" json:"row,omitempty"`
+	Story uint32 `protobuf:"varint,5,opt,name=story,proto3" json:"story,omitempty"`
 	// Types that are valid to be assigned to Change:
 	//
 	//	*Event_OptOut
@@ -238,6 +239,13 @@ func (x *Event) GetStoryHash() []byte {
 		return x.StoryHash
 	}
 	return nil
+}
+
+func (x *Event) GetRow() bool {
+	if x != nil {
+		return x.Row
+	}
+	return false
 }
 
 func (x *Event) GetStory() uint32 {
@@ -2143,14 +2151,15 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xdc\a\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xee\a\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
 	"\frequest_hash\x18\x02 \x01(\fR\vrequestHash\x12\x1d\n" +
 	"\n" +
-	"story_hash\x18\x03 \x01(\fR\tstoryHash\x12\x14\n" +
-	"\x05story\x18\x04 \x01(\rR\x05story\x12+\n" +
+	"story_hash\x18\x03 \x01(\fR\tstoryHash\x12\x10\n" +
+	"\x03row\x18\x04 \x01(\bR\x03row\x12\x14\n" +
+	"\x05story\x18\x05 \x01(\rR\x05story\x12+\n" +
 	"\aopt_out\x18\x10 \x01(\v2\x10.store.v1.OptOutH\x00R\x06optOut\x12G\n" +
 	"\x11opt_out_withdrawn\x18\x11 \x01(\v2\x19.store.v1.OptOutWithdrawnH\x00R\x0foptOutWithdrawn\x12F\n" +
 	"\x10records_imported\x18\x12 \x01(\v2\x19.store.v1.RecordsImportedH\x00R\x0frecordsImported\x12.\n" +

@@ -141,7 +141,9 @@ type Record struct {
 	ExpiresAt int64  `protobuf:"varint,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	StoryHash []byte `protobuf:"bytes,9,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
 	// As Event.story.
-	Story         uint32 `protobuf:"varint,10,opt,name=story,proto3" json:"story,omitempty"`
+	Story uint32 `protobuf:"varint,10,opt,name=story,proto3" json:"story,omitempty"`
+	// Its event has no key of history while the number holds the record, which names it: see Event.row.
+	Row           bool `protobuf:"varint,11,opt,name=row,proto3" json:"row,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -244,6 +246,13 @@ func (x *Record) GetStory() uint32 {
 		return x.Story
 	}
 	return 0
+}
+
+func (x *Record) GetRow() bool {
+	if x != nil {
+		return x.Row
+	}
+	return false
 }
 
 // ListState is the value of a list's key.
@@ -980,7 +989,7 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"\x14store/v1/state.proto\x12\bstore.v1\x1a\x16store/v1/journal.proto\"7\n" +
 	"\tRecordSet\x12*\n" +
-	"\arecords\x18\x01 \x03(\v2\x10.store.v1.RecordR\arecords\"\x94\x02\n" +
+	"\arecords\x18\x01 \x03(\v2\x10.store.v1.RecordR\arecords\"\xa6\x02\n" +
 	"\x06Record\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
@@ -996,7 +1005,8 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
 	"story_hash\x18\t \x01(\fR\tstoryHash\x12\x14\n" +
 	"\x05story\x18\n" +
-	" \x01(\rR\x05story\"\xfb\x02\n" +
+	" \x01(\rR\x05story\x12\x10\n" +
+	"\x03row\x18\v \x01(\bR\x03row\"\xfb\x02\n" +
 	"\tListState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
 	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.ListSettingsR\bsettings\x12\x18\n" +
