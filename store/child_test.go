@@ -215,6 +215,7 @@ func writeUntilKilled(t *testing.T, dir string) {
 	for w := range childWriters {
 		all.Go(func() { writeRecords(t, s, d, w, rand.New(rand.NewPCG(uint64(round), uint64(w)))) })
 	}
+	all.Go(func() { writeRows(t, s, d, childWriters, rand.New(rand.NewPCG(uint64(round), childWriters))) })
 	for i := range childLists {
 		all.Go(func() { loadLists(t, s, d, childList(i), uint64(round)<<16) })
 	}
@@ -239,6 +240,39 @@ func writeRecords(t *testing.T, s *Store, d *diary, writer int, random *rand.Ran
 			return
 		}
 		d.write(what.done(receipt))
+	}
+}
+
+// writeRows records rows of files, some with words of their own, and withdraws some of what it recorded.
+func writeRows(t *testing.T, s *Store, d *diary, writer int, random *rand.Rand) {
+	for !t.Failed() {
+		var rows []OptOutRow
+		for _, n := range random.Perm(childNumbers)[:1+random.IntN(100)] {
+			r := OptOutRow{OptOut: OptOut{Number: childNumber(writer, n), Scope: "acme"}, Story: Story{Desk: "after-sales"}}
+			if random.IntN(2) == 0 {
+				r.Story.Note = strconv.FormatUint(random.Uint64(), 36)
+			}
+			rows = append(rows, r)
+			d.write(deed{kind: didOptOut, about: uint64(r.Number)})
+		}
+		outcomes, err := s.RecordOptOuts(context.Background(), rows)
+		if err != nil {
+			t.Errorf("rows: %v", err)
+			return
+		}
+		for i, o := range outcomes {
+			d.write(deed{kind: didOptOut, about: uint64(rows[i].Number)}.done(Receipt{ID: o.ID}))
+		}
+		for _, r := range rows[:len(rows)/2] {
+			what := deed{kind: didWithdraw, about: uint64(r.Number)}
+			d.write(what)
+			receipt, err := writeRecord(s, r.Number, what.kind, Request{})
+			if err != nil {
+				t.Errorf("withdraw a row: %v", err)
+				return
+			}
+			d.write(what.done(receipt))
+		}
 	}
 }
 

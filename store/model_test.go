@@ -47,6 +47,7 @@ func TestStoreAgreesWithItsModel(t *testing.T) {
 			"":         m.check,
 			"opt out":  m.optOut,
 			"opt out2": m.optOut,
+			"rows":     m.rows,
 			"withdraw": m.withdraw,
 			"create":   m.create,
 			"update":   m.update,
@@ -76,6 +77,14 @@ func newStoreModel(t *testing.T) *storeModel {
 
 func (m *storeModel) close() {
 	closeStore(m.t, m.s)
+	found, err := Fsck(context.Background(), m.dir, testOptions())
+	for errors.Is(err, ErrLocked) { // a process that another test is starting holds the lock until it begins
+		time.Sleep(time.Millisecond)
+		found, err = Fsck(context.Background(), m.dir, testOptions())
+	}
+	if err != nil || !found.OK() {
+		m.t.Errorf("fsck: %v, %v", found.Problems, err)
+	}
 	os.RemoveAll(m.dir)
 }
 
@@ -126,6 +135,36 @@ func (m *storeModel) optOut(r *rapid.T) {
 	next := m.now.clone()
 	next.records[n] = append(m.inForce(n), rec)
 	m.note(next, n, fmt.Sprintf("%d opt-out %q", receipt.ID.Revision, rec.scope))
+	m.became(r, next)
+}
+
+// rows records some rows of a file, in which numbers meet; each is a duplicate where its number holds an opt-out from its
+// scope that lasts as long.
+func (m *storeModel) rows(r *rapid.T) {
+	var rows []OptOutRow
+	var want []bool
+	next, revision := m.now.clone(), m.s.View().Revision()+1
+	for range rapid.IntRange(1, 6).Draw(r, "rows") {
+		rec := modelRecord{scope: drawScope(r), note: rapid.SampledFrom([]string{"", "", "a", "b"}).Draw(r, "note")}
+		if d := rapid.SampledFrom([]int{0, 0, -1, 1, 30}).Draw(r, "ends in hours"); d != 0 {
+			rec.ends = m.clock.now().Add(time.Duration(d) * time.Hour)
+		}
+		n := drawNumber(r)
+		rows = append(rows, OptOutRow{OptOut{Number: n, Scope: rec.scope, ExpiresAt: rec.ends}, Story{Desk: "desk", Note: rec.note}})
+		held := slices.DeleteFunc(slices.Clone(next.records[n]), func(r modelRecord) bool { return !r.holds(m.clock.now()) })
+		want = append(want, slices.ContainsFunc(held, func(h modelRecord) bool {
+			return h.scope == rec.scope && (h.ends.IsZero() || !rec.ends.IsZero() && !h.ends.Before(rec.ends))
+		}))
+		if !want[len(want)-1] {
+			next.records[n] = append(held, rec)
+			m.note(next, n, fmt.Sprintf("%d opt-out %q%s", revision, rec.scope, rec.note))
+		}
+	}
+	outcomes, err := m.s.RecordOptOuts(context.Background(), rows)
+	m.wantError(r, err, nil)
+	if got := duplicates(outcomes); !slices.Equal(got, want) {
+		r.Fatalf("duplicates %v, want %v", got, want)
+	}
 	m.became(r, next)
 }
 
@@ -426,10 +465,10 @@ func (m *storeModel) checkNumber(r *rapid.T, v *View, n phone.Number, want model
 	}
 	var records []modelRecord
 	for _, d := range facts.Records {
-		records = append(records, modelRecord{d.Scope, d.ExpiresAt})
+		records = append(records, modelRecord{d.Scope, d.ExpiresAt, d.Story.Note})
 	}
 	held := slices.DeleteFunc(slices.Clone(want.records[n]), func(r modelRecord) bool { return !r.holds(now) })
-	if !slices.EqualFunc(records, held, func(a, b modelRecord) bool { return a.scope == b.scope && a.ends.Equal(b.ends) }) {
+	if !slices.EqualFunc(records, held, func(a, b modelRecord) bool { return a.scope == b.scope && a.ends.Equal(b.ends) && a.note == b.note }) {
 		r.Fatalf("revision %d, %s: records %v, want %v", v.Revision(), n.E164(), records, held)
 	}
 	on := map[string]bool{}
@@ -448,7 +487,7 @@ func (m *storeModel) checkNumber(r *rapid.T, v *View, n phone.Number, want model
 	var history []string
 	for _, e := range events {
 		kind := map[EventKind]string{EventOptOut: "opt-out", EventOptOutWithdrawn: "withdrawn"}[e.Kind]
-		history = append(history, fmt.Sprintf("%d %s %q", e.ID.Revision, kind, e.Scope))
+		history = append(history, fmt.Sprintf("%d %s %q%s", e.ID.Revision, kind, e.Scope, e.Story.Note))
 	}
 	if !slices.Equal(history, want.history[n]) {
 		r.Fatalf("revision %d, %s: history %v, want %v", v.Revision(), n.E164(), history, want.history[n])

@@ -23,6 +23,7 @@ var (
 type modelRecord struct {
 	scope policy.Scope
 	ends  time.Time // zero: never
+	note  string    // of its story
 }
 
 func (r modelRecord) holds(now time.Time) bool { return r.ends.IsZero() || now.Before(r.ends) }

@@ -1,0 +1,540 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+	"pgregory.net/rapid"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+)
+
+// rowsAsEvents are the events that columns of rows must be read back as.
+func rowsAsEvents(rows []OptOutRow, told []toldIn) (events []*storev1.Event) {
+	for i := range rows {
+		m := rows[i].message()
+		m.Unique = true
+		events = append(events, &storev1.Event{
+			Row: true, StoryHash: told[i].tale.hashBytes(), Story: told[i].place, Change: &storev1.Event_OptOut{OptOut: m},
+		})
+	}
+	return events
+}
+
+func drawRow(r *rapid.T) OptOutRow {
+	at := rapid.SampledFrom([]time.Time{{}, day(1), day(2).Add(time.Nanosecond), time.Unix(0, 1), time.Date(2261, 12, 31, 0, 0, 0, 0, time.UTC)})
+	word := rapid.SampledFrom([]string{"", "a", "b"})
+	return OptOutRow{
+		OptOut: OptOut{
+			Number: drawNumber(r), Scope: drawScope(r), Channel: policy.Channel(rapid.IntRange(0, 3).Draw(r, "channel")),
+			ReceivedAt: at.Draw(r, "received"), ExpiresAt: at.Draw(r, "expires"),
+		},
+		Story: Story{
+			Desk: word.Draw(r, "desk"), Evidence: word.Draw(r, "evidence"), RecordedBy: word.Draw(r, "who"),
+			Proven: rapid.Bool().Draw(r, "proven"), ChannelText: word.Draw(r, "in words"),
+		},
+	}
+}
+
+// Rows written as columns are read as one event a row, at the places that their ids name, whatever lies around them.
+func TestColumnsAreReadAsRows(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		rev := &storev1.Revision{Time: 1}
+		var want []*storev1.Event
+		for range rapid.IntRange(0, 4).Draw(r, "events") {
+			if rapid.Bool().Draw(r, "single") {
+				rev.Events = append(rev.Events, withdrawEvent(OptOut{Number: drawNumber(r)}))
+				want = append(want, rev.Events[len(rev.Events)-1])
+				continue
+			}
+			rows := rapid.SliceOfN(rapid.Custom(drawRow), 0, 80).Draw(r, "rows")
+			columns, stories := newOptOutColumns(len(rows)), newStoryPacker()
+			told := make([]toldIn, len(rows))
+			for i := range rows {
+				told[i] = stories.add(rows[i].Story)
+				columns.add(&rows[i].OptOut, told[i])
+			}
+			stories.end()
+			rev.Events = append(rev.Events, columns.event())
+			want = append(want, rowsAsEvents(rows, told)...)
+		}
+		body, err := proto.Marshal(rev)
+		if err != nil {
+			r.Fatal(err)
+		}
+		got, err := (&entry{body: body}).decode()
+		if err != nil || !proto.Equal(got, &storev1.Revision{Time: 1, Events: want}) {
+			r.Fatalf("got %v, %v; want %v", got, err, want)
+		}
+	})
+}
+
+// Columns that do not fit together are damage, and nothing worse.
+func TestColumnsThatDoNotFitAreDamage(t *testing.T) {
+	t.Parallel()
+	good := func() *storev1.OptOuts {
+		return &storev1.OptOuts{
+			Numbers: []uint64{1, 2}, Kinds: []*storev1.OptOutKind{{}}, Kind: []uint32{0, 0}, ReceivedAt: []int64{1, 2}, ExpiresAt: []int64{1, 2},
+			StoryHashes: [][]byte{{1}}, StoryHash: []uint32{0, 1}, Story: []uint32{0, 1},
+		}
+	}
+	for name, harm := range map[string]func(*storev1.OptOuts){
+		"whole":               func(*storev1.OptOuts) {},
+		"no kind":             func(m *storev1.OptOuts) { m.Kinds = nil },
+		"another kind":        func(m *storev1.OptOuts) { m.Kind[1] = 1 },
+		"kinds too short":     func(m *storev1.OptOuts) { m.Kind = m.Kind[:1] },
+		"kinds too long":      func(m *storev1.OptOuts) { m.Kind = append(m.Kind, 0) },
+		"received too short":  func(m *storev1.OptOuts) { m.ReceivedAt = m.ReceivedAt[:1] },
+		"expires too short":   func(m *storev1.OptOuts) { m.ExpiresAt = m.ExpiresAt[:1] },
+		"hashes too short":    func(m *storev1.OptOuts) { m.StoryHash = m.StoryHash[:1] },
+		"another hash":        func(m *storev1.OptOuts) { m.StoryHash[1] = 2 },
+		"a place past any":    func(m *storev1.OptOuts) { m.StoryHash[1] = 1<<32 - 1 },
+		"stories too short":   func(m *storev1.OptOuts) { m.Story = m.Story[:1] },
+		"more rows than rest": func(m *storev1.OptOuts) { m.Numbers = append(m.Numbers, 3) },
+	} {
+		m := good()
+		harm(m)
+		body, err := proto.Marshal(&storev1.Revision{Events: []*storev1.Event{{Change: &storev1.Event_OptOuts{OptOuts: m}}}})
+		must(t, err)
+		if _, err := (&entry{revision: 7, body: body}).decode(); errors.Is(err, ErrDamaged) == (name == "whole") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func FuzzRevision(f *testing.F) {
+	columns, stories := newOptOutColumns(0), newStoryPacker()
+	for _, r := range bulkRows(0, 40) {
+		columns.add(&r.OptOut, stories.add(r.Story))
+	}
+	stories.end()
+	body, err := proto.Marshal(&storev1.Revision{Events: []*storev1.Event{columns.event()}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(body)
+	f.Fuzz(func(t *testing.T, body []byte) {
+		rev, err := (&entry{body: body}).decode()
+		if err != nil && !errors.Is(err, ErrDamaged) {
+			t.Fatal(err)
+		}
+		for i, e := range rev.GetEvents() {
+			if e.GetOptOuts() != nil {
+				t.Fatalf("event %d is columns still", i)
+			}
+		}
+	})
+}
+
+func TestStoryBytes(t *testing.T) {
+	t.Parallel()
+	for _, s := range []Story{
+		{}, {Desk: "d"}, {Evidence: "e", Proven: true}, {Note: "n", RecordedBy: "r", Reason: "w", ChannelText: strings.Repeat("c", 200)},
+	} {
+		want, err := proto.MarshalOptions{Deterministic: true}.Marshal(storyMessage(s))
+		must(t, err)
+		if got := appendStory(nil, s); !bytes.Equal(got, want) {
+			t.Errorf("%+v: got %x, want %x", s, got, want)
+		}
+	}
+}
+
+// tickets are rows with a story of their own each, and as many that share one.
+func tickets(count int) (rows []OptOutRow) {
+	for i := range count {
+		own, shared := row(fiction(415, i), "acme", policy.ChannelCall, day(1)), row(fiction(818, i), "acme", policy.ChannelCall, day(1))
+		own.Story.Evidence = fmt.Sprintf("ticket %d", i)
+		rows = append(rows, own, shared)
+	}
+	return rows
+}
+
+// wantStories checks the story of each row, in its record, its history and the export of all records.
+func wantStories(t *testing.T, s *Store, rows []OptOutRow, state func(i int) StoryState) {
+	t.Helper()
+	exported := map[uint64]RecordDetail{}
+	for n, err := range s.View().Records(context.Background(), s.Now(), true, func(*RecordDetail) bool { return true }) {
+		must(t, err)
+		exported[uint64(n.Number)] = n.Records[0]
+	}
+	for i, r := range rows {
+		want := r.Story
+		if state(i) == StoryMissing {
+			want = Story{}
+		}
+		facts, err := s.View().Number(r.Number, s.Now())
+		if err != nil || len(facts.Records) != 1 {
+			t.Fatalf("row %d: %+v, %v; want one record", i, facts.Records, err)
+		}
+		for what, got := range map[string]RecordDetail{"record": facts.Records[0], "export": exported[uint64(r.Number)]} {
+			if got.Story != want || got.StoryState != state(i) {
+				t.Errorf("row %d, %s: story %+v in state %d, want %+v in %d", i, what, got.Story, got.StoryState, want, state(i))
+			}
+		}
+		events, _, err := s.View().History(r.Number, policy.EventID{}, 10)
+		if err != nil || len(events) != 1 || events[0].Story != want || events[0].StoryState != state(i) || events[0].ID != facts.Records[0].ID {
+			t.Errorf("row %d: history %+v, %v; want %+v in state %d", i, events, err, want, state(i))
+		}
+	}
+}
+
+func allPresent(int) StoryState { return StoryPresent }
+
+// eachPack calls f with the key and the value of every pack of stories.
+func eachPack(t *testing.T, s *stories, f func(key []byte, e *storev1.StoryEntry)) {
+	t.Helper()
+	must(t, s.db.View(func(txn *badger.Txn) error {
+		it := txn.NewIterator(badger.DefaultIteratorOptions)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			var e storev1.StoryEntry
+			if err := it.Item().Value(func(v []byte) error { return proto.Unmarshal(v, &e) }); err != nil {
+				return err
+			}
+			if len(e.GetPack()) > 0 {
+				f(it.Item().KeyCopy(nil), &e)
+			}
+		}
+		return nil
+	}))
+}
+
+// changePacks changes every pack of stories of a store that is closed.
+func changePacks(t *testing.T, dir string, change func(*storev1.StoryEntry)) {
+	t.Helper()
+	st, err := openStories(filepath.Join(dir, storiesDir), testOptions().withDefaults().Logger)
+	must(t, err)
+	eachPack(t, st, func(key []byte, e *storev1.StoryEntry) {
+		change(e)
+		b, err := proto.Marshal(e)
+		must(t, err)
+		must(t, st.db.Update(func(txn *badger.Txn) error { return txn.Set(key, b) }))
+	})
+	must(t, st.close())
+}
+
+// Rows that say the same share a story. Those with words of their own have one each, in a pack, that can be erased alone.
+func TestStoryOfARowIsErasedAlone(t *testing.T) {
+	t.Parallel()
+	const own = 2*packStories + 3
+	dir, rows := t.TempDir(), tickets(own)
+	s := open(t, dir)
+	recordAll(t, s, rows)
+	wantStories(t, s, rows, allPresent)
+	packs, all := 0, 0
+	eachPack(t, s.stories, func(key []byte, e *storev1.StoryEntry) {
+		packs++
+		all += len(e.GetPack())
+		value, err := proto.Marshal(e)
+		must(t, err)
+		if n, ok := storyEnd(key, append(value, "behind it"...)); !ok || n != len(value) {
+			t.Errorf("a pack of %d bytes ends at %d, %v", len(value), n, ok)
+		}
+	})
+	if packs != 3 || all != own {
+		t.Errorf("%d packs of %d stories, want 3 of %d", packs, all, own)
+	}
+	closeStore(t, s)
+	const erased = 1 // of each pack
+	changePacks(t, dir, func(e *storev1.StoryEntry) {
+		p := e.GetPack()[erased]
+		p.Hash, p.Salt, p.Story = storyHash(p.GetSalt(), p.GetStory()), nil, nil
+	})
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck after an erasure: %v", r.Problems)
+	}
+	wantStories(t, open(t, dir), rows, func(i int) StoryState {
+		if i%2 == 0 && i/2%packStories == erased {
+			return StoryMissing
+		}
+		return StoryPresent
+	})
+}
+
+// A pack in which a story is not what was told shows none, and fsck says so.
+func TestPackThatWasChangedTellsNothing(t *testing.T) {
+	t.Parallel()
+	for name, change := range map[string]func(*storev1.StoryEntry){
+		"another text": func(e *storev1.StoryEntry) { e.Pack[1].Story = e.GetPack()[0].GetStory() },
+		"turned round": func(e *storev1.StoryEntry) { e.Pack[0], e.Pack[1] = e.Pack[1], e.Pack[0] },
+		"one less":     func(e *storev1.StoryEntry) { e.Pack = e.GetPack()[:1] },
+		"two as one": func(e *storev1.StoryEntry) {
+			var hash []byte
+			for _, p := range e.GetPack()[:2] {
+				hash = append(hash, storyHash(p.GetSalt(), p.GetStory())...)
+			}
+			e.Pack = append([]*storev1.PackedStory{{Hash: hash}}, e.GetPack()[2:]...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, rows := t.TempDir(), tickets(5)
+			s := open(t, dir)
+			recordAll(t, s, rows)
+			closeStore(t, s)
+			changePacks(t, dir, change)
+			if r := mustFsck(t, dir); r.Missing.Stories != 5 {
+				t.Errorf("fsck misses %d stories, want 5: %v", r.Missing.Stories, r.Problems)
+			}
+			wantStories(t, open(t, dir), rows, func(i int) StoryState {
+				if i%2 == 0 {
+					return StoryMissing
+				}
+				return StoryPresent
+			})
+		})
+	}
+}
+
+// historyOf tells the history of a number, and checks that it can be read in pages of one.
+func historyOf(t *testing.T, v *View, o OptOut) (told []string) {
+	t.Helper()
+	all, more, err := v.History(o.Number, policy.EventID{}, 1000)
+	if err != nil || more {
+		t.Fatalf("history: %v, more: %v", err, more)
+	}
+	after := policy.EventID{}
+	for i, e := range all {
+		told = append(told, fmt.Sprintf("%d.%d kind %d %s ended %d", e.ID.Revision, e.ID.Index, e.Kind, e.Scope, len(e.Ended)))
+		page, more, err := v.History(o.Number, after, 1)
+		if err != nil || len(page) != 1 || page[0].ID != e.ID || more != (i < len(all)-1) {
+			t.Errorf("page %d: %+v, more: %v, %v; want event %v", i, page, more, err, e.ID)
+		}
+		after = e.ID
+	}
+	return told
+}
+
+// writeRowHistories records rows of four numbers, of which three no longer hold theirs, and returns the numbers' histories.
+func writeRowHistories(t *testing.T, s *Store, clock *testClock) (histories map[OptOut][]string) {
+	t.Helper()
+	var rows []OptOutRow
+	for i := range 4 {
+		rows = append(rows, row(fiction(415, i), "acme", policy.ChannelCall, day(1)))
+	}
+	rows[2].ExpiresAt = day(12)
+	recordAll(t, s, rows)
+	withdraw := func(o OptOut) {
+		_, err := s.WithdrawOptOut(context.Background(), o.Number, o.Scope, Request{Story: Story{Reason: "asked"}})
+		must(t, err)
+	}
+	withdraw(rows[1].OptOut)
+	clock.set(day(13)) // the third has expired
+	recordAll(t, s, []OptOutRow{rows[1], row(rows[2].Number, "acme", policy.ChannelEmail, day(2)), row(rows[3].Number, "other", 0, day(1))})
+	optOut(t, s, rows[3].Number, "acme")
+	withdraw(rows[3].OptOut) // two at once
+	return map[OptOut][]string{
+		rows[0].OptOut: {"1.0 kind 1 acme ended 0"},
+		rows[1].OptOut: {"1.1 kind 1 acme ended 0", "2.0 kind 2 acme ended 1", "3.0 kind 1 acme ended 0"},
+		rows[2].OptOut: {"1.2 kind 1 acme ended 0", "3.1 kind 1 acme ended 0"},
+		rows[3].OptOut: {"1.3 kind 1 acme ended 0", "3.2 kind 1 other ended 0", "4.0 kind 1 acme ended 0", "5.0 kind 2 acme ended 2"},
+	}
+}
+
+func wantHistories(t *testing.T, v *View, histories map[OptOut][]string) {
+	t.Helper()
+	for o, want := range histories {
+		if got := historyOf(t, v, o); !slices.Equal(got, want) {
+			t.Errorf("history at revision %d: got %q, want %q", v.Revision(), got, want)
+		}
+	}
+}
+
+// A row has an id of its own in its number's history, as of every revision, also after its record is gone and after a
+// repair that builds all from the journal. Only then it has a key there.
+func TestHistoryOfRows(t *testing.T) {
+	t.Parallel()
+	dir, clock := t.TempDir(), clockAt(day(11))
+	s := openAt(t, dir, clock)
+	histories := writeRowHistories(t, s, clock)
+	wantHistories(t, s.View(), histories)
+	if got := len(keysOf(t, s, keyHistory)); got != 6 {
+		t.Errorf("%d keys of history, want 6: three events that are no rows, and three rows that are gone", got)
+	}
+	for revision := uint64(1); revision < 5; revision++ {
+		v, err := s.ViewAt(revision)
+		must(t, err)
+		then := map[OptOut][]string{}
+		for o, events := range histories {
+			then[o] = slices.DeleteFunc(slices.Clone(events), func(e string) bool { return e > fmt.Sprint(revision+1) })
+		}
+		wantHistories(t, v, then)
+	}
+	closeStore(t, s)
+	if r := mustFsck(t, dir); !r.OK() || r.Events != 10 {
+		t.Errorf("fsck: %d events, %v; want 10 and no problem", r.Events, r.Problems)
+	}
+	must(t, os.Truncate(filepath.Join(dir, markFile), markBytes/2))
+	if _, err := Repair(context.Background(), dir, true, testOptions()); err != nil {
+		t.Fatal("repair:", err)
+	}
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck after a repair: %v", r.Problems)
+	}
+	wantHistories(t, openAt(t, dir, clock).View(), histories)
+}
+
+// fsck misses a row that its number does not hold, and one that has no place in its number's history.
+func TestFsckFindsRowsThatAreNotInTheState(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		harm func(*storev1.RecordSet)
+		want string
+	}{
+		"no record":     {func(set *storev1.RecordSet) { set.Records = nil }, "missing in its number's history"},
+		"no place":      {func(set *storev1.RecordSet) { set.Records[0].Row = false }, "missing in its number's history"},
+		"another event": {func(set *storev1.RecordSet) { set.Records[0].Index++ }, "missing in its number's history"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			s := open(t, dir)
+			r := row(fiction(415, 1), "acme", policy.ChannelCall, day(1))
+			recordAll(t, s, []OptOutRow{r, row(fiction(415, 2), "acme", policy.ChannelCall, day(1))})
+			set, err := s.View().recordSet(r.Number)
+			must(t, err)
+			c.harm(set)
+			b, err := proto.Marshal(set)
+			must(t, err)
+			key := recordsKey(uint64(r.Number))
+			closeStore(t, s)
+			setRaw(t, dir, key, seal(key, b), 1)
+			if r := mustFsck(t, dir); len(r.Problems) != 1 || !strings.Contains(r.Problems[0], c.want) {
+				t.Errorf("fsck: %q, want one problem: %s", r.Problems, c.want)
+			}
+		})
+	}
+}
+
+// setRaw writes a value into the database of a store that is closed.
+func setRaw(t *testing.T, dir string, key, value []byte, revision uint64) {
+	t.Helper()
+	db, err := badger.OpenManaged(badgerOptions(filepath.Join(dir, badgerDir), testOptions().withDefaults().Logger))
+	must(t, err)
+	txn := db.NewTransactionAt(revision, true)
+	defer txn.Discard()
+	must(t, txn.Set(key, value))
+	must(t, errors.Join(txn.CommitAt(revision, nil), db.Close()))
+}
+
+// bodyOf is the bytes of a revision.
+func bodyOf(t *testing.T, s *Store, revision uint64) []byte {
+	t.Helper()
+	txn := s.db.NewTransactionAt(s.View().Revision(), false)
+	defer txn.Discard()
+	e, err := readEntry(txn, revision)
+	must(t, err)
+	return e.body
+}
+
+// harmTable changes a byte of a table, where it holds these.
+func harmTable(t *testing.T, dir string, bytesOfIt []byte) {
+	t.Helper()
+	tables, err := filepath.Glob(filepath.Join(dir, badgerDir, "*.sst"))
+	must(t, err)
+	for _, path := range tables {
+		b := readFile(t, path)
+		if at := bytes.Index(b, bytesOfIt); at >= 0 {
+			b[at] ^= 1
+			must(t, os.WriteFile(path, b, 0o600))
+			return
+		}
+	}
+	t.Fatal("no table holds the bytes")
+}
+
+// Rows of a revision that is lost for good stay in force where their records are left, and stand in no history: neither
+// while their number holds them nor later.
+func TestRowsOfALostRevisionHaveNoHistory(t *testing.T) {
+	t.Parallel()
+	dir, n := t.TempDir(), fiction(415, 1)
+	s := open(t, dir)
+	recordAll(t, s, []OptOutRow{row(n, "acme", policy.ChannelCall, day(1))})
+	lost := append(bulkRows(0, 900), row(n, "other", policy.ChannelCall, day(1)))
+	recordAll(t, s, lost)
+	recordAll(t, s, []OptOutRow{row(n, "third", policy.ChannelCall, day(1))})
+	body := bodyOf(t, s, 2)
+	closeStore(t, s)
+	harmTable(t, dir, body[len(body)/2:])
+	r, err := Repair(context.Background(), dir, true, testOptions())
+	if err != nil || len(r.Lost) != 1 || r.Lost[0] != (Gap{2, 2}) {
+		t.Fatalf("repair: lost %v, %v; want revision 2", r.Lost, err)
+	}
+	s = open(t, dir)
+	for _, r := range lost {
+		if got := historyOf(t, s.View(), OptOut{Number: r.Number}); r.Number != n && len(got) > 0 {
+			t.Fatalf("the history of a lost row: %q", got)
+		}
+	}
+	want := []string{"1.0 kind 1 acme ended 0", "3.0 kind 1 third ended 0"}
+	wantVerdict(t, s, n, "other", policy.Block, policy.CauseNone)
+	wantHistories(t, s.View(), map[OptOut][]string{{Number: n}: want})
+	for _, scope := range []policy.Scope{"other", "third"} {
+		_, err := s.WithdrawOptOut(context.Background(), n, scope, Request{})
+		must(t, err)
+		want = append(want, fmt.Sprintf("%d.0 kind 2 %s ended 1", s.View().Revision(), scope))
+	}
+	wantHistories(t, s.View(), map[OptOut][]string{{Number: n}: want})
+	closeStore(t, s)
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck: %v", r.Problems)
+	}
+}
+
+// A batch that has more bytes than a revision takes is split, and what is written in between counts for the rest.
+func TestBatchIsSplitWhereARevisionIsFull(t *testing.T) {
+	t.Parallel()
+	const count = 300
+	s := open(t, t.TempDir())
+	rows := bulkRows(0, count)
+	for i := range rows {
+		rows[i].Story.Note = strings.Repeat("n", 4<<10)
+	}
+	outcomes := recordAll(t, s, rows)
+	revisions := map[uint64]int{}
+	for i, o := range outcomes {
+		if o.Err != nil || o.Duplicate || int(o.ID.Index) != revisions[o.ID.Revision] {
+			t.Fatalf("row %d: %+v, want index %d", i, o, revisions[o.ID.Revision])
+		}
+		revisions[o.ID.Revision]++
+	}
+	if got := s.View().Revision(); got < 3 || len(revisions) != int(got) {
+		t.Errorf("%d revisions, %d of them with rows; want at least 3 of %d KiB each", got, len(revisions), maxRevision>>10)
+	}
+	wantStories(t, s, rows, allPresent)
+}
+
+// A person's write that comes between the parts of a batch is seen by the rows after it.
+func TestRowsOfOneNumberAreJudgedInOrder(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	n := fiction(415, 1)
+	optOut(t, s, n, "acme")
+	rows := []OptOutRow{row(n, "acme", 0, time.Time{}), row(n, "acme", 0, day(1)), row(fiction(415, 2), "acme", 0, time.Time{})}
+	b := newBatch(context.Background(), rows)
+	s.View().findHeld(b)
+	if got := duplicates(b.outcomes); !slices.Equal(got, []bool{true, false, false}) {
+		t.Errorf("known before the committer: %v, want the first alone", got)
+	}
+	_, err := s.WithdrawOptOut(context.Background(), n, "acme", Request{})
+	must(t, err)
+	must(t, s.submitBatch(context.Background(), b))
+	must(t, s.await(context.Background(), b))
+	outcomes, err := b.results()
+	if got := duplicates(outcomes); err != nil || !slices.Equal(got, []bool{true, false, false}) || outcomes[0].ID != eventID(1, 0) {
+		t.Errorf("got %+v, %v; want the first a duplicate of event 0 of revision 1", outcomes, err)
+	}
+	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
+}
