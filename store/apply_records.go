@@ -2,9 +2,11 @@ package store
 
 import (
 	"cmp"
+	"encoding/binary"
 	"fmt"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -126,6 +128,35 @@ func (s *numberSet) keep(isKept func(*storev1.Record) bool) {
 	s.Records = kept
 }
 
+// bytes are those of the set. The first record of a number, by far the most, is encoded here.
+func (s *numberSet) bytes() ([]byte, error) {
+	if s.stored > 0 || len(s.Records) != 1 {
+		return proto.Marshal(s.RecordSet)
+	}
+	var room [512]byte
+	record := appendRecord(room[:0], s.Records[0])
+	b := make([]byte, 0, len(record)+1+binary.MaxVarintLen32+crcBytes)
+	return protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), record), nil
+}
+
+// appendRecord appends the bytes of a record that was made here, and not read: no field of a later version is in it.
+func appendRecord(b []byte, r *storev1.Record) []byte {
+	b = appendVarint(b, 1, r.GetRevision())
+	b = appendVarint(b, 2, uint64(r.GetIndex()))
+	b = appendVarint(b, 3, uint64(r.GetKind()))
+	b = appendText(b, 4, r.GetScope())
+	b = appendVarint(b, 5, uint64(r.GetChannel()))
+	b = appendVarint(b, 6, uint64(r.GetReceivedAt()))
+	b = appendVarint(b, 7, uint64(r.GetRecordedAt()))
+	b = appendVarint(b, 8, uint64(r.GetExpiresAt()))
+	b = appendText(b, 9, r.GetStoryHash())
+	b = appendVarint(b, 10, uint64(r.GetStory()))
+	if r.GetRow() {
+		b = appendVarint(b, 11, 1)
+	}
+	return b
+}
+
 // records reads the records of a number, without those that have expired by the time that checks count them by.
 func (a *applier) records(number uint64) (numberSet, error) {
 	set := numberSet{RecordSet: new(storev1.RecordSet)}
@@ -136,8 +167,12 @@ func (a *applier) records(number uint64) (numberSet, error) {
 		return set, err
 	}
 	set.stored = len(set.Records)
-	set.keep(func(r *storev1.Record) bool { return r.GetExpiresAt() == 0 || a.time-a.ahead < r.GetExpiresAt() })
+	set.keep(a.isInForce)
 	return set, nil
+}
+
+func (a *applier) isInForce(r *storev1.Record) bool {
+	return r.GetExpiresAt() == 0 || a.time-a.ahead < r.GetExpiresAt()
 }
 
 // isNew reports whether a number surely holds no records, as the filter tells without reading.
@@ -148,7 +183,7 @@ func (a *applier) isNew(number uint64) bool {
 // putRecords writes the records of a number, and the event to its history: a row stands there with its record, until that
 // is gone. Errors: ErrTooManyRecords, before anything is written.
 func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) error {
-	b, err := proto.Marshal(set.RecordSet)
+	b, err := set.bytes()
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}

@@ -102,7 +102,7 @@ func withRows(events []*storev1.Event) ([]*storev1.Event, error) {
 			continue
 		}
 		var err error
-		if out, err = appendRows(out, rows); err != nil {
+		if out, err = appendEvents(out, rows); err != nil {
 			return nil, err
 		}
 	}
@@ -112,8 +112,8 @@ func withRows(events []*storev1.Event) ([]*storev1.Event, error) {
 	return out, nil
 }
 
-// appendRows appends the events that columns stand for.
-func appendRows(to []*storev1.Event, m *storev1.OptOuts) ([]*storev1.Event, error) {
+// appendEvents appends the events that columns stand for.
+func appendEvents(to []*storev1.Event, m *storev1.OptOuts) ([]*storev1.Event, error) {
 	if !areColumns(m) {
 		return nil, fmt.Errorf("the columns of many opt-outs do not fit together")
 	}

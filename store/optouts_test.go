@@ -538,3 +538,66 @@ func TestRowsOfOneNumberAreJudgedInOrder(t *testing.T) {
 	}
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
 }
+
+// What is found before the committer is what the committer would find, whatever a number holds.
+func TestHeldIsFoundAsTheCommitterFindsIt(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		a := &applier{time: day(2).UnixNano(), ahead: int64(rapid.IntRange(0, 2).Draw(r, "ahead"))}
+		set := new(storev1.RecordSet)
+		for i, row := range rapid.SliceOfN(rapid.Custom(drawRow), 0, 5).Draw(r, "held") {
+			record := a.record(eventID(3, i), row.message(), storyRef{noHash[:], uint32(i), true})
+			record.Kind += uint32(rapid.IntRange(0, 1).Draw(r, "another kind"))
+			set.Records = append(set.Records, record)
+		}
+		body, err := proto.Marshal(set)
+		if err != nil {
+			r.Fatal(err)
+		}
+		row := drawRow(r)
+		f := heldFinder{now: a.time - a.ahead}
+		f.setOptOut(&row.OptOut)
+		got, err := f.find(body)
+		var want policy.EventID
+		inForce := numberSet{RecordSet: set}
+		inForce.keep(a.isInForce)
+		if held := heldBy(inForce.RecordSet, row.message()); held != nil {
+			want = recordID(held)
+		}
+		if err != nil || got != want {
+			r.Fatalf("got %v, %v; want %v among %v for %v", got, err, want, set, row.message())
+		}
+		if len(body) > 0 {
+			if _, err := f.find(body[:len(body)-1]); err == nil && got == (policy.EventID{}) {
+				r.Fatalf("a set that is cut: no error, and nothing found")
+			}
+		}
+	})
+}
+
+// What is encoded by hand reads as what the messages are.
+func TestBytesOfRowsAndRecords(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		row := drawRow(r)
+		a := &applier{time: 1}
+		record := a.record(eventID(rapid.Uint64().Draw(r, "revision"), rapid.IntRange(0, 1<<20).Draw(r, "index")), row.message(),
+			storyRef{rapid.SampledFrom([][]byte{nil, noHash[:]}).Draw(r, "hash"), rapid.Uint32().Draw(r, "place"), rapid.Bool().Draw(r, "row")})
+		set := numberSet{RecordSet: &storev1.RecordSet{Records: []*storev1.Record{record}}}
+		got, err := set.bytes()
+		want, wrong := proto.Marshal(set.RecordSet)
+		if err := errors.Join(err, wrong); err != nil || !bytes.Equal(got, want) {
+			r.Fatalf("records: got %x, %v; want %x", got, err, want)
+		}
+		staged := new(storev1.StagedOptOuts)
+		if err := proto.Unmarshal(appendRows(nil, []OptOutRow{row, row}), staged); err != nil {
+			r.Fatal(err)
+		}
+		m := &storev1.StagedOptOuts{
+			OptOuts: []*storev1.OptOut{row.message(), row.message()}, Stories: []*storev1.Story{storyMessage(row.Story), storyMessage(row.Story)},
+		}
+		if !proto.Equal(staged, m) {
+			r.Fatalf("staged: got %v, want %v", staged, m)
+		}
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -92,14 +93,10 @@ func (l *rowLog) note(f rowFrame) {
 
 // append makes a chunk durable.
 func (l *rowLog) append(c RowChunk) error {
-	m := &storev1.StagedOptOuts{Refused: c.Refused}
-	for i := range c.Rows {
-		m.OptOuts = append(m.OptOuts, c.Rows[i].OptOut.message())
-		m.Stories = append(m.Stories, storyMessage(c.Rows[i].Story))
-	}
 	counts := rowFrame{seq: c.Seq, rows: uint64(len(c.Rows)), refused: uint64(len(c.Refused))}
 	frame := counts.appendTo(make([]byte, frameHeader, 1<<16))
-	frame, err := proto.MarshalOptions{}.MarshalAppend(frame, m)
+	frame = appendRows(frame, c.Rows)
+	frame, err := proto.MarshalOptions{}.MarshalAppend(frame, &storev1.StagedOptOuts{Refused: c.Refused})
 	if err != nil {
 		return fmt.Errorf("stage chunk: %w", err)
 	}
@@ -117,6 +114,27 @@ func (l *rowLog) append(c RowChunk) error {
 	l.size += int64(len(frame))
 	l.note(counts)
 	return nil
+}
+
+// appendRows appends the rows to a storev1.StagedOptOuts.
+func appendRows(b []byte, rows []OptOutRow) []byte {
+	var m []byte
+	for i := range rows {
+		m = appendOptOut(m[:0], &rows[i].OptOut)
+		b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), m)
+		m = appendStory(m[:0], rows[i].Story)
+		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), m)
+	}
+	return b
+}
+
+// appendOptOut appends the bytes of o.message().
+func appendOptOut(b []byte, o *OptOut) []byte {
+	b = protowire.AppendFixed64(protowire.AppendTag(b, 1, protowire.Fixed64Type), uint64(o.Number))
+	b = appendText(b, 2, o.Scope)
+	b = appendVarint(b, 3, uint64(o.Channel))
+	b = appendVarint(b, 4, uint64(timeNano(o.ReceivedAt)))
+	return appendVarint(b, 5, uint64(timeNano(o.ExpiresAt)))
 }
 
 func (l *rowLog) close() error { return l.f.Close() }

@@ -107,14 +107,22 @@ func appendStory(b []byte, s Story) []byte {
 		b = appendText(b, protowire.Number(i+1), text)
 	}
 	if s.Proven {
-		b = protowire.AppendVarint(protowire.AppendTag(b, 5, protowire.VarintType), 1)
+		b = appendVarint(b, 5, 1)
 	}
 	return appendText(appendText(b, 6, s.Reason), 7, s.ChannelText)
 }
 
-func appendText(b []byte, field protowire.Number, text string) []byte {
-	if text == "" {
+func appendVarint(b []byte, field protowire.Number, v uint64) []byte {
+	if v == 0 {
 		return b
 	}
-	return protowire.AppendString(protowire.AppendTag(b, field, protowire.BytesType), text)
+	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), v)
+}
+
+func appendText[T ~string | ~[]byte](b []byte, field protowire.Number, text T) []byte {
+	if len(text) == 0 {
+		return b
+	}
+	b = protowire.AppendVarint(protowire.AppendTag(b, field, protowire.BytesType), uint64(len(text)))
+	return append(b, text...)
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -106,6 +107,14 @@ func harmAndCheck(t *testing.T, how, dir string) {
 	}
 	if _, err := s.RecordOptOut(context.Background(), OptOut{Number: cutOptOuts()[0], Scope: "other"}, Request{}); !errors.Is(err, ErrDamaged) {
 		t.Errorf("a write that may not have seen the records before it: %v, want ErrDamaged", err)
+	}
+	b := newBatch(context.Background(), nil)
+	for _, n := range cutOptOuts() {
+		b.rows, b.outcomes = append(b.rows, row(n, "acme", policy.ChannelCall, day(1))), append(b.outcomes, Outcome{})
+	}
+	s.hurt.Store(false)
+	if s.View().findHeld(b); slices.Contains(duplicates(b.outcomes), true) {
+		t.Error("rows of a file are duplicates of what was read from tables that are not as they were")
 	}
 	for what, numbers := range map[string][]phone.Number{"opted out": cutOptOuts(), "listed": phones(registryNumbers(cutNumbers))} {
 		allowed, absent := 0, 0

@@ -101,7 +101,10 @@ func (t *rowTaker) judge(row int) error {
 	id := eventID(t.g.a.revision, t.g.events+len(t.judged))
 	record := t.g.a.record(id, m, storyRef{noHash[:], packStories, true})
 	set.Records = append(set.Records, record)
-	size := proto.Size(set.RecordSet)
+	size := len(r.Scope) + rowBytes
+	if set.stored > 0 || size > maxRecordSetBytes {
+		size = proto.Size(set.RecordSet)
+	}
 	if size > maxRecordSetBytes {
 		t.b.outcomes[row].Err = ErrTooManyRecords
 		return nil
