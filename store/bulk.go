@@ -39,12 +39,8 @@ func (s *Store) RecordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome,
 		outcomes = append(outcomes, o...)
 		return nil
 	})
-	for len(rows) > 0 {
-		n := min(len(rows), batchRows)
-		if err := b.add(rows[:n]); err != nil {
-			return outcomes, err
-		}
-		rows = rows[n:]
+	if err := b.add(rows); err != nil {
+		return outcomes, err
 	}
 	return outcomes, b.end()
 }
@@ -61,10 +57,20 @@ func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
 	return &bulk{s: s, ctx: ctx, tell: tell}
 }
 
-// add submits a batch. It waits for earlier ones when too many are open. After an error nothing more is told.
+// add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is told.
 func (b *bulk) add(rows []OptOutRow) error {
-	next := newBatch(b.ctx, rows)
-	b.s.View().findHeld(next)
+	all := newBatch(b.ctx, rows)
+	b.s.View().findHeld(all)
+	for at := 0; at < len(rows); at += batchRows {
+		if err := b.submit(all.slice(at, min(at+batchRows, len(rows)))); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// submit submits a batch.
+func (b *bulk) submit(next *batch) error {
 	if err := b.settle(batchesOpen - 1); err != nil {
 		return err
 	}
@@ -123,6 +129,11 @@ func newBatch(ctx context.Context, rows []OptOutRow) *batch {
 		b.outcomes[i].Err = rows[i].check()
 	}
 	return b
+}
+
+// slice is the batch of some rows of b, with what is known of them.
+func (b *batch) slice(from, to int) *batch {
+	return &batch{ctx: b.ctx, rows: b.rows[from:to], outcomes: b.outcomes[from:to:to], done: make(chan struct{})}
 }
 
 // isOpen reports whether nobody has judged the row yet.

@@ -126,34 +126,35 @@ func (j *recordJob) setAside(readable uint64) error {
 	return errors.Join(ErrStage, syncDir(filepath.Dir(kept)))
 }
 
+// rowsAhead are read before their numbers are looked up: the more, the nearer those lie to one another.
+const rowsAhead = 16_000
+
 func (j *recordJob) record(log *rowLog, t *recordTally) error {
 	work := j.s.bulk(context.Background(), func(outcomes []Outcome) error {
 		defer func() { j.recorded.Store(t.now.Rows) }()
 		return t.note(outcomes)
 	})
-	skip := t.now.Rows
+	skip, ahead := t.now.Rows, []OptOutRow(nil)
 	err := log.eachChunk(func(c RowChunk) error {
 		if n := uint64(len(c.Rows)); skip >= n {
 			skip -= n
 			return nil
 		}
 		t.places = append(t.places, chunkPlaces{from: t.queued, chunk: RowChunk{Seq: c.Seq, Refused: c.Refused}, first: int(skip)})
-		rows := c.Rows[skip:]
+		ahead = append(ahead, c.Rows[skip:]...)
+		t.queued += uint64(len(c.Rows)) - skip
 		skip = 0
-		t.queued += uint64(len(rows))
-		for len(rows) > 0 {
-			n := min(len(rows), batchRows)
-			if err := work.add(rows[:n]); err != nil {
-				return err
-			}
-			rows = rows[n:]
+		if len(ahead) < rowsAhead {
+			return nil
 		}
-		return nil
+		rows := ahead
+		ahead = make([]OptOutRow, 0, cap(rows))
+		return work.add(rows)
 	})
 	if err != nil {
 		return err
 	}
-	return work.end()
+	return errors.Join(work.add(ahead), work.end())
 }
 
 // finish makes the result of what was counted.
