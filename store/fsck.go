@@ -171,7 +171,7 @@ func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) 
 		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
 	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
-	c := &checker{ctx: ctx, s: s, r: &r, mark: m, storiesUnread: unread}
+	c := &checker{ctx: ctx, s: s, r: &r, mark: m, fates: storyFates{s: s.stories}, storiesUnread: unread}
 	c.run()
 	if c.refused != nil {
 		return r, fmt.Errorf("fsck: %w", c.refused)
@@ -188,6 +188,7 @@ type checker struct {
 	txn   *badger.Txn
 	lists []*List
 
+	fates         storyFates
 	storiesUnread bool // their database cannot be opened: how many are missing is not known
 
 	refused error // the system refused something: what was found says nothing about the store

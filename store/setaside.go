@@ -193,23 +193,19 @@ func (s *Store) findStories(v *View, most int) (err error) {
 	}
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	named, missing := 0, 0
+	named, missing, fates := 0, 0, storyFates{s: s.stories}
 	err = eachEntryBack(txn, v.revision, func(e entry) error {
 		rev, err := e.decode()
 		if err != nil {
 			return err
 		}
-		lost := map[string]bool{} // by hash: rows share some
 		for _, event := range rev.GetEvents() {
-			hash := string(event.GetStoryHash())
-			if _, met := lost[hash]; !met && hash != "" {
-				named++
-				lost[hash] = s.stories.isLost(e.revision, event.GetStoryHash())
-			}
-			if lost[hash] {
+			if hash := event.GetStoryHash(); len(hash) > 0 && fates.of(e.revision, hash).lost {
 				missing++
 			}
 		}
+		named += len(fates.known)
+		fates.known = nil
 		switch {
 		case s.isClosing():
 			return ErrClosed

@@ -173,16 +173,36 @@ func (s *stories) get(revision uint64, hash []byte, place uint32) (Story, StoryS
 	return storyOf(&m), StoryPresent
 }
 
-// isLost reports whether a story that an event names is neither there nor known to be gone.
-func (s *stories) isLost(revision uint64, hash []byte) bool {
+// storyFate says that a story which an event names is not there: known to be gone, or lost.
+type storyFate struct{ lost, gone bool }
+
+// fate looks up a story, or the pack that it is in.
+func (s *stories) fate(revision uint64, hash []byte) storyFate {
 	found, err := s.entry(revision, hash)
-	return err != nil || !found.isGone() && !found.tells(hash)
+	if err != nil {
+		return storyFate{lost: true}
+	}
+	gone := found.isGone()
+	return storyFate{lost: !gone && !found.tells(hash), gone: gone}
 }
 
-// isGone reports whether a story is known to be gone.
-func (s *stories) isGone(revision uint64, hash []byte) bool {
-	found, err := s.entry(revision, hash)
-	return err == nil && found.isGone()
+// storyFates looks up the stories that events name, in the order of the journal: what rows of a revision share only once.
+type storyFates struct {
+	s        *stories
+	revision uint64
+	known    map[string]storyFate // of that revision
+}
+
+func (f *storyFates) of(revision uint64, hash []byte) storyFate {
+	if f.known == nil || f.revision != revision {
+		f.revision, f.known = revision, map[string]storyFate{}
+	}
+	fate, met := f.known[string(hash)]
+	if !met {
+		fate = f.s.fate(revision, hash)
+		f.known[string(hash)] = fate
+	}
+	return fate
 }
 
 // storyEntry is what lies under the key of a story. An empty one is of a story that is known to be gone.

@@ -55,8 +55,9 @@ func (c *checker) story(id policy.EventID, hash []byte) {
 	}
 	c.r.Stories++
 	if !c.storiesUnread {
-		c.r.Missing.note(id.Revision, c.s.stories.isLost(id.Revision, hash))
-		c.r.Gone.note(id.Revision, c.s.stories.isGone(id.Revision, hash))
+		fate := c.fates.of(id.Revision, hash)
+		c.r.Missing.note(id.Revision, fate.lost)
+		c.r.Gone.note(id.Revision, fate.gone)
 	}
 }
 
@@ -100,13 +101,14 @@ func (r *repairer) giveUpStories() error {
 	batch := r.s.stories.db.NewWriteBatch()
 	defer batch.Cancel()
 	r.report.Missing, r.report.Gone = StoryLoss{}, StoryLoss{}
+	fates := storyFates{s: r.s.stories}
 	err := eachEntry(txn, 1, func(e entry) error {
 		rev, err := e.decode()
 		if err != nil {
 			return err
 		}
 		for _, event := range rev.GetEvents() {
-			if err := r.giveUpStory(e.revision, event, batch.Set); err != nil {
+			if err := r.giveUpStory(&fates, e.revision, event, batch.Set); err != nil {
 				return err
 			}
 		}
@@ -115,12 +117,12 @@ func (r *repairer) giveUpStories() error {
 	return errors.Join(err, batch.Flush())
 }
 
-func (r *repairer) giveUpStory(revision uint64, event *storev1.Event, set func(key, value []byte) error) error {
+func (r *repairer) giveUpStory(fates *storyFates, revision uint64, event *storev1.Event, set func(key, value []byte) error) error {
 	hash := event.GetStoryHash()
 	if len(hash) == 0 {
 		return nil
 	}
-	key, lost := storyKey(revision, hash), r.s.stories.isLost(revision, hash)
+	key, lost := storyKey(revision, hash), fates.of(revision, hash).lost
 	known := r.gone[string(key)]
 	r.report.Missing.note(revision, lost && !known)
 	r.report.Gone.note(revision, lost && known)
