@@ -228,7 +228,7 @@ func changePacks(t *testing.T, dir string, change func(*storev1.StoryEntry)) {
 // Rows that say the same share a story. Those with words of their own have one each, in a pack, that can be erased alone.
 func TestStoryOfARowIsErasedAlone(t *testing.T) {
 	t.Parallel()
-	const own = 2*packStories + 3
+	const own = 2*packStories + 3 // stories, in three packs
 	dir, rows := t.TempDir(), tickets(own)
 	s := open(t, dir)
 	recordAll(t, s, rows)

@@ -235,8 +235,11 @@ func sound(key, value []byte) bool {
 
 // soundStory reports whether a story matches the hash in its key.
 func soundStory(key, value []byte) bool {
-	var e storyEntry
-	return len(key) == 8+sha256.Size && proto.Unmarshal(value, &e.StoryEntry) == nil && e.tells(key[8:])
+	if len(key) != 8+sha256.Size {
+		return false
+	}
+	e, err := decodeStoryEntry(value)
+	return err == nil && e.tells(key[8:])
 }
 
 // findLoss walks the chain and finds what is gone.

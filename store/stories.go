@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/binary"
@@ -126,11 +125,12 @@ func (t *tale) hashBytes() []byte {
 	return t.hash
 }
 
-func storyHash(salt, body []byte) []byte {
+func storyHash(salt, body []byte) []byte { return appendStoryHash(nil, salt, body) }
+
+func appendStoryHash(to, salt, body []byte) []byte {
 	var room [256]byte
-	b := append(append(append(room[:0], "dncd story "...), salt...), body...)
-	hash := sha256.Sum256(b)
-	return hash[:]
+	hash := sha256.Sum256(append(append(append(room[:0], "dncd story "...), salt...), body...))
+	return append(to, hash[:]...)
 }
 
 func storyKey(revision uint64, hash []byte) []byte {
@@ -205,61 +205,22 @@ func (f *storyFates) of(revision uint64, hash []byte) storyFate {
 	return fate
 }
 
-// storyEntry is what lies under the key of a story. An empty one is of a story that is known to be gone.
-type storyEntry struct{ storev1.StoryEntry }
-
-func (e *storyEntry) isGone() bool {
-	return len(e.GetSalt()) == 0 && len(e.GetStory()) == 0 && len(e.GetPack()) == 0
-}
-
-func (e *storyEntry) tells(hash []byte) bool { return bytes.Equal(e.hash(), hash) }
-
-// hash is that of the story, or of the pack; nil where there is none that a journal could name.
-func (e *storyEntry) hash() []byte {
-	if len(e.GetPack()) == 0 {
-		return storyHash(e.GetSalt(), e.GetStory())
-	}
-	leaves := append(make([]byte, 0, len(packName)+packStories*sha256.Size), packName...)
-	for _, p := range e.GetPack() {
-		if isErased(p) {
-			if len(p.GetHash()) != sha256.Size {
-				return nil
-			}
-			leaves = append(leaves, p.GetHash()...)
-			continue
-		}
-		leaves = append(leaves, storyHash(p.GetSalt(), p.GetStory())...)
-	}
-	hash := sha256.Sum256(leaves)
-	return hash[:]
-}
-
-// isErased reports whether a story of a pack was erased: its hash alone is left.
-func isErased(p *storev1.PackedStory) bool { return len(p.GetSalt()) == 0 && len(p.GetStory()) == 0 }
-
-// body is the story, or that of a pack which has that place; false when it was erased.
-func (e *storyEntry) body(place uint32) ([]byte, bool) {
-	switch n := uint32(len(e.GetPack())); {
-	case place == 0:
-		return e.GetStory(), n == 0
-	case place > n, isErased(e.GetPack()[place-1]):
-		return nil, false
-	}
-	return e.GetPack()[place-1].GetStory(), true
-}
-
 func (s *stories) entry(revision uint64, hash []byte) (e *storyEntry, err error) {
 	if s.db == nil {
 		return nil, ErrStoriesDamaged
 	}
 	defer readEnded(debug.SetPanicOnFault(true), &err)
-	e = new(storyEntry)
 	err = s.db.View(func(txn *badger.Txn) error {
 		item, err := txn.Get(storyKey(revision, hash))
 		if err != nil {
 			return err
 		}
-		return item.Value(func(v []byte) error { return proto.Unmarshal(v, &e.StoryEntry) })
+		v, err := item.ValueCopy(nil)
+		if err != nil {
+			return err
+		}
+		e, err = decodeStoryEntry(v)
+		return err
 	})
 	return e, err
 }

@@ -10,7 +10,7 @@ import (
 // Rows of a file that say the same (the desk, who recorded them) share one story. A row with words of its own (evidence,
 // note, reason) has a story of its own, with its own salt, so that it can be erased by itself: the pack keeps its hash then.
 const (
-	packStories = 32       // stories of a pack at most: to read one of them reads all
+	packStories = 16       // stories of a pack at most: to read one of them reads all
 	packBytes   = 32 << 10 // of the stories before the last one
 )
 
@@ -51,8 +51,7 @@ func (p *storyPacker) add(s Story) toldIn {
 	}
 	p.body = appendStory(p.body[:0], s)
 	salt := p.salts[p.count*saltBytes:][:saltBytes]
-	hash := storyHash(salt, p.body)
-	p.leaves = append(p.leaves, hash...)
+	p.leaves = appendStoryHash(p.leaves, salt, p.body)
 	p.open.entry = appendPacked(p.open.entry, salt, p.body)
 	p.count++
 	in := toldIn{tale: p.open, place: uint32(p.count)}
