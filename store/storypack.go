@@ -10,7 +10,7 @@ import (
 // Rows of a file that say the same (the desk, who recorded them) share one story. A row with words of its own (evidence,
 // note, reason) has a story of its own, with its own salt, so that it can be erased by itself: the pack keeps its hash then.
 const (
-	packStories = 16       // stories of a pack at most: to read one of them reads all
+	packStories = 8        // stories of a pack at most: to read one of them reads all
 	packBytes   = 32 << 10 // of the stories before the last one
 )
 
