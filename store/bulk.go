@@ -22,7 +22,7 @@ type Outcome struct {
 }
 
 const (
-	batchRows   = 1000 // rows that are committed together, where nothing else needs the room
+	batchRows   = 500 // rows that are committed together: single writes wait for that many
 	batchesOpen = 3    // so many batches may wait
 )
 

@@ -242,7 +242,8 @@ func (s *Store) commitGroup(first *write) (left *write) {
 	return left
 }
 
-// fill takes first and what waits, and returns what had no room. Rows of many come after those of a person who waits.
+// fill takes first and what waits, and returns what had no room. Rows of many come after those of a person who waits, and
+// not more of them than the next person should wait for.
 func (g *group) fill(first *write) (left *write, err error) {
 	rows := first
 	if first.batch == nil {
@@ -255,7 +256,7 @@ func (g *group) fill(first *write) (left *write, err error) {
 		}
 		err = g.take(w)
 	}
-	for err == nil && !g.full() {
+	for singles := g.events; err == nil && !g.full() && g.events-singles < batchRows; {
 		if rows == nil {
 			rows = g.s.waitingRows()
 		}
