@@ -23,7 +23,7 @@ type Outcome struct {
 
 const (
 	batchRows   = 500 // rows that are committed together: single writes wait for that many
-	batchesOpen = 3    // so many batches may wait
+	batchesOpen = 3   // so many batches may wait
 )
 
 // RecordOptOuts records many objections in order, in as few revisions as there is room for. A row that says what its
