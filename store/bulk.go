@@ -33,7 +33,20 @@ const (
 // The outcomes are those of the rows that are durable or refused, from the first on: all of them, unless an error ended
 // the work. Then rows after them may have been recorded too; to record all of them again does no harm. Errors: those of
 // every write, and the context's.
-func (s *Store) RecordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome, error) {
+func (s *Store) RecordOptOuts(ctx context.Context, rows []OptOutRow) (outcomes []Outcome, err error) {
+	if s.isClosing() {
+		return nil, ErrClosed
+	}
+	done := make(chan struct{})
+	s.run(func() { // what reads is waited for when the store closes
+		defer close(done)
+		outcomes, err = s.recordOptOuts(ctx, rows)
+	})
+	<-done
+	return outcomes, err
+}
+
+func (s *Store) recordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome, error) {
 	outcomes := make([]Outcome, 0, len(rows))
 	b := s.bulk(ctx, func(o []Outcome) error {
 		outcomes = append(outcomes, o...)

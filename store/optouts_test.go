@@ -302,7 +302,7 @@ func TestRowsOfALostRevisionHaveNoHistory(t *testing.T) {
 	dir, n := t.TempDir(), fiction(415, 1)
 	s := open(t, dir)
 	recordAll(t, s, []OptOutRow{row(n, "acme", policy.ChannelCall, day(1))})
-	lost := append(bulkRows(0, 900), row(n, "other", policy.ChannelCall, day(1)))
+	lost := append(bulkRows(0, batchRows-1), row(n, "other", policy.ChannelCall, day(1)))
 	recordAll(t, s, lost)
 	recordAll(t, s, []OptOutRow{row(n, "third", policy.ChannelCall, day(1))})
 	body := bodyOf(t, s, 2)
