@@ -152,3 +152,28 @@ func decodeMark(b []byte) (m mark, seq uint64, ok bool) {
 	}
 	return m, seq, true
 }
+
+// tailTrail remembers recent positions with the bytes written before them, to know which of them lie in tables.
+type tailTrail struct {
+	checkpoint position
+	trail      []trailPoint
+}
+
+type trailPoint struct {
+	position
+	written uint64
+}
+
+const trailStep = 1 << 20
+
+// advance notes a committed position and returns the newest one that surely lies in tables.
+func (t *tailTrail) advance(at position, written uint64) position {
+	if n := len(t.trail); n == 0 || written-t.trail[n-1].written >= trailStep {
+		t.trail = append(t.trail, trailPoint{at, written})
+	}
+	for len(t.trail) > 0 && written-t.trail[0].written >= memTailBytes {
+		t.checkpoint = t.trail[0].position
+		t.trail = t.trail[1:]
+	}
+	return t.checkpoint
+}
