@@ -160,7 +160,11 @@ func (b *optOutsBench) once(ctx context.Context) (passes []report.OptOuts, laten
 	if err := c.Close(); err != nil {
 		return nil, nil, err
 	}
-	_, err = server.Stop()
+	if _, err := server.Stop(); err != nil {
+		return nil, nil, err
+	}
+	disk, err := process.DiskOf(dir, ballast)
+	passes[len(passes)-1].BytesOnDisk = disk.Bytes
 	return passes, latencies, err
 }
 
@@ -168,7 +172,7 @@ func (b *optOutsBench) once(ctx context.Context) (passes []report.OptOuts, laten
 func (b *optOutsBench) pass(ctx context.Context, pass string, server *daemon.Server) (report.OptOuts, error) {
 	row := report.OptOuts{Case: report.CaseOptOuts, Pass: pass}
 	before, err := process.CPUOf(server.PID)
-	if err != nil {
+	if err := errors.Join(err, process.ResetPeak(server.PID)); err != nil {
 		return row, err
 	}
 	i, err := b.space.programs.ImportOptOuts(ctx, server.Addr, b.file)
@@ -176,6 +180,9 @@ func (b *optOutsBench) pass(ctx context.Context, pass string, server *daemon.Ser
 		return row, err
 	}
 	after, err := process.CPUOf(server.PID)
+	memory, unknown := process.MemoryOf(server.PID)
+	err = errors.Join(err, unknown)
+	row.ServerRSSPeak, row.ServerAnon = memory.RSSPeak, memory.Anon
 	row.Read, row.Accepted, row.Duplicates, row.Rejected = i.Read, i.Accepted, i.Duplicates, i.Rejected
 	row.Seconds, row.ClientCPUSeconds, row.ServerCPUSeconds = i.Took.Seconds(), i.CPU.Seconds(), (after - before).Seconds()
 	want := report.OptOuts{Accepted: uint64(b.rows)}

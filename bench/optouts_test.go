@@ -27,6 +27,9 @@ func TestOptOuts(t *testing.T) {
 	if again.Pass != report.PassAgain || again.Read != 3000 || again.Duplicates != 3000 || again.Accepted+again.Rejected != 0 {
 		t.Errorf("the second pass: %+v, want 3000 duplicates", again)
 	}
+	if first.ServerRSSPeak <= 0 || first.ServerAnon <= 0 || again.BytesOnDisk <= 0 || again.BytesPerRow <= 0 {
+		t.Errorf("memory or disk is missing: %+v, %+v", first, again)
+	}
 	if first.Seconds <= 0 || first.Rate <= 0 || first.ServerCPUSeconds <= 0 || first.ClientCPUSeconds <= 0 {
 		t.Errorf("a figure is missing: %+v", first)
 	}

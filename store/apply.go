@@ -25,6 +25,7 @@ type applier struct {
 	revision uint64
 	time     int64 // Unix nanoseconds of every event of the revision
 	ahead    int64 // how far that may be ahead of the true time: what expires counts for as much longer
+	replay   bool  // the events are the journal's: each was recorded then, whatever the state holds after a loss
 
 	bytes   int                                   // written so far
 	numbers []uint64                              // that have a new record: for the filter
@@ -47,6 +48,13 @@ func (o *outcome) repeats() bool { return o.first != nil || o.held }
 
 func newApplier(txn *badger.Txn, revision uint64, t, ahead int64) *applier {
 	return &applier{txn: txn, revision: revision, time: t, ahead: ahead, lists: map[policy.EventID]*storev1.ListState{}}
+}
+
+// newReplay applies the events of a revision of the journal anew.
+func newReplay(txn *badger.Txn, revision uint64, rev *storev1.Revision) *applier {
+	a := newApplier(txn, revision, rev.GetTime(), rev.GetAhead())
+	a.replay = true
+	return a
 }
 
 // apply applies one event as the index-th of the revision. A refused event, or a repeat, has written nothing.

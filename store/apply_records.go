@@ -21,7 +21,7 @@ func (a *applier) optOut(id policy.EventID, c *storev1.OptOut, story storyRef) e
 	if err != nil {
 		return err
 	}
-	if held := heldBy(set.RecordSet, c); c.GetUnique() && held != nil {
+	if held := heldBy(set.RecordSet, c); c.GetUnique() && !a.replay && held != nil {
 		return &heldError{recordID(held)}
 	}
 	set.Records = append(set.Records, a.record(id, c, story))

@@ -211,7 +211,7 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 	if h.again == nil {
 		h.again = h.v.s.db.NewTransactionAt(id.Revision-1, true)
-		h.apply = newApplier(h.again, id.Revision, h.rev.GetTime(), h.rev.GetAhead())
+		h.apply = newReplay(h.again, id.Revision, h.rev)
 	}
 	for ; h.done <= int(id.Index); h.done++ {
 		e := h.rev.GetEvents()[h.done]

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -72,6 +73,9 @@ func appendEvent(revision, event []byte) []byte {
 func (e *entry) decode() (*storev1.Revision, error) {
 	rev := new(storev1.Revision)
 	err := proto.Unmarshal(e.body, rev)
+	if slices.ContainsFunc(rev.GetEvents(), isUnknown) {
+		return nil, fmt.Errorf("%w: revision %d holds an event that this version does not know: start the later version that wrote it", ErrDamaged, e.revision)
+	}
 	if err == nil {
 		rev.Events, err = withRows(rev.GetEvents())
 	}
@@ -80,6 +84,9 @@ func (e *entry) decode() (*storev1.Revision, error) {
 	}
 	return rev, nil
 }
+
+// isUnknown reports that an event is of a kind that a later version added. It may be an objection: it is not passed over.
+func isUnknown(e *storev1.Event) bool { return e.GetChange() == nil }
 
 // decodeEntry reads the stored value of a revision. The entry keeps parts of value.
 func decodeEntry(key, value []byte) (entry, error) {

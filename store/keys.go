@@ -11,7 +11,7 @@ import (
 const (
 	keyBlock   = 'b' // list id, block: numbers, at the timestamp of their load
 	keyCommit  = 'c' // list id, P, n: proof of one block commit
-	keyHistory = 'h' // number, revision, index: empty; the event is in the journal
+	keyHistory = 'h' // number, revision, index: empty; the event is in the journal. A row has none while its record stands
 	keyJournal = 'j' // revision
 	keyList    = 'l' // list id
 	keyImport  = 'p' // list id, P; of opt-outs: 0, the event's index, its revision

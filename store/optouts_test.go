@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 	"pgregory.net/rapid"
 
@@ -114,6 +115,17 @@ func TestColumnsThatDoNotFitAreDamage(t *testing.T) {
 	}
 }
 
+// An event of a kind that a later version added may be an objection: a version that does not know it has doubt.
+func TestEventOfALaterVersionIsDoubt(t *testing.T) {
+	t.Parallel()
+	var later []byte
+	later = protowire.AppendBytes(protowire.AppendTag(later, 1000, protowire.BytesType), []byte("who knows"))
+	body := appendEvent(startRevision(1, 0), later)
+	if rev, err := (&entry{revision: 7, body: body}).decode(); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "later version") {
+		t.Errorf("got %v, %v; want doubt, and the later version named", rev, err)
+	}
+}
+
 func FuzzRevision(f *testing.F) {
 	columns, stories := newOptOutColumns(0), newStoryPacker()
 	for _, r := range bulkRows(0, 40) {
@@ -157,24 +169,35 @@ func historyOf(t *testing.T, v *View, o OptOut) (told []string) {
 	return told
 }
 
-// writeRowHistories records rows of four numbers, of which three no longer hold theirs, and returns the numbers' histories.
-func writeRowHistories(t *testing.T, s *Store, clock *testClock) (histories map[OptOut][]string) {
-	t.Helper()
-	var rows []OptOutRow
+// historyRows are rows of four numbers.
+func historyRows() (rows []OptOutRow) {
 	for i := range 4 {
 		rows = append(rows, row(fiction(415, i), "acme", policy.ChannelCall, day(1)))
 	}
-	rows[2].ExpiresAt = day(12)
+	rows[2].ExpiresAt = day(7)
+	return rows
+}
+
+// writeRowHistories makes an empty store record historyRows and what leaves three of the numbers without theirs, from day 6
+// on.
+func writeRowHistories(t *testing.T, s *Store, clock *testClock) {
+	t.Helper()
+	rows := historyRows()
 	recordAll(t, s, rows)
 	withdraw := func(o OptOut) {
 		_, err := s.WithdrawOptOut(context.Background(), o.Number, o.Scope, Request{Story: Story{Reason: "asked"}})
 		must(t, err)
 	}
 	withdraw(rows[1].OptOut)
-	clock.set(day(13)) // the third has expired
+	clock.set(day(8)) // the third has expired
 	recordAll(t, s, []OptOutRow{rows[1], row(rows[2].Number, "acme", policy.ChannelEmail, day(2)), row(rows[3].Number, "other", 0, day(1))})
 	optOut(t, s, rows[3].Number, "acme")
 	withdraw(rows[3].OptOut) // two at once
+}
+
+// rowHistories are the histories of historyRows then.
+func rowHistories() map[OptOut][]string {
+	rows := historyRows()
 	return map[OptOut][]string{
 		rows[0].OptOut: {"1.0 kind 1 acme ended 0"},
 		rows[1].OptOut: {"1.1 kind 1 acme ended 0", "2.0 kind 2 acme ended 1", "3.0 kind 1 acme ended 0"},
@@ -196,9 +219,10 @@ func wantHistories(t *testing.T, v *View, histories map[OptOut][]string) {
 // repair that builds all from the journal. Only then it has a key there.
 func TestHistoryOfRows(t *testing.T) {
 	t.Parallel()
-	dir, clock := t.TempDir(), clockAt(day(11))
+	dir, clock := t.TempDir(), clockAt(day(6))
 	s := openAt(t, dir, clock)
-	histories := writeRowHistories(t, s, clock)
+	writeRowHistories(t, s, clock)
+	histories := rowHistories()
 	wantHistories(t, s.View(), histories)
 	if got := len(keysOf(t, s, keyHistory)); got != 6 {
 		t.Errorf("%d keys of history, want 6: three events that are no rows, and three rows that are gone", got)
@@ -269,70 +293,6 @@ func setRaw(t *testing.T, dir string, key, value []byte, revision uint64) {
 	must(t, errors.Join(txn.CommitAt(revision, nil), db.Close()))
 }
 
-// bodyOf is the bytes of a revision.
-func bodyOf(t *testing.T, s *Store, revision uint64) []byte {
-	t.Helper()
-	txn := s.db.NewTransactionAt(s.View().Revision(), false)
-	defer txn.Discard()
-	e, err := readEntry(txn, revision)
-	must(t, err)
-	return e.body
-}
-
-// harmTable changes a byte of a table, where it holds these.
-func harmTable(t *testing.T, dir string, bytesOfIt []byte) {
-	t.Helper()
-	tables, err := filepath.Glob(filepath.Join(dir, badgerDir, "*.sst"))
-	must(t, err)
-	for _, path := range tables {
-		b := readFile(t, path)
-		if at := bytes.Index(b, bytesOfIt); at >= 0 {
-			b[at] ^= 1
-			must(t, os.WriteFile(path, b, 0o600))
-			return
-		}
-	}
-	t.Fatal("no table holds the bytes")
-}
-
-// Rows of a revision that is lost for good stay in force where their records are left, and stand in no history: neither
-// while their number holds them nor later.
-func TestRowsOfALostRevisionHaveNoHistory(t *testing.T) {
-	t.Parallel()
-	dir, n := t.TempDir(), fiction(415, 1)
-	s := open(t, dir)
-	recordAll(t, s, []OptOutRow{row(n, "acme", policy.ChannelCall, day(1))})
-	lost := append(bulkRows(0, batchRows-1), row(n, "other", policy.ChannelCall, day(1)))
-	recordAll(t, s, lost)
-	recordAll(t, s, []OptOutRow{row(n, "third", policy.ChannelCall, day(1))})
-	body := bodyOf(t, s, 2)
-	closeStore(t, s)
-	harmTable(t, dir, body[len(body)/2:])
-	r, err := Repair(context.Background(), dir, true, testOptions())
-	if err != nil || len(r.Lost) != 1 || r.Lost[0] != (Gap{2, 2}) {
-		t.Fatalf("repair: lost %v, %v; want revision 2", r.Lost, err)
-	}
-	s = open(t, dir)
-	for _, r := range lost {
-		if got := historyOf(t, s.View(), OptOut{Number: r.Number}); r.Number != n && len(got) > 0 {
-			t.Fatalf("the history of a lost row: %q", got)
-		}
-	}
-	want := []string{"1.0 kind 1 acme ended 0", "3.0 kind 1 third ended 0"}
-	wantVerdict(t, s, n, "other", policy.Block, policy.CauseNone)
-	wantHistories(t, s.View(), map[OptOut][]string{{Number: n}: want})
-	for _, scope := range []policy.Scope{"other", "third"} {
-		_, err := s.WithdrawOptOut(context.Background(), n, scope, Request{})
-		must(t, err)
-		want = append(want, fmt.Sprintf("%d.0 kind 2 %s ended 1", s.View().Revision(), scope))
-	}
-	wantHistories(t, s.View(), map[OptOut][]string{{Number: n}: want})
-	closeStore(t, s)
-	if r := mustFsck(t, dir); !r.OK() {
-		t.Errorf("fsck: %v", r.Problems)
-	}
-}
-
 // A batch that has more bytes than a revision takes is split, and what is written in between counts for the rest.
 func TestBatchIsSplitWhereARevisionIsFull(t *testing.T) {
 	t.Parallel()
@@ -354,6 +314,46 @@ func TestBatchIsSplitWhereARevisionIsFull(t *testing.T) {
 		t.Errorf("%d revisions, %d of them with rows; want at least 3 of %d KiB each", got, len(revisions), maxRevision>>10)
 	}
 	wantStories(t, s, rows, allPresent)
+}
+
+// Rows whose numbers hold many rows that have expired are taken a few at a time: each of those gets a key of history, and a
+// transaction has room for so many.
+func TestRowsThatEndManyAreTakenInParts(t *testing.T) {
+	t.Parallel()
+	const numbers, each = 30, 100
+	dir, clock := t.TempDir(), clockAt(day(1))
+	s := openAt(t, dir, clock)
+	var rows, again []OptOutRow
+	for i := range each {
+		for n := range numbers {
+			r := row(fiction(415, n), "acme", policy.ChannelCall, day(1))
+			r.ExpiresAt = day(2).Add(time.Duration(i)) // later than those before, or it would be a duplicate
+			rows = append(rows, r)
+		}
+	}
+	recordAll(t, s, rows)
+	for n := range numbers {
+		again = append(again, row(fiction(415, n), "acme", policy.ChannelCall, day(1)))
+	}
+	clock.set(day(3))
+	g, b := s.newGroup(), newBatch(context.Background(), again)
+	must(t, g.takeRows(&write{ctx: context.Background(), batch: b}))
+	g.txn.Discard()
+	if most := maxGroupBytes / (each * rowBytes); b.next == 0 || b.next > most {
+		t.Errorf("%d rows were taken at once, each of which ends %d: want at most %d", b.next, each, most)
+	}
+	for _, o := range recordAll(t, s, again) {
+		if o.Err != nil || o.Duplicate {
+			t.Fatalf("a row of a number whose rows have expired: %+v", o)
+		}
+	}
+	if got := len(keysOf(t, s, keyHistory)); got != numbers*each {
+		t.Errorf("%d keys of history, want %d", got, numbers*each)
+	}
+	closeStore(t, s)
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck: %v", r.Problems)
+	}
 }
 
 // A row that was found held before the committer stays a duplicate as of then; the rows after it are judged by what the

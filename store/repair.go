@@ -63,20 +63,21 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 
 // repairer builds a fresh store in a directory inside the damaged one.
 type repairer struct {
-	ctx        context.Context
-	dir        string
-	acceptLoss bool
-	report     *Report
-	s          *Store // the fresh one
-	mark       mark
-	highest    uint64 // revision or version met anywhere, also in stories and names of files
-	tip        position
-	time       int64
-	refusal    error            // not nil: the journal cannot go on as it is, and a person must accept that
-	events     []*storev1.Event // to append to the journal
-	doubted    []policy.EventID // lists that missed a part of a load
-	traces     *traces
-	gone       map[string]bool // keys of stories that an earlier repair could not find
+	ctx         context.Context
+	dir         string
+	acceptLoss  bool
+	report      *Report
+	s           *Store // the fresh one
+	mark        mark
+	highest     uint64 // revision or version met anywhere, also in stories and names of files
+	tip         position
+	time        int64
+	refusal     error            // not nil: the journal cannot go on as it is, and a person must accept that
+	events      []*storev1.Event // to append to the journal
+	doubted     []policy.EventID // lists that missed a part of a load
+	traces      *traces
+	gone        map[string]bool // keys of stories that an earlier repair could not find
+	lostRecords []savedRecords  // of revisions that are gone
 }
 
 func (r *repairer) run() error {
@@ -145,7 +146,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.checkLists, r.giveUpStories, r.refuse, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.giveUpStories, r.refuse, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -300,28 +301,12 @@ func (r *repairer) copyLost() error {
 		if err != nil {
 			return err
 		}
+		if e.key[0] == keyRecords {
+			r.lostRecords = append(r.lostRecords, savedRecords{numberOfKey(e.key), e.version})
+		}
 		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), value), e.version)
 	})
 	return errors.Join(err, batch.Flush())
-}
-
-// withoutLostRows is a value of the state in which no record stands for the event of a lost revision in its number's history.
-func (r *repairer) withoutLostRows(key, value []byte) ([]byte, error) {
-	value = slices.Clone(value)
-	if key[0] != keyRecords {
-		return value, nil
-	}
-	var set storev1.RecordSet
-	if err := decodeMessage(key, value, &set); err != nil {
-		return nil, err
-	}
-	for _, record := range set.GetRecords() {
-		if record.GetRow() && r.isLost(record.GetRevision()) {
-			record.Row = false
-		}
-	}
-	b, err := proto.Marshal(&set)
-	return seal(key, b), err
 }
 
 // stateKinds are the keys of state that stand for themselves. History needs the events that it points to.
@@ -348,7 +333,7 @@ func (r *repairer) replay() error {
 func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 	txn := r.s.db.NewTransactionAt(revision-1, true)
 	defer txn.Discard()
-	a := newApplier(txn, revision, rev.GetTime(), rev.GetAhead())
+	a := newReplay(txn, revision, rev)
 	for i, e := range rev.GetEvents() {
 		if d := e.GetListDeleted().GetList(); d != nil {
 			r.traces.deleted[policy.EventID{Revision: d.GetRevision(), Index: d.GetIndex()}] = true

@@ -102,6 +102,12 @@ func changePacks(t *testing.T, dir string, change func(*storev1.StoryEntry)) {
 	must(t, st.close())
 }
 
+// eraseStory leaves nothing but its hash of a story of a pack.
+func eraseStory(e *storev1.StoryEntry, place int) {
+	p := e.GetPack()[place]
+	p.Hash, p.Salt, p.Story = storyHash(p.GetSalt(), p.GetStory()), nil, nil
+}
+
 // Rows that say the same share a story. Those with words of their own have one each, in a pack, that can be erased alone.
 func TestStoryOfARowIsErasedAlone(t *testing.T) {
 	t.Parallel()
@@ -125,10 +131,7 @@ func TestStoryOfARowIsErasedAlone(t *testing.T) {
 	}
 	closeStore(t, s)
 	const erased = 1 // of each pack
-	changePacks(t, dir, func(e *storev1.StoryEntry) {
-		p := e.GetPack()[erased]
-		p.Hash, p.Salt, p.Story = storyHash(p.GetSalt(), p.GetStory()), nil, nil
-	})
+	changePacks(t, dir, func(e *storev1.StoryEntry) { eraseStory(e, erased) })
 	if r := mustFsck(t, dir); !r.OK() {
 		t.Errorf("fsck after an erasure: %v", r.Problems)
 	}

@@ -19,7 +19,8 @@ type part struct {
 // isTaken reports whether the committer is through with a batch.
 func (b *batch) isTaken() bool { return b.over || b.next == len(b.rows) }
 
-// rowBytes is more than a row adds to the state, or to its revision, beside its texts and its number's other records.
+// rowBytes is more than a row adds to the state, or to its revision, beside its texts and its number's other records. It is
+// also more than a key of history, which each row needs whose record is found to have expired.
 const rowBytes = 192
 
 // rowTaker takes the rows of one batch into a group. Rows are judged first and applied together, since the stories of
@@ -113,7 +114,7 @@ func (t *rowTaker) judge(row int) error {
 	t.columns.add(&r.OptOut, story)
 	t.judged = append(t.judged, judgedRow{row: row, set: set, record: record, story: story})
 	t.numbers[uint64(r.Number)] = true
-	t.state += size + rowBytes
+	t.state += size + (1+len(set.gone))*rowBytes
 	t.bytes += len(r.Scope) + r.Story.size() + rowBytes
 	return nil
 }
