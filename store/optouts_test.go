@@ -380,22 +380,31 @@ func TestRowsOfOneNumberAreJudgedInOrder(t *testing.T) {
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
 }
 
+// drawSaid is drawRow with so few words and times that two of them often say the same.
+func drawSaid(r *rapid.T) OptOutRow {
+	at := rapid.SampledFrom([]time.Time{{}, day(1), day(2).Add(time.Nanosecond), day(3)})
+	row := drawRow(r)
+	row.Scope, row.Channel = rapid.SampledFrom([]policy.Scope{"", "acme"}).Draw(r, "scope"), policy.ChannelCall
+	row.ReceivedAt, row.ExpiresAt = rapid.SampledFrom([]time.Time{{}, day(1)}).Draw(r, "received"), at.Draw(r, "expires")
+	return row
+}
+
 // What is found before the committer is what the committer would find, whatever a number holds.
 func TestHeldIsFoundAsTheCommitterFindsIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		a := &applier{time: day(2).UnixNano(), ahead: int64(rapid.IntRange(0, 2).Draw(r, "ahead"))}
 		set := new(storev1.RecordSet)
-		for i, row := range rapid.SliceOfN(rapid.Custom(drawRow), 0, 5).Draw(r, "held") {
+		for i, row := range rapid.SliceOfN(rapid.Custom(drawSaid), 0, 5).Draw(r, "held") {
 			record := a.record(eventID(3, i), row.message(), storyRef{noHash[:], uint32(i), true})
-			record.Kind += uint32(rapid.IntRange(0, 1).Draw(r, "another kind"))
+			record.Kind += uint32(max(0, rapid.IntRange(-3, 1).Draw(r, "another kind")))
 			set.Records = append(set.Records, record)
 		}
 		body, err := proto.Marshal(set)
 		if err != nil {
 			r.Fatal(err)
 		}
-		row := drawRow(r)
+		row := drawSaid(r)
 		f := heldFinder{now: a.time - a.ahead}
 		f.setOptOut(&row.OptOut)
 		got, err := f.find(body)
