@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -126,17 +127,23 @@ func TestEveryAnswerReadsBack(t *testing.T) {
 			t.Errorf("types with %s:\ngot  %v\nwant %v", method, got, want)
 		}
 	}
+	// A type that embeds Position has its methods, too, and would be written as a position and no more.
+	for _, name := range embeddingPosition(t) {
+		if ast.IsExported(name) && !slices.Contains(want, name) {
+			t.Errorf("%s embeds Position and is not among answers", name)
+		}
+	}
 }
 
-// receiversOf are the types of this package that have a method.
-func receiversOf(t *testing.T, method string) []string {
+// sources are the files of this package, without its tests.
+func sources(t *testing.T) []*ast.File {
 	t.Helper()
-	files, err := filepath.Glob("*.go")
+	names, err := filepath.Glob("*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found []string
-	for _, name := range files {
+	var files []*ast.File
+	for _, name := range names {
 		if strings.HasSuffix(name, "_test.go") {
 			continue
 		}
@@ -144,6 +151,39 @@ func receiversOf(t *testing.T, method string) []string {
 		if err != nil {
 			t.Fatal(err)
 		}
+		files = append(files, file)
+	}
+	return files
+}
+
+// embeddingPosition are the types that embed a Position.
+func embeddingPosition(t *testing.T) []string {
+	t.Helper()
+	var found []string
+	for _, file := range sources(t) {
+		ast.Inspect(file, func(n ast.Node) bool {
+			spec, ok := n.(*ast.TypeSpec)
+			if !ok {
+				return true
+			}
+			if body, ok := spec.Type.(*ast.StructType); ok {
+				for _, field := range body.Fields.List {
+					if embedded, ok := field.Type.(*ast.Ident); ok && len(field.Names) == 0 && embedded.Name == "Position" {
+						found = append(found, spec.Name.Name)
+					}
+				}
+			}
+			return true
+		})
+	}
+	return found
+}
+
+// receiversOf are the types of this package that have a method.
+func receiversOf(t *testing.T, method string) []string {
+	t.Helper()
+	var found []string
+	for _, file := range sources(t) {
 		for _, d := range file.Decls {
 			if f, ok := d.(*ast.FuncDecl); ok && f.Recv != nil && f.Name.Name == method {
 				receiver := f.Recv.List[0].Type
@@ -204,3 +244,43 @@ func TestSecondsOfJSON(t *testing.T) {
 		}
 	}
 }
+
+// FuzzJSONOfAnswers reads any text as any answer: what is no answer is an error and the zero value, and what is one reads
+// back from what it is written to.
+func FuzzJSONOfAnswers(f *testing.F) {
+	for i, answer := range answers {
+		full := reflect.New(reflect.TypeOf(answer))
+		filler(1).fill(full.Elem())
+		text, err := json.Marshal(full.Interface())
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(uint8(i), text)
+	}
+	f.Fuzz(func(t *testing.T, which uint8, text []byte) {
+		kind := reflect.TypeOf(answers[int(which)%len(answers)])
+		first, second := reflect.New(kind), reflect.New(kind)
+		if json.Unmarshal(text, first.Interface()) != nil {
+			if !first.Elem().IsZero() {
+				t.Errorf("an error came with %+v, want the zero value", first)
+			}
+			return
+		}
+		again, err := json.Marshal(first.Interface())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := json.Unmarshal(again, second.Interface()); err != nil {
+			if unreadableTime.Match(again) {
+				return // a year that RFC 3339 cannot write
+			}
+			t.Fatalf("%s does not read back: %v", again, err)
+		}
+		last, err := json.Marshal(second.Interface())
+		if err != nil || string(last) != string(again) {
+			t.Errorf("got %s (%v), want %s", last, err, again)
+		}
+	})
+}
+
+var unreadableTime = regexp.MustCompile(`"(-\d+|\d{5,})-\d\d-\d\dT`)
