@@ -54,7 +54,7 @@ func withStored(b *testing.B) *node {
 		}
 	}
 	commit := store.Commit{Chunks: i.LastChunk(), Read: *batchStored, SnapshotDate: policy.DateOf(testDay)}
-	if _, err := i.Commit(context.Background(), commit, func(uint64, uint64) {}); err != nil {
+	if _, err := i.Commit(context.Background(), commit, func(store.Progress) {}); err != nil {
 		b.Fatal(err)
 	}
 	return n

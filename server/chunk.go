@@ -18,62 +18,42 @@ const (
 	toldRejects     = 1000    // so many come with a message, the rest with their reason
 )
 
-// unacked is how many chunks may be staged and not yet acked. They are made durable together.
-const unacked = 8
-
-// chunk stages one chunk, and acks it with those before it, unless the next is here already.
-func (l *load) chunk(c *dncv1.ImportChunk) error {
+// put implements intake.
+func (l *load) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
 	if err := l.checkChunk(c); err != nil {
-		return err
+		return nil, err
 	}
 	d := decoder{numbers: l.buffer[:0], run: l.came}
 	if err := d.decode(c.GetAdd().GetAscending(), c.GetAdd().GetNumbers()); err != nil {
-		return err
+		return nil, err
 	}
 	added := len(d.numbers)
 	if err := d.decode(c.GetRemove().GetAscending(), c.GetRemove().GetNumbers()); err != nil {
-		return err
+		return nil, err
 	}
 	l.buffer, l.came = d.numbers[:0], d.run
-	staged := store.Chunk{
-		Seq: c.GetSeq(), Hash: hashOf(c), Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
-	}
-	if err := l.imp.Put(staged); err != nil {
-		return err
-	}
-	l.acks = append(l.acks, &dncv1.ImportAck{Seq: c.GetSeq(), Rejects: d.rejects})
-	if len(l.frames) > 0 && len(l.acks) < unacked {
-		return nil
-	}
-	return l.ack()
+	ack := &dncv1.ImportAck{Seq: c.GetSeq(), Rejects: d.rejects}
+	return ack, l.imp.Put(store.Chunk{
+		Seq: c.GetSeq(), Hash: chunkhash.OfNumbers(c.GetAdd(), c.GetRemove()),
+		Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
+	})
 }
 
-// ack makes durable what is staged and says so.
-func (l *load) ack() error {
-	if err := l.imp.Sync(); err != nil {
-		return err
+// checkSeq refuses a number that no chunk has.
+func checkSeq(seq uint64) error {
+	if seq == 0 {
+		return chunkInvalid("seq is missing: number the chunks from 1")
 	}
-	for _, a := range l.acks {
-		if err := l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: a}}); err != nil {
-			return err
-		}
+	if seq > maxChunks {
+		return chunkInvalid(fmt.Sprintf("an import holds at most %d chunks: send larger ones", maxChunks)).
+			with("limit", fmt.Sprint(maxChunks))
 	}
-	l.acks = l.acks[:0]
 	return nil
 }
 
-func hashOf(c *dncv1.ImportChunk) chunkhash.Hash {
-	add, remove := c.GetAdd(), c.GetRemove()
-	return chunkhash.Of(add.GetAscending(), add.GetNumbers(), remove.GetAscending(), remove.GetNumbers())
-}
-
 func (l *load) checkChunk(c *dncv1.ImportChunk) error {
-	if c.GetSeq() == 0 {
-		return chunkInvalid("seq is missing: number the chunks from 1")
-	}
-	if c.GetSeq() > maxChunks {
-		return chunkInvalid(fmt.Sprintf("an import holds at most %d chunks: send larger ones", maxChunks)).
-			with("limit", fmt.Sprint(maxChunks))
+	if err := checkSeq(c.GetSeq()); err != nil {
+		return err
 	}
 	if len(c.GetRows()) > 0 {
 		return chunkInvalid("rows are for imports of records: send numbers")

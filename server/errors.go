@@ -101,7 +101,7 @@ var reasons = []struct {
 	{store.ErrStage, dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED, "begin the import again"},
 	{store.ErrNumber, dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, ""},
 	{store.ErrSnapshotDateRequired, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED, "give the date of the registry's file, never the day of the load"},
-	{store.ErrSnapshotDate, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, ""},
+	{store.ErrSnapshotDate, dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, "give the date of the registry's file"},
 	{store.ErrMode, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "load it with mode replace first"},
 	{store.ErrCounts, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "read must be what was sent and what was rejected"},
 	{store.ErrTooLarge, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "send less in one write"},

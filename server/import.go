@@ -1,18 +1,12 @@
 package server
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/gentle"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -23,133 +17,60 @@ type importStream = grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.ImportRe
 
 // Import implements dncv1.ListServiceServer.
 func (s *listService) Import(stream importStream) error {
-	l := &load{s: s, stream: stream, frames: receive(stream, fresh[dncv1.ImportRequest])}
+	u := newUpload(&s.service, stream, intake[dncv1.ImportRequest, dncv1.ImportResponse](&load{s: s, ctx: stream.Context()}))
 	var committed bool
 	var err error
-	gentle.Do(func() { committed, err = l.run() }) // checks go first
+	gentle.Do(func() { committed, err = u.run() }) // checks go first
 	if committed || err != nil {
 		s.metrics.wrote(writeLoad, false, err)
 	}
 	return err
 }
 
-// load is one stream of an import.
+// load is what the stream of an import of a list brings.
 type load struct {
 	s      *listService
-	stream importStream
-	frames <-chan frame[dncv1.ImportRequest]
-	by     store.Request
+	ctx    context.Context // of the stream
 	header *dncv1.ImportHeader
 	imp    *store.Import
-	buffer []uint64           // the numbers of a chunk
-	came   []uint64           // and what it held
-	acks   []*dncv1.ImportAck // of chunks that are not durable yet
+	buffer []uint64 // the numbers of a chunk
+	came   []uint64 // and what it held
 }
 
-// next is the next frame; io.EOF when the client has sent all.
-func (l *load) next() (*dncv1.ImportRequest, error) {
-	return nextFrame(l.stream.Context(), l.frames, l.s.draining)
-}
-
-func (l *load) run() (committed bool, err error) {
-	req, err := l.next()
-	if errors.Is(err, io.EOF) {
-		return false, invalidField("frame", "is missing: begin with a header")
-	}
-	if err != nil {
-		return false, err
-	}
+// begin implements intake.
+func (l *load) begin(req *dncv1.ImportRequest) (staged, error) {
 	if l.header = req.GetHeader(); l.header == nil {
-		return false, invalidField("frame", "must be a header first")
+		return nil, errHeaderMissing()
 	}
-	if err := l.begin(); err != nil {
-		return false, l.s.aboutList(l.header.GetList(), err)
-	}
-	defer l.imp.Close()
-	if err := l.opened(); err != nil {
-		return false, err
-	}
-	return l.take()
-}
-
-func (l *load) begin() error {
 	h, err := l.storeHeader()
 	if err != nil {
-		return err
+		return nil, l.s.aboutList(l.header.GetList(), err)
 	}
 	if l.header.GetResume() && h.ImportID == "" {
-		return l.resume(h)
+		l.imp, err = resumed(&l.s.service, l.ctx, h, l.s.store.ResumeImport)
+	} else {
+		l.imp, err = l.s.store.BeginImport(h)
 	}
-	l.imp, err = l.s.store.BeginImport(h)
-	return err
+	if err != nil {
+		return nil, l.s.aboutList(l.header.GetList(), err)
+	}
+	return l.imp, nil
 }
 
-// resume goes on with the import of an earlier client. It may wait for that client's end.
-func (l *load) resume(h store.Header) (err error) {
-	ctx, cancel := until(l.stream.Context(), l.s.draining)
-	defer cancel()
-	l.imp, err = l.s.store.ResumeImport(ctx, h)
-	if err != nil && ctx.Err() != nil && l.stream.Context().Err() == nil {
-		err = store.ErrClosed
-	}
-	return err
+// opened implements intake.
+func (l *load) opened(o *dncv1.ImportOpened) *dncv1.ImportResponse {
+	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: o}}
 }
 
-// toldChunks is how many hashes of staged chunks go with the answer to a header: 2 MiB.
-const toldChunks = 128 << 10
-
-func (l *load) opened() error {
-	opened := &dncv1.ImportOpened{
-		ImportId:  l.imp.ID(),
-		LastChunk: l.imp.LastChunk(),
-		Committed: l.imp.Committed(),
-		IdleLimit: durationpb.New(loadIdle),
-	}
-	hashes := l.imp.ChunkHashes()
-	opened.ChunkHashes = chunkhash.Join(hashes[:min(toldChunks, len(hashes))])
-	for _, chunk := range l.imp.ChunksWithRejects() {
-		if chunk <= toldChunks {
-			opened.RejectedChunks = append(opened.RejectedChunks, chunk)
-		}
-	}
-	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: opened}})
+// acked implements intake.
+func (l *load) acked(a *dncv1.ImportAck) *dncv1.ImportResponse {
+	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: a}}
 }
 
-// take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
-func (l *load) take() (committed bool, err error) {
-	for {
-		req, err := l.next()
-		if errors.Is(err, io.EOF) {
-			return false, withImport(cmp.Or(l.ack(), errNotCommitted()), l.imp.ID())
-		}
-		if err != nil {
-			return false, err
-		}
-		switch f := req.GetFrame().(type) {
-		case *dncv1.ImportRequest_Chunk:
-			err = l.chunk(f.Chunk)
-		case *dncv1.ImportRequest_Commit:
-			if err = l.ack(); err == nil {
-				return true, l.commit(f.Commit)
-			}
-		default:
-			err = keepsOpen(req)
-		}
-		if err != nil {
-			return false, withImport(err, l.imp.ID())
-		}
-	}
+// progress implements intake.
+func (l *load) progress(p *dncv1.ImportProgress) *dncv1.ImportResponse {
+	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Progress{Progress: p}}
 }
-
-// errNotCommitted is how an import ends whose client ends the stream too early.
-func errNotCommitted() error {
-	return refuse(dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED,
-		"the stream ended before the commit: nothing was loaded; continue with the import_id and send the commit, or leave it: what was sent is deleted after 24 hours")
-}
-
-func withImport(err error, id string) error { return faultOf(err).with("import_id", id) }
-
-func (l *load) send(resp *dncv1.ImportResponse) error { return l.stream.Send(resp) }
 
 var modes = map[dncv1.ImportMode]store.Mode{
 	dncv1.ImportMode_IMPORT_MODE_UNSPECIFIED: store.Replace,
@@ -159,7 +80,6 @@ var modes = map[dncv1.ImportMode]store.Mode{
 	dncv1.ImportMode_IMPORT_MODE_DELTA:       store.Delta,
 }
 
-// storeHeader checks the header, and what can be known already of the load's date: better now than after the upload.
 func (l *load) storeHeader() (store.Header, error) {
 	name, err := listName(l.header.GetList())
 	if err != nil {
@@ -177,14 +97,17 @@ func (l *load) storeHeader() (store.Header, error) {
 	if err != nil {
 		return store.Header{}, err
 	}
-	date, err := l.date(name, mode)
+	date, err := policy.ParseDate(l.header.GetSnapshotDate())
 	if err != nil {
+		return store.Header{}, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
+	}
+	if err := l.s.store.CheckDate(name, mode, date); err != nil {
 		return store.Header{}, err
 	}
 	if l.header.GetResume() && l.header.GetContext().GetRequestId() != "" {
 		return store.Header{}, invalidField("context.request_id", "must be empty with resume, which finds the import by its list and files")
 	}
-	l.by, err = l.s.request(l.stream.Context(), l.header.GetContext(), store.Story{})
+	by, err := l.s.request(l.ctx, l.header.GetContext(), store.Story{})
 	return store.Header{
 		List:     name,
 		Mode:     mode,
@@ -193,7 +116,7 @@ func (l *load) storeHeader() (store.Header, error) {
 		DryRun:   l.header.GetDryRun(),
 		Override: l.header.GetGuards().GetOverride(),
 		TakeOver: l.header.GetTakeOver(),
-		Request:  l.by,
+		Request:  by,
 
 		SnapshotDate: date,
 		Files:        fileNames(sources),
@@ -205,27 +128,6 @@ func modeOf(m dncv1.ImportMode) (store.Mode, error) {
 		return mode, nil
 	}
 	return 0, invalidField("mode", "must be replace, add, remove or delta")
-}
-
-// date is the load's, refused when it is none, or lies ahead, or is missing where the list's age counts.
-func (l *load) date(name string, mode store.Mode) (policy.Date, error) {
-	date, err := policy.ParseDate(l.header.GetSnapshotDate())
-	if err != nil {
-		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
-	}
-	if date > policy.DateOf(l.s.store.Now())+1 {
-		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID,
-			"the snapshot date is more than a day ahead: give the date of the registry's file", "field", "snapshot_date")
-	}
-	list, err := l.s.store.View().List(name)
-	if err != nil {
-		return 0, err
-	}
-	if date == 0 && list.MaxAgeDays > 0 && (mode == store.Replace || mode == store.Delta || !list.Loaded) {
-		return 0, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED,
-			"the list has a max age: give the date of the registry's file, never the day of the load", "field", "snapshot_date")
-	}
-	return date, nil
 }
 
 // Guards that a header leaves unset.
@@ -290,26 +192,17 @@ func fileNames(sources []store.Source) []string {
 	return names
 }
 
-// commit ends the load and tells the client how far it is meanwhile.
-func (l *load) commit(req *dncv1.ImportCommit) error {
+// commit implements intake.
+func (l *load) commit(ctx context.Context, req *dncv1.ImportCommit, progress func(store.Progress)) (*dncv1.ImportResponse, error) {
 	c, err := l.storeCommit(req)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := l.s.untilStopping(l.stream.Context())
-	defer cancel()
-	told := &progress{stream: l.stream}
-	if l.imp.Committed() { // compared before
-		told.phase = dncv1.ImportPhase_IMPORT_PHASE_WRITING
-	}
-	result, err := l.imp.Commit(ctx, c, told.report)
+	result, err := l.imp.Commit(ctx, c, progress)
 	if err != nil {
-		if ctx.Err() != nil && l.stream.Context().Err() == nil {
-			err = store.ErrClosed // the load itself goes on, after a restart if need be
-		}
-		return withImport(l.s.aboutList(l.header.GetList(), err), l.imp.ID())
+		return nil, l.s.aboutList(l.header.GetList(), err)
 	}
-	return l.send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Result{Result: resultMessage(&result)}})
+	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Result{Result: resultMessage(&result)}}, nil
 }
 
 func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
@@ -360,66 +253,4 @@ func talliesOf(tallies []*dncv1.RejectTally) ([]store.RejectTally, error) {
 		out = append(out, store.RejectTally{Reason: t.GetReason(), Count: t.GetCount()})
 	}
 	return out, nil
-}
-
-// untilStopping is ctx, ended when the grace of a stop is nearly over.
-func (s *service) untilStopping(ctx context.Context) (context.Context, context.CancelFunc) {
-	return until(ctx, s.stopping)
-}
-
-// until is ctx, ended when end is closed.
-func until(ctx context.Context, end <-chan struct{}) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancel(ctx)
-	go func() {
-		select {
-		case <-end:
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, cancel
-}
-
-// progress tells the client how far a load is, now and then.
-type progress struct {
-	stream importStream
-	last   time.Time
-	done   uint64
-	total  uint64
-	phase  dncv1.ImportPhase
-	failed bool
-}
-
-const progressEvery = 500 * time.Millisecond
-
-// report is called with the numbers compared, then, with another total or from the start again, written. A new phase is
-// told at once.
-func (p *progress) report(done, total uint64) {
-	phase := p.next(done, total)
-	now := time.Now()
-	if p.failed || (phase == p.phase && now.Sub(p.last) < progressEvery) {
-		p.done, p.total = done, total
-		return
-	}
-	p.phase, p.done, p.total = phase, done, total
-	p.last = now
-	err := p.stream.Send(&dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Progress{Progress: &dncv1.ImportProgress{
-		Phase: p.phase,
-		Done:  done,
-		Total: total,
-	}}})
-	p.failed = err != nil
-}
-
-// next is the phase after p that these numbers tell of.
-func (p *progress) next(done, total uint64) dncv1.ImportPhase {
-	switch {
-	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_UNSPECIFIED:
-		return dncv1.ImportPhase_IMPORT_PHASE_COMPARING
-	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_COMPARING && (done < p.done || total != p.total):
-		return dncv1.ImportPhase_IMPORT_PHASE_WRITING
-	case p.phase == dncv1.ImportPhase_IMPORT_PHASE_WRITING && done == total:
-		return dncv1.ImportPhase_IMPORT_PHASE_SWITCHING
-	}
-	return p.phase
 }

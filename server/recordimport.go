@@ -1,8 +1,8 @@
 package server
 
 import (
-	"errors"
-	"io"
+	"context"
+	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -15,64 +15,55 @@ type recordStream = grpc.BidiStreamingServer[dncv1.ImportRecordsRequest, dncv1.I
 
 // ImportRecords implements dncv1.RecordServiceServer.
 func (s *recordService) ImportRecords(stream recordStream) error {
-	i := &recordImport{s: s, stream: stream, frames: receive(stream, fresh[dncv1.ImportRecordsRequest])}
-	committed, err := i.run()
+	i := &recordImport{s: s, ctx: stream.Context()}
+	committed, err := newUpload(&s.service, stream, intake[dncv1.ImportRecordsRequest, dncv1.ImportRecordsResponse](i)).run()
 	if committed || err != nil {
 		s.metrics.wrote(writeRecords, false, err)
 	}
 	return err
 }
 
-// recordImport is one stream of an import of opt-outs.
+// recordImport is what the stream of an import of opt-outs brings.
 type recordImport struct {
-	s      *recordService
-	stream recordStream
-	frames <-chan frame[dncv1.ImportRecordsRequest]
-	rows   rowReader
-	imp    *store.RecordImport
+	s    *recordService
+	ctx  context.Context // of the stream
+	rows rowReader
+	imp  *store.RecordImport
 }
 
-// next is the next frame; io.EOF when the client has sent all.
-func (i *recordImport) next() (*dncv1.ImportRecordsRequest, error) {
-	return nextFrame(i.stream.Context(), i.frames, i.s.draining)
-}
-
-func (i *recordImport) run() (committed bool, err error) {
-	req, err := i.next()
-	if errors.Is(err, io.EOF) {
-		return false, invalidField("frame", "is missing: begin with a header")
-	}
-	if err != nil {
-		return false, err
-	}
+// begin implements intake.
+func (i *recordImport) begin(req *dncv1.ImportRecordsRequest) (staged, error) {
 	if req.GetHeader() == nil {
-		return false, invalidField("frame", "must be a header first")
+		return nil, errHeaderMissing()
 	}
-	if err := i.open(req.GetHeader()); err != nil {
-		return false, err
+	h, err := i.header(req.GetHeader())
+	if err != nil {
+		return nil, err
 	}
-	defer i.imp.Close()
-	return i.take()
+	if req.GetHeader().GetResume() && h.ImportID == "" {
+		i.imp, err = resumed(&i.s.service, i.ctx, h, i.s.store.ResumeRecords)
+	} else {
+		i.imp, err = i.s.store.BeginRecords(h)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return i.imp, nil
 }
 
-func (i *recordImport) open(header *dncv1.ImportRecordsHeader) error {
-	h, err := i.header(header)
-	if err != nil {
-		return err
-	}
-	if i.imp, err = i.s.store.BeginRecords(h); err != nil {
-		return err
-	}
-	err = i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Opened{Opened: &dncv1.ImportOpened{
-		ImportId:  i.imp.ID(),
-		LastChunk: i.imp.LastChunk(),
-		Committed: i.imp.Committed(),
-		IdleLimit: durationpb.New(loadIdle),
-	}}})
-	if err != nil {
-		i.imp.Close()
-	}
-	return err
+// opened implements intake.
+func (i *recordImport) opened(o *dncv1.ImportOpened) *dncv1.ImportRecordsResponse {
+	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Opened{Opened: o}}
+}
+
+// acked implements intake.
+func (i *recordImport) acked(a *dncv1.ImportAck) *dncv1.ImportRecordsResponse {
+	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Ack{Ack: a}}
+}
+
+// progress implements intake.
+func (i *recordImport) progress(p *dncv1.ImportProgress) *dncv1.ImportRecordsResponse {
+	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Progress{Progress: p}}
 }
 
 func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader, error) {
@@ -90,10 +81,12 @@ func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader
 	if err := checkText(field{name: "request_id", value: out.Request, max: maxRequestID}); err != nil {
 		return out, err
 	}
-	if _, err := sourcesOf(h.GetSources(), false); err != nil {
+	sources, err := sourcesOf(h.GetSources(), false)
+	if err != nil {
 		return out, err
 	}
-	rows, err := newRowReader(i.stream.Context(), i.s.store, h)
+	out.Files, out.Reading = fileNames(sources), readingOf(h)
+	rows, err := newRowReader(i.ctx, i.s.store, h)
 	i.rows, out.Story = rows, rows.story
 	return out, err
 }
@@ -107,89 +100,52 @@ func checkRecordsHeader(h *dncv1.ImportRecordsHeader) error {
 		return invalidField("kind", "must say what the rows are, such as opt-outs")
 	case h.GetGuards() != nil && h.Guards.MaxShrinkRatio != nil:
 		return invalidField("guards.max_shrink_ratio", "is for lists only: leave it out")
-	case h.GetResume():
-		return unsupported("resume")
+	case h.GetResume() && h.GetContext().GetRequestId() != "":
+		return invalidField("context.request_id", "must be empty with resume, which finds the import by its files")
 	case h.GetLiftOptOuts():
 		return unsupported("lift_opt_outs")
 	}
 	return nil
 }
 
-// take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
-func (i *recordImport) take() (committed bool, err error) {
-	for {
-		req, err := i.next()
-		if errors.Is(err, io.EOF) {
-			return false, withImport(errNotCommitted(), i.imp.ID())
-		}
-		if err != nil {
-			return false, err
-		}
-		switch f := req.GetFrame().(type) {
-		case *dncv1.ImportRecordsRequest_Chunk:
-			err = i.chunk(f.Chunk)
-		case *dncv1.ImportRecordsRequest_Commit:
-			return true, i.commit(f.Commit)
-		default:
-			err = keepsOpen(req)
-		}
-		if err != nil {
-			return false, withImport(err, i.imp.ID())
-		}
+// readingOf is what a row comes to depends on, beside the row: staged rows that were read otherwise are of no use.
+func readingOf(h *dncv1.ImportRecordsHeader) string {
+	if h.FallbackScope == nil {
+		return fmt.Sprintf("region %q", h.GetRegion())
 	}
+	return fmt.Sprintf("region %q, scope %q instead", h.GetRegion(), h.GetFallbackScope())
 }
 
-// chunk stages one chunk and acks it.
-func (i *recordImport) chunk(c *dncv1.ImportChunk) error {
+// put implements intake.
+func (i *recordImport) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
 	chunk, ack, err := i.rows.read(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err := i.imp.Put(chunk); err != nil {
-		return err
-	}
-	return i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Ack{Ack: ack}})
+	return ack, i.imp.Put(chunk)
 }
 
-// commit has the rows recorded and tells the client how far that is meanwhile.
-func (i *recordImport) commit(c *dncv1.ImportCommit) error {
-	switch {
-	case len(c.GetChunksDigest()) > 0:
-		return unsupported("chunks_digest")
-	case len(c.GetCoverage())+len(c.GetInferredCoverage()) > 0:
-		return invalidField("coverage", "is for lists only: leave it out")
+// commit implements intake.
+func (i *recordImport) commit(ctx context.Context, c *dncv1.ImportCommit, progress func(store.Progress)) (*dncv1.ImportRecordsResponse, error) {
+	if len(c.GetCoverage())+len(c.GetInferredCoverage()) > 0 {
+		return nil, invalidField("coverage", "is for lists only: leave it out")
 	}
 	tallies, err := talliesOf(c.GetRejectTallies())
 	if err != nil {
-		return err
+		return nil, err
 	}
 	sources, err := sourcesOf(c.GetSources(), true)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := i.s.untilStopping(i.stream.Context())
-	defer cancel()
-	commit := store.RecordsCommit{
+	result, err := i.imp.Commit(ctx, store.RecordsCommit{
 		Chunks: c.GetChunks(), Read: c.GetRead(), Rejected: c.GetRejected(), Rejects: tallies, Sources: sources,
-		CutFiles: c.GetTruncatedFiles(), Empty: c.GetEmpty(), FileRows: c.GetRows(),
-	}
-	result, err := i.imp.Commit(ctx, commit, i.tell)
+		CutFiles: c.GetTruncatedFiles(), Empty: c.GetEmpty(), FileRows: c.GetRows(), Digest: c.GetChunksDigest(),
+	}, progress)
 	if err != nil {
-		if ctx.Err() != nil && i.stream.Context().Err() == nil {
-			err = store.ErrClosed // the work itself goes on, after a restart if need be
-		}
-		return withImport(err, i.imp.ID())
+		return nil, err
 	}
-	return i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Result{
-		Result: i.s.recordsResult(&result),
-	}})
-}
-
-// tell sends the client how far the recording is. When it is gone, the stream's context says so.
-func (i *recordImport) tell(done, total uint64) {
-	_ = i.stream.Send(&dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Progress{Progress: &dncv1.ImportProgress{
-		Phase: dncv1.ImportPhase_IMPORT_PHASE_RECORDING, Done: done, Total: total,
-	}}})
+	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Result{Result: i.s.recordsResult(&result)}}, nil
 }
 
 func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecordsResult {

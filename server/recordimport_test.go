@@ -327,7 +327,7 @@ func TestImportRecordsErrors(t *testing.T) {
 		"no region":  {recordUpload{header: &dncv1.ImportRecordsHeader{Region: "XX"}}, codes.InvalidArgument, "REGION_INVALID"},
 		"long by":    {recordUpload{header: &dncv1.ImportRecordsHeader{Context: &dncv1.WriteContext{OnBehalfOf: strings.Repeat("x", 257)}}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"shrink":     {recordUpload{header: &dncv1.ImportRecordsHeader{Guards: &dncv1.ImportGuards{MaxShrinkRatio: proto.Float64(1)}}}, codes.InvalidArgument, "FIELD_INVALID"},
-		"resume":     {recordUpload{header: &dncv1.ImportRecordsHeader{Resume: true}}, codes.Unimplemented, "UNSUPPORTED"},
+		"resume":     {recordUpload{header: &dncv1.ImportRecordsHeader{Resume: true, Context: request("r")}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"lift":       {recordUpload{header: &dncv1.ImportRecordsHeader{LiftOptOuts: true}}, codes.Unimplemented, "UNSUPPORTED"},
 		"long id":    {recordUpload{header: &dncv1.ImportRecordsHeader{Context: request(strings.Repeat("x", 129))}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"many rows":  {recordUpload{chunks: [][]*dncv1.RecordRow{make([]*dncv1.RecordRow, 10_001)}}, codes.InvalidArgument, "CHUNK_INVALID"},
@@ -358,7 +358,7 @@ func TestImportRecordsRefusesWhatIsOfLists(t *testing.T) {
 		"add":      {&dncv1.ImportChunk{Seq: 1, Add: set}, &dncv1.ImportCommit{}, codes.InvalidArgument, "CHUNK_INVALID"},
 		"remove":   {&dncv1.ImportChunk{Seq: 1, Remove: set}, &dncv1.ImportCommit{}, codes.InvalidArgument, "CHUNK_INVALID"},
 		"coverage": {rows, &dncv1.ImportCommit{Chunks: 1, Read: 1, Coverage: []string{"331"}}, codes.InvalidArgument, "FIELD_INVALID"},
-		"digest":   {rows, &dncv1.ImportCommit{Chunks: 1, Read: 1, ChunksDigest: make([]byte, 32)}, codes.Unimplemented, "UNSUPPORTED"},
+		"digest":   {rows, &dncv1.ImportCommit{Chunks: 1, Read: 1, ChunksDigest: make([]byte, 32)}, codes.FailedPrecondition, "CHUNK_OUT_OF_ORDER"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(testContext(t))

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -52,6 +53,7 @@ func (r *rowReader) read(c *dncv1.ImportChunk) (store.RowChunk, *dncv1.ImportAck
 	if err := checkRecordsChunk(c); err != nil {
 		return out, nil, err
 	}
+	out.Hash = chunkhash.OfRows(c.GetRows())
 	out.Rows = make([]store.OptOutRow, 0, len(c.GetRows()))
 	at := instantOf(r.store.View())
 	for i, m := range c.GetRows() {
@@ -62,6 +64,7 @@ func (r *rowReader) read(c *dncv1.ImportChunk) (store.RowChunk, *dncv1.ImportAck
 			continue
 		}
 		if len(r.left) > 0 {
+			out.Remarks++
 			ack.Remarks = tell(ack.Remarks, i, r.remark())
 		}
 		out.Rows = append(out.Rows, row)
@@ -87,8 +90,8 @@ func (r *rowReader) remark() *dncv1.ItemError {
 }
 
 func checkRecordsChunk(c *dncv1.ImportChunk) error {
-	if c.GetSeq() == 0 {
-		return chunkInvalid("seq is missing: number the chunks from 1")
+	if err := checkSeq(c.GetSeq()); err != nil {
+		return err
 	}
 	if c.GetAdd() != nil || c.GetRemove() != nil {
 		return chunkInvalid("numbers are for imports of lists: send rows")

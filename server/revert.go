@@ -30,7 +30,7 @@ func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportR
 		Override: req.GetGuards().GetOverride(),
 		TakeOver: req.GetTakeOver(),
 		Request:  by,
-	}, func(uint64, uint64) {})
+	}, func(store.Progress) {})
 	s.metrics.wrote(writeLoad, false, err)
 	if err != nil {
 		return nil, s.aboutList(name, err)

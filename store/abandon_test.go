@@ -296,7 +296,7 @@ func TestListsWithTheSameContentHaveAStageEach(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, revision := range map[string]uint64{"a": a, "b": b} {
-		if _, err := s.finishLoad(context.Background(), listOf(t, s, name).ID, revision, func(uint64) {}); err != nil {
+		if _, err := s.finishLoad(context.Background(), listOf(t, s, name).ID, revision, func(Progress) {}); err != nil {
 			t.Error("finish:", err)
 		}
 		wantContent(t, s, name, numbers, nil)

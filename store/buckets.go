@@ -46,7 +46,7 @@ func sortChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *as
 // sample below a bound; and a bound itself comes once from each chunk. So memory is bounded, however numbers and chunks
 // are chosen.
 func spreadChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *ascendingWriter) (*buckets, error) {
-	samples, err := c.sample()
+	samples, err := sampleOf(c)
 	if err != nil {
 		return nil, err
 	}
@@ -54,9 +54,9 @@ func spreadChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *
 	if err != nil {
 		return nil, err
 	}
-	err = c.eachChunk(func(numbers []uint64) error {
-		once := slices.Compact(numbers)
-		w.duplicates += uint64(len(numbers) - len(once))
+	err = c.eachChunk(func(chunk Chunk) error {
+		once := slices.Compact(chunk.Numbers)
+		w.duplicates += uint64(len(chunk.Numbers) - len(once))
 		return errors.Join(ctx.Err(), b.spread(once))
 	})
 	if err != nil {
@@ -66,16 +66,16 @@ func spreadChunks(ctx context.Context, c *chunkLog, dir string, most uint64, w *
 	return b, nil
 }
 
-// step is the distance of samples: one for all chunks, so that each sample stands for as many numbers.
-func (c *chunkLog) step() int {
+// stepOf is the distance of samples: one for all chunks, so that each sample stands for as many numbers.
+func stepOf(c *chunkLog) int {
 	return int(max(sampleStep, (c.entries+maxSamples-1)/maxSamples))
 }
 
-// sample picks numbers at even distances, of which there are maxSamples at most: from runs in order, each of one chunk or
+// sampleOf picks numbers at even distances, of which there are maxSamples at most: from runs in order, each of one chunk or
 // of several small ones.
-func (c *chunkLog) sample() (samples []uint64, err error) {
+func sampleOf(c *chunkLog) (samples []uint64, err error) {
 	var run, scratch []uint64
-	at, step := 0, c.step() // at is where in the run the next one lies
+	at, step := 0, stepOf(c) // at is where in the run the next one lies
 	pick := func() {
 		scratch = radix.Sort(run, scratch)
 		for ; at < len(run); at += step {
@@ -83,8 +83,8 @@ func (c *chunkLog) sample() (samples []uint64, err error) {
 		}
 		at, run = at-len(run), run[:0]
 	}
-	err = c.eachChunk(func(numbers []uint64) error {
-		if run = append(run, numbers...); len(run) >= sampleRun {
+	err = c.eachChunk(func(chunk Chunk) error {
+		if run = append(run, chunk.Numbers...); len(run) >= sampleRun {
 			pick()
 		}
 		return nil

@@ -214,8 +214,8 @@ func TestFullQueueDoesNotRedoALoad(t *testing.T) {
 	}
 	time.AfterFunc(200*time.Millisecond, release) // the load has come to its end by then
 	walks := 0
-	_, err := s.finishLoad(context.Background(), listOf(t, s, "a").ID, revision, func(done uint64) {
-		if done == 0 {
+	_, err := s.finishLoad(context.Background(), listOf(t, s, "a").ID, revision, func(p Progress) {
+		if p.Done == 0 {
 			walks++
 		}
 	})

@@ -46,7 +46,7 @@ func (i *Import) stagedRejects() []uint64 {
 			return nil // whoever commits hears of an error
 		}
 	}
-	chunks, err := readRejects(filepath.Join(i.s.stagePath(i.id), chunksFile))
+	chunks, err := readNoted(filepath.Join(i.path(i.id), chunksFile), listStages.codec())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		i.s.warnIf("tell the rejects of a stage again", err)
 	}
@@ -75,7 +75,7 @@ func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error)
 
 // again is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
 // refused: the caller's files are not those that were loaded.
-func (i *Import) again(ctx context.Context, digest []byte, progress func(done, total uint64)) (Result, error) {
+func (i *Import) again(ctx context.Context, digest []byte, progress func(Progress)) (Result, error) {
 	if r := i.committed.result; r != nil {
 		return *r, nil
 	}
@@ -94,8 +94,7 @@ func (i *Import) again(ctx context.Context, digest []byte, progress func(done, t
 		case ImportAbandoned:
 			return Result{}, ErrImportNotFound
 		}
-		told := func(done uint64) { progress(done, e.Numbers) }
-		if err := i.awaitNext(ctx, v, told); err != nil {
+		if err := i.awaitNext(ctx, v, progress); err != nil {
 			return Result{}, err
 		}
 	}
@@ -109,15 +108,15 @@ func (i *Import) otherContent() error {
 }
 
 // awaitNext waits for the view after v, and tells how far the load is meanwhile.
-func (i *Import) awaitNext(ctx context.Context, v *View, told func(done uint64)) error {
+func (i *Import) awaitNext(ctx context.Context, v *View, progress func(Progress)) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
 		if cause := i.s.health.stopped(); cause != nil {
 			return cause // nobody writes it before a restart
 		}
-		if done, ok := i.s.imports.writes.done(loadID{i.list, i.committed.prepared}); ok {
-			told(done)
+		if at, ok := i.s.imports.writes.at(loadID{i.list, i.committed.prepared}); ok {
+			progress(at)
 		}
 		select {
 		case <-v.next:

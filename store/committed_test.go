@@ -20,8 +20,8 @@ func loadUntilWriting(t *testing.T, s *Store, h Header, numbers []uint64, c Comm
 	putChunks(t, i, [][]uint64{numbers})
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	_, err := i.Commit(ctx, c, func(_, total uint64) {
-		if total == c.Read && release == nil { // not of the comparison, which counts the list's numbers too
+	_, err := i.Commit(ctx, c, func(p Progress) {
+		if p.Phase == PhaseWriting && release == nil {
 			release = holdCommitter(t, s)
 			cancel()
 		}

@@ -46,9 +46,9 @@ func (s *Store) sortContent(ctx context.Context, list policy.EventID, c *chunkLo
 	defer f.Close()
 	w := newAscendingWriter(&steadyWriter{f: f})
 	if c.ascending {
-		err = c.eachChunk(func(numbers []uint64) error {
+		err = c.eachChunk(func(chunk Chunk) error {
 			runtime.Gosched() // see yieldBlocks
-			return errors.Join(ctx.Err(), w.add(numbers))
+			return errors.Join(ctx.Err(), w.add(chunk.Numbers))
 		})
 	} else {
 		err = sortChunks(ctx, c, dir, bucketNumbers, w)

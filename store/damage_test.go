@@ -157,7 +157,7 @@ func (d *damageTest) leaveImport(s *Store, prepared bool) {
 	staged, err := s.sortContent(context.Background(), i.list, i.log, i.dir)
 	d.orFatal(err)
 	ctx := context.Background()
-	_, err = i.prepare(ctx, ctx, &Commit{Chunks: 1, Read: uint64(len(numbers))}, staged, func(uint64, uint64) {})
+	_, err = i.prepare(ctx, ctx, &Commit{Chunks: 1, Read: uint64(len(numbers))}, staged, func(Progress) {})
 	d.orFatal(err)
 }
 

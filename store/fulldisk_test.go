@@ -169,7 +169,7 @@ func (f *fullDisk) loadIntoFullDisk(s *Store) {
 	if err := i.Put(Chunk{Seq: 1, Numbers: slices.Clone(numbers)}); err != nil {
 		f.t.Fatal(err)
 	}
-	progress := func(uint64, uint64) {
+	progress := func(Progress) {
 		if s.View().Lists()[0].Pending != 0 {
 			fillOnce()
 		}

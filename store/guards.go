@@ -3,7 +3,6 @@ package store
 import (
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -78,9 +77,9 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 		if p.covers || p.dated != 0 {
 			p.date = p.dated
 		}
-		if err := i.checkDate(l, c.SnapshotDate); err != nil {
-			return nil, err
-		}
+	}
+	if err := i.s.checkDate(l, i.header.Mode, c.SnapshotDate); err != nil {
+		return nil, err
 	}
 	p.coverage = l.Settings.Coverage
 	if len(p.coverage) == 0 && p.covers {
@@ -94,11 +93,22 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 	return p, nil
 }
 
-func (i *Import) checkDate(l *List, date policy.Date) error {
-	if date == 0 && l.MaxAgeDays > 0 {
+// CheckDate is asked before the upload of a load, whose commit would be refused for its date. Errors: ErrListNotFound,
+// ErrSnapshotDate, ErrSnapshotDateRequired.
+func (s *Store) CheckDate(list string, m Mode, date policy.Date) error {
+	l, err := s.View().List(list)
+	if err != nil {
+		return err
+	}
+	return s.checkDate(l, m, date)
+}
+
+// checkDate refuses a date that is more than a day ahead, and a load without one that gives a list with a max age its date.
+func (s *Store) checkDate(l *List, m Mode, date policy.Date) error {
+	if date == 0 && l.MaxAgeDays > 0 && (m == Replace || m == Delta || !l.Loaded) {
 		return ErrSnapshotDateRequired
 	}
-	if tomorrow := policy.DateOf(i.s.Now().Add(24 * time.Hour)); date > tomorrow {
+	if date > policy.DateOf(s.Now())+1 {
 		return fmt.Errorf("%w: %s is more than a day ahead", ErrSnapshotDate, date)
 	}
 	return nil

@@ -193,7 +193,7 @@ func TestUpdateWhileALoadIsCompared(t *testing.T) {
 	put(t, i, 1, numbers[1:]...)
 	var updated error
 	once := false
-	_, err := i.Commit(ctx, Commit{Chunks: 1, Read: 19}, func(uint64, uint64) {
+	_, err := i.Commit(ctx, Commit{Chunks: 1, Read: 19}, func(Progress) {
 		if once {
 			return
 		}

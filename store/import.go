@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"time"
 
-	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/policy"
 )
 
@@ -80,12 +79,9 @@ type Result struct {
 
 // Import is one load on its way. Its methods are called by one goroutine at a time.
 type Import struct {
-	s       *Store
-	id      string
-	dir     string
+	staging[Chunk]
 	header  Header
 	list    policy.EventID
-	log     *chunkLog // nil once committed
 	started time.Time
 
 	committed *committed // nil: not yet
@@ -124,30 +120,14 @@ func (s *Store) newImport(h Header) (*Import, error) {
 		return nil, err
 	}
 	h.Request.ID = "" // it names the import, not an event of it
-	return &Import{s: s, id: h.ImportID, header: h, list: l.ID, started: time.Now()}, nil
+	return &Import{
+		staging: staging[Chunk]{s: s, kind: listStages, id: h.ImportID, began: importMeta{l.ID, h.Mode, h.SnapshotDate, h.Files}},
+		header:  h, list: l.ID, started: time.Now(),
+	}, nil
 }
-
-// ID names the import, to go on with it later.
-func (i *Import) ID() string { return i.id }
 
 // Committed reports that the commit came before: Put passes over every chunk, and Commit gives the result.
 func (i *Import) Committed() bool { return i.committed != nil }
-
-// LastChunk is the last chunk that is staged; 0: none, or committed.
-func (i *Import) LastChunk() uint64 {
-	if i.committed != nil {
-		return 0
-	}
-	return i.log.last
-}
-
-// ChunkHashes are those of the chunks that are staged, from the first on; none once committed.
-func (i *Import) ChunkHashes() []chunkhash.Hash {
-	if i.committed != nil {
-		return nil
-	}
-	return i.log.hashes()
-}
 
 // ChunksWithRejects are the staged chunks of which the caller refused an entry; once committed, as long as the load is
 // being written.
@@ -155,36 +135,16 @@ func (i *Import) ChunksWithRejects() []uint64 {
 	if i.committed != nil {
 		return i.stagedRejects()
 	}
-	return i.log.withRejects()
+	return i.log.noted()
 }
 
-// Put stages a chunk; it is durable once Sync has returned. One that is staged already is passed over; one with another hash
-// takes the place of the staged one and of all behind it. Errors: ErrChunkOrder, ErrDiskFull.
+// Put stages a chunk: see staging.put. Errors: ErrChunkOrder, ErrDiskFull.
 func (i *Import) Put(c Chunk) error {
-	if i.committed != nil || i.log.holds(c) {
-		return nil
-	}
-	if c.Seq > i.log.last+1 {
-		return ErrChunkOrder
-	}
-	if err := i.s.writableFor(int64(len(c.Numbers)+len(c.Removed)) * 8); err != nil {
-		return err
-	}
+	size := int64(len(c.Numbers)+len(c.Removed)) * 8
 	if i.header.Mode == Delta {
 		c = deltaChunk(c)
 	}
-	if err := i.log.cut(c.Seq - 1); err != nil {
-		return err
-	}
-	return i.s.opt.faults.do(stepChunk, func() error { return i.log.append(c) })
-}
-
-// Sync makes durable what was put. Errors: ErrDiskFull.
-func (i *Import) Sync() error {
-	if i.committed != nil {
-		return nil
-	}
-	return i.s.opt.faults.do(stepChunkSync, i.log.sync)
+	return i.put(c, size, stepChunk)
 }
 
 // deltaChunk puts additions and removals into one sequence.
@@ -204,7 +164,5 @@ func (i *Import) Close() error {
 	if i.committed != nil {
 		return nil
 	}
-	defer i.s.imports.shut(i.id)
-	i.touch()
-	return i.log.close()
+	return i.closeLog()
 }

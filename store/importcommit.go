@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/gentle"
 )
 
@@ -20,7 +18,7 @@ import (
 // ErrListNotFound, ErrTakenOver, ErrDiskFull and what else refuses writes. A commit that comes again is told the progress
 // of the load that is being written; its errors are ErrImportNotFound when the load was abandoned, and ErrImportRunning when its
 // content was another.
-func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total uint64)) (Result, error) {
+func (i *Import) Commit(ctx context.Context, c Commit, progress func(Progress)) (Result, error) {
 	if i.committed != nil {
 		return i.again(ctx, c.Digest, progress)
 	}
@@ -45,7 +43,7 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(done, total
 }
 
 // run takes the list, has the load prepared, and finishes it.
-func (i *Import) run(ctx context.Context, progress func(done, total uint64), prepare func(owned context.Context) (prepared, error)) (Result, error) {
+func (i *Import) run(ctx context.Context, progress func(Progress), prepare func(owned context.Context) (prepared, error)) (Result, error) {
 	if i.takesOver() {
 		i.s.imports.interrupt(i.list)
 	}
@@ -79,32 +77,16 @@ func (i *Import) run(ctx context.Context, progress func(done, total uint64), pre
 	return i.finish(ctx, owned, release, p, progress)
 }
 
-// shorten drops the chunks behind the last one of a commit whose digest is that of all before them: the caller's files hold
-// less than when they were staged.
-func (i *Import) shorten(c *Commit) error {
-	hashes := i.log.hashes()
-	if len(c.Digest) == 0 || c.Chunks >= uint64(len(hashes)) || !bytes.Equal(c.Digest, chunkhash.Digest(hashes[:c.Chunks])) {
-		return nil
-	}
-	return i.log.cut(c.Chunks)
-}
-
 // check refuses a commit that does not account for its chunks and entries.
 func (i *Import) check(c *Commit) error {
-	if err := i.shorten(c); err != nil {
+	digest, err := i.settle(c.Chunks, c.Digest)
+	if err != nil {
 		return err
-	}
-	if c.Chunks != i.log.last {
-		return fmt.Errorf("%w: %d of %d", ErrChunksMissing, i.log.last, c.Chunks)
 	}
 	if sent := i.log.entries + i.log.rejected; !addUp(c.Read, sent, c.Rejected, c.Empty) || c.Rows > c.Read {
 		return fmt.Errorf("%w: %d read are not %d sent, %d rejected and %d empty, or not of %d rows", ErrCounts, c.Read, sent, c.Rejected, c.Empty, c.Rows)
 	}
-	if digest := chunkhash.Digest(i.log.hashes()); len(c.Digest) == 0 {
-		c.Digest = digest
-	} else if !bytes.Equal(c.Digest, digest) {
-		return fmt.Errorf("%w: the commit is of other chunks", ErrChunksMissing)
-	}
+	c.Digest = digest
 	c.Rejected += i.log.rejected
 	if _, err := parsePrefixes(slices.Concat(c.FileCoverage, c.Inferred)); err != nil {
 		return fmt.Errorf("%w: coverage: %w", ErrSettings, err)
@@ -142,7 +124,7 @@ func (i *Import) freeList(ctx context.Context) error {
 }
 
 // finish loads in a task of its own, so that a caller who goes away does not stop it.
-func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, progress func(done, total uint64)) (Result, error) {
+func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, progress func(Progress)) (Result, error) {
 	type ending struct {
 		receipt Receipt
 		err     error
@@ -150,11 +132,11 @@ func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, 
 	ended := make(chan ending, 1)
 	var told sync.Mutex // progress is not called once Commit has returned
 	gone := false
-	tell := func(done uint64) {
+	tell := func(at Progress) {
 		told.Lock()
 		defer told.Unlock()
 		if !gone {
-			progress(done, p.result.Numbers)
+			progress(at)
 		}
 	}
 	i.s.run(func() {
@@ -202,7 +184,7 @@ func (i *Import) leave(p prepared) {
 	}
 	i.drop(p.staged.path)
 	if before := i.s.imports.refuse(i.list, i.id); before != "" {
-		i.s.dropUnused(before, 0)
+		i.s.dropUnused(stageDir, before, 0)
 	}
 }
 

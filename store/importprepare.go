@@ -19,7 +19,7 @@ type prepared struct {
 
 // prepare compares, guards and, when there is something to load, commits the event. A list that changes meanwhile is
 // compared again.
-func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, progress func(done, total uint64)) (prepared, error) {
+func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, progress func(Progress)) (prepared, error) {
 	for {
 		p, err := i.tryPrepare(ctx, owned, c, staged, progress)
 		p.staged = staged
@@ -29,7 +29,7 @@ func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, 
 	}
 }
 
-func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged content, progress func(done, total uint64)) (prepared, error) {
+func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged content, progress func(Progress)) (prepared, error) {
 	l := i.s.View().listByID(i.list)
 	if l == nil {
 		return prepared{}, ErrListNotFound
@@ -43,7 +43,7 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(i.s.imports.ctx, cancel)()
-	cmp, err := i.s.compare(ctx, in, plan.prefixes, func(done uint64) { progress(min(done, total), total) })
+	cmp, err := i.s.compare(ctx, in, plan.prefixes, func(done uint64) { progress(Progress{PhaseComparing, min(done, total), total}) })
 	if err != nil {
 		return prepared{}, err
 	}

@@ -38,7 +38,7 @@ func (s *Store) resumeLoad(l *List) {
 		return
 	}
 	defer release()
-	receipt, err := s.finishLoad(ctx, l.ID, l.Pending, func(uint64) {})
+	receipt, err := s.finishLoad(ctx, l.ID, l.Pending, func(Progress) {})
 	if err != nil {
 		s.warnIf("finish the load that was interrupted", err)
 		return
@@ -49,12 +49,12 @@ func (s *Store) resumeLoad(l *List) {
 // finishLoad writes the blocks of a prepared load and switches to it. A full disk, or a file that cannot be written, makes
 // it wait; a stage that is missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and
 // the view reloaded.
-func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(done uint64)) (Receipt, error) {
+func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(Progress)) (Receipt, error) {
 	at, end := s.imports.writes.begin(loadID{id, prepared})
 	defer end()
-	note := func(done uint64) {
-		at.Store(done)
-		progress(done)
+	note := func(p Progress) {
+		at.Store(&p)
+		progress(p)
 	}
 	for waits := false; ; waits = true {
 		receipt, err := s.tryLoad(ctx, id, prepared, note)
@@ -95,7 +95,7 @@ func (s *Store) pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(done uint64)) (Receipt, error) {
+func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(Progress)) (Receipt, error) {
 	l := s.View().listByID(id)
 	if l == nil || l.Pending != prepared {
 		return Receipt{}, errMoved
@@ -113,11 +113,11 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 		if s.isClosing() {
 			return ErrClosed
 		}
-		progress(w.numbers)
+		progress(Progress{PhaseWriting, w.numbers, load.GetNumbers()})
 		return w.put(c)
 	})
 	if err == nil {
-		progress(w.numbers)
+		progress(Progress{PhaseSwitching, w.numbers, load.GetNumbers()})
 	}
 	f, err := w.finish(err)
 	if err != nil {
@@ -180,7 +180,7 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 	if err != nil {
 		return err
 	}
-	_, err = s.finishLoad(ctx, id, receipt.ID.Revision, func(uint64) {})
+	_, err = s.finishLoad(ctx, id, receipt.ID.Revision, func(Progress) {})
 	return err
 }
 

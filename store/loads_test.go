@@ -39,7 +39,7 @@ func put(t testing.TB, i *Import, seq uint64, numbers ...uint64) {
 	}
 }
 
-func silent(uint64, uint64) {}
+func silent(Progress) {}
 
 func TestLoadAccountsForEveryEntry(t *testing.T) {
 	t.Parallel()
@@ -342,7 +342,7 @@ func TestBucketsAreBounded(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer b.close()
-			step, sum := uint64(c.step()), 0
+			step, sum := uint64(stepOf(c)), 0
 			bound := most + 3*step + step*c.entries/sampleRun + c.last
 			for i := range b.all {
 				sum += b.all[i].numbers
@@ -448,7 +448,7 @@ func TestListSwitchesAtOnce(t *testing.T) {
 			}
 		}
 	}
-	if _, err := s.finishLoad(context.Background(), listOf(t, s, "a").ID, prepared, func(uint64) {}); err != nil {
+	if _, err := s.finishLoad(context.Background(), listOf(t, s, "a").ID, prepared, func(Progress) {}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(after, export(t, s, "a")); diff != "" {
@@ -470,7 +470,7 @@ func TestListDeletedWhileALoadIsCompared(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		progress := func(uint64, uint64) { deleteOnce() }
+		progress := func(Progress) { deleteOnce() }
 		var err error
 		if mode == Revert {
 			_, err = s.Revert(context.Background(), header("a", mode), progress)

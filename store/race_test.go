@@ -248,7 +248,7 @@ func TestCloseAwaitsAComparison(t *testing.T) {
 	put(t, i, 1, registryNumbers(1000)...)
 	closed := make(chan struct{})
 	var once sync.Once
-	_, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 1000}, func(uint64, uint64) {
+	_, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 1000}, func(Progress) {
 		once.Do(func() {
 			go func() {
 				closeStore(t, s)

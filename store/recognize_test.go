@@ -19,7 +19,7 @@ func loadChunks(t *testing.T, s *Store, h Header, chunks [][]uint64, c Commit) (
 	i := begin(t, s, h)
 	putChunks(t, i, chunks)
 	c.Chunks, c.Read = uint64(len(chunks)), c.Rejected+uint64(len(slices.Concat(chunks...)))
-	r, err := i.Commit(context.Background(), c, func(_, _ uint64) { compared = true })
+	r, err := i.Commit(context.Background(), c, func(Progress) { compared = true })
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func TestDoubtfulLoadIsComparedAgain(t *testing.T) {
 			t.Fatal(err)
 		}
 		compared := false
-		if _, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 101}, func(_, _ uint64) { compared = true }); err != nil || !compared {
+		if _, err := i.Commit(context.Background(), Commit{Chunks: 1, Read: 101}, func(Progress) { compared = true }); err != nil || !compared {
 			t.Errorf("with an entry that the server rejected: compared %v (%v)", compared, err)
 		}
 	}

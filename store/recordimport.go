@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,12 +13,14 @@ import (
 
 // RecordsHeader opens an import of opt-outs.
 type RecordsHeader struct {
-	ImportID   string  // to go on with one; empty: a new one
-	Request    string  // id of the request: without ImportID, to go on with what it began; empty: none
-	Story      Story   // who imports
-	MaxRejects float64 // refuse when a larger share of the rows was rejected, 0 to 1
-	Override   bool    // record in spite of that
-	DryRun     bool    // count, record nothing
+	ImportID   string   // to go on with one; empty: a new one
+	Request    string   // id of the request: without ImportID, to go on with what it began; empty: none
+	Files      []string // names of the files, as far as they are known
+	Reading    string   // how the caller reads rows, in its own words: rows that were read otherwise are not gone on with
+	Story      Story    // who imports
+	MaxRejects float64  // refuse when a larger share of the rows was rejected, 0 to 1
+	Override   bool     // record in spite of that
+	DryRun     bool     // count, record nothing
 }
 
 // RecordsCommit ends the rows: what the client knows of its files.
@@ -32,6 +33,7 @@ type RecordsCommit struct {
 	Rejects  []RejectTally
 	Sources  []Source
 	CutFiles uint32 // how many of them end inside a line
+	Digest   []byte // of the chunks, as the client made them; empty: not compared
 }
 
 // RecordsResult says what became of an import of opt-outs: Accepted + Duplicates + Rejected + Empty = Read.
@@ -44,6 +46,7 @@ type RecordsResult struct {
 	DryRun                               bool
 	First, Last                          uint64    // revisions that hold rows; 0: none was recorded
 	Refusals                             []Refusal // rows rejected when their turn came, at most maxRefusals
+	Noted                                 []uint64  // chunks about whose rows the caller said something before
 	JournalID                            string
 	Elapsed                              time.Duration
 }
@@ -68,13 +71,20 @@ const (
 	damagedSuffix  = ".damaged"
 )
 
+// recordStages are those of imports of opt-outs.
+var recordStages = stageKind[RowChunk]{recordStageDir, rowsFile, func() chunkCodec[RowChunk] { return rowChunks{} }}
+
+// recordMeta is what the stage remembers of an import's header: what its rows were read by.
+type recordMeta struct {
+	Files   []string
+	Reading string
+	Story   Story
+}
+
 // RecordImport is one import of opt-outs on its way. Its methods are called by one goroutine at a time.
 type RecordImport struct {
-	s       *Store
-	id      string
-	dir     string
+	staging[RowChunk]
 	header  RecordsHeader
-	log     *rowLog
 	started time.Time
 	over    bool // nothing staged is needed any more
 }
@@ -85,64 +95,79 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	if err := s.writableFor(0); err != nil {
 		return nil, err
 	}
-	i := &RecordImport{s: s, id: h.ImportID, header: h, started: time.Now()}
+	i := s.newRecordImport(h)
+	var err error
 	switch {
-	case i.id == "" && h.Request != "":
-		i.id = requestedImportID(h.Request)
-	case i.id == "":
-		i.id = newImportID()
-	default:
-		if b, err := hex.DecodeString(i.id); err != nil || len(b) != importIDBytes {
-			return nil, ErrImportNotFound
+	case h.ImportID != "":
+		err = i.openAgain(h.ImportID)
+	case h.Request != "":
+		id := requestedImportID(h.Request)
+		if err = i.openAgain(id); errors.Is(err, ErrImportNotFound) {
+			err = i.open(id)
 		}
+	default:
+		err = i.open(newImportID())
 	}
-	i.dir = s.recordStage(i.id)
-	if err := i.openStage(); err != nil {
-		return nil, err
-	}
-	if !s.imports.open(i.id) {
-		return nil, ErrImportRunning
-	}
-	if err := i.openLog(); err != nil {
-		s.imports.shut(i.id)
+	if err != nil {
 		return nil, err
 	}
 	return i, nil
 }
 
-// openLog opens the staged rows. Those of a committed import stay as they are.
-func (i *RecordImport) openLog() (err error) {
-	if i.log, err = openRowLog(filepath.Join(i.dir, rowsFile)); err != nil || i.Committed() {
-		return err
+// ResumeRecords goes on with the last import of opt-outs of the same files, read alike for the same person, that was not
+// committed. It gets a new id, so that the caller who had it before is gone for good. Else a new import begins. An import
+// that another caller holds is waited for a moment. A dry run always begins anew: it drops its stage in the end. What a
+// stage holds is not sent again; each of its rows is compared all the same when it is recorded. Errors: those of
+// BeginRecords, and the context's.
+func (s *Store) ResumeRecords(ctx context.Context, h RecordsHeader) (*RecordImport, error) {
+	if h.DryRun {
+		h.ImportID, h.Request = "", ""
+		return s.BeginRecords(h)
 	}
-	if err := i.log.trim(); err != nil {
-		return errors.Join(err, i.log.close())
+	i := s.newRecordImport(h)
+	if err := i.resume(ctx, resumption{wanted: i.isUncommitted}); err != nil {
+		return nil, err
 	}
-	return nil
+	return i, nil
+}
+
+func (s *Store) newRecordImport(h RecordsHeader) *RecordImport {
+	return &RecordImport{
+		staging: staging[RowChunk]{s: s, kind: recordStages, began: recordMeta{h.Files, h.Reading, h.Story}},
+		header:  h, started: time.Now(),
+	}
+}
+
+// openAgain opens what is staged, for one caller. Rows of a committed import stay as they are.
+func (i *RecordImport) openAgain(id string) error {
+	if !isImportID(id) {
+		return ErrImportNotFound
+	}
+	i.id, i.dir = id, i.path(id)
+	if _, err := os.Stat(i.dir); err != nil {
+		return ErrImportNotFound
+	}
+	if !i.s.imports.open(i.id) {
+		return ErrImportRunning
+	}
+	if i.Committed() {
+		return nil
+	}
+	err := i.openLog()
+	if err != nil {
+		i.s.imports.shut(i.id)
+	}
+	return err
+}
+
+func (i *RecordImport) isUncommitted() (bool, error) {
+	i.dir = i.path(i.id)
+	return !i.Committed(), nil
 }
 
 func (s *Store) recordStage(id string) string { return filepath.Join(s.dir, recordStageDir, id) }
 
-func (i *RecordImport) openStage() error {
-	if i.header.ImportID != "" {
-		if _, err := os.Stat(i.dir); err != nil {
-			return ErrImportNotFound
-		}
-		return nil
-	}
-	if err := os.MkdirAll(i.dir, 0o700); err != nil {
-		return fmt.Errorf("make stage: %w", err)
-	}
-	return errors.Join(syncDir(filepath.Dir(i.dir)), syncDir(i.s.dir))
-}
-
-// ID names the import, to go on with it later.
-func (i *RecordImport) ID() string { return i.id }
-
-// LastChunk is the last chunk that is staged; 0: none, or the import is done.
-func (i *RecordImport) LastChunk() uint64 { return i.log.last }
-
-// Committed reports whether its commit came before.
+// Committed reports whether its commit came before: Put passes over every chunk, and Commit gives the result.
 func (i *RecordImport) Committed() bool { return i.has(commitFile) || i.has(resultFile) }
 
 func (i *RecordImport) has(file string) bool {
@@ -150,30 +175,37 @@ func (i *RecordImport) has(file string) bool {
 	return err == nil
 }
 
-// Put stages a chunk; it is durable when Put returns. One that is staged already is passed over. Errors: ErrChunkOrder,
-// ErrDiskFull, ErrTooLarge, and ErrNumber for a row that could never be recorded.
+// ChunksWithRejects are the chunks about whose rows the caller said something; of a committed import too, as long as its
+// result is kept.
+func (i *RecordImport) ChunksWithRejects() []uint64 {
+	if i.log != nil {
+		return i.log.noted()
+	}
+	var kept struct{ Noted []uint64 }
+	if readJSON(filepath.Join(i.dir, commitFile), &kept) != nil {
+		_ = readJSON(filepath.Join(i.dir, resultFile), &kept) // whoever commits hears of an error
+	}
+	return kept.Noted
+}
+
+// Put stages a chunk: see staging.put. Errors: ErrChunkOrder, ErrDiskFull, ErrTooLarge, and ErrNumber for a row that could
+// never be recorded.
 func (i *RecordImport) Put(c RowChunk) error {
-	if c.Seq <= i.log.last || i.Committed() {
-		return nil
-	}
-	if c.Seq != i.log.last+1 {
-		return ErrChunkOrder
-	}
 	for r := range c.Rows {
 		if err := c.Rows[r].check(); err != nil {
 			return err
 		}
 	}
-	if err := i.s.writableFor(maxChunkBytes); err != nil {
-		return err
-	}
-	return i.s.opt.faults.do(stepRows, func() error { return i.log.append(c) })
+	return i.put(c, maxChunkBytes, stepRows)
 }
 
 // Close ends this use of the import and keeps what is staged, to go on later, unless a commit was refused or only tried.
 func (i *RecordImport) Close() error {
-	defer i.s.imports.shut(i.id)
-	err := i.log.close()
+	if i.log == nil {
+		i.s.imports.shut(i.id)
+		return nil
+	}
+	err := i.closeLog()
 	if i.over {
 		err = errors.Join(err, os.RemoveAll(i.dir))
 	}
@@ -183,15 +215,22 @@ func (i *RecordImport) Close() error {
 // Commit asks the guards and records the rows; it returns once all are durable. From then on the work no longer needs
 // the caller: when ctx ends, and after a restart, it goes on by itself. Errors: ErrChunksMissing, ErrCounts, ErrStage,
 // and those of every write.
-func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress func(done, total uint64)) (RecordsResult, error) {
+func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress func(Progress)) (RecordsResult, error) {
 	if !i.Committed() {
+		if _, err := i.settle(c.Chunks, c.Digest); err != nil {
+			return RecordsResult{}, err
+		}
 		result, err := i.examine(ctx, c)
 		if i.over = err == nil && (result.Refused || result.DryRun); err != nil || i.over {
 			return result, err
 		}
+		if err := i.Sync(); err != nil {
+			return RecordsResult{}, err
+		}
 		order := recordOrder{
-			RecordsCommit: c, Rejected: c.Rejected + i.log.refused, Rows: i.log.rows, GuardFailures: result.GuardFailures,
+			RecordsCommit: c, Rejected: c.Rejected + i.log.rejected, Rows: i.log.entries, GuardFailures: result.GuardFailures,
 			Story: i.header.Story, Started: i.started, Revision: i.s.View().Revision(),
+			Noted: i.log.noted(),
 		}
 		err = i.s.opt.faults.do(stepRowsCommit, func() error { return writeJSON(filepath.Join(i.dir, commitFile), order) })
 		if err != nil {
@@ -204,12 +243,9 @@ func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress fun
 // examine checks that the commit adds up, asks the guards, and counts what a dry run is for.
 func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsResult, error) {
 	r := RecordsResult{
-		ImportID: i.id, Read: c.Read, Rejected: c.Rejected + i.log.refused, Empty: c.Empty, Rows: c.FileRows, DryRun: i.header.DryRun,
+		ImportID: i.id, Read: c.Read, Rejected: c.Rejected + i.log.rejected, Empty: c.Empty, Rows: c.FileRows, DryRun: i.header.DryRun,
 	}
-	switch {
-	case c.Chunks != i.log.last:
-		return r, ErrChunksMissing
-	case !addUp(c.Read, i.log.rows, i.log.refused, c.Rejected, c.Empty), c.FileRows > c.Read:
+	if !addUp(c.Read, i.log.entries, i.log.rejected, c.Rejected, c.Empty) || c.FileRows > c.Read {
 		return r, ErrCounts
 	}
 	r.GuardFailures = i.guards(&r, &c)
@@ -223,7 +259,7 @@ func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsRes
 		if err != nil {
 			return r, err
 		}
-		r.Duplicates, r.Accepted = duplicates, i.log.rows-duplicates
+		r.Duplicates, r.Accepted = duplicates, i.log.entries-duplicates
 		r.Elapsed = time.Since(i.started)
 	}
 	return r, nil
@@ -256,7 +292,8 @@ type recordOrder struct {
 	GuardFailures []GuardFailure
 	Story         Story
 	Started       time.Time
-	Revision      uint64 // the last one before any row was recorded
+	Revision      uint64   // the last one before any row was recorded
+	Noted          []uint64 // chunks about whose rows the caller said something
 }
 
 func writeJSON(path string, value any) error {

@@ -36,7 +36,7 @@ type recordJob struct {
 }
 
 // awaitRecords returns what became of a committed import, and starts the work where nobody does it.
-func (s *Store) awaitRecords(ctx context.Context, id string, progress func(done, total uint64)) (RecordsResult, error) {
+func (s *Store) awaitRecords(ctx context.Context, id string, progress func(Progress)) (RecordsResult, error) {
 	var result RecordsResult
 	if readJSON(filepath.Join(s.recordStage(id), resultFile), &result) == nil {
 		return result, nil
@@ -54,7 +54,7 @@ func (s *Store) awaitRecords(ctx context.Context, id string, progress func(done,
 		case <-ctx.Done():
 			return RecordsResult{}, ctx.Err()
 		case <-tick.C:
-			progress(j.recorded.Load(), j.order.Rows)
+			progress(Progress{PhaseRecording, j.recorded.Load(), j.order.Rows})
 		}
 	}
 }
@@ -96,8 +96,8 @@ func (j *recordJob) run() error {
 		return err
 	}
 	defer log.close()
-	if log.rows != j.order.Rows {
-		return j.setAside(log.rows)
+	if log.entries != j.order.Rows {
+		return j.setAside(log.entries)
 	}
 	t, err := j.openTally()
 	if err != nil {
@@ -163,7 +163,7 @@ func (j *recordJob) finish(c *recordCounts) {
 	j.result = RecordsResult{
 		ImportID: j.result.ImportID, Read: j.order.Read, Accepted: c.Accepted, Duplicates: c.Duplicates,
 		Rejected: j.order.Rejected + c.Refused, Empty: j.order.Empty, Rows: j.order.FileRows, GuardFailures: j.order.GuardFailures,
-		First: c.First.Revision, Last: c.Last.Revision, Refusals: c.Refusals,
+		First: c.First.Revision, Last: c.Last.Revision, Refusals: c.Refusals, Noted: j.order.Noted,
 		JournalID: view.JournalID(), Elapsed: time.Since(j.order.Started),
 	}
 }

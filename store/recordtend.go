@@ -54,23 +54,14 @@ func (s *Store) tendRecordStage(d fs.DirEntry) error {
 		_, err := s.recordJob(d.Name())
 		return err
 	}
-	info, err := d.Info()
-	if err != nil || s.imports.isOpen(d.Name()) {
-		return err
-	}
-	if rows, err := os.Stat(filepath.Join(dir, rowsFile)); err == nil && rows.ModTime().After(info.ModTime()) {
-		info = rows
-	}
-	if time.Since(info.ModTime()) < s.opt.StageTTL {
-		return nil
-	}
-	return os.RemoveAll(dir)
+	s.dropUnused(recordStageDir, d.Name(), s.opt.StageTTL)
+	return nil
 }
 
 // rehearse counts the staged rows that are duplicates, of records in the view and of one another, without recording
 // any. Its memory is bounded: it passes over the rows as often as it takes to keep rehearseRows of them in mind.
 func (i *RecordImport) rehearse(ctx context.Context, v *View) (duplicates uint64, err error) {
-	passes := 1 + i.log.rows/rehearseRows
+	passes := 1 + i.log.entries/rehearseRows
 	now, ahead := v.Clock()
 	for pass := range passes {
 		r := rehearsal{view: v, now: now.Add(-ahead), seen: map[said]bool{}}

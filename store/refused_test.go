@@ -100,7 +100,7 @@ func TestRefusedDateOfHeldContent(t *testing.T) {
 		}
 		putChunks(t, i, chunks)
 		c.SnapshotDate = policy.DateOf(day(4))
-		r, err := i.Commit(context.Background(), c, func(_, _ uint64) { t.Error("compared") })
+		r, err := i.Commit(context.Background(), c, func(Progress) { t.Error("compared") })
 		if err != nil || r.Refused == override || override && !r.AlreadyLoaded {
 			t.Errorf("override %v: %+v (%v)", override, r, err)
 		}
@@ -164,7 +164,7 @@ func TestRefusedStagesAreOneAList(t *testing.T) {
 	}
 	first := refuse(t, s, withFile("monday"), chunks)
 	refuse(t, s, withFile("tuesday"), chunks)
-	if _, err := os.Stat(s.stagePath(first)); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(stagePath(s, first)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the stage of the refusal before: %v, want it gone", err)
 	}
 	held := resume(t, s, withFile("tuesday"))

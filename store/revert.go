@@ -17,7 +17,7 @@ import (
 // Guards, DryRun, Override, TakeOver and Request; dates are not compared. The same request again gives the result of the
 // first. Errors: ErrListNotFound, ErrNothingToRevert, ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses
 // writes.
-func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total uint64)) (Result, error) {
+func (s *Store) Revert(ctx context.Context, h Header, progress func(Progress)) (Result, error) {
 	l, err := s.View().List(h.List)
 	if err != nil {
 		return Result{}, err
@@ -41,7 +41,7 @@ func (s *Store) Revert(ctx context.Context, h Header, progress func(done, total 
 }
 
 func (s *Store) newRevert(list policy.EventID, h Header) *Import {
-	i := &Import{s: s, id: newImportID(), list: list, started: time.Now()}
+	i := &Import{staging: staging[Chunk]{s: s, id: newImportID()}, list: list, started: time.Now()}
 	if h.Request.ID != "" {
 		i.id, i.requested = requestedImportID(h.Request.ID), true
 	}
@@ -61,7 +61,7 @@ func (i *Import) findRequested() (err error) {
 // errReverted tells a revert that another attempt of the same request was first.
 var errReverted = errors.New("the request was carried out meanwhile")
 
-func (i *Import) revert(ctx context.Context, progress func(done, total uint64)) (Result, error) {
+func (i *Import) revert(ctx context.Context, progress func(Progress)) (Result, error) {
 	return i.run(ctx, progress, func(owned context.Context) (prepared, error) {
 		if err := i.findRequested(); err != nil {
 			return prepared{}, err

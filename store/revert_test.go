@@ -12,7 +12,7 @@ import (
 func revert(t *testing.T, s *Store, list string, h Header) Result {
 	t.Helper()
 	h.List = list
-	r, err := s.Revert(context.Background(), h, func(uint64, uint64) {})
+	r, err := s.Revert(context.Background(), h, func(Progress) {})
 	if err != nil {
 		t.Fatal("revert:", err)
 	}
@@ -77,13 +77,13 @@ func TestRevertIsGuardedAndNeedsAViewBefore(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "us-ftc", Settings{})
-	_, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(uint64, uint64) {})
+	_, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(Progress) {})
 	if !errors.Is(err, ErrNothingToRevert) {
 		t.Errorf("revert of a list never loaded: %v, want ErrNothingToRevert", err)
 	}
 	numbers := registryNumbers(1000)
 	load(t, s, "us-ftc", Replace, numbers[:10], Commit{})
-	if _, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(uint64, uint64) {}); !errors.Is(err, ErrNothingToRevert) {
+	if _, err := s.Revert(context.Background(), Header{List: "us-ftc"}, func(Progress) {}); !errors.Is(err, ErrNothingToRevert) {
 		t.Errorf("revert of a first load: %v, want ErrNothingToRevert", err)
 	}
 	load(t, s, "us-ftc", Replace, numbers, Commit{})
@@ -110,8 +110,8 @@ func TestRevertIsFinishedAfterACrash(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &Import{s: s, id: newImportID(), header: Header{Mode: Revert, Guards: noGuards}, list: l.ID}
-	p, err := i.prepare(context.Background(), context.Background(), &Commit{Read: 20_000}, content{numbers: 20_000}, func(uint64, uint64) {})
+	i := &Import{staging: staging[Chunk]{s: s, id: newImportID()}, header: Header{Mode: Revert, Guards: noGuards}, list: l.ID}
+	p, err := i.prepare(context.Background(), context.Background(), &Commit{Read: 20_000}, content{numbers: 20_000}, func(Progress) {})
 	if err != nil || p.done {
 		t.Fatalf("prepare: %+v, %v", p, err)
 	}
@@ -142,7 +142,7 @@ func TestDeltaAddsAndRemoves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	r, err := i.Commit(context.Background(), Commit{Chunks: 2, Read: 1102, SnapshotDate: date(t, "2026-09-09")}, func(uint64, uint64) {})
+	r, err := i.Commit(context.Background(), Commit{Chunks: 2, Read: 1102, SnapshotDate: date(t, "2026-09-09")}, func(Progress) {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -136,8 +136,8 @@ func TestLogThatCannotBeReadIsNotCut(t *testing.T) {
 		size  int64
 		count func(io.Reader) error
 	}{
-		chunksFile: {chunks.size, func(r io.Reader) error { return new(chunkLog).count(r) }},
-		rowsFile:   {rows.size, func(r io.Reader) error { return new(rowLog).count(r) }},
+		chunksFile: {chunks.size, func(r io.Reader) error { return newStageLog(nil, listStages.codec()).count(r) }},
+		rowsFile:   {rows.size, func(r io.Reader) error { return newStageLog(nil, recordStages.codec()).count(r) }},
 	} {
 		b, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {

@@ -120,7 +120,7 @@ func commit(i *Import, numbers []uint64, c Commit) (Result, error) {
 		numbers = numbers[n:]
 	}
 	c.Chunks = i.LastChunk()
-	return i.Commit(context.Background(), c, func(uint64, uint64) {})
+	return i.Commit(context.Background(), c, func(Progress) {})
 }
 
 func export(t testing.TB, s *Store, list string) []uint64 {

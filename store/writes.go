@@ -172,12 +172,38 @@ func (s *Store) effectiveCoverage(ctx context.Context, l *List, declared []strin
 // DeleteList takes the list with that id out of every check; its name is free again. Errors: ErrListNotFound,
 // ErrUnconfirmed, ErrImportRunning, and those of every write.
 func (s *Store) DeleteList(ctx context.Context, id policy.EventID, r Request) (Receipt, error) {
-	if l := s.View().listByID(id); l != nil && l.guardsNumbers() && !r.Confirmed {
-		return Receipt{}, fmt.Errorf("%w: the list holds %d", ErrUnconfirmed, l.Numbers)
+	if !r.Confirmed {
+		release, err := s.takeUnguarded(ctx, id)
+		if err != nil {
+			return Receipt{}, err
+		}
+		defer release()
 	}
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_ListDeleted{
 		ListDeleted: &storev1.ListDeleted{List: listRef(id)},
 	}}, r)
+}
+
+// takeUnguarded takes a list that guards no number, so that no load gives it any before release.
+func (s *Store) takeUnguarded(ctx context.Context, id policy.EventID) (release func(), err error) {
+	if err := s.checkUnguarded(id); err != nil {
+		return nil, err
+	}
+	if release, err = s.imports.takeUpdate(ctx, id); err != nil {
+		return nil, err
+	}
+	if err := s.checkUnguarded(id); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+func (s *Store) checkUnguarded(id policy.EventID) error {
+	if l := s.View().listByID(id); l != nil && l.guardsNumbers() {
+		return fmt.Errorf("%w: the list holds %d", ErrUnconfirmed, l.Numbers)
+	}
+	return nil
 }
 
 // record submits an event with the request and story that go along.

@@ -10,22 +10,23 @@ import (
 // by itself, so that no number of callers, slow or gone, holds it up.
 type writing struct {
 	mu    sync.Mutex
-	loads map[loadID]*atomic.Uint64
+	loads map[loadID]*atomic.Pointer[Progress]
 }
 
 // lookEvery is how often a caller who waits for a load looks how far it is.
 const lookEvery = 100 * time.Millisecond
 
-// begin returns where a load notes the numbers it has written, until end.
-func (w *writing) begin(id loadID) (done *atomic.Uint64, end func()) {
+// begin returns where a load notes how far it is, until end.
+func (w *writing) begin(id loadID) (at *atomic.Pointer[Progress], end func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.loads == nil {
-		w.loads = map[loadID]*atomic.Uint64{}
+		w.loads = map[loadID]*atomic.Pointer[Progress]{}
 	}
-	done = new(atomic.Uint64)
-	w.loads[id] = done
-	return done, func() { w.end(id) }
+	at = new(atomic.Pointer[Progress])
+	at.Store(&Progress{Phase: PhaseWriting})
+	w.loads[id] = at
+	return at, func() { w.end(id) }
 }
 
 func (w *writing) end(id loadID) {
@@ -34,12 +35,12 @@ func (w *writing) end(id loadID) {
 	delete(w.loads, id)
 }
 
-// done is how many numbers a load has written; false when it is not being written.
-func (w *writing) done(id loadID) (uint64, bool) {
+// at is how far a load is; false when it is not being written.
+func (w *writing) at(id loadID) (Progress, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if done := w.loads[id]; done != nil {
-		return done.Load(), true
+	if at := w.loads[id]; at != nil {
+		return *at.Load(), true
 	}
-	return 0, false
+	return Progress{}, false
 }

@@ -27,8 +27,8 @@ func TestJoinedLoadTellsItsProgress(t *testing.T) { // alone: it looks for gorou
 	gone, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	late := time.AfterFunc(time.Minute, func() { t.Error("no progress was told"); cancel() })
-	_, err := resume(t, s, h).Commit(gone, c, func(done, total uint64) {
-		if done == 30_000 && total == 30_000 {
+	_, err := resume(t, s, h).Commit(gone, c, func(p Progress) {
+		if p.Done == 30_000 && p.Total == 30_000 {
 			cancel()
 		}
 	})
@@ -43,7 +43,7 @@ func TestJoinedLoadTellsItsProgress(t *testing.T) { // alone: it looks for gorou
 	tell := sync.OnceFunc(func() { close(told); <-read })
 	ended := make(chan error, 1)
 	go func() {
-		r, err := slow.Commit(context.Background(), c, func(_, _ uint64) { tell() })
+		r, err := slow.Commit(context.Background(), c, func(Progress) { tell() })
 		if err == nil && r.Added != 29_900 {
 			t.Errorf("%+v, want the result of the load", r)
 		}

@@ -18,7 +18,7 @@ var runs = map[string][]uint64{
 	"zero":       {0},
 	"one":        {14155550100},
 	"equal":      {7, 7, 7},
-	"dense":      {127, 128, 255, 256, 383, 384},
+	"dense":      {127, 128, 255, 256, 383, 384, 512, 639}, // steps about the end of a byte
 	"the widest": {0, math.MaxUint64 - 1, math.MaxUint64},
 }
 

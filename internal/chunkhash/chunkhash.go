@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+
+	"google.golang.org/protobuf/proto"
 )
 
 // Size of a hash in bytes.
@@ -22,6 +24,34 @@ func Of(ascending []byte, numbers []uint64, removedAscending []byte, removedNumb
 	writeNumbers(h, numbers)
 	writeBytes(h, removedAscending)
 	writeNumbers(h, removedNumbers)
+	return Hash(h.Sum(nil)[:Size])
+}
+
+// Numbers is a set of numbers in a chunk.
+type Numbers interface {
+	GetAscending() []byte
+	GetNumbers() []uint64
+}
+
+// OfNumbers is Of the numbers that come and go with a chunk.
+func OfNumbers(add, remove Numbers) Hash {
+	return Of(add.GetAscending(), add.GetNumbers(), remove.GetAscending(), remove.GetNumbers())
+}
+
+// OfRows is the hash of a chunk of rows: the first 16 bytes of SHA-256 over them in order, for each the length of its
+// protobuf encoding as 8 bytes little-endian, then that encoding.
+func OfRows[M proto.Message](rows []M) Hash {
+	h := sha256.New()
+	var b []byte
+	var err error
+	for _, row := range rows {
+		b = append(b[:0], make([]byte, 8)...)
+		if b, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(b, row); err != nil {
+			return Hash{} // text that is no UTF-8: no message carries it
+		}
+		binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
+		h.Write(b)
+	}
 	return Hash(h.Sum(nil)[:Size])
 }
 

@@ -640,9 +640,9 @@ func (x *RecordRow) GetConsentForm() ConsentForm {
 // then that encoding.
 type ImportChunk struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 1, 2, 3 ... up to 1,048,576. A chunk that the server already holds is acked again. In
-	// a list import, one with another hash than the chunk that the server holds replaces it,
-	// and all chunks after it are dropped.
+	// 1, 2, 3 ... up to 1,048,576. A chunk that the server already holds is acked again. One
+	// with another hash than the chunk that the server holds replaces it, and all chunks after
+	// it are dropped.
 	Seq uint64 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
 	// Only for lists: the numbers. With DELTA, those that were added. Without DELTA, only one
 	// of the two forms may be used.
@@ -736,7 +736,7 @@ type ImportCommit struct {
 	TruncatedFiles uint32 `protobuf:"varint,8,opt,name=truncated_files,json=truncatedFiles,proto3" json:"truncated_files,omitempty"`
 	// SHA-256 over the hashes of all chunks in order. When other chunks are staged, the commit is
 	// refused with CHUNK_OUT_OF_ORDER; chunks staged after these are dropped. Required
-	// after `resume`, otherwise optional. UNSUPPORTED for records by this server.
+	// after `resume`, otherwise optional.
 	ChunksDigest []byte `protobuf:"bytes,9,opt,name=chunks_digest,json=chunksDigest,proto3" json:"chunks_digest,omitempty"`
 	// Only for lists: the prefixes that the files hold completely (one file for each area code).
 	// They are the coverage of a list that declares none. At most 10,000, as digits with the
@@ -870,8 +870,9 @@ type ImportOpened struct {
 	// The hashes of the staged chunks from the first on, 16 bytes each, of at most 131,072
 	// chunks: chunks with the same hash need not be sent. Empty: the server does not keep them.
 	ChunkHashes []byte `protobuf:"bytes,4,opt,name=chunk_hashes,json=chunkHashes,proto3" json:"chunk_hashes,omitempty"`
-	// The chunks in which the server rejected an entry; those of a committed import too, while
-	// it is being written. Sent again, they are acked again with their rejects.
+	// The chunks in which the server rejected an entry or has a remark about one; those of a
+	// committed import too, while it is being written. Sent again, they are acked again with
+	// their rejects and remarks.
 	RejectedChunks []uint64 `protobuf:"varint,5,rep,packed,name=rejected_chunks,json=rejectedChunks,proto3" json:"rejected_chunks,omitempty"`
 	// How long the client may send nothing before the server may give its place to another
 	// import. A client with nothing to send keeps it by sending a request without a frame at

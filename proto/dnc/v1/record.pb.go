@@ -2221,8 +2221,11 @@ type ImportRecordsHeader struct {
 	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
 	// The import to continue, from ImportOpened; empty: a new one. `kind` must be the same.
 	ImportId string `protobuf:"bytes,6,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
-	// Without import_id: continue the last import of the same kind and file names that was not
-	// committed, under a new import_id; else begin a new one. UNSUPPORTED by this server.
+	// Without import_id: continue the last import of the same kind, file names, region,
+	// fallback_scope and author that was not committed, under a new import_id; else begin a new
+	// one. Compare ImportOpened.chunk_hashes, and send the chunks from the first that differs on.
+	// Each row is compared with what its number holds when it is recorded, whenever it was sent.
+	// A dry run begins a new one. Not together with a request_id.
 	Resume bool `protobuf:"varint,7,opt,name=resume,proto3" json:"resume,omitempty"`
 	// Set: a row is recorded when its number can be read, whatever else cannot be read. An
 	// unreadable scope becomes this one, an unreadable received_at or expires_at is left out, and a

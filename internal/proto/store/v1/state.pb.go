@@ -927,7 +927,11 @@ type StagedOptOuts struct {
 	OptOuts []*OptOut              `protobuf:"bytes,1,rep,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
 	Stories []*Story               `protobuf:"bytes,2,rep,name=stories,proto3" json:"stories,omitempty"`
 	// Places, among the chunk's rows, of those that were refused and are not here; ascending.
-	Refused       []uint32 `protobuf:"varint,3,rep,packed,name=refused,proto3" json:"refused,omitempty"`
+	Refused []uint32 `protobuf:"varint,3,rep,packed,name=refused,proto3" json:"refused,omitempty"`
+	// The hash of all rows of the chunk, refused ones too, as dnc.v1.ImportChunk has it; empty: not known. It stands first.
+	Hash []byte `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
+	// Of how many rows something was left out. It stands before the rows.
+	Remarks       uint32 `protobuf:"varint,5,opt,name=remarks,proto3" json:"remarks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -981,6 +985,20 @@ func (x *StagedOptOuts) GetRefused() []uint32 {
 		return x.Refused
 	}
 	return nil
+}
+
+func (x *StagedOptOuts) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *StagedOptOuts) GetRemarks() uint32 {
+	if x != nil {
+		return x.Remarks
+	}
+	return 0
 }
 
 var File_store_v1_state_proto protoreflect.FileDescriptor
@@ -1064,11 +1082,13 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\vPackedStory\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x14\n" +
 	"\x05story\x18\x02 \x01(\fR\x05story\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\fR\x04hash\"\x81\x01\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\xaf\x01\n" +
 	"\rStagedOptOuts\x12+\n" +
 	"\bopt_outs\x18\x01 \x03(\v2\x10.store.v1.OptOutR\aoptOuts\x12)\n" +
 	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
-	"\arefused\x18\x03 \x03(\rR\arefused*\xb4\x01\n" +
+	"\arefused\x18\x03 \x03(\rR\arefused\x12\x12\n" +
+	"\x04hash\x18\x04 \x01(\fR\x04hash\x12\x18\n" +
+	"\aremarks\x18\x05 \x01(\rR\aremarks*\xb4\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x01\x12\x19\n" +
