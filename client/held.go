@@ -38,6 +38,8 @@ func (h *held) has(c *chunk) bool {
 func (h *held) settles(c *chunk) bool { return h.has(c) && !h.rejected[c.frame.GetSeq()] }
 
 func hashOf(c *dncv1.ImportChunk) chunkhash.Hash {
-	add, remove := c.GetAdd(), c.GetRemove()
-	return chunkhash.Of(add.GetAscending(), add.GetNumbers(), remove.GetAscending(), remove.GetNumbers())
+	if rows := c.GetRows(); len(rows) > 0 {
+		return chunkhash.OfRows(rows)
+	}
+	return chunkhash.OfNumbers(c.GetAdd(), c.GetRemove())
 }

@@ -188,8 +188,7 @@ func (c *Client) Import(ctx context.Context, r ImportRequest) (_ ImportResult, e
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := newLoad(c, &r, header)
-	result, err := l.run(ctx)
+	result, err := numberUpload(c, &r, header).run(ctx)
 	if err != nil {
 		return ImportResult{}, err
 	}

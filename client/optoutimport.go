@@ -27,7 +27,17 @@ type ImportOptOutsRequest struct {
 	// ScopeInstead, when not nil, has a row recorded whose number can be read, whatever else cannot: an unreadable scope
 	// is then this one, an unreadable time none, and a text that is too long is cut. OnRemark is called.
 	ScopeInstead *string
+	// Resume continues the last ImportOptOuts with the same Region, ScopeInstead, user and names of Sources that was
+	// not committed, by whichever process; if there is none, a new import starts. The rows are read from the start, in
+	// the same order, and those that the server already holds are not sent. From the first 4000 that differ, all are
+	// sent. OnReject and OnRemark are called again for rows that were sent before. Each row is compared with what its
+	// number holds when it is recorded, whenever it was sent.
+	Resume bool
 
+	// OnResume, if not nil, is called once with the number of rows that the server already
+	// holds from an earlier import, before others are sent. It is not called if there are none.
+	// It is called by the goroutine of ImportOptOuts.
+	OnResume func(rows uint64)
 	// OnProgress, if not nil, is called periodically with the import's progress, by one
 	// goroutine at a time.
 	OnProgress func(Progress)
@@ -113,16 +123,16 @@ func (c *Client) ImportOptOuts(ctx context.Context, r ImportOptOutsRequest) (_ I
 	header := &dncv1.ImportRecordsHeader{
 		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, Sources: sources, Region: r.Region, DryRun: r.DryRun,
 		Guards:        &dncv1.ImportGuards{MaxRejectRatio: r.MaxRejects, Override: r.Override},
-		FallbackScope: r.ScopeInstead, Context: &dncv1.WriteContext{OnBehalfOf: c.opts.user},
+		FallbackScope: r.ScopeInstead, Resume: r.Resume, Context: &dncv1.WriteContext{OnBehalfOf: c.opts.user},
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	l := newOptOutLoad(c, &r, header)
-	result, err := l.run(ctx)
+	rows := &optOutLoad{request: &r, room: make([]OptOut, 1000)}
+	result, err := rowUpload(c, rows, header).run(ctx)
 	if err != nil {
 		return ImportOptOutsResult{}, err
 	}
-	l.tellLate(result.GetRejects())
+	rows.saidLate(result.GetRejects())
 	return fromRecordsResult(result), nil
 }
 

@@ -46,7 +46,7 @@ type RecordsResult struct {
 	DryRun                               bool
 	First, Last                          uint64    // revisions that hold rows; 0: none was recorded
 	Refusals                             []Refusal // rows rejected when their turn came, at most maxRefusals
-	Noted                                 []uint64  // chunks about whose rows the caller said something before
+	Noted                                []uint64  // chunks about whose rows the caller said something before
 	JournalID                            string
 	Elapsed                              time.Duration
 }
@@ -293,7 +293,7 @@ type recordOrder struct {
 	Story         Story
 	Started       time.Time
 	Revision      uint64   // the last one before any row was recorded
-	Noted          []uint64 // chunks about whose rows the caller said something
+	Noted         []uint64 // chunks about whose rows the caller said something
 }
 
 func writeJSON(path string, value any) error {

@@ -50,14 +50,19 @@ func (s *Store) sweepStage(contentTTL time.Duration) {
 // dropUnused drops what lies under name among the stages of dir and was not used for the time to live; nobody can open it
 // meanwhile.
 func (s *Store) dropUnused(dir, name string, ttl time.Duration) {
-	if !s.imports.open(name) {
+	path := filepath.Join(s.dir, dir, name)
+	if !isUnused(path, ttl) || !s.imports.open(name) {
 		return
 	}
 	defer s.imports.shut(name)
-	path := filepath.Join(s.dir, dir, name)
-	if used, err := usedAt(path); err == nil && time.Since(used) >= ttl {
+	if isUnused(path, ttl) {
 		s.warnIf("drop an old stage", os.RemoveAll(path))
 	}
+}
+
+func isUnused(path string, ttl time.Duration) bool {
+	used, err := usedAt(path)
+	return err == nil && time.Since(used) >= ttl
 }
 
 // usedAt is when a stage, or a content file, was last opened, closed or written.

@@ -181,9 +181,11 @@ func unsent(ts *testscript.TestScript, _ bool, _ []string) {
 
 func staged(ts *testscript.TestScript, _ bool, _ []string) {
 	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		logs, err := filepath.Glob(ts.MkAbs("data/stage/*/chunks"))
+		lists, err := filepath.Glob(ts.MkAbs("data/stage/*/chunks"))
 		ts.Check(err)
-		for _, log := range logs {
+		records, err := filepath.Glob(ts.MkAbs("data/stage-records/*/rows"))
+		ts.Check(err)
+		for _, log := range append(lists, records...) {
 			if info, err := os.Stat(log); err == nil && info.Size() > 0 {
 				return
 			}

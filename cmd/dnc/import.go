@@ -230,14 +230,21 @@ func (a *app) load(ctx context.Context, c *client.Client, request client.ImportR
 	meter := &importMeter{files: source.reader, rejects: source.rejects}
 	request.OnProgress = meter.take
 	request.OnReject = source.rejects.fromServer
+	onResume, stop := a.showImport(meter, "number")
+	defer stop()
+	request.OnResume = onResume
+	return c.Import(ctx, request)
+}
+
+// showImport shows how far an import is until stop, and says when it continues another.
+func (a *app) showImport(meter *importMeter, entry string) (onResume func(entries uint64), stop func()) {
 	bar := a.startProgress(meter.state)
-	defer func() { bar.stop() }()
-	request.OnResume = func(numbers uint64) {
+	onResume = func(entries uint64) {
 		bar.stop()
-		fmt.Fprintf(a.stderr, "dnc: resuming the import that stopped after %s\n", count(numbers, "number"))
+		fmt.Fprintf(a.stderr, "dnc: resuming the import that stopped after %s\n", count(entries, entry))
 		bar = a.startProgress(meter.state)
 	}
-	return c.Import(ctx, request)
+	return onResume, func() { bar.stop() }
 }
 
 // request is the import without its numbers.

@@ -87,6 +87,7 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	}
 	result, err := a.record(cmd.Context(), c, source, client.ImportOptOutsRequest{
 		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun, ScopeInstead: &flags.scope,
+		Resume: true,
 	})
 	if err != nil {
 		source.leaveFiles()
@@ -118,8 +119,9 @@ func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource
 		source.staged(p)
 	}
 	request.OnReject, request.OnRemark = source.refused, source.remark
-	bar := a.startProgress(meter.state)
-	defer bar.stop()
+	onResume, stop := a.showImport(meter, "row")
+	defer stop()
+	request.OnResume = onResume
 	return c.ImportOptOuts(ctx, request)
 }
 
