@@ -132,22 +132,27 @@ func (n *newer) has(revision uint64) bool {
 	return !errors.Is(err, badger.ErrKeyNotFound)
 }
 
-// newestStory looks at the newest story. A crash leaves those of one revision that was not committed.
+// newestStory looks at the newest stories. A crash leaves those of one revision that was not committed.
 func (n *newer) newestStory() error {
 	if n.s.stories.db == nil {
 		return nil
 	}
-	return n.s.stories.db.View(func(txn *badger.Txn) error {
+	var beyond [][]byte
+	err := n.s.stories.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{Reverse: true})
 		defer it.Close()
-		if it.Rewind(); !it.Valid() {
-			return nil
-		}
-		if revision := storyRevision(it.Item().Key()); revision > n.tip+1 {
-			n.report(revision, "a story")
+		for it.Rewind(); it.Valid() && storyRevision(it.Item().Key()) > n.tip+1; it.Next() {
+			beyond = append(beyond, it.Item().KeyCopy(nil))
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	if beyond, err = n.withoutMisplaced(beyond); len(beyond) > 0 {
+		n.report(storyRevision(beyond[0]), "a story")
+	}
+	return err
 }
 
 // unnamedStories looks for stories that no event names, but for those of one revision that was not committed. It reads
@@ -156,7 +161,6 @@ func (n *newer) unnamedStories() error {
 	if n.s.stories.db == nil {
 		return nil
 	}
-	other := uint64(0)
 	err := n.s.stories.db.View(func(txn *badger.Txn) error {
 		it := txn.NewIterator(badger.IteratorOptions{})
 		defer it.Close()
@@ -169,16 +173,53 @@ func (n *newer) unnamedStories() error {
 				}
 				continue
 			}
-			if n.stories = append(n.stories, it.Item().KeyCopy(nil)); storyRevision(key) <= n.tip {
-				other = storyRevision(key)
-			}
+			n.stories = append(n.stories, it.Item().KeyCopy(nil))
 		}
 		return nil
 	})
-	if other > 0 {
-		n.reportOther(other, "a story")
+	if err != nil {
+		return err
+	}
+	others := slices.DeleteFunc(slices.Clone(n.stories), func(key []byte) bool { return storyRevision(key) > n.tip })
+	if others, err = n.withoutMisplaced(others); len(others) > 0 {
+		n.reportOther(storyRevision(others[len(others)-1]), "a story")
 	}
 	return err
+}
+
+// withoutMisplaced takes out the stories that an event of another revision names, and reports them as damage: a bit of
+// their key flipped.
+func (n *newer) withoutMisplaced(keys [][]byte) ([][]byte, error) {
+	at, err := revisionsThatName(n.txn, keys)
+	if err != nil {
+		return nil, err
+	}
+	if len(at) > 0 {
+		n.found = append(n.found, fmt.Errorf("%w: %d are stored under another revision than their event's", ErrStoriesDamaged, len(at)))
+	}
+	return slices.DeleteFunc(keys, func(key []byte) bool { return at[string(key[8:])] > 0 }), nil
+}
+
+// revisionsThatName finds the revisions whose events name stories, by the hashes in their keys. With any key it reads the
+// whole journal.
+func revisionsThatName(txn *badger.Txn, keys [][]byte) (map[string]uint64, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	wanted, at := make(map[string]bool, len(keys)), map[string]uint64{}
+	for _, key := range keys {
+		wanted[string(key[8:])] = true
+	}
+	err := eachEntry(txn, 1, func(e entry) error {
+		rev, err := e.decode()
+		for _, event := range rev.GetEvents() {
+			if hash := string(event.GetStoryHash()); wanted[hash] {
+				at[hash] = e.revision
+			}
+		}
+		return err
+	})
+	return at, err
 }
 
 // storiesNamed knows the stories that one revision names after the other.

@@ -253,6 +253,18 @@ func (s *stories) sweep(last uint64) error {
 	return nil
 }
 
+// move puts what a key holds under another.
+func (s *stories) move(from, to []byte, batch *badger.WriteBatch) error {
+	return s.db.View(func(txn *badger.Txn) error {
+		item, err := txn.Get(from)
+		if err != nil {
+			return err
+		}
+		value, err := item.ValueCopy(nil)
+		return errors.Join(err, batch.Set(to, value), batch.Delete(from))
+	})
+}
+
 // storyEnd is where the story of key ends that b begins with.
 func storyEnd(key, b []byte) (n int, ok bool) {
 	for n < len(b) {

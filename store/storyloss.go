@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/dgraph-io/badger/v4"
+
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
@@ -77,6 +79,7 @@ func (r *repairer) copyStories() error {
 	named := storiesNamed{n: &newer{txn: txn, tip: math.MaxUint64}}
 	batch := r.s.stories.db.NewWriteBatch()
 	defer batch.Cancel()
+	var unnamed [][]byte
 	err := r.salvage(storiesDir, storyEnd, func(e saved) error {
 		if e.proven && len(e.value) == 0 {
 			r.gone[string(e.key)] = true
@@ -84,14 +87,42 @@ func (r *repairer) copyStories() error {
 		if !soundStory(e.key, e.value) {
 			return nil
 		}
-		if e.proven {
-			r.highest = max(r.highest, storyRevision(e.key))
-		} else if held, err := named.holds(e.key); err != nil || !held || named.gone {
+		held, err := named.holds(e.key)
+		isNamed := held && !named.gone
+		if err != nil || !isNamed && !e.proven {
 			return err
+		}
+		if !isNamed {
+			unnamed = append(unnamed, slices.Clone(e.key))
 		}
 		return batch.Set(slices.Clone(e.key), slices.Clone(e.value))
 	})
-	return errors.Join(err, batch.Flush())
+	if err = errors.Join(err, batch.Flush()); err != nil {
+		return err
+	}
+	return r.placeStories(txn, unnamed)
+}
+
+// placeStories puts stories that an event of another revision names in their place. A bit that flips in the memory of a
+// running server gets into the tables that it writes then, under their checksums.
+func (r *repairer) placeStories(txn *badger.Txn, unnamed [][]byte) error {
+	at, err := revisionsThatName(txn, unnamed)
+	if err != nil {
+		return err
+	}
+	batch := r.s.stories.db.NewWriteBatch()
+	defer batch.Cancel()
+	for _, key := range unnamed {
+		revision := at[string(key[8:])]
+		if revision == 0 {
+			r.highest = max(r.highest, storyRevision(key))
+			continue
+		}
+		if err := r.s.stories.move(key, storyKey(revision, key[8:]), batch); err != nil {
+			return err
+		}
+	}
+	return batch.Flush()
 }
 
 // giveUpStories marks each story that the journal names and that could not be had as gone: it is told once.
