@@ -47,7 +47,7 @@ func (l *load) begin(req *dncv1.ImportRequest) (staged, error) {
 		return nil, l.s.aboutList(l.header.GetList(), err)
 	}
 	if l.header.GetResume() && h.ImportID == "" {
-		l.imp, err = resumed(&l.s.service, l.ctx, h, l.s.store.ResumeImport)
+		l.imp, err = resumed(l.ctx, &l.s.service, h, l.s.store.ResumeImport)
 	} else {
 		l.imp, err = l.s.store.BeginImport(h)
 	}

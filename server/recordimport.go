@@ -41,7 +41,7 @@ func (i *recordImport) begin(req *dncv1.ImportRecordsRequest) (staged, error) {
 		return nil, err
 	}
 	if req.GetHeader().GetResume() && h.ImportID == "" {
-		i.imp, err = resumed(&i.s.service, i.ctx, h, i.s.store.ResumeRecords)
+		i.imp, err = resumed(i.ctx, &i.s.service, h, i.s.store.ResumeRecords)
 	} else {
 		i.imp, err = i.s.store.BeginRecords(h)
 	}

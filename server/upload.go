@@ -203,7 +203,7 @@ func unlessStopping(ctx, stream context.Context, err error) error {
 }
 
 // resumed continues the import of an earlier client. It may wait for that client's end.
-func resumed[H, I any](s *service, stream context.Context, h H, resume func(context.Context, H) (I, error)) (I, error) {
+func resumed[H, I any](stream context.Context, s *service, h H, resume func(context.Context, H) (I, error)) (I, error) {
 	ctx, cancel := until(stream, s.draining)
 	defer cancel()
 	i, err := resume(ctx, h)

@@ -197,11 +197,6 @@ func (m *imports) refuse(list policy.EventID, id string) (before string) {
 	return before
 }
 
-func (m *imports) isOpen(id string) bool {
-	shut, _ := m.holder(id)
-	return shut != nil
-}
-
 func (m *imports) shut(id string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -556,3 +556,22 @@ func TestRecordImportAfterAnAcceptedLoss(t *testing.T) {
 		wantVerdict(t, s, row.Number, row.Scope, policy.Block, policy.CauseNone)
 	}
 }
+
+// An order to record rows that may not be on disk would be lost rows that were promised.
+func TestRowsAreDurableBeforeTheirOrder(t *testing.T) {
+	t.Parallel()
+	o, failed := testOptions(), errors.New("the disk does not sync")
+	o.faults = func(at step, write func() error) error {
+		if at == stepChunkSync {
+			return failed
+		}
+		return write()
+	}
+	s := openWith(t, t.TempDir(), o)
+	i := stageRows(t, s, RecordsHeader{}, bulkRows(0, 10))
+	defer i.Close()
+	_, err := i.Commit(context.Background(), RecordsCommit{Chunks: 1, Read: 10}, noProgress)
+	if !errors.Is(err, failed) || i.Committed() {
+		t.Errorf("committed %v (%v), want the error of the sync", i.Committed(), err)
+	}
+}
