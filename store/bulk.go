@@ -115,13 +115,15 @@ func (b *bulk) settle(open int) error {
 	return nil
 }
 
-// abandon waits for what is open without telling what became of it: the work ends here.
+// abandon waits for what is open without telling what became of it, not later either: rows before it were refused, and
+// whoever counts what is told would take its rows for those. The work ends here.
 func (b *bulk) abandon() {
 	for _, one := range b.opened {
 		if b.s.await(b.ctx, one) != nil {
-			return
+			break
 		}
 	}
+	b.opened = nil
 }
 
 // batch is rows on their way through the committer, which takes them in order: together, unless a group has less room.

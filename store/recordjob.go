@@ -151,10 +151,13 @@ func (j *recordJob) record(log *rowLog, t *recordTally) error {
 		ahead = make([]OptOutRow, 0, cap(rows))
 		return work.add(rows)
 	})
+	if err == nil {
+		err = work.add(ahead)
+	}
 	if err != nil {
 		return err
 	}
-	return errors.Join(work.add(ahead), work.end())
+	return work.end()
 }
 
 // finish makes the result of what was counted.
