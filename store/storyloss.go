@@ -97,7 +97,7 @@ func (r *repairer) copyStories() error {
 		}
 		return batch.Set(slices.Clone(e.key), slices.Clone(e.value))
 	})
-	if err = errors.Join(err, batch.Flush()); err != nil {
+	if err := errors.Join(err, batch.Flush()); err != nil {
 		return err
 	}
 	return r.placeStories(txn, unnamed)
