@@ -168,7 +168,7 @@ func (g guard) leave(s *session) {
 // refused turns what a handler returned into what the caller gets.
 func (g guard) refused(ctx context.Context, method string, err error) error {
 	f := g.classify(ctx, method, err)
-	g.metrics.refused(method, f.reason)
+	g.metrics.refused(method, f)
 	if f.reason == dncv1.ErrorReason_ERROR_REASON_INTERNAL {
 		g.log.ErrorContext(ctx, "internal error", "method", method, "error", withoutDigits(f.err.Error()))
 	}
@@ -201,14 +201,14 @@ func (g guard) unknown(_ any, stream grpc.ServerStream) error {
 	if !strings.HasPrefix(method, "/dnc.v1.") {
 		f = refuse(dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED, "no such method", "feature", "method")
 	}
-	g.metrics.refused("unknown", f.reason)
+	g.metrics.refused("unknown", f)
 	return statusOf(stream.Context(), f)
 }
 
 // panicked logs a panic by its frames. Neither arguments nor a long run of digits go to the log: they may be numbers.
 func (g guard) panicked(ctx context.Context, method string, p any) error {
 	g.metrics.panics.Inc()
-	g.metrics.refused(method, dncv1.ErrorReason_ERROR_REASON_INTERNAL)
+	g.metrics.refused(method, &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL})
 	at := make([]uintptr, maxFrames)
 	at = at[:runtime.Callers(3, at)]
 	if elsewhere, ok := p.(gentle.Panic); ok {

@@ -4,9 +4,9 @@ import (
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/codes"
 
 	"github.com/dncd/dncd/internal/policy"
-	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 // Where a check came from.
@@ -51,7 +51,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"kind", "result"}),
 		refusals: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "dncd_rpc_errors_total",
-			Help: "Calls that ended with an error, by method and by the reason of the contract.",
+			Help: "Calls that ended with an error, by method and by the reason of the contract, or canceled.",
 		}, []string{"method", "reason"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "dncd_panics_total",
@@ -95,6 +95,11 @@ func (m *metrics) wrote(kind string, duplicate bool, err error) {
 	m.writes.WithLabelValues(kind, result).Inc()
 }
 
-func (m *metrics) refused(method string, reason dncv1.ErrorReason) {
-	m.refusals.WithLabelValues(method, strings.ToLower(strings.TrimPrefix(reason.String(), reasonPrefix))).Inc()
+// refused counts a call that ended with an error. A caller that ends its call is no fault, and has a name of its own.
+func (m *metrics) refused(method string, f *fault) {
+	reason := "canceled"
+	if codeOf(f) != codes.Canceled {
+		reason = strings.ToLower(strings.TrimPrefix(f.reason.String(), reasonPrefix))
+	}
+	m.refusals.WithLabelValues(method, reason).Inc()
 }

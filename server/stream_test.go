@@ -573,7 +573,7 @@ func TestStreamEndsWithItsCaller(t *testing.T) {
 	s.ask(waitingFor(1, 9, time.Minute), ofText(2, french))
 	s.takeOne(2)
 	cancel()
-	n.waitForMetric(`dncd_rpc_errors_total{method="dnc.v1.CheckService/StreamChecks",reason="deadline"} 1`)
+	n.waitForMetric(`dncd_rpc_errors_total{method="dnc.v1.CheckService/StreamChecks",reason="canceled"} 1`)
 }
 
 // waitForMetric waits until /metrics holds line.
