@@ -147,7 +147,7 @@ func TestJournalTellsOfRecordImports(t *testing.T) {
 }
 
 // TestRecordImportIsToldOnce has the work come again from its beginning, as after a power cut that lost all that was
-// noted of it but the rows.
+// noted of it but the rows, and that it had begun.
 func TestRecordImportIsToldOnce(t *testing.T) {
 	t.Parallel()
 	dir, rows := t.TempDir(), bulkRows(0, 90)
@@ -163,7 +163,7 @@ func TestRecordImportIsToldOnce(t *testing.T) {
 	i.Close()
 	closeStore(t, s)
 	err = errors.Join(os.Remove(filepath.Join(stage, resultFile)), os.WriteFile(filepath.Join(stage, rowsFile), staged, 0o600),
-		writeJSON(filepath.Join(stage, commitFile), order))
+		os.WriteFile(filepath.Join(stage, progressFile), nil, 0o600), writeJSON(filepath.Join(stage, commitFile), order))
 	if err != nil {
 		t.Fatal(err)
 	}

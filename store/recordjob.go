@@ -226,7 +226,8 @@ type recordTally struct {
 	f      *os.File
 	lost   map[policy.EventID]bool // ids after until that rows were counted for
 	after  policy.EventID          // what the progress file knew when the work went on
-	until  uint64                  // the last revision then; 0: the work is new
+	until  uint64                  // the last revision then; 0: no row of its own can be met any more
+	fresh  int                     // rows recorded since the work went on
 	queued uint64
 	places []chunkPlaces // of the rows that are not counted yet
 	told   uint64        // rows counted since the work went on
@@ -240,11 +241,19 @@ type chunkPlaces struct {
 }
 
 func (j *recordJob) openTally() (*recordTally, error) {
-	f, err := os.OpenFile(filepath.Join(j.dir, progressFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
+	path := filepath.Join(j.dir, progressFile)
+	_, never := os.Stat(path)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open progress: %w", err)
 	}
-	t := &recordTally{f: f, lost: map[policy.EventID]bool{}, until: j.s.View().Revision()}
+	t := &recordTally{f: f, lost: map[policy.EventID]bool{}}
+	if never == nil {
+		t.until = j.s.View().Revision()
+	} else if err := syncDir(j.dir); err != nil { // once a row is recorded, a file tells that the work has begun
+		f.Close()
+		return nil, fmt.Errorf("open progress: %w", err)
+	}
 	journal := j.s.View().JournalID()
 	lines := bufio.NewScanner(f)
 	lines.Buffer(nil, 1<<20)
@@ -293,11 +302,22 @@ func (t *recordTally) count(o Outcome) {
 	case o.Duplicate && !t.isOwn(o.ID):
 		t.now.Duplicates++
 	default:
+		if !o.Duplicate {
+			t.meetNew()
+		}
 		t.now.Accepted++
 		if t.now.First == (policy.EventID{}) {
 			t.now.First = o.ID
 		}
 		t.now.Last = o.ID
+	}
+}
+
+// meetNew notes a row that was not recorded before the work went on. No row was then that lies far behind it: rows are
+// recorded in order, but for batches that were refused alone.
+func (t *recordTally) meetNew() {
+	if t.fresh++; t.fresh > batchesOpen*batchRows {
+		t.until = 0
 	}
 }
 

@@ -1,9 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,7 +66,7 @@ func (i *RecordImport) rehearse(ctx context.Context, v *View) (duplicates uint64
 	passes := 1 + i.log.entries/rehearseRows
 	now, ahead := v.Clock()
 	for pass := range passes {
-		r := rehearsal{view: v, now: now.Add(-ahead), seen: map[said]bool{}}
+		r := rehearsal{view: v, now: now.Add(-ahead), seen: map[said]int64{}}
 		err := i.log.eachChunk(func(c RowChunk) error {
 			for n := range c.Rows {
 				if uint64(c.Rows[n].Number)%passes == pass {
@@ -85,8 +87,8 @@ const rehearseRows = 1 << 20
 
 type rehearsal struct {
 	view       *View
-	now        time.Time // by the clock
-	seen       map[said]bool
+	now        time.Time      // by the clock
+	seen       map[said]int64 // the latest end of those; math.MaxInt64: they never end
 	duplicates uint64
 	failed     error
 }
@@ -101,11 +103,13 @@ type said struct {
 
 func (r *rehearsal) take(o *OptOut) {
 	at := said{uint64(o.Number), o.Scope, o.Channel, timeNano(o.ReceivedAt)}
-	whenever := said{at.number, at.scope, at.channel, 0}
-	if r.seen[at] || r.holds(o) {
+	end := cmp.Or(timeNano(o.ExpiresAt), math.MaxInt64)
+	if r.seen[at] >= end || r.holds(o) {
 		r.duplicates++
+		return
 	}
-	r.seen[at], r.seen[whenever] = true, true
+	whenever := said{at.number, at.scope, at.channel, 0}
+	r.seen[at], r.seen[whenever] = end, max(r.seen[whenever], end)
 }
 
 // holds reports whether the view holds the objection, in force.
