@@ -93,7 +93,7 @@ func (m *methods) count(method string) int64 {
 	return m.calls[method]
 }
 
-// callCounter counts the calls that a stats handler is told of.
+// callCounter counts the calls that are reported to a stats handler.
 type callCounter struct{ calls atomic.Int64 }
 
 func (c *callCounter) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }

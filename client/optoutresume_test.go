@@ -14,7 +14,7 @@ import (
 
 const rowsOfAChunk = 4000
 
-// stoppedOptOuts imports opt-outs until at least so many are staged, and leaves off as a process that is killed does. It
+// stoppedOptOuts imports opt-outs until at least that many are staged, then stops as a killed process does. It
 // returns once the server has noticed.
 func stoppedOptOuts(t *testing.T, addr, server string, r client.ImportOptOutsRequest, rows []client.OptOut, staged int) {
 	t.Helper()
@@ -38,14 +38,14 @@ func stoppedOptOuts(t *testing.T, addr, server string, r client.ImportOptOutsReq
 }
 
 // TestImportOptOutsOfANewClientGoesOn leaves off in the midst of an import and runs it again from another client: only what
-// the server does not hold is sent, and what it rejects is told again.
+// the server does not hold is sent, and what it rejects is reported again.
 func TestImportOptOutsOfANewClientGoesOn(t *testing.T) {
 	t.Parallel()
 	p := newProxy(t, serve(t))
 	rows := someOptOuts(60_000)
 	rows[100].ExpiresAt = time.Unix(1, 0)     // in chunk 1, which the server rejects
 	rows[2*rowsOfAChunk+7].Channel = "pigeon" // which becomes a note
-	rows[3*rowsOfAChunk+1].Scope = "no scope" // of which the server leaves out a part
+	rows[3*rowsOfAChunk+1].Scope = "no scope" // the server records this row only in part
 	instead := "acme"
 	request := client.ImportOptOutsRequest{Sources: aFile, Resume: true, ScopeInstead: &instead}
 	stoppedOptOuts(t, p.addr(), p.target.Load().(string), request, rows, 8*rowsOfAChunk)
@@ -86,18 +86,18 @@ func TestImportOptOutsOfANewClientGoesOn(t *testing.T) {
 		t.Errorf("the records differ from those of an undisturbed import (-want +got):\n%.2000s", diff)
 	}
 
-	// Anew, all is sent, and each row is compared.
+	// Begun again, the import sends all rows, and each is compared.
 	request.Rows, resumed = &optOuts{rows: rows}, nil
 	whole := sent(p, func() { r, err = connect(t, p.addr()).ImportOptOuts(t.Context(), request) })
 	if err != nil || r.Duplicates != 59_999 || r.Accepted != 0 || len(resumed) != 0 {
-		t.Errorf("anew: got %+v (%v), resumed %v, want duplicates alone", r, err, resumed)
+		t.Errorf("begun again: got %+v (%v), resumed %v, want only duplicates", r, err, resumed)
 	}
 	if again*4 > whole*3 { // at least 8 of 15 chunks were there, and 2 of them were sent again
 		t.Errorf("%d bytes were sent to go on, %d for the whole", again, whole)
 	}
 }
 
-// TestImportOptOutsOfAChangedFileIsNotMixed runs an import again of which the file has changed meanwhile.
+// TestImportOptOutsOfAChangedFileIsNotMixed runs an import again after its file has changed.
 func TestImportOptOutsOfAChangedFileIsNotMixed(t *testing.T) {
 	t.Parallel()
 	addr := serve(t)
@@ -171,7 +171,7 @@ func TestWithdrawnRowIsRecordedAnew(t *testing.T) {
 	request.Rows = &optOuts{rows: rows}
 	r, err := c.ImportOptOuts(t.Context(), request)
 	if err != nil || r.Accepted != 2 || r.Duplicates != 19_998 {
-		t.Fatalf("got %+v (%v), want the two withdrawn rows recorded anew", r, err)
+		t.Fatalf("got %+v (%v), want the two withdrawn rows recorded again", r, err)
 	}
 	for _, o := range rows[:2] {
 		if a, err := c.Check(t.Context(), o.Number, client.Scope("acme")); err != nil || a.Verdict != client.Block {
