@@ -33,7 +33,7 @@ const suppressionList = "litigators"
 // truth is what a store holds.
 type truth struct {
 	optOuts map[uint64]optedOut // by number, as digits of E.164
-	listed  map[string][]uint64 // by list, a sample
+	listed  map[string][]uint64 // by list, a sample, ascending
 }
 
 // optedOut is one acknowledged opt-out.
@@ -235,12 +235,14 @@ func readTruth(ctx context.Context, c *client.Client, d drawn) (*truth, error) {
 	return t, err
 }
 
-// some returns every tenth number, and the last.
+// some returns every tenth number, and the last, ascending.
 func some(numbers []uint64) (all []uint64) {
 	for i := 0; i < len(numbers); i += 10 {
 		all = append(all, numbers[i])
 	}
-	return append(all, numbers[len(numbers)-1])
+	all = append(all, numbers[len(numbers)-1])
+	slices.Sort(all)
+	return all
 }
 
 // all yields every number that a store must block.

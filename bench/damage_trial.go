@@ -372,12 +372,15 @@ func (t *trial) look(ctx context.Context, f daemon.Fsck) {
 // judge sorts what is not blocked into what was named as lost, and faults.
 func (t *trial) judge(v verdicts, f daemon.Fsck) {
 	unnamed := 0
-	for _, n := range slices.Concat(v.allowed, v.unknown) {
-		allowed := !slices.Contains(v.unknown, n)
-		if t.isNamed(n, f) && (!allowed || t.accepted) {
-			continue
+	for _, n := range v.allowed {
+		if named := t.isNamed(n, f); !named || !t.accepted {
+			unnamed++
 		}
-		unnamed++
+	}
+	for _, n := range v.unknown {
+		if !t.isNamed(n, f) {
+			unnamed++
+		}
 	}
 	if unnamed > 0 {
 		t.fault("%d numbers are ALLOW and %d UNKNOWN, of which nothing named %d: %s", len(v.allowed), len(v.unknown), unnamed, f.Said)
@@ -397,7 +400,7 @@ func (t *trial) isNamed(n uint64, f daemon.Fsck) bool {
 		}
 	}
 	for name, numbers := range t.bench.truth.listed {
-		if slices.Contains(numbers, n) {
+		if _, ok := slices.BinarySearch(numbers, n); ok {
 			t.lost.lists[name] = true
 			return f.Names("load these lists again", name) || f.Names("lost", name)
 		}
