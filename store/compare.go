@@ -47,9 +47,10 @@ type loadInput struct {
 	past   uint64 // of Revert: the older visible
 }
 
-// yieldBlocks is after how many blocks a load lets others go first: some ten microseconds. A goroutine that never waits
-// keeps its processor for ten milliseconds, and a load has as many of them as there are cores.
-const yieldBlocks = 16
+// yieldBlocks is after how many blocks a load yields to other goroutines: some tens of microseconds. A goroutine that
+// never waits keeps its processor for ten milliseconds, and a load has as many of them as there are cores. A yield
+// changes threads, which costs some microseconds: at every 16 blocks it was a third of the load of a sparse list.
+const yieldBlocks = 128
 
 // eachChange walks the list and the staged content together and calls f for each block that either holds.
 func (s *Store) eachChange(ctx context.Context, in loadInput, f func(*change) error) (err error) {
