@@ -262,6 +262,10 @@ var reasonCodes = map[dncv1.ErrorReason]codes.Code{
 	dncv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.ResourceExhausted,
 	dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE:            codes.Aborted,
 	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
+	dncv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:        codes.Unauthenticated,
+	dncv1.ErrorReason_ERROR_REASON_TOKEN_EXISTS:           codes.AlreadyExists,
+	dncv1.ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND:        codes.NotFound,
+	dncv1.ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED:      codes.Unavailable,
 }
 
 // retryAfter is the pause that a caller is asked for, of the reasons that pass by themselves.

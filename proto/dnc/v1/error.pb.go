@@ -146,8 +146,19 @@ const (
 	// nothing for a minute (a stream of checks: for a second) while another stream found no room. Open it again;
 	// an import continues with its import_id.
 	ErrorReason_ERROR_REASON_STREAM_IDLE ErrorReason = 68
-	// PERMISSION_DENIED. The caller's certificate or role does not allow it. Do not retry.
+	// PERMISSION_DENIED. The caller lacks a role, or has it elsewhere only: metadata "role" names the roles that
+	// allow it, any one of them, and "scope" where. Or its certificate names nobody. Do not retry.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 70
+	// UNAUTHENTICATED. The caller showed no token and no certificate that is granted anything, or a token that is
+	// unknown, expired or revoked. Do not retry.
+	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 72
+	// ALREADY_EXISTS. A token or certificate of that name, or with that secret, is in use. Choose another.
+	ErrorReason_ERROR_REASON_TOKEN_EXISTS ErrorReason = 73
+	// NOT_FOUND. No token or certificate of that name is granted anything.
+	ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND ErrorReason = 74
+	// UNAVAILABLE. The access log cannot be written, so personal data is not shown. Checks and writes are not
+	// affected. Look at the server's log and its disk.
+	ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED ErrorReason = 75
 )
 
 // Enum value maps for ErrorReason.
@@ -198,6 +209,10 @@ var (
 		67: "ERROR_REASON_OVERLOADED",
 		68: "ERROR_REASON_STREAM_IDLE",
 		70: "ERROR_REASON_PERMISSION_DENIED",
+		72: "ERROR_REASON_UNAUTHENTICATED",
+		73: "ERROR_REASON_TOKEN_EXISTS",
+		74: "ERROR_REASON_TOKEN_NOT_FOUND",
+		75: "ERROR_REASON_ACCESS_LOG_FAILED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -245,6 +260,10 @@ var (
 		"ERROR_REASON_OVERLOADED":             67,
 		"ERROR_REASON_STREAM_IDLE":            68,
 		"ERROR_REASON_PERMISSION_DENIED":      70,
+		"ERROR_REASON_UNAUTHENTICATED":        72,
+		"ERROR_REASON_TOKEN_EXISTS":           73,
+		"ERROR_REASON_TOKEN_NOT_FOUND":        74,
+		"ERROR_REASON_ACCESS_LOG_FAILED":      75,
 	}
 )
 
@@ -337,7 +356,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xf6\v\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xfd\f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -384,7 +403,11 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x15ERROR_REASON_DEADLINE\x10B\x12\x1b\n" +
 	"\x17ERROR_REASON_OVERLOADED\x10C\x12\x1c\n" +
 	"\x18ERROR_REASON_STREAM_IDLE\x10D\x12\"\n" +
-	"\x1eERROR_REASON_PERMISSION_DENIED\x10FB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\x1eERROR_REASON_PERMISSION_DENIED\x10F\x12 \n" +
+	"\x1cERROR_REASON_UNAUTHENTICATED\x10H\x12\x1d\n" +
+	"\x19ERROR_REASON_TOKEN_EXISTS\x10I\x12 \n" +
+	"\x1cERROR_REASON_TOKEN_NOT_FOUND\x10J\x12\"\n" +
+	"\x1eERROR_REASON_ACCESS_LOG_FAILED\x10KB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_error_proto_rawDescOnce sync.Once

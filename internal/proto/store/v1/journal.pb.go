@@ -183,6 +183,8 @@ type Event struct {
 	//	*Event_LoadAbandoned
 	//	*Event_LoadConfirmed
 	//	*Event_ListUnloaded
+	//	*Event_TokenCreated
+	//	*Event_TokenRevoked
 	//	*Event_LossAccepted
 	//	*Event_Restored
 	Change        isEvent_Change `protobuf_oneof:"change"`
@@ -370,6 +372,24 @@ func (x *Event) GetListUnloaded() *ListUnloaded {
 	return nil
 }
 
+func (x *Event) GetTokenCreated() *TokenCreated {
+	if x != nil {
+		if x, ok := x.Change.(*Event_TokenCreated); ok {
+			return x.TokenCreated
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetTokenRevoked() *TokenRevoked {
+	if x != nil {
+		if x, ok := x.Change.(*Event_TokenRevoked); ok {
+			return x.TokenRevoked
+		}
+	}
+	return nil
+}
+
 func (x *Event) GetLossAccepted() *LossAccepted {
 	if x != nil {
 		if x, ok := x.Change.(*Event_LossAccepted); ok {
@@ -440,6 +460,14 @@ type Event_ListUnloaded struct {
 	ListUnloaded *ListUnloaded `protobuf:"bytes,39,opt,name=list_unloaded,json=listUnloaded,proto3,oneof"`
 }
 
+type Event_TokenCreated struct {
+	TokenCreated *TokenCreated `protobuf:"bytes,40,opt,name=token_created,json=tokenCreated,proto3,oneof"`
+}
+
+type Event_TokenRevoked struct {
+	TokenRevoked *TokenRevoked `protobuf:"bytes,41,opt,name=token_revoked,json=tokenRevoked,proto3,oneof"`
+}
+
 type Event_LossAccepted struct {
 	LossAccepted *LossAccepted `protobuf:"bytes,48,opt,name=loss_accepted,json=lossAccepted,proto3,oneof"`
 }
@@ -471,6 +499,10 @@ func (*Event_LoadAbandoned) isEvent_Change() {}
 func (*Event_LoadConfirmed) isEvent_Change() {}
 
 func (*Event_ListUnloaded) isEvent_Change() {}
+
+func (*Event_TokenCreated) isEvent_Change() {}
+
+func (*Event_TokenRevoked) isEvent_Change() {}
 
 func (*Event_LossAccepted) isEvent_Change() {}
 
@@ -1966,6 +1998,141 @@ func (x *ListUnloaded) GetList() *ListId {
 	return nil
 }
 
+// TokenCreated grants roles to a bearer token or to a client certificate.
+type TokenCreated struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// access.Kind.
+	Kind uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// SHA-256 of the token; of a certificate empty.
+	SecretSha256 []byte `protobuf:"bytes,3,opt,name=secret_sha256,json=secretSha256,proto3" json:"secret_sha256,omitempty"`
+	// access.Roles.
+	Roles uint32 `protobuf:"varint,4,opt,name=roles,proto3" json:"roles,omitempty"`
+	// Empty: everywhere.
+	Scopes []string `protobuf:"bytes,5,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	// Unix nanoseconds; 0: never.
+	ExpiresAt     int64 `protobuf:"varint,6,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenCreated) Reset() {
+	*x = TokenCreated{}
+	mi := &file_store_v1_journal_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenCreated) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenCreated) ProtoMessage() {}
+
+func (x *TokenCreated) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenCreated.ProtoReflect.Descriptor instead.
+func (*TokenCreated) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *TokenCreated) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *TokenCreated) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *TokenCreated) GetSecretSha256() []byte {
+	if x != nil {
+		return x.SecretSha256
+	}
+	return nil
+}
+
+func (x *TokenCreated) GetRoles() uint32 {
+	if x != nil {
+		return x.Roles
+	}
+	return 0
+}
+
+func (x *TokenCreated) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *TokenCreated) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+// TokenRevoked ends the grant of that name.
+type TokenRevoked struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TokenRevoked) Reset() {
+	*x = TokenRevoked{}
+	mi := &file_store_v1_journal_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TokenRevoked) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TokenRevoked) ProtoMessage() {}
+
+func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TokenRevoked.ProtoReflect.Descriptor instead.
+func (*TokenRevoked) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *TokenRevoked) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
 // LossAccepted: a person accepted that the revisions from..to are gone. The chain starts again with journal_id.
 type LossAccepted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1977,7 +2144,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +2156,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +2169,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -2034,7 +2201,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +2213,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +2226,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Restored) GetJournalId() []byte {
@@ -2101,7 +2268,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2113,7 +2280,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2126,7 +2293,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -2151,7 +2318,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xee\a\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xec\b\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -2172,6 +2339,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x0eload_abandoned\x18% \x01(\v2\x17.store.v1.LoadAbandonedH\x00R\rloadAbandoned\x12@\n" +
 	"\x0eload_confirmed\x18& \x01(\v2\x17.store.v1.LoadConfirmedH\x00R\rloadConfirmed\x12=\n" +
 	"\rlist_unloaded\x18' \x01(\v2\x16.store.v1.ListUnloadedH\x00R\flistUnloaded\x12=\n" +
+	"\rtoken_created\x18( \x01(\v2\x16.store.v1.TokenCreatedH\x00R\ftokenCreated\x12=\n" +
+	"\rtoken_revoked\x18) \x01(\v2\x16.store.v1.TokenRevokedH\x00R\ftokenRevoked\x12=\n" +
 	"\rloss_accepted\x180 \x01(\v2\x16.store.v1.LossAcceptedH\x00R\flossAccepted\x120\n" +
 	"\brestored\x181 \x01(\v2\x12.store.v1.RestoredH\x00R\brestoredB\b\n" +
 	"\x06change\"\xa8\x01\n" +
@@ -2299,7 +2468,17 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x04load\x18\x02 \x01(\v2\x0e.store.v1.LoadR\x04load\x12\x12\n" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\"4\n" +
 	"\fListUnloaded\x12$\n" +
-	"\x04list\x18\x01 \x01(\v2\x10.store.v1.ListIdR\x04list\"P\n" +
+	"\x04list\x18\x01 \x01(\v2\x10.store.v1.ListIdR\x04list\"\xa8\x01\n" +
+	"\fTokenCreated\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12#\n" +
+	"\rsecret_sha256\x18\x03 \x01(\fR\fsecretSha256\x12\x14\n" +
+	"\x05roles\x18\x04 \x01(\rR\x05roles\x12\x16\n" +
+	"\x06scopes\x18\x05 \x03(\tR\x06scopes\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x06 \x01(\x03R\texpiresAt\"\"\n" +
+	"\fTokenRevoked\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
 	"\fLossAccepted\x12!\n" +
 	"\x04gaps\x18\x01 \x03(\v2\r.store.v1.GapR\x04gaps\x12\x1d\n" +
 	"\n" +
@@ -2337,7 +2516,7 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),           // 0: store.v1.LoadMode
 	(*Revision)(nil),        // 1: store.v1.Revision
@@ -2362,9 +2541,11 @@ var file_store_v1_journal_proto_goTypes = []any{
 	(*LoadAbandoned)(nil),   // 20: store.v1.LoadAbandoned
 	(*LoadConfirmed)(nil),   // 21: store.v1.LoadConfirmed
 	(*ListUnloaded)(nil),    // 22: store.v1.ListUnloaded
-	(*LossAccepted)(nil),    // 23: store.v1.LossAccepted
-	(*Restored)(nil),        // 24: store.v1.Restored
-	(*Gap)(nil),             // 25: store.v1.Gap
+	(*TokenCreated)(nil),    // 23: store.v1.TokenCreated
+	(*TokenRevoked)(nil),    // 24: store.v1.TokenRevoked
+	(*LossAccepted)(nil),    // 25: store.v1.LossAccepted
+	(*Restored)(nil),        // 26: store.v1.Restored
+	(*Gap)(nil),             // 27: store.v1.Gap
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
@@ -2380,32 +2561,34 @@ var file_store_v1_journal_proto_depIdxs = []int32{
 	20, // 10: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
 	21, // 11: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
 	22, // 12: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	23, // 13: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	24, // 14: store.v1.Event.restored:type_name -> store.v1.Restored
-	5,  // 15: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
-	15, // 16: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	8,  // 17: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	12, // 18: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	8,  // 19: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	12, // 20: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 21: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	13, // 22: store.v1.Load.sources:type_name -> store.v1.Source
-	14, // 23: store.v1.Load.counts:type_name -> store.v1.Counts
-	17, // 24: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	16, // 25: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	12, // 26: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	15, // 27: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	12, // 28: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	12, // 29: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	12, // 30: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	15, // 31: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	12, // 32: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	25, // 33: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	34, // [34:34] is the sub-list for method output_type
-	34, // [34:34] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	23, // 13: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
+	24, // 14: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
+	25, // 15: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	26, // 16: store.v1.Event.restored:type_name -> store.v1.Restored
+	5,  // 17: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	15, // 18: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	8,  // 19: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	12, // 20: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	8,  // 21: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	12, // 22: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 23: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	13, // 24: store.v1.Load.sources:type_name -> store.v1.Source
+	14, // 25: store.v1.Load.counts:type_name -> store.v1.Counts
+	17, // 26: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	16, // 27: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	12, // 28: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	15, // 29: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	12, // 30: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	12, // 31: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	12, // 32: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	15, // 33: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	12, // 34: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	27, // 35: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	36, // [36:36] is the sub-list for method output_type
+	36, // [36:36] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -2426,6 +2609,8 @@ func file_store_v1_journal_proto_init() {
 		(*Event_LoadAbandoned)(nil),
 		(*Event_LoadConfirmed)(nil),
 		(*Event_ListUnloaded)(nil),
+		(*Event_TokenCreated)(nil),
+		(*Event_TokenRevoked)(nil),
 		(*Event_LossAccepted)(nil),
 		(*Event_Restored)(nil),
 	}
@@ -2436,7 +2621,7 @@ func file_store_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,64 @@
+package access
+
+// Bound is what holds a call within the caller's scopes.
+type Bound uint8
+
+const (
+	// Nothing does: what the call does has no scope.
+	Nothing Bound = iota
+	// RequestScope: the request's scope must be one of the caller's, or below one.
+	RequestScope
+	// ListScope: the scope of the list that the request names must be.
+	ListScope
+	// EachItem: the scope of each item of a batch, a stream or a file must be. The handler looks.
+	EachItem
+	// Filtered: the answer leaves out what is outside of the caller's scopes, and the stories of what is above them.
+	// The handler does it.
+	Filtered
+)
+
+// Rule says who may call one RPC.
+type Rule struct {
+	Roles Roles // any of these; 0: every caller that is known
+	Bound Bound
+	Log   bool // personal data is read: it goes to the access log first
+	Act   bool // an administrative act: a refusal is logged
+}
+
+// Rules is who may call what: each RPC of the contract by its full name. What is not in it may be called by nobody.
+//
+// To add an RPC, add its line here; TestEveryRPCHasARule walks the contract.
+var Rules = map[string]Rule{
+	"dnc.v1.CheckService/CheckNumber":  {Roles: RolesOf(Checker, Officer), Bound: RequestScope},
+	"dnc.v1.CheckService/CheckNumbers": {Roles: RolesOf(Checker, Officer), Bound: EachItem},
+	"dnc.v1.CheckService/StreamChecks": {Roles: RolesOf(Checker, Officer), Bound: EachItem},
+
+	"dnc.v1.RecordService/RecordOptOut":      {Roles: RolesOf(Recorder), Bound: RequestScope},
+	"dnc.v1.RecordService/WithdrawOptOut":    {Roles: RolesOf(Recorder), Bound: RequestScope},
+	"dnc.v1.RecordService/RecordConsent":     {Roles: RolesOf(Recorder), Bound: RequestScope},
+	"dnc.v1.RecordService/WithdrawConsent":   {Roles: RolesOf(Recorder), Bound: RequestScope},
+	"dnc.v1.RecordService/ImportRecords":     {Roles: RolesOf(Recorder, Loader), Bound: EachItem},
+	"dnc.v1.RecordService/ListRecordImports": {Roles: RolesOf(Recorder, Loader, Officer), Bound: Filtered},
+	"dnc.v1.RecordService/GetNumber":         {Roles: RolesOf(Checker, Recorder, Officer), Bound: Filtered, Log: true},
+	"dnc.v1.RecordService/ListHistory":       {Roles: RolesOf(Recorder, Officer), Bound: Filtered, Log: true},
+	"dnc.v1.RecordService/ExportRecords":     {Roles: RolesOf(Officer), Bound: Filtered, Log: true},
+
+	"dnc.v1.ListService/CreateList":   {Roles: RolesOf(Loader), Bound: RequestScope, Act: true},
+	"dnc.v1.ListService/UpdateList":   {Roles: RolesOf(Loader), Bound: ListScope, Act: true},
+	"dnc.v1.ListService/DeleteList":   {Roles: RolesOf(Loader), Bound: ListScope, Act: true},
+	"dnc.v1.ListService/Import":       {Roles: RolesOf(Loader), Bound: ListScope, Act: true},
+	"dnc.v1.ListService/RevertImport": {Roles: RolesOf(Loader), Bound: ListScope, Act: true},
+	"dnc.v1.ListService/GetList":      {Bound: Filtered},
+	"dnc.v1.ListService/ListLists":    {Bound: Filtered},
+	"dnc.v1.ListService/ListImports":  {Roles: RolesOf(Loader, Officer), Bound: Filtered},
+	"dnc.v1.ListService/Export":       {Roles: RolesOf(Loader, Officer), Bound: ListScope, Log: true},
+
+	"dnc.v1.AdminService/GetStats": {Bound: Filtered},
+
+	"dnc.v1.AccessService/CreateToken": {Roles: RolesOf(Admin), Bound: EachItem, Act: true},
+	"dnc.v1.AccessService/RevokeToken": {Roles: RolesOf(Admin), Bound: EachItem, Act: true},
+	"dnc.v1.AccessService/ListTokens":  {Roles: RolesOf(Admin, Officer), Bound: Filtered},
+	"dnc.v1.AccessService/WhoAmI":      {},
+	"dnc.v1.AccessService/ListAccess":  {Roles: RolesOf(Officer), Bound: Filtered},
+	"dnc.v1.AccessService/ListActs":    {Roles: RolesOf(Officer, Admin), Bound: Filtered},
+}
