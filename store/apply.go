@@ -13,6 +13,8 @@ import (
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/fault"
+	"github.com/dncd/dncd/store/internal/seal"
 )
 
 // requestMemory is how long a request id is remembered, by the clock.
@@ -153,7 +155,7 @@ func (a *applier) put(key []byte, m proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
-	return a.set(key, seal(key, b))
+	return a.set(key, seal.Value(key, b))
 }
 
 func (a *applier) set(key, value []byte) error {
@@ -195,12 +197,12 @@ func getMessage(txn *badger.Txn, key []byte, m proto.Message) (bool, error) {
 }
 
 func decodeMessage(key, value []byte, m proto.Message) error {
-	payload, err := unseal(key, value)
+	payload, err := seal.Open(key, value)
 	if err != nil {
 		return err
 	}
 	if err := proto.Unmarshal(payload, m); err != nil {
-		return damagedKey(key)
+		return fault.DamagedKey(key)
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"iter"
 	"slices"
 
 	"github.com/dgraph-io/badger/v4"
@@ -27,12 +28,12 @@ func (a *applier) createList(id policy.EventID, c *storev1.ListCreated) error {
 }
 
 func (a *applier) listNamed(name string) (bool, error) {
-	found := false
-	err := eachList(a.txn, func(_ policy.EventID, l *storev1.ListState) error {
-		found = found || l.GetName() == name
-		return nil
-	})
-	return found, err
+	for l, err := range storedLists(a.txn) {
+		if err != nil || l.state.GetName() == name {
+			return err == nil, err
+		}
+	}
+	return false, nil
 }
 
 func (a *applier) updateList(c *storev1.ListUpdated) error {
@@ -215,23 +216,27 @@ func withoutSources(l *storev1.Load) *storev1.Load {
 	return c
 }
 
-// eachList calls f for every list that the transaction sees, in order of creation.
-func eachList(txn *badger.Txn, f func(policy.EventID, *storev1.ListState) error) error {
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{keyList}
-	it := txn.NewIterator(opt)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		l := new(storev1.ListState)
-		key := it.Item().KeyCopy(nil)
-		if err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, l) }); err != nil {
-			return err
-		}
-		if err := f(readListID(key), l); err != nil {
-			return err
+// storedList is the state of a list.
+type storedList struct {
+	id    policy.EventID
+	state *storev1.ListState
+}
+
+// storedLists yields every list that the transaction sees, in order of creation.
+func storedLists(txn *badger.Txn) iter.Seq2[storedList, error] {
+	return func(yield func(storedList, error) bool) {
+		opt := badger.DefaultIteratorOptions
+		opt.Prefix = []byte{keyList}
+		it := txn.NewIterator(opt)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key, l := it.Item().KeyCopy(nil), new(storev1.ListState)
+			err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, l) })
+			if !yield(storedList{readListID(key), l}, err) || err != nil {
+				return
+			}
 		}
 	}
-	return nil
 }
 
 func refID(ref *storev1.ListId) policy.EventID {

@@ -11,6 +11,8 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/wire"
 )
 
 // maxRecordSetBytes bounds the records of one number; one more is refused with ErrTooManyRecords.
@@ -135,24 +137,24 @@ func (s *numberSet) bytes() ([]byte, error) {
 	}
 	var room [512]byte
 	record := appendRecord(room[:0], s.Records[0])
-	b := make([]byte, 0, len(record)+1+binary.MaxVarintLen32+crcBytes)
+	b := make([]byte, 0, len(record)+1+binary.MaxVarintLen32+seal.Bytes)
 	return protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), record), nil
 }
 
 // appendRecord appends the bytes of a record that was made here, and not read: no field of a later version is in it.
 func appendRecord(b []byte, r *storev1.Record) []byte {
-	b = appendVarint(b, 1, r.GetRevision())
-	b = appendVarint(b, 2, uint64(r.GetIndex()))
-	b = appendVarint(b, 3, uint64(r.GetKind()))
-	b = appendText(b, 4, r.GetScope())
-	b = appendVarint(b, 5, uint64(r.GetChannel()))
-	b = appendVarint(b, 6, uint64(r.GetReceivedAt()))
-	b = appendVarint(b, 7, uint64(r.GetRecordedAt()))
-	b = appendVarint(b, 8, uint64(r.GetExpiresAt()))
-	b = appendText(b, 9, r.GetStoryHash())
-	b = appendVarint(b, 10, uint64(r.GetStory()))
+	b = wire.AppendVarint(b, 1, r.GetRevision())
+	b = wire.AppendVarint(b, 2, uint64(r.GetIndex()))
+	b = wire.AppendVarint(b, 3, uint64(r.GetKind()))
+	b = wire.AppendText(b, 4, r.GetScope())
+	b = wire.AppendVarint(b, 5, uint64(r.GetChannel()))
+	b = wire.AppendVarint(b, 6, uint64(r.GetReceivedAt()))
+	b = wire.AppendVarint(b, 7, uint64(r.GetRecordedAt()))
+	b = wire.AppendVarint(b, 8, uint64(r.GetExpiresAt()))
+	b = wire.AppendText(b, 9, r.GetStoryHash())
+	b = wire.AppendVarint(b, 10, uint64(r.GetStory()))
 	if r.GetRow() {
-		b = appendVarint(b, 11, 1)
+		b = wire.AppendVarint(b, 11, 1)
 	}
 	return b
 }
@@ -198,7 +200,7 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) er
 		a.changed[number] = true
 	}
 	key := recordsKey(number)
-	if err := a.set(key, seal(key, b)); err != nil {
+	if err := a.set(key, seal.Value(key, b)); err != nil {
 		return err
 	}
 	if n := len(set.Records); n == 0 || !set.Records[n-1].GetRow() || recordID(set.Records[n-1]) != id {
@@ -206,7 +208,7 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) er
 	}
 	for _, id := range set.gone {
 		key = historyKey(number, id)
-		if err := a.set(key, seal(key, nil)); err != nil {
+		if err := a.set(key, seal.Value(key, nil)); err != nil {
 			return err
 		}
 	}

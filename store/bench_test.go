@@ -22,6 +22,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/disk"
 )
 
 // The figures of docs/performance.md: go test ./store -run '^$' -bench . -store.n 10000000. TMPDIR chooses the disk.
@@ -142,7 +143,7 @@ func syncTime(b *testing.B, dir string) time.Duration {
 		if _, err := f.WriteAt(make([]byte, 4096), int64(i%2)*4096); err != nil {
 			b.Fatal(err)
 		}
-		if err := syncData(f); err != nil {
+		if err := disk.SyncData(f); err != nil {
 			b.Fatal(err)
 		}
 		times = append(times, time.Since(start))

@@ -18,6 +18,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/block"
 )
 
 // A test that must survive what it does to a store runs it in a child: the test binary again, for that test alone, with
@@ -196,9 +197,9 @@ func childContent(generation uint64) []uint64 {
 	var numbers []uint64
 	for i := range uint64(10_000) {
 		if (i+generation)%7 != 0 {
-			first := 12_012_000_000 + i*blockSize + (i%3)*generation%100
+			first := 12_012_000_000 + i*block.Size + (i%3)*generation%100
 			numbers = append(numbers, first)
-			for k := range (1 - min(i%50, 1)) * 2 * maxInline { // some blocks are too long for the database
+			for k := range (1 - min(i%50, 1)) * 2 * block.MaxInline { // some blocks are too long for the database
 				numbers = append(numbers, first+1+k)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/stories"
 )
 
 // Limits of the committer. A group stays below Badger's transaction limit (15 % of a memtable) and its revision below
@@ -28,10 +29,10 @@ type write struct {
 	event  *storev1.Event
 	bytes  []byte // the event's, as the journal takes it
 	story  Story
-	tale   *tale
-	filter *filter.Set // of a load that switches
-	done   chan answer // holds one
-	batch  *batch      // of rows, in place of all of the above but ctx
+	sealed *stories.Sealed // the story
+	filter *filter.Set     // of a load that switches
+	done   chan answer     // holds one
+	batch  *batch          // of rows, in place of all of the above but ctx
 }
 
 // encode makes the event's bytes, outside the committer, once. Errors: ErrTooLarge.

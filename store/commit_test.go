@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/journal"
 )
 
 // holdCommitter keeps the committer from its work until release is called.
@@ -78,7 +79,7 @@ func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
 func TestRevisionBytes(t *testing.T) {
 	t.Parallel()
 	rev := &storev1.Revision{Time: day(1).UnixNano()}
-	b := startRevision(rev.GetTime(), rev.GetAhead())
+	b := journal.NewBody(rev.GetTime(), rev.GetAhead())
 	for i := range 3 {
 		e := &storev1.Event{
 			RequestId: bytes.Repeat([]byte("r"), 100*i),
@@ -89,13 +90,13 @@ func TestRevisionBytes(t *testing.T) {
 			t.Fatal(err)
 		}
 		rev.Events = append(rev.Events, e)
-		b = appendEvent(b, w.bytes)
+		b = journal.AppendEvent(b, w.bytes)
 	}
 	want, err := proto.MarshalOptions{Deterministic: true}.Marshal(rev)
 	if err != nil || !bytes.Equal(b, want) {
 		t.Errorf("got %x, %v; want %x", b, err, want)
 	}
-	got, err := (&entry{revision: 1, body: b}).decode()
+	got, err := (&journal.Entry{Revision: 1, Body: b}).Decode()
 	if err != nil || !proto.Equal(got, rev) {
 		t.Errorf("decoded: %v, %v; want %v", got, err, rev)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -18,10 +17,17 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/fault"
+	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/stories"
 )
 
 // Gap is a run of revisions that are gone, both ends included.
-type Gap struct{ From, To uint64 }
+type Gap = journal.Gap
 
 // Report is what fsck found.
 type Report struct {
@@ -74,7 +80,7 @@ func Fsck(ctx context.Context, dir string, o Options) (Report, error) {
 	if err := requireStore(dir); err != nil {
 		return Report{}, fmt.Errorf("fsck: %w", err)
 	}
-	lock, err := lockToRead(dir)
+	lock, err := disk.LockToRead(filepath.Join(dir, lockFile))
 	if err != nil {
 		return Report{}, fmt.Errorf("fsck: %w", err)
 	}
@@ -99,26 +105,9 @@ func requireStore(dir string) error {
 	return fmt.Errorf("its database is not there: %w", err)
 }
 
-// lockToRead keeps every server out of a directory, and makes no file for it. A directory that no server has opened yet,
-// such as a copy without its LOCK, needs no lock.
-func lockToRead(dir string) (io.Closer, error) {
-	f, err := os.Open(filepath.Join(dir, lockFile))
-	if errors.Is(err, fs.ErrNotExist) {
-		return io.NopCloser(nil), nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := flockShared(f); err != nil {
-		f.Close()
-		return nil, err
-	}
-	return f, nil
-}
-
 // inspect verifies a directory that no server may open meanwhile.
 func inspect(ctx context.Context, dir string, o Options) (Report, error) {
-	if err := requireFiles(dir); err != nil {
+	if err := disk.RequireOpenFiles(dir, badgerDir, storiesDir); err != nil {
 		return Report{}, fmt.Errorf("fsck: %w", orSystem(err))
 	}
 	scratch, err := makeScratch(dir)
@@ -126,10 +115,7 @@ func inspect(ctx context.Context, dir string, o Options) (Report, error) {
 		return Report{}, fmt.Errorf("fsck: %w", orSystem(err))
 	}
 	defer os.RemoveAll(scratch)
-	s := &Store{dir: dir, opt: o.withDefaults(), closing: make(chan struct{})}
-	s.log = s.opt.Logger
-	s.health.init()
-	return s.fsck(ctx, scratch)
+	return newStore(dir, o.withDefaults()).fsck(ctx, scratch)
 }
 
 // scratchPrefix begins the names of directories that fsck and repair work in.
@@ -147,31 +133,31 @@ func makeScratch(dir string) (string, error) {
 
 func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) {
 	defer func() { err = errors.Join(err, s.closeFiles()) }()
-	opt := badgerOptions(filepath.Join(s.dir, badgerDir), s.log)
-	if s.db, err = openReadOnly(opt, filepath.Join(scratch, badgerDir), true); errors.Is(err, ErrDamaged) {
+	opt := badgerdir.Options(filepath.Join(s.dir, badgerDir), s.log)
+	if s.db, err = badgerdir.OpenReadOnly(opt, filepath.Join(scratch, badgerDir), true); errors.Is(err, ErrDamaged) {
 		r.problem(err)
 		return r, nil
 	}
 	if err != nil {
 		return r, fmt.Errorf("fsck: %w", orSystem(err))
 	}
-	s.stories, err = openStoriesReadOnly(filepath.Join(s.dir, storiesDir), filepath.Join(scratch, storiesDir), s.log)
+	s.stories, err = stories.OpenReadOnly(filepath.Join(s.dir, storiesDir), filepath.Join(scratch, storiesDir), s.log)
 	unread := errors.Is(err, ErrDamaged)
 	if unread {
-		s.stories = &stories{}
+		s.stories = new(stories.DB)
 		r.problem(err)
 	} else if err != nil {
 		return r, fmt.Errorf("fsck: %w", orSystem(err))
 	}
-	m, _, err := readMark(s.dir)
-	if refused := asSystem(err); refused != nil {
+	m, _, err := journal.ReadMark(s.dir)
+	if refused := fault.AsSystem(err); refused != nil {
 		return r, fmt.Errorf("fsck: %w", refused)
 	}
-	if err != nil && !(errors.Is(err, errNoMark) && s.isNew()) {
+	if err != nil && !(errors.Is(err, journal.ErrNoMark) && s.isNew()) {
 		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
-	r.JournalID, r.Revision = m.journal.String(), m.tip.revision
-	c := &checker{ctx: ctx, s: s, r: &r, mark: m, fates: storyFates{s: s.stories}, storiesUnread: unread}
+	r.JournalID, r.Revision = m.Journal.String(), m.Tip.Revision
+	c := &checker{ctx: ctx, s: s, r: &r, mark: m, fates: s.stories.Fates(), storiesUnread: unread}
 	c.run()
 	if c.refused != nil {
 		return r, fmt.Errorf("fsck: %w", c.refused)
@@ -184,11 +170,11 @@ type checker struct {
 	ctx   context.Context
 	s     *Store
 	r     *Report
-	mark  mark
+	mark  journal.Mark
 	txn   *badger.Txn
 	lists []*List
 
-	fates         storyFates
+	fates         *stories.Fates
 	storiesUnread bool // their database cannot be opened: how many are missing is not known
 
 	refused error // the system refused something: what was found says nothing about the store
@@ -196,7 +182,7 @@ type checker struct {
 
 // problem notes what is wrong with the store.
 func (c *checker) problem(err error) {
-	if refused := asSystem(err); refused != nil {
+	if refused := fault.AsSystem(err); refused != nil {
 		c.refused = cmp.Or(c.refused, refused)
 		return
 	}
@@ -232,7 +218,7 @@ func (c *checker) values() error {
 		if item.IsDeletedOrExpired() {
 			continue
 		}
-		err := item.Value(func(v []byte) error { _, err := unseal(item.Key(), v); return err })
+		err := item.Value(func(v []byte) error { _, err := seal.Open(item.Key(), v); return err })
 		if err != nil {
 			c.problem(err)
 		}
@@ -242,31 +228,35 @@ func (c *checker) values() error {
 
 // journal walks the whole chain, and holds each event against the state of its revision.
 func (c *checker) journal() error {
-	w := newChainWalk(c.mark)
-	err := eachStoredEntry(c.txn, 1, func(e entry, unsound error) error {
-		if err := c.ctx.Err(); err != nil {
-			return err
-		}
-		rev := new(storev1.Revision)
-		if unsound == nil { // else told by its checksum: here it is a gap
-			var err error
-			if rev, err = w.take(e); err != nil {
-				return err
-			}
-		}
-		for i, event := range rev.GetEvents() {
-			c.r.Events++
-			c.event(eventID(e.revision, i), event)
-		}
-		return nil
-	})
-	c.r.Revision = max(c.r.Revision, w.at.revision)
-	c.r.Lost = w.finish()
-	c.r.NoEnd = w.endUnknown
+	w := journal.NewWalk(c.mark)
+	err := c.follow(w)
+	c.r.Revision = max(c.r.Revision, w.At.Revision)
+	c.r.Lost = w.End()
+	c.r.NoEnd = w.EndUnknown
 	for _, g := range c.r.Lost {
 		c.problem(fmt.Errorf("%w: revisions %d to %d are gone", ErrDamaged, g.From, g.To))
 	}
-	return errors.Join(err, w.contradiction)
+	return errors.Join(err, w.Contradiction)
+}
+
+func (c *checker) follow(w *journal.Walk) error {
+	for e, unsound := range journal.Entries(c.txn, 1) {
+		if err := c.ctx.Err(); err != nil {
+			return err
+		}
+		if unsound != nil {
+			continue // its checksum was reported already: here it is a gap
+		}
+		rev, err := w.Follow(e)
+		if err != nil {
+			return err
+		}
+		for i, event := range rev.GetEvents() {
+			c.r.Events++
+			c.event(eventID(e.Revision, i), event)
+		}
+	}
+	return nil
 }
 
 func (c *checker) event(id policy.EventID, e *storev1.Event) {
@@ -361,7 +351,7 @@ func (c *checker) pastOf(l *List) error {
 	}
 	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: blockPrefix(l.ID), AllVersions: true})
 	defer it.Close()
-	buf := make([]byte, 0, maxPacked)
+	buf := make([]byte, 0, block.MaxPacked)
 	var shown []byte // the last key of which the version that the list shows was met
 	for it.Rewind(); it.Valid() && c.ctx.Err() == nil; it.Next() {
 		item := it.Item()
@@ -373,7 +363,7 @@ func (c *checker) pastOf(l *List) error {
 			continue
 		}
 		if _, err := c.s.packedOf(l, item, buf); err != nil {
-			if asSystem(err) != nil {
+			if fault.AsSystem(err) != nil {
 				return err
 			}
 			c.r.Past = append(c.r.Past, fmt.Sprintf("list %s, loaded at revision %d: %v", l.Name, item.Version(), err))
@@ -406,7 +396,7 @@ func (c *checker) newer() error {
 	}
 	txn := c.s.db.NewTransactionAt(c.r.Revision, false)
 	defer txn.Discard()
-	n, err := c.s.findNewer(txn, c.mark.journal, c.r.Revision)
+	n, err := c.s.findNewer(txn, c.mark.Journal, c.r.Revision)
 	err = errors.Join(err, n.unnamedStories())
 	for _, found := range n.found {
 		c.r.problem(found)
@@ -416,7 +406,7 @@ func (c *checker) newer() error {
 
 // filters checks that no saved filter says no to what the store holds.
 func (c *checker) filters() error {
-	v := &View{s: c.s, journal: c.mark.journal, revision: c.r.Revision}
+	v := &View{s: c.s, journal: c.mark.Journal, revision: c.r.Revision}
 	if f, err := c.s.loadRecordsFilter(v); err == nil {
 		it := c.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
 		defer it.Close()
@@ -431,16 +421,15 @@ func (c *checker) filters() error {
 		if err != nil {
 			continue // it will be built again at open
 		}
-		err = c.s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
-			for n := range bits.numbers(block) {
+		for b, err := range c.s.listBlocks(l, l.Visible) {
+			if err != nil {
+				return err
+			}
+			for n := range b.bits.Numbers(b.number) {
 				if !f.Test(n) {
 					return fmt.Errorf("%w: the filter of list %s denies a number", ErrDamaged, l.Name)
 				}
 			}
-			return nil
-		})
-		if err != nil {
-			return err
 		}
 	}
 	return nil

@@ -16,6 +16,13 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/journal"
+)
+
+// The form of the mark's file: see journal/mark.go.
+const (
+	markBytes     = 116
+	markSlotBytes = 4096
 )
 
 // damagedStore is a directory with opt-outs of acme and a list, as a crash leaves it, or as a clean stop does.
@@ -337,7 +344,7 @@ func TestRepairWithoutTheEnd(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, clean stop %v", name, clean), func(t *testing.T) {
 				t.Parallel()
 				d := makeStore(t, clean)
-				if err := damage(d.file(t, markFile)); err != nil {
+				if err := damage(d.file(t, journal.MarkName)); err != nil {
 					t.Fatal(err)
 				}
 				if r := mustFsck(t, d.dir); r.OK() || !r.NoEnd || len(r.Lost) > 0 || r.Revision != d.last {
@@ -373,7 +380,7 @@ func markOf(t *testing.T, optOuts int) []byte {
 		optOut(t, s, fiction(415, i), "acme")
 	}
 	closeStore(t, s)
-	b, err := os.ReadFile(filepath.Join(dir, markFile))
+	b, err := os.ReadFile(filepath.Join(dir, journal.MarkName))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -425,7 +432,7 @@ func TestStoreWithoutDatabaseIsDamaged(t *testing.T) {
 	t.Parallel()
 	for _, clean := range []bool{true, false} {
 		d := makeStore(t, clean)
-		for _, part := range []string{badgerDir, markFile} {
+		for _, part := range []string{badgerDir, journal.MarkName} {
 			if err := os.RemoveAll(filepath.Join(d.dir, part)); err != nil {
 				t.Fatal(err)
 			}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/stage"
 )
 
 // Header opens an import.
@@ -77,6 +78,9 @@ type Result struct {
 	Elapsed       time.Duration
 }
 
+// Chunk is a part of an import's entries.
+type Chunk = stage.Chunk
+
 // Import is one load on its way. Its methods are called by one goroutine at a time.
 type Import struct {
 	staging[Chunk]
@@ -135,7 +139,7 @@ func (i *Import) ChunksWithRejects() []uint64 {
 	if i.committed != nil {
 		return i.stagedRejects()
 	}
-	return i.log.noted()
+	return i.log.Noted()
 }
 
 // Put stages a chunk: see staging.put. Errors: ErrChunkOrder, ErrDiskFull.

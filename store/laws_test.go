@@ -10,6 +10,8 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/journal"
 )
 
 // The laws that no single part keeps. docs/guarantees.md names the tests of all of them.
@@ -85,7 +87,7 @@ func TestDoubtIsNotConsent(t *testing.T) {
 	// A neighbour that the filter lets through is looked up in the block: without the filter, each is.
 	s.between(func() { s.setListFilter(l, nil) })
 	wantVerdict(t, s, unlisted, "", policy.Allow, policy.CauseNone)
-	overwrite(t, s, blockKey(l.ID, uint64(unlisted)>>blockBits), l.Visible)
+	overwrite(t, s, blockKey(l.ID, uint64(unlisted)>>block.Bits), l.Visible)
 	s.blocks.cache.InvalidateAll()
 	wantVerdict(t, s, unlisted, "", policy.Unknown, policy.DataDamaged)
 	// Where one value is damaged another may be lost: nothing that is not found is callable any more.
@@ -150,7 +152,7 @@ func TestFilterIsOnlyAShortcut(t *testing.T) {
 		}
 		last = v.revision
 		txn := s.db.NewTransactionAt(v.revision, false)
-		rev, err := readRevision(txn, v.revision)
+		rev, err := journal.ReadRevision(txn, v.revision)
 		txn.Discard()
 		if err != nil {
 			t.Fatal(err)
@@ -185,17 +187,17 @@ func TestAcknowledgedMeansDurable(t *testing.T) {
 					return
 				}
 				// The slot being written may be torn in this read: the other holds the revision before.
-				m, _, err := readMark(dir)
-				if err != nil || m.tip.revision+1 < r.ID.Revision {
-					t.Errorf("acknowledged revision %d, the mark says %d, %v", r.ID.Revision, m.tip.revision, err)
+				m, _, err := journal.ReadMark(dir)
+				if err != nil || m.Tip.Revision+1 < r.ID.Revision {
+					t.Errorf("acknowledged revision %d, the mark says %d, %v", r.ID.Revision, m.Tip.Revision, err)
 				}
 			}
 		})
 	}
 	writers.Wait()
-	m, _, err := readMark(dir)
-	if err != nil || m.tip != s.tip() {
-		t.Errorf("at the end the mark says %d, %v, want %d", m.tip.revision, err, s.tip().revision)
+	m, _, err := journal.ReadMark(dir)
+	if err != nil || m.Tip != s.tip() {
+		t.Errorf("at the end the mark says %d, %v, want %d", m.Tip.Revision, err, s.tip().Revision)
 	}
 }
 
@@ -261,7 +263,7 @@ func TestAnEntryThatCannotBeReadIsDoubtEverywhere(t *testing.T) {
 	canada := fiction(416, 1)
 	load(t, s, "a", Replace, digits(canada, fiction(415, 1)), Commit{})
 	l := listOf(t, s, "a")
-	overwrite(t, s, blockKey(l.ID, uint64(canada)>>blockBits), l.Visible)
+	overwrite(t, s, blockKey(l.ID, uint64(canada)>>block.Bits), l.Visible)
 	s.blocks.cache.InvalidateAll()
 	wantVerdict(t, s, canada, "", policy.Unknown, policy.DataDamaged)
 }

@@ -4,21 +4,25 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/stories"
 )
 
 // Errors of Repair that a caller may accept.
@@ -51,9 +55,7 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 	if len(report.Problems) == 0 {
 		return report, fmt.Errorf("repair: %w", ErrOlderJournal)
 	}
-	r := &repairer{ctx: ctx, dir: dir, acceptLoss: acceptLoss, report: &report, traces: newTraces(), gone: map[string]bool{}}
-	r.s = &Store{opt: o.withDefaults(), closing: make(chan struct{})}
-	r.s.log = r.s.opt.Logger
+	r := &repairer{ctx: ctx, dir: dir, opt: o.withDefaults(), acceptLoss: acceptLoss, report: &report, traces: newTraces(), gone: map[string]bool{}}
 	if err := r.run(); err != nil {
 		return report, fmt.Errorf("repair: %w", orSystem(err))
 	}
@@ -65,12 +67,13 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 type repairer struct {
 	ctx         context.Context
 	dir         string
+	opt         Options
 	acceptLoss  bool
 	report      *Report
 	s           *Store // the fresh one
-	mark        mark
+	mark        journal.Mark
 	highest     uint64 // revision or version met anywhere, also in stories and names of files
-	tip         position
+	tip         journal.Position
 	time        int64
 	refusal     error            // not nil: the journal cannot go on as it is, and a person must accept that
 	events      []*storev1.Event // to append to the journal
@@ -88,7 +91,7 @@ func (r *repairer) run() error {
 	if err != nil {
 		return err
 	}
-	r.s.dir = fresh
+	r.s = newStore(fresh, r.opt)
 	if err := r.rebuild(); err != nil {
 		return errors.Join(err, os.RemoveAll(fresh))
 	}
@@ -99,28 +102,28 @@ func (r *repairer) run() error {
 func (r *repairer) checkRoom() error {
 	used := int64(0)
 	for _, part := range storeParts {
-		path, isLink, err := resolve(filepath.Join(r.dir, part))
+		path, isLink, err := disk.Resolve(filepath.Join(r.dir, part))
 		if err != nil {
 			return err
 		}
 		if part == blocksDir && !isLink {
 			continue
 		}
-		bytes, _, err := diskUse(path)
+		bytes, _, err := disk.Use(path)
 		if err != nil {
 			return err
 		}
 		used += bytes
 	}
-	if free, err := availableBytes(r.dir); err != nil || free < used {
+	if free, err := disk.AvailableBytes(r.dir); err != nil || free < used {
 		return errors.Join(err, fmt.Errorf("%w: repair builds a new store and needs %d MiB, %d MiB are free", ErrDiskFull, used>>20, free>>20))
 	}
 	return nil
 }
 
 func (r *repairer) rebuild() error {
-	m, _, err := readMark(r.dir)
-	if err != nil && !errors.Is(err, errNoMark) {
+	m, _, err := journal.ReadMark(r.dir)
+	if err != nil && !errors.Is(err, journal.ErrNoMark) {
 		return err
 	}
 	r.mark = m
@@ -138,12 +141,12 @@ func (r *repairer) build() error {
 		return err
 	}
 	// Nothing counts until the files are in place: syncing at the end is enough.
-	opt := badgerOptions(filepath.Join(r.s.dir, badgerDir), r.s.log).WithSyncWrites(false)
+	opt := badgerdir.Options(filepath.Join(r.s.dir, badgerDir), r.s.log).WithSyncWrites(false)
 	var err error
-	if r.s.db, err = openBadger(opt, true); err != nil {
+	if r.s.db, err = badgerdir.Open(opt, true); err != nil {
 		return err
 	}
-	if r.s.stories, err = openStories(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
+	if r.s.stories, err = stories.Open(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
 	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.giveUpStories, r.refuse, r.append, r.copyStage} {
@@ -156,122 +159,99 @@ func (r *repairer) build() error {
 
 // copyBlocks takes over the files of loads as they are: each block in them has its own CRC.
 func (r *repairer) copyBlocks() error {
-	from, _, err := resolve(filepath.Join(r.dir, blocksDir))
+	from, _, err := disk.Resolve(filepath.Join(r.dir, blocksDir))
 	if err != nil {
 		return err
 	}
-	return linkTree(from, filepath.Join(r.s.dir, blocksDir))
-}
-
-// linkTree makes links to the files of a directory that are never written again, or copies where links cannot be had.
-func linkTree(from, to string) error {
-	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		target := filepath.Join(to, strings.TrimPrefix(path, from))
-		switch {
-		case d.IsDir():
-			return os.MkdirAll(target, 0o700)
-		case os.Link(path, target) == nil:
-			return nil
-		}
-		return copyFile(path, target)
-	})
+	return disk.LinkTree(from, filepath.Join(r.s.dir, blocksDir))
 }
 
 // copyEntries takes over the journal and the places of blocks with their proofs: all else follows from them.
 func (r *repairer) copyEntries() error {
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
-	err := r.salvage(badgerDir, sealedEnd, func(e saved) error {
-		if e.proven {
-			r.highest = max(r.highest, e.version)
+	for e, err := range r.salvage(badgerDir, seal.End) {
+		if err != nil {
+			return err
 		}
-		if len(e.key) > 0 && sound(e.key, e.value) {
-			r.traces.ofValue(e.key, e.value)
+		if e.Proven {
+			r.highest = max(r.highest, e.Version)
 		}
-		if !e.isEntry() {
-			return nil // it shows as a gap, or as a hole in its list
+		if len(e.Key) > 0 && seal.Holds(e.Key, e.Value) {
+			r.traces.ofValue(e.Key, e.Value)
 		}
-		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), slices.Clone(e.value)), e.version)
-	})
-	return errors.Join(err, batch.Flush(), r.traces.ofFiles(r.dir))
+		if !isEntry(&e) {
+			continue // it shows as a gap, or as a hole in its list
+		}
+		if err := batch.SetEntryAt(badger.NewEntry(slices.Clone(e.Key), slices.Clone(e.Value)), e.Version); err != nil {
+			return err
+		}
+	}
+	return errors.Join(batch.Flush(), r.traces.ofFiles(r.dir))
 }
 
 // isEntry reports whether it is a sound revision, at its own timestamp, or the place or the proof of blocks. Blocks at a
 // wrong timestamp show as a hole in their list.
-func (e *saved) isEntry() bool {
-	if len(e.key) == 0 || !sound(e.key, e.value) {
+func isEntry(e *badgerdir.Saved) bool {
+	if len(e.Key) == 0 || !seal.Holds(e.Key, e.Value) {
 		return false
 	}
-	switch e.key[0] {
-	case keyJournal:
-		return bytes.Equal(e.key, journalKey(e.version))
+	switch e.Key[0] {
+	case journal.KeyKind:
+		return bytes.Equal(e.Key, journal.Key(e.Version))
 	case keyBlock, keyCommit:
 		return true
 	}
 	return false
 }
 
-// salvage reads a database and the tables that were set aside from it.
-func (r *repairer) salvage(name string, end valueEnd, f func(saved) error) error {
-	for _, dir := range []string{name, name + unlistedSuffix} {
-		err := salvage(filepath.Join(r.dir, dir), end, r.s.log, f)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+// salvage yields what can be read of a database, and of the tables that were set aside from it.
+func (r *repairer) salvage(name string, end badgerdir.ValueEnd) iter.Seq2[badgerdir.Saved, error] {
+	return func(yield func(badgerdir.Saved, error) bool) {
+		for _, dir := range []string{name, name + badgerdir.UnlistedSuffix} {
+			for e, err := range badgerdir.Salvage(filepath.Join(r.dir, dir), end, r.s.log) {
+				if errors.Is(err, fs.ErrNotExist) {
+					continue
+				}
+				if !yield(e, err) {
+					return
+				}
+			}
 		}
 	}
-	return nil
-}
-
-// sound reports whether a sealed value is the one that was written under its key.
-func sound(key, value []byte) bool {
-	_, err := unseal(key, value)
-	return err == nil
-}
-
-// soundStory reports whether a story matches the hash in its key.
-func soundStory(key, value []byte) bool {
-	if len(key) != 8+sha256.Size {
-		return false
-	}
-	e, err := decodeStoryEntry(value)
-	return err == nil && e.tells(key[8:])
 }
 
 // findLoss walks the chain and finds what is gone.
 func (r *repairer) findLoss() error {
-	w := newChainWalk(r.mark)
+	w := journal.NewWalk(r.mark)
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
-	err := eachEntry(txn, 1, func(e entry) error {
-		rev, err := w.take(e)
+	for e, err := range journal.Entries(txn, 1) {
+		if err != nil {
+			return err
+		}
+		rev, err := w.Follow(e)
+		if err != nil {
+			return err
+		}
 		r.time = max(r.time, rev.GetTime())
-		return err
-	})
-	if err != nil {
-		return err
 	}
-	r.tip = w.at
-	r.highest = max(r.highest, r.tip.revision, r.mark.tip.revision)
+	r.tip = w.At
+	r.highest = max(r.highest, r.tip.Revision, r.mark.Tip.Revision)
 	for id := range r.traces.loads { // their files stay: the journal must not end before them
-		r.highest = max(r.highest, id.prepared)
+		r.highest = max(r.highest, id.Prepared)
 	}
-	r.report.Lost, r.report.NoEnd = w.finish(), w.endUnknown
-	if w.endUnknown && r.highest > r.tip.revision+1 { // something of these was met; one may have failed
-		r.report.Lost = append(r.report.Lost, Gap{r.tip.revision + 1, r.highest})
+	r.report.Lost, r.report.NoEnd = w.End(), w.EndUnknown
+	if w.EndUnknown && r.highest > r.tip.Revision+1 { // something of these was met; one may have failed
+		r.report.Lost = append(r.report.Lost, Gap{From: r.tip.Revision + 1, To: r.highest})
 	}
-	r.report.Revision = r.tip.revision
-	r.refusal = w.contradiction
+	r.report.Revision = r.tip.Revision
+	r.refusal = w.Contradiction
 	switch {
-	case len(r.report.Lost) > 0 || w.contradiction != nil && !w.endUnknown:
-		r.refusal = errors.Join(ErrLoss, w.contradiction)
-	case w.endUnknown:
-		r.refusal = fmt.Errorf("%w: nothing is missing up to revision %d, and what came after it is unknown", ErrNoEnd, r.tip.revision)
+	case len(r.report.Lost) > 0 || w.Contradiction != nil && !w.EndUnknown:
+		r.refusal = errors.Join(ErrLoss, w.Contradiction)
+	case w.EndUnknown:
+		r.refusal = fmt.Errorf("%w: nothing is missing up to revision %d, and what came after it is unknown", ErrNoEnd, r.tip.Revision)
 	}
 	return nil
 }
@@ -292,28 +272,33 @@ func (r *repairer) copyLost() error {
 	}
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
-	err := r.salvage(badgerDir, sealedEnd, func(e saved) error {
-		if !e.proven || len(e.key) == 0 || !bytes.ContainsRune(stateKinds, rune(e.key[0])) || !r.isLost(e.version) || !sound(e.key, e.value) {
-			return nil
-		}
-		r.highest = max(r.highest, e.version)
-		value, err := r.withoutLostRows(e.key, e.value)
+	for e, err := range r.salvage(badgerDir, seal.End) {
 		if err != nil {
 			return err
 		}
-		if e.key[0] == keyRecords {
-			r.lostRecords = append(r.lostRecords, savedRecords{numberOfKey(e.key), e.version})
+		if !e.Proven || len(e.Key) == 0 || !bytes.ContainsRune(stateKinds, rune(e.Key[0])) || !r.isLost(e.Version) || !seal.Holds(e.Key, e.Value) {
+			continue
 		}
-		return batch.SetEntryAt(badger.NewEntry(slices.Clone(e.key), value), e.version)
-	})
-	return errors.Join(err, batch.Flush())
+		r.highest = max(r.highest, e.Version)
+		value, err := r.withoutLostRows(e.Key, e.Value)
+		if err != nil {
+			return err
+		}
+		if e.Key[0] == keyRecords {
+			r.lostRecords = append(r.lostRecords, savedRecords{numberOfKey(e.Key), e.Version})
+		}
+		if err := batch.SetEntryAt(badger.NewEntry(slices.Clone(e.Key), value), e.Version); err != nil {
+			return err
+		}
+	}
+	return batch.Flush()
 }
 
 // stateKinds are the keys of state that stand for themselves. History needs the events that it points to.
 var stateKinds = []byte{keyRecords, keyList, keyImport, keyRequest, keyTotals}
 
 func (r *repairer) isLost(revision uint64) bool {
-	return r.report.NoEnd && revision > r.tip.revision ||
+	return r.report.NoEnd && revision > r.tip.Revision ||
 		slices.ContainsFunc(r.report.Lost, func(g Gap) bool { return g.From <= revision && revision <= g.To })
 }
 
@@ -321,13 +306,19 @@ func (r *repairer) isLost(revision uint64) bool {
 func (r *repairer) replay() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
-	return eachEntry(txn, 1, func(e entry) error {
-		rev, err := e.decode()
+	for e, err := range journal.Entries(txn, 1) {
 		if err != nil {
 			return err
 		}
-		return r.apply(e.revision, rev)
-	})
+		rev, err := e.Decode()
+		if err != nil {
+			return err
+		}
+		if err := r.apply(e.Revision, rev); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
@@ -358,7 +349,7 @@ func (r *repairer) missed(a *applier, id policy.EventID, e *storev1.Event, why e
 	r.report.Missed = append(r.report.Missed, fmt.Sprintf("revision %d event %d: %v", id.Revision, id.Index, why))
 	if n := cmp.Or(e.GetOptOut().GetNumber(), e.GetOptOutWithdrawn().GetNumber()); n != 0 {
 		key := historyKey(n, id)
-		return a.set(key, seal(key, nil))
+		return a.set(key, seal.Value(key, nil))
 	}
 	for _, ref := range []*storev1.ListId{
 		e.GetLoadPrepared().GetList(), e.GetLoadSwitched().GetList(), e.GetLoadAbandoned().GetList(), e.GetLoadConfirmed().GetList(),
@@ -376,7 +367,7 @@ func (r *repairer) missed(a *applier, id policy.EventID, e *storev1.Event, why e
 
 // checkLists marks a list as not loaded when its content is not what its load wrote.
 func (r *repairer) checkLists() error {
-	txn := r.s.db.NewTransactionAt(r.tip.revision, false)
+	txn := r.s.db.NewTransactionAt(r.tip.Revision, false)
 	defer txn.Discard()
 	lists, err := readLists(txn)
 	if err != nil {
@@ -405,36 +396,35 @@ func (r *repairer) checkLists() error {
 // append commits what repair itself changes as one more revision. After a loss it restarts the chain under a new
 // journal id, at a revision that was never used.
 func (r *repairer) append() error {
-	e := entry{revision: r.tip.revision + 1, prev: r.tip.chain}
+	e := journal.Entry{Revision: r.tip.Revision + 1, Prev: r.tip.Chain}
 	if r.refusal != nil {
-		r.mark.journal = newMark().journal
+		r.mark.Journal = journal.NewMark().Journal
 		r.events = append([]*storev1.Event{r.lossEvent()}, r.events...)
-		used := max(r.highest, r.mark.last()-1) // one more than the mark says where half of it cannot be read
-		e = entry{revision: used + 1, prev: chainStart(r.mark.journal)}
+		used := max(r.highest, r.mark.Last()-1) // one more than the mark says where half of it cannot be read
+		e = journal.Entry{Revision: used + 1, Prev: journal.Start(r.mark.Journal)}
 	}
 	if len(r.events) == 0 {
 		return nil
 	}
 	rev := &storev1.Revision{Time: max(r.time, r.s.opt.Clock().UnixNano()), Events: r.events}
 	var err error
-	if e.body, err = proto.Marshal(rev); err != nil {
+	if e.Body, err = proto.Marshal(rev); err != nil {
 		return err
 	}
-	if err := r.apply(e.revision, rev); err != nil {
+	if err := r.apply(e.Revision, rev); err != nil {
 		return err
 	}
-	txn := r.s.db.NewTransactionAt(e.revision, true)
+	txn := r.s.db.NewTransactionAt(e.Revision, true)
 	defer txn.Discard()
-	key := journalKey(e.revision)
-	if err := txn.Set(key, seal(key, e.value())); err != nil {
+	if err := txn.Set(journal.Key(e.Revision), e.Sealed()); err != nil {
 		return err
 	}
-	r.tip = position{e.revision, e.hash()}
-	return txn.CommitAt(e.revision, nil)
+	r.tip = e.Position()
+	return txn.CommitAt(e.Revision, nil)
 }
 
 func (r *repairer) lossEvent() *storev1.Event {
-	loss := &storev1.LossAccepted{JournalId: r.mark.journal[:]}
+	loss := &storev1.LossAccepted{JournalId: r.mark.Journal[:]}
 	for _, g := range r.report.Lost {
 		loss.Gaps = append(loss.Gaps, &storev1.Gap{From: g.From, To: g.To})
 	}
@@ -448,18 +438,18 @@ func (r *repairer) copyStage() error {
 		return err
 	}
 	for _, f := range files {
-		if err := copyFile(f, filepath.Join(r.s.dir, stageDir, filepath.Base(f))); err != nil {
+		if err := disk.CopyFile(f, filepath.Join(r.s.dir, stageDir, filepath.Base(f))); err != nil {
 			return err
 		}
 	}
-	return syncDir(filepath.Join(r.s.dir, stageDir))
+	return disk.SyncDir(filepath.Join(r.s.dir, stageDir))
 }
 
 func (r *repairer) writeMark() error {
-	w, err := openMark(r.s.dir, 0)
+	w, err := journal.OpenMark(r.s.dir, 0)
 	if err != nil {
 		return err
 	}
-	r.report.Revision, r.report.JournalID = r.tip.revision, r.mark.journal.String()
-	return errors.Join(w.write(mark{journal: r.mark.journal, tip: r.tip, checkpoint: r.tip}), w.close())
+	r.report.Revision, r.report.JournalID = r.tip.Revision, r.mark.Journal.String()
+	return errors.Join(w.Write(journal.Mark{Journal: r.mark.Journal, Tip: r.tip, Checkpoint: r.tip}), w.Close())
 }

@@ -26,6 +26,11 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/stories"
 )
 
 // Options of a store. The zero value is good.
@@ -84,11 +89,11 @@ type Store struct {
 	log      *slog.Logger
 	lock     *os.File
 	db       *badger.DB
-	stories  *stories
+	stories  *stories.DB
 	space    space
 	clock    clock
 	blocks   *blockCache
-	files    blockFiles
+	files    block.Files
 	disk     diskStats
 	openedIn time.Duration
 
@@ -101,8 +106,8 @@ type Store struct {
 	tasks   sync.WaitGroup
 
 	// Of the committer alone.
-	mark   *markWriter
-	tail   tailTrail
+	mark   *journal.MarkFile
+	tail   journal.Tail
 	adding []*filter.Set // the records' filters that take new numbers: the view's, and one being rebuilt
 
 	written atomic.Uint64 // bytes put into the database since it was opened
@@ -119,20 +124,10 @@ type Store struct {
 // ErrDamaged when the database cannot be opened at all. Damage that leaves it readable does not fail Open: see State.
 func Open(dir string, o Options) (*Store, error) {
 	start := time.Now()
-	s := &Store{
-		dir: dir, opt: o.withDefaults(),
-		queue:   make(chan *write, queueLen),
-		rows:    make(chan *write, batchesOpen),
-		control: make(chan func()),
-		closing: make(chan struct{}),
-		stopped: make(chan struct{}),
-	}
-	s.log = s.opt.Logger
-	s.space = space{dir: dir, minFree: s.opt.MinFree, ballast: s.opt.Ballast}
+	s := newStore(dir, o.withDefaults())
 	s.clock.init(o)
 	s.blocks = newBlockCache(s, s.opt.BlockCache)
 	s.imports.init()
-	s.health.init()
 	s.watch = newWatch(s)
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(orSystem(err), s.closeFiles()))
@@ -144,6 +139,23 @@ func Open(dir string, o Options) (*Store, error) {
 	return s, nil
 }
 
+// newStore is a store that is not open.
+func newStore(dir string, o Options) *Store {
+	s := &Store{
+		dir: dir, opt: o, log: o.Logger,
+		space:   space{dir: dir, minFree: o.MinFree, ballast: o.Ballast},
+		queue:   make(chan *write, queueLen),
+		rows:    make(chan *write, batchesOpen),
+		control: make(chan func()),
+		closing: make(chan struct{}),
+		stopped: make(chan struct{}),
+		tail:    journal.Tail{Bytes: badgerdir.TailBytes},
+	}
+	s.files.Dir = filepath.Join(dir, blocksDir)
+	s.health.init()
+	return s
+}
+
 func (s *Store) open() error {
 	if err := s.makeDirs(); err != nil {
 		return err
@@ -152,7 +164,7 @@ func (s *Store) open() error {
 	if s.lock, err = lockDir(s.dir); err != nil {
 		return err
 	}
-	if err := requireFiles(s.dir); err != nil {
+	if err := disk.RequireOpenFiles(s.dir, badgerDir, storiesDir); err != nil {
 		return err
 	}
 	if err := finishSwap(s.dir); err != nil {
@@ -164,20 +176,20 @@ func (s *Store) open() error {
 	if err := s.space.prepare(); err != nil {
 		return err
 	}
-	if s.db, err = openBadger(badgerOptions(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
+	if s.db, err = badgerdir.Open(badgerdir.Options(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
 		return err
 	}
-	s.watch.tables = s.watch.know(s.db)
+	s.watch.tables = badgerdir.NewWatch(s.db)
 	s.db.SetDiscardTs(0) // every version is kept
-	s.stories, err = openStories(filepath.Join(s.dir, storiesDir), s.log)
+	s.stories, err = stories.Open(filepath.Join(s.dir, storiesDir), s.log)
 	if s.stories == nil {
 		return err
 	}
 	if err != nil {
 		s.noteStories(err)
 	}
-	if s.stories.db != nil {
-		s.watch.stories = s.watch.know(s.stories.db)
+	if s.stories.Badger != nil {
+		s.watch.stories = badgerdir.NewWatch(s.stories.Badger)
 	}
 	if err := s.openJournal(); err != nil {
 		return err
@@ -272,33 +284,30 @@ func (s *Store) Close() error {
 }
 
 // writeMark makes it durable that the journal reaches to tip.
-func (s *Store) writeMark(tip, checkpoint position) error {
-	m := mark{journal: s.View().journal, tip: tip, checkpoint: checkpoint}
-	return s.opt.faults.do(stepMark, func() error { return s.mark.write(m) })
+func (s *Store) writeMark(tip, checkpoint journal.Position) error {
+	m := journal.Mark{Journal: s.View().journal, Tip: tip, Checkpoint: checkpoint}
+	return s.opt.faults.do(stepMark, func() error { return s.mark.Write(m) })
 }
 
-func (s *Store) tip() position {
-	v := s.View()
-	return position{v.revision, v.chain}
-}
+func (s *Store) tip() journal.Position { return s.View().position() }
 
 func (s *Store) closeDatabases() error {
-	err := errors.Join(s.db.Close(), s.stories.close(), s.files.close())
+	err := errors.Join(s.db.Close(), s.stories.Close(), s.files.Close())
 	s.db, s.stories = nil, nil
 	return err
 }
 
 // closeFiles closes whatever is open; it serves a failed Open too.
 func (s *Store) closeFiles() error {
-	err := s.files.close()
+	err := s.files.Close()
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
 	}
 	if s.stories != nil {
-		err = errors.Join(err, s.stories.close())
+		err = errors.Join(err, s.stories.Close())
 	}
 	if s.mark != nil {
-		err = errors.Join(err, s.mark.close())
+		err = errors.Join(err, s.mark.Close())
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
@@ -306,15 +315,24 @@ func (s *Store) closeFiles() error {
 	return err
 }
 
-// lockDir takes the directory for this process, or returns ErrLocked. The lock ends with the process.
-func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
+// lockDir locks the directory for this process. Errors: ErrLocked.
+func lockDir(dir string) (*os.File, error) { return disk.Lock(filepath.Join(dir, lockFile)) }
+
+const defaultMinFree = 2 << 30
+
+const defaultBallast = 128 << 20
+
+func (s *Store) warnIf(what string, err error) {
+	if err != nil && !errors.Is(err, ErrClosed) {
+		s.log.Warn("could not "+what, "err", err)
 	}
-	if err := flock(f); err != nil {
-		f.Close()
-		return nil, err
+}
+
+func (s *Store) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
 	}
-	return f, nil
 }

@@ -235,7 +235,7 @@ func TestLocksThatAreBeingGivenBackAreWaitedFor(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if err := flock(f); err != nil {
+			if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 				t.Fatal(err)
 			}
 			time.AfterFunc(50*time.Millisecond, func() { f.Close() })

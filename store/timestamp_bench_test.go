@@ -11,6 +11,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/badgerdir"
 )
 
 // The measurements of docs/design/001: a value as of a revision, kept as Badger's version or under a key of its own.
@@ -24,8 +25,8 @@ func benchKey(n uint64) []byte { return binary.BigEndian.AppendUint64([]byte{'r'
 
 func fillVersions(b *testing.B, set func(batch *badger.WriteBatch, n, version uint64, value []byte) error) *badger.DB {
 	b.Helper()
-	opt := badgerOptions(b.TempDir(), testOptions().withDefaults().Logger).WithSyncWrites(false)
-	db, err := openBadger(opt, true)
+	opt := badgerdir.Options(b.TempDir(), testOptions().withDefaults().Logger).WithSyncWrites(false)
+	db, err := badgerdir.Open(opt, true)
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/seal"
 )
 
 // keysOf are the keys of one kind in the newest view.
@@ -28,15 +30,15 @@ func keysOf(t *testing.T, s *Store, kind byte) (keys [][]byte) {
 }
 
 // positionsOf are the journal's positions, from the one before the first revision on.
-func positionsOf(t *testing.T, s *Store) []position {
+func positionsOf(t *testing.T, s *Store) []journal.Position {
 	t.Helper()
 	txn := s.db.NewTransactionAt(s.View().Revision(), false)
 	defer txn.Discard()
-	at := []position{{0, chainStart(s.View().journal)}}
-	must(t, eachEntry(txn, 1, func(e entry) error {
-		at = append(at, position{e.revision, e.hash()})
-		return nil
-	}))
+	at := []journal.Position{{Chain: journal.Start(s.View().journal)}}
+	for e, err := range journal.Entries(txn, 1) {
+		must(t, err)
+		at = append(at, e.Position())
+	}
 	return at
 }
 
@@ -50,32 +52,34 @@ func TestVerifyJournal(t *testing.T) {
 		optOut(t, s, fiction(415, i), "acme")
 	}
 	at := positionsOf(t, s)
-	other := func(revision int) position { return position{uint64(revision), chainHash{1}} }
+	other := func(revision int) journal.Position {
+		return journal.Position{Revision: uint64(revision), Chain: journal.Hash{1}}
+	}
 	const whole = ""
 	for _, c := range []struct {
 		name  string
 		reach uint64 // of the journal
-		mark  mark
+		mark  journal.Mark
 		want  string // in the error
 	}{
-		{"as marked", 6, mark{tip: at[6], checkpoint: at[0]}, whole},
-		{"from a checkpoint", 6, mark{tip: at[6], checkpoint: at[3]}, whole},
-		{"from the tip", 6, mark{tip: at[6], checkpoint: at[6]}, whole},
-		{"one not acknowledged", 6, mark{tip: at[5], checkpoint: at[0]}, whole},
-		{"one behind the checkpoint not acknowledged", 6, mark{tip: at[5], checkpoint: at[5]}, whole},
-		{"two not acknowledged", 6, mark{tip: at[4], checkpoint: at[0]}, "older than the journal"},
-		{"two where the newer slot is lost", 6, mark{tip: at[4], checkpoint: at[0], halved: true}, whole},
-		{"three where the newer slot is lost", 6, mark{tip: at[3], checkpoint: at[0], halved: true}, "older than the journal"},
-		{"the last one gone", 5, mark{tip: at[6], checkpoint: at[0]}, "revisions 6 to 6 were acknowledged and are gone"},
-		{"the last one gone behind a checkpoint", 5, mark{tip: at[6], checkpoint: at[5]}, "revisions 6 to 6 were acknowledged and are gone"},
-		{"two gone", 4, mark{tip: at[6], checkpoint: at[0]}, "revisions 5 to 6 were acknowledged and are gone"},
-		{"another tip", 6, mark{tip: other(6), checkpoint: at[0]}, "revision 6 is not the one that was marked"},
-		{"another tip before the last", 6, mark{tip: other(5), checkpoint: at[0]}, "revision 5 is not the one that was marked"},
-		{"another tip at the checkpoint", 6, mark{tip: other(5), checkpoint: at[5]}, "revision 5 is not the one that was marked"},
-		{"another tip at the start", 6, mark{tip: other(0), checkpoint: at[0]}, "revision 0 is not the one that was marked"},
-		{"another journal", 6, mark{tip: at[6], checkpoint: other(0)}, "breaks off after revision 0"},
-		{"another checkpoint", 6, mark{tip: at[6], checkpoint: other(3)}, "revision 3 is not the one that was marked"},
-		{"the checkpoint gone", 2, mark{tip: at[6], checkpoint: at[3]}, "checkpoint"},
+		{"as marked", 6, journal.Mark{Tip: at[6], Checkpoint: at[0]}, whole},
+		{"from a checkpoint", 6, journal.Mark{Tip: at[6], Checkpoint: at[3]}, whole},
+		{"from the tip", 6, journal.Mark{Tip: at[6], Checkpoint: at[6]}, whole},
+		{"one not acknowledged", 6, journal.Mark{Tip: at[5], Checkpoint: at[0]}, whole},
+		{"one behind the checkpoint not acknowledged", 6, journal.Mark{Tip: at[5], Checkpoint: at[5]}, whole},
+		{"two not acknowledged", 6, journal.Mark{Tip: at[4], Checkpoint: at[0]}, "older than the journal"},
+		{"two where the newer slot is lost", 6, journal.Mark{Tip: at[4], Checkpoint: at[0], Halved: true}, whole},
+		{"three where the newer slot is lost", 6, journal.Mark{Tip: at[3], Checkpoint: at[0], Halved: true}, "older than the journal"},
+		{"the last one gone", 5, journal.Mark{Tip: at[6], Checkpoint: at[0]}, "revisions 6 to 6 were acknowledged and are gone"},
+		{"the last one gone behind a checkpoint", 5, journal.Mark{Tip: at[6], Checkpoint: at[5]}, "revisions 6 to 6 were acknowledged and are gone"},
+		{"two gone", 4, journal.Mark{Tip: at[6], Checkpoint: at[0]}, "revisions 5 to 6 were acknowledged and are gone"},
+		{"another tip", 6, journal.Mark{Tip: other(6), Checkpoint: at[0]}, "revision 6 is not the one that was marked"},
+		{"another tip before the last", 6, journal.Mark{Tip: other(5), Checkpoint: at[0]}, "revision 5 is not the one that was marked"},
+		{"another tip at the checkpoint", 6, journal.Mark{Tip: other(5), Checkpoint: at[5]}, "revision 5 is not the one that was marked"},
+		{"another tip at the start", 6, journal.Mark{Tip: other(0), Checkpoint: at[0]}, "revision 0 is not the one that was marked"},
+		{"another journal", 6, journal.Mark{Tip: at[6], Checkpoint: other(0)}, "breaks off after revision 0"},
+		{"another checkpoint", 6, journal.Mark{Tip: at[6], Checkpoint: other(3)}, "revision 3 is not the one that was marked"},
+		{"the checkpoint gone", 2, journal.Mark{Tip: at[6], Checkpoint: at[3]}, "checkpoint"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			txn := s.db.NewTransactionAt(c.reach, false)
@@ -88,7 +92,7 @@ func TestVerifyJournal(t *testing.T) {
 				return
 			}
 			if want := day(int(c.reach)); err != nil || tip != at[c.reach] || !last.Equal(want) {
-				t.Errorf("revision %d of %v, %v; want %d of %v", tip.revision, last, err, c.reach, want)
+				t.Errorf("revision %d of %v, %v; want %d of %v", tip.Revision, last, err, c.reach, want)
 			}
 		})
 	}
@@ -100,13 +104,13 @@ func TestVerifyJournalThatWasChanged(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		name   string
-		change func(e *entry) (gone bool)
+		change func(e *journal.Entry) (gone bool)
 		want   string
 	}{
-		{"missing", func(*entry) bool { return true }, "breaks off after revision 2"},
-		{"chained to another one", func(e *entry) bool { e.prev[0] ^= 1; return false }, "breaks off after revision 2"},
-		{"of another time", func(e *entry) bool { e.body = startRevision(day(9).UnixNano(), 0); return false }, "breaks off after revision 3"},
-		{"not to be decoded", func(e *entry) bool { e.body = []byte{0xff}; return false }, "revision 3 cannot be decoded"},
+		{"missing", func(*journal.Entry) bool { return true }, "breaks off after revision 2"},
+		{"chained to another one", func(e *journal.Entry) bool { e.Prev[0] ^= 1; return false }, "breaks off after revision 2"},
+		{"of another time", func(e *journal.Entry) bool { e.Body = journal.NewBody(day(9).UnixNano(), 0); return false }, "breaks off after revision 3"},
+		{"not to be decoded", func(e *journal.Entry) bool { e.Body = []byte{0xff}; return false }, "revision 3 cannot be decoded"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -117,15 +121,15 @@ func TestVerifyJournalThatWasChanged(t *testing.T) {
 			at := positionsOf(t, s)
 			txn := s.db.NewTransactionAt(5, true)
 			defer txn.Discard()
-			e, err := readEntry(txn, 3)
+			e, err := journal.Read(txn, 3)
 			must(t, err)
-			key := journalKey(3)
+			key := journal.Key(3)
 			if c.change(&e) {
 				must(t, txn.Delete(key))
 			} else {
-				must(t, txn.Set(key, seal(key, e.value())))
+				must(t, txn.Set(key, e.Sealed()))
 			}
-			_, _, err = verifyJournal(txn, mark{tip: at[5], checkpoint: at[0]})
+			_, _, err = verifyJournal(txn, journal.Mark{Tip: at[5], Checkpoint: at[0]})
 			if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("%v, want damage: %s", err, c.want)
 			}
@@ -143,12 +147,12 @@ func TestVerifyJournalThatSkipsARevision(t *testing.T) {
 	at := positionsOf(t, s)
 	txn := s.db.NewTransactionAt(5, true)
 	defer txn.Discard()
-	e, err := readEntry(txn, 5)
+	e, err := journal.Read(txn, 5)
 	must(t, err)
-	must(t, txn.Delete(journalKey(5)))
-	e.revision = 6
-	must(t, txn.Set(journalKey(6), seal(journalKey(6), e.value())))
-	_, _, err = verifyJournal(txn, mark{tip: position{6, e.hash()}, checkpoint: at[0]})
+	must(t, txn.Delete(journal.Key(5)))
+	e.Revision = 6
+	must(t, txn.Set(journal.Key(6), e.Sealed()))
+	_, _, err = verifyJournal(txn, journal.Mark{Tip: journal.Position{Revision: 6, Chain: e.Hash()}, Checkpoint: at[0]})
 	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "breaks off after revision 4") {
 		t.Errorf("%v, want damage after revision 4", err)
 	}
@@ -213,7 +217,7 @@ func putMessage(txn *badger.Txn, key []byte, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	return txn.Set(key, seal(key, b))
+	return txn.Set(key, seal.Value(key, b))
 }
 
 // TestDamagedStoreShowsAllRevisions opens stores whose mark and journal do not agree. The view reaches to whichever is newer:
@@ -234,15 +238,15 @@ func TestDamagedStoreShowsAllRevisions(t *testing.T) {
 			optOut(t, s, fiction(415, 4), "acme")
 			at := positionsOf(t, s)
 			closeStore(t, s)
-			m, seq, err := readMark(dir)
+			m, seq, err := journal.ReadMark(dir)
 			must(t, err)
-			m.tip.revision, m.checkpoint = c.last, at[0]
+			m.Tip.Revision, m.Checkpoint = c.last, at[0]
 			if c.last < 5 {
-				m.tip = at[c.last]
+				m.Tip = at[c.last]
 			}
-			w, err := openMark(dir, seq)
+			w, err := journal.OpenMark(dir, seq)
 			must(t, err)
-			must(t, errors.Join(w.write(m), w.write(m), w.close()))
+			must(t, errors.Join(w.Write(m), w.Write(m), w.Close()))
 
 			s = open(t, dir)
 			if !errors.Is(s.State().Cause, ErrDamaged) {
@@ -262,15 +266,6 @@ func TestDamagedStoreShowsAllRevisions(t *testing.T) {
 	}
 }
 
-// The CRC over a load's commits lies on disks that an earlier build wrote: it is CRC-32C of theirs, each big-endian.
-func TestChainCRC(t *testing.T) {
-	t.Parallel()
-	const want = 0xe727060b // of 01 02 03 04 ff fe fd fc
-	if got := chainCRC(chainCRC(0, 0x01020304), 0xfffefdfc); got != want {
-		t.Errorf("%#x, want %#x", got, want)
-	}
-}
-
 // A list whose settings cannot be read is damage: what no other entry blocks is unknown.
 func TestListThatCannotBeReadIsDamage(t *testing.T) {
 	t.Parallel()
@@ -284,7 +279,7 @@ func TestListThatCannotBeReadIsDamage(t *testing.T) {
 	key := listKey(l.ID)
 	bad, err := proto.Marshal(&storev1.ListState{Name: "a", Settings: &storev1.ListSettings{Jurisdiction: []string{"no region"}}})
 	must(t, err)
-	must(t, txn.Set(key, seal(key, bad)))
+	must(t, txn.Set(key, seal.Value(key, bad)))
 	must(t, txn.CommitAt(s.View().Revision(), nil))
 	closeStore(t, s)
 

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -16,17 +15,23 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/journal"
 )
+
+// JournalID names one journal.
+type JournalID = journal.ID
 
 // View is the whole store as of one revision. It never changes; a reader loads it once, first, and takes everything
 // from it.
 type View struct {
 	s        *Store
-	journal  JournalID
+	journal  journal.ID
 	id       string // journal as text: every answer carries it
 	revision uint64
 	time     time.Time // of the last event
-	chain    chainHash
+	chain    journal.Hash
 	lists    []*List       // by name
 	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
 	past     bool          // not the newest revision: past the block cache, which is of the present
@@ -38,6 +43,10 @@ func (v *View) Revision() uint64 { return v.revision }
 
 // JournalID is the id of the journal of the view's revision, 32 hex digits.
 func (v *View) JournalID() string { return v.id }
+
+func (v *View) position() journal.Position {
+	return journal.Position{Revision: v.revision, Chain: v.chain}
+}
 
 // Time is that of the last event; zero when there is none.
 func (v *View) Time() time.Time { return v.time }
@@ -125,7 +134,7 @@ func (v *View) readRecords(n phone.Number, f *policy.Facts) {
 }
 
 func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {
-	defer readEnded(debug.SetPanicOnFault(true), &err)
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	set = new(storev1.RecordSet)
@@ -146,7 +155,8 @@ func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bo
 	if l.Visible == 0 || !l.filter.TestKey(key) {
 		return false, false
 	}
-	listed, err := v.s.listed(l, uint64(n), v.past)
+	b, err := v.s.block(l, uint64(n)>>block.Bits, v.past)
+	listed = b.Contains(uint64(n))
 	if err == nil && !listed {
 		err = v.s.watch.intact()
 	}
@@ -183,18 +193,18 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	if revision == 0 {
 		return v, nil
 	}
-	e, err := readEntry(txn, revision)
+	e, err := journal.Read(txn, revision)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, fmt.Errorf("%w: revision %d", ErrHistoryGone, revision)
 	}
 	if err != nil {
 		return nil, err
 	}
-	rev, err := e.decode()
+	rev, err := e.Decode()
 	if err != nil {
 		return nil, err
 	}
-	v.time, v.chain = nanoTime(rev.GetTime()), e.hash()
+	v.time, v.chain = nanoTime(rev.GetTime()), e.Hash()
 	v.lists, err = readLists(txn)
 	return v, err
 }
@@ -202,13 +212,15 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 // readLists compiles all lists that the transaction sees, by name, without filters.
 func readLists(txn *badger.Txn) ([]*List, error) {
 	var lists []*List
-	err := eachList(txn, func(id policy.EventID, st *storev1.ListState) error {
-		l, err := compileList(id, st)
+	for stored, err := range storedLists(txn) {
+		if err != nil {
+			return nil, err
+		}
+		l, err := compileList(stored.id, stored.state)
+		if err != nil {
+			return nil, err
+		}
 		lists = append(lists, l)
-		return err
-	})
-	if err != nil {
-		return nil, err
 	}
 	slices.SortFunc(lists, byName)
 	return lists, nil
@@ -233,40 +245,3 @@ func (s *Store) Wait(ctx context.Context, revision uint64) (*View, error) {
 		}
 	}
 }
-
-// Export yields the numbers of a list of the view, ascending, in batches that are valid until the next one. Errors:
-// ErrDamaged, also at the end, when damage was met meanwhile; and the context's.
-func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, error] {
-	return func(yield func([]phone.Number, error) bool) {
-		if err := v.whole(); err != nil {
-			yield(nil, err)
-			return
-		}
-		var batch []phone.Number
-		err := v.s.eachBlock(l, l.Visible, func(block uint64, bits *bitmap) error {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			batch = batch[:0]
-			for n := range bits.numbers(block) {
-				batch = append(batch, phone.Number(n))
-			}
-			if len(batch) > 0 && !yield(batch, nil) {
-				return errStop
-			}
-			return nil
-		})
-		if errors.Is(err, ErrDamaged) && !v.past {
-			v.s.noteDamage(err)
-		}
-		if err == nil {
-			err = v.complete()
-		}
-		if err != nil && !errors.Is(err, errStop) {
-			yield(nil, err)
-		}
-	}
-}
-
-// errStop ends an iteration early, for good reason.
-var errStop = errors.New("stop")

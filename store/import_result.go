@@ -1,0 +1,209 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/stage"
+)
+
+// committed is an import whose commit came before: its result, or the load that the journal tells of.
+type committed struct {
+	result   *Result
+	prepared uint64 // its revision; of a confirmed load: the one that confirmed it
+}
+
+// findCommitted finds an import of this list and mode whose commit came before and was not abandoned; nil: there is none.
+func (i *Import) findCommitted() (*committed, error) {
+	if r := i.s.imports.ended.find(i.id, i.ending()); r != nil {
+		return &committed{result: r}, nil
+	}
+	e, err := i.s.View().importNamed(i.list, i.id)
+	if err != nil || e == nil || !e.isOf(i.header.Mode) || e.State == ImportAbandoned {
+		return nil, err
+	}
+	return &committed{prepared: e.Prepared}, nil
+}
+
+// isOf reports that the load was asked for in that mode. The first load of a list replaces, whatever was asked.
+func (e *ImportEntry) isOf(m Mode) bool {
+	return e.Mode == m || e.Mode == Replace && m == Add && e.base == 0
+}
+
+// stagedRejects are the chunks with rejects of an import whose commit came before; none once its stage is gone.
+func (i *Import) stagedRejects() []uint64 {
+	if r := i.committed.result; r != nil && r.Rejected == 0 {
+		return nil
+	} else if r == nil {
+		if e, err := i.s.View().importAt(i.list, i.committed.prepared); err != nil || e.Counts.Rejected == 0 {
+			return nil // whoever commits hears of an error
+		}
+	}
+	chunks, err := stage.ReadNoted(filepath.Join(i.path(i.id), chunksFile), listStages.codec())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		i.s.warnIf("tell the rejects of a stage again", err)
+	}
+	return chunks
+}
+
+// importNamed is the load of an import, as the journal has it; nil: there is none. What reloads the list's own view
+// bears the name of the load before it, and does not count.
+func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error) {
+	const some = 64
+	for before := uint64(0); ; {
+		entries, err := v.Imports(list, before, some)
+		if err != nil {
+			return nil, err
+		}
+		for i := range entries {
+			if before = entries[i].Prepared; entries[i].ImportID == id && entries[i].Mode != Reload {
+				return &entries[i], nil
+			}
+		}
+		if len(entries) < some {
+			return nil, nil
+		}
+	}
+}
+
+// again is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
+// refused: the caller's files are not those that were loaded.
+func (i *Import) again(ctx context.Context, digest []byte, progress func(Progress)) (Result, error) {
+	if r := i.committed.result; r != nil {
+		return *r, nil
+	}
+	for {
+		v := i.s.View()
+		e, err := v.importAt(i.list, i.committed.prepared)
+		if err != nil {
+			return Result{}, err
+		}
+		if i.joined && len(digest) == 0 || len(digest) > 0 && !bytes.Equal(digest, e.digest) {
+			return Result{}, i.otherContent()
+		}
+		switch e.State {
+		case ImportSwitched, ImportConfirmed:
+			return e.result(v, i.s.Now()), nil
+		case ImportAbandoned:
+			return Result{}, ErrImportNotFound
+		}
+		if err := i.awaitNext(ctx, v, progress); err != nil {
+			return Result{}, err
+		}
+	}
+}
+
+func (i *Import) otherContent() error {
+	if i.requested {
+		return fmt.Errorf("%w: a load of other content", ErrRequestReused)
+	}
+	return fmt.Errorf("%w, of other content than these files have", ErrImportRunning)
+}
+
+// awaitNext waits for the view after v, and tells how far the load is meanwhile.
+func (i *Import) awaitNext(ctx context.Context, v *View, progress func(Progress)) error {
+	look := time.NewTicker(lookEvery)
+	defer look.Stop()
+	for {
+		if cause := i.s.health.stopped(); cause != nil {
+			return cause // nobody writes it before a restart
+		}
+		if at, ok := i.s.imports.writes.at(block.LoadID{List: i.list, Prepared: i.committed.prepared}); ok {
+			progress(at)
+		}
+		select {
+		case <-v.next:
+			return nil
+		case <-look.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-i.s.closing:
+			return ErrClosed
+		}
+	}
+}
+
+func (v *View) importAt(list policy.EventID, prepared uint64) (ImportEntry, error) {
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	return v.importEntry(txn, importKey(list, prepared))
+}
+
+// result is what the journal knows of the result of a load.
+func (e *ImportEntry) result(v *View, now time.Time) Result {
+	r := Result{
+		Counts:        e.Counts,
+		Receipt:       Receipt{ID: policy.EventID{Revision: e.Ended}, JournalID: v.JournalID(), Time: e.EndedAt},
+		ImportID:      e.ImportID,
+		AlreadyLoaded: e.State == ImportConfirmed,
+		Numbers:       e.Numbers,
+		Outside:       e.Outside,
+		SnapshotDate:  e.SnapshotDate,
+		ContentSHA256: e.ContentSHA256,
+		Elapsed:       e.EndedAt.Sub(e.StartedAt),
+		GuardFailures: e.Overridden,
+	}
+	if l := v.listByID(e.List); l != nil {
+		r.Stale = l.isStaleOf(e.SnapshotDate, now)
+	}
+	return r
+}
+
+// ending is what must be the same for a commit that comes again to give a result that the journal does not tell.
+type ending struct {
+	list     policy.EventID
+	mode     Mode
+	dryRun   bool
+	override bool
+}
+
+func (i *Import) ending() ending {
+	return ending{i.list, i.header.Mode, i.header.DryRun, i.header.Override}
+}
+
+// keptEndings and keepEnding bound what endings remembers: a client whose connection broke comes back soon.
+const (
+	keptEndings = 64
+	keepEnding  = time.Hour
+)
+
+// endings remembers the results of the last imports that ended without a trace in the journal: refused by a guard, dry
+// runs, and those that found everything as it was.
+type endings struct {
+	mu   sync.Mutex
+	last []kept // newest last
+}
+
+type kept struct {
+	as     ending
+	at     time.Time
+	result Result
+}
+
+func (m *endings) keep(as ending, r Result) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.last = append(m.last, kept{as, time.Now(), r})
+	m.last = slices.DeleteFunc(m.last, func(k kept) bool { return time.Since(k.at) > keepEnding })
+	m.last = m.last[max(0, len(m.last)-keptEndings):]
+}
+
+func (m *endings) find(id string, as ending) *Result {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range m.last {
+		if k.result.ImportID == id && k.as == as {
+			return &k.result
+		}
+	}
+	return nil
+}

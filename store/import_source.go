@@ -1,0 +1,139 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/dncd/dncd/internal/ascending"
+	"github.com/dncd/dncd/store/internal/block"
+)
+
+// blockSource yields what a load brings, block by block, ascending.
+type blockSource interface {
+	// peek is the block that comes next; false at the end.
+	peek() (uint64, bool)
+	// read fills in what the next block adds and removes, and moves behind it.
+	read(add, remove *block.Bitmap) error
+	close()
+}
+
+// openSource opens what a load is worked out from.
+func (s *Store) openSource(in loadInput) (blockSource, error) {
+	switch in.mode {
+	case Reload:
+		return noBlocks{}, nil
+	case Revert:
+		return s.openView(in.list, in.past), nil
+	}
+	return openContent(in.staged, in.mode == Delta)
+}
+
+// noBlocks is a load that brings nothing.
+type noBlocks struct{}
+
+func (noBlocks) peek() (uint64, bool)          { return 0, false }
+func (noBlocks) read(_, _ *block.Bitmap) error { return nil }
+func (noBlocks) close()                        {}
+
+// stagedBlocks reads a content file.
+type stagedBlocks struct {
+	file    *os.File
+	r       *ascending.Reader
+	at      uint64 // the number it stands at
+	more    bool
+	changes bool // entries of a delta: see deltaEntry
+}
+
+func openContent(path string, changes bool) (*stagedBlocks, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrStage, err)
+	}
+	b := &stagedBlocks{file: f, r: ascending.NewReader(f), changes: changes}
+	if err := b.next(); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return b, nil
+}
+
+// next moves to the next number.
+func (b *stagedBlocks) next() error {
+	at, err := b.r.Next()
+	b.at, b.more = at, err == nil
+	if err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: %w", ErrStage, err)
+	}
+	return nil
+}
+
+// deltaEntry is how the stage of a delta holds a number: with whether it goes in its last bit.
+func deltaEntry(number uint64, removed bool) uint64 {
+	if removed {
+		return number<<1 | 1
+	}
+	return number << 1
+}
+
+func (b *stagedBlocks) number() (n uint64, removed bool) {
+	if b.changes {
+		return b.at >> 1, b.at&1 == 1
+	}
+	return b.at, false
+}
+
+func (b *stagedBlocks) peek() (uint64, bool) {
+	n, _ := b.number()
+	return n >> block.Bits, b.more
+}
+
+func (b *stagedBlocks) read(add, remove *block.Bitmap) error {
+	number, _ := b.peek()
+	for b.more {
+		n, removed := b.number()
+		if n>>block.Bits != number {
+			return nil
+		}
+		if removed {
+			remove.Set(n & block.Mask)
+		} else {
+			add.Set(n & block.Mask)
+		}
+		if err := b.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *stagedBlocks) close() { b.file.Close() }
+
+// viewBlocks reads a list as it was at an older visible.
+type viewBlocks struct {
+	cursor *blockCursor
+	at     storedBlock
+	more   bool
+}
+
+func (s *Store) openView(l *List, visible uint64) *viewBlocks {
+	b := &viewBlocks{cursor: s.newBlockCursor(l, visible)}
+	b.at, b.more = b.cursor.peek()
+	return b
+}
+
+func (b *viewBlocks) peek() (uint64, bool) { return b.at.number, b.more }
+
+func (b *viewBlocks) read(add, _ *block.Bitmap) error {
+	p, err := b.cursor.packed()
+	if err != nil {
+		return err
+	}
+	p.AddTo(add)
+	b.cursor.advance()
+	b.at, b.more = b.cursor.peek()
+	return nil
+}
+
+func (b *viewBlocks) close() { b.cursor.close() }

@@ -1,0 +1,68 @@
+// Package fault has the errors that the packages of the store share. package store exports those that a caller decides on,
+// under the same names.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+)
+
+// Errors to decide on with errors.Is.
+var (
+	ErrLocked         = errors.New("the data directory is in use by another process")
+	ErrDamaged        = errors.New("the store is damaged")
+	ErrStoriesDamaged = errors.New("stories are damaged or missing: checks are answered in full, writes are not taken")
+	ErrOlderJournal   = errors.New("the files beside the journal are newer than the journal: an older copy was put back")
+	ErrDiskFull       = errors.New("not enough free disk space for writes")
+	ErrTooLarge       = errors.New("the change is too large for one event")
+
+	// ErrStage is a stage file that is missing or damaged.
+	ErrStage = errors.New("the staged numbers are missing or damaged")
+
+	// ErrSystem is a limit or a permission of the system that the store met: nothing on the disk is damaged. It wraps the
+	// error number.
+	ErrSystem = errors.New("the system refuses what the store needs")
+)
+
+var systemErrors = []syscall.Errno{
+	syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EFBIG, syscall.ENOSPC, syscall.EDQUOT,
+}
+
+type systemError struct {
+	number syscall.Errno
+	err    error
+}
+
+func (e systemError) Error() string { return fmt.Sprintf("%v: %v", ErrSystem, e.err) }
+
+func (e systemError) Unwrap() []error { return []error{ErrSystem, e.number} }
+
+// AsSystem returns err as an ErrSystem, or nil when it is something else. Badger's errors hold their causes as text.
+func AsSystem(err error) error {
+	if err == nil || errors.Is(err, ErrSystem) {
+		return err
+	}
+	at := slices.IndexFunc(systemErrors, func(n syscall.Errno) bool {
+		return errors.Is(err, n) || strings.HasSuffix(err.Error(), n.Error()) || strings.Contains(err.Error(), n.Error()+"\n")
+	})
+	if at < 0 {
+		return nil
+	}
+	return systemError{systemErrors[at], err}
+}
+
+// AsDamage returns err as damage, unless the system refused something: then nothing was read that could be damaged.
+func AsDamage(err error) error {
+	if refused := AsSystem(err); refused != nil {
+		return refused
+	}
+	return fmt.Errorf("%w: %w", ErrDamaged, err)
+}
+
+// DamagedKey is the damage of a value. It names the value by its kind, never by its key, which may be a person's number.
+func DamagedKey(key []byte) error {
+	return fmt.Errorf("%w: a value of kind %q fails its checksum", ErrDamaged, key[:1])
+}

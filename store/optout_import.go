@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/stage"
+)
+
+// RecordsHeader opens an import of opt-outs.
+type RecordsHeader struct {
+	ImportID   string   // to go on with one; empty: a new one
+	Request    string   // id of the request: without ImportID, to go on with what it began; empty: none
+	Files      []string // names of the files, as far as they are known
+	Reading    string   // how the caller reads rows, in its own words: rows that were read otherwise are not gone on with
+	Story      Story    // who imports
+	MaxRejects float64  // refuse when a larger share of the rows was rejected, 0 to 1
+	Override   bool     // record in spite of that
+	DryRun     bool     // count, record nothing
+}
+
+// RecordsCommit ends the rows: what the client knows of its files.
+type RecordsCommit struct {
+	Chunks   uint64 // of all connections
+	Read     uint64 // entries in the files: rows sent, those rejected before, and empty ones
+	Rejected uint64 // by the client itself, and not sent
+	Empty    uint64 // cells with nothing in them
+	FileRows uint64 // rows that the entries stood in; 0: not told
+	Rejects  []RejectTally
+	Sources  []Source
+	CutFiles uint32 // how many of them end inside a line
+	Digest   []byte // of the chunks, as the client made them; empty: not compared
+}
+
+// RecordsResult says what became of an import of opt-outs: Accepted + Duplicates + Rejected + Empty = Read.
+type RecordsResult struct {
+	ImportID                             string
+	Read, Accepted, Duplicates, Rejected uint64
+	Empty, Rows                          uint64
+	Refused                              bool // a guard failed and was not overridden: nothing was recorded
+	GuardFailures                        []GuardFailure
+	DryRun                               bool
+	First, Last                          uint64    // revisions that hold rows; 0: none was recorded
+	Refusals                             []Refusal // rows rejected when their turn came, at most maxRefusals
+	Noted                                []uint64  // chunks about whose rows the caller said something before
+	JournalID                            string
+	Elapsed                              time.Duration
+}
+
+// Refusal is a row whose number holds too many records (ErrTooManyRecords).
+type Refusal struct {
+	Seq   uint64 // its chunk
+	Place uint32 // among the chunk's rows
+}
+
+const maxRefusals = 1000
+
+// recordStageDir holds a directory for each import of opt-outs: rows (the staged chunks), commit.json once it was
+// committed, progress while it is recorded, and result.json alone once it is done. The name of one whose rows were
+// committed and cannot all be read ends in damagedSuffix: a person has to look at it.
+const (
+	recordStageDir = "stage-records"
+	rowsFile       = "rows"
+	commitFile     = "commit.json"
+	progressFile   = "progress"
+	resultFile     = "result.json"
+	damagedSuffix  = ".damaged"
+)
+
+// recordStages are those of imports of opt-outs.
+var recordStages = stageKind[RowChunk]{recordStageDir, rowsFile, newRowChunks}
+
+// recordMeta is what the stage remembers of an import's header: what its rows were read by.
+type recordMeta struct {
+	Files   []string
+	Reading string
+	Story   Story
+}
+
+// RecordImport is one import of opt-outs on its way. Its methods are called by one goroutine at a time.
+type RecordImport struct {
+	staging[RowChunk]
+	header  RecordsHeader
+	started time.Time
+	over    bool // nothing staged is needed any more
+}
+
+// BeginRecords opens a new import of opt-outs, or an earlier one to go on with. Errors: ErrImportNotFound,
+// ErrImportRunning, ErrDiskFull and what else refuses writes.
+func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
+	if err := s.writableFor(0); err != nil {
+		return nil, err
+	}
+	i := s.newRecordImport(h)
+	var err error
+	switch {
+	case h.ImportID != "":
+		err = i.openAgain(h.ImportID)
+	case h.Request != "":
+		id := requestedImportID(h.Request)
+		if err = i.openAgain(id); errors.Is(err, ErrImportNotFound) {
+			err = i.open(id)
+		}
+	default:
+		err = i.open(newImportID())
+	}
+	if err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+// ResumeRecords goes on with the last import of opt-outs of the same files, read alike for the same person, that was not
+// committed. It gets a new id, so that the caller who had it before is gone for good. Else a new import begins. An import
+// that another caller holds is waited for a moment. A dry run always begins anew: it drops its stage in the end. What a
+// stage holds is not sent again; each of its rows is compared all the same when it is recorded. Errors: those of
+// BeginRecords, and the context's.
+func (s *Store) ResumeRecords(ctx context.Context, h RecordsHeader) (*RecordImport, error) {
+	if h.DryRun {
+		h.ImportID, h.Request = "", ""
+		return s.BeginRecords(h)
+	}
+	i := s.newRecordImport(h)
+	if err := i.resume(ctx, resumption{wanted: i.isUncommitted}); err != nil {
+		return nil, err
+	}
+	return i, nil
+}
+
+func (s *Store) newRecordImport(h RecordsHeader) *RecordImport {
+	return &RecordImport{
+		staging: staging[RowChunk]{s: s, kind: recordStages, began: recordMeta{h.Files, h.Reading, h.Story}},
+		header:  h, started: time.Now(),
+	}
+}
+
+// openAgain opens what is staged, for one caller. Rows of a committed import stay as they are.
+func (i *RecordImport) openAgain(id string) error {
+	if !isImportID(id) {
+		return ErrImportNotFound
+	}
+	i.id, i.dir = id, i.path(id)
+	if _, err := os.Stat(i.dir); err != nil {
+		return ErrImportNotFound
+	}
+	if !i.s.imports.open(i.id) {
+		return ErrImportRunning
+	}
+	if i.Committed() {
+		return nil
+	}
+	err := i.openLog()
+	if err != nil {
+		i.s.imports.shut(i.id)
+	}
+	return err
+}
+
+func (i *RecordImport) isUncommitted() (bool, error) {
+	i.dir = i.path(i.id)
+	return !i.Committed(), nil
+}
+
+func (s *Store) recordStage(id string) string { return filepath.Join(s.dir, recordStageDir, id) }
+
+// Committed reports whether its commit came before: Put passes over every chunk, and Commit gives the result.
+func (i *RecordImport) Committed() bool { return i.has(commitFile) || i.has(resultFile) }
+
+func (i *RecordImport) has(file string) bool {
+	_, err := os.Stat(filepath.Join(i.dir, file))
+	return err == nil
+}
+
+// ChunksWithRejects are the chunks about whose rows the caller said something; of a committed import too, as long as its
+// result is kept.
+func (i *RecordImport) ChunksWithRejects() []uint64 {
+	if i.log != nil {
+		return i.log.Noted()
+	}
+	var kept struct{ Noted []uint64 }
+	if disk.ReadJSON(filepath.Join(i.dir, commitFile), &kept) != nil {
+		_ = disk.ReadJSON(filepath.Join(i.dir, resultFile), &kept) // whoever commits hears of an error
+	}
+	return kept.Noted
+}
+
+// Put stages a chunk: see staging.put. Errors: ErrChunkOrder, ErrDiskFull, ErrTooLarge, and ErrNumber for a row that could
+// never be recorded.
+func (i *RecordImport) Put(c RowChunk) error {
+	for r := range c.Rows {
+		if err := c.Rows[r].check(); err != nil {
+			return err
+		}
+	}
+	return i.put(c, stage.MaxChunkBytes, stepRows)
+}
+
+// Close ends this use of the import and keeps what is staged, to go on later, unless a commit was refused or only tried.
+func (i *RecordImport) Close() error {
+	if i.log == nil {
+		i.s.imports.shut(i.id)
+		return nil
+	}
+	err := i.closeLog()
+	if i.over {
+		err = errors.Join(err, os.RemoveAll(i.dir))
+	}
+	return err
+}
+
+// Commit asks the guards and records the rows; it returns once all are durable. From then on the work no longer needs
+// the caller: when ctx ends, and after a restart, it goes on by itself. Errors: ErrChunksMissing, ErrCounts, ErrStage,
+// and those of every write.
+func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress func(Progress)) (RecordsResult, error) {
+	if !i.Committed() {
+		if _, err := i.settle(c.Chunks, c.Digest); err != nil {
+			return RecordsResult{}, err
+		}
+		result, err := i.examine(ctx, c)
+		if i.over = err == nil && (result.Refused || result.DryRun); err != nil || i.over {
+			return result, err
+		}
+		if err := i.Sync(); err != nil {
+			return RecordsResult{}, err
+		}
+		order := recordOrder{
+			RecordsCommit: c, Rejected: c.Rejected + i.log.Rejected, Rows: i.log.Entries, GuardFailures: result.GuardFailures,
+			Story: i.header.Story, Started: i.started, Revision: i.s.View().Revision(),
+			Noted: i.log.Noted(),
+		}
+		err = i.s.opt.faults.do(stepRowsCommit, func() error { return disk.WriteJSON(filepath.Join(i.dir, commitFile), order) })
+		if err != nil {
+			return RecordsResult{}, fmt.Errorf("commit import: %w", err)
+		}
+	}
+	return i.s.awaitRecords(ctx, i.id, progress)
+}
+
+// examine checks that the commit adds up, asks the guards, and counts what a dry run is for.
+func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsResult, error) {
+	r := RecordsResult{
+		ImportID: i.id, Read: c.Read, Rejected: c.Rejected + i.log.Rejected, Empty: c.Empty, Rows: c.FileRows, DryRun: i.header.DryRun,
+	}
+	if !addUp(c.Read, i.log.Entries, i.log.Rejected, c.Rejected, c.Empty) || c.FileRows > c.Read {
+		return r, ErrCounts
+	}
+	r.GuardFailures = i.guards(&r, &c)
+	for _, g := range r.GuardFailures {
+		r.Refused = r.Refused || !g.Overridden
+	}
+	view := i.s.View()
+	r.JournalID = view.JournalID()
+	if r.Refused || r.DryRun {
+		duplicates, err := i.rehearse(ctx, view)
+		if err != nil {
+			return r, err
+		}
+		r.Duplicates, r.Accepted = duplicates, i.log.Entries-duplicates
+		r.Elapsed = time.Since(i.started)
+	}
+	return r, nil
+}
+
+func (i *RecordImport) guards(r *RecordsResult, c *RecordsCommit) []GuardFailure {
+	var failures []GuardFailure
+	held := r.Read - r.Empty // entries that hold something
+	if held > 0 && r.Rejected == held {
+		failures = append(failures, GuardFailure{Guard: GuardEmpty, Before: held, After: r.Rejected})
+	}
+	if limit := i.header.MaxRejects; float64(r.Rejected) > limit*float64(held) {
+		failures = append(failures, GuardFailure{
+			Guard: GuardRejects, Before: held, After: r.Rejected, Limit: limit, Overridden: i.header.Override,
+		})
+	}
+	if c.CutFiles > 0 {
+		cut := cutFailure(c.Sources, c.CutFiles)
+		cut.Overridden = i.header.Override
+		failures = append(failures, cut)
+	}
+	return failures
+}
+
+// recordOrder is what commit.json holds: all that recording the rows needs to know beside them.
+type recordOrder struct {
+	RecordsCommit
+	Rejected      uint64 // by client and server, before any row was recorded
+	Rows          uint64 // to record
+	GuardFailures []GuardFailure
+	Story         Story
+	Started       time.Time
+	Revision      uint64   // the last one before any row was recorded
+	Noted         []uint64 // chunks about whose rows the caller said something
+}

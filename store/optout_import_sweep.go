@@ -1,0 +1,56 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// tendRecordsEvery is how often imports of opt-outs are looked for that stopped, or that nobody continued.
+const tendRecordsEvery = 10 * time.Second
+
+// tendRecords goes on with committed imports that a crash or a full disk stopped, and drops what nobody continued.
+func (s *Store) tendRecords() {
+	tick := time.NewTicker(tendRecordsEvery)
+	defer tick.Stop()
+	for {
+		s.tendRecordStages()
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s *Store) tendRecordStages() {
+	stages, err := os.ReadDir(filepath.Join(s.dir, recordStageDir))
+	if err != nil {
+		if !errors.Is(err, fs.ErrNotExist) {
+			s.log.Warn("imports of opt-outs stay as they are", "err", err)
+		}
+		return
+	}
+	for _, d := range stages {
+		if strings.HasSuffix(d.Name(), damagedSuffix) {
+			continue
+		}
+		s.warnIf("continue an import of opt-outs", s.tendRecordStage(d))
+	}
+}
+
+func (s *Store) tendRecordStage(d fs.DirEntry) error {
+	dir := s.recordStage(d.Name())
+	if _, err := os.Stat(filepath.Join(dir, commitFile)); err == nil {
+		if !s.State().Writable() {
+			return nil
+		}
+		_, err := s.recordJob(d.Name())
+		return err
+	}
+	s.dropUnused(recordStageDir, d.Name(), s.opt.StageTTL)
+	return nil
+}

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// stageSweepEvery is how often stages that nobody continues are looked for.
+const stageSweepEvery = time.Hour
+
+// sweepStages drops from time to time what no prepared load needs and nobody continued for the time to live.
+func (s *Store) sweepStages() {
+	tick := time.NewTicker(stageSweepEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-tick.C:
+			s.sweepStage(s.opt.StageTTL)
+		}
+	}
+}
+
+func (s *Store) sweepStage(contentTTL time.Duration) {
+	needed := map[string]bool{}
+	for _, l := range s.View().Lists() {
+		if l.Pending != 0 {
+			needed[filepath.Base(s.contentPath(l.ID, l.state.GetPendingLoad().GetContent()))] = true
+		}
+	}
+	files, err := os.ReadDir(filepath.Join(s.dir, stageDir))
+	if err != nil {
+		s.log.Warn("old stages stay", "err", err)
+		return
+	}
+	for _, f := range files {
+		if needed[f.Name()] {
+			continue
+		}
+		ttl := contentTTL
+		if f.IsDir() {
+			ttl = s.opt.StageTTL
+		}
+		s.dropUnused(stageDir, f.Name(), ttl)
+	}
+}
+
+// dropUnused drops what lies under name among the stages of dir and was not used for the time to live; nobody can open it
+// meanwhile.
+func (s *Store) dropUnused(dir, name string, ttl time.Duration) {
+	path := filepath.Join(s.dir, dir, name)
+	if !isUnused(path, ttl) || !s.imports.open(name) {
+		return
+	}
+	defer s.imports.shut(name)
+	if isUnused(path, ttl) {
+		s.warnIf("drop an old stage", os.RemoveAll(path))
+	}
+}
+
+func isUnused(path string, ttl time.Duration) bool {
+	used, err := usedAt(path)
+	return err == nil && time.Since(used) >= ttl
+}
+
+// usedAt is when a stage, or a content file, was last opened, closed or written.
+func usedAt(path string) (time.Time, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	used := info.ModTime()
+	for _, file := range []string{chunksFile, rowsFile} {
+		if log, err := os.Stat(filepath.Join(path, file)); err == nil && log.ModTime().After(used) {
+			used = log.ModTime()
+		}
+	}
+	return used, nil
+}

@@ -1,0 +1,198 @@
+package store
+
+import (
+	"cmp"
+	"encoding/binary"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/journal"
+)
+
+// EventKind is what an event about a number did.
+type EventKind uint8
+
+// The kinds of event about a number.
+const (
+	EventUnspecified EventKind = iota
+	EventOptOut
+	EventOptOutWithdrawn
+)
+
+// HistoryEvent is one event about a number.
+type HistoryEvent struct {
+	ID         policy.EventID
+	Time       time.Time
+	Kind       EventKind
+	Scope      policy.Scope
+	Channel    policy.Channel   // of an opt-out
+	ReceivedAt time.Time        // of an opt-out
+	ExpiresAt  time.Time        // of an opt-out; zero: never
+	Ended      []policy.EventID // of a withdrawal: the opt-outs that it ended
+	Story      Story
+	StoryState StoryState
+}
+
+// historyBytes is how many bytes of revisions one reading of a history decodes, and less than one revision more.
+const historyBytes = 8 << 20
+
+// History is the events about n after the one with id after, oldest first, at most limit, and whether there are more. It
+// costs those events, however long the journal is; of large revisions it reads fewer events than limit.
+func (v *View) History(n phone.Number, after policy.EventID, limit int) (events []HistoryEvent, more bool, err error) {
+	events, more, err = v.history(n, after, limit, historyBytes)
+	return events, more, cmp.Or(err, v.complete())
+}
+
+func (v *View) history(n phone.Number, after policy.EventID, limit, most int) (events []HistoryEvent, more bool, err error) {
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	h := historyReader{v: v, txn: txn, number: uint64(n)}
+	defer h.close()
+	ids, err := historyIDs(txn, n, after, limit+1)
+	if err != nil {
+		return nil, false, err
+	}
+	for i, id := range ids {
+		if i == limit || h.decoded >= most && id.Revision != h.revision {
+			return events, true, nil
+		}
+		e, err := h.read(id)
+		if err != nil {
+			return nil, false, err
+		}
+		events = append(events, e)
+	}
+	return events, false, nil
+}
+
+// historyReader reads events about a number in order. Events of one revision share what is read of it.
+type historyReader struct {
+	v        *View
+	txn      *badger.Txn
+	number   uint64
+	revision uint64
+	rev      *storev1.Revision
+	decoded  int // bytes of all revisions so far
+
+	again *badger.Txn // in which the events of rev are applied anew; nil: none is yet
+	apply *applier
+	done  int // how many of them are
+	ended []policy.EventID
+}
+
+// read reads an event, which is at the place of the one before or after it.
+func (h *historyReader) read(id policy.EventID) (HistoryEvent, error) {
+	if h.rev == nil || id.Revision != h.revision {
+		h.close()
+		rev, err := journal.ReadRevision(h.txn, id.Revision)
+		if err != nil {
+			return HistoryEvent{}, err
+		}
+		h.rev, h.revision = rev, id.Revision
+		h.decoded += proto.Size(rev)
+	}
+	return h.event(id)
+}
+
+// close forgets what was applied anew.
+func (h *historyReader) close() {
+	if h.again != nil {
+		h.again.Discard()
+	}
+	h.again, h.apply, h.done, h.ended = nil, nil, 0, nil
+}
+
+// historyIDs are the ids of the first events about n after one, at most limit: those with a key, and the rows that n holds.
+func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) ([]policy.EventID, error) {
+	var set storev1.RecordSet
+	if _, err := getMessage(txn, recordsKey(uint64(n)), &set); err != nil {
+		return nil, err
+	}
+	var ids []policy.EventID
+	for _, r := range set.GetRecords() {
+		if id := recordID(r); r.GetRow() && isAfter(id, after) {
+			ids = append(ids, id)
+		}
+	}
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: historyKey(uint64(n), policy.EventID{})[:9]})
+	defer it.Close()
+	keys := 0
+	for it.Seek(historyKey(uint64(n), after)); it.Valid() && keys < limit; it.Next() {
+		key := it.Item().Key()
+		id := policy.EventID{Revision: binary.BigEndian.Uint64(key[9:]), Index: binary.BigEndian.Uint32(key[17:])}
+		if id != after {
+			ids = append(ids, id)
+			keys++
+		}
+	}
+	slices.SortFunc(ids, compareIDs)
+	return ids[:min(len(ids), limit)], nil
+}
+
+func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
+	rev := h.rev
+	event, err := eventAt(rev, id)
+	if err != nil {
+		return HistoryEvent{}, err
+	}
+	e := HistoryEvent{ID: id, Time: nanoTime(rev.GetTime())}
+	e.Story, e.StoryState = h.v.s.stories.Get(id.Revision, event.GetStoryHash(), event.GetStory())
+	switch c := event.GetChange().(type) {
+	case *storev1.Event_OptOut:
+		e.Kind, e.Scope = EventOptOut, policy.Scope(c.OptOut.GetScope())
+		e.Channel = policy.Channel(c.OptOut.GetChannel())
+		e.ReceivedAt = nanoTime(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
+		e.ExpiresAt = nanoTime(c.OptOut.GetExpiresAt())
+	case *storev1.Event_OptOutWithdrawn:
+		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
+		if e.Ended, err = h.endedBy(id); err != nil {
+			return e, err
+		}
+	default:
+		return e, fmt.Errorf("%w: revision %d event %d is not about a number", ErrDamaged, id.Revision, id.Index)
+	}
+	return e, nil
+}
+
+// endedBy applies the events of the number in the revision anew, up to the one with that id, and says what it ended.
+func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
+	if h.again == nil {
+		h.again = h.v.s.db.NewTransactionAt(id.Revision-1, true)
+		h.apply = newReplay(h.again, id.Revision, h.rev)
+	}
+	for ; h.done <= int(id.Index); h.done++ {
+		e := h.rev.GetEvents()[h.done]
+		if e.GetOptOut().GetNumber() != h.number && e.GetOptOutWithdrawn().GetNumber() != h.number {
+			continue
+		}
+		var err error
+		h.ended, err = h.apply.change(eventID(id.Revision, h.done), e)
+		if isRefusal(err) { // after an accepted loss: what it would have ended is gone
+			h.ended, err = nil, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: revision %d event %d cannot be read: %w", ErrDamaged, id.Revision, h.done, err)
+		}
+	}
+	return h.ended, nil
+}
+
+// eventAt is the event with that id of a revision.
+func eventAt(rev *storev1.Revision, id policy.EventID) (*storev1.Event, error) {
+	if int(id.Index) >= len(rev.GetEvents()) {
+		return nil, fmt.Errorf("%w: revision %d has no event %d", ErrDamaged, id.Revision, id.Index)
+	}
+	return rev.GetEvents()[id.Index], nil
+}
+
+func numberOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }
