@@ -2,15 +2,12 @@ package daemon
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"math"
-	"os"
 	"strings"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/dncd/dncd/server"
 	"github.com/dncd/dncd/store"
@@ -19,6 +16,8 @@ import (
 // config is what the flags say.
 type config struct {
 	listen, http, data string
+	file               string // of settings
+	socket             socketMode
 	init               bool
 	tls                server.TLSFiles
 	insecure           bool
@@ -40,6 +39,7 @@ const defaultData = "./dnc-data"
 func (c *config) addFlags(root *cobra.Command) {
 	c.blockCache, c.minFree = 64<<20, 2<<30
 	all := root.PersistentFlags() // of fsck too
+	all.StringVar(&c.file, "config", "", "YAML `file` of settings: the names of the flags, and their values")
 	all.StringVar(&c.data, "data", defaultData, "`directory` of the store; locked by one process")
 	all.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	all.StringVar(&c.logFormat, "log-format", "text", "text or json")
@@ -48,6 +48,8 @@ func (c *config) addFlags(root *cobra.Command) {
 	f.BoolVar(&c.init, "init", false, "make a store where --data has none; only for the first start")
 	f.StringVar(&c.listen, "listen", "127.0.0.1:7362", "`address` of gRPC, host:port or unix:///path")
 	f.StringVar(&c.http, "http", "127.0.0.1:7363", "`address` of /metrics, /healthz and /readyz, and of pprof under /debug on loopback; empty: none")
+	f.Var(&c.socket.mode, "socket-mode", "permissions of unix sockets, such as 0660 (default: what the umask leaves)")
+	f.StringVar(&c.socket.group, "socket-group", "", "`group` that owns unix sockets")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM `file` of the server's certificate, with its chain")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM `file` of its key")
 	f.StringVar(&c.tls.ClientCA, "tls-client-ca", "", "PEM `file` of the CA that signs client certificates; each client then needs one")
@@ -59,42 +61,6 @@ func (c *config) addFlags(root *cobra.Command) {
 	f.BoolVar(&c.reflection, "reflection", false, "serve gRPC reflection")
 }
 
-// fromEnvironment sets the server's flags that were not given from DNCD_*. What fsck does is never taken from there.
-func fromEnvironment(cmd *cobra.Command) error {
-	var failed error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		name := variable(f)
-		value, set := os.LookupEnv(name)
-		own := cmd == cmd.Root() || cmd.InheritedFlags().Lookup(f.Name) != nil
-		if !set || !own || f.Changed || failed != nil || f.Name == "help" || f.Name == "version" {
-			return
-		}
-		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			failed = usageError{fmt.Errorf("%s: %w", name, err)}
-		}
-	})
-	return failed
-}
-
-// refuseEmpty refuses a flag or variable that was given without a value. Most often a variable of the caller is not set,
-// and the default would do something else: serve without asking for certificates, or on another address.
-func refuseEmpty(cmd *cobra.Command) error {
-	var failed error
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed && strings.TrimSpace(f.Value.String()) == "" && f.Name != mayBeEmpty && failed == nil {
-			failed = usageError{fmt.Errorf("--%s (%s): is empty; leave it out to have its default", f.Name, variable(f))}
-		}
-	})
-	return failed
-}
-
-// mayBeEmpty is the flag that says none by being empty.
-const mayBeEmpty = "http"
-
-func variable(f *pflag.Flag) string {
-	return "DNCD_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
-}
-
 // check refuses values that no flag can take.
 func (c *config) check() error {
 	if c.history != "0" {
@@ -102,6 +68,9 @@ func (c *config) check() error {
 	}
 	if !(c.filterFPR > 0 && c.filterFPR <= 0.5) {
 		return usageError{errors.New("--filter-fpr: must be above 0 and at most 0.5")}
+	}
+	if c.socket != (socketMode{}) && !strings.HasPrefix(c.listen, unixScheme) && !strings.HasPrefix(c.http, unixScheme) {
+		return usageError{errors.New("--socket-mode and --socket-group: neither --listen nor --http is a unix socket")}
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ import (
 )
 
 // asProgram makes the test binary run dncd, for tests that need a process.
-const asProgram = "DNCD_TEST_AS_PROGRAM"
+const asProgram = "DNCTEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
@@ -235,7 +235,6 @@ func TestEnvironmentIsBehindFlags(t *testing.T) {
 	t.Setenv("DNCD_LISTEN", "127.0.0.1:0")
 	t.Setenv("DNCD_HTTP", "127.0.0.1:1") // a flag goes before it
 	t.Setenv("DNCD_LOG_FORMAT", "json")
-	t.Setenv("DNCD_VERSION", "no flag of the server")
 	t.Setenv("DNCD_INIT", "true")
 	p := startProcess(t, "--http", "127.0.0.1:0")
 	p.stop()

@@ -22,3 +22,9 @@ func usedFiles() int {
 	open, _ := os.ReadDir("/dev/fd") // an error: none are told
 	return len(open)
 }
+
+// ownerOnly makes what is created from now on its owner's only, until restore is called.
+func ownerOnly() (restore func()) {
+	before := syscall.Umask(0o177)
+	return func() { syscall.Umask(before) }
+}

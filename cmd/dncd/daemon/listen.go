@@ -28,13 +28,13 @@ func (c *config) listeners(ctx context.Context, tls bool) (rpc, web net.Listener
 			return nil, nil, fmt.Errorf("%s %s: %w", a.flag, a.address, err)
 		}
 	}
-	if rpc, err = listen(ctx, c.listen); err != nil {
+	if rpc, err = c.listenOn(ctx, c.listen); err != nil {
 		return nil, nil, fmt.Errorf("--listen: %w", err)
 	}
 	if c.http == "" {
 		return rpc, nil, nil
 	}
-	if web, err = listen(ctx, c.http); err != nil {
+	if web, err = c.listenOn(ctx, c.http); err != nil {
 		closeAll(rpc, nil)
 		return nil, nil, fmt.Errorf("--http: %w", err)
 	}
@@ -70,7 +70,7 @@ func (c *config) checkExposure(address string, tls bool) error {
 	return nil
 }
 
-func listen(ctx context.Context, address string) (net.Listener, error) {
+func (c *config) listenOn(ctx context.Context, address string) (net.Listener, error) {
 	path, isUnix := strings.CutPrefix(address, unixScheme)
 	if !isUnix {
 		return new(net.ListenConfig).Listen(ctx, "tcp", address)
@@ -78,7 +78,7 @@ func listen(ctx context.Context, address string) (net.Listener, error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	return new(net.ListenConfig).Listen(ctx, "unix", path)
+	return c.socket.listen(ctx, path)
 }
 
 // removeStale removes a socket that a killed process left behind: one on which a connection is refused. Any other failure,

@@ -62,8 +62,10 @@ func rootCommand(c *config) *cobra.Command {
 		Long: `dncd keeps opt-outs and do-not-call lists, and answers over gRPC whether a number may be called.
 
 Without a command it serves. Each flag has an environment variable: DNCD_ and the flag's name in upper
-case with underscores, DNCD_TLS_CERT for --tls-cert. Flags override environment variables.`,
+case with underscores, DNCD_TLS_CERT for --tls-cert. The file of --config has lines such as
+tls-cert: cert.pem. Flags override environment variables, which override the file.`,
 		Example: `  dncd
+  dncd --config /etc/dncd.yaml
   dncd init --data /var/lib/dncd
   dncd --data /var/lib/dncd --listen 0.0.0.0:7362 --tls-cert cert.pem --tls-key key.pem --tls-client-ca ca.pem
   dncd fsck --data /var/lib/dncd`,
@@ -72,7 +74,7 @@ case with underscores, DNCD_TLS_CERT for --tls-cert. Flags override environment 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			return errors.Join(fromEnvironment(cmd), refuseEmpty(cmd))
+			return readSettings(cmd, c)
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return serve(cmd.Context(), c, cmd.OutOrStdout(), cmd.ErrOrStderr())

@@ -7,6 +7,9 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -26,6 +29,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	if err != nil {
 		return err
 	}
+	defer keepThroughHangup(log)()
 	c.tls.Logger = log
 	tls, err := c.tls.Config()
 	if err != nil {
@@ -74,6 +78,28 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// keepThroughHangup has SIGHUP end nothing, until stop is called. Many daemons read their files again at it; dncd reads its
+// certificates again when they change.
+func keepThroughHangup(log *slog.Logger) (stop func()) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP)
+	done := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-hangup:
+				log.Info("SIGHUP ignored: certificates are read again when they change, other settings need a restart")
+			case <-done:
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangup)
+		close(done)
+	}
 }
 
 // servingLine is the one line that tells that dncd serves, and what.
