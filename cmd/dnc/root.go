@@ -1,20 +1,17 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 
 	"github.com/dncd/dncd/client"
 )
@@ -38,6 +35,7 @@ type app struct {
 	tlsCert  string
 	tlsKey   string
 	insecure bool
+	file     string // of settings
 
 	connected *client.Client
 	code      int // exitNo or exitError once a command has said so
@@ -71,7 +69,11 @@ func (a *app) rootCommand() *cobra.Command {
 
 Exit code: 0 when everything was done; 1 when a guard refused an import, --yes is missing, a checked
 number may not be called, or an objection of a file was not recorded; 2 on an error, or when you have
-to decide: the message names the flag.`,
+to decide: the message names the flag.
+
+Each global flag has an environment variable: DNC_ and the flag's name in upper case with underscores,
+DNC_TLS_CA for --tls-ca; that of --by is DNC_USER. The file of --config has lines such as
+addr: dnc.example:7362. Flags override environment variables, which override the file.`,
 		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
   dnc import 2026-9-9_415_*.txt.zip --list us-ftc
   dnc check +14155550123
@@ -116,25 +118,23 @@ func version() string {
 
 func (a *app) globalFlags(root *cobra.Command) {
 	f := root.PersistentFlags()
-	fromEnv(f, &a.addr, "addr", "DNC_ADDR", "127.0.0.1:7362", "the server: host:port or unix:///path; overrides DNC_ADDR")
+	f.StringVar(&a.addr, "addr", "127.0.0.1:7362", "the server: host:port or unix:///path")
 	f.StringVarP(&a.output, "output", "o", "text", "text, or json: one object a line")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a request may take; imports and exports have no limit")
-	fromEnv(f, &a.user, "by", "DNC_USER", "", "who records it, unless a client certificate says so; overrides DNC_USER")
+	f.StringVar(&a.user, "by", "", "who records it, unless a client certificate says so")
 	f.BoolVar(&a.tls, "tls", false, "encrypt the connection (implied by the other --tls flags)")
 	f.StringVar(&a.tlsCA, "tls-ca", "", "PEM file of the roots that sign the server's certificate (default: the system's)")
 	f.StringVar(&a.tlsCert, "tls-cert", "", "PEM file of this client's certificate")
 	f.StringVar(&a.tlsKey, "tls-key", "", "PEM file of its key")
 	f.BoolVar(&a.insecure, "insecure", false, "allow plain text to a server on another machine")
+	f.StringVar(&a.file, "config", "", "YAML `file` of these flags (default: "+defaultFileText+")")
 	complete(root, "output", "text", "json")
 }
 
-// fromEnv defines a flag that the environment sets. Help shows what it is without either.
-func fromEnv(f *pflag.FlagSet, value *string, name, key, otherwise, usage string) {
-	f.StringVar(value, name, cmp.Or(os.Getenv(key), otherwise), usage)
-	f.Lookup(name).DefValue = otherwise
-}
-
 func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
+	if err := a.readSettings(cmd); err != nil {
+		return err
+	}
 	if a.output != "text" && a.output != "json" {
 		return usagef(cmd, "--output is text or json, not %q", a.output)
 	}
@@ -226,6 +226,9 @@ func (a *app) completeLists(cmd *cobra.Command, flag string) {
 func (a *app) listNames(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)
 	defer cancel()
+	if a.readSettings(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
 	c, err := a.connect()
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
