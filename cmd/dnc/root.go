@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dncd/dncd/client"
 )
@@ -71,8 +72,7 @@ Exit code: 0 when everything was done; 1 when a guard refused an import, --yes i
 number may not be called, or an objection of a file was not recorded; 2 on an error, or when you have
 to decide: the message names the flag.
 
-Each global flag has an environment variable: DNC_ and the flag's name in upper case with underscores,
-DNC_TLS_CA for --tls-ca; that of --by is DNC_USER. The file of --config has lines such as
+Each global flag has an environment variable, named below. The file of --config has lines such as
 addr: dnc.example:7362. Flags override environment variables, which override the file.`,
 		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
   dnc import 2026-9-9_415_*.txt.zip --list us-ftc
@@ -128,6 +128,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.StringVar(&a.tlsKey, "tls-key", "", "PEM file of its key")
 	f.BoolVar(&a.insecure, "insecure", false, "allow plain text to a server on another machine")
 	f.StringVar(&a.file, "config", "", "YAML `file` of these flags (default: "+defaultFileText+")")
+	f.VisitAll(func(f *pflag.Flag) { f.Usage += " [" + variable(f) + "]" })
 	complete(root, "output", "text", "json")
 }
 

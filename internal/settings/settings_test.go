@@ -104,7 +104,7 @@ func TestFileOfAllCommandsServesEach(t *testing.T) {
 func TestFilesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ name, content, want string }{
-		{"an unknown key", "addr: x\nadress: y\n", `:2:1: "adress" is not a setting`},
+		{"an unknown key", "addr: x\ncolour: y\n", `:2:1: "colour" is not a setting`},
 		{"a flag of one call", "help: true\n", `:1:1: "help" is not a setting`},
 		{"a key twice", "addr: x\naddr: y\n", ":2:1: addr is set twice"},
 		{"no value", "addr:\n", ":1:6: addr needs one value"},
