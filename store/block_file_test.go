@@ -26,7 +26,7 @@ func blockFilesOf(t *testing.T, dir string) []string {
 	return found
 }
 
-// Laws 1 and 2: where the blocks of a list are damaged, nobody becomes callable: at open, at a check, and after repair.
+// Guarantees 1 and 2: where the blocks of a list are damaged, nobody becomes callable: at open, at a check, and after repair.
 func TestDamagedBlockFileIsDoubt(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

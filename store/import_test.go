@@ -317,7 +317,7 @@ func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
 	}
 }
 
-// Law 6, step by step: until the switch checks see the old list whole, whatever is written already.
+// Guarantee 6, step by step: until the switch checks see the old list whole, whatever is written already.
 func TestListSwitchesAtOnce(t *testing.T) {
 	t.Parallel()
 	o := testOptions()

@@ -197,7 +197,7 @@ func TestListWithoutJurisdictionAppliesEverywhere(t *testing.T) {
 	wantVerdict(t, s, fiction(416, 1), "", policy.Allow, policy.CauseNone)
 }
 
-// Law 5.
+// Guarantee 5.
 func TestOneListNeverClearsAnother(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
@@ -225,7 +225,7 @@ func TestOneListNeverClearsAnother(t *testing.T) {
 	wantVerdict(t, s, n, "", policy.Allow, policy.CauseNone)
 }
 
-// Law 5: what happens to lists never touches a person's own opt-out.
+// Guarantee 5: what happens to lists never touches a person's own opt-out.
 func TestNoListClearsAnOwnOptOut(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())

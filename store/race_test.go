@@ -74,7 +74,7 @@ func (c *crowd) write(writer int) {
 	w.count.Store(i + 1)
 }
 
-// check looks at a number that was opted out before, in the newest view. Law 1.
+// check looks at a number that was opted out before, in the newest view. Guarantee 1.
 func (c *crowd) check() {
 	writer := rand.IntN(len(c.written))
 	count := c.written[writer].count.Load()
@@ -105,7 +105,7 @@ func (c *crowd) checkPast() {
 	}
 }
 
-// checkList sees one content or the other, whole. Law 6.
+// checkList sees one content or the other, whole. Guarantee 6.
 func (c *crowd) checkList() {
 	v := c.s.View()
 	l, err := v.List("a")

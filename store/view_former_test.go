@@ -8,7 +8,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// What an earlier version kept of a number of the French plan under another calling code still counts (law 1).
+// What an earlier version kept of a number of the French plan under another calling code still counts (guarantee 1).
 func TestFormerNumbersCount(t *testing.T) {
 	t.Parallel()
 	tests := []struct{ kept, asked phone.Number }{

@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// Law 8, where Badger writes the line: a key is the number itself, in whatever form it is printed.
+// Guarantee 8, where Badger writes the line: a key is the number itself, in whatever form it is printed.
 func TestBadgerLogsNoKey(t *testing.T) {
 	t.Parallel()
 	type keyRange struct{ left, right []byte }

@@ -10,7 +10,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// Law 8: no number in logs, metrics or error messages, however it was written.
+// Guarantee 8: no number in logs, metrics or error messages, however it was written.
 func TestNoNumberLeaks(t *testing.T) {
 	n := withRegistry(t)
 	const secret = "5550177"
