@@ -69,8 +69,15 @@ var spoken = []string{
 	"../internal/phone/*.go", "../internal/registry/*.go",
 }
 
-// TestPlainEnglish holds public prose to words that its readers know: pages, the comments of the contract, the
-// documentation of package client, and texts in the code. CONTRIBUTING.md, "Words".
+// commented are the files whose comments are held to the same words.
+var commented = []string{
+	"../cmd/dncd/*.go", "../cmd/dncd/daemon/*.go", "../server/*.go",
+	"../internal/ascending/*.go", "../internal/chunkhash/*.go", "../internal/codec/*.go", "../internal/filter/*.go",
+	"../internal/phone/*.go", "../internal/phone/national/*.go", "../internal/policy/*.go", "../internal/radix/*.go",
+}
+
+// TestPlainEnglish holds prose to words that its readers know: pages, comments of the protos, the documentation of
+// package client, texts in the code, and the comments of the packages in commented. CONTRIBUTING.md, "Words".
 func TestPlainEnglish(t *testing.T) {
 	all := matchers()
 	check := func(path string, line int, text string) {
@@ -88,7 +95,7 @@ func TestPlainEnglish(t *testing.T) {
 			check(page, i+1, line)
 		}
 	}
-	for _, path := range glob(t, "../proto/dnc/v1/*.proto") {
+	for _, path := range glob(t, "../proto/dnc/v1/*.proto", "../internal/proto/store/v1/*.proto") {
 		for i, line := range strings.Split(file(t, path), "\n") {
 			if _, comment, found := strings.Cut(line, "//"); found {
 				check(path, i+1, comment)
@@ -100,6 +107,9 @@ func TestPlainEnglish(t *testing.T) {
 	}
 	for _, path := range glob(t, "../client/*.go") {
 		docs(t, path, check)
+	}
+	for _, path := range glob(t, commented...) {
+		comments(t, path, check)
 	}
 }
 
@@ -139,6 +149,21 @@ func docs(t *testing.T, path string, check func(path string, line int, text stri
 		}
 		return true
 	})
+}
+
+// comments checks every comment of a Go file.
+func comments(t *testing.T, path string, check func(path string, line int, text string)) {
+	t.Helper()
+	fset := token.NewFileSet()
+	parsed, err := parser.ParseFile(fset, path, nil, parser.ParseComments|parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range parsed.Comments {
+		for _, c := range group.List {
+			check(path, fset.Position(c.Pos()).Line, c.Text)
+		}
+	}
 }
 
 // exportedDoc is the documentation of a package, or of something that is exported; nil: there is none.

@@ -1,6 +1,6 @@
-// Package ascending codes runs of ascending numbers as the contract's field ascending, and as the store keeps them: each
-// number as the unsigned varint of its difference from the one before, the first from 0. Equal numbers may follow each
-// other. A number of a long list takes one byte or two.
+// Package ascending codes runs of ascending numbers, for the field ascending of the contract and for the store. Each
+// number is the unsigned varint of its difference from the previous one, the first of its difference from 0. Equal
+// numbers may follow each other. A number of a long list takes one byte or two.
 package ascending
 
 import (
@@ -8,10 +8,11 @@ import (
 	"errors"
 )
 
-// ErrCorrupt is returned for bytes that are no run: a varint that is cut or longer than 64 bits, or a sum beyond them.
+// ErrCorrupt is returned for bytes that are not a run: a varint that is cut short or longer than 64 bits, or a sum that
+// exceeds them.
 var ErrCorrupt = errors.New("not a run of ascending numbers")
 
-// Append appends numbers to a run that ends with last, 0 for a new one. The numbers ascend from last.
+// Append appends numbers to a run that ends with last, 0 for a new run. The numbers ascend from last.
 func Append[N ~uint64](run []byte, last N, numbers ...N) []byte {
 	for _, n := range numbers {
 		run = AppendStep(run, uint64(n-last))
@@ -20,7 +21,8 @@ func Append[N ~uint64](run []byte, last N, numbers ...N) []byte {
 	return run
 }
 
-// AppendStep appends the difference of a number from the one before. In a long list nearly every one is a byte.
+// AppendStep appends the difference of a number from the previous one. In a long list nearly every difference takes one
+// byte.
 func AppendStep(run []byte, step uint64) []byte {
 	if step < 0x80 {
 		return append(run, byte(step))
@@ -43,7 +45,7 @@ func Decode(to []uint64, run []byte) ([]uint64, error) {
 	return to, nil
 }
 
-// DecodeSome appends the first count numbers of a run, and returns what is behind them. Its error is ErrCorrupt.
+// DecodeSome appends the first count numbers of a run, and returns the rest of the run. Its error is ErrCorrupt.
 func DecodeSome(to []uint64, run []byte, count uint64) (numbers []uint64, rest []byte, err error) {
 	last := uint64(0)
 	for range count {

@@ -5,7 +5,7 @@ import (
 	"hash"
 )
 
-// Hash is the SHA-256 of one run of all numbers that were added: what the contract calls content_sha256. Use NewHash.
+// Hash is the SHA-256 of one run of all numbers that were added, the content_sha256 of the contract. Use NewHash.
 type Hash[N ~uint64] struct {
 	sum   hash.Hash
 	buf   []byte
@@ -13,10 +13,10 @@ type Hash[N ~uint64] struct {
 	count uint64
 }
 
-// NewHash is the hash of no numbers.
+// NewHash returns the hash of no numbers.
 func NewHash[N ~uint64]() *Hash[N] { return &Hash[N]{sum: sha256.New()} }
 
-// Add adds numbers that ascend from those before.
+// Add adds numbers, which continue the ascending order.
 func (h *Hash[N]) Add(numbers []N) {
 	if len(numbers) == 0 {
 		return
@@ -27,8 +27,8 @@ func (h *Hash[N]) Add(numbers []N) {
 	h.count += uint64(len(numbers))
 }
 
-// Count is how many numbers were added.
+// Count returns how many numbers were added.
 func (h *Hash[N]) Count() uint64 { return h.count }
 
-// Sum is the 32 bytes of the hash so far.
+// Sum returns the 32 bytes of the hash so far.
 func (h *Hash[N]) Sum() []byte { return h.sum.Sum(nil) }

@@ -10,17 +10,17 @@ import (
 type Reader struct {
 	r    io.Reader
 	buf  []byte
-	from int // buf[from:to] is read ahead
+	from int // buf[from:to] was read ahead
 	to   int
-	err  error // what ended the reading
+	err  error // why the reading ended
 	at   uint64
 }
 
-// NewReader reads the run that r holds to its end, 256 KiB at a time.
+// NewReader reads the run in r to its end, 256 KiB at a time.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r, buf: make([]byte, 1<<18)} }
 
-// Next is the next number. Errors: io.EOF after the last one, io.ErrUnexpectedEOF where the run ends inside a number,
-// ErrCorrupt, and those of the reader beneath.
+// Next returns the next number. Errors: io.EOF after the last one, io.ErrUnexpectedEOF if the run ends inside a number,
+// ErrCorrupt, and those of the underlying reader.
 func (r *Reader) Next() (uint64, error) {
 	if r.to-r.from < binary.MaxVarintLen64 {
 		r.fill()
@@ -39,7 +39,7 @@ func (r *Reader) Next() (uint64, error) {
 	return 0, r.err
 }
 
-// fill reads on, so that the next difference lies in the buffer as a whole unless the stream ends.
+// fill reads more, so that the buffer holds the whole next difference unless the stream ends.
 func (r *Reader) fill() {
 	r.to = copy(r.buf, r.buf[r.from:r.to])
 	r.from = 0

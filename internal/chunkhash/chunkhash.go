@@ -1,5 +1,5 @@
-// Package chunkhash tells the chunks of an import apart by what they hold, alike on the client's side and the server's:
-// what the contract says of ImportChunk and ImportCommit.chunks_digest.
+// Package chunkhash identifies the chunks of an import by their content, with the same hashes on the client's side and
+// on the server's. The contract defines them at ImportChunk and ImportCommit.chunks_digest.
 package chunkhash
 
 import (
@@ -13,11 +13,12 @@ import (
 // Size of a hash in bytes.
 const Size = 16
 
-// Hash stands for the content of a chunk. The zero value stands for none.
+// Hash identifies the content of a chunk. The zero value identifies none.
 type Hash [Size]byte
 
-// Of is the hash of a chunk with these fields: the first 16 bytes of SHA-256 over all four in this order, each its length
-// in bytes as 8 bytes little-endian, then the bytes; a number in any order is 8 bytes little-endian.
+// Of is the hash of a chunk with these fields: the first 16 bytes of SHA-256 over all four in this order. Each field is
+// hashed as its length in bytes, 8 bytes little-endian, followed by its bytes. A number in any order is 8 bytes little-
+// endian.
 func Of(ascending []byte, numbers []uint64, removedAscending []byte, removedNumbers []uint64) Hash {
 	h := sha256.New()
 	writeBytes(h, ascending)
@@ -33,13 +34,13 @@ type Numbers interface {
 	GetNumbers() []uint64
 }
 
-// OfNumbers is Of the numbers that come and go with a chunk.
+// OfNumbers is Of the added and removed numbers of a chunk.
 func OfNumbers(add, remove Numbers) Hash {
 	return Of(add.GetAscending(), add.GetNumbers(), remove.GetAscending(), remove.GetNumbers())
 }
 
-// OfRows is the hash of a chunk of rows: the first 16 bytes of SHA-256 over them in order, for each the length of its
-// protobuf encoding as 8 bytes little-endian, then that encoding.
+// OfRows is the hash of a chunk of rows: the first 16 bytes of SHA-256 over the rows in order. Each row is hashed as
+// the length of its protobuf encoding, 8 bytes little-endian, followed by that encoding.
 func OfRows[M proto.Message](rows []M) Hash {
 	h := sha256.New()
 	var b []byte
@@ -47,7 +48,7 @@ func OfRows[M proto.Message](rows []M) Hash {
 	for _, row := range rows {
 		b = append(b[:0], make([]byte, 8)...)
 		if b, err = (proto.MarshalOptions{Deterministic: true}).MarshalAppend(b, row); err != nil {
-			return Hash{} // text that is no UTF-8: no message carries it
+			return Hash{} // text that is not UTF-8: no message can carry it
 		}
 		binary.LittleEndian.PutUint64(b, uint64(len(b)-8))
 		h.Write(b)
@@ -68,7 +69,8 @@ func writeNumbers(h hash.Hash, numbers []uint64) {
 	writeBytes(h, b)
 }
 
-// Digest is SHA-256 over hashes in order: what all chunks of an import hold. Nil when one of them is the zero value.
+// Digest is SHA-256 over hashes in order. It identifies the content of all chunks of an import. Nil if one hash is the
+// zero value.
 func Digest(hashes []Hash) []byte {
 	h := sha256.New()
 	for i := range hashes {
@@ -80,7 +82,7 @@ func Digest(hashes []Hash) []byte {
 	return h.Sum(nil)
 }
 
-// Join puts hashes behind each other, as they go over the wire.
+// Join concatenates hashes for the wire.
 func Join(hashes []Hash) []byte {
 	joined := make([]byte, 0, Size*len(hashes))
 	for i := range hashes {
@@ -89,7 +91,7 @@ func Join(hashes []Hash) []byte {
 	return joined
 }
 
-// Split is the other way round; what is no whole hash at the end is left out.
+// Split reverses Join. It ignores an incomplete hash at the end.
 func Split(joined []byte) []Hash {
 	hashes := make([]Hash, len(joined)/Size)
 	for i := range hashes {

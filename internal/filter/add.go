@@ -6,11 +6,10 @@ import (
 	"slices"
 )
 
-// Add adds n. When it returns, every Test of n that starts is true. Adders wait
-// for each other, never for a Test. On a nil or zero Set it does nothing, since
-// that says "perhaps" to everything already.
+// Add adds n. When it returns, every Test of n that starts is true. Adders wait for each other, never for a Test. On a
+// nil or zero Set it does nothing, since that answers "perhaps" to everything already.
 func (s *Set) Add(n uint64) {
-	if s.Test(n) { // bits are never cleared, so what is so stays so
+	if s.Test(n) { // bits are never cleared, so a true result stays true
 		return
 	}
 	s.mu.Lock()
@@ -18,8 +17,8 @@ func (s *Set) Add(n uint64) {
 	s.addTo([]place{placeOf(n, s.parts)})
 }
 
-// AddAll adds ns as Add does, but copies each partition that they touch once.
-// All of ns are visible when it returns; before that, some may be.
+// AddAll adds ns like Add, but copies each partition that they touch only once. All of ns are visible when it returns;
+// some may be visible earlier.
 func (s *Set) AddAll(ns []uint64) {
 	if s.empty() {
 		return
@@ -43,12 +42,11 @@ func (s *Set) AddAll(ns []uint64) {
 	}
 }
 
-// addTo adds places of one partition, of which it keeps no order. The caller
-// holds s.mu.
+// addTo adds places of one partition, and may change their order. The caller holds s.mu.
 func (s *Set) addTo(places []place) {
 	l, limit := &s.first, s.limit()
 	for depth := 1; ; depth++ {
-		// Again at each level: what is now in the one before may cover more.
+		// Again at each level: the previous level may cover more by now.
 		places = slices.DeleteFunc(places, s.has)
 		if len(places) == 0 {
 			return
@@ -63,8 +61,7 @@ func (s *Set) addTo(places []place) {
 	}
 }
 
-// publish puts a partition with places in it in the stead of the one that l has,
-// and returns the places for which it had no room.
+// publish replaces l's partition with one that has places in it, and returns the places for which it had no room.
 func (s *Set) publish(l *level, places []place, limit uint64) (rest []place) {
 	i := places[0].part
 	if l.counts[i] >= limit {
@@ -85,8 +82,7 @@ func (s *Set) publish(l *level, places []place, limit uint64) (rest []place) {
 	return places
 }
 
-// after returns the level behind l and makes it if there is none. The caller
-// holds s.mu.
+// after returns the level behind l and makes it if there is none. The caller holds s.mu.
 func (s *Set) after(l *level) *level {
 	if next := l.next.Load(); next != nil {
 		return next
@@ -97,9 +93,8 @@ func (s *Set) after(l *level) *level {
 	return next
 }
 
-// Clone returns a Set with the same numbers that can be added to by itself. It
-// shares the partitions, which are copied as one of the two adds to them, so it
-// takes little time and memory.
+// Clone returns an independent Set with the same numbers. The two share partitions, which are copied when one Set adds
+// to them, so a clone takes little time and memory.
 func (s *Set) Clone() *Set {
 	if s.empty() {
 		return new(Set)

@@ -8,34 +8,33 @@ import (
 )
 
 const (
-	groupParts = 128     // partitions that are filled together, at most: 512 KiB, which fits the L2 cache
-	minGroups  = 64      // unless the Set has fewer partitions: so that adders seldom meet
-	stageLen   = 64      // numbers that an adder passes to a group at once
-	heldPart   = 256     // numbers held a partition: 2 KiB, half its size
-	maxHeld    = 8 << 20 // numbers held in all: 64 MiB
+	groupParts = 128     // the most partitions that are filled together: 512 KiB, which fits the L2 cache
+	minGroups  = 64      // unless the Set has fewer partitions; adders then seldom meet
+	stageLen   = 64      // numbers that an adder passes to a group in one step
+	heldPart   = 256     // numbers held for each partition: 2 KiB, half its size
+	maxHeld    = 8 << 20 // numbers held in total: 64 MiB
 )
 
-// Builder fills a Set that nobody reads yet, from all cores. It holds numbers
-// back until it has some for each line of a group of partitions, and then sets
-// bits in place while the group is in the cache. What it holds takes half the
-// memory of the Set, at most 64 MiB, until Build. Make one with NewBuilder.
+// Builder fills a Set that has no readers yet, from all cores. It holds numbers back until it has some for each line of
+// a group of partitions, and then sets their bits in place while the group is in the cache. Until Build, the held
+// numbers take half the memory of the Set, at most 64 MiB. Make one with NewBuilder.
 type Builder struct {
 	set    *Set
-	shift  uint // partitions a group, as a power of two
+	shift  uint // partitions of a group, as a power of two
 	groups []group
-	stages chan *stage   // as many as may add at once; nil until needed
-	spare  chan []uint64 // empty, to take the place of a full group.held
+	stages chan *stage   // one for each concurrent adder; nil until needed
+	spare  chan []uint64 // empty, to replace a full group.held
 }
 
-// group is consecutive partitions and the numbers, scrambled, that wait for them.
+// group is consecutive partitions and the scrambled numbers that wait for them.
 type group struct {
 	mu      sync.Mutex // guards held, and is never held for long
 	held    []uint64
-	filling sync.Mutex // held by the one who sets bits in the partitions
+	filling sync.Mutex // held while bits are set in the partitions
 	seen    uint64     // keeps fetch from being optimised away; guarded by filling
 }
 
-// stage is the numbers, scrambled, that one adder has for each group.
+// stage is the scrambled numbers that one adder has for each group.
 type stage struct {
 	lens []uint32
 	xs   [][stageLen]uint64
@@ -54,8 +53,8 @@ func NewBuilder(capacity uint64, fpr float64) *Builder {
 	return b
 }
 
-// allot gives room for held numbers to each group, and to as many adders a spare
-// one to go on with while they empty a full one.
+// allot gives each group room for held numbers, and each adder spare room to continue with while it empties a full
+// group.
 func (b *Builder) allot(adders int) {
 	rooms := len(b.groups) + adders
 	room := max(1, min(heldPart*b.set.parts, maxHeld)/rooms/stageLen) * stageLen
@@ -75,9 +74,8 @@ func (b *Builder) allot(adders int) {
 	}
 }
 
-// Add adds ns, in any order. It may be called from many goroutines at once, of
-// which as many as there are cores work and the others wait, and is best called with thousands
-// of numbers. It must not be called after Build.
+// Add adds ns, in any order. It may be called concurrently: as many calls as there are cores work, and the others wait.
+// Pass thousands of numbers in a call. It must not be called after Build.
 func (b *Builder) Add(ns []uint64) {
 	if b.set == nil {
 		panic("filter: Builder.Add after Build")
@@ -90,7 +88,7 @@ func (b *Builder) Add(ns []uint64) {
 	b.stages <- s
 }
 
-// sort puts ns into s, and passes on what is full there.
+// sort puts ns into s, and passes on the groups that are full.
 func (b *Builder) sort(s *stage, ns []uint64) {
 	parts, shift := uint64(b.set.parts), b.shift%64
 	for _, n := range ns {
@@ -149,7 +147,7 @@ func (b *Builder) Build() *Set {
 	return s
 }
 
-// fillRest sets the bits of all that is held, on all cores.
+// fillRest sets the bits of all held numbers, on all cores.
 func (b *Builder) fillRest(stages []*stage) {
 	var tasks sync.WaitGroup
 	var next atomic.Int64
@@ -166,8 +164,8 @@ func (b *Builder) fillRest(stages []*stage) {
 	tasks.Wait()
 }
 
-// fetch reads the lines of partitions in the order of memory, which is several
-// times faster than fetching most of them as they are needed.
+// fetch reads the lines of partitions in the order of memory, which is several times faster than fetching most of them
+// as they are needed.
 func (s *Set) fetch(first, end int) (seen uint64) {
 	for i := first; i < end; i++ {
 		if p := s.first.parts[i].Load(); p != nil {
@@ -179,8 +177,8 @@ func (s *Set) fetch(first, end int) (seen uint64) {
 	return seen
 }
 
-// putAll sets bits in place for scrambled numbers, and returns how many were
-// new. The caller is the only one who reads or writes their partitions.
+// putAll sets bits in place for scrambled numbers, and returns how many were new. The caller is the only one that reads
+// or writes their partitions.
 func (s *Set) putAll(xs []uint64) (added uint64) {
 	limit := s.limit()
 	for _, x := range xs {
@@ -211,8 +209,7 @@ func (s *Set) put(at place, limit uint64) bool {
 	return true
 }
 
-// lockedAfter is after for those who do not hold s.mu: builders hold a group,
-// and a level belongs to all of them.
+// lockedAfter is after for callers that do not hold s.mu: builders hold a group, and a level belongs to all of them.
 func (s *Set) lockedAfter(l *level) *level {
 	if next := l.next.Load(); next != nil {
 		return next

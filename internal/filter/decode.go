@@ -11,10 +11,9 @@ import (
 	"io"
 )
 
-// Decode reads the Set that Encode wrote. It reads size bytes, which is the size
-// of the whole file, and takes no more memory than about that. An error is
-// ErrVersion for a file of another version, ErrCorrupt for one that is damaged
-// or does not have that size, and otherwise r's own.
+// Decode reads a Set that Encode wrote. It reads size bytes, which is the size of the whole file, and takes about that
+// much memory. Its error is ErrVersion for a file of another version, ErrCorrupt for a file that is damaged or does not
+// have that size, and otherwise r's own.
 func Decode(r io.Reader, size int64) (*Set, Header, error) {
 	s, h, err := decode(r, size)
 	if err != nil {
@@ -44,9 +43,8 @@ func decode(r io.Reader, size int64) (*Set, Header, error) {
 	return s, p.header(), err
 }
 
-// DecodeHeader reads the header of a file of that size and nothing else. Only Decode
-// knows whether the file is whole: believe the header no further than that.
-// Its errors are those of Decode.
+// DecodeHeader reads only the header of a file of that size. It cannot know whether the file is complete; only Decode
+// does. Its errors are those of Decode.
 func DecodeHeader(r io.Reader, size int64) (Header, error) {
 	head := make([]byte, proSize)
 	if _, err := io.ReadFull(r, head); err != nil {

@@ -8,9 +8,8 @@ import (
 	"io"
 )
 
-// Encode writes the Set as it is when Encode is called, with h before it: all
-// that was added before the call, and nothing that is added later. Adders and
-// Tests go on meanwhile. w gets pieces of 4 KiB and more.
+// Encode writes h and the Set as it is when Encode is called: all that was added before the call, and nothing that is
+// added later. Adders and Tests continue meanwhile. w gets pieces of 4 KiB and more.
 func (s *Set) Encode(w io.Writer, h Header) error {
 	if err := s.Clone().encode(w, h); err != nil {
 		return fmt.Errorf("encode filter: %w", err)
@@ -18,7 +17,7 @@ func (s *Set) Encode(w io.Writer, h Header) error {
 	return nil
 }
 
-// encode writes a Set that nobody adds to.
+// encode writes a Set that nothing is added to.
 func (s *Set) encode(w io.Writer, h Header) error {
 	p, err := s.prologue(h)
 	if err != nil {

@@ -1,5 +1,4 @@
-// Package filter is a Bloom filter for telephone numbers that can be asked
-// while it grows.
+// Package filter is a Bloom filter for telephone numbers that can be read while it grows.
 //
 // It promises:
 //   - No false "no". Once Add or AddAll has returned, each Test of those numbers
@@ -11,10 +10,9 @@
 //     the filter, however large, besides one pointer.
 //   - A damaged file is an error: never a panic, nor more memory than its size.
 //
-// The bits lie in partitions of 4 KiB, chosen by hash, each a row of bloom/v3
-// filters of one cache line. A published partition never changes: adding copies
-// it, sets the bits and swaps a pointer. A partition past its capacity gets
-// another behind it. docs/design/002-filter-layout.md has the measurements.
+// The bits are in partitions of 4 KiB, which are chosen by hash. Each is a row of bloom/v3 filters of one cache line. A
+// published partition never changes: adding copies it, sets the bits and swaps a pointer. A partition past its capacity
+// gets another one behind it. docs/design/002-filter-layout.md has the measurements.
 package filter
 
 import (
@@ -48,11 +46,9 @@ type level struct {
 	counts []uint64 // numbers in each partition; guarded by Set.mu
 }
 
-// New returns a Set for capacity numbers, of which a Test of a number that was
-// not added says "perhaps" with probability fpr, e.g. 0.001. An fpr outside
-// 0.000001 to 0.5 is moved to the nearest of these, NaN to 0.001. The Set takes
-// more than capacity, at a rising rate of "perhaps"; see NeedsRebuild. Memory is
-// taken as numbers come, 4 KiB at a time.
+// New returns a Set for capacity numbers. A Test of a number that was not added says "perhaps" with probability fpr,
+// such as 0.001. An fpr outside 0.000001 to 0.5 is moved to the nearest limit, NaN to 0.001. The Set takes more than
+// capacity, at a rising rate of "perhaps"; see NeedsRebuild. Memory grows with the numbers, 4 KiB at a time.
 func New(capacity uint64, fpr float64) *Set {
 	return newSet(shapeFor(capacity, fpr))
 }

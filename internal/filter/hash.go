@@ -5,8 +5,7 @@ import "math/bits"
 // hashID names mix and place in a file: a change to either needs another.
 const hashID = 1
 
-// place is where a number lies: a line of a partition, and up to maxK
-// positions of posBits bits each inside that line.
+// place is where a number is: a line of a partition, and up to maxK positions of posBits bits each inside that line.
 type place struct {
 	part, line uint32
 	pos        uint64
@@ -36,7 +35,7 @@ func fold(x uint64) (pos uint64) {
 	return hi ^ lo
 }
 
-// Key is a number as any Set can be asked for it: hashed once, however many Sets are asked.
+// Key is the hash of a number, computed once for however many Sets.
 type Key struct {
 	line, pos uint64
 }
@@ -64,5 +63,5 @@ func (k Key) place(parts int) place {
 // placeOf is the place of n.
 func placeOf(n uint64, parts int) place { return KeyOf(n).place(parts) }
 
-// placeAt is placeOf for a number that is scrambled.
+// placeAt is placeOf for a scrambled number.
 func placeAt(x uint64, parts int) place { return Key{x, fold(x)}.place(parts) }

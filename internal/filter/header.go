@@ -15,8 +15,7 @@ var (
 	ErrVersion = errors.New("filter file is of another version")
 )
 
-// Header says which state of which set a file holds. The store writes it and
-// compares it; this package only carries it.
+// Header identifies the set that a file holds, and its state. The store writes it and compares it; this package only carries it.
 type Header struct {
 	Set       string   // e.g. "records", or a list's id; at most 255 bytes
 	JournalID [16]byte // the journal that Revision counts in

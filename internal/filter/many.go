@@ -23,12 +23,12 @@ func (s *Set) TestMany(keys []Key) (perhaps uint64) {
 	return perhaps
 }
 
-// noLine stands in for a line of a partition that is not there.
+// noLine replaces a line of a partition that is not there.
 var noLine [lineWords]uint64
 
-// testMany reports which places have all their bits set in the level. It first
-// asks each line for one bit, so that the lines come at the same time; only those
-// that have it, less than half of the absent ones, are asked for the others.
+// testMany reports which places have all their bits set in the level. It tests one bit of each line first, so that the
+// lines are fetched concurrently. It tests the others only where that bit is set, which is less than half of the absent
+// numbers.
 func (l *level) testMany(places []place, k uint) (found uint64) {
 	var lines [MaxMany]*[lineWords]uint64
 	for i, at := range places {

@@ -2,7 +2,7 @@ package filter
 
 import "github.com/bits-and-blooms/bloom/v3"
 
-// layoutID names the sizes below in a file: a change to any needs another.
+// layoutID names the sizes below in a file. A change to any of them needs another id.
 const layoutID = 1
 
 const (
@@ -16,17 +16,17 @@ const (
 	partBytes = partLines * lineWords * 8 // 4 KiB, a page: what a live Add copies
 )
 
-// partition is a row of bloom/v3 filters, each one cache line long. It is
-// changed only while a single goroutine knows of it.
+// partition is a row of bloom/v3 filters, each one cache line long. It is changed only while a single goroutine knows
+// it.
 type partition [partLines][lineWords]uint64
 
-// filter is the Bloom filter that lies in a line. It stays on the stack.
+// filter is the Bloom filter of a line. It stays on the stack.
 func (p *partition) filter(line uint32, k uint) *bloom.BloomFilter {
 	return bloom.FromWithM(p[line%partLines][:], lineBits, k)
 }
 
-// test reports whether all bits of a place are set; a nil partition holds none.
-// It asks the bit set for each position, since TestLocations divides by m.
+// test reports whether all bits of a place are set. A nil partition holds none. It tests the bits one by one, since
+// TestLocations divides by m.
 func (p *partition) test(at place, k uint) bool {
 	if p == nil {
 		return false
@@ -41,8 +41,8 @@ func (p *partition) test(at place, k uint) bool {
 	return true
 }
 
-// set sets all bits of a place and reports whether that changed any. It sets them
-// in the words of the bit set itself, which does not inline its Set.
+// set sets all bits of a place and reports whether that changed any. It sets them in the words of the bit set itself,
+// whose Set is not inlined.
 func (p *partition) set(at place, k uint) bool {
 	line, pos := &p[at.line%partLines], at.pos
 	var fresh uint64

@@ -57,9 +57,9 @@ func mostAt(fpr float64, k uint) uint64 {
 	return lo
 }
 
-// lineFPR predicts the false-positive rate of lines that hold perLine numbers on
-// average. Chance gives some lines more (a Poisson spread), and those answer yes
-// more often: the reason why lines need 16 bits a number for 0.1 %, where one
+// lineFPR predicts the false-positive rate of lines that hold perLine numbers on average. Chance gives some lines more
+// (a Poisson spread), and those answer yes more often. That is why lines need 16 bits a number for 0.1 %, and one large
+// Bloom filter needs 14.4.
 // large Bloom filter needs 14.4.
 func lineFPR(perLine float64, k uint) float64 {
 	clear := 1.0 // chance that a bit of a line with i numbers is not set
@@ -73,8 +73,8 @@ func lineFPR(perLine float64, k uint) float64 {
 	return sum
 }
 
-// limit is what a partition takes before a second one is put behind it: the
-// average and six standard deviations, so that a set at its capacity has none.
+// limit is how many numbers a partition takes before a second one is put behind it: the average and six standard
+// deviations, so that a set at its capacity has no second one.
 func (s shape) limit() uint64 {
 	return s.perPart + uint64(6*math.Sqrt(float64(s.perPart)))
 }

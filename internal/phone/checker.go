@@ -1,9 +1,9 @@
 package phone
 
-// Checker checks digits as FromDigits does, in a tenth of the time where numbers follow others of their range, as in a
+// Checker checks digits like FromDigits. It takes a tenth of the time when consecutive numbers share a range, as in a
 // sorted list. The zero value is ready. It is not for concurrent use.
 type Checker struct {
-	from, size uint64 // all of these are numbers, as they are kept
+	from, size uint64 // all of these are numbers, as they are stored
 }
 
 // Check returns what FromDigits would.
@@ -18,8 +18,8 @@ func (c *Checker) Check(u uint64) (Number, error) {
 	return n, err
 }
 
-// alike is a range of numbers around a valid one: all that share its calling code and first two national digits, on
-// which alone validity depends besides the length.
+// alike returns a range of numbers around a valid one: all with the same calling code and first two national digits. Besides
+// the length, validity depends on nothing else.
 func alike(u uint64) (from, size uint64) {
 	digits := decimalLen(u)
 	p := planOf(u, digits)

@@ -6,8 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-// diagnose returns the error that tells best what the character at s[i], which no number has, comes from. That many
-// digits stand before it.
+// diagnose returns the error that best explains the character at s[i], which no number has. That many digits precede
+// it.
 func diagnose(s string, i, digits int) error {
 	if isExponent(s) {
 		return ErrSpreadsheet
@@ -41,8 +41,8 @@ func isExtension(s string) bool {
 	return false
 }
 
-// isSecond reports text behind that many digits that holds another number, whatever divides the two; or, behind a word or
-// a character that divides two, the digits in which another differs.
+// isSecond reports text behind that many digits that holds another number, whatever separates the two; or, behind a
+// word or a character that separates two numbers, the digits in which the second differs.
 func isSecond(s string, digits int) bool {
 	more := len(s) - len(strings.Map(withoutDigits, s))
 	if digits < manyDigits || more == 0 {

@@ -13,9 +13,9 @@ var (
 	ErrCallingCode = because("unknown calling code", "check the digits after the +", nil)
 	ErrLength      = because("wrong length for its country", "check it for missing or extra digits", nil)
 
-	// ErrTrunk: a trunk prefix, which is dialled inside a country only, stands after the country code.
+	// ErrTrunk: a trunk prefix, which is dialled only inside a country, follows the country code.
 	ErrTrunk = because("trunk prefix after the calling code", "leave out the zero (or other prefix) that is dialled inside the country only", nil)
-	// ErrNoSuchNumber: digits that are no number of their country, or not the whole of one.
+	// ErrNoSuchNumber: digits that are not a number of their country, or only part of one.
 	ErrNoSuchNumber = because("no such number in its region", "check it, or write it with + and the country code", nil)
 	// ErrRegion: a region that has no telephone numbers of its own.
 	ErrRegion = errors.New("unknown region: use a two-letter ISO code such as FR, US or GB")
@@ -42,21 +42,21 @@ var (
 	errMarshal = errors.New("a phone number is not encoded implicitly, being personal data: encode its E164 form if that is intended")
 )
 
-// Error says why a text or digits are no number, and what to do next.
+// Error says why a text or digits are not a number, and what to do next.
 type Error struct {
 	reason, advice string
-	kind           error // of which it is one; may be nil
+	kind           error // the error that this is a kind of; may be nil
 }
 
 func because(reason, advice string, kind error) *Error { return &Error{reason, advice, kind} }
 
 func (e *Error) Error() string { return fmt.Sprintf("%s: %s", e.reason, e.advice) }
 
-// Unwrap returns the error of which this is a kind.
+// Unwrap returns the error that this is a kind of.
 func (e *Error) Unwrap() error { return e.kind }
 
-// Reason returns in a few words why a text is no number: what a file of rejects has beside it, and the first words of
-// the error. It is that of ErrSyntax for an error that is not of this package.
+// Reason returns in a few words why a text is not a number: the reason in a file of rejects, and the first words of the
+// error. For an error that is not of this package it is that of ErrSyntax.
 func Reason(err error) string {
 	var e *Error
 	if errors.As(err, &e) {

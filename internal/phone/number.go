@@ -2,12 +2,12 @@
 //
 // It promises:
 //   - A Number made by Parse or FromDigits has a known calling code and a length that this code has. Two ways of
-//     writing one number give one Number; no country is ever guessed.
-//   - A number is personal data: String, every verb of package fmt and log/slog show the calling code alone, the
-//     encoders of text and JSON refuse it, and no error repeats a digit of its input. The full form is asked for by
-//     name: E164. (fmt cannot see the methods of an unexported struct field: print no struct that holds one.)
+//     writing one number give one Number. No country is ever guessed.
+//   - A number is personal data. String, every verb of package fmt and log/slog show only the calling code, the
+//     encoders of text and JSON refuse it, and no error repeats a digit of its input. Only E164 returns the full
+//     form. (fmt cannot see the methods of an unexported struct field: print no struct that holds one.)
 //   - In doubt a number belongs to more regions, so that a list of any of them applies to it.
-//   - It needs the standard library and its own tables only, which are generated from libphonenumber's metadata.
+//   - It needs only the standard library and its own tables, which are generated from libphonenumber's metadata.
 package phone
 
 import (
@@ -24,8 +24,9 @@ const MaxDigits = 15
 // Order and equality are the integer's. The zero Number is none.
 type Number uint64
 
-// FromDigits returns the number that has these digits, calling code first; its own may be others, as Parse's may: see
-// respell. The errors are Parse's: ErrEmpty for zero, ErrCallingCode, ErrTrunk, ErrLength and ErrNoSuchNumber.
+// FromDigits returns the number that has these digits, calling code first. The digits of the result may differ, as with
+// Parse: see respell. The errors are Parse's: ErrEmpty for zero, ErrCallingCode, ErrTrunk, ErrLength and
+// ErrNoSuchNumber.
 func FromDigits(u uint64) (Number, error) {
 	if u-firstNANP < 2e10-firstNANP {
 		return Number(u), nil
@@ -36,12 +37,12 @@ func FromDigits(u uint64) (Number, error) {
 	return validate(u, decimalLen(u))
 }
 
-// firstNANP is the first number of +1 that has an area code. All of eleven digits from here on are numbers, since an
-// area code begins with 2 to 9: a test holds this to the plan of +1.
+// firstNANP is the first number of +1 that has an area code. All integers of eleven digits from here on are numbers,
+// since an area code begins with 2 to 9. A test compares this with the plan of +1.
 const firstNANP = 1_200_000_0000
 
-// E164 returns the full form, "+14155550123": personal data, for whoever needs the number itself. It is "" for the
-// zero Number.
+// E164 returns the full form, "+14155550123". It is personal data, for callers that need the number itself. It is ""
+// for the zero Number.
 func (n Number) E164() string {
 	if n == 0 {
 		return ""
@@ -68,7 +69,7 @@ var pow10 = [20]uint64{
 	1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19,
 }
 
-// reciprocal is 2^(63+shift) / 10^i, rounded up: what to multiply with instead of dividing by 10^i.
+// reciprocal is 2^(63+shift) / 10^i, rounded up: the factor that replaces a division by 10^i.
 type reciprocal struct {
 	times uint64
 	shift uint8

@@ -8,10 +8,10 @@ import (
 )
 
 // Parse returns the number that s is, written in E.164: a plus, calling code and national number in ASCII digits, at
-// most 15, with spaces, dots, dashes, brackets and slashes anywhere between them. What Unwrap takes off may stand
-// around it, "tel:", "whatsapp:" or "sip:" before it, and ".0" behind plain digits. A zero in brackets behind the
-// calling code, "+44 (0)20", is left out where it is a trunk prefix; where both could be meant there is no number. The plus is needed: national forms are package
-// national's.
+// most 15, with spaces, dots, dashes, brackets and slashes anywhere between them. It accepts what Unwrap removes around
+// the number, "tel:", "whatsapp:" or "sip:" before it, and ".0" behind plain digits. A zero in brackets behind the
+// calling code, "+44 (0)20", is dropped if it is a trunk prefix; if both readings are possible it is an error. The plus
+// is required: package national reads national forms.
 //
 // The error is one of ErrEmpty, ErrNoPlus (nothing is wrong but the missing plus), ErrSyntax (ErrExtension,
 // ErrSpreadsheet and ErrSeveral are kinds of it), ErrCallingCode, ErrLength, ErrTrunk and ErrNoSuchNumber.
@@ -51,8 +51,8 @@ func parseText(s string) (Number, error) {
 	return 0, errBracket
 }
 
-// bracketedZero is how the zero is written that callers inside the country dial. In some countries it belongs to the
-// number, which is none without it.
+// bracketedZero is the notation for a zero that is dialled only inside the country. In some countries the zero belongs
+// to the number, which does not exist without it.
 const bracketedZero = "(0)"
 
 func parsePunctuated(s string) (Number, error) {
@@ -73,14 +73,14 @@ func parsePunctuated(s string) (Number, error) {
 	return validate(sc.value, sc.digits)
 }
 
-// scan is what a string consists of, when it is digits and punctuation alone.
+// scan describes a string of nothing but digits and punctuation.
 type scan struct {
 	plus        bool
 	leadingZero bool
 	digits      int
 	value       uint64 // of the first 16 digits, which is enough to know that there are too many
 	slash       int    // digits before the last slash
-	whole       bool   // those before a slash were a number already
+	whole       bool   // the digits before a slash were a complete number
 }
 
 func (sc *scan) read(s string) error {
@@ -108,11 +108,12 @@ func (sc *scan) read(s string) error {
 	return nil
 }
 
-// manyDigits are those of a whole number in most countries: as many on either side of a slash are two.
+// manyDigits are the digits of a complete number in most countries: that many on either side of a slash are two
+// numbers.
 const manyDigits = 7
 
-// divide takes note of a slash. It may stand behind an area code, or between the groups of a number. Behind digits
-// that are a number themselves it divides two, of which the second has what differs: +49 30 1234567/68.
+// divide handles a slash. It may follow an area code, or separate the groups of a number. After a complete number it
+// separates two numbers, and the second gives only the digits that differ: +49 30 1234567/68.
 func (sc *scan) divide() {
 	sc.slash = sc.digits
 	if sc.plus && !sc.leadingZero {
@@ -124,7 +125,7 @@ func (sc *scan) divide() {
 // maxAreaCode is the most digits that an area code has, without its trunk prefix.
 const maxAreaCode = 5
 
-// IsWhole reports a number that is longer than a calling code with an area code: some plans have numbers of any length.
+// IsWhole reports a number that is longer than a calling code with an area code. Some plans have numbers of any length.
 func (n Number) IsWhole() bool {
 	return n.Digits()-int(planOf(uint64(n), n.Digits()).digits) > maxAreaCode
 }

@@ -6,8 +6,8 @@ import "strconv"
 // The zero Prefix is none, and contains nothing.
 type Prefix uint64
 
-// ParsePrefix returns the prefix of these ASCII digits; a plus before them is allowed. The errors are ErrPrefix,
-// ErrCallingCode when no calling code begins so, and ErrTrunk.
+// ParsePrefix returns the prefix of these ASCII digits, with or without a plus before them. The errors are ErrPrefix,
+// ErrCallingCode if no calling code begins with them, and ErrTrunk.
 func ParsePrefix(s string) (Prefix, error) {
 	if len(s) > 0 && s[0] == '+' {
 		s = s[1:]
@@ -32,7 +32,7 @@ func ParsePrefix(s string) (Prefix, error) {
 	return Prefix(u), nil
 }
 
-// check looks for a number that could begin so.
+// check finds out whether a number could begin with the prefix.
 func (p Prefix) check(digits int) error {
 	if digits < 3 {
 		return p.checkLead(digits)

@@ -65,7 +65,7 @@ func (t *prefixTable) find(p Prefix) int {
 	return -1
 }
 
-// home is the slot where a prefix is looked for first. The multiplier is 2^64 over the golden ratio.
+// home is the slot where the search for a prefix starts. The multiplier is 2^64 over the golden ratio.
 func (t *prefixTable) home(p Prefix) int { return int(uint64(p) * 0x9e3779b97f4a7c15 >> t.shift) }
 
 func (t *prefixTable) next(i int) int { return (i + 1) & (len(t.slots) - 1) }

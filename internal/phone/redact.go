@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// String returns the calling code with a star for each other digit, "+1**********": fit for logs and messages.
+// String returns the calling code with a star for each other digit, "+1**********". It may go into logs and messages.
 func (n Number) String() string {
 	digits := n.Digits()
 	p := planOf(uint64(n), digits)

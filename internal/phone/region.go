@@ -2,8 +2,8 @@ package phone
 
 import "strings"
 
-// Region is a country or territory that has telephone numbers, as libphonenumber tells them apart. The zero Region
-// is none. Its integer may change with each update of the tables: what is stored is the code.
+// Region is a country or territory that has telephone numbers, as libphonenumber distinguishes them. The zero Region is
+// none. The integer may change with each update of the tables: store the code.
 type Region uint8
 
 // World is the pseudo region 001 of the calling codes that belong to no country: international freephone, satellite
@@ -44,7 +44,7 @@ func (r Region) String() string {
 	return regionCodes[i-2 : i]
 }
 
-// jurisdictions are those that reach further than the region of their code, which comes first.
+// jurisdictions are those that include more than the region of their code, which comes first.
 var jurisdictions = [...]string{
 	"US PR VI GU AS MP",
 	"FR GP MQ GF RE YT PM BL MF",
@@ -53,8 +53,8 @@ var jurisdictions = [...]string{
 	"NO SJ",
 }
 
-// Jurisdiction returns the regions that a list of that jurisdiction speaks about: for US, FR, AU, FI and NO also their
-// territories, for each other region itself. The error is ErrRegion.
+// Jurisdiction returns the regions that a list of that jurisdiction covers: for US, FR, AU, FI and NO also their
+// territories, for any other region only itself. The error is ErrRegion.
 func Jurisdiction(code string) (RegionSet, error) {
 	r, err := ParseRegion(code)
 	if err != nil {

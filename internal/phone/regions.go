@@ -6,13 +6,13 @@ const (
 	nodeBase  = 0x8000 // from here: nodes[v-nodeBase]
 )
 
-// Regions returns the regions that the number belongs to: the one that libphonenumber names, with any other that has
-// the number among its fixed lines; or, where it names none, every region of the calling code. Toll-free numbers of +1
-// belong to the United States.
+// Regions returns the regions that the number belongs to: the one that libphonenumber names, and any other that has the
+// number among its fixed lines. If it names none, the number belongs to every region of the calling code. Toll-free
+// numbers of +1 belong to the United States.
 //
-// What libphonenumber holds invalid still belongs to a region from the third national digit on, when no other region
-// has a number with these digits: +1 416 is Canada whatever follows. A Number that did not come from Parse or
-// FromDigits and has no calling code belongs to every region.
+// A number that libphonenumber considers invalid still belongs to a region from the third national digit on, if no
+// other region has a number with these digits: +1 416 is Canada whatever follows. A Number that did not come from Parse
+// or FromDigits and has no calling code belongs to every region.
 func (n Number) Regions() RegionSet { return n.Zone().Regions() }
 
 // Zone is a small integer that stands for a set of regions: numbers of one Zone have the same Regions. It may change
@@ -53,7 +53,7 @@ func (z Zone) Regions() RegionSet {
 	return singles[z]
 }
 
-// areaCode is lookup for +1, made quick: nearly always the area code tells.
+// areaCode is a fast lookup for +1, where the area code nearly always decides.
 func areaCode(u uint64) Zone {
 	v := areaCodes[u/1e7%1000]
 	if v >= nodeBase {
@@ -90,7 +90,7 @@ func lookup(p *plan, u uint64, digits int) Zone {
 	return Zone(v)
 }
 
-// singles holds the set of each region alone: copying it is quicker than setting a bit in a new set.
+// singles holds the set of each single region: copying it is faster than setting a bit in a new set.
 var singles = func() (sets [unionBase]RegionSet) {
 	for r := range sets {
 		sets[r] = sets[r].With(Region(r))

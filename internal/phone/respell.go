@@ -1,10 +1,10 @@
 package phone
 
-// Some numbers can be written in several ways, each of which has the length of a number. Only one is kept, so that an
+// Some numbers can be written in several ways, each with the length of a number. Only one of them is stored, so that an
 // opt-out counts whichever way the number is written.
 
-// respell returns a number as it is kept, or the error for one that is none in spite of its length. That many digits
-// are national.
+// respell returns a number as it is stored, or the error for digits that are not a number although their length fits.
+// That many of the digits are national.
 func (p *plan) respell(u uint64, national int) (Number, error) {
 	switch p.code {
 	case 33, 262, 508, 590, 594, 596:
@@ -28,8 +28,8 @@ func (p *plan) isRespelled() bool {
 	return false
 }
 
-// withoutOldPrefix returns a number that has no length of its plan without the 1 that stood behind +52 for mobiles until
-// 2019, else the error.
+// withoutOldPrefix returns a number without the 1 that followed +52 for mobiles until 2019, if it has a length of its
+// plan then; otherwise the error.
 func (p *plan) withoutOldPrefix(u uint64, national int) (Number, error) {
 	const digits = 10 // of a number of Mexico
 	if p.code == 52 && national == 1+digits && u/pow10[digits]%10 == 1 {
@@ -38,8 +38,8 @@ func (p *plan) withoutOldPrefix(u uint64, national int) (Number, error) {
 	return 0, p.lengthError(national)
 }
 
-// inFrenchPlan returns the number with the calling code under which it is reached from abroad. The French plan is one
-// plan inside: 0692 dialled in Paris rings on Reunion (+262 692), 01 dialled there rings in Paris (+33 1).
+// inFrenchPlan returns the number with the calling code under which it is reached from abroad. Inside, the French plan
+// is one: 0692 dialled in Paris rings on Reunion (+262 692), 01 dialled there rings in Paris (+33 1).
 func inFrenchPlan(national uint64) (Number, error) {
 	for _, o := range overseas {
 		if national/pow10[9-o.digits] != o.lead {
@@ -53,8 +53,8 @@ func inFrenchPlan(national uint64) (Number, error) {
 	return Number(33*1e9 + national), nil
 }
 
-// overseas are the ranges of the French plan that belong to departments and territories overseas, without the zero,
-// the longer before the shorter. They are whole blocks, of which libphonenumber knows the numbers given out. Sources:
+// overseas are the ranges of the French plan that belong to departments and territories overseas, without the zero, the
+// longer before the shorter. They are whole blocks; libphonenumber knows which numbers of them are assigned. Sources:
 // Arcep's numbering plan (decision 2018-0881) and libphonenumber's metadata.
 var overseas = [...]struct {
 	lead   uint64
@@ -75,8 +75,8 @@ var overseas = [...]struct {
 	{596, 3, 596}, {696, 3, 596}, {697, 3, 596},
 }
 
-// isItalian reports digits behind +39 that can be a number. Those of a landline begin with a zero, without which they
-// are another number, or none: what begins otherwise must be a mobile or a service, as libphonenumber knows them.
+// isItalian reports digits behind +39 that can be a number. A landline number begins with a zero, and is another number
+// or none without it. A number that begins otherwise must be a mobile or a service, as libphonenumber knows them.
 func isItalian(national uint64, digits int) bool {
 	lead := func(n int) uint64 { return national / pow10[max(digits-n, 0)] }
 	switch {
@@ -102,14 +102,14 @@ func isItalian(national uint64, digits int) bool {
 	return false
 }
 
-// isLandlineOfItaly reports a number of +39 as long as those of landlines, whose zero belongs to it. A longer one that
-// begins with 03 may be a mobile with a zero too many.
+// isLandlineOfItaly reports a number of +39 with the length of a landline, whose zero belongs to it. A longer number
+// that begins with 03 may be a mobile with an extra zero.
 func (n Number) isLandlineOfItaly() bool {
 	return n.CallingCode() == 39 && n/1e8 == 3903
 }
 
-// Former returns what a number was kept as before the French plan was one: stores that an earlier version wrote may
-// hold it so. It is nil for nearly all numbers.
+// Former returns the form in which a number was stored before the French plan was treated as one: stores that an
+// earlier version wrote may hold it. It is nil for nearly all numbers.
 func (n Number) Former() []Number {
 	if n-1e10 < 1e10 { // +1
 		return nil

@@ -30,14 +30,14 @@ func unwrapOnce(s string) string {
 	return s
 }
 
-// isBlank reports a character that shows as nothing: a space, or one that only directs how text is set, such as the
-// marks around numbers that are copied from a phone's contacts.
+// isBlank reports a character that is invisible: a space, or one that only directs how text is set, such as the marks
+// around numbers that are copied from a phone's contacts.
 func isBlank(r rune) bool {
 	const firstFormat = '\u00ad' // of unicode.Cf: what is below need not be looked for there
 	return unicode.IsSpace(r) || r >= firstFormat && unicode.Is(unicode.Cf, r)
 }
 
-// Bare returns the number in a text as it was written, without its wrapping, the scheme of an address and the .0 of a
+// Bare returns the number in a text as it was written, without its wrapping, the scheme of an address, and the .0 of a
 // program that took it for a fraction.
 func Bare(s string) (string, error) {
 	s, err := withoutScheme(Unwrap(s))
@@ -73,14 +73,14 @@ func withoutScheme(s string) (string, error) {
 		case name == "phone-context": // the number is a local one of somewhere
 			return "", ErrSyntax
 		case strings.Trim(name, "abcdefghijklmnopqrstuvwxyz-") != "":
-			return user, nil // no parameter: whoever reads on refuses it
+			return user, nil // no parameter: the next reader refuses it
 		}
 	}
 	return number, nil
 }
 
-// withoutFraction takes .0 off plain digits, as it stands behind a number that a program took for a fraction. Read as
-// punctuation, the point would make a longer number of it. Any other fraction may be one of which digits are lost.
+// withoutFraction removes .0 from plain digits, which a program adds that took the number for a fraction. Read as
+// punctuation, the point would make the number longer. Any other fraction may be a number that lost digits.
 func withoutFraction(s string) (string, error) {
 	i := strings.LastIndexAny(s, ".,")
 	if i < 1 || strings.ContainsAny(s[:i], ".,") {

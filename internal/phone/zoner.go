@@ -1,10 +1,10 @@
 package phone
 
-// Zoner tells the zone of numbers, in a fraction of the time where numbers follow others of their range, as in a sorted
+// Zoner returns the zones of numbers. It is faster when consecutive numbers share a range, as in a sorted
 // list. The zero value is ready. It is not for concurrent use.
 type Zoner struct {
 	zone       Zone
-	from, size uint64 // all of these are of it
+	from, size uint64 // all of these are in the zone
 }
 
 // Zone is n.Zone().
@@ -15,11 +15,11 @@ func (z *Zoner) Zone(n Number) Zone {
 	return z.zone
 }
 
-// Holds reports that all numbers up to last, from the one that was asked for last, are of its zone.
+// Holds reports whether all numbers up to last, from the last number asked for, are in its zone.
 func (z *Zoner) Holds(last Number) bool { return uint64(last)-z.from < z.size }
 
-// zoneRange is the zone of a number, with a range of numbers around it that are of the same one: those that share the
-// digits which tell it, and the length.
+// zoneRange is the zone of a number, and a range of numbers around it with the same zone: those with the same deciding
+// digits and the same length.
 func zoneRange(u uint64) (zone Zone, from, size uint64) {
 	digits := decimalLen(u)
 	p := planOf(u, digits)

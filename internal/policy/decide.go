@@ -42,12 +42,12 @@ type Decision struct {
 	Verdict    Verdict
 	Cause      Cause
 	Reasons    []Reason  // point into the Facts: valid as long as those
-	ValidUntil time.Time // when time alone could change the verdict; zero: never
+	ValidUntil time.Time // when the passing of time could change the verdict; zero: never
 }
 
-// Decide answers for one number at now. Order: an own opt-out in force blocks; then each list in scope, where Block beats
-// Unknown beats Allow. An entry on a list always blocks. That there is none means something within the list's
-// jurisdiction alone: outside it a list blocks or says nothing.
+// Decide answers for one number at now. An own opt-out in force blocks. Then each list in scope is evaluated, and Block
+// takes precedence over Unknown, and Unknown over Allow. An entry on a list always blocks. The absence of an entry
+// means something only within the list's jurisdiction: outside it a list answers Block or nothing.
 func Decide(f *Facts, now time.Time) Decision {
 	if d := byRecords(f, now.Add(-f.Ahead)); d.Verdict == Block {
 		return d

@@ -56,7 +56,7 @@ func ParseScope(s string) (Scope, error) {
 	return Scope(s), nil
 }
 
-// Holds reports whether t is s or lies below it. The empty scope holds every scope.
+// Holds reports whether t is s or is below it. The empty scope holds every scope.
 func (s Scope) Holds(t Scope) bool {
 	if s == "" || s == t {
 		return true

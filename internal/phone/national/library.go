@@ -18,7 +18,7 @@ func (d *dialling) slow(digits string) (phone.Number, error) {
 	national := phonenumbers.GetNationalSignificantNumber(parsed)
 	n, err := phone.Parse(phonenumbers.Format(parsed, phonenumbers.E164))
 	if errors.Is(err, phone.ErrNoPlus) {
-		return 0, ErrNoSuchNumber // zeros alone have no E.164 form
+		return 0, ErrNoSuchNumber // a run of zeros has no E.164 form
 	}
 	if err != nil {
 		return 0, err

@@ -1,9 +1,9 @@
-// Package national reads telephone numbers as people and files write them inside a country, over libphonenumber's
+// Package national reads telephone numbers as people and files write them inside a country, with libphonenumber's
 // metadata. It promises:
 //   - No country is guessed: a national form needs the caller's region.
-//   - Whatever package phone reads it reads the same, region or not.
-//   - A form that libphonenumber cannot tell to be whole, such as an Italian number whose leading zero a spreadsheet
-//     took, is an error, not another number.
+//   - Whatever package phone reads, it reads as the same number, region or not.
+//   - A form that libphonenumber does not recognise as complete, such as an Italian number whose leading zero
+//     a spreadsheet removed, is an error, not another number.
 package national
 
 import (
@@ -50,7 +50,7 @@ func Parse(s string, region phone.Region) (phone.Number, error) {
 	return dialled(s, region)
 }
 
-// isPlain reports digits and the plainest punctuation, of which phone.Parse says nothing but ErrNoPlus.
+// isPlain reports digits with the plainest punctuation, for which phone.Parse has no error but ErrNoPlus.
 func isPlain(s string) bool {
 	digits := 0
 	for i := range len(s) {

@@ -57,8 +57,8 @@ func (s state) key() string {
 	return b.String()
 }
 
-// automaton runs many patterns at once over the same digits. Patterns are shared: an expression that
-// several regions have is run once.
+// automaton matches many patterns concurrently against the same digits. Regions share patterns: an expression that
+// several regions have is matched once.
 type automaton struct {
 	patterns []pattern
 	index    map[string]int

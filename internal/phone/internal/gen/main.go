@@ -1,7 +1,6 @@
 // Command gen writes package phone's tables of calling codes and regions from libphonenumber's metadata.
 //
-// The output depends on the metadata alone. With -check it writes nothing and fails when the file is not what it
-// would write.
+// The output depends only on the metadata. With -check it writes nothing and fails if the file differs from the output.
 package main
 
 import (

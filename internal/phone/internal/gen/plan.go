@@ -17,7 +17,7 @@ const (
 	// decideAt is the number of national digits from which a prefix under which libphonenumber knows one
 	// region belongs to it, numbers that it holds invalid included. An area code of +1 has as many.
 	decideAt = 3
-	// maxDepth bounds the trie; a prefix of so many digits that is still shared belongs to all that share it.
+	// maxDepth bounds the trie. A prefix of that many digits that is still shared belongs to all regions that share it.
 	maxDepth = 7
 )
 
@@ -31,7 +31,7 @@ type plan struct {
 	root    trie
 }
 
-// trie tells regions from the first national digits: a leaf has regions, a node has ten children.
+// trie finds regions by the first national digits: a leaf has regions, a node has ten children.
 type trie struct {
 	regions  []string
 	children []trie
@@ -202,7 +202,7 @@ func (b *builder) named(s state, digits int) uint64 {
 	return set
 }
 
-// reach is the union of named over all numbers of a valid length that go on from s.
+// reach is the union of named over all numbers of a valid length that begin with the digits of s.
 func (b *builder) reach(s state, depth int) uint64 {
 	if s.dead() || b.lengths>>depth == 0 {
 		return 0

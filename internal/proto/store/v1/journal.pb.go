@@ -36,7 +36,7 @@ const (
 	LoadMode_LOAD_MODE_RELOAD LoadMode = 4
 	// Additions and removals; a number in both stays.
 	LoadMode_LOAD_MODE_DELTA LoadMode = 5
-	// The list becomes what it was at an older visible.
+	// The list becomes what it was at an older content revision.
 	LoadMode_LOAD_MODE_REVERT LoadMode = 6
 	// Rows of opt-outs, which belong to no list.
 	LoadMode_LOAD_MODE_OPT_OUTS LoadMode = 7
@@ -161,12 +161,12 @@ type Event struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The caller's request, remembered for seven days. Empty: none.
 	RequestId []byte `protobuf:"bytes,1,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	// SHA-256 of what the request asked for, to tell a repeat from a reuse.
+	// SHA-256 of what the request asked for, to distinguish a repeat from a reuse.
 	RequestHash []byte `protobuf:"bytes,2,opt,name=request_hash,json=requestHash,proto3" json:"request_hash,omitempty"`
-	// Salted SHA-256 of the story, which lies in the side store. Empty: no story.
+	// Salted SHA-256 of the story, which is in the store of stories. Empty: no story.
 	StoryHash []byte `protobuf:"bytes,3,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
-	// Of the rows of an OptOuts alone, set when the revision is read: that it is one, and which story of the pack under
-	// story_hash it has, from 1; 0: the story itself is there.
+	// Set only for the rows of an OptOuts, when the revision is read: that the event is a row, and which story of the pack
+	// under story_hash it has, from 1. 0: the story itself is stored.
 	Row   bool   `protobuf:"varint,4,opt,name=row,proto3" json:"row,omitempty"`
 	Story uint32 `protobuf:"varint,5,opt,name=story,proto3" json:"story,omitempty"`
 	// Types that are valid to be assigned to Change:
@@ -819,7 +819,7 @@ func (x *OptOutWithdrawn) GetScope() string {
 // RecordsImported: all rows of an import of opt-outs were recorded, by events before this one.
 type RecordsImported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its id, files and counts; what tells of a list is not set.
+	// Its id, files and counts. The list fields are not set.
 	Load *Load `protobuf:"bytes,1,opt,name=load,proto3" json:"load,omitempty"`
 	// When it began: Unix nanoseconds.
 	Started       int64 `protobuf:"varint,2,opt,name=started,proto3" json:"started,omitempty"`
@@ -877,7 +877,7 @@ type ListSettings struct {
 	// policy.ListKind.
 	Kind  uint32 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
-	// As declared, e.g. "US": what it stands for is worked out when read.
+	// As declared, such as "US". Its regions are computed when it is read.
 	Jurisdiction []string `protobuf:"bytes,3,rep,name=jurisdiction,proto3" json:"jurisdiction,omitempty"`
 	// Declared prefixes, calling code first.
 	Coverage []string `protobuf:"bytes,4,rep,name=coverage,proto3" json:"coverage,omitempty"`
@@ -1010,7 +1010,7 @@ type ListUpdated struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	List     *ListId                `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
 	Settings *ListSettings          `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
-	// The visible for which the coverage was worked out.
+	// The content revision that the coverage was computed for.
 	Base uint64 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	// As in Load, for the new settings.
 	EffectiveCoverage []string `protobuf:"bytes,4,rep,name=effective_coverage,json=effectiveCoverage,proto3" json:"effective_coverage,omitempty"`
@@ -1084,7 +1084,7 @@ func (x *ListUpdated) GetCoversAll() bool {
 	return false
 }
 
-// ListDeleted takes the list from every check; as-of reads still see it.
+// ListDeleted removes the list from every check. As-of reads still see it.
 type ListDeleted struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	List          *ListId                `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
@@ -1391,11 +1391,11 @@ type Load struct {
 	Rejects   []*RejectTally `protobuf:"bytes,12,rep,name=rejects,proto3" json:"rejects,omitempty"`
 	// Guards that failed and were overridden: store.Guard.
 	Overridden []uint32 `protobuf:"varint,13,rep,packed,name=overridden,proto3" json:"overridden,omitempty"`
-	// Of a revert: the visible that its content is read at.
+	// For a revert: the content revision that its content is read at.
 	RevertedTo uint64 `protobuf:"varint,15,opt,name=reverted_to,json=revertedTo,proto3" json:"reverted_to,omitempty"`
 	// The same guards as overridden, with their figures.
 	Failures []*GuardFailure `protobuf:"bytes,17,rep,name=failures,proto3" json:"failures,omitempty"`
-	// Numbers in the list, once it is switched to, that lie outside its jurisdiction. Unset: not counted for the
+	// Numbers in the list, once it is switched to, that are outside its jurisdiction. Unset: not counted for the
 	// jurisdiction that the list has now.
 	Outside       *uint64 `protobuf:"varint,18,opt,name=outside,proto3,oneof" json:"outside,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1711,7 +1711,7 @@ type LoadPrepared struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	List  *ListId                `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
 	Load  *Load                  `protobuf:"bytes,2,opt,name=load,proto3" json:"load,omitempty"`
-	// The list's visible that it was compared with.
+	// The list's content revision that it was compared with.
 	Base          uint64 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1891,12 +1891,12 @@ func (x *LoadAbandoned) GetPrepared() uint64 {
 	return 0
 }
 
-// LoadConfirmed: a load found the list as it was; its date and coverage are taken over.
+// LoadConfirmed: a load found the list's content unchanged. The list takes its date and coverage.
 type LoadConfirmed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	List  *ListId                `protobuf:"bytes,1,opt,name=list,proto3" json:"list,omitempty"`
 	Load  *Load                  `protobuf:"bytes,2,opt,name=load,proto3" json:"load,omitempty"`
-	// The list's visible that it was compared with.
+	// The list's content revision that it was compared with.
 	Base          uint64 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

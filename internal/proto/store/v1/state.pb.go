@@ -125,7 +125,7 @@ func (x *RecordSet) GetRecords() []*Record {
 	return nil
 }
 
-// Record is policy.Record as it lies on disk.
+// Record is policy.Record on disk.
 type Record struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
 	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
@@ -394,7 +394,7 @@ type ImportEntry struct {
 	Time int64 `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
 	// The revision that switched to it, confirmed it, abandoned it, or by which all of it was recorded.
 	Ended uint64 `protobuf:"varint,4,opt,name=ended,proto3" json:"ended,omitempty"`
-	// The visible that it was compared with.
+	// The content revision that it was compared with.
 	Base      uint64 `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`
 	Commits   uint32 `protobuf:"varint,6,opt,name=commits,proto3" json:"commits,omitempty"`
 	Crc       uint32 `protobuf:"varint,7,opt,name=crc,proto3" json:"crc,omitempty"`
@@ -507,7 +507,7 @@ type Request struct {
 	Time     int64                  `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
 	// Records that the request ended, for its answer.
 	Ended uint32 `protobuf:"varint,5,opt,name=ended,proto3" json:"ended,omitempty"`
-	// The story of the first time, to tell a repeat from a reuse.
+	// The story of the first request, to distinguish a repeat from a reuse.
 	StoryHash     []byte `protobuf:"bytes,6,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -702,7 +702,7 @@ func (x *BlockCommit) GetFileBytes() uint64 {
 	return 0
 }
 
-// Story is what is told about an event; it may be erased without breaking the journal.
+// Story is the text that accompanies an event. It may be erased without breaking the journal.
 type Story struct {
 	state      protoimpl.MessageState `protogen:"open.v1"`
 	Desk       string                 `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
