@@ -53,7 +53,7 @@ func (l *listServer) open(ctx context.Context, log io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	if l.server, err = daemon.StartSelf(ctx, dir, l.options, []string{"--block-cache", l.blockCache}); err != nil {
+	if l.server, err = daemon.StartSelf(ctx, dir, append(l.options, "--block-cache", l.blockCache)...); err != nil {
 		return err
 	}
 	l.client, err = client.New(l.server.Addr, client.WithUser("bench"), client.WithConnections(connections))

@@ -35,9 +35,9 @@ func overloadCommand() *cobra.Command {
 		Short: "Measure what a server answers that is offered more than it can",
 		Long: `Measure what a server answers that is offered more than it can.
 
-The server's capacity is cut, so that this machine can offer a multiple of it. Checks
-are due at random times fixed before, whatever becomes of them, each with a deadline,
-by a caller that does not try again. Goodput is what is answered in time.`,
+A slow clock limits the server's capacity, so that this machine can offer a multiple of
+it. Checks are due at random times that are fixed before, whatever becomes of them. Each
+has a deadline, and its caller does not try again. Goodput is what is answered in time.`,
 		Example: `  go run . overload
   go run . overload --json --times 1,1.5,2,3,4,5 > results/overload.jsonl`,
 		Args: cobra.NoArgs,
@@ -47,7 +47,7 @@ by a caller that does not try again. Goodput is what is answered in time.`,
 	}
 	f := cmd.Flags()
 	b.list.addFlags(f)
-	f.IntVar(&b.capacity, "capacity", 5000, "checks a second that the server is cut to")
+	f.IntVar(&b.capacity, "capacity", 5000, "checks a second that the server is limited to")
 	f.Float64SliceVar(&b.times, "times", []float64{1, 2, 3, 4, 5}, "multiples of it to offer")
 	f.DurationVar(&b.duration, "duration", 5*time.Second, "of a multiple in one run; a fifth before it does not count")
 	f.IntVar(&b.runs, "runs", 5, "how many runs to take the median of")

@@ -20,22 +20,23 @@ type adminService struct {
 	rates rates
 }
 
-// rateAge is how old the measured rate of a filter may be: it takes a millisecond, and stats need no room.
+// rateAge is how old the measured rate of a filter may be. Measuring takes a millisecond, and GetStats takes no room of
+// admission.
 const rateAge = time.Second
 
-// rates keeps the false-positive rates of filters, by list; that of the records' filter has no name.
+// rates caches the false-positive rates of filters by the name of the list. The name of the records' filter is empty.
 type rates struct {
 	mu    sync.Mutex
 	known map[string]measuredRate
 }
 
 type measuredRate struct {
-	visible uint64 // the revision that the list shows
+	visible uint64 // the revision of the list's content
 	at      time.Time
 	rate    float64
 }
 
-// of is the rate of a filter as of a second ago or later.
+// of returns the rate of a filter, measured at most rateAge ago.
 func (r *rates) of(list string, visible uint64, f store.FilterStats) float64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,7 +44,7 @@ func (r *rates) of(list string, visible uint64, f store.FilterStats) float64 {
 	if m, ok := r.known[list]; ok && m.visible == visible && now.Sub(m.at) < rateAge {
 		return m.rate
 	}
-	maps.DeleteFunc(r.known, func(_ string, m measuredRate) bool { return now.Sub(m.at) >= rateAge }) // of lists that are gone
+	maps.DeleteFunc(r.known, func(_ string, m measuredRate) bool { return now.Sub(m.at) >= rateAge }) // lists that were deleted
 	if r.known == nil {
 		r.known = make(map[string]measuredRate)
 	}
@@ -83,7 +84,7 @@ func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1
 	return resp, nil
 }
 
-// clockAhead is unset for less than a jump: the clock is set by seconds all the time.
+// clockAhead is unset below a jump: clocks are adjusted by seconds all the time.
 func clockAhead(st *store.Stats) *durationpb.Duration {
 	if !st.ClockJumped() {
 		return nil
@@ -91,7 +92,7 @@ func clockAhead(st *store.Stats) *durationpb.Duration {
 	return durationpb.New(st.Ahead)
 }
 
-// count is a size that may be negative inside, as free space short of what is promised, on the wire.
+// count converts a size for the wire. Free space can be negative inside the store, when less is free than was promised.
 func count(n int64) uint64 { return uint64(max(n, 0)) }
 
 func (s *adminService) listStats(l *store.List, now time.Time) *dncv1.ListStats {
@@ -119,7 +120,7 @@ func (s *adminService) filterMessage(list string, visible uint64, f store.Filter
 	}
 }
 
-// oldest is the loaded list with the oldest snapshot date; nil when none has one.
+// oldest returns the loaded list with the oldest snapshot date; nil when none has one.
 func oldest(lists []*store.List) *store.List {
 	var found *store.List
 	for _, l := range lists {
@@ -146,7 +147,7 @@ func stateOf(s store.State) dncv1.StoreState {
 	return dncv1.StoreState_STORE_STATE_READ_ONLY
 }
 
-// stateText says what happened to the store and what to do; empty when all is well.
+// stateText says what happened to the store and what to do; it is empty when the store is ready.
 func stateText(s store.State) string {
 	if s.Cause == nil {
 		return ""

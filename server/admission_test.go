@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/status"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
-	"github.com/dncd/dncd/server"
 )
 
 // retryDelay is the pause that a failed call asks for; 0: none.
@@ -44,7 +43,8 @@ func eventually(t testing.TB, what string, is func() bool) {
 	}
 }
 
-// press has so many callers ask for a listed number at once and over and over: each a few times, and all of them until the
+// press lets that many callers check a listed number concurrently and repeatedly: each a few times, and all of them
+// until the
 // server has refused one.
 func press(t *testing.T, n *node, callers int) *pressure {
 	t.Helper()
@@ -81,8 +81,9 @@ func (p *pressure) check(ctx context.Context, n *node) {
 // pause for it, and never lets a listed number through. That it answers nearly what it can is TestOverloadKeepsGoodput,
 // where no other process takes the time.
 func TestOverload(t *testing.T) {
-	const capacity, crowd, floor = 200, 300, 64
-	n := withRegistry(t, func(o *server.Options) { o.Capacity = capacity })
+	const crowd, floor = 300, 64
+	n := withRegistry(t)
+	n.clock.delay("checkNumber", oneByOne(5*time.Millisecond))
 	for range 20 { // one after the other, which is never too much
 		n.checkNumber(listed, "")
 	}
@@ -161,7 +162,7 @@ func TestLoadsHaveTheirOwnRoom(t *testing.T) {
 	})
 }
 
-// TestWaitingForARevisionTakesNoRoom: checks that wait for a revision keep nobody out, however many they are.
+// TestWaitingForARevisionTakesNoRoom: checks that wait for a revision keep no other check out, however many they are.
 func TestWaitingForARevisionTakesNoRoom(t *testing.T) {
 	n := withRegistry(t)
 	ctx, cancel := context.WithCancel(testContext(t))
@@ -181,37 +182,46 @@ func TestWaitingForARevisionTakesNoRoom(t *testing.T) {
 	}
 }
 
-// TestNoWorkAfterTheDeadline: a check whose caller is gone when its turn comes is not answered.
+// TestNoWorkAfterTheDeadline: a batch is not answered whose caller has gone before the server begins with it.
 func TestNoWorkAfterTheDeadline(t *testing.T) {
-	n := withRegistry(t, func(o *server.Options) { o.Capacity = 1 })
-	ctx, cancel := context.WithCancel(testContext(t))
-	defer cancel()
-	var asking sync.WaitGroup
-	defer asking.Wait()
-	defer cancel()
-	hour := make([]uint64, 3600) // what comes after has its turn after the end of the test
-	for i := range hour {
-		hour[i] = 14155550100
-	}
-	underWay := func(work string, units int) {
-		t.Helper()
-		eventually(t, work+" under way", func() bool {
-			_, body := get(t, n.web+"/metrics")
-			return strings.Contains(body, fmt.Sprintf("dncd_admission_under_way{work=%q} %d\n", work, units))
-		})
-	}
-	asking.Go(func() { _, _ = n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{E164: hour}) })
-	underWay("batch", len(hour))
-	asking.Go(func() {
-		if resp, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: listed}); err == nil {
-			t.Errorf("got %v, want no answer", resp)
+	n := withRegistry(t)
+	release := n.clock.hold("CheckNumbers")
+	defer release()
+	call := func(do func(ctx context.Context) error) (end func()) {
+		ctx, cancel := context.WithCancel(testContext(t))
+		ended := make(chan error, 1)
+		go func() { ended <- do(ctx) }()
+		return func() {
+			cancel()
+			if err := <-ended; status.Code(err) != codes.Canceled {
+				t.Errorf("got %v, want Canceled", err)
+			}
 		}
+	}
+	underWay := func(units int) {
+		t.Helper()
+		n.waitForMetric(fmt.Sprintf(`dncd_admission_under_way{work="batch"} %d`, units))
+	}
+	all := make([]uint64, 10_000)
+	for i := range all {
+		all[i] = 14155550100
+	}
+	endBatch := call(func(ctx context.Context) error {
+		_, err := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{E164: all})
+		return err
 	})
-	underWay("unary", 1)
-	cancel()
-	n.waitForMetric(`dncd_checks_total{source="unary",verdict="error"} 1`)
-	underWay("unary", 0)
-	if _, body := get(t, n.web+"/metrics"); !strings.Contains(body, `dncd_checks_total{source="unary",verdict="block"} 0`) {
-		t.Error("the check was answered after its caller had gone")
+	underWay(len(all))
+	endWait := call(func(ctx context.Context) error {
+		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: listed, ReadAt: atLeast(1<<40, "")})
+		return err
+	})
+	n.waitForMetric(`dncd_admission_under_way{work="waits"} 1`)
+	endBatch()
+	endWait()
+	n.waitForMetric(`dncd_checks_total{source="unary",verdict="error"} 1`) // the server has seen both ends: one connection keeps their order
+	release()
+	underWay(0)
+	if _, body := get(t, n.web+"/metrics"); !strings.Contains(body, `dncd_checks_total{source="batch",verdict="block"} 0`+"\n") {
+		t.Error("the batch was answered after its caller had gone")
 	}
 }

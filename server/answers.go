@@ -10,51 +10,47 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// answers gathers the answers of a stream to checks at one view, and sends them. The room of one message is used again
-// for the next: gRPC has encoded a message when Send returns.
-type answers struct {
+// answerWriter gathers the answers of a stream to checks at one view, and sends them. It reuses the memory of one
+// message for the next one: gRPC has encoded a message when Send returns.
+type answerWriter struct {
 	s      *checkService
 	stream checkStream
 
-	view    *store.View // nil between finish and begin, so that an idle stream holds on to no old one
+	view    *store.View // nil between finish and begin, so that an idle stream keeps no old view alive
 	at      instant
-	asked   []question // at one scope, to be decided together
+	asked   []question // checks at one scope that will be decided together
 	message dncv1.StreamChecksResponse
 	place   dncv1.Position        // of the message
 	time    timestamppb.Timestamp // of the message
-	telling
-	bytes int // of the answers without the reasons, at most
+	reasonEncoder
+	bytes int // upper bound of the answers' size, without the reasons
 	tally tally
-	let   ticket // what the server has room for,
-	left  int64  // and how many checks may still be done of it
+	let   ticket // the room that was given,
+	left  int64  // and how many more checks it allows
 }
 
-// maxAnswerBytes is where a message of answers is sent and the next begun: it bounds what a client that does not read
-// makes the server hold. One answer more is a few KiB.
+// maxAnswerBytes is the size at which a message of answers is sent and the next one begins. It bounds what the server
+// holds for a client that does not read. One more answer takes a few KiB.
 const maxAnswerBytes = 256 << 10
 
-// answerOverhead is more than an answer takes on the wire besides its reasons and the message of its error.
+// answerOverhead is an upper bound of an answer's size on the wire, without its reasons and the message of its error.
 const answerOverhead = 80
 
-// keptAnswers is how many answers a stream keeps room for between messages.
+// keptAnswers is how many answers a stream keeps memory for between messages.
 const keptAnswers = 1024
 
-// begin makes ready to answer up to count checks from v.
-func (a *answers) begin(v *store.View, count int) error {
+// begin prepares to answer up to count checks from v.
+func (a *answerWriter) begin(v *store.View, count int) {
 	a.let = a.s.admit[workStream].enterSome(count)
 	a.left = a.let.units
-	if err := a.s.capacity.spend(a.stream.Context(), int(a.left)); err != nil {
-		return err
-	}
 	a.view, a.at = v, instantOf(v)
 	a.place.Revision, a.place.JournalId = v.Revision(), v.JournalID()
 	a.time.Seconds, a.time.Nanos = a.at.now.Unix(), int32(a.at.now.Nanosecond())
 	a.message.Position, a.message.CheckedAt = &a.place, &a.time
-	return nil
 }
 
-// finish answers what is left, lets go of the view, and sends.
-func (a *answers) finish() error {
+// finish answers the remaining checks, releases the view, and sends.
+func (a *answerWriter) finish() error {
 	if err := a.decide(); err != nil {
 		return err
 	}
@@ -68,11 +64,11 @@ func (a *answers) finish() error {
 	return a.send()
 }
 
-// askedTogether is how many checks are decided together, at most.
+// askedTogether is the largest number of checks that are decided together.
 const askedTogether = 512
 
-// add answers q, or says err.
-func (a *answers) add(q question, err error) error {
+// add answers q, or answers it with err.
+func (a *answerWriter) add(q question, err error) error {
 	if err == nil && a.left == 0 {
 		err = errOverloaded
 	}
@@ -84,18 +80,18 @@ func (a *answers) add(q question, err error) error {
 		if err := a.decide(); err != nil {
 			return err
 		}
-		runtime.Gosched() // single checks go first
+		runtime.Gosched() // gives waiting single checks a turn
 	}
 	a.asked = append(a.asked, q)
 	return nil
 }
 
-// decide answers what has been asked.
-func (a *answers) decide() error {
+// decide answers the checks that were added.
+func (a *answerWriter) decide() error {
 	if len(a.asked) == 0 {
 		return nil
 	}
-	d := decisionsPool.Get().(*decisions)
+	d := decisionPool.Get().(*decisionBatch)
 	for i := range a.asked {
 		d.numbers = append(d.numbers, a.asked[i].number)
 	}
@@ -106,9 +102,9 @@ func (a *answers) decide() error {
 			return err
 		}
 		if sent {
-			clear(d.told) // which points to reasons of the message before
+			clear(d.encoded) // they point to reasons of the previous message
 		}
-		a.tell(&a.asked[i], d.list[at].Verdict, a.explanation(d, at))
+		a.put(&a.asked[i], d.list[at].Verdict, a.encode(d, at))
 	}
 	d.release()
 	clear(a.asked)
@@ -116,7 +112,7 @@ func (a *answers) decide() error {
 	return nil
 }
 
-func (a *answers) tell(q *question, verdict policy.Verdict, e *explanation) {
+func (a *answerWriter) put(q *question, verdict policy.Verdict, e *encodedReasons) {
 	a.tally[verdict]++
 	m := a.room(q.id)
 	m.Verdict, m.Cause, m.ValidUntil, m.ReasonIndexes = verdictOf(verdict), e.cause, e.until, e.reasons
@@ -126,10 +122,10 @@ func (a *answers) tell(q *question, verdict policy.Verdict, e *explanation) {
 	a.bytes += maxIndexBytes * len(e.reasons)
 }
 
-// maxIndexBytes is what the place of a reason takes on the wire, at most.
+// maxIndexBytes is an upper bound of the size of a reason's index on the wire.
 const maxIndexBytes = 5
 
-func (a *answers) refuse(id uint64, err error) error {
+func (a *answerWriter) refuse(id uint64, err error) error {
 	if _, err := a.sendFull(); err != nil {
 		return err
 	}
@@ -140,8 +136,8 @@ func (a *answers) refuse(id uint64, err error) error {
 	return nil
 }
 
-// room adds an answer to the message. Answers are made many at a time.
-func (a *answers) room(id uint64) *dncv1.StreamAnswer {
+// room adds an empty answer to the message. Answers are allocated many at a time.
+func (a *answerWriter) room(id uint64) *dncv1.StreamAnswer {
 	n := len(a.message.Answers)
 	if n == cap(a.message.Answers) {
 		a.grow()
@@ -153,8 +149,8 @@ func (a *answers) room(id uint64) *dncv1.StreamAnswer {
 	return m
 }
 
-// grow doubles the room.
-func (a *answers) grow() {
+// grow doubles the room for answers.
+func (a *answerWriter) grow() {
 	n := len(a.message.Answers)
 	made := make([]dncv1.StreamAnswer, max(n, 8))
 	grown := make([]*dncv1.StreamAnswer, n+len(made))
@@ -166,21 +162,21 @@ func (a *answers) grow() {
 }
 
 // sendFull sends the message when it has become large.
-func (a *answers) sendFull() (sent bool, err error) {
+func (a *answerWriter) sendFull() (sent bool, err error) {
 	if a.bytes+a.reasons.bytes < maxAnswerBytes {
 		return false, nil
 	}
 	return true, a.send()
 }
 
-// leave gives back the server's room: a client that does not read holds none of it.
-func (a *answers) leave() {
+// leave returns the room of admission: a client that does not read holds none of it.
+func (a *answerWriter) leave() {
 	a.let.leave()
 	a.let = ticket{}
 }
 
-// send sends what has been gathered, and waits while the client does not read.
-func (a *answers) send() error {
+// send sends the message, and waits while the client does not read.
+func (a *answerWriter) send() error {
 	a.leave()
 	a.message.Reasons = a.reasons.list
 	err := a.stream.Send(&a.message)

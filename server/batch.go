@@ -28,7 +28,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if err != nil {
 		return nil, err
 	}
-	b := batch{view: v, req: req, at: instantOf(v), spread: s.spread}
+	b := batchCheck{view: v, req: req, workers: s.workers}
 	if b.region, err = parseRegion(req.GetRegion()); err != nil {
 		return nil, err
 	}
@@ -41,9 +41,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 		return nil, err
 	}
 	defer t.leave()
-	if err := s.capacity.spend(ctx, count); err != nil {
-		return nil, err
-	}
+	b.at = instantOf(v)
 	if err := b.run(ctx); err != nil {
 		return nil, err
 	}
@@ -51,7 +49,7 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	return b.resp, nil
 }
 
-// checkBatch refuses what is not one batch within its limits.
+// checkBatch refuses a request that exceeds a limit or that is not exactly one batch.
 func checkBatch(req *dncv1.CheckNumbersRequest) error {
 	if err := checkUnsupported(req.GetPurpose(), false); err != nil {
 		return err
@@ -72,45 +70,45 @@ func checkBatch(req *dncv1.CheckNumbersRequest) error {
 	return nil
 }
 
-// batch answers one CheckNumbers.
-type batch struct {
-	view   *store.View
-	req    *dncv1.CheckNumbersRequest
-	at     instant
-	region phone.Region
-	scope  policy.Scope
-	spread spread
+// batchCheck answers one CheckNumbers.
+type batchCheck struct {
+	view    *store.View
+	req     *dncv1.CheckNumbersRequest
+	at      instant
+	region  phone.Region
+	scope   policy.Scope
+	workers workers
 
 	resp  *dncv1.CheckNumbersResponse
 	tally tally
-	telling
+	reasonEncoder
 }
 
-// partNumbers is how many numbers of a batch one goroutine answers at a time: less than a millisecond.
+// partNumbers is how many numbers of a batch one goroutine answers at a time. It takes less than a millisecond.
 const partNumbers = 2000
 
-func (b *batch) run(ctx context.Context) error {
+func (b *batchCheck) run(ctx context.Context) error {
 	n := max(len(b.req.GetNumbers()), len(b.req.GetE164()))
 	b.begin(n)
 	if len(b.req.GetNumbers()) > 0 && !b.req.GetVerdictsOnly() {
 		b.resp.E164 = make([]uint64, n)
 	}
-	parts := make([]*decisions, (n+partNumbers-1)/partNumbers)
-	err := b.spread.each(ctx, len(parts), func(i int) { parts[i] = b.answer(i * partNumbers) })
+	parts := make([]*decisionBatch, (n+partNumbers-1)/partNumbers)
+	err := b.workers.each(ctx, len(parts), func(i int) { parts[i] = b.answer(i * partNumbers) })
 	if err != nil {
 		return err
 	}
 	for i, a := range parts {
-		b.tell(i*partNumbers, a)
+		b.fill(i*partNumbers, a)
 		a.release()
 	}
 	b.resp.Reasons = b.reasons.list
 	return nil
 }
 
-// begin makes an answer about n numbers.
-func (b *batch) begin(n int) {
-	r := new(struct { // in one allocation
+// begin makes a response about n numbers.
+func (b *batchCheck) begin(n int) {
+	r := new(struct { // one allocation
 		resp     dncv1.CheckNumbersResponse
 		position dncv1.Position
 		at       timestamppb.Timestamp
@@ -122,26 +120,26 @@ func (b *batch) begin(n int) {
 	b.resp = &r.resp
 }
 
-// answer decides about the part of the numbers that begins at from.
-func (b *batch) answer(from int) *decisions {
-	a := decisionsPool.Get().(*decisions)
+// answer decides about one part of the numbers, which begins at from.
+func (b *batchCheck) answer(from int) *decisionBatch {
+	a := decisionPool.Get().(*decisionBatch)
 	for i := from; i < min(from+partNumbers, len(b.resp.Verdicts)); i++ {
-		n, _ := b.number(i) // the zero Number with an error, which is told later
+		n, _ := b.number(i) // the zero Number with an error, which explain reports
 		a.numbers = append(a.numbers, n)
 	}
 	a.decide(b.view, b.scope, b.at)
 	return a
 }
 
-func (b *batch) number(i int) (phone.Number, error) {
+func (b *batchCheck) number(i int) (phone.Number, error) {
 	if len(b.req.GetE164()) > 0 {
 		return phone.FromDigits(b.req.E164[i])
 	}
 	return parseNumber(b.req.Numbers[i], b.region)
 }
 
-// tell puts the answers of the part that begins at from into the response.
-func (b *batch) tell(from int, a *decisions) {
+// fill puts the answers of the part that begins at from into the response.
+func (b *batchCheck) fill(from int, a *decisionBatch) {
 	before := b.tally[policy.Allow]
 	for i, at := range a.found.At {
 		verdict := policy.Unspecified
@@ -164,8 +162,8 @@ func (b *batch) tell(from int, a *decisions) {
 	}
 }
 
-// explain fills in details, of which there are as many as answers that are not ALLOW.
-func (b *batch) explain(from int, a *decisions, details []dncv1.CheckDetail) {
+// explain fills in the details of the answers that are not ALLOW. There are as many as details.
+func (b *batchCheck) explain(from int, a *decisionBatch, details []dncv1.CheckDetail) {
 	b.resp.Details = slices.Grow(b.resp.Details, len(details))
 	for i, at := range a.found.At {
 		if at != store.NoFacts && a.list[at].Verdict == policy.Allow {
@@ -180,23 +178,24 @@ func (b *batch) explain(from int, a *decisions, details []dncv1.CheckDetail) {
 			d.Error = itemError(err)
 			continue
 		}
-		e := b.explanation(a, at)
+		e := b.encode(a, at)
 		d.Cause, d.ValidUntil, d.ReasonIndexes = e.cause, e.until, e.reasons
 	}
 }
 
-// maxReasonBytes bounds the reasons of a batch, so that the answer stays under 4 MiB. Details beyond it name none.
+// maxReasonBytes bounds the reasons of a batch, so that the response stays under 4 MiB. Details beyond the bound name
+// no reason.
 const maxReasonBytes = 3 << 20
 
 // reasonTable holds each reason of a batch once.
 type reasonTable struct {
 	list  []*dncv1.Reason
 	place map[reasonKey]uint32
-	alone [][]uint32 // by place: an index list of that place alone, shared by all details that name no other
+	alone [][]uint32 // by index: a list that holds only that index, shared by all details with that one reason
 	bytes int
 }
 
-// reasonKey tells reasons apart: a record by its event, a list by its place in the view and the cause.
+// reasonKey distinguishes reasons: a record by its event, a list by its place in the view and the cause.
 type reasonKey struct {
 	record policy.EventID
 	list   *policy.List
@@ -223,7 +222,7 @@ func (t *reasonTable) indexes(f *policy.Facts, d *policy.Decision) []uint32 {
 	return out
 }
 
-// add returns the place of r in the table; false when the table is full.
+// add returns the index of r in the table; false when the table is full.
 func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
 	key := reasonKey{list: r.List, cause: r.Cause}
 	if r.Record != nil {
@@ -249,7 +248,7 @@ func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
 	return i, true
 }
 
-// reset empties t and keeps its room, unless it grew large over one unusual message. It keeps hold of no list.
+// reset empties t and keeps its memory, unless one unusual message made it large. It keeps no list alive.
 func (t *reasonTable) reset() {
 	if len(t.list) > keptReasons {
 		*t = reasonTable{}
@@ -262,10 +261,10 @@ func (t *reasonTable) reset() {
 
 const keptReasons = 64
 
-// reasonOverhead is more than what a reason takes on the wire besides its texts.
+// reasonOverhead is an upper bound of a reason's size on the wire, without its texts.
 const reasonOverhead = 80
 
-// messageOf is reasonOf, also for damage that no list tells of.
+// messageOf is reasonOf, and also covers damage that no list reports.
 func messageOf(r *policy.Reason) *dncv1.Reason {
 	if r.Record == nil && r.List == nil {
 		return &dncv1.Reason{Kind: dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED}

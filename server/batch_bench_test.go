@@ -60,7 +60,7 @@ func withStored(b *testing.B) *node {
 	return n
 }
 
-// randomBatches are batches of numbers, -server.listed per cent of which are on the list.
+// randomBatches makes batches of random numbers. -server.listed per cent of them are on the list.
 func randomBatches(count int) []*dncv1.CheckNumbersRequest {
 	r := rand.New(rand.NewPCG(1, 2))
 	batches := make([]*dncv1.CheckNumbersRequest, count)
@@ -77,7 +77,7 @@ func randomBatches(count int) []*dncv1.CheckNumbersRequest {
 	return batches
 }
 
-// BenchmarkBatches checks random numbers, 1,000 a call: by the handler alone, and through gRPC from four callers on
+// BenchmarkBatches checks random numbers, 1,000 a call: by the handler only, and through gRPC from four callers on
 // loopback with client and server in this process. An op is a call. -server.n, -server.listed, -server.batch.
 func BenchmarkBatches(b *testing.B) {
 	n := withStored(b)

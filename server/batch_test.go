@@ -18,7 +18,7 @@ import (
 	"github.com/dncd/dncd/server"
 )
 
-// answersOf puts in words what a response tells of each number, from the index on.
+// answersOf describes what a response says about each number, from the index on.
 func answersOf(resp *dncv1.CheckNumbersResponse, from int) []string {
 	out := make([]string, len(resp.GetVerdicts()))
 	for i, v := range resp.GetVerdicts() {
@@ -38,7 +38,7 @@ func unspaced(s string) string {
 	return string(slices.DeleteFunc([]byte(s), func(c byte) bool { return c == ' ' }))
 }
 
-// A batch of 10,000, which is answered in parts, gives what its numbers get in batches of one part and alone.
+// A batch of 10,000, which is answered in parts, gives the same answers as batches of one part, and as single checks.
 func TestLargeBatchAgreesWithSmallOnes(t *testing.T) {
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
@@ -103,7 +103,7 @@ func TestLargeBatchOfStrings(t *testing.T) {
 	}
 }
 
-// Details beyond the first of a kind cost the detail alone.
+// Details after the first of a kind cost only the detail.
 func TestBatchAllocatesNothingANumber(t *testing.T) {
 	n := withRegistry(t)
 	handler, err := server.BatchHandler(n.store)
@@ -127,15 +127,15 @@ func TestBatchAllocatesNothingANumber(t *testing.T) {
 	}
 }
 
-func TestSpreadDoesEachOnce(t *testing.T) {
+func TestWorkersDoEachOnce(t *testing.T) {
 	for lent := range 4 {
-		s := server.NewSpread(lent)
+		w := server.NewWorkers(lent)
 		var batches sync.WaitGroup
 		var working, most atomic.Int64
 		for range 3 {
 			batches.Go(func() {
 				done := make([]atomic.Int64, 50)
-				err := s.Each(context.Background(), len(done), func(i int) {
+				err := w.Each(context.Background(), len(done), func(i int) {
 					now := working.Add(1)
 					for before := most.Load(); now > before && !most.CompareAndSwap(before, now); before = most.Load() {
 					}
@@ -154,40 +154,40 @@ func TestSpreadDoesEachOnce(t *testing.T) {
 		if most.Load() > int64(3+lent) {
 			t.Errorf("%d worked at once for 3 batches with %d lent", most.Load(), lent)
 		}
-		if s.Lent() != 0 {
-			t.Errorf("%d were not given back", s.Lent())
+		if w.Lent() != 0 {
+			t.Errorf("%d were not given back", w.Lent())
 		}
 	}
 }
 
-func TestSpreadEndsWithItsContext(t *testing.T) {
+func TestWorkersEndWithTheirContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var done, after atomic.Int64
-	s := server.NewSpread(1)
-	err := s.Each(ctx, 1000, func(int) {
-		if ctx.Err() != nil { // the end came between the look at it and this call
+	w := server.NewWorkers(1)
+	err := w.Each(ctx, 1000, func(int) {
+		if ctx.Err() != nil { // the end came between the check of it and this call
 			after.Add(1)
 		}
 		if done.Add(1) == 10 {
 			cancel()
 		}
 	})
-	if err == nil || after.Load() > 1 || s.Lent() != 0 {
+	if err == nil || after.Load() > 1 || w.Lent() != 0 {
 		t.Errorf("%d were begun after the end by the one goroutine beside the caller, %v", after.Load(), err)
 	}
 }
 
-// A panic in a goroutine that was lent is the caller's, whose guard catches it.
-func TestSpreadPanicsWhereItWasCalled(t *testing.T) {
-	s := server.NewSpread(1)
+// A panic in a goroutine that was lent is the caller's, whose wrapper catches it.
+func TestWorkersPanicWhereTheyWereCalled(t *testing.T) {
+	w := server.NewWorkers(1)
 	var both sync.WaitGroup
 	both.Add(2)
 	defer func() {
-		if p := recover(); p != "in the other" || s.Lent() != 0 {
-			t.Errorf("recovered %v with %d lent", p, s.Lent())
+		if p := recover(); p != "in the other" || w.Lent() != 0 {
+			t.Errorf("recovered %v with %d lent", p, w.Lent())
 		}
 	}()
-	_ = s.Each(context.Background(), 2, func(int) {
+	_ = w.Each(context.Background(), 2, func(int) {
 		both.Done()
 		both.Wait() // the caller does one, and the one that was lent the other
 		if !strings.Contains(string(debug.Stack()), t.Name()+"(") {

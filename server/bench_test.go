@@ -36,9 +36,9 @@ var emptyService = grpc.ServiceDesc{
 }
 
 // BenchmarkUnary compares CheckNumber with an empty unary call: 64 in flight on two connections over loopback TCP, on
-// one server, taking turns of 2,000 calls within one run. "ratio", the median of the turns' ratios of rates, is asked to
-// be 0.90 at least; "cpu-ratio" is that of processor time, which neighbours on the machine disturb less; "p99-ratio",
-// over all calls, is asked to be 1.2 at most.
+// one server, taking turns of 2,000 calls within one run. "ratio" is the median of the turns' ratios of rates; its
+// target is at least 0.90. "cpu-ratio" is that of processor time, which neighbours on the machine disturb less.
+// "p99-ratio" is over all calls; its target is at most 1.2.
 func BenchmarkUnary(b *testing.B) {
 	n := withRegistry(b)
 	s, err := server.New(server.Options{Store: n.store})

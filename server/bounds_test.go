@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -48,8 +49,9 @@ func TestStreamsOfAConnection(t *testing.T) {
 	n.checkNumber(french, "")
 }
 
-// TestMessagesOfAConnection: the streams of one connection that do not read hold at most 48 MiB of messages and answers. A
-// stream on another connection is answered at once, and one on the same when the longest unread was cut.
+// TestMessagesOfAConnection: the streams of one connection that do not read hold at most 48 MiB of messages and
+// answers. A stream on another connection is answered immediately, and one on the same connection after the longest
+// unread stream was cut.
 func TestMessagesOfAConnection(t *testing.T) {
 	t.Parallel()
 	n := start(t)
@@ -84,14 +86,20 @@ func TestMessagesOfAConnection(t *testing.T) {
 }
 
 // messagesUnderWay is how many bytes of messages and answers of streams the server holds.
-func (n *node) messagesUnderWay() (bytes float64) {
+func (n *node) messagesUnderWay() float64 {
+	n.t.Helper()
+	return n.underWay("stream_messages")
+}
+
+// underWay is how much of that work is under way.
+func (n *node) underWay(work string) (units float64) {
 	n.t.Helper()
 	_, body := get(n.t, n.web+"/metrics")
-	_, after, _ := strings.Cut(body, `dncd_admission_under_way{work="stream_messages"} `)
-	if _, err := fmt.Sscan(after, &bytes); err != nil {
+	_, after, _ := strings.Cut(body, fmt.Sprintf("dncd_admission_under_way{work=%q} ", work))
+	if _, err := fmt.Sscan(after, &units); err != nil {
 		n.t.Fatal(err)
 	}
-	return bytes
+	return units
 }
 
 // fullOf is a message of as many checks as one may hold.
@@ -228,4 +236,60 @@ func TestRoomOfMessages(t *testing.T) {
 	})
 	cancel()
 	n.waitForMetric(`dncd_admission_under_way{work="stream_messages"} 0`)
+}
+
+// TestUnreadAnswersOfBatches: answers to CheckNumbers that one client does not read take at most 48 MiB. Another connection
+// is answered meanwhile. The room comes back when the calls end, and when the connection does.
+func TestUnreadAnswersOfBatches(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	batch := &dncv1.CheckNumbersRequest{Numbers: make([]string, 10_000)} // errors, whose texts make a large answer
+	ask := func(ctx context.Context, conn *grpc.ClientConn) error {
+		_, err := dncv1.NewCheckServiceClient(conn).CheckNumbers(ctx, batch)
+		return err
+	}
+	const most, answer = 48 << 20, 640 << 10 // an answer is a little larger
+	// flood makes calls and reads no answer. The client lets the server send 64 KiB of each.
+	flood := func(ctx context.Context, conn *grpc.ClientConn) {
+		eventually(t, "the room of the connection is taken", func() bool {
+			s, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, dncv1.CheckService_CheckNumbers_FullMethodName)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.SendMsg(batch); err != nil {
+				t.Fatal(err)
+			}
+			return n.underWay("batch_answers") > most-answer
+		})
+		for range 3 {
+			wantReason(t, ask(ctx, conn), codes.ResourceExhausted, "OVERLOADED")
+		}
+		if unread := n.underWay("batch_answers"); unread > most {
+			t.Errorf("got %v bytes of unread answers, want at most %d", unread, most)
+		}
+	}
+	narrow := func() *grpc.ClientConn {
+		conn, err := grpc.NewClient(n.addr, grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithInitialWindowSize(64<<10), grpc.WithInitialConnWindowSize(16<<20)) // which stay so
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	conn := narrow()
+	ctx, cancel := context.WithCancel(testContext(t))
+	flood(ctx, conn)
+	if err := ask(testContext(t), n.another()); err != nil {
+		t.Errorf("on another connection: %v", err)
+	}
+	cancel()
+	n.waitForMetric(`dncd_admission_under_way{work="batch_answers"} 0`)
+	if err := ask(testContext(t), conn); err != nil {
+		t.Errorf("after the calls: %v", err)
+	}
+	conn = narrow()
+	flood(testContext(t), conn)
+	conn.Close()
+	n.waitForMetric(`dncd_admission_under_way{work="batch_answers"} 0`)
 }

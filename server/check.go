@@ -16,15 +16,15 @@ import (
 type checkService struct {
 	dncv1.UnimplementedCheckServiceServer
 	service
-	spread spread
+	workers workers
 }
 
-// factsPool holds the room that checks gather facts in.
+// factsPool holds reusable facts.
 var factsPool = sync.Pool{New: func() any {
 	return &policy.Facts{Records: make([]policy.Record, 0, 8), Lists: make([]policy.Membership, 0, 16)}
 }}
 
-// instant is the time that checks are answered at, and how far it may be ahead of the true one.
+// instant is the time at which checks are answered, and how far it may be ahead of the true time.
 type instant struct {
 	now   time.Time
 	ahead time.Duration
@@ -35,7 +35,7 @@ func instantOf(v *store.View) (at instant) {
 	return at
 }
 
-// byClock is the time by which what expires has ended.
+// byClock is the time that decides what has expired.
 func (at instant) byClock() time.Time { return at.now.Add(-at.ahead) }
 
 // decide answers for n at v. What the decision points to is valid until f is used again.
@@ -46,7 +46,7 @@ func decide(v *store.View, n phone.Number, scope policy.Scope, f *policy.Facts, 
 	return policy.Decide(f, at.now)
 }
 
-// release gives f back, unless it grew large over one unusual number.
+// release puts f back into the pool, unless one unusual number made it large.
 func release(f *policy.Facts) {
 	if cap(f.Records) <= 64 && cap(f.Lists) <= 256 {
 		factsPool.Put(f)
@@ -76,14 +76,11 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
-	t, err := s.admit[workUnary].enter(1) // what waited for its revision needed no room
+	t, err := s.admit[workUnary].enter(1) // waiting for a revision took no room
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
 	defer t.leave()
-	if err := s.capacity.spend(ctx, 1); err != nil {
-		return nil, policy.Unspecified, err
-	}
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
 	at := instantOf(v)
@@ -91,7 +88,7 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	return answer(v, n, req.GetNumber(), f, &d, at.now), d.Verdict, nil
 }
 
-// checkUnsupported refuses what the contract lets a check state and this server does not evaluate yet.
+// checkUnsupported refuses what the contract allows and this server does not evaluate yet.
 func checkUnsupported(purpose dncv1.Purpose, explain bool) error {
 	switch {
 	case purpose != dncv1.Purpose_PURPOSE_UNSPECIFIED:
@@ -102,7 +99,7 @@ func checkUnsupported(purpose dncv1.Purpose, explain bool) error {
 	return nil
 }
 
-// reply is an answer with its position and time, in one allocation.
+// reply is a response with its position and time, in one allocation.
 type reply struct {
 	resp     dncv1.CheckNumberResponse
 	position dncv1.Position
@@ -125,7 +122,7 @@ func answer(v *store.View, n phone.Number, asked string, f *policy.Facts, d *pol
 	return &r.resp
 }
 
-// e164 is n in full, which in most requests is what was asked.
+// e164 returns n in full. In most requests that is what was asked.
 func e164(n phone.Number, asked string) string {
 	var b [1 + phone.MaxDigits]byte
 	if full := n.AppendE164(b[:0]); string(full) != asked {

@@ -12,18 +12,18 @@ import (
 
 // Limits of a chunk.
 const (
-	maxChunks       = 1 << 20 // of an import: the store keeps some bytes of each in mind
+	maxChunks       = 1 << 20 // of an import: the store keeps some bytes of each in memory
 	maxChunkBytes   = 512 << 10
 	maxChunkRejects = 200_000 // an ack stays under 4 MiB
-	toldRejects     = 1000    // so many come with a message, the rest with their reason
+	toldRejects     = 1000    // these come with a message, the rest only with their reason
 )
 
 // put implements intake.
-func (l *load) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
-	if err := l.checkChunk(c); err != nil {
+func (i *importSession) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
+	if err := i.checkChunk(c); err != nil {
 		return nil, err
 	}
-	d := decoder{numbers: l.buffer[:0], run: l.came}
+	d := decoder{numbers: i.buffer[:0], run: i.came}
 	if err := d.decode(c.GetAdd().GetAscending(), c.GetAdd().GetNumbers()); err != nil {
 		return nil, err
 	}
@@ -31,15 +31,15 @@ func (l *load) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
 	if err := d.decode(c.GetRemove().GetAscending(), c.GetRemove().GetNumbers()); err != nil {
 		return nil, err
 	}
-	l.buffer, l.came = d.numbers[:0], d.run
+	i.buffer, i.came = d.numbers[:0], d.run
 	ack := &dncv1.ImportAck{Seq: c.GetSeq(), Rejects: d.rejects}
-	return ack, l.imp.Put(store.Chunk{
+	return ack, i.imp.Put(store.Chunk{
 		Seq: c.GetSeq(), Hash: chunkhash.OfNumbers(c.GetAdd(), c.GetRemove()),
 		Numbers: d.numbers[:added:added], Removed: d.numbers[added:], Rejected: uint64(len(d.rejects)),
 	})
 }
 
-// checkSeq refuses a number that no chunk has.
+// checkSeq refuses a sequence number that no chunk can have.
 func checkSeq(seq uint64) error {
 	if seq == 0 {
 		return chunkInvalid("seq is missing: number the chunks from 1")
@@ -51,7 +51,7 @@ func checkSeq(seq uint64) error {
 	return nil
 }
 
-func (l *load) checkChunk(c *dncv1.ImportChunk) error {
+func (i *importSession) checkChunk(c *dncv1.ImportChunk) error {
 	if err := checkSeq(c.GetSeq()); err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (l *load) checkChunk(c *dncv1.ImportChunk) error {
 		return chunkInvalid("rows are for imports of records: send numbers")
 	}
 	add, remove := c.GetAdd(), c.GetRemove()
-	delta := l.header.GetMode() == dncv1.ImportMode_IMPORT_MODE_DELTA
+	delta := i.header.GetMode() == dncv1.ImportMode_IMPORT_MODE_DELTA
 	if !delta && numberBytes(remove) > 0 {
 		return chunkInvalid("removed numbers are for the mode delta only")
 	}
@@ -73,14 +73,14 @@ func (l *load) checkChunk(c *dncv1.ImportChunk) error {
 	return nil
 }
 
-// numberBytes is what a set of numbers takes in a chunk.
+// numberBytes is the size of a set of numbers in a chunk.
 func numberBytes(s *dncv1.NumberSet) int { return len(s.GetAscending()) + 8*len(s.GetNumbers()) }
 
 func chunkInvalid(message string) *fault {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID, message)
 }
 
-// decoder reads the numbers of a chunk and sets aside what is none.
+// decoder reads the numbers of a chunk and sets aside the values that are not numbers.
 type decoder struct {
 	numbers []uint64
 	run     []uint64 // as they came
@@ -89,7 +89,8 @@ type decoder struct {
 	index   uint32
 }
 
-// decode reads numbers coded as ascending differences, then plain ones. Their places in the chunk go on from the call before.
+// decode reads numbers coded as ascending differences, then plain numbers. Their places in the chunk continue from the
+// previous call.
 func (d *decoder) decode(run []byte, plain []uint64) error {
 	var err error
 	if d.run, err = ascending.Decode(d.run[:0], run); err != nil {

@@ -9,11 +9,11 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// collector reads the store's state when it is asked. No label holds anything about a number.
+// collector reads the store's state at each scrape. No label holds anything about a number.
 type collector struct {
 	store   *store.Store
 	version string
-	descs   []*prometheus.Desc // all, for Describe
+	descs   []*prometheus.Desc // all of them, for Describe
 
 	build, revision, numbers, records, ready, writable *prometheus.Desc
 	filterBytes, filterFill, filterReady               *prometheus.Desc

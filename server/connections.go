@@ -10,18 +10,18 @@ import (
 	"google.golang.org/grpc/peer"
 )
 
-// webConnections is how many connections the HTTP listener takes at once: monitors are few.
+// webConnections is how many concurrent connections the HTTP listener accepts: monitors are few.
 const webConnections = 128
 
-// connections counts the connections of gRPC and closes those beyond its limit at once, so that a flood of them leaves
-// files for the store to open: a database that can open none stops.
+// connections counts the connections of gRPC and immediately closes those beyond its limit, so that a flood of
+// connections leaves file descriptors for the store. A database that cannot open a file stops.
 type connections struct {
-	most    int64 // 0: as many as come
+	most    int64 // 0: no limit
 	open    atomic.Int64
 	refused atomic.Uint64
 }
 
-// metrics tells of them.
+// metrics reports the connections.
 func (c *connections) metrics() []prometheus.Collector {
 	return []prometheus.Collector{
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -33,7 +33,7 @@ func (c *connections) metrics() []prometheus.Collector {
 	}
 }
 
-// listener is l with at most so many connections at once.
+// listener is l with a limit of concurrent connections.
 func (c *connections) listener(l net.Listener) net.Listener { return boundedListener{l, c} }
 
 type boundedListener struct {
@@ -57,13 +57,15 @@ func (l boundedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// countedConn is given back when it is closed.
+// countedConn leaves the count when it is closed.
 type countedConn struct {
 	net.Conn
 	c     *connections
 	once  sync.Once
-	share *sharedRoom // of its streams of checks
-	made  sync.Once   // share
+	share *sharedRoom // of its check streams
+	made  sync.Once   // guards share
+
+	unread unread
 }
 
 // RemoteAddr implements net.Conn. By it a call finds its connection.
@@ -75,16 +77,16 @@ type remote struct {
 	conn *countedConn
 }
 
-// connectionMessages is how much of the room of messages the streams of checks of one connection have together, in bytes: 15 of the
-// largest messages with their answers, or thousands of small ones. It bounds no number of streams: behind a proxy one connection
-// carries those of many clients.
+// connectionMessages is the room of messages that the check streams of one connection have together, in bytes: 15 of
+// the largest messages with their answers, or thousands of small ones. It does not bound the number of streams: behind
+// a proxy one connection carries the streams of many clients.
 const connectionMessages = 48 << 20
 
-// shareOf is the room that a stream of checks takes of all, with the others of its connection.
+// shareOf returns the room of messages of a check stream: the part of its connection.
 func shareOf(ctx context.Context, all *sharedRoom) *sharedRoom {
 	p, _ := peer.FromContext(ctx)
 	r, ok := p.Addr.(remote)
-	if !ok { // not of a listener of ours
+	if !ok { // not accepted by our listener
 		return all
 	}
 	r.conn.made.Do(func() { r.conn.share = all.part(connectionMessages) })
@@ -93,6 +95,9 @@ func shareOf(ctx context.Context, all *sharedRoom) *sharedRoom {
 
 // Close implements net.Conn.
 func (c *countedConn) Close() error {
-	c.once.Do(func() { c.c.open.Add(-1) })
+	c.once.Do(func() {
+		c.c.open.Add(-1)
+		c.unread.close()
+	})
 	return c.Conn.Close()
 }

@@ -11,8 +11,8 @@ import (
 	"github.com/dncd/dncd/server"
 )
 
-// TestConnectionsBeyondTheLimit are closed at once; those that are there go on, and the room of one that ends is taken
-// again.
+// TestConnectionsBeyondTheLimit: connections beyond the limit are closed immediately. Those below it continue, and the
+// room of one that ends is taken again.
 func TestConnectionsBeyondTheLimit(t *testing.T) {
 	const most = 4
 	n := withRegistry(t, func(o *server.Options) { o.Connections = most }) // has one itself

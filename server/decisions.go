@@ -13,72 +13,72 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// decisions are those about many numbers at one view, for a caller at one scope.
-type decisions struct {
-	numbers []phone.Number    // the zero Number is none: nothing is decided about it
-	found   store.Findings    // what is known of numbers
+// decisionBatch holds the decisions about many numbers at one view and one scope.
+type decisionBatch struct {
+	numbers []phone.Number    // the zero Number stands for none: nothing is decided about it
+	found   store.Findings    // the facts about numbers
 	list    []policy.Decision // by place in found.Facts
-	told    []explanation     // the same, of those that were told
+	encoded []encodedReasons  // by the same place, of the decisions that were reported
 }
 
-var decisionsPool = sync.Pool{New: func() any { return new(decisions) }}
+var decisionPool = sync.Pool{New: func() any { return new(decisionBatch) }}
 
-// decide decides about d.numbers. Numbers of which the same is known share one decision.
-func (d *decisions) decide(v *store.View, scope policy.Scope, at instant) {
+// decide decides about d.numbers. Numbers with the same facts share one decision.
+func (d *decisionBatch) decide(v *store.View, scope policy.Scope, at instant) {
 	v.LookupMany(d.numbers, scope, at.ahead, &d.found)
 	for i := range d.found.Facts {
 		d.list = append(d.list, policy.Decide(&d.found.Facts[i], at.now))
 	}
-	d.told = slices.Grow(d.told, len(d.list))[:len(d.list)]
+	d.encoded = slices.Grow(d.encoded, len(d.list))[:len(d.list)]
 }
 
-// release gives d back, unless it grew large over unusual numbers.
-func (d *decisions) release() {
+// release puts d back into the pool, unless unusual numbers made it large.
+func (d *decisionBatch) release() {
 	if d.found.Large() {
 		return
 	}
 	d.found.Reset()
 	clear(d.list)
-	clear(d.told)
-	d.numbers, d.list, d.told = d.numbers[:0], d.list[:0], d.told[:0]
-	decisionsPool.Put(d)
+	clear(d.encoded)
+	d.numbers, d.list, d.encoded = d.numbers[:0], d.list[:0], d.encoded[:0]
+	decisionPool.Put(d)
 }
 
-// telling puts what decisions rest on into one answer's words, each reason once.
-type telling struct {
+// reasonEncoder encodes the reasons of decisions for one message, each reason once.
+type reasonEncoder struct {
 	reasons reasonTable
 	until   *timestamppb.Timestamp
 }
 
-// explanation is what an answer tells of a decision.
-type explanation struct {
+// encodedReasons is what an answer says about a decision.
+type encodedReasons struct {
 	made    bool
 	cause   dncv1.Cause
 	until   *timestamppb.Timestamp
 	reasons []uint32
 }
 
-// explanation returns that of the decision at a place, made once for all numbers that share it.
-func (t *telling) explanation(d *decisions, at uint32) *explanation {
-	e := &d.told[at]
+// encode returns the encoded decision at a place. It is made once for all numbers that share it.
+func (r *reasonEncoder) encode(d *decisionBatch, at uint32) *encodedReasons {
+	e := &d.encoded[at]
 	if e.made {
 		return e
 	}
 	decision := &d.list[at]
-	*e = explanation{made: true, cause: causeOf(decision.Cause), until: t.stamp(decision.ValidUntil)}
+	*e = encodedReasons{made: true, cause: causeOf(decision.Cause), until: r.stamp(decision.ValidUntil)}
 	if decision.Verdict != policy.Allow {
-		e.reasons = t.reasons.indexes(&d.found.Facts[at], decision)
+		e.reasons = r.reasons.indexes(&d.found.Facts[at], decision)
 	}
 	return e
 }
 
-// stamp shares the message of a time among the answers that follow each other with the same.
-func (t *telling) stamp(at time.Time) *timestamppb.Timestamp {
+// stamp shares one message among consecutive answers with the same time.
+func (r *reasonEncoder) stamp(at time.Time) *timestamppb.Timestamp {
 	if at.IsZero() {
 		return nil
 	}
-	if t.until == nil || !t.until.AsTime().Equal(at) {
-		t.until = timestamppb.New(at)
+	if r.until == nil || !r.until.AsTime().Equal(at) {
+		r.until = timestamppb.New(at)
 	}
-	return t.until
+	return r.until
 }

@@ -29,7 +29,7 @@ const (
 	reasonPrefix = "ERROR_REASON_"
 )
 
-// fault is an error with the reason that the contract gives it.
+// fault is an error with its reason in the contract.
 type fault struct {
 	reason  dncv1.ErrorReason
 	message string
@@ -41,7 +41,7 @@ func (f *fault) Error() string { return f.message }
 
 func (f *fault) Unwrap() error { return f.err }
 
-// refuse makes a fault; pairs are keys and values of its metadata.
+// refuse makes a fault. Pairs are the keys and values of its metadata.
 func refuse(reason dncv1.ErrorReason, message string, pairs ...string) *fault {
 	f := &fault{reason: reason, message: message}
 	for i := 0; i+1 < len(pairs); i += 2 {
@@ -58,23 +58,23 @@ func (f *fault) with(key, value string) *fault {
 	return f
 }
 
-// invalidField refuses one field of a request; message says what it must be.
+// invalidField refuses one field of a request. The message says what it must be.
 func invalidField(field, message string) *fault {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, field+" "+message, "field", field)
 }
 
-// unsupported refuses what the contract has and this server has not.
+// unsupported refuses what the contract has and this server does not support.
 func unsupported(feature string) *fault {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED,
 		feature+" is not supported by this server: leave it out, or use a later one", "feature", feature)
 }
 
-// reasons tells what the errors of the packages below mean on the wire. The first that errors.Is finds counts: the
-// store's state goes before what was asked, and a store's error before the one that it wraps.
+// reasons maps the errors of other packages to reasons of the contract. The first match of errors.Is wins: errors of
+// the store's state take precedence over errors of the request, and a store's error over the one that it wraps.
 var reasons = []struct {
 	err    error
 	reason dncv1.ErrorReason
-	advice string // what to do next, where the error does not say it
+	advice string // what to do next, where the error does not say so
 }{
 	{store.ErrDamaged, dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED, "stop the server and run dncd fsck on its data directory"},
 	{store.ErrStoriesDamaged, dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED, "stop the server and run dncd fsck on its data directory"},
@@ -120,12 +120,12 @@ var reasons = []struct {
 	{context.Canceled, dncv1.ErrorReason_ERROR_REASON_DEADLINE, ""},
 }
 
-// confirmAdvice is what to do about a change that frees numbers.
+// confirmAdvice is what to do about a change that makes numbers callable.
 const confirmAdvice = "set force if that is intended"
 
 const internalMessage = "a fault in the server: its log has the cause; try again once, then report it"
 
-// faultOf returns err as a fault; one that nobody foresaw is INTERNAL and keeps its text to itself.
+// faultOf returns err as a fault. An unexpected error becomes INTERNAL, and its text stays in the log.
 func faultOf(err error) *fault {
 	var f *fault
 	if errors.As(err, &f) {
@@ -139,7 +139,7 @@ func faultOf(err error) *fault {
 		if r.reason == dncv1.ErrorReason_ERROR_REASON_DEADLINE {
 			message = "the caller's deadline passed: the outcome of a write is unknown until its request_id is sent again"
 		}
-		if tellsPaths[r.reason] {
+		if outcomes[r.reason].paths {
 			message = withoutPaths(message)
 		}
 		if r.advice != "" {
@@ -153,21 +153,12 @@ func faultOf(err error) *fault {
 	return &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL, message: internalMessage, err: err}
 }
 
-// tellsPaths are the reasons whose errors may come from the file system, with names that are no client's business.
-var tellsPaths = map[dncv1.ErrorReason]bool{
-	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:   true,
-	dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED: true,
-	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY: true,
-	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:       true,
-	dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED:   true,
-}
-
 var pathWord = regexp.MustCompile(`[^\s:"'()]*/[^\s:"'()]*`)
 
-// withoutPaths leaves of each path the name of the file.
+// withoutPaths keeps only the file name of each path.
 func withoutPaths(s string) string { return pathWord.ReplaceAllStringFunc(s, path.Base) }
 
-// streamBroke tells an error by which gRPC says that nobody listens any more; nil: it is another one.
+// streamBroke returns the context's error for an error of gRPC that means that the caller is gone; nil for any other.
 func streamBroke(err error) error {
 	s, ok := status.FromError(err)
 	switch {
@@ -187,18 +178,18 @@ func itemError(err error) *dncv1.ItemError {
 	return &dncv1.ItemError{Reason: f.reason, Message: f.message}
 }
 
-// statusOf is the one way by which an error leaves the server: with its reason in the details and, for clients whose
-// library does not decode those, in a trailer of the call that ctx belongs to.
+// statusOf makes every error that leaves the server. Its reason is in the details and, for clients whose library does
+// not decode details, in a trailer of the call that ctx belongs to.
 func statusOf(ctx context.Context, f *fault) error {
 	s := status.New(codeOf(f), f.message)
 	reason := strings.TrimPrefix(f.reason.String(), reasonPrefix)
 	trailer := metadata.Pairs(reasonTrailer, reason)
 	details := []protoadapt.MessageV1{&errdetails.ErrorInfo{Domain: errorDomain, Reason: reason, Metadata: f.meta}}
-	if pause, ok := retryAfter[f.reason]; ok {
+	if pause := outcomes[f.reason].pause; pause > 0 {
 		trailer.Set(pushback, strconv.FormatInt(pause.Milliseconds(), 10))
 		details = append(details, &errdetails.RetryInfo{RetryDelay: durationpb.New(pause)})
 	}
-	_ = grpc.SetTrailer(ctx, trailer) // fails when the call is over
+	_ = grpc.SetTrailer(ctx, trailer) // fails when the call has ended
 	detailed, err := s.WithDetails(details...)
 	if err != nil {
 		return s.Err()
@@ -210,74 +201,77 @@ func codeOf(f *fault) codes.Code {
 	if f.reason == dncv1.ErrorReason_ERROR_REASON_DEADLINE && errors.Is(f.err, context.Canceled) {
 		return codes.Canceled
 	}
-	if c, ok := reasonCodes[f.reason]; ok {
-		return c
+	if o, ok := outcomes[f.reason]; ok {
+		return o.code
 	}
 	return codes.Internal
 }
 
-// reasonCodes are the codes that error.proto documents.
-var reasonCodes = map[dncv1.ErrorReason]codes.Code{
-	dncv1.ErrorReason_ERROR_REASON_NUMBER_EMPTY:           codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX:          codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_NUMBER_NO_COUNTRY:      codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_NUMBER_CALLING_CODE:    codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH:          codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_REGION_INVALID:         codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_SCOPE_INVALID:          codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID:          codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE:        codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID:     codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED:            codes.Unimplemented,
-	dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED:        codes.FailedPrecondition,
-	dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED:   codes.Unavailable,
-	dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE:           codes.OutOfRange,
-	dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE:        codes.OutOfRange,
-	dncv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED:      codes.AlreadyExists,
-	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_WITHDRAW:    codes.NotFound,
-	dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT:           codes.ResourceExhausted,
-	dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND:         codes.NotFound,
-	dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS:            codes.AlreadyExists,
-	dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID:      codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED:  codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED:  codes.FailedPrecondition,
-	dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING:         codes.Aborted,
-	dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND:       codes.NotFound,
-	dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER:     codes.FailedPrecondition,
-	dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID:          codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED: codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID:  codes.InvalidArgument,
-	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT:      codes.FailedPrecondition,
-	dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED:          codes.DataLoss,
-	dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED:   codes.Aborted,
-	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:              codes.ResourceExhausted,
-	dncv1.ErrorReason_ERROR_REASON_CLOCK_JUMPED:           codes.Unavailable,
-	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL:             codes.ResourceExhausted,
-	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:          codes.Unavailable,
-	dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED:        codes.Unavailable,
-	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY:        codes.Unavailable,
-	dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          codes.Unavailable,
-	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               codes.Internal,
-	dncv1.ErrorReason_ERROR_REASON_DEADLINE:               codes.DeadlineExceeded,
-	dncv1.ErrorReason_ERROR_REASON_OVERLOADED:             codes.ResourceExhausted,
-	dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE:            codes.Aborted,
-	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      codes.PermissionDenied,
-	dncv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:        codes.Unauthenticated,
-	dncv1.ErrorReason_ERROR_REASON_TOKEN_EXISTS:           codes.AlreadyExists,
-	dncv1.ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND:        codes.NotFound,
-	dncv1.ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED:      codes.Unavailable,
+// outcome is what a reason means for a call.
+type outcome struct {
+	code  codes.Code    // as error.proto documents it
+	pause time.Duration // how long the caller should wait before it tries again; 0: not known
+	paths bool          // its errors may hold paths, which are not the client's business
 }
 
-// retryAfter is the pause that a caller is asked for, of the reasons that pass by themselves.
-var retryAfter = map[dncv1.ErrorReason]time.Duration{
-	dncv1.ErrorReason_ERROR_REASON_OVERLOADED: 100 * time.Millisecond,
-	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL: 100 * time.Millisecond,
+// retryPause is long enough for a queue to become shorter.
+const retryPause = 100 * time.Millisecond
+
+var outcomes = map[dncv1.ErrorReason]outcome{
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_EMPTY:           {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_SYNTAX:          {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_NO_COUNTRY:      {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_CALLING_CODE:    {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH:          {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_REGION_INVALID:         {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_SCOPE_INVALID:          {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID:          {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE:        {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_PAGE_TOKEN_INVALID:     {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED:            {code: codes.Unimplemented},
+	dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED:        {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED:   {code: codes.Unavailable},
+	dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE:           {code: codes.OutOfRange},
+	dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE:        {code: codes.OutOfRange},
+	dncv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED:      {code: codes.AlreadyExists},
+	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_WITHDRAW:    {code: codes.NotFound},
+	dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT:           {code: codes.ResourceExhausted},
+	dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND:         {code: codes.NotFound},
+	dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS:            {code: codes.AlreadyExists},
+	dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID:      {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED:  {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED:  {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING:         {code: codes.Aborted},
+	dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND:       {code: codes.NotFound},
+	dncv1.ErrorReason_ERROR_REASON_CHUNK_OUT_OF_ORDER:     {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_CHUNK_INVALID:          {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_REQUIRED: {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID:  {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT:      {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_STAGE_DAMAGED:          {code: codes.DataLoss, paths: true},
+	dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED:   {code: codes.Aborted},
+	dncv1.ErrorReason_ERROR_REASON_DISK_FULL:              {code: codes.ResourceExhausted, paths: true},
+	dncv1.ErrorReason_ERROR_REASON_CLOCK_JUMPED:           {code: codes.Unavailable},
+	dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL:             {code: codes.ResourceExhausted, pause: retryPause},
+	dncv1.ErrorReason_ERROR_REASON_STORE_DAMAGED:          {code: codes.Unavailable, paths: true},
+	dncv1.ErrorReason_ERROR_REASON_STORIES_DAMAGED:        {code: codes.Unavailable, paths: true},
+	dncv1.ErrorReason_ERROR_REASON_STORE_READ_ONLY:        {code: codes.Unavailable, paths: true},
+	dncv1.ErrorReason_ERROR_REASON_SHUTTING_DOWN:          {code: codes.Unavailable},
+	dncv1.ErrorReason_ERROR_REASON_INTERNAL:               {code: codes.Internal},
+	dncv1.ErrorReason_ERROR_REASON_DEADLINE:               {code: codes.DeadlineExceeded},
+	dncv1.ErrorReason_ERROR_REASON_OVERLOADED:             {code: codes.ResourceExhausted, pause: retryPause},
+	dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE:            {code: codes.Aborted},
+	dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED:      {code: codes.PermissionDenied},
+	dncv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED:        {code: codes.Unauthenticated},
+	dncv1.ErrorReason_ERROR_REASON_TOKEN_EXISTS:           {code: codes.AlreadyExists},
+	dncv1.ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND:        {code: codes.NotFound},
+	dncv1.ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED:      {code: codes.Unavailable},
 }
 
 // Trailers of a call that failed.
 const (
-	// reasonTrailer holds the reason, as the ErrorInfo does.
+	// reasonTrailer holds the reason, like the ErrorInfo.
 	reasonTrailer = "dncd-reason"
-	// pushback holds the pause in milliseconds, for clients that gRPC itself makes try again.
+	// pushback holds the pause in milliseconds, for clients whose gRPC library retries.
 	pushback = "grpc-retry-pushback-ms"
 )

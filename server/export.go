@@ -60,7 +60,7 @@ func (s *listService) export(ctx context.Context, v *store.View, l *store.List, 
 	return e.finish()
 }
 
-// exporter packs numbers into chunks and adds up what the summary says.
+// exporter packs numbers into chunks and adds up the summary.
 type exporter struct {
 	stream exportStream
 	chunk  []byte
@@ -68,7 +68,7 @@ type exporter struct {
 	sum    *ascending.Hash[phone.Number]
 }
 
-// exportChunkBytes is where a chunk is sent. The numbers of one block more may be in it.
+// exportChunkBytes is the size at which a chunk is sent. It may hold the numbers of one more block.
 const exportChunkBytes = 256 << 10
 
 func (e *exporter) add(numbers []phone.Number) error {

@@ -20,12 +20,12 @@ func ReasonCode(r dncv1.ErrorReason) codes.Code { return codeOf(&fault{reason: r
 // GRPC is the server to register test services with.
 func (s *Server) GRPC() grpc.ServiceRegistrar { return s.grpc }
 
-// Guarded registers a service as the server's own are.
-func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
+// Wrapped registers a service as the server's own are.
+func (s *Server) Wrapped(log *slog.Logger) (grpc.ServiceRegistrar, error) {
 	m, err := newMetrics(prometheus.NewRegistry())
-	g := s.guard(s.service(m, newAdmission()))
-	g.log = log
-	return g, err
+	w := s.wrapper(s.service(m, newAdmission()))
+	w.log = log
+	return w, err
 }
 
 // SetLoadIdle sets how long a load may be idle and keep its room, in place of a minute. On a machine however busy, another waits
@@ -33,8 +33,11 @@ func (s *Server) Guarded(log *slog.Logger) (grpc.ServiceRegistrar, error) {
 func (s *Server) SetLoadIdle(d time.Duration) {
 	s.loads.mu.Lock()
 	defer s.loads.mu.Unlock()
-	s.loads.most, s.loads.quit = d, time.Hour
+	s.loads.idleLimit, s.loads.quit = d, time.Hour
 }
+
+// SetMessageTime sets how long the message of a unary call may take, in place of 10 s. It is called before Serve.
+func (s *Server) SetMessageTime(d time.Duration) { s.arrivals.limit = d }
 
 // SetHealth exposes the mapping of the store's state to health.
 var SetHealth = setHealth
@@ -60,14 +63,14 @@ func BatchHandler(s *store.Store) (func(context.Context, *dncv1.CheckNumbersRequ
 	return (&checkService{service: service{store: s, metrics: m, admit: newAdmission()}}).CheckNumbers, err
 }
 
-// NewSpread lends count goroutines.
-func NewSpread(count int) spread { return make(spread, count) }
+// NewWorkers lends count goroutines.
+func NewWorkers(count int) workers { return make(workers, count) }
 
 // Each exposes each.
-func (s spread) Each(ctx context.Context, n int, do func(int)) error { return s.each(ctx, n, do) }
+func (w workers) Each(ctx context.Context, n int, do func(int)) error { return w.each(ctx, n, do) }
 
 // Lent is how many goroutines are lent now.
-func (s spread) Lent() int { return len(s) }
+func (w workers) Lent() int { return len(w) }
 
 // WithImport is what a stream of an import ends with for err.
 func WithImport(err error) error { return withImport(err, "1") }

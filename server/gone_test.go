@@ -33,14 +33,14 @@ func serveBroken(t *testing.T, log io.Writer) (endsWith func(err error) error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarded, err := s.Guarded(slog.New(slog.NewTextHandler(log, nil)))
+	wrapped, err := s.Wrapped(slog.New(slog.NewTextHandler(log, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	b := broken{errs: make(chan error, 1)}
 	renamed := dncv1.ListService_ServiceDesc
 	renamed.ServiceName = "test.Broken"
-	guarded.RegisterService(&renamed, b)
+	wrapped.RegisterService(&renamed, b)
 	conn := serveServer(t, s)
 	return func(err error) error {
 		b.errs <- err
@@ -76,7 +76,7 @@ func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
 	}
 }
 
-// A caller whose load was taken over is told so, with a reason after which no client goes on by itself.
+// A caller whose load was taken over gets a reason after which no client continues automatically.
 func TestLoadThatIsTakenOverSaysSo(t *testing.T) {
 	err := serveBroken(t, io.Discard)(server.WithImport(store.ErrTakenOver))
 	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")

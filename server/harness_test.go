@@ -29,18 +29,65 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// clock is a clock that tests set.
+// clock is a clock that tests set. A check reads it once, while it holds its room: delay makes checks slow.
 type clock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu      sync.Mutex
+	now     time.Time
+	reader  string
+	waiting func()
 }
 
 var testDay = time.Date(2026, 9, 10, 12, 0, 0, 0, time.UTC)
 
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
+	reader, wait := c.reader, c.waiting
+	c.mu.Unlock()
+	if wait != nil && isCalledBy(reader) {
+		wait()
+	}
+	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.now
+}
+
+// delay makes a method of the server wait when it reads the clock.
+func (c *clock) delay(method string, wait func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.reader, c.waiting = method, wait
+}
+
+// hold makes a method of the server wait when it reads the clock, until release is called.
+func (c *clock) hold(method string) (release func()) {
+	held := make(chan struct{})
+	c.delay(method, func() { <-held })
+	return sync.OnceFunc(func() { close(held) })
+}
+
+// oneByOne returns a wait of that length, which only one caller spends at a time.
+func oneByOne(each time.Duration) func() {
+	var mu sync.Mutex
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		time.Sleep(each)
+	}
+}
+
+// isCalledBy reports whether the caller of its caller is below a method of that name.
+func isCalledBy(method string) bool {
+	callers := make([]uintptr, 32)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(3, callers)])
+	for {
+		f, more := frames.Next()
+		if strings.HasSuffix(f.Function, "."+method) {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 func (c *clock) add(d time.Duration) {
@@ -169,8 +216,8 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// awaitWaits waits until so many calls wait for a revision of a store of this process. Nothing else tells that a call which
-// is to be in flight has arrived.
+// awaitWaits waits until that many calls wait for a revision of a store of this process. Nothing else shows that such a
+// call has arrived.
 func awaitWaits(t testing.TB, count int) {
 	t.Helper()
 	stacks := make([]byte, 64<<10)
@@ -284,7 +331,7 @@ func (n *node) load(u upload) (uploaded, error) {
 	}
 }
 
-// send drops the error: Recv tells the reason.
+// send drops the error: Recv returns the reason.
 func send(stream dncv1.ListService_ImportClient, req *dncv1.ImportRequest) { _ = stream.Send(req) }
 
 func chunkRequest(seq uint64, numbers []uint64) *dncv1.ImportRequest {

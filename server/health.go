@@ -12,7 +12,7 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// checkedServices are the services whose health is told one by one, besides "" for all.
+// checkedServices are the services whose health is reported separately, besides "" for all.
 var checkedServices = []string{
 	"",
 	dncv1.CheckService_ServiceDesc.ServiceName,
@@ -21,7 +21,7 @@ var checkedServices = []string{
 	dncv1.AdminService_ServiceDesc.ServiceName,
 }
 
-// followStore keeps health at what the store's state is, in both directions, until ctx ends.
+// followStore keeps health in step with the store's state, in both directions, until ctx ends.
 func followStore(ctx context.Context, s *store.Store, h *health.Server) {
 	for {
 		changed := s.StateChanged() // before the state is read, so that no change is missed
@@ -34,8 +34,8 @@ func followStore(ctx context.Context, s *store.Store, h *health.Server) {
 	}
 }
 
-// setHealth: a full disk, or damage to stories alone, leaves every service serving, since checks and reads go on. Stats are
-// served in every state.
+// setHealth lets AdminService serve in every state. The other services serve while the store is ready: neither a full
+// disk nor damage to stories stops checks and reads.
 func setHealth(h *health.Server, state store.State) {
 	serving := healthv1.HealthCheckResponse_NOT_SERVING
 	if state.Ready() {
@@ -50,10 +50,10 @@ func setHealth(h *health.Server, state store.State) {
 	}
 }
 
-// healthLinger is how long a watcher of health has to get NOT_SERVING before its stream ends at shutdown.
+// healthLinger is how long a watcher of health has to receive NOT_SERVING before its stream ends at shutdown.
 const healthLinger = 200 * time.Millisecond
 
-// endingHealth ends the watches of health at shutdown; without it they would hold a graceful stop up.
+// endingHealth ends the watches of health at shutdown. Without it they would delay a graceful stop.
 type endingHealth struct {
 	*health.Server
 	draining <-chan struct{}

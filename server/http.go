@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// httpServer serves /metrics, /healthz, /readyz and, on loopback alone, /debug/pprof.
+// httpServer serves /metrics, /healthz, /readyz and, on loopback only, /debug/pprof.
 func (s *Server) httpServer(l net.Listener) *http.Server {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "alive") })
@@ -32,7 +32,7 @@ func (s *Server) httpServer(l net.Listener) *http.Server {
 	}
 }
 
-// readyz answers 200 while checks are answered in full, else 503 and why.
+// readyz answers 200 while checks are answered in full, else 503 with the cause.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	select {
 	case <-s.draining:

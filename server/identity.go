@@ -11,7 +11,7 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// recorder fills in who records: the name in the caller's verified certificate, else what the caller claims.
+// recorder returns who records: the name in the caller's verified certificate, else what the caller claims.
 func recorder(ctx context.Context, claimed string, story *store.Story) error {
 	if err := checkText(field{name: "on_behalf_of", value: claimed, max: maxRecordedBy}); err != nil {
 		return err
@@ -30,7 +30,7 @@ func recorder(ctx context.Context, claimed string, story *store.Story) error {
 	return nil
 }
 
-// verifiedCertificate is the caller's certificate when the client CA vouches for it.
+// verifiedCertificate returns the caller's certificate if the client CA signed it; nil otherwise.
 func verifiedCertificate(ctx context.Context) *x509.Certificate {
 	p, ok := peer.FromContext(ctx)
 	if !ok {

@@ -94,7 +94,7 @@ func TestIdleLoadsGiveWay(t *testing.T) {
 		}
 	}
 	_, err = openImport(ctx, conn, "mine")
-	wantReason(t, err, codes.ResourceExhausted, "OVERLOADED") // nobody has been idle for a minute
+	wantReason(t, err, codes.ResourceExhausted, "OVERLOADED") // no session has been idle for a minute
 	s.SetLoadIdle(idle)
 	time.Sleep(idle + idle/2)
 	for i := range room - 1 {
@@ -123,7 +123,7 @@ func openExportSoon(ctx context.Context, conn *grpc.ClientConn, list string) (er
 	return err
 }
 
-// sparse makes numbers that lie far apart, so that an export of them is long.
+// sparse makes numbers that are far apart, so that an export of them is long.
 func sparse(count int) []uint64 {
 	out := make([]uint64, count)
 	for i := range out {

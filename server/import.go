@@ -17,58 +17,58 @@ type importStream = grpc.BidiStreamingServer[dncv1.ImportRequest, dncv1.ImportRe
 
 // Import implements dncv1.ListServiceServer.
 func (s *listService) Import(stream importStream) error {
-	u := newUpload(&s.service, stream, intake[dncv1.ImportRequest, dncv1.ImportResponse](&load{s: s, ctx: stream.Context()}))
+	u := newUpload(&s.service, stream, intake[dncv1.ImportRequest, dncv1.ImportResponse](&importSession{s: s, ctx: stream.Context()}))
 	var committed bool
 	var err error
-	gentle.Do(func() { committed, err = u.run() }) // checks go first
+	gentle.Do(func() { committed, err = u.run() }) // checks take precedence
 	if committed || err != nil {
 		s.metrics.wrote(writeLoad, false, err)
 	}
 	return err
 }
 
-// load is what the stream of an import of a list brings.
-type load struct {
+// importSession handles the stream of an import of a list.
+type importSession struct {
 	s      *listService
 	ctx    context.Context // of the stream
 	header *dncv1.ImportHeader
 	imp    *store.Import
 	buffer []uint64 // the numbers of a chunk
-	came   []uint64 // and what it held
+	came   []uint64 // and the values as they came
 }
 
 // begin implements intake.
-func (l *load) begin(req *dncv1.ImportRequest) (staged, error) {
-	if l.header = req.GetHeader(); l.header == nil {
+func (i *importSession) begin(req *dncv1.ImportRequest) (staged, error) {
+	if i.header = req.GetHeader(); i.header == nil {
 		return nil, errHeaderMissing()
 	}
-	h, err := l.storeHeader()
+	h, err := i.storeHeader()
 	if err != nil {
-		return nil, l.s.aboutList(l.header.GetList(), err)
+		return nil, i.s.aboutList(i.header.GetList(), err)
 	}
-	if l.header.GetResume() && h.ImportID == "" {
-		l.imp, err = resumed(l.ctx, &l.s.service, h, l.s.store.ResumeImport)
+	if i.header.GetResume() && h.ImportID == "" {
+		i.imp, err = resumed(i.ctx, &i.s.service, h, i.s.store.ResumeImport)
 	} else {
-		l.imp, err = l.s.store.BeginImport(h)
+		i.imp, err = i.s.store.BeginImport(h)
 	}
 	if err != nil {
-		return nil, l.s.aboutList(l.header.GetList(), err)
+		return nil, i.s.aboutList(i.header.GetList(), err)
 	}
-	return l.imp, nil
+	return i.imp, nil
 }
 
 // opened implements intake.
-func (l *load) opened(o *dncv1.ImportOpened) *dncv1.ImportResponse {
+func (i *importSession) opened(o *dncv1.ImportOpened) *dncv1.ImportResponse {
 	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Opened{Opened: o}}
 }
 
 // acked implements intake.
-func (l *load) acked(a *dncv1.ImportAck) *dncv1.ImportResponse {
+func (i *importSession) acked(a *dncv1.ImportAck) *dncv1.ImportResponse {
 	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Ack{Ack: a}}
 }
 
 // progress implements intake.
-func (l *load) progress(p *dncv1.ImportProgress) *dncv1.ImportResponse {
+func (i *importSession) progress(p *dncv1.ImportProgress) *dncv1.ImportResponse {
 	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Progress{Progress: p}}
 }
 
@@ -80,42 +80,42 @@ var modes = map[dncv1.ImportMode]store.Mode{
 	dncv1.ImportMode_IMPORT_MODE_DELTA:       store.Delta,
 }
 
-func (l *load) storeHeader() (store.Header, error) {
-	name, err := listName(l.header.GetList())
+func (i *importSession) storeHeader() (store.Header, error) {
+	name, err := listName(i.header.GetList())
 	if err != nil {
 		return store.Header{}, err
 	}
-	mode, err := modeOf(l.header.GetMode())
+	mode, err := modeOf(i.header.GetMode())
 	if err != nil {
 		return store.Header{}, err
 	}
-	guards, err := guardsOf(l.header.GetGuards())
+	guards, err := guardsOf(i.header.GetGuards())
 	if err != nil {
 		return store.Header{}, err
 	}
-	sources, err := sourcesOf(l.header.GetSources(), false)
+	sources, err := sourcesOf(i.header.GetSources(), false)
 	if err != nil {
 		return store.Header{}, err
 	}
-	date, err := policy.ParseDate(l.header.GetSnapshotDate())
+	date, err := policy.ParseDate(i.header.GetSnapshotDate())
 	if err != nil {
 		return store.Header{}, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
 	}
-	if err := l.s.store.CheckDate(name, mode, date); err != nil {
+	if err := i.s.store.CheckDate(name, mode, date); err != nil {
 		return store.Header{}, err
 	}
-	if l.header.GetResume() && l.header.GetContext().GetRequestId() != "" {
+	if i.header.GetResume() && i.header.GetContext().GetRequestId() != "" {
 		return store.Header{}, invalidField("context.request_id", "must be empty with resume, which finds the import by its list and files")
 	}
-	by, err := l.s.request(l.ctx, l.header.GetContext(), store.Story{})
+	by, err := i.s.request(i.ctx, i.header.GetContext(), store.Story{})
 	return store.Header{
 		List:     name,
 		Mode:     mode,
-		ImportID: l.header.GetImportId(),
+		ImportID: i.header.GetImportId(),
 		Guards:   guards,
-		DryRun:   l.header.GetDryRun(),
-		Override: l.header.GetGuards().GetOverride(),
-		TakeOver: l.header.GetTakeOver(),
+		DryRun:   i.header.GetDryRun(),
+		Override: i.header.GetGuards().GetOverride(),
+		TakeOver: i.header.GetTakeOver(),
 		Request:  by,
 
 		SnapshotDate: date,
@@ -130,7 +130,7 @@ func modeOf(m dncv1.ImportMode) (store.Mode, error) {
 	return 0, invalidField("mode", "must be replace, add, remove or delta")
 }
 
-// Guards that a header leaves unset.
+// Limits of guards that a header leaves unset.
 const (
 	defaultShrink  = 0.1
 	defaultRejects = 0.01
@@ -153,7 +153,7 @@ func guardsOf(g *dncv1.ImportGuards) (store.Guards, error) {
 	return out, nil
 }
 
-// Limits of what tells about files.
+// Limits of the description of files.
 const (
 	maxSources    = 1000
 	maxSourceName = 255
@@ -161,7 +161,7 @@ const (
 	maxTallyText  = 128
 )
 
-// sourcesOf reads the files; hashed asks for their hashes too.
+// sourcesOf reads the files. With hashed it requires their hashes too.
 func sourcesOf(sources []*dncv1.ImportSource, hashed bool) ([]store.Source, error) {
 	if len(sources) > maxSources {
 		return nil, invalidField("sources", fmt.Sprintf("holds more than %d files: load them in several imports", maxSources))
@@ -193,19 +193,19 @@ func fileNames(sources []store.Source) []string {
 }
 
 // commit implements intake.
-func (l *load) commit(ctx context.Context, req *dncv1.ImportCommit, progress func(store.Progress)) (*dncv1.ImportResponse, error) {
-	c, err := l.storeCommit(req)
+func (i *importSession) commit(ctx context.Context, req *dncv1.ImportCommit, progress func(store.Progress)) (*dncv1.ImportResponse, error) {
+	c, err := i.storeCommit(req)
 	if err != nil {
 		return nil, err
 	}
-	result, err := l.imp.Commit(ctx, c, progress)
+	result, err := i.imp.Commit(ctx, c, progress)
 	if err != nil {
-		return nil, l.s.aboutList(l.header.GetList(), err)
+		return nil, i.s.aboutList(i.header.GetList(), err)
 	}
 	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Result{Result: resultMessage(&result)}}, nil
 }
 
-func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
+func (i *importSession) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	sources, err := sourcesOf(req.GetSources(), true)
 	if err != nil {
 		return store.Commit{}, err
@@ -220,7 +220,7 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	if len(req.GetInferredCoverage()) > len(req.GetCoverage()) {
 		return store.Commit{}, invalidField("inferred_coverage", "must be some of coverage")
 	}
-	date, err := policy.ParseDate(l.header.GetSnapshotDate())
+	date, err := policy.ParseDate(i.header.GetSnapshotDate())
 	if err != nil {
 		return store.Commit{}, err
 	}
@@ -240,7 +240,7 @@ func (l *load) storeCommit(req *dncv1.ImportCommit) (store.Commit, error) {
 	}, nil
 }
 
-// talliesOf reads how many entries the client rejected for what.
+// talliesOf reads how many entries the client rejected, by reason.
 func talliesOf(tallies []*dncv1.RejectTally) ([]store.RejectTally, error) {
 	if len(tallies) > maxTallies {
 		return nil, invalidField("reject_tallies", fmt.Sprintf("holds more than %d reasons", maxTallies))

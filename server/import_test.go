@@ -203,7 +203,7 @@ func TestImportOfAClientThatIsGoneIsClosed(t *testing.T) {
 	}
 }
 
-// A load goes on with the date and files it began with: chunks of an older file never pass as a newer one.
+// A load continues with the date and files that it began with: chunks of an older file never pass as a newer one.
 func TestImportGoesOnAsItBegan(t *testing.T) {
 	n := start(t)
 	n.createList(suppression("mine"))

@@ -50,7 +50,7 @@ func (s *recordService) ListRecordImports(
 
 // importsPage reads one page of imports.
 type importsPage[M proto.Message] struct {
-	call, subject string // that page tokens are bound to
+	call, subject string // page tokens are bound to both
 	read          func(before uint64, limit int) ([]store.ImportEntry, error)
 	message       func(*store.ImportEntry) M
 }
@@ -85,8 +85,8 @@ func (p *importsPage[M]) page(t *tokens, size uint32, token string) (page []M, n
 	return page, next, nil
 }
 
-// entries reads a page and whether others follow. Imports that share a revision stay on one page, which may grow past
-// its size for them: the next one begins before that revision.
+// entries reads a page and whether more entries follow. Imports that share a revision stay on one page, which may
+// exceed its size for them: the next page begins before that revision.
 func (p *importsPage[M]) entries(before uint64, size int) (page []store.ImportEntry, more bool, err error) {
 	for limit := size + 1; ; limit *= 2 {
 		found, err := p.read(before, limit)
@@ -106,7 +106,7 @@ func (p *importsPage[M]) entries(before uint64, size int) (page []store.ImportEn
 	}
 }
 
-// messageWithImports is a list on the wire with its last finished load and the one that is running.
+// messageWithImports is a list on the wire, with its last finished load and the load that is running.
 func (s *service) messageWithImports(v *store.View, l *store.List) (*dncv1.List, error) {
 	const some = 8
 	m := s.message(l)
@@ -193,7 +193,7 @@ func listImport(e *store.ImportEntry) *dncv1.ListImport {
 	}
 }
 
-// recordImportMessage is an import of opt-outs. The journal has those of which every row is recorded.
+// recordImportMessage is an import of opt-outs. The journal names an import once all its rows are recorded.
 func recordImportMessage(e *store.ImportEntry) *dncv1.RecordImport {
 	return &dncv1.RecordImport{
 		ImportId:         e.ImportID,
@@ -242,7 +242,7 @@ func guardMessages(failures []store.GuardFailure) []dncv1.ImportGuard {
 	return out
 }
 
-// preparedRevision is that of a load with content of its own.
+// preparedRevision is the revision of a load that has content of its own.
 func preparedRevision(e *store.ImportEntry) uint64 {
 	if e.State == store.ImportConfirmed {
 		return 0

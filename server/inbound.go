@@ -10,36 +10,38 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/status"
 
 	"github.com/dncd/dncd/internal/codec"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// inbound reads the messages of one call. gRPC's own reading answers a message that is too large, or that does not
-// decode, with an error that has no reason of the contract; and it tells the size of a message when all of it lies in
-// memory. This one tells the size first.
+// inbound reads the messages of one call. gRPC's own reader answers a message that is too large, or that does not
+// decode, with an error that has no reason of the contract, and it reports the size of a message only when the whole
+// message is in memory. This reader knows the size first.
 type inbound struct {
 	wire   wire
 	method string
-	many   bool // the client may send any number of messages, none too
+	many   bool // the client may send any number of messages, or none
 	header [messageHeader]byte
 }
 
-// wire is what gRPC's streams on the server have besides their public face.
+// wire is what gRPC's server streams have besides their public interface.
 type wire interface {
 	ReadMessageHeader(header []byte) error
 	Read(n int) (mem.BufferSlice, error)
+	WriteStatus(st *status.Status) error
 }
 
-// messageHeader is a byte that says whether the message is compressed, and four with its length.
+// messageHeader is a byte that says whether the message is compressed, followed by four bytes of length.
 const messageHeader = 5
 
 var (
-	errNoWire = errors.New("gRPC's streams no longer have ReadMessageHeader and Read: use the version of grpc-go in go.mod")
+	errNoWire = errors.New("gRPC's streams no longer have ReadMessageHeader, Read and WriteStatus: use the version of grpc-go in go.mod")
 	messages  = codec.New()
 )
 
-// inboundOf is the reading side of the call that ctx belongs to.
+// inboundOf returns the reading side of the call that ctx belongs to.
 func inboundOf(ctx context.Context, method string, many bool) (*inbound, error) {
 	w, ok := grpc.ServerTransportStreamFromContext(ctx).(wire)
 	if !ok {
@@ -48,7 +50,8 @@ func inboundOf(ctx context.Context, method string, many bool) (*inbound, error) 
 	return &inbound{wire: w, method: method, many: many}, nil
 }
 
-// next waits for a message and returns its size; io.EOF when the client has sent all. The message is read next.
+// next waits for a message and returns its size; io.EOF when the client has sent all. The caller reads the message
+// next.
 func (in *inbound) next() (int, error) {
 	switch err := in.wire.ReadMessageHeader(in.header[:]); {
 	case errors.Is(err, io.EOF) && !in.many:
@@ -68,7 +71,7 @@ func (in *inbound) next() (int, error) {
 	return int(size), nil
 }
 
-// tooLarge refuses a message unread.
+// tooLarge refuses a message without reading it.
 func (in *inbound) tooLarge(size uint32) error {
 	limit, actual := fmt.Sprint(maxReceiveBytes), fmt.Sprint(size)
 	if strings.HasPrefix(in.method, dncv1.CheckService_ServiceDesc.ServiceName) {
@@ -79,7 +82,7 @@ func (in *inbound) tooLarge(size uint32) error {
 	return invalidField("message", "is larger than 1 MiB: send less in one message").with("limit", limit).with("actual", actual)
 }
 
-// read reads the message of that size, which next has returned, into m.
+// read reads the message of the size that next returned into m.
 func (in *inbound) read(size int, m any) error {
 	data, err := in.wire.Read(size)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -89,13 +92,13 @@ func (in *inbound) read(size int, m any) error {
 		return err
 	}
 	defer data.Free()
-	if messages.Unmarshal(data, m) != nil { // whose error may hold what was sent
+	if messages.Unmarshal(data, m) != nil { // the error may hold what was sent
 		return invalidField("message", "does not decode: it must be the protobuf of the contract, with text in UTF-8")
 	}
 	return nil
 }
 
-// receive is next and read.
+// receive is next followed by read.
 func (in *inbound) receive(m any) error {
 	size, err := in.next()
 	if err != nil {

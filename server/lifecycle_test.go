@@ -100,9 +100,9 @@ func TestHealthOfEachService(t *testing.T) {
 	}
 }
 
-// A stop tells the watchers of health first, lets a call in flight end, and ends streams and calls that wait.
+// A stop reports to the watchers of health first, lets a call in flight end, and ends streams and calls that wait.
 func TestGracefulStop(t *testing.T) {
-	n := start(t, func(o *server.Options) { o.Capacity = 2 })
+	n := start(t)
 	n.createList(suppression("mine"))
 	ctx := testContext(t)
 	watch, err := healthv1.NewHealthClient(n.conn).Watch(ctx, &healthv1.HealthCheckRequest{})
@@ -126,7 +126,9 @@ func TestGracefulStop(t *testing.T) {
 		waited <- err
 	}()
 	awaitWaits(t, 1)
-	go func() { // a server of this capacity takes two seconds for it
+	release := n.clock.hold("CheckNumbers")
+	defer release()
+	go func() {
 		_, err := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: []string{french, french, french, french}})
 		answered <- err
 	}()
@@ -142,6 +144,7 @@ func TestGracefulStop(t *testing.T) {
 		t.Error("the watch of health goes on after the stop")
 	}
 	wantReason(t, <-waited, codes.Unavailable, "SHUTTING_DOWN")
+	release()
 	if err := <-answered; err != nil {
 		t.Errorf("the batch in flight: %v", err)
 	}
@@ -151,7 +154,9 @@ func TestGracefulStop(t *testing.T) {
 }
 
 func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
-	n := start(t, func(o *server.Options) { o.Grace, o.Capacity = 300*time.Millisecond, 1 })
+	n := start(t, func(o *server.Options) { o.Grace = 300 * time.Millisecond })
+	release := n.clock.hold("CheckNumbers")
+	defer release()
 	ctx := testContext(t)
 	answered := make(chan error, 1)
 	go func() {
@@ -159,11 +164,19 @@ func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
 		answered <- err
 	}()
 	n.waitForMetric(`dncd_admission_under_way{work="batch"} 1000`)
-	if err := n.stop(); err != nil {
-		t.Error(err)
-	}
+	stopped := make(chan error, 1)
+	go func() { stopped <- n.stop() }()
 	if err := <-answered; status.Code(err) != codes.Unavailable {
 		t.Errorf("got %v, want Unavailable", err)
+	}
+	select {
+	case err := <-stopped:
+		t.Errorf("the stop ended with %v before the handler did", err)
+	case <-time.After(20 * time.Millisecond):
+	}
+	release()
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }
 
@@ -207,7 +220,7 @@ func TestMessagesThatAreTooLargeOrNoText(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			_ = stream.SendMsg(body) // Recv tells the reason
+			_ = stream.SendMsg(body) // Recv returns the reason
 			err = stream.RecvMsg(new(rawMessage))
 			if body == &large && !strings.Contains(err.Error(), "1 MiB") && !strings.Contains(err.Error(), "256 KiB") {
 				t.Errorf("%s: got %v, want the limit in it", method, err)

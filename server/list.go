@@ -20,7 +20,7 @@ type listService struct {
 	service
 }
 
-// listName folds a name as the contract has it.
+// listName folds a name as the contract says.
 func listName(name string) (string, error) {
 	if name == "" {
 		return "", refuse(dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID, "name is missing: name the list", "field", "name")
@@ -42,7 +42,7 @@ func (s *listService) find(name string) (*store.View, *store.List, error) {
 	return v, l, nil
 }
 
-// aboutList names the list in the metadata of an error, unless the name itself is at fault.
+// aboutList adds the list to the metadata of an error, unless the name itself is invalid.
 func (s *listService) aboutList(name string, err error) error {
 	f := faultOf(err)
 	if store.CheckListName(name) != nil { // it may be a person's number
@@ -86,8 +86,8 @@ type listWrite interface {
 	GetContext() *dncv1.WriteContext
 }
 
-// listRequest is what goes along with a write to a list. What a retry asks for is compared as it was asked: what it comes
-// to depends on the list as it is.
+// listRequest returns the id and story of a write to a list. A retry is compared by what it asks for: its outcome would
+// depend on the list's present state.
 func (s *listService) listRequest(ctx context.Context, req listWrite) (store.Request, error) {
 	r, err := s.request(ctx, req.GetContext(), store.Story{})
 	if err != nil || r.ID == "" {
@@ -102,8 +102,8 @@ func (s *listService) listRequest(ctx context.Context, req listWrite) (store.Req
 	return r, nil
 }
 
-// once has a list written once for each request id. A retry finds what the first attempt led to, also where that was
-// written while the retry was refused for it.
+// once makes a list write once for each request id. A retry finds the outcome of the first attempt, even if that was
+// written while the retry was being refused because of it.
 func (s *listService) once(name string, by store.Request, write func() (store.ListWrite, error)) (store.ListWrite, error) {
 	w, found, err := s.store.RepeatedListWrite(by)
 	if !found && err == nil {
@@ -139,7 +139,7 @@ func newSettings(req *dncv1.CreateListRequest) (store.Settings, error) {
 	return set, err
 }
 
-// regionCodes folds the codes of a jurisdiction and checks them.
+// regionCodes folds and checks the codes of a jurisdiction.
 func regionCodes(codes []string) ([]string, error) {
 	out := make([]string, 0, len(codes))
 	for _, c := range codes {
@@ -157,7 +157,7 @@ func regionCodes(codes []string) ([]string, error) {
 
 const day = 24 * time.Hour
 
-// maxAgeDays reads a max age of whole days, at least least; unset is none.
+// maxAgeDays reads a max age of whole days, at least least. Unset means none.
 func maxAgeDays(d *durationpb.Duration, least int) (int, error) {
 	if d == nil {
 		return 0, nil

@@ -9,7 +9,7 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// message is a list on the wire, without its loads; nil for a list that was deleted meanwhile.
+// message is a list on the wire, without its loads; nil if the list was deleted meanwhile.
 func (s *service) message(l *store.List) *dncv1.List {
 	if l == nil {
 		return nil

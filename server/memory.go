@@ -7,20 +7,20 @@ import (
 	"time"
 )
 
-// memory gives back to the system what is no longer used. The garbage collector would keep it for minutes.
+// memory returns unused memory to the system. The garbage collector would keep it for minutes.
 type memory struct{ pending atomic.Bool }
 
-// giveBackAfter is long enough for what ends together to be given back together.
+// giveBackAfter is long enough to return together what streams release together.
 const giveBackAfter = 3 * time.Second
 
-// giveBack gives back what is free a little later.
+// giveBack returns free memory a little later.
 func (m *memory) giveBack() {
 	if !m.pending.CompareAndSwap(false, true) {
 		return
 	}
 	time.AfterFunc(giveBackAfter, func() {
 		m.pending.Store(false)
-		runtime.GC() // pools keep what they hold until the second collection
+		runtime.GC() // pools keep their contents until the second collection
 		debug.FreeOSMemory()
 	})
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// Where a check came from.
+// Sources of checks.
 const (
 	sourceUnary = iota
 	sourceBatch
@@ -19,10 +19,10 @@ const (
 
 var sourceNames = [sourceCount]string{"unary", "batch", "stream"}
 
-// verdictNames are the label's values, by policy.Verdict; the zero verdict is an error.
+// verdictNames are the values of the label, by policy.Verdict. The zero verdict is an error.
 var verdictNames = [...]string{"error", "allow", "block", "not_now", "unknown"}
 
-// What a write was.
+// Kinds of writes.
 const (
 	writeOptOut     = "opt_out"
 	writeWithdrawal = "opt_out_withdrawal"
@@ -73,7 +73,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 
 func (m *metrics) checked(source int, v policy.Verdict) { m.checks[source][v].Inc() }
 
-// tally counts the verdicts of a batch before they are added at once.
+// tally counts the verdicts of a batch before they are added in one step.
 type tally [len(verdictNames)]uint64
 
 func (m *metrics) addTally(source int, t *tally) {
@@ -95,7 +95,8 @@ func (m *metrics) wrote(kind string, duplicate bool, err error) {
 	m.writes.WithLabelValues(kind, result).Inc()
 }
 
-// refused counts a call that ended with an error. A caller that ends its call is no fault, and has a name of its own.
+// refused counts a call that ended with an error. A caller that ends its call is no failure, and is counted under a
+// name of its own.
 func (m *metrics) refused(method string, f *fault) {
 	reason := "canceled"
 	if codeOf(f) != codes.Canceled {

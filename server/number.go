@@ -132,10 +132,10 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 	return resp, nil
 }
 
-// historyFrom is the first revision of the kept journal, as long as nothing trims it.
+// historyFrom is the first revision of the journal that is kept. Nothing trims the journal yet.
 const historyFrom = 1
 
-// historyPage is where a page begins, and the revision that all pages are read at.
+// historyPage is where a page begins, and the revision at which all pages are read.
 type historyPage struct {
 	size  int
 	until uint64
@@ -148,14 +148,13 @@ func (p *historyPage) cursor(last policy.EventID) []byte {
 	return binary.BigEndian.AppendUint32(b, last.Index)
 }
 
-// resume reads a cursor, which a token's tag has vouched for.
+// resume reads a cursor, whose token was verified.
 func (p *historyPage) resume(cursor []byte) {
 	p.until = binary.BigEndian.Uint64(cursor)
 	p.after = policy.EventID{Revision: binary.BigEndian.Uint64(cursor[8:]), Index: binary.BigEndian.Uint32(cursor[16:])}
 }
 
-// cut returns the events that the page holds, and whether others follow, as after those that were found. One event always
-// fits.
+// cut returns the events that fit on the page, and whether more follow. One event always fits.
 func (p *historyPage) cut(number string, found []store.HistoryEvent, after bool) (events []*dncv1.HistoryEvent, more bool) {
 	bytes := 0
 	for i := range found {
@@ -172,7 +171,7 @@ func (p *historyPage) cut(number string, found []store.HistoryEvent, after bool)
 	return events, after
 }
 
-// kindsCovered are the kinds of event that a history holds.
+// kindsCovered are the kinds of events that a history holds.
 var kindsCovered = []dncv1.EventKind{
 	dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED,
 	dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,

@@ -38,13 +38,13 @@ func TestPanicIsCaught(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	guarded, err := s.Guarded(logger)
+	wrapped, err := s.Wrapped(logger)
 	if err != nil {
 		t.Fatal(err)
 	}
 	renamed := dncv1.CheckService_ServiceDesc
 	renamed.ServiceName = "test.Faulty"
-	guarded.RegisterService(&renamed, faulty{})
+	wrapped.RegisterService(&renamed, faulty{})
 	conn := serveServer(t, s)
 	for range 2 { // the server lives on
 		var trailer metadata.MD

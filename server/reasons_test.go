@@ -7,7 +7,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// The reasons that decided come first, however many there are and wherever they stood, and none is told twice.
+// The reasons that decided come first, however many there are and wherever they stood, and none is reported twice.
 func TestDecidingReasonsComeFirst(t *testing.T) {
 	const n, l, c, s = policy.CauseNone, policy.NotLoaded, policy.NotCovered, policy.StaleList
 	many := func(count int, cause policy.Cause) []policy.Cause {
@@ -21,7 +21,7 @@ func TestDecidingReasonsComeFirst(t *testing.T) {
 		name     string
 		cause    policy.Cause
 		causes   []policy.Cause
-		deciding int // how many of those told are of the cause
+		deciding int // how many of those reported are of the cause
 		told     int
 	}{
 		{"none", n, nil, 0, 0},

@@ -9,13 +9,13 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// frame is one message of a stream, or why there is none: io.EOF when the client has sent all.
+// frame is one message of a stream, or the error in its place: io.EOF when the client has sent all.
 type frame[Req any] struct {
 	req *Req
 	err error
 }
 
-// receive reads frames ahead, so that a handler that waits for one can end when the server stops. Each is read into a
+// receive reads frames ahead, so that a handler that waits for one can end when the server stops. It reads each into a
 // message that made returns.
 func receive[Req, Resp any](stream grpc.BidiStreamingServer[Req, Resp], made func() *Req) <-chan frame[Req] {
 	frames := make(chan frame[Req], 1)
@@ -36,7 +36,7 @@ func receive[Req, Resp any](stream grpc.BidiStreamingServer[Req, Resp], made fun
 	return frames
 }
 
-// nextFrame waits for a frame of a load, which may be cut meanwhile. A stop ends it.
+// nextFrame waits for a frame of an import, whose session may be cut meanwhile. A stop of the server ends it.
 func nextFrame[Req any](ctx context.Context, frames <-chan frame[Req], draining <-chan struct{}) (*Req, error) {
 	defer sessionOf(ctx).await()()
 	select {
@@ -49,8 +49,8 @@ func nextFrame[Req any](ctx context.Context, frames <-chan frame[Req], draining 
 	}
 }
 
-// keepsOpen accepts a request without a frame: its client has nothing to send yet. One with a frame that is not known here, or
-// not in its place, is refused.
+// keepsOpen accepts a request without a frame: its client has nothing to send yet. It refuses a frame that is not known
+// here, or that is out of place.
 func keepsOpen(req proto.Message) error {
 	if proto.Size(req) > 0 {
 		return invalidField("frame", "must be a chunk or the commit after the header")
@@ -58,5 +58,5 @@ func keepsOpen(req proto.Message) error {
 	return nil
 }
 
-// fresh is a new message.
+// fresh returns a new message.
 func fresh[Req any]() *Req { return new(Req) }

@@ -15,7 +15,7 @@ type recordService struct {
 	service
 }
 
-// receivedSkew is how far ahead of the server's clock a desk's may be.
+// receivedSkew is how far the clock of a desk may be ahead of the server's.
 const receivedSkew = 24 * time.Hour
 
 // RecordOptOut implements dncv1.RecordServiceServer.
@@ -88,7 +88,7 @@ func checkReceived(received time.Time, at instant) error {
 	return nil
 }
 
-// checkEnded refuses an opt-out that no check would count.
+// checkEnded refuses an opt-out that has expired already.
 func checkEnded(o store.OptOut, at instant) error {
 	if !o.ExpiresAt.IsZero() && !o.ExpiresAt.After(at.byClock()) {
 		return invalidField("expires_at", "has passed: the opt-out would never count")
@@ -103,7 +103,7 @@ func checkExpires(o store.OptOut) error {
 	return nil
 }
 
-// request is what goes along with a write: its id, and its story with who recorded it.
+// request returns what accompanies a write: its id, and its story with who recorded it.
 func (s *service) request(ctx context.Context, c *dncv1.WriteContext, story store.Story) (store.Request, error) {
 	err := checkText(
 		field{name: "request_id", value: c.GetRequestId(), max: maxRequestID},

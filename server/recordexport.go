@@ -31,7 +31,7 @@ func (s *recordService) ExportRecords(req *dncv1.ExportRecordsRequest, stream re
 	return err
 }
 
-// exportView is the view that an export of records reads.
+// exportView returns the view that an export of records reads.
 func (s *recordService) exportView(ctx context.Context, req *dncv1.ExportRecordsRequest) (*store.View, error) {
 	if req.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT {
 		return nil, unsupported("RECORD_KIND_CONSENT")
@@ -42,7 +42,7 @@ func (s *recordService) exportView(ctx context.Context, req *dncv1.ExportRecords
 	return s.view(ctx, req.GetReadAt())
 }
 
-// scopeFilter keeps the records at the request's scope, above and below it; all of them where it names none.
+// scopeFilter keeps the records at the request's scope, above and below it. Without a scope it keeps all records.
 func scopeFilter(req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) bool, error) {
 	if req.Scope == nil {
 		return func(*store.RecordDetail) bool { return true }, nil
@@ -80,7 +80,7 @@ func (s *recordService) exportRecords(
 	return e.finish()
 }
 
-// recordExporter packs records into chunks and adds up what the summary says.
+// recordExporter packs records into chunks and adds up the summary.
 type recordExporter struct {
 	stream           recordExportStream
 	chunk            []*dncv1.ExportedRecord

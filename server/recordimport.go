@@ -15,7 +15,7 @@ type recordStream = grpc.BidiStreamingServer[dncv1.ImportRecordsRequest, dncv1.I
 
 // ImportRecords implements dncv1.RecordServiceServer.
 func (s *recordService) ImportRecords(stream recordStream) error {
-	i := &recordImport{s: s, ctx: stream.Context()}
+	i := &recordImportSession{s: s, ctx: stream.Context()}
 	committed, err := newUpload(&s.service, stream, intake[dncv1.ImportRecordsRequest, dncv1.ImportRecordsResponse](i)).run()
 	if committed || err != nil {
 		s.metrics.wrote(writeRecords, false, err)
@@ -23,8 +23,8 @@ func (s *recordService) ImportRecords(stream recordStream) error {
 	return err
 }
 
-// recordImport is what the stream of an import of opt-outs brings.
-type recordImport struct {
+// recordImportSession handles the stream of an import of opt-outs.
+type recordImportSession struct {
 	s    *recordService
 	ctx  context.Context // of the stream
 	rows rowReader
@@ -32,7 +32,7 @@ type recordImport struct {
 }
 
 // begin implements intake.
-func (i *recordImport) begin(req *dncv1.ImportRecordsRequest) (staged, error) {
+func (i *recordImportSession) begin(req *dncv1.ImportRecordsRequest) (staged, error) {
 	if req.GetHeader() == nil {
 		return nil, errHeaderMissing()
 	}
@@ -52,21 +52,21 @@ func (i *recordImport) begin(req *dncv1.ImportRecordsRequest) (staged, error) {
 }
 
 // opened implements intake.
-func (i *recordImport) opened(o *dncv1.ImportOpened) *dncv1.ImportRecordsResponse {
+func (i *recordImportSession) opened(o *dncv1.ImportOpened) *dncv1.ImportRecordsResponse {
 	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Opened{Opened: o}}
 }
 
 // acked implements intake.
-func (i *recordImport) acked(a *dncv1.ImportAck) *dncv1.ImportRecordsResponse {
+func (i *recordImportSession) acked(a *dncv1.ImportAck) *dncv1.ImportRecordsResponse {
 	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Ack{Ack: a}}
 }
 
 // progress implements intake.
-func (i *recordImport) progress(p *dncv1.ImportProgress) *dncv1.ImportRecordsResponse {
+func (i *recordImportSession) progress(p *dncv1.ImportProgress) *dncv1.ImportRecordsResponse {
 	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Progress{Progress: p}}
 }
 
-func (i *recordImport) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader, error) {
+func (i *recordImportSession) header(h *dncv1.ImportRecordsHeader) (store.RecordsHeader, error) {
 	out := store.RecordsHeader{
 		ImportID: h.GetImportId(), Request: h.GetContext().GetRequestId(), Override: h.GetGuards().GetOverride(), DryRun: h.GetDryRun(),
 	}
@@ -108,7 +108,8 @@ func checkRecordsHeader(h *dncv1.ImportRecordsHeader) error {
 	return nil
 }
 
-// readingOf is what a row comes to depends on, beside the row: staged rows that were read otherwise are of no use.
+// readingOf is what the meaning of a row depends on, besides the row: rows that were staged with another reading are
+// useless.
 func readingOf(h *dncv1.ImportRecordsHeader) string {
 	if h.FallbackScope == nil {
 		return fmt.Sprintf("region %q", h.GetRegion())
@@ -117,7 +118,7 @@ func readingOf(h *dncv1.ImportRecordsHeader) string {
 }
 
 // put implements intake.
-func (i *recordImport) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
+func (i *recordImportSession) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
 	chunk, ack, err := i.rows.read(c)
 	if err != nil {
 		return nil, err
@@ -126,7 +127,7 @@ func (i *recordImport) put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error) {
 }
 
 // commit implements intake.
-func (i *recordImport) commit(ctx context.Context, c *dncv1.ImportCommit, progress func(store.Progress)) (*dncv1.ImportRecordsResponse, error) {
+func (i *recordImportSession) commit(ctx context.Context, c *dncv1.ImportCommit, progress func(store.Progress)) (*dncv1.ImportRecordsResponse, error) {
 	if len(c.GetCoverage())+len(c.GetInferredCoverage()) > 0 {
 		return nil, invalidField("coverage", "is for lists only: leave it out")
 	}

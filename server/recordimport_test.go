@@ -165,7 +165,7 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 	if fmt.Sprint(records) != fmt.Sprint(wantRecords) {
 		t.Errorf("got records\n%s\nwant\n%s", strings.Join(records, "\n"), strings.Join(wantRecords, "\n"))
 	}
-	told := r.GetPosition().GetRevision() + 1 // by which the journal tells of the import
+	told := r.GetPosition().GetRevision() + 1 // the revision at which the journal names the import
 	if h.GetPosition().GetRevision() != told || h.GetPosition().GetJournalId() != r.GetPosition().GetJournalId() || !h.GetCheckedAt().AsTime().Equal(testDay) {
 		t.Errorf("got header %v", h)
 	}
@@ -196,7 +196,7 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 	}
 }
 
-// With fallback_scope a row whose number can be read is recorded, and the ack tells what was left out of it.
+// With fallback_scope a row whose number can be read is recorded, and the ack reports what was left out of it.
 func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
 	n := start(t)
 	long := strings.Repeat("é", 200)

@@ -14,19 +14,19 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// maxChunkRows is how many rows a chunk of records may hold.
+// maxChunkRows is the largest number of rows in a chunk of records.
 const maxChunkRows = 10_000
 
 // rowReader reads the rows of an import of opt-outs.
 type rowReader struct {
-	store  *store.Store
-	story  store.Story // who records
-	region phone.Region
-	mends  bool         // what cannot be read beside the number is left out
-	wide   policy.Scope // instead of one that cannot be read
-	left   []error      // out of the row at hand
+	store    *store.Store
+	story    store.Story // who records
+	region   phone.Region
+	lenient  bool         // fields that cannot be read, except the number, are left out
+	fallback policy.Scope // in place of a scope that cannot be read
+	omitted  []error      // what is wrong with the fields that were left out of the current row
 
-	// What was read last: the rows of a file hardly differ in these.
+	// The last values: consecutive rows of a file mostly share them.
 	code    string
 	regions phone.Region
 	path    string
@@ -42,12 +42,12 @@ func newRowReader(ctx context.Context, s *store.Store, h *dncv1.ImportRecordsHea
 	if r.region, err = parseRegion(h.GetRegion()); err != nil || h.FallbackScope == nil {
 		return r, err
 	}
-	r.mends = true
-	r.wide, err = scopeOf(h.GetFallbackScope())
+	r.lenient = true
+	r.fallback, err = scopeOf(h.GetFallbackScope())
 	return r, err
 }
 
-// read divides a chunk into rows to stage and rejects, which the ack tells with the remarks.
+// read divides a chunk into rows to stage and rejects. The ack reports the rejects and the remarks.
 func (r *rowReader) read(c *dncv1.ImportChunk) (store.RowChunk, *dncv1.ImportAck, error) {
 	out, ack := store.RowChunk{Seq: c.GetSeq()}, &dncv1.ImportAck{Seq: c.GetSeq()}
 	if err := checkRecordsChunk(c); err != nil {
@@ -59,31 +59,31 @@ func (r *rowReader) read(c *dncv1.ImportChunk) (store.RowChunk, *dncv1.ImportAck
 	for i, m := range c.GetRows() {
 		row, err := r.row(m, at)
 		if err != nil {
-			ack.Rejects = tell(ack.Rejects, i, itemError(err))
+			ack.Rejects = addReject(ack.Rejects, i, itemError(err))
 			out.Refused = append(out.Refused, uint32(i))
 			continue
 		}
-		if len(r.left) > 0 {
+		if len(r.omitted) > 0 {
 			out.Remarks++
-			ack.Remarks = tell(ack.Remarks, i, r.remark())
+			ack.Remarks = addReject(ack.Remarks, i, r.remark())
 		}
 		out.Rows = append(out.Rows, row)
 	}
 	return out, ack, nil
 }
 
-// tell appends what is wrong with a row.
-func tell(list []*dncv1.ImportReject, row int, e *dncv1.ItemError) []*dncv1.ImportReject {
+// addReject appends what is wrong with a row.
+func addReject(list []*dncv1.ImportReject, row int, e *dncv1.ItemError) []*dncv1.ImportReject {
 	if len(list) >= toldRejects {
 		e.Message = ""
 	}
 	return append(list, &dncv1.ImportReject{Index: uint32(row), Error: e})
 }
 
-// remark is all that was left out of the row at hand.
+// remark describes all that was left out of the current row.
 func (r *rowReader) remark() *dncv1.ItemError {
-	e := itemError(r.left[0])
-	for _, err := range r.left[1:] {
+	e := itemError(r.omitted[0])
+	for _, err := range r.omitted[1:] {
 		e.Message += "; " + itemError(err).GetMessage()
 	}
 	return e
@@ -107,10 +107,10 @@ func checkRecordsChunk(c *dncv1.ImportChunk) error {
 	return nil
 }
 
-// row is what one row records. What is left out of it is in left.
+// row returns what one row records, and keeps in r.omitted why fields were left out.
 func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error) {
 	out := store.OptOutRow{Story: r.story}
-	r.left = r.left[:0]
+	r.omitted = r.omitted[:0]
 	if m.GetConsentKind() != 0 || m.GetConsentForm() != 0 {
 		return out, invalidField("consent_kind", "and consent_form are for consents only")
 	}
@@ -123,16 +123,16 @@ func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error)
 	}
 	out.Channel = policy.Channel(m.GetChannel())
 	if err := knownEnum("channel", int32(m.GetChannel()), dncv1.Channel_name); err != nil {
-		if err := r.leave(err); err != nil {
+		if err := r.omit(err); err != nil {
 			return out, err
 		}
 		out.Channel = policy.Channel(dncv1.Channel_CHANNEL_OTHER)
 	}
 	if out.Scope, err = r.scopeOf(m.GetScope()); err != nil {
-		if err := r.leave(err); err != nil {
+		if err := r.omit(err); err != nil {
 			return out, err
 		}
-		out.Scope = r.wide
+		out.Scope = r.fallback
 	}
 	if err := r.times(m, &out.OptOut, at); err != nil {
 		return out, err
@@ -141,22 +141,23 @@ func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error)
 	return out, r.texts(&out.Story)
 }
 
-// leave notes that something is left out; where nothing may be, the row is rejected for it.
-func (r *rowReader) leave(err error) error {
-	if !r.mends {
+// omit notes that a field is left out. If no field may be, it returns the error that rejects the row.
+func (r *rowReader) omit(err error) error {
+	if !r.lenient {
 		return err
 	}
-	r.left = append(r.left, err)
+	r.omitted = append(r.omitted, err)
 	return nil
 }
 
-// times reads both times. One that cannot be is none, but an opt-out that has ended is never made one without an end.
+// times reads both times. A time that cannot be read is left out, but an opt-out that has expired never becomes one
+// without an end.
 func (r *rowReader) times(m *dncv1.RecordRow, o *store.OptOut, at instant) (err error) {
 	if o.ReceivedAt, err = timeOf("received_at", m.GetReceivedAt()); err == nil {
 		err = checkReceived(o.ReceivedAt, at)
 	}
 	if err != nil {
-		if err := r.leave(err); err != nil {
+		if err := r.omit(err); err != nil {
 			return err
 		}
 		o.ReceivedAt = time.Time{}
@@ -169,7 +170,7 @@ func (r *rowReader) times(m *dncv1.RecordRow, o *store.OptOut, at instant) (err 
 		err = checkExpires(*o)
 	}
 	if err != nil {
-		if err := r.leave(err); err != nil {
+		if err := r.omit(err); err != nil {
 			return err
 		}
 		o.ExpiresAt = time.Time{}
@@ -189,7 +190,7 @@ func (r *rowReader) texts(s *store.Story) error {
 	} {
 		f.value = *f.text
 		if err := checkText(f.field); err != nil {
-			if err := r.leave(err); err != nil {
+			if err := r.omit(err); err != nil {
 				return err
 			}
 			*f.text = f.allowed()

@@ -10,7 +10,7 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// resultMessage is what became of a load, on the wire.
+// resultMessage is the outcome of a load, on the wire.
 func resultMessage(r *store.Result) *dncv1.ImportResult {
 	m := &dncv1.ImportResult{
 		ImportId:      r.ImportID,
@@ -107,7 +107,7 @@ func guardMessage(f *store.GuardFailure) string {
 	return "refused"
 }
 
-// coveredNow names some of the prefixes that a list covers, and tells how many there are.
+// coveredNow names some of the prefixes that a list covers, and says how many there are.
 func coveredNow(f *store.GuardFailure) string {
 	if len(f.Outside) == 0 {
 		return "no prefix"
@@ -119,7 +119,7 @@ func coveredNow(f *store.GuardFailure) string {
 	return text
 }
 
-// likewise names some more prefixes that numbers alone speak for.
+// likewise names the other prefixes that are outside the coverage.
 func likewise(f *store.GuardFailure) string {
 	more := f.Outside[1:]
 	if len(more) == 0 {

@@ -45,7 +45,7 @@ func TestImportOfABrokenClientGoesOn(t *testing.T) {
 	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
 
 	goOn := proto.CloneOf(header)
-	goOn.ImportId = o.GetImportId() // goes before resume
+	goOn.ImportId = o.GetImportId() // takes precedence over resume
 	commit := commitOf(4, 401)
 	commit.ChunksDigest = chunkhash.Digest(chunkHashes([][]uint64{chunks[0], chunks[2], chunks[1], chunks[3]}))
 	_, err = n.load(upload{header: goOn, chunks: chunks, commit: commit})
@@ -60,7 +60,8 @@ func TestImportOfABrokenClientGoesOn(t *testing.T) {
 	}
 }
 
-// A chunk sent again tells its rejects again, and changes nothing; one with other content drops all behind it.
+// A chunk that is sent again reports its rejects again, and changes nothing. One with other content drops all chunks
+// behind it.
 func TestChunkThatIsSentAgain(t *testing.T) {
 	n := start(t)
 	n.createList(suppression("mine"))

@@ -36,26 +36,21 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// Options of a server. Store is required; the rest has good zero values.
+// Options of a server. Store is required. The other fields have good zero values.
 type Options struct {
 	Store      *store.Store
 	TLS        *tls.Config          // nil: plain text
-	Registry   *prometheus.Registry // nil: one of its own; the server's metrics are added to it
-	Logger     *slog.Logger         // nil: silent
-	Version    string               // told by GetStats and by dncd_build_info
+	Registry   *prometheus.Registry // the server adds its metrics to it; nil: one of its own
+	Logger     *slog.Logger         // nil: no log
+	Version    string               // reported by GetStats and by dncd_build_info
 	Reflection bool                 // serve gRPC reflection
-	Grace      time.Duration        // what is in flight has so long to end at a stop; 0: 30 s
+	Grace      time.Duration        // how long calls in flight may run after a stop begins; 0: 30 s
 
-	// Connections is how many connections of gRPC are taken at once; further ones are closed. 0: as many as come.
+	// Connections is the limit of concurrent gRPC connections. Further ones are closed immediately. 0: no limit.
 	Connections int
-	// Capacity makes the server as slow as one that checks so many numbers a second, one after the other: for tests
-	// and benchmarks of overload. 0: as fast as it is.
-	Capacity int
-	// ConnectionAge is when a connection, or a stream of checks, is moved: the client opens another, which may reach
-	// another node. A tenth more or less is drawn for each. 0: 30 min.
+	// ConnectionAge is when a connection, or a stream of checks, is ended so that the client opens another, which may
+	// reach another node. It varies by up to a tenth. 0: 30 min.
 	ConnectionAge time.Duration
-	// Register adds services of the caller's own, without the guard that the contract's have; nil: none.
-	Register func(grpc.ServiceRegistrar)
 }
 
 // Server serves one store.
@@ -66,29 +61,30 @@ type Server struct {
 	conns  connections
 
 	loads    *sharedRoom    // imports and exports
+	arrivals *arrivals      // of the messages of unary calls
 	handlers sync.WaitGroup // of streams
 
-	draining chan struct{} // closed when a stop begins: streams that wait end
-	stopping chan struct{} // closed when the grace is nearly over: streams that work end
+	draining chan struct{} // closed when a stop begins: waiting streams end
+	stopping chan struct{} // closed when the grace is nearly over: working streams end
 }
 
-// Windows are what a client may send ahead of the reading of it, in bytes. They are fixed: left to itself gRPC measures what
-// a connection can take by a ping beside its messages, which costs a check on a shared stream an eighth. gRPC gives the
-// connection's window back when something arrives, not when it is read, so what a connection holds unread is the
-// streams' windows. That of a stream grows for a message that is being read.
+// Windows are how many bytes a client may send before the server reads them. They are fixed. Otherwise gRPC would
+// measure each connection by pings beside its messages, which makes a check on a shared stream an eighth slower. gRPC
+// returns the connection's window when data arrives, not when it is read, so the streams' windows bound the unread data
+// of a connection. A stream's window grows while a message is being read.
 const (
 	streamWindow     = 256 << 10
 	connectionWindow = 2 << 20
 )
 
-// loadIdle is how long an import or an export may wait for its client and keep its room when another wants it.
+// loadIdle is how long an import or an export may wait for its client and keep its room while another needs it.
 const loadIdle = time.Minute
 
 // Limits of connections and messages.
 const (
 	maxStreams        = 256
-	workersPerCore    = 32       // a goroutine made for a call spends a tenth of the call on growing its stack
-	maxHeaderBytes    = 32 << 10 // of a call, as HTTP/2 counts them: gRPC tells clients, and they say it
+	workersPerCore    = 32       // a new goroutine spends a tenth of a call on growing its stack
+	maxHeaderBytes    = 32 << 10 // of a call, as HTTP/2 counts them; gRPC reports the limit to clients
 	maxReceiveBytes   = 1 << 20
 	maxSendBytes      = 4 << 20
 	connectionTimeout = 10 * time.Second
@@ -96,11 +92,11 @@ const (
 	keepaliveTimeout  = 20 * time.Second
 	keepaliveMinTime  = 30 * time.Second
 	defaultAge        = 30 * time.Minute
-	connectionGrace   = time.Hour // a load or an export on an aged connection goes on for so long
+	connectionGrace   = time.Hour // how long an import or an export may continue on an aged connection
 	defaultGrace      = 30 * time.Second
 )
 
-// New makes a server. It serves nothing until Serve.
+// New makes a server. It serves nothing until Serve is called.
 func New(o Options) (*Server, error) {
 	if o.Registry == nil {
 		o.Registry = prometheus.NewRegistry()
@@ -128,12 +124,12 @@ func New(o Options) (*Server, error) {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
-	s.loads = newSharedRoom(admit[workLoads], loadIdle, 0)
+	s.loads, s.arrivals = newSharedRoom(admit[workLoads], loadIdle, 0), newArrivals()
 	base := s.service(m, admit)
-	g := s.guard(base)
-	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(g.unknown))...)
-	g.next = s.grpc
-	s.register(g, *base)
+	w := s.wrapper(base)
+	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(w.unknown))...)
+	w.next = s.grpc
+	s.register(w, *base)
 	setHealth(s.health, o.Store.State())
 	return s, nil
 }
@@ -154,7 +150,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: keepaliveMinTime, PermitWithoutStream: true}),
 		grpc.NumStreamWorkers(uint32(workersPerCore * runtime.GOMAXPROCS(0))),
 		grpc.ForceServerCodecV2(codec.New()),
-		grpc.WaitForHandlers(true), // the store closes after this
+		grpc.WaitForHandlers(true), // the store is closed after the handlers have ended
 	}
 	if s.opt.TLS != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(s.opt.TLS)))
@@ -162,7 +158,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 	return options
 }
 
-// service is what every service stands on.
+// service makes what all services share.
 func (s *Server) service(m *metrics, admit *admission) *service {
 	return &service{
 		store:    s.opt.Store,
@@ -170,7 +166,6 @@ func (s *Server) service(m *metrics, admit *admission) *service {
 		metrics:  m,
 		admit:    admit,
 		messages: newSharedRoom(admit[workStreamMessages], longStall, longStall),
-		capacity: newCapacity(s.opt.Capacity),
 		tokens:   newTokens(),
 		draining: s.draining,
 		stopping: s.stopping,
@@ -181,30 +176,27 @@ func (s *Server) service(m *metrics, admit *admission) *service {
 	}
 }
 
-func (s *Server) guard(base *service) guard {
-	return guard{
+func (s *Server) wrapper(base *service) wrapper {
+	return wrapper{
 		next: s.grpc, base: base, log: base.log, metrics: base.metrics, admit: base.admit,
 		loads:    s.loads,
-		handlers: &s.handlers, memory: new(memory),
+		handlers: &s.handlers, arrivals: s.arrivals, memory: new(memory),
 	}
 }
 
-func (s *Server) register(g guard, base service) {
-	dncv1.RegisterCheckServiceServer(g, &checkService{service: base, spread: newSpread()})
-	dncv1.RegisterRecordServiceServer(g, &recordService{service: base})
-	dncv1.RegisterListServiceServer(g, &listService{service: base})
-	dncv1.RegisterAdminServiceServer(g, &adminService{service: base})
+func (s *Server) register(w wrapper, base service) {
+	dncv1.RegisterCheckServiceServer(w, &checkService{service: base, workers: newWorkers()})
+	dncv1.RegisterRecordServiceServer(w, &recordService{service: base})
+	dncv1.RegisterListServiceServer(w, &listService{service: base})
+	dncv1.RegisterAdminServiceServer(w, &adminService{service: base})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
-	if s.opt.Register != nil {
-		s.opt.Register(s.grpc)
-	}
 	if s.opt.Reflection {
 		reflection.Register(s.grpc)
 	}
 }
 
-// Serve answers gRPC on rpc and HTTP on web (nil: none) until ctx ends, then stops gracefully: health goes NOT_SERVING,
-// what is in flight ends, streams get an end. It closes both listeners and is called once.
+// Serve answers gRPC on rpc and HTTP on web (nil: none) until ctx ends. Then it stops gracefully: health becomes
+// NOT_SERVING, calls in flight end, and streams are ended. It closes both listeners. It is called once.
 func (s *Server) Serve(ctx context.Context, rpc, web net.Listener) error {
 	follow, stopFollowing := context.WithCancel(context.Background())
 	var tasks sync.WaitGroup
@@ -256,7 +248,7 @@ func stopHTTP(h *http.Server) error {
 	return nil
 }
 
-// stop ends gRPC: what waits ends at once, what works has the grace, what is left is cut.
+// stop ends gRPC. Waiting calls end immediately, working calls have the grace, and what remains is cut.
 func (s *Server) stop() {
 	s.health.Shutdown()
 	close(s.draining)
@@ -273,7 +265,7 @@ func (s *Server) stop() {
 		}
 	}
 	<-done
-	s.handlers.Wait() // those of streams that were cut: the store closes after this
+	s.handlers.Wait() // handlers of streams that were cut: the store is closed after this
 }
 
 func ended(done <-chan struct{}, wait time.Duration) bool {

@@ -11,17 +11,16 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// service is what every service stands on.
+// service is what all services share.
 type service struct {
 	store    *store.Store
 	log      *slog.Logger
 	metrics  *metrics
 	admit    *admission
-	messages *sharedRoom // that streams of checks have for messages and their answers
-	capacity *capacity   // nil outside tests
+	messages *sharedRoom // the room for messages of check streams and their answers
 	tokens   tokens
-	draining <-chan struct{} // closed when a stop begins: streams that wait end
-	stopping <-chan struct{} // closed when the grace is nearly over: streams that work end
+	draining <-chan struct{} // closed when a stop begins: waiting streams end
+	stopping <-chan struct{} // closed when the grace is nearly over: working streams end
 	version  string
 	started  time.Time
 
@@ -64,8 +63,8 @@ func (s *service) view(ctx context.Context, at *dncv1.ReadAt) (*store.View, erro
 	return v, nil
 }
 
-// atLeast is the position that a read waits for; nil: none. It refuses all else that a read can ask for, also what a later
-// contract adds: to answer it from the newest state would be wrong.
+// atLeast returns the position that a read waits for; nil: none. It refuses every other form of read_at, including
+// those that a later contract adds: the newest state would be a wrong answer to them.
 func atLeast(at *dncv1.ReadAt) (*dncv1.Position, error) {
 	p := at.GetAtLeast()
 	switch {
@@ -79,12 +78,12 @@ func atLeast(at *dncv1.ReadAt) (*dncv1.Position, error) {
 	return p, nil
 }
 
-// isOfJournal reports whether p belongs to the journal of v. A position without a journal belongs to any.
+// isOfJournal reports whether p belongs to the journal of v. A position without a journal id belongs to any journal.
 func isOfJournal(v *store.View, p *dncv1.Position) bool {
 	return p.GetJournalId() == "" || p.GetJournalId() == v.JournalID()
 }
 
-// positionOf is where v stands, on the wire.
+// positionOf is the position of v.
 func positionOf(v *store.View) *dncv1.Position {
 	return &dncv1.Position{Revision: v.Revision(), JournalId: v.JournalID()}
 }
@@ -94,7 +93,7 @@ func positionAt(r store.Receipt) *dncv1.Position {
 	return &dncv1.Position{Revision: r.ID.Revision, JournalId: r.JournalID}
 }
 
-// waitEnded is the error of a wait that ended with err. A stop ends all waits.
+// waitEnded is the error of a wait that ended with err. A stop of the server ends all waits.
 func (s *service) waitEnded(err error) error {
 	select {
 	case <-s.draining:
@@ -104,8 +103,8 @@ func (s *service) waitEnded(err error) error {
 	}
 }
 
-// waitTime bounds a wait by the caller's deadline, a little earlier so that the answer arrives, and a minute, else by two
-// seconds.
+// waitTime bounds a wait by the caller's deadline, less some time for the answer, and by a minute. Without a deadline
+// the bound is two seconds.
 func waitTime(ctx context.Context) (context.Context, context.CancelFunc) {
 	wait := defaultWait
 	if deadline, ok := ctx.Deadline(); ok {
@@ -128,7 +127,7 @@ func journalChanged(v *store.View) error {
 		"the journal is not this store's: it was restored from a copy or a loss was accepted; read again without a position").at(v)
 }
 
-// at adds where the server stands.
+// at adds the server's position to the metadata.
 func (f *fault) at(v *store.View) *fault {
 	return f.with("revision", strconv.FormatUint(v.Revision(), 10)).with("journal_id", v.JournalID())
 }

@@ -12,24 +12,26 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// session is a stream that is being served. While it waits for its client it can be cut, so that another has its room.
+// session is a stream that is being served. While it waits for its client it can be cut, so that another session gets
+// its room.
 type session struct {
 	grpc.ServerStream
-	ctx    context.Context // of the stream; ended when the session is cut
+	ctx    context.Context // of the stream; it ends when the session is cut
 	cancel context.CancelCauseFunc
 	in     *inbound
-	shared *sharedRoom // that it takes room of
+	shared *sharedRoom // the room that it takes part of
 
 	gate  func(size int) error // called with the size of each message before it is read; nil: none
 	first func(m any) error    // called with the first message; nil: none
 
-	waits   atomic.Int64 // since when it waits for its client, by sessionClock; 0: it does not
+	waits   atomic.Int64 // when it began to wait for its client, by sessionClock; 0: it does not wait
+	rest    atomic.Int64 // the same, for the rest of a message
 	stalled atomic.Bool  // its client was slow to read
 
 	mu      sync.Mutex
-	rooms   []ticket // that it holds, in the order in which it took them
+	rooms   []ticket // the room that it holds, oldest first
 	ended   bool
-	dropped chan struct{} // tells that room was dropped
+	dropped chan struct{} // receives when room was dropped
 }
 
 // sessionClock counts from the start of the process, and is never 0.
@@ -50,7 +52,7 @@ func newSession(stream grpc.ServerStream, method string, many bool, shared *shar
 	return s, nil
 }
 
-// sessionOf is the session whose handler has this context.
+// sessionOf returns the session whose handler has this context.
 func sessionOf(ctx context.Context) *session { return ctx.Value(sessionKey{}).(*session) }
 
 // Context implements grpc.ServerStream.
@@ -67,7 +69,10 @@ func (s *session) RecvMsg(m any) error {
 			return err
 		}
 	}
-	if err := s.in.read(size, m); err != nil || s.first == nil {
+	s.rest.Store(sessionClock())
+	err = s.in.read(size, m)
+	s.rest.Store(0)
+	if err != nil || s.first == nil {
 		return err
 	}
 	begin := s.first
@@ -75,7 +80,7 @@ func (s *session) RecvMsg(m any) error {
 	return begin(m)
 }
 
-// take returns room for so many units.
+// take returns room for that many units.
 func (s *session) take(units int) (ticket, error) { return s.shared.take(s.ctx, units) }
 
 // hold keeps room until it is dropped, or the session ends.
@@ -89,7 +94,7 @@ func (s *session) hold(room ticket) {
 	s.rooms = append(s.rooms, room)
 }
 
-// drop gives back the room that was taken first.
+// drop returns the oldest room.
 func (s *session) drop() {
 	s.mu.Lock()
 	if len(s.rooms) > 0 {
@@ -103,7 +108,7 @@ func (s *session) drop() {
 	}
 }
 
-// fits waits until the session holds no room, or no more than most with so many units more.
+// fits waits until the session holds no room, or at most most including that many further units.
 func (s *session) fits(units, most int) error {
 	for {
 		if held := s.held(); held == 0 || held+units <= most {
@@ -127,7 +132,7 @@ func (s *session) held() (units int) {
 	return units
 }
 
-// end gives back what the session holds, once its handler is left to itself.
+// end returns what the session holds, when nothing waits for its handler any more.
 func (s *session) end() {
 	s.mu.Lock()
 	s.ended = true
@@ -140,7 +145,8 @@ func (s *session) end() {
 	s.shared.leave(s)
 }
 
-// longStall is how long a client may take to read until what its stream held is given back to the system at its end.
+// longStall is how long a client may take to read. When a stream stalled longer, its memory is returned to the system
+// at its end.
 const longStall = time.Second
 
 // SendMsg implements grpc.ServerStream. It waits while the client does not read.
@@ -155,22 +161,25 @@ func (s *session) SendMsg(m any) error {
 	return err
 }
 
-// await marks the session as waiting for its client until the result is called.
+// await marks the session as waiting for its client until done is called.
 func (s *session) await() (done func()) {
 	s.waits.Store(sessionClock())
 	return func() { s.waits.Store(0) }
 }
 
-// idle is for how long the session has waited for its client.
+// idle is how long the session has waited for its client.
 func (s *session) idle() time.Duration {
-	since := s.waits.Load()
-	if since == 0 {
-		return 0
+	now := sessionClock()
+	since := now
+	for _, began := range []int64{s.waits.Load(), s.rest.Load()} {
+		if began != 0 {
+			since = min(since, began)
+		}
 	}
-	return time.Duration(sessionClock() - since)
+	return time.Duration(now - since)
 }
 
-// unread reports whether the client did not read what it was sent, or went away before the end.
+// unread reports whether the client did not read what it was sent, or left before the end.
 func (s *session) unread() bool {
 	return s.stalled.Load() || s.idle() > 0 || s.ServerStream.Context().Err() != nil
 }
@@ -178,6 +187,10 @@ func (s *session) unread() bool {
 // errIdle is why a session was cut.
 var errIdle = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
 	"the stream waited too long for its client, and another was given its room: open it again; an import continues with its import_id")
+
+// errSlowMessage is why a unary call was ended.
+var errSlowMessage = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
+	"the message did not arrive within 10 s: nothing was done; send it again")
 
 // errNoHeader is why a stream that sent nothing was cut.
 var errNoHeader = refuse(dncv1.ErrorReason_ERROR_REASON_STREAM_IDLE,
@@ -191,33 +204,33 @@ func (s *session) reason() error {
 	return nil
 }
 
-// sharedRoom is room that sessions take. Where none is left, the session that has waited for its client for longest is
-// cut, if that is long enough.
+// sharedRoom is room that sessions share. When none is left, the session that has waited longest for its client is cut,
+// if it has waited longer than idleLimit.
 type sharedRoom struct {
 	*limiter
-	whole *sharedRoom   // that this is a part of; nil: of none
-	most  time.Duration // how long a session may wait for its client and keep its room
-	queue time.Duration // how long a session waits for room that nobody is about to leave
-	quit  time.Duration // how long it waits for that of one which is cut
+	whole     *sharedRoom   // the room that this is a part of; nil: none
+	idleLimit time.Duration // how long a session may wait for its client and keep its room
+	queue     time.Duration // how long a session waits for room when none is about to become free
+	quit      time.Duration // how long it waits for the room of a session that is being cut
 
 	mu      sync.Mutex
 	all     map[*session]struct{}
-	looked  time.Time // when the idlest was looked for
-	leaving bool      // what was found
+	looked  time.Time // when findIdlest last ran
+	leaving bool      // what it returned
 }
 
-func newSharedRoom(l *limiter, most, queue time.Duration) *sharedRoom {
-	return &sharedRoom{limiter: l, most: most, queue: queue, quit: leaveTime, all: make(map[*session]struct{})}
+func newSharedRoom(l *limiter, idleLimit, queue time.Duration) *sharedRoom {
+	return &sharedRoom{limiter: l, idleLimit: idleLimit, queue: queue, quit: leaveTime, all: make(map[*session]struct{})}
 }
 
-// part is room of r of which at most so many units are taken at once.
+// part is a part of r with room for that many units.
 func (r *sharedRoom) part(units int64) *sharedRoom {
-	p := newSharedRoom(newFixed(units), r.most, r.queue)
+	p := newSharedRoom(newFixed(units), r.idleLimit, r.queue)
 	p.whole = r
 	return p
 }
 
-// join makes s one of those that may be cut.
+// join adds s to the sessions that may be cut.
 func (r *sharedRoom) join(s *session) {
 	if r.whole != nil {
 		r.whole.join(s)
@@ -237,11 +250,11 @@ func (r *sharedRoom) leave(s *session) {
 }
 
 const (
-	leaveTime = time.Second // in which a session that is cut leaves
+	leaveTime = time.Second // how long a session that is cut may take to leave
 	roomPoll  = 5 * time.Millisecond
 )
 
-// take returns room for so many units, for a while or for as long as s lasts, or errOverloaded.
+// take returns room for that many units, or errOverloaded after a wait.
 func (r *sharedRoom) take(ctx context.Context, units int) (ticket, error) {
 	t, err := r.takeOwn(ctx, units)
 	if r.whole == nil {
@@ -281,8 +294,8 @@ func (r *sharedRoom) takeOwn(ctx context.Context, units int) (ticket, error) {
 	}
 }
 
-// cutIdlest cuts a session that has waited for its client for too long. It reports whether one is about to leave. However
-// many wait for room, the sessions are gone through once in a while.
+// cutIdlest cuts a session that has waited too long for its client. It reports whether one is about to leave. However
+// many callers wait for room, it searches the sessions at most once per roomPoll.
 func (r *sharedRoom) cutIdlest() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -296,7 +309,7 @@ func (r *sharedRoom) cutIdlest() bool {
 // findIdlest is cutIdlest while r.mu is held.
 func (r *sharedRoom) findIdlest() bool {
 	var idlest *session
-	longest := r.most
+	longest := r.idleLimit
 	for s := range r.all {
 		if s.ctx.Err() != nil {
 			return true

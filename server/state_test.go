@@ -103,7 +103,7 @@ func TestDamagedStoreServesNoAllow(t *testing.T) {
 	}
 }
 
-// What a client hears of damage names files, and not where they lie.
+// A client sees the names of damaged files, and not their directories.
 func TestDamageTellsNoPath(t *testing.T) {
 	dir := t.TempDir()
 	n := startIn(t, dir, store.Options{MinFree: -1})

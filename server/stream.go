@@ -25,32 +25,32 @@ func (s *checkService) StreamChecks(stream checkStream) error {
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()
-	c := checks{s: s, session: sessionOf(stream.Context()), answers: answers{s: s, stream: stream}}
+	c := checkSession{s: s, session: sessionOf(stream.Context()), answers: answerWriter{s: s, stream: stream}}
 	c.session.gate = c.gate
 	c.frames = receive(stream, dncv1.StreamChecksRequestFromVTPool)
 	c.expiry = time.NewTimer(maxWait)
 	defer c.expiry.Stop()
-	defer c.answers.leave() // also when a message was not answered to its end
+	defer c.answers.leave() // also when a message was answered in part
 	defer func() { c.s.admit[workStreamWaits].give(len(c.waiting)) }()
 	return c.run(aged)
 }
 
-// jittered is d, up to a tenth more or less, so that streams opened together do not all move together.
+// jittered varies d by up to a tenth, so that streams opened together do not all end together.
 func jittered(d time.Duration) time.Duration {
 	return d - d/10 + rand.N(d/5+1)
 }
 
-// checks is one stream of checks. Its frames are answered one after the other, each from one view. A check whose revision
-// is not there yet is set aside. While the client does not read answers, the stream takes no more checks, and what it has
-// read of them is bounded.
-type checks struct {
+// checkSession is one stream of checks. It answers frames one after the other, each from one view. A check whose
+// revision has not been reached is set aside. While the client does not read answers, the stream takes no more checks,
+// and what it has read of them is bounded.
+type checkSession struct {
 	s       *checkService
 	session *session
 	frames  <-chan frame[dncv1.StreamChecksRequest] // nil: the client has sent all
-	answers answers
+	answers answerWriter
 	waiting waitingChecks
-	next    time.Time   // when the first of them may be over; zero: not known
-	expiry  *time.Timer // goes off at next
+	next    time.Time   // when the first of them may expire; zero: not known
+	expiry  *time.Timer // fires at next
 }
 
 // question is a check that has been read.
@@ -58,18 +58,18 @@ type question struct {
 	id     uint64
 	number phone.Number
 	scope  policy.Scope
-	text   bool // the number came as a string: its answer tells what it was read as
+	text   bool // the number came as a string, so its answer says how it was read
 }
 
-// waitingCheck is a check that asks for a revision which is not there yet.
+// waitingCheck is a check whose revision has not been reached.
 type waitingCheck struct {
 	question
 	revision uint64
-	journal  string // that the revision belongs to; empty: any
+	journal  string // of the revision; empty: any
 	until    time.Time
 }
 
-// waitingChecks is a heap: the first is one that asks for the earliest revision.
+// waitingChecks is a heap. The first check waits for the lowest revision.
 type waitingChecks []waitingCheck
 
 func (w waitingChecks) Len() int           { return len(w) }
@@ -86,14 +86,14 @@ func (w *waitingChecks) Pop() any {
 	return last
 }
 
-// Limits of checks that wait.
+// Limits of waiting checks.
 const (
 	maxWaiting  = 10_000
 	maxWait     = time.Minute
-	expiryEvery = 5 * time.Millisecond // checks that end close to each other end together
+	expiryEvery = 5 * time.Millisecond // checks that expire close to each other are answered together
 )
 
-func (c *checks) run(aged <-chan struct{}) error {
+func (c *checkSession) run(aged <-chan struct{}) error {
 	for {
 		newer, err := c.reached()
 		if err != nil {
@@ -121,7 +121,7 @@ func (c *checks) run(aged <-chan struct{}) error {
 	}
 }
 
-func (c *checks) take(f frame[dncv1.StreamChecksRequest]) error {
+func (c *checkSession) take(f frame[dncv1.StreamChecksRequest]) error {
 	if errors.Is(f.err, io.EOF) {
 		c.frames = nil
 		return nil
@@ -140,11 +140,11 @@ func (c *checks) take(f frame[dncv1.StreamChecksRequest]) error {
 	return nil
 }
 
-// readAhead is how much room the messages of a stream may take that are read before one is answered: a few hundred checks.
+// readAhead is the room for messages of a stream that are read before an earlier one is answered: a few hundred checks.
 const readAhead = 512 << 10
 
-// gate lets a message of that size be read when the server has room for it, and those before are answered or small.
-func (c *checks) gate(size int) error {
+// gate lets a message of that size be read when the server has room for it, and earlier messages are answered or small.
+func (c *checkSession) gate(size int) error {
 	if size > maxCheckBytes {
 		return tooManyChecks("actual_bytes", size)
 	}
@@ -159,24 +159,25 @@ func (c *checks) gate(size int) error {
 	return err
 }
 
-// messageRoom is the most memory that a message of that size takes with its answers. The least check has two bytes.
+// messageRoom is an upper bound of the memory for a message of that size and its answers. The smallest check takes two
+// bytes.
 func messageRoom(size int) int {
 	const checkRoom, answerRoom = 160, 320
 	count := min(size/2, maxChecks)
 	return 2*size + count*checkRoom + min(count*answerRoom, 4*maxAnswerBytes)
 }
 
-// keptChecks is how many checks a message holds room for when it is used again.
+// keptChecks is how many checks a reused message keeps memory for.
 const keptChecks = 1024
 
-// recycle gives back a message of which nothing but text is still held.
+// recycle returns a message to its pool. Only its texts are still in use.
 func recycle(req *dncv1.StreamChecksRequest) {
 	if cap(req.Checks) <= keptChecks {
 		req.ReturnToVTPool()
 	}
 }
 
-// withinLimits refuses a message that holds too many.
+// withinLimits refuses a message with too many checks.
 func withinLimits(req *dncv1.StreamChecksRequest) error {
 	if n := len(req.GetChecks()); n > maxChecks {
 		return tooManyChecks("actual", n)
@@ -190,13 +191,11 @@ func tooManyChecks(key string, actual int) error {
 		"limit", fmt.Sprint(maxChecks), key, fmt.Sprint(actual))
 }
 
-// answer answers a message from the newest view; what waits for a later one is set aside.
-func (c *checks) answer(req *dncv1.StreamChecksRequest) error {
+// answer answers a message from the newest view, and sets aside the checks that wait for a later one.
+func (c *checkSession) answer(req *dncv1.StreamChecksRequest) error {
 	v := c.s.store.View()
-	if err := c.answers.begin(v, len(req.GetChecks())); err != nil {
-		return err
-	}
-	if len(req.GetChecks()) == 0 { // has an empty answer
+	c.answers.begin(v, len(req.GetChecks()))
+	if len(req.GetChecks()) == 0 { // gets an empty answer
 		if err := c.answers.send(); err != nil {
 			return err
 		}
@@ -215,7 +214,7 @@ func (c *checks) answer(req *dncv1.StreamChecksRequest) error {
 	return c.answers.finish()
 }
 
-// read takes over what a check asks, and the position that it asks for; nil: none. The id is there with an error too.
+// read reads a check and the position that it waits for; nil: none. The id is set even with an error.
 func read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Position, err error) {
 	q.id = check.GetId()
 	if err := checkUnsupported(check.GetPurpose(), false); err != nil {
@@ -231,7 +230,7 @@ func read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Positi
 	return q, at, err
 }
 
-// read takes over the number and the scope.
+// read reads the number and the scope.
 func (q *question) read(check *dncv1.StreamCheck) error {
 	region, err := parseRegion(check.GetRegion())
 	if err != nil {
@@ -250,8 +249,8 @@ func (q *question) read(check *dncv1.StreamCheck) error {
 	return err
 }
 
-// wait sets a check aside until its revision is there or its time is over.
-func (c *checks) wait(q question, p *dncv1.Position, timeout *durationpb.Duration) error {
+// wait sets a check aside until its revision is reached or its time is over.
+func (c *checkSession) wait(q question, p *dncv1.Position, timeout *durationpb.Duration) error {
 	if len(c.waiting) >= maxWaiting || !c.s.admit[workStreamWaits].have(1) {
 		return refuse(dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL,
 			"too many checks wait for a position: try again after a pause")
@@ -276,8 +275,9 @@ func waitOf(timeout *durationpb.Duration) time.Duration {
 	return min(timeout.AsDuration(), maxWait)
 }
 
-// reached answers the checks whose revision is there. It returns what tells of the next revision; nil when none waits.
-func (c *checks) reached() (<-chan struct{}, error) {
+// reached answers the checks whose revision is reached. It returns a channel that closes at the next revision; nil when
+// no check waits.
+func (c *checkSession) reached() (<-chan struct{}, error) {
 	for len(c.waiting) > 0 {
 		v := c.s.store.View()
 		if c.waiting[0].revision > v.Revision() {
@@ -291,15 +291,13 @@ func (c *checks) reached() (<-chan struct{}, error) {
 }
 
 // answerWaiting answers from v the checks that waited for it.
-func (c *checks) answerWaiting(v *store.View) error {
+func (c *checkSession) answerWaiting(v *store.View) error {
 	var due []waitingCheck
 	for len(c.waiting) > 0 && c.waiting[0].revision <= v.Revision() {
 		due = append(due, heap.Pop(&c.waiting).(waitingCheck))
 	}
 	c.s.admit[workStreamWaits].give(len(due))
-	if err := c.answers.begin(v, len(due)); err != nil {
-		return err
-	}
+	c.answers.begin(v, len(due))
 	for i := range due {
 		var err error
 		if id := due[i].journal; id != "" && id != v.JournalID() {
@@ -312,13 +310,13 @@ func (c *checks) answerWaiting(v *store.View) error {
 	return c.answers.finish()
 }
 
-func (c *checks) expireAt(t time.Time) {
+func (c *checkSession) expireAt(t time.Time) {
 	c.next = t
 	c.expiry.Reset(time.Until(t))
 }
 
-// expiring goes off when a check may have waited long enough; nil while none waits.
-func (c *checks) expiring() <-chan time.Time {
+// expiring fires when a check may have expired; it is nil while none waits.
+func (c *checkSession) expiring() <-chan time.Time {
 	if len(c.waiting) == 0 {
 		return nil
 	}
@@ -326,7 +324,7 @@ func (c *checks) expiring() <-chan time.Time {
 }
 
 // expire answers the checks whose time is over.
-func (c *checks) expire() error {
+func (c *checkSession) expire() error {
 	now := time.Now()
 	err := c.giveUp(c.s.notReached(context.DeadlineExceeded), func(w *waitingCheck) bool { return !now.Before(w.until) })
 	c.next = time.Time{}
@@ -348,11 +346,9 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// giveUp answers why to the checks that are over.
-func (c *checks) giveUp(why error, over func(*waitingCheck) bool) error {
-	if err := c.answers.begin(c.s.store.View(), 0); err != nil {
-		return err
-	}
+// giveUp answers why to the waiting checks that are over.
+func (c *checkSession) giveUp(why error, over func(*waitingCheck) bool) error {
+	c.answers.begin(c.s.store.View(), 0)
 	kept := c.waiting[:0]
 	for i := range c.waiting {
 		if !over(&c.waiting[i]) {
@@ -370,14 +366,14 @@ func (c *checks) giveUp(why error, over func(*waitingCheck) bool) error {
 	return c.answers.finish()
 }
 
-// How long a stream that ends takes what has arrived already: until so long nothing came, and at most so long.
+// How long an ending stream reads what has arrived already: until nothing came for lastQuiet, and at most lastReads.
 const (
 	lastQuiet = 20 * time.Millisecond
 	lastReads = 500 * time.Millisecond
 )
 
-// end answers all checks that have been received, and leaves the client without an error: it opens another stream.
-func (c *checks) end() error {
+// end answers all checks that were received, and ends the stream without an error: the client opens another one.
+func (c *checkSession) end() error {
 	last := time.After(lastReads)
 	for quiet := false; !quiet && c.frames != nil; {
 		select {

@@ -53,7 +53,7 @@ func (n *node) openStream(ctx context.Context) stream {
 	return stream{s, n.t}
 }
 
-// ask sends one message. A stream that has ended tells why in what follows.
+// ask sends one message. A stream that has ended reports why in what follows.
 func (s stream) ask(checks ...*dncv1.StreamCheck) {
 	_ = s.Send(&dncv1.StreamChecksRequest{Checks: checks})
 }
@@ -131,7 +131,7 @@ func waitingFor(id, revision uint64, timeout time.Duration) *dncv1.StreamCheck {
 	return c
 }
 
-// overloaded tells of what may become of a large message on a busy machine.
+// overloaded reports whether a large message was refused, which may happen on a busy machine.
 func overloaded(a answered) bool {
 	return a.GetError().GetReason() == dncv1.ErrorReason_ERROR_REASON_OVERLOADED
 }
@@ -143,7 +143,8 @@ func wantItemError(t testing.TB, a answered, want dncv1.ErrorReason) {
 	}
 }
 
-// Messages are read into the room of those before: what one stream asks never shows in another's answers, nor in its next.
+// Messages are read into the memory of earlier ones: what one stream asks never shows in another's answers, nor in its
+// next.
 func TestStreamsShareNoMessage(t *testing.T) {
 	n := withRegistry(t)
 	n.optOut("+14155550199", "acme")
@@ -429,7 +430,7 @@ func TestStreamWaitsNoLongerThanItsTimeout(t *testing.T) {
 		wantItemError(t, a, dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED)
 	}
 	n.optOut(french, "")
-	s.ask(waitingFor(6, 2, 50*time.Millisecond)) // sooner over than the one before
+	s.ask(waitingFor(6, 2, 50*time.Millisecond)) // expires sooner than the previous one
 	wantItemError(t, s.takeOne(6), dncv1.ErrorReason_ERROR_REASON_REVISION_NOT_REACHED)
 	s.CloseSend() // what waits is answered all the same
 	n.optOut(french, "")
@@ -593,7 +594,7 @@ func (n *node) waitForMetric(line string) {
 	}
 }
 
-// A client that does not read its answers is not read from any more, and holds up nobody else.
+// The server stops reading from a client that does not read its answers, and delays no other client.
 func TestStreamOfASlowReader(t *testing.T) {
 	n := start(t)
 	slow := n.openStream(testContext(t))
@@ -659,7 +660,7 @@ func (n *node) streamErrors() (count float64) {
 	return count
 }
 
-// Streams, writes and waits at once: an opt-out that is acknowledged is seen by every check that asks for its revision.
+// Streams, writes and waits concurrently: every check that asks for the revision of an acknowledged opt-out sees it.
 func TestStreamsAtOnce(t *testing.T) {
 	n := withRegistry(t)
 	const streams, rounds = 8, 30
@@ -694,7 +695,8 @@ func TestStreamsAtOnce(t *testing.T) {
 
 // Checks beyond what the server does in time are refused one by one, and the stream lives on.
 func TestStreamUnderOverload(t *testing.T) {
-	n := start(t, func(o *server.Options) { o.Capacity = 1000 })
+	n := start(t)
+	n.clock.delay("(*answerWriter).begin", oneByOne(64*time.Millisecond))
 	var streams sync.WaitGroup
 	var refused atomic.Bool
 	checks := make([]*dncv1.StreamCheck, 64)

@@ -14,7 +14,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// Limits of text, in bytes, as the contract has them.
+// Limits of texts, in bytes, as in the contract.
 const (
 	maxNumber     = 64
 	maxDesk       = 256
@@ -33,7 +33,7 @@ type field struct {
 	lines bool // line feed and tab are allowed
 }
 
-// checkText refuses text that is too long or holds control characters. That it is UTF-8 has been checked in decoding.
+// checkText refuses a text that is too long or holds control characters. Decoding has checked that it is UTF-8.
 func checkText(fields ...field) error {
 	for _, f := range fields {
 		if len(f.value) > f.max {
@@ -50,7 +50,7 @@ func (f field) forbids(r rune) bool {
 	return unicode.IsControl(r) && !(f.lines && (r == '\n' || r == '\t'))
 }
 
-// allowed is the text without what it may not hold: its end, control characters.
+// allowed returns the text without control characters and without what exceeds the limit.
 func (f field) allowed() string {
 	text := strings.Map(func(c rune) rune {
 		if f.forbids(c) {
@@ -70,7 +70,7 @@ func tooLong(name string, actual, limit int) error {
 		with("limit", fmt.Sprint(limit)).with("actual", fmt.Sprint(actual))
 }
 
-// parseRegion reads the region of a request; the empty one is none.
+// parseRegion reads the region of a request. The empty region is none.
 func parseRegion(code string) (phone.Region, error) {
 	if code == "" {
 		return 0, nil
@@ -82,7 +82,7 @@ func parseRegion(code string) (phone.Region, error) {
 	return r, nil
 }
 
-// parseNumber reads a number: an international form, or a national one when there is a region.
+// parseNumber reads a number: in international form, or in national form when there is a region.
 func parseNumber(s string, region phone.Region) (phone.Number, error) {
 	if len(s) > maxNumber {
 		return 0, phone.ErrLength
@@ -111,7 +111,7 @@ func scopeOf(s string) (policy.Scope, error) {
 	return scope, nil
 }
 
-// timeOf reads a time of a request; unset is the zero time.
+// timeOf reads a time of a request. Unset is the zero time.
 func timeOf(name string, t *timestamppb.Timestamp) (time.Time, error) {
 	if t == nil {
 		return time.Time{}, nil
@@ -122,7 +122,7 @@ func timeOf(name string, t *timestamppb.Timestamp) (time.Time, error) {
 	return t.AsTime(), nil
 }
 
-// stamp is t on the wire: the zero time is unset.
+// stamp is t on the wire. The zero time is unset.
 func stamp(t time.Time) *timestamppb.Timestamp {
 	if t.IsZero() {
 		return nil

@@ -12,11 +12,11 @@ import (
 
 // TLSFiles names the PEM files of a server's TLS.
 type TLSFiles struct {
-	Cert, Key string // the server's certificate, with its chain, and key
-	ClientCA  string // who vouches for clients; empty: clients need no certificate
+	Cert, Key string // the server's certificate, with its chain, and its key
+	ClientCA  string // the CA that signs client certificates; empty: clients need none
 
-	Logger *slog.Logger  // told of files that changed; nil: silent
-	Every  time.Duration // how often the files are looked at, at most; 0: once a second
+	Logger *slog.Logger  // for changes of the files; nil: no log
+	Every  time.Duration // how often the files are read, at most; 0: once a second
 }
 
 // Errors of TLSFiles.Config.
@@ -25,11 +25,12 @@ var (
 	ErrTLSClient = errors.New("a client CA needs TLS: give the server's certificate and key too")
 )
 
-// Config reads the files; nil when none is named. TLS 1.3 alone; with a client CA every client must show a certificate
-// that it vouches for.
+// Config reads the files; nil when none is named. The server accepts only TLS 1.3. With a client CA every client must
+// present a certificate that the CA signed.
 //
-// Files that change are read again at a handshake: connections made from then on get the new certificate and are held to
-// the new client CA. While what the files hold does not fit together, which is logged, what they held before counts on.
+// Files that change are read again at a handshake. Connections made from then on get the new certificate and are
+// verified against the new client CA. While the new files do not fit together, which is logged, the previous content
+// stays in use.
 func (f TLSFiles) Config() (*tls.Config, error) {
 	if f.Cert == "" && f.Key == "" {
 		if f.ClientCA != "" {
@@ -54,7 +55,7 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 	return c, nil
 }
 
-// tlsContent is what the files hold.
+// tlsContent is the content of the files.
 type tlsContent struct {
 	cert, key, clientCA string // clientCA is empty when no file is named
 	withCA              bool
@@ -80,8 +81,8 @@ func (f TLSFiles) read() (tlsContent, error) {
 	return c, nil
 }
 
-// config makes the configuration of new connections. A client cannot resume a session of an earlier one: the client CA
-// may have changed since.
+// config makes the configuration of new connections. A client cannot resume a session of an earlier configuration: the
+// client CA may have changed since.
 func (t tlsContent) config() (*tls.Config, error) {
 	pair, err := tls.X509KeyPair([]byte(t.cert), []byte(t.key))
 	if err != nil {
@@ -102,8 +103,8 @@ func (t tlsContent) config() (*tls.Config, error) {
 	return c, nil
 }
 
-// forHTTP is the same certificate for the HTTP listener: monitors need no client certificate, and what they read
-// holds no number.
+// forHTTP is the same certificate for the HTTP listener. Monitors need no client certificate: what they read holds no
+// number.
 func forHTTP(c *tls.Config) *tls.Config {
 	h := c.Clone()
 	h.ClientAuth, h.ClientCAs = tls.NoClientCert, nil

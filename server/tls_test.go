@@ -195,7 +195,7 @@ func TestRecordedByIsProvenByTheCertificate(t *testing.T) {
 func TestRecordedByIsClaimedWithoutClientCA(t *testing.T) {
 	a := newAuthority(t)
 	n := startTLS(t, a, "")
-	n.dialTLS(a.clientTLS(a.issue("alice", nil))) // nobody asked for it, nobody vouches for it
+	n.dialTLS(a.clientTLS(a.issue("alice", nil))) // its certificate was neither requested nor signed
 	if _, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, Context: &dncv1.WriteContext{OnBehalfOf: "bob"}}); err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// reloader keeps the TLS configuration at what the files hold. It looks at them when a connection is made, and compares
-// what they hold: that sees files written in place, renamed over, and the swapped links of a mounted secret alike, needs no
-// goroutine, and costs a connection less than a tenth of its handshake.
+// reloader keeps the TLS configuration in step with the files. It reads them when a connection is made and compares
+// their content. So it notices files that are written in place, renamed over, or swapped by link as in a mounted
+// secret. It needs no goroutine, and costs a connection less than a tenth of its handshake.
 type reloader struct {
 	files TLSFiles
 	log   *slog.Logger
@@ -19,8 +19,8 @@ type reloader struct {
 
 	mu     sync.Mutex
 	looked time.Time
-	seen   tlsContent // what the files held last, fit or not
-	failed string     // why they could not be read last; empty: they could
+	seen   tlsContent // the content that was read last, valid or not
+	failed string     // why the last read failed; empty: it did not
 }
 
 const tlsEvery = time.Second
@@ -37,7 +37,8 @@ func newReloader(f TLSFiles, content tlsContent, c *tls.Config) *reloader {
 	return r
 }
 
-// current is the configuration for a connection that is being made. One handshake at a time looks at the files; the
+// current returns the configuration for a new connection. One handshake at a time reads the files; the others do not
+// wait for it.
 // others do not wait for it.
 func (r *reloader) current() *tls.Config {
 	if r.mu.TryLock() {
@@ -50,8 +51,7 @@ func (r *reloader) current() *tls.Config {
 	return r.now.Load()
 }
 
-// look takes over what the files hold now, if that is something else than before and fits together. Each change is logged
-// once.
+// look loads the files if they have changed and fit together. It logs each change once.
 func (r *reloader) look() {
 	content, err := r.files.read()
 	if err != nil {
@@ -75,7 +75,7 @@ func (r *reloader) look() {
 	}
 }
 
-// refuse keeps what was, and says why once.
+// refuse keeps the previous configuration, and logs why once.
 func (r *reloader) refuse(err error) {
 	if r.failed != err.Error() {
 		r.log.Error("TLS files changed and cannot be used: keeping the previous files until this is fixed", "error", err)

@@ -25,7 +25,7 @@ type reloading struct {
 	told   *syncBuffer
 }
 
-// startReloading serves with files in a directory of its own, which are looked at in each handshake.
+// startReloading serves with files in a directory of its own, which are read in each handshake.
 func startReloading(t *testing.T, a *authority, clientCA string) *reloading {
 	t.Helper()
 	dir := t.TempDir()
@@ -166,8 +166,8 @@ func TestSwappedLinks(t *testing.T) {
 	}
 }
 
-// TestBrokenFilesChangeNothing: half a file, a key of another certificate, a missing file: what was served is served on,
-// the log says why once and holds no key, and mended files are taken.
+// TestBrokenFilesChangeNothing: with half a file, a key of another certificate, or a missing file the previous files
+// stay in use, the log says why once and holds no key, and corrected files are loaded.
 func TestBrokenFilesChangeNothing(t *testing.T) {
 	a := newAuthority(t)
 	cert, key := a.issue("dncd", nil)
@@ -204,8 +204,8 @@ func TestBrokenFilesChangeNothing(t *testing.T) {
 	}
 }
 
-// TestNewClientCA: a client of the old CA is refused from then on, also one that would resume its session; a broken CA file
-// opens to nobody.
+// TestNewClientCA: a client of the old CA is refused from then on, even when it would resume its session. A broken CA
+// file lets no new client in.
 func TestNewClientCA(t *testing.T) {
 	a, other := newAuthority(t), newAuthority(t)
 	r := startReloading(t, a, a.file)

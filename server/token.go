@@ -9,8 +9,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// tokens makes and reads page tokens. A token is its cursor and a tag that binds it to the call and the subject it was
-// made for; the key lives as long as the process, so that a token tells nothing about a number.
+// tokens makes and reads page tokens. A token is a cursor with a tag that binds it to its call and subject. The key
+// lives as long as the process, so that a token reveals nothing about a number.
 type tokens struct{ key [32]byte }
 
 func newTokens() tokens {
@@ -46,10 +46,10 @@ func (t *tokens) tag(call, subject string, cursor []byte) []byte {
 const (
 	defaultPage = 100
 	maxPage     = 1000
-	pageBytes   = 3 << 20 // a page ends before the answer comes near the 4 MiB that one may have
+	pageBytes   = 3 << 20 // a page ends before the response reaches the limit of 4 MiB
 )
 
-// pageSize is the size that a request asks for.
+// pageSize is the size that a request asks for, within its limits.
 func pageSize(asked uint32) int {
 	if asked == 0 {
 		return defaultPage

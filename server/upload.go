@@ -26,15 +26,15 @@ type upload[Req, Resp any] struct {
 	acks   []*dncv1.ImportAck // of chunks that are not durable yet
 }
 
-// intake is what one kind of import makes of its frames.
+// intake handles the frames of one kind of import.
 type intake[Req, Resp any] interface {
-	// begin opens the import that a header asks for; errHeaderMissing where the frame is none.
+	// begin opens the import that a header asks for. It returns errHeaderMissing for any other frame.
 	begin(req *Req) (staged, error)
 	// put stages a chunk.
 	put(c *dncv1.ImportChunk) (*dncv1.ImportAck, error)
 	// commit ends the import.
 	commit(ctx context.Context, c *dncv1.ImportCommit, progress func(store.Progress)) (*Resp, error)
-	// The frames that answer.
+	// These make the frames of answers.
 	opened(*dncv1.ImportOpened) *Resp
 	acked(*dncv1.ImportAck) *Resp
 	progress(*dncv1.ImportProgress) *Resp
@@ -62,7 +62,7 @@ func newUpload[Req, Resp any](s *service, stream grpc.BidiStreamingServer[Req, R
 	return &upload[Req, Resp]{service: s, stream: stream, frames: receive(stream, fresh[Req]), intake: in}
 }
 
-// next is the next frame; io.EOF when the client has sent all.
+// next returns the next frame; io.EOF when the client has sent all.
 func (u *upload[Req, Resp]) next() (*Req, error) {
 	return nextFrame(u.stream.Context(), u.frames, u.draining)
 }
@@ -88,7 +88,7 @@ func (u *upload[Req, Resp]) run() (committed bool, err error) {
 // errHeaderMissing refuses a stream that begins with another frame.
 func errHeaderMissing() error { return invalidField("frame", "must be a header first") }
 
-// toldChunks is how many hashes of staged chunks go with the answer to a header: 2 MiB.
+// toldChunks is how many hashes of staged chunks are sent with the answer to a header: 2 MiB.
 const toldChunks = 128 << 10
 
 // open answers the header.
@@ -109,7 +109,7 @@ func (u *upload[Req, Resp]) open() error {
 	return u.stream.Send(u.intake.opened(opened))
 }
 
-// take stages chunks until the commit, or until the client goes: what is staged stays for a resume.
+// take stages chunks until the commit, or until the client leaves. What is staged stays there for a resume.
 func (u *upload[Req, Resp]) take() (committed bool, err error) {
 	for {
 		req, err := u.next()
@@ -135,7 +135,7 @@ func (u *upload[Req, Resp]) take() (committed bool, err error) {
 	}
 }
 
-// about names the import in the metadata of an error.
+// about adds the import to the metadata of an error.
 func (u *upload[Req, Resp]) about(err error) error {
 	if err == nil {
 		return nil
@@ -145,16 +145,16 @@ func (u *upload[Req, Resp]) about(err error) error {
 
 func withImport(err error, id string) error { return faultOf(err).with("import_id", id) }
 
-// errNotCommitted is how an import ends whose client ends the stream too early.
+// errNotCommitted is how an import ends when its client ends the stream without a commit.
 func errNotCommitted() error {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_COMMITTED,
 		"the stream ended before the commit: nothing was loaded; continue with the import_id and send the commit, or leave it: what was sent is deleted after 24 hours")
 }
 
-// unacked is how many chunks may be staged and not yet acked. They are made durable together.
+// unacked is how many chunks may be staged without an ack. They are made durable together.
 const unacked = 8
 
-// chunk stages one chunk, and acks it with those before it, unless the next is here already.
+// chunk stages one chunk, and acks it with the earlier ones unless the next chunk has arrived already.
 func (u *upload[Req, Resp]) chunk(c *dncv1.ImportChunk) error {
 	ack, err := u.intake.put(c)
 	if err != nil {
@@ -167,7 +167,7 @@ func (u *upload[Req, Resp]) chunk(c *dncv1.ImportChunk) error {
 	return u.ack()
 }
 
-// ack makes durable what is staged and says so.
+// ack makes durable what is staged, and sends the acks.
 func (u *upload[Req, Resp]) ack() error {
 	if err := u.staged.Sync(); err != nil {
 		return err
@@ -181,7 +181,7 @@ func (u *upload[Req, Resp]) ack() error {
 	return nil
 }
 
-// commit ends the import and tells the client how far it is meanwhile.
+// commit ends the import, and reports its progress to the client.
 func (u *upload[Req, Resp]) commit(c *dncv1.ImportCommit) error {
 	ctx, cancel := u.untilStopping(u.stream.Context())
 	defer cancel()
@@ -193,8 +193,8 @@ func (u *upload[Req, Resp]) commit(c *dncv1.ImportCommit) error {
 	return u.stream.Send(result)
 }
 
-// unlessStopping is err, or the server's stop where that, and not the stream's end, is why ctx ended: the import itself goes
-// on, after a restart if need be.
+// unlessStopping is err, or the server's stop if that ended ctx and the stream did not. The import itself continues,
+// after a restart if necessary.
 func unlessStopping(ctx, stream context.Context, err error) error {
 	if err != nil && ctx.Err() != nil && stream.Err() == nil {
 		return store.ErrClosed
@@ -228,7 +228,7 @@ func until(ctx context.Context, end <-chan struct{}) (context.Context, context.C
 	return ctx, cancel
 }
 
-// progress tells the client how far an import is, from time to time.
+// progress reports to the client periodically how far an import is.
 type progress struct {
 	send   func(*dncv1.ImportProgress) error
 	phase  store.Phase
@@ -245,7 +245,8 @@ var phases = map[store.Phase]dncv1.ImportPhase{
 	store.PhaseRecording: dncv1.ImportPhase_IMPORT_PHASE_RECORDING,
 }
 
-// report sends each new phase, and the others now and then. When the client is gone, the stream's context says so.
+// report sends each new phase immediately, and further progress periodically. A failed send is ignored: the stream's
+// context ends when the client is gone.
 func (p *progress) report(at store.Progress) {
 	now := time.Now()
 	if p.failed || (at.Phase == p.phase && now.Sub(p.last) < progressEvery) {

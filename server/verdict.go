@@ -5,7 +5,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// Decisions on the wire. What a table does not know is never callable.
+// Decisions on the wire. What a table does not contain is never callable.
 
 var verdicts = [...]dncv1.Verdict{
 	policy.Allow:   dncv1.Verdict_VERDICT_ALLOW,
@@ -26,7 +26,7 @@ var causes = [...]dncv1.Cause{
 
 func causeOf(c policy.Cause) dncv1.Cause { return causes[c] }
 
-// listReasons are the kinds of reason that a list gives, by cause.
+// listReasons are the kinds of reasons that a list gives, by cause.
 var listReasons = [...]dncv1.ReasonKind{
 	policy.CauseNone:   dncv1.ReasonKind_REASON_KIND_LISTED,
 	policy.StaleList:   dncv1.ReasonKind_REASON_KIND_STALE_LIST,
@@ -35,10 +35,10 @@ var listReasons = [...]dncv1.ReasonKind{
 	policy.DataDamaged: dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED,
 }
 
-// maxReasons bounds the reasons of one answer: a number may hold thousands of opt-outs, and one is enough to block.
+// maxReasons bounds the reasons of one answer. A number may hold thousands of opt-outs, and one is enough to block.
 const maxReasons = 32
 
-// reasonsOf are the reasons of a decision that is not Allow, the deciding ones first.
+// reasonsOf returns the reasons of a decision that is not Allow, the deciding ones first.
 func reasonsOf(f *policy.Facts, d *policy.Decision) []*dncv1.Reason {
 	found := orderedReasons(d)
 	out := make([]*dncv1.Reason, 0, len(found)+1)
@@ -63,7 +63,7 @@ func orderedReasons(d *policy.Decision) []policy.Reason {
 	return d.Reasons[:min(len(d.Reasons), maxReasons)]
 }
 
-// unnamedDamage reports damage that no list's reason tells of.
+// unnamedDamage reports damage that no list's reason covers.
 func unnamedDamage(f *policy.Facts, d *policy.Decision) bool {
 	return d.Verdict == policy.Unknown && f.Damaged
 }
@@ -96,7 +96,7 @@ func eventID(id policy.EventID) *dncv1.EventId {
 	return &dncv1.EventId{Revision: id.Revision, Index: id.Index}
 }
 
-// The channels and kinds of list have the same numbers here and there; a test holds them together.
+// Channels and kinds of lists have the same numbers in both packages. A test compares them.
 
 func channelOf(c policy.Channel) dncv1.Channel { return dncv1.Channel(c) }
 

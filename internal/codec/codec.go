@@ -1,11 +1,11 @@
-// Package codec is how the messages of checks travel: server and client share it. The six messages of CheckService are
-// written and read by generated code instead of by reflection; all other messages go through
-// gRPC's own codec for protobuf. What is on the wire is the same protobuf either way.
+// Package codec encodes and decodes the messages of checks, for server and client. Generated code does so for the six
+// messages of CheckService, instead of reflection. All other messages use gRPC's own codec for protobuf. The wire
+// format is the same protobuf either way.
 //
-// The generated code is used for what it does without doubt. What it refuses, and text that is not UTF-8, is given to
-// protobuf, whose judgement and error count: a message that protobuf accepts is accepted here with the same content,
-// unknown fields included, as the bytes that came, but for those of times and durations. Of messages that are malformed (varints of more than 64
-// bits, packed numbers that run past their field) some are read that protobuf refuses.
+// Where the generated code refuses a message, or finds text that is not UTF-8, protobuf decodes the message again, and
+// its result and error count. So a message that protobuf accepts is accepted here with the same content. Unknown fields
+// are kept byte for byte, except those of times and durations. Some malformed messages that protobuf refuses are
+// accepted: varints of more than 64 bits, and packed numbers that exceed their field.
 package codec
 
 import (
@@ -26,11 +26,11 @@ type Codec struct{ others encoding.CodecV2 }
 // New returns the codec. It is safe for concurrent use.
 func New() Codec { return Codec{others: encoding.GetCodecV2(standard.Name)} }
 
-// Name implements encoding.CodecV2. The empty name makes the content type application/grpc, which is protobuf, as
-// without this codec: application/grpc+proto would be put together anew three times a call.
+// Name implements encoding.CodecV2. The empty name makes the content type application/grpc, which means protobuf, as
+// without this codec. With a name, gRPC would build application/grpc+proto three times a call.
 func (Codec) Name() string { return "" }
 
-// message is a message with generated code to write and read it.
+// message is a message with generated code to encode and decode it.
 type message interface {
 	proto.Message
 	SizeVT() int
@@ -39,7 +39,7 @@ type message interface {
 	Reset()
 }
 
-// ofCheck returns v when it is one of the messages of CheckService, else nil.
+// ofCheck returns v if it is one of the messages of CheckService, else nil.
 func ofCheck(v any) message {
 	switch m := v.(type) {
 	case *dncv1.CheckNumberRequest:
@@ -58,17 +58,41 @@ func ofCheck(v any) message {
 	return nil
 }
 
+// Tracked is a message of CheckService whose sender wants to know how long gRPC keeps its bytes.
+type Tracked struct {
+	Message any
+	// Freed is called once, when gRPC has sent the bytes, or dropped them. It is not called for bytes that gRPC still
+	// keeps when a connection ends.
+	Freed func()
+}
+
+// tracking is the pool of one tracked message.
+type tracking struct {
+	mem.BufferPool
+	freed func()
+}
+
+// Put implements mem.BufferPool.
+func (t tracking) Put(b *[]byte) {
+	t.BufferPool.Put(b)
+	t.freed()
+}
+
 // Marshal implements encoding.CodecV2.
 func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
+	pool := mem.DefaultBufferPool()
+	t, ok := v.(*Tracked)
+	if ok {
+		v, pool = t.Message, tracking{pool, t.Freed}
+	}
 	m := ofCheck(v)
 	if m == nil || !isText(m) {
-		return c.others.Marshal(v)
+		return t.untracked(c.others.Marshal(v))
 	}
 	size := m.SizeVT()
 	if mem.IsBelowBufferPoolingThreshold(size) {
-		return writeSmall(m, size)
+		return t.untracked(writeSmall(m, size))
 	}
-	pool := mem.DefaultBufferPool()
 	b := pool.Get(size)
 	if err := write(m, *b); err != nil {
 		pool.Put(b)
@@ -77,14 +101,22 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	return mem.BufferSlice{mem.NewBuffer(b, pool)}, nil
 }
 
-// small is a message of few bytes on its way, in one allocation.
+// untracked passes on what was encoded without the pool of t, which may be nil.
+func (t *Tracked) untracked(data mem.BufferSlice, err error) (mem.BufferSlice, error) {
+	if t != nil {
+		t.Freed()
+	}
+	return data, err
+}
+
+// small holds an encoded small message, in one allocation.
 type small struct {
 	list [1]mem.Buffer
 	only mem.SliceBuffer
 	room [smallRoom]byte
 }
 
-// smallRoom fits a check and its answer without reasons.
+// smallRoom fits a check, or its answer without reasons.
 const smallRoom = 88
 
 func writeSmall(m message, size int) (mem.BufferSlice, error) {
@@ -97,7 +129,7 @@ func writeSmall(m message, size int) (mem.BufferSlice, error) {
 	return s.list[:], write(m, s.only)
 }
 
-// write fills b, which is as long as m is on the wire.
+// write fills b, which has the size of m on the wire.
 func write(m message, b []byte) error {
 	n, err := m.MarshalToSizedBufferVT(b)
 	if err == nil && n != len(b) {
@@ -106,8 +138,8 @@ func write(m message, b []byte) error {
 	return err
 }
 
-// Unmarshal implements encoding.CodecV2. A message of a stream that is read into again reuses the checks, or the answers
-// and reasons, that it held: whoever passes one in has let go of them.
+// Unmarshal implements encoding.CodecV2. When a message of a stream is decoded into again, its checks, or its answers
+// and reasons, are reused: the caller must no longer use them.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
 	m := ofCheck(v)
 	if m == nil {

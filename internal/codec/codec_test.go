@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -393,5 +394,31 @@ func BenchmarkCodec(b *testing.B) {
 				data.Free()
 			}
 		})
+	}
+}
+
+// TestTracked: Freed is called once, whatever the size of a message, when its bytes are freed.
+func TestTracked(t *testing.T) {
+	for _, count := range []int{0, 1, 10_000} {
+		freed := 0
+		m := &dncv1.CheckNumbersResponse{E164: make([]uint64, count)}
+		for i := range m.E164 {
+			m.E164[i] = 14155550100
+		}
+		want, err := New().Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := New().Marshal(&Tracked{Message: m, Freed: func() { freed++ }})
+		if err != nil || !bytes.Equal(got.Materialize(), want.Materialize()) {
+			t.Errorf("%d numbers: got %v and other bytes, want those of the message", count, err)
+		}
+		if count == 10_000 && freed != 0 {
+			t.Error("the bytes were freed before their time")
+		}
+		got.Free()
+		if freed != 1 {
+			t.Errorf("%d numbers: freed %d times, want once", count, freed)
+		}
 	}
 }

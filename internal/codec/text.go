@@ -6,8 +6,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// isText reports whether all strings of a message of CheckService are UTF-8, as protobuf asks and the generated code
-// does not. A test finds the fields that are missing here.
+// isText reports whether all strings of a message of CheckService are UTF-8. Protobuf requires it, and the generated
+// code does not check it. A test finds the fields that are missing here.
 func isText(m message) bool {
 	switch m := m.(type) {
 	case *dncv1.CheckNumberRequest:

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -39,24 +38,19 @@ func (p Programs) Start(ctx context.Context, data string) (*Server, error) {
 
 // StartAt is Start at an address.
 func (p Programs) StartAt(ctx context.Context, data, listen string) (*Server, error) {
-	return start(ctx, p.dncd, flags(data, listen)...)
+	return start(ctx, p.dncd, "--data", data, "--init", "--listen", listen, "--http", "", "--min-free", "256MiB")
 }
 
-// ServeCommand is the command of this program that runs dncd in its own process, with what measuring adds to it.
+// ServeCommand is the command of this program that serves a store as dncd does, with what measuring adds to it.
 const ServeCommand = "serve"
 
-// StartSelf starts this program again as ServeCommand with these options and, besides the usual, these flags of dncd.
-func StartSelf(ctx context.Context, data string, options, more []string) (*Server, error) {
+// StartSelf starts this program again as ServeCommand on a directory, with these options.
+func StartSelf(ctx context.Context, data string, options ...string) (*Server, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
-	args := slices.Concat([]string{ServeCommand}, options, []string{"--"}, flags(data, "127.0.0.1:0"), more)
-	return start(ctx, self, args...)
-}
-
-func flags(data, listen string) []string {
-	return []string{"--data", data, "--init", "--listen", listen, "--http", "", "--min-free", "256MiB"}
+	return start(ctx, self, append([]string{ServeCommand, "--data", data}, options...)...)
 }
 
 func start(ctx context.Context, program string, args ...string) (*Server, error) {

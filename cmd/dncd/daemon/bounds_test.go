@@ -25,7 +25,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// holding is how long the streams of TestStreamsThatNeverRead last; DNCD_BOUNDS_FOR sets another time, such as 60s.
+// holding is how long the streams of TestStreamsThatNeverRead last. DNCD_BOUNDS_FOR sets another time, such as 60s.
 func holding(t *testing.T) time.Duration {
 	t.Helper()
 	given := os.Getenv("DNCD_BOUNDS_FOR")
@@ -39,7 +39,7 @@ func holding(t *testing.T) time.Duration {
 	return d
 }
 
-// fullMessage is as many checks as a message may hold.
+// fullMessage holds as many checks as a message may.
 func fullMessage() *dncv1.StreamChecksRequest {
 	m := new(dncv1.StreamChecksRequest)
 	for i := range uint64(10_000) {
@@ -56,7 +56,7 @@ func flood(ctx context.Context, conn *grpc.ClientConn, message *dncv1.StreamChec
 	}
 	for {
 		if err := stream.Send(message); err != nil {
-			return stream.RecvMsg(new(dncv1.StreamChecksResponse)) // the reason, when the server ended the stream
+			return stream.RecvMsg(new(dncv1.StreamChecksResponse)) // the reason, if the server ended the stream
 		}
 	}
 }
@@ -64,8 +64,8 @@ func flood(ctx context.Context, conn *grpc.ClientConn, message *dncv1.StreamChec
 // floodFrom is the address that the process of TestFlood floods.
 const floodFrom = "DNCD_FLOOD"
 
-// TestFlood is the hostile client of TestStreamsThatNeverRead, in a process of its own until its standard input ends. Its
-// threads have a lower priority, as it would be on another machine.
+// TestFlood is the hostile client of TestStreamsThatNeverRead. It runs in a process of its own until its standard input
+// ends, with threads of lower priority, as if it were on another machine.
 func TestFlood(t *testing.T) {
 	addr := os.Getenv(floodFrom)
 	if addr == "" {
@@ -89,7 +89,7 @@ func TestFlood(t *testing.T) {
 	open.Wait()
 }
 
-// startFlood starts the process of TestFlood; stop ends it and reports what it found.
+// startFlood starts the process of TestFlood. stop ends it and reports its errors.
 func startFlood(t *testing.T, addr string) (stop func()) {
 	t.Helper()
 	cmd := exec.CommandContext(testContext(t), os.Args[0], "-test.run=^TestFlood$")
@@ -112,7 +112,7 @@ func startFlood(t *testing.T, addr string) (stop func()) {
 	}
 }
 
-// awaitFlood waits until streams hold more of the room of messages than one does.
+// awaitFlood waits until streams hold more room of messages than one stream can.
 func awaitFlood(t *testing.T, p *process) {
 	t.Helper()
 	const held = `dncd_admission_under_way{work="stream_messages"} `
@@ -135,14 +135,14 @@ func awaitFlood(t *testing.T, p *process) {
 	t.Fatal("the flood has not begun in time")
 }
 
-// spread describes times, of which there are some.
+// spread describes times. There must be some.
 func spread(times []time.Duration) string {
 	slices.Sort(times)
 	return fmt.Sprintf("median %v, 99th of a hundred %v, slowest %v", times[len(times)/2], times[len(times)*99/100], times[len(times)-1])
 }
 
-// TestStreamsThatNeverRead: one connection whose 256 streams of checks send and never read costs the server at most
-// 256 MiB, keeps no check from its answer, and the memory is given back when it has gone.
+// TestStreamsThatNeverRead: one connection with 256 check streams that send and never read costs the server at most 256
+// MiB and delays no other check, and the memory is returned when the connection has gone.
 func TestStreamsThatNeverRead(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

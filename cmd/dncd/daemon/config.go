@@ -13,7 +13,7 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// config is what the flags say.
+// config holds the values of the flags.
 type config struct {
 	listen, http, data string
 	file               string // of settings
@@ -28,17 +28,15 @@ type config struct {
 	logLevel           string
 	logFormat          string
 	reflection         bool
-
-	change []func(*server.Options) // see Run; no flags
 }
 
-// defaultData is made at the first start. A store anywhere else is asked for: the directory may be a disk that is not
-// mounted, and a new store there would allow every call.
+// defaultData is created at the first start. A store in any other directory must be created explicitly: that directory
+// may be a disk that is not mounted, and a new store there would allow every call.
 const defaultData = "./dnc-data"
 
 func (c *config) addFlags(root *cobra.Command) {
 	c.blockCache, c.minFree = 64<<20, 2<<30
-	all := root.PersistentFlags() // of fsck too
+	all := root.PersistentFlags() // fsck has these too
 	all.StringVar(&c.file, "config", "", "YAML `file` of settings: the names of the flags, and their values")
 	all.StringVar(&c.data, "data", defaultData, "`directory` of the store; locked by one process")
 	all.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -61,7 +59,7 @@ func (c *config) addFlags(root *cobra.Command) {
 	f.BoolVar(&c.reflection, "reflection", false, "serve gRPC reflection")
 }
 
-// check refuses values that no flag can take.
+// check refuses values that no flag may have.
 func (c *config) check() error {
 	if c.history != "0" {
 		return usageError{errors.New("--history: trimming the journal is not built yet: leave it at 0, which keeps all")}
@@ -75,7 +73,7 @@ func (c *config) check() error {
 	return nil
 }
 
-// storeOptions are the store's; zero of a flag means none, which there is a negative number.
+// storeOptions are the options of the store. A flag of zero means none, for which the store takes a negative number.
 func (c *config) storeOptions(log *slog.Logger) store.Options {
 	return store.Options{
 		Logger:     log,

@@ -19,7 +19,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// hello begins a connection of HTTP/2: the preface and a frame of settings that sets nothing.
+// hello begins a connection of HTTP/2: the preface, and a settings frame without settings.
 const hello = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 
 // resident is the memory of a process in bytes.
@@ -40,7 +40,7 @@ func resident(t *testing.T, pid int) int {
 	return kb << 10
 }
 
-// TestTenThousandConnections: as many idle connections take tens of kilobytes each, and keep no check from its answer.
+// TestTenThousandConnections: that many idle connections take some tens of kilobytes each, and delay no check.
 func TestTenThousandConnections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes some seconds")

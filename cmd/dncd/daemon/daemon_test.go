@@ -33,22 +33,22 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// patience is how long something may take on a busy machine before a test takes it for stuck.
+// patience is how long something may take on a busy machine before a test considers it stuck.
 const patience = 2 * time.Minute
 
 // run runs dncd in this process until it ends.
 func run(t *testing.T, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = daemon.Run(testContext(t), args, &out, &errs) // one that serves where it should not is stopped
+	code = daemon.Run(testContext(t), args, &out, &errs) // a server that should not have started is stopped
 	return code, out.String(), errs.String()
 }
 
-// process is a dncd of its own.
+// process is a dncd in a process of its own.
 type process struct {
 	t         *testing.T
 	cmd       *exec.Cmd
-	line      string // that it serves
+	line      string // the line that says that it serves
 	addr, web string
 	stderr    *bytes.Buffer
 	ended     chan struct{}
@@ -73,13 +73,13 @@ func startCommand(t *testing.T, cmd *exec.Cmd) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // an error: it has ended
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() }) // it fails if the process has ended
 	r := bufio.NewReader(stdout)
 	p.line, _ = r.ReadString('\n')
 	p.line = strings.TrimSpace(p.line)
 	go func() {
 		_, _ = io.Copy(io.Discard, r)
-		_ = p.cmd.Wait() // the exit code tells
+		_ = p.cmd.Wait() // the exit code has the result
 		close(p.ended)
 	}()
 	m := serving.FindStringSubmatch(p.line)
@@ -233,7 +233,7 @@ func TestListenOnUnixSocket(t *testing.T) {
 func TestEnvironmentIsBehindFlags(t *testing.T) {
 	t.Setenv("DNCD_DATA", filepath.Join(t.TempDir(), "data"))
 	t.Setenv("DNCD_LISTEN", "127.0.0.1:0")
-	t.Setenv("DNCD_HTTP", "127.0.0.1:1") // a flag goes before it
+	t.Setenv("DNCD_HTTP", "127.0.0.1:1") // a flag overrides it
 	t.Setenv("DNCD_LOG_FORMAT", "json")
 	t.Setenv("DNCD_INIT", "true")
 	p := startProcess(t, "--http", "127.0.0.1:0")
@@ -307,7 +307,7 @@ func TestVersion(t *testing.T) {
 	}
 }
 
-// An insecure server in the open, because it was asked for.
+// An insecure server beyond this machine is served when --insecure is given.
 func TestInsecureIsObeyed(t *testing.T) {
 	p := startProcess(t, "--init", "--data", t.TempDir(), "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0", "--insecure", "--min-free", "0", "--block-cache", "1MiB")
 	p.stop()

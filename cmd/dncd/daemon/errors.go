@@ -25,7 +25,7 @@ func (e dataError) Error() string {
 
 func (e dataError) Unwrap() error { return e.err }
 
-// hintFor says what to do about an error; empty when the error says it.
+// hintFor says what to do about an error; empty if the error says so itself.
 func hintFor(err error) string {
 	dir := "DIR"
 	var data dataError
@@ -37,7 +37,7 @@ func hintFor(err error) string {
 		return "stop the other dncd, or give this one another directory with --data"
 	case errors.Is(err, store.ErrSystem):
 		return systemHint(err)
-	case errors.Is(err, store.ErrLoss): // before damage, which came with it
+	case errors.Is(err, store.ErrLoss): // before damage, which accompanies it
 		return fmt.Sprintf("restore a backup that has them, or continue without them: dncd fsck --data %s --repair --accept-loss", dir)
 	case errors.Is(err, store.ErrNoEnd):
 		return noEndHint(dir)
@@ -73,7 +73,7 @@ func noEndHint(dir string) string {
 	return fmt.Sprintf("if nothing was written after it, dncd fsck --data %s --repair --accept-loss continues from there; otherwise restore a backup", dir)
 }
 
-// systemHint says what to do about a limit or a permission of the system.
+// systemHint says what to do about a limit or a permission of the operating system.
 func systemHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENFILE):

@@ -6,10 +6,10 @@ import (
 )
 
 const (
-	maxOpenFiles = 1 << 20 // more than any server has connections: as good as no limit
+	maxOpenFiles = 1 << 20 // more than any server has connections: in effect no limit
 
-	// leastSpare is what a small store opens while it works, and the HTTP listener with it: tables, logs, files of loads,
-	// stages.
+	// leastSpare is how many files a small store and the HTTP listener open while they work: tables, logs, files of
+	// loads, stages.
 	leastSpare = 384
 
 	leastConnections = 64
@@ -18,12 +18,11 @@ const (
 // errFiles says that the process may open too few files.
 var errFiles = errors.New("too few")
 
-// spareFiles is how many files stay for the store and the HTTP listener to open, besides those that are open: a quarter
-// of all, and at most a thousand.
+// spareFiles is how many more files the store and the HTTP listener may open: a quarter of all, and at most a thousand.
 func spareFiles(files int) int { return max(leastSpare, min(files/4, 1000)) }
 
-// connectionsOf is how many connections a process may take that may have so many files open, of which some are used; 0:
-// nobody knows.
+// connectionsOf is how many connections a process may accept that may open that many files, some of which are used. 0:
+// not known.
 func connectionsOf(files, used int) int {
 	if files == 0 {
 		return 0

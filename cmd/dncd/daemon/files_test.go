@@ -14,7 +14,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// limited is a dncd that may open so many files.
+// limited is a dncd that may open that many files.
 func limited(files int, args ...string) *exec.Cmd {
 	shell := []string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(files), os.Args[0]}
 	return exec.Command("sh", append(shell, args...)...)
@@ -31,8 +31,8 @@ func TestTooFewFilesAreRefused(t *testing.T) {
 	}
 }
 
-// TestIdleConnectionsLeaveFilesForTheStore at the smallest limit that is taken: they take all that they get, and then
-// opt-outs, a load and a scrape are served.
+// TestIdleConnectionsLeaveFilesForTheStore: at the smallest accepted limit, idle connections take all the files they
+// can get, and opt-outs, a load and a scrape are still served.
 func TestIdleConnectionsLeaveFilesForTheStore(t *testing.T) {
 	const files = 512
 	p := startCommand(t, limited(files, serveArgs(t.TempDir())...))
@@ -85,7 +85,7 @@ func importOne(t *testing.T, lists dncv1.ListServiceClient, name string) {
 			Chunks: 1, Read: 1, Sources: []*dncv1.ImportSource{{Name: "one.txt", Sha256: sum[:], Size: 12}},
 		}}},
 	} {
-		_ = stream.Send(r) // Recv tells the reason
+		_ = stream.Send(r) // Recv returns the reason
 	}
 	for {
 		got, err := stream.Recv()

@@ -7,8 +7,8 @@ import (
 	"syscall"
 )
 
-// openFiles is how many files this process may have open, connections included; 0: nobody knows. Go has raised it to
-// what the process may ask for.
+// openFiles is how many files this process may have open, connections included; 0: not known. Go has raised the limit
+// to the maximum that the process may set.
 func openFiles() int {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur > maxOpenFiles {
@@ -17,9 +17,9 @@ func openFiles() int {
 	return int(limit.Cur)
 }
 
-// usedFiles is how many files this process has open, as far as the system tells.
+// usedFiles is how many files this process has open, as far as the system reports it.
 func usedFiles() int {
-	open, _ := os.ReadDir("/dev/fd") // an error: none are told
+	open, _ := os.ReadDir("/dev/fd") // an error: none are counted
 	return len(open)
 }
 

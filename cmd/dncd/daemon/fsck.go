@@ -14,7 +14,7 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// fsckWork is what fsck is asked to do.
+// fsckWork is what fsck was called for.
 type fsckWork struct{ repair, acceptLoss, restored bool }
 
 func fsckCommand(c *config) *cobra.Command {
@@ -74,7 +74,7 @@ func fsck(ctx context.Context, c *config, w fsckWork, stdout, stderr io.Writer) 
 		return err
 	}
 	fmt.Fprintf(stderr, "%s %s\n", w, c.data)
-	done := tellTime(stderr, w.String())
+	done := reportTime(stderr, w.String())
 	report, err := w.run(ctx, c.data, store.Options{Logger: log})
 	done()
 	tellProblems(stdout, &report)
@@ -111,8 +111,8 @@ func repairHint(dir string, r *store.Report) string {
 	return fmt.Sprintf("dncd fsck --data %s --repair repairs what can be repaired, and keeps the old files", dir)
 }
 
-// tellTime writes a line every few seconds until its result is called.
-func tellTime(w io.Writer, work string) (stop func()) {
+// reportTime writes a line every few seconds until its result is called.
+func reportTime(w io.Writer, work string) (stop func()) {
 	start := time.Now()
 	tick := time.NewTicker(progressEvery)
 	quit, ended := make(chan struct{}), make(chan struct{})
@@ -182,7 +182,7 @@ func tellWhole(w io.Writer, dir string, r *store.Report) {
 	}
 }
 
-// counted is a number of things in words.
+// counted is a count with its noun.
 func counted(n uint64, one, more string) string {
 	if n == 1 {
 		return "1 " + one

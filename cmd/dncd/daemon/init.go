@@ -38,7 +38,7 @@ disk that is not mounted.`,
 	}
 }
 
-// makeStore makes a store and opens it once, so that what a directory cannot hold is told now.
+// makeStore makes a store and opens it once, so that a directory that cannot hold one is reported now.
 func (c *config) makeStore(log *slog.Logger) (journal string, err error) {
 	if err := store.Init(c.data); err != nil {
 		return "", err
@@ -50,7 +50,7 @@ func (c *config) makeStore(log *slog.Logger) (journal string, err error) {
 	return s.View().JournalID(), s.Close()
 }
 
-// findStore makes the store where that is wanted, and refuses to serve a directory that has none.
+// findStore makes the store if that was requested, and refuses to serve a directory without one.
 func (c *config) findStore(log *slog.Logger) error {
 	err := store.Find(c.data)
 	if !errors.Is(err, store.ErrNoStore) {

@@ -10,7 +10,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// nameArgs name a directory without leave to make a store in it.
+// nameArgs name a directory, without permission to make a store in it.
 func nameArgs(dir string) []string { return serveArgs(dir)[1:] }
 
 func write(t *testing.T, path, content string) {
@@ -30,7 +30,7 @@ func makeDir(t *testing.T, dir string) {
 	}
 }
 
-// TestNoStoreIsMadeByMistake: where a disk is not mounted there is no store, and a new one would allow every call.
+// TestNoStoreIsMadeByMistake: a disk that is not mounted holds no store, and a new one would allow every call.
 func TestNoStoreIsMadeByMistake(t *testing.T) {
 	for name, leave := range map[string]func(dir string){
 		"missing":   func(string) {},
@@ -62,7 +62,7 @@ func TestNoStoreIsMadeByMistake(t *testing.T) {
 	}
 }
 
-// Another directory in the environment is a named one.
+// A directory from the environment is a named one too.
 func TestNamedInTheEnvironment(t *testing.T) {
 	t.Setenv("DNCD_DATA", t.TempDir())
 	if code, _, stderr := run(t, "--listen", "127.0.0.1:0", "--http", ""); code != 2 || !strings.Contains(stderr, "dncd init") {
@@ -77,7 +77,7 @@ func TestEmptyVariableIsRefused(t *testing.T) {
 	}
 }
 
-// The default directory is made at the first start. One that is there and holds no store may be a disk too.
+// The default directory is created at the first start. If it exists without a store, it may be a disk too.
 func TestDefaultDirectoryIsMade(t *testing.T) {
 	t.Chdir(t.TempDir())
 	args := nameArgs("")[2:]
@@ -97,7 +97,7 @@ func TestDefaultDirectoryIsMade(t *testing.T) {
 	}
 }
 
-// TestInitIsRefused where something lies.
+// TestInitIsRefused where the directory is not empty.
 func TestInitIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	if code, _, _ := run(t, "init", "--data", dir); code != 0 {
@@ -121,7 +121,7 @@ func TestInitIsRefused(t *testing.T) {
 	}
 }
 
-// TestRestoredBackupOfADirectory copies a stopped store, goes on, and puts the copy back.
+// TestRestoredBackupOfADirectory copies a stopped store, writes more, and puts the copy back.
 func TestRestoredBackupOfADirectory(t *testing.T) {
 	dir, copied := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "copy")
 	optOut := func(number string) *dncv1.RecordOptOutResponse {
@@ -163,7 +163,7 @@ func TestRestoredBackupOfADirectory(t *testing.T) {
 	}
 }
 
-// TestHalfABackupIsNotReady puts back the journal of a copy alone.
+// TestHalfABackupIsNotReady puts back only the journal of a copy.
 func TestHalfABackupIsNotReady(t *testing.T) {
 	dir, copied := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "copy")
 	if code, _, stderr := run(t, "init", "--data", dir); code != 0 {

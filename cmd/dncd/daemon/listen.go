@@ -18,7 +18,7 @@ const unixScheme = "unix://"
 // errInsecure is the refusal to send numbers over a network in plain text.
 var errInsecure = errors.New("is reachable from other machines and there is no TLS")
 
-// listeners takes both addresses; web is nil when there is none.
+// listeners opens both addresses. web is nil if there is none.
 func (c *config) listeners(ctx context.Context, tls bool) (rpc, web net.Listener, err error) {
 	for _, a := range []struct{ flag, address string }{{"--listen", c.listen}, {"--http", c.http}} {
 		if err := checkAddress(a.address); err != nil {
@@ -52,10 +52,10 @@ func checkAddress(address string) error {
 	case !isUnix && err == nil && port == "":
 		return errors.New("names no port: write it as host:port")
 	}
-	return nil // listening tells what else is wrong
+	return nil // listening reports what else is wrong
 }
 
-// checkExposure refuses an address that other machines reach when there is no TLS, unless the user insists.
+// checkExposure refuses an address that other machines can reach when there is no TLS, unless --insecure is given.
 func (c *config) checkExposure(address string, tls bool) error {
 	if tls || c.insecure || address == "" || strings.HasPrefix(address, unixScheme) {
 		return nil
@@ -81,12 +81,12 @@ func (c *config) listenOn(ctx context.Context, address string) (net.Listener, er
 	return c.socket.listen(ctx, path)
 }
 
-// removeStale removes a socket that a killed process left behind: one on which a connection is refused. Any other failure,
-// as of a server that has no room for one more connection, says nothing of the sort.
+// removeStale removes a socket that a killed process left behind: one that refuses a connection. Any other failure,
+// such as that of a server with no room for another connection, does not prove that it is stale.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) || (err == nil && info.Mode().Type() != fs.ModeSocket) {
-		return nil // listening tells what is wrong
+		return nil // listening reports what is wrong
 	}
 	if err != nil {
 		return err
@@ -96,7 +96,7 @@ func removeStale(path string) error {
 		conn.Close()
 	}
 	if !errors.Is(err, syscall.ECONNREFUSED) {
-		return nil // listening tells that the address is taken
+		return nil // listening reports that the address is taken
 	}
 	return os.Remove(path)
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// The socket of a server that lives stays, also while it has no room for one more connection; one that nobody listens on
-// goes.
+// The socket of a running server stays, even while the server has no room for another connection. A socket without a
+// listener is removed.
 func TestSocketOfALivingServerStays(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dncd.sock")
 	fd, err := syscall.Socket(syscall.AF_UNIX, syscall.SOCK_STREAM, 0)

@@ -1,5 +1,5 @@
-// Package daemon is the program dncd: its flags, what they are put together to, and its signals. It is a package of its
-// own so that tests can run the whole program in their process.
+// Package daemon is the program dncd: its flags, its wiring and its signals. It is a package of its own so that tests
+// can run the whole program in their process.
 package daemon
 
 import (
@@ -11,29 +11,26 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/dncd/dncd/server"
 )
 
 // Exit codes.
 const (
 	exitOK       = 0
-	exitProblems = 1 // fsck found problems and did not mend them
+	exitProblems = 1 // fsck found problems and did not repair them
 	exitError    = 2
 )
 
-// errProblems is what fsck ends with when it found something: it is told already.
+// errProblems is the result of fsck when it found problems. It has printed them.
 var errProblems = errors.New("problems found")
 
 // Run runs dncd with its arguments and returns its exit code. The end of ctx, SIGINT and SIGTERM stop a server
-// gracefully; a second signal ends the process at once. change alters the server's options before it is made: bench/
-// measures with it, dncd gives none.
-func Run(ctx context.Context, args []string, stdout, stderr io.Writer, change ...func(*server.Options)) int {
+// gracefully; a second signal ends the process immediately.
+func Run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	ctx, restore := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	defer restore()
-	context.AfterFunc(ctx, restore) // the next signal does what signals do
+	context.AfterFunc(ctx, restore) // the next signal has its default effect
 
-	root := rootCommand(&config{change: change})
+	root := rootCommand(new(config))
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)

@@ -20,7 +20,8 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// serve runs until ctx ends. The addresses are taken before the store is opened, so that a taken one is told at once.
+// serve runs until ctx ends. It takes the addresses before it opens the store, so that a taken address is reported
+// immediately.
 func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error) {
 	if err := c.check(); err != nil {
 		return err
@@ -62,9 +63,6 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
 		Connections: connectionsOf(files, used),
 	}
-	for _, change := range c.change {
-		change(&options)
-	}
 	s, err := server.New(options)
 	if err != nil {
 		return err
@@ -80,7 +78,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	return nil
 }
 
-// keepThroughHangup has SIGHUP end nothing, until stop is called. Many daemons read their files again at it; dncd reads its
+// keepThroughHangup ignores SIGHUP until stop is called. Many daemons read their files again at it; dncd reads its
 // certificates again when they change.
 func keepThroughHangup(log *slog.Logger) (stop func()) {
 	hangup := make(chan os.Signal, 1)
@@ -102,7 +100,7 @@ func keepThroughHangup(log *slog.Logger) (stop func()) {
 	}
 }
 
-// servingLine is the one line that tells that dncd serves, and what.
+// servingLine is the line that says that dncd serves, and what.
 func servingLine(c *config, rpc, web net.Listener, st store.Stats) string {
 	numbers := st.Numbers
 	for _, l := range st.Lists {

@@ -2,7 +2,7 @@ package daemon
 
 import "runtime/debug"
 
-// version is the module's version, with the commit where the build knows it.
+// version is the module's version, with the commit if the build knows it.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

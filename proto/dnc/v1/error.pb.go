@@ -142,9 +142,10 @@ const (
 	// nothing is known about the number. Retry after the delay in google.rpc.RetryInfo and in
 	// the trailer grpc-retry-pushback-ms; for an item's error, after about 100 ms.
 	ErrorReason_ERROR_REASON_OVERLOADED ErrorReason = 67
-	// ABORTED. The stream waited too long for its client: no first message came within 10 s, or the client sent or read
-	// nothing for a minute (a stream of checks: for a second) while another stream found no room. Open it again;
-	// an import continues with its import_id.
+	// ABORTED. The server waited too long for the client: no first message of a stream, or not the whole message of
+	// another call, came within 10 s, or the client of a stream sent or read nothing for a minute (a stream of
+	// checks: for a second) while another stream found no room. Nothing was done for a call that is no stream. Send it
+	// again, or open the stream again; an import continues with its import_id.
 	ErrorReason_ERROR_REASON_STREAM_IDLE ErrorReason = 68
 	// PERMISSION_DENIED. The caller lacks a role, or has it elsewhere only: metadata "role" names the roles that
 	// allow it, any one of them, and "scope" where. Or its certificate names nobody. Do not retry.
