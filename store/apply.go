@@ -32,6 +32,7 @@ type applier struct {
 	bytes   int                                   // written so far
 	numbers []uint64                              // that have a new record: for the filter
 	lists   map[policy.EventID]*storev1.ListState // changed; nil: deleted
+	grants  bool                                  // a grant was made or revoked
 	totals  *storev1.Totals                       // nil until needed
 
 	filter  *filter.Set     // of all numbers with records before the revision; nil: each is read
@@ -112,6 +113,10 @@ func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.confirmLoad(c.LoadConfirmed, e.GetStoryHash())
 	case *storev1.Event_ListUnloaded:
 		return nil, a.unloadList(c.ListUnloaded)
+	case *storev1.Event_TokenCreated:
+		return nil, a.createGrant(id, c.TokenCreated, e.GetStoryHash())
+	case *storev1.Event_TokenRevoked:
+		return nil, a.revokeGrant(c.TokenRevoked)
 	case *storev1.Event_LossAccepted, *storev1.Event_Restored:
 		return nil, nil // they change the journal, not the state
 	}

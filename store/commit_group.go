@@ -149,6 +149,7 @@ func (w *write) gone() bool {
 var refusals = []error{
 	ErrNothingToWithdraw, ErrTooManyRecords, ErrRequestReused,
 	ErrListExists, ErrListNotFound, ErrImportRunning, errMoved,
+	ErrTokenExists, ErrTokenNotFound, ErrUnconfirmed,
 }
 
 func isRefusal(err error) bool {
@@ -224,6 +225,12 @@ func (g *group) view(e journal.Entry) (*View, error) {
 	if len(g.a.lists) > 0 {
 		var err error
 		if v.lists, err = g.lists(); err != nil {
+			return nil, err
+		}
+	}
+	if g.a.grants {
+		var err error
+		if v.access, err = readAccess(g.txn); err != nil {
 			return nil, err
 		}
 	}

@@ -34,7 +34,7 @@ type Request struct {
 	Asked []byte // SHA-256 of what was asked for, the same for the same id; empty: that of the event
 	Story Story
 
-	Confirmed bool // of UpdateList and DeleteList: the caller knows that numbers become callable
+	Confirmed bool // of UpdateList, DeleteList and RevokeGrant: the caller knows what ErrUnconfirmed would say
 }
 
 // OptOut is a person's objection to calls from a scope.
@@ -149,7 +149,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 		return nil, Receipt{}, err
 	}
 	if why := l.freedBy(settings, held, all, s.Now()); why != "" && !r.Confirmed {
-		return nil, Receipt{}, fmt.Errorf("%w: the list %s", ErrUnconfirmed, why)
+		return nil, Receipt{}, unconfirmed("numbers would become callable: the list " + why)
 	}
 	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{
 		List: listRef(l.ID), Settings: settings.message(), Base: l.Visible, EffectiveCoverage: held, CoversAll: all,
@@ -192,7 +192,7 @@ func (s *Store) takeUnguarded(ctx context.Context, id policy.EventID) (release f
 
 func (s *Store) checkUnguarded(id policy.EventID) error {
 	if l := s.View().listByID(id); l != nil && l.guardsNumbers() {
-		return fmt.Errorf("%w: the list holds %d", ErrUnconfirmed, l.Numbers)
+		return unconfirmed(fmt.Sprintf("numbers would become callable: the list holds %d", l.Numbers))
 	}
 	return nil
 }

@@ -149,7 +149,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = stories.Open(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.giveUpStories, r.refuse, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.checkGrants, r.giveUpStories, r.refuse, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -294,7 +294,8 @@ func (r *repairer) copyLost() error {
 	return batch.Flush()
 }
 
-// stateKinds are the keys of state that stand for themselves. History needs the events that it points to.
+// stateKinds are the keys of state that stand for themselves. History needs the events that it points to. What a lost
+// revision granted is not among them: a revocation may be lost with it.
 var stateKinds = []byte{keyRecords, keyList, keyImport, keyRequest, keyTotals}
 
 func (r *repairer) isLost(revision uint64) bool {

@@ -29,8 +29,10 @@ var (
 	ErrListExists           = errors.New("a list of that name exists")
 	ErrListName             = errors.New("a list name is 1 to 64 characters of a-z 0-9 . _ - and begins with a letter or digit, with at most 8 digits without a letter between them")
 	ErrSettings             = errors.New("invalid list settings")
-	ErrUnconfirmed          = errors.New("numbers would become callable")
+	ErrUnconfirmed          = errors.New("it has to be confirmed")
 	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
+	ErrTokenExists          = errors.New("a token or certificate of that name, or a token with that secret, is granted something already")
+	ErrTokenNotFound        = errors.New("no such token or certificate")
 	ErrImportRunning        = errors.New("a load of the list is running")
 	ErrTakenOver            = errors.New("another command took the list over: this load was abandoned")
 	ErrNothingToRevert      = errors.New("the list shows its first load: there is nothing to go back to")
@@ -47,6 +49,13 @@ var (
 	ErrStage                = fault.ErrStage
 	ErrSystem               = fault.ErrSystem
 )
+
+// unconfirmed is an ErrUnconfirmed that says what has to be confirmed.
+type unconfirmed string
+
+func (u unconfirmed) Error() string { return string(u) }
+
+func (u unconfirmed) Unwrap() error { return ErrUnconfirmed }
 
 // errMoved tells a load that the list changed under its comparison: compare again.
 var errMoved = errors.New("the list changed since the load was compared")

@@ -8,6 +8,7 @@ import (
 
 // Keys of the state. Integers are big-endian, so that order on disk is order of value.
 const (
+	keyGrant   = 'a' // name of a token or certificate
 	keyBlock   = 'b' // list id, block: numbers, at the timestamp of their load
 	keyCommit  = 'c' // list id, P, n: proof of one block commit
 	keyHistory = 'h' // number, revision, index: empty; the event is in the journal. A row has none while its record stands
@@ -39,6 +40,8 @@ func historyKey(number uint64, id policy.EventID) []byte {
 func requestKey(hash []byte) []byte { return append([]byte{keyRequest}, hash[:16]...) }
 
 func totalsKey() []byte { return []byte{keyTotals} }
+
+func grantKey(name string) []byte { return append([]byte{keyGrant}, name...) }
 
 func listKey(id policy.EventID) []byte { return appendListID([]byte{keyList}, id) }
 

@@ -74,6 +74,7 @@ func (s *Store) openDamaged(m journal.Mark, why error) error {
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	v.lists, _ = readLists(txn) // none when one cannot be read: all that is not found is unknown
+	v.access, _ = readAccess(txn)
 	s.view.Store(v)
 	return nil
 }
@@ -97,9 +98,13 @@ func (s *Store) verifiedView(m journal.Mark) (*View, error) {
 			return nil, err
 		}
 	}
+	granted, err := readAccess(at)
+	if err != nil {
+		return nil, err
+	}
 	return &View{
 		s: s, journal: m.Journal, id: m.Journal.String(), revision: tip.Revision, chain: tip.Chain, time: last,
-		lists: lists, next: make(chan struct{}),
+		lists: lists, access: granted, next: make(chan struct{}),
 	}, nil
 }
 

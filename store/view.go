@@ -11,6 +11,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -33,6 +34,7 @@ type View struct {
 	time     time.Time // of the last event
 	chain    journal.Hash
 	lists    []*List       // by name
+	access   *access.Table // what callers are granted; nil for the past
 	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
 	past     bool          // not the newest revision: past the block cache, which is of the present
 	next     chan struct{} // closed when a newer view is there; nil for the past

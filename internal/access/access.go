@@ -105,6 +105,7 @@ type Grant struct {
 	Roles     Roles
 	Scopes    []policy.Scope // at these and below; empty: everywhere
 	ExpiresAt time.Time      // zero: never
+	CreatedAt time.Time
 }
 
 // Open is the grant of callers that show nothing where none has to.

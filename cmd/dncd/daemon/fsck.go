@@ -166,6 +166,9 @@ func tellDoubtful(w io.Writer, r *store.Report) {
 	if len(r.Doubtful) > 0 {
 		fmt.Fprintf(w, "load these lists again, the lost revisions may have changed them: %s\n", strings.Join(r.Doubtful, ", "))
 	}
+	if len(r.DoubtfulGrants) > 0 {
+		fmt.Fprintf(w, "revoke these tokens and certificates again if they were revoked, the lost revisions may have done so: %s\n", strings.Join(r.DoubtfulGrants, ", "))
+	}
 }
 
 func tellWhole(w io.Writer, dir string, r *store.Report) {

@@ -2090,8 +2090,10 @@ func (x *TokenCreated) GetExpiresAt() int64 {
 
 // TokenRevoked ends the grant of that name.
 type TokenRevoked struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// Also if no admin is left.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2131,6 +2133,13 @@ func (x *TokenRevoked) GetName() string {
 		return x.Name
 	}
 	return ""
+}
+
+func (x *TokenRevoked) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 // LossAccepted: a person accepted that the revisions from..to are gone. The chain starts again with journal_id.
@@ -2476,9 +2485,10 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x05roles\x18\x04 \x01(\rR\x05roles\x12\x16\n" +
 	"\x06scopes\x18\x05 \x03(\tR\x06scopes\x12\x1d\n" +
 	"\n" +
-	"expires_at\x18\x06 \x01(\x03R\texpiresAt\"\"\n" +
+	"expires_at\x18\x06 \x01(\x03R\texpiresAt\"8\n" +
 	"\fTokenRevoked\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"P\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"P\n" +
 	"\fLossAccepted\x12!\n" +
 	"\x04gaps\x18\x01 \x03(\v2\r.store.v1.GapR\x04gaps\x12\x1d\n" +
 	"\n" +

@@ -498,6 +498,193 @@ func (x *ImportEntry) GetListName() string {
 	return ""
 }
 
+// GrantState is the value of a grant's key.
+type GrantState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event that granted it.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Index    uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Unix nanoseconds.
+	CreatedTime   int64         `protobuf:"varint,3,opt,name=created_time,json=createdTime,proto3" json:"created_time,omitempty"`
+	StoryHash     []byte        `protobuf:"bytes,4,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	Granted       *TokenCreated `protobuf:"bytes,5,opt,name=granted,proto3" json:"granted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantState) Reset() {
+	*x = GrantState{}
+	mi := &file_store_v1_state_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantState) ProtoMessage() {}
+
+func (x *GrantState) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantState.ProtoReflect.Descriptor instead.
+func (*GrantState) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *GrantState) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *GrantState) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *GrantState) GetCreatedTime() int64 {
+	if x != nil {
+		return x.CreatedTime
+	}
+	return 0
+}
+
+func (x *GrantState) GetStoryHash() []byte {
+	if x != nil {
+		return x.StoryHash
+	}
+	return nil
+}
+
+func (x *GrantState) GetGranted() *TokenCreated {
+	if x != nil {
+		return x.Granted
+	}
+	return nil
+}
+
+// AccessEntry is one read of personal data, in the access log.
+type AccessEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its place in the log: 1 and so on. A place is used once.
+	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
+	// Unix nanoseconds.
+	Time int64 `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Who: the name of the token or certificate; empty for a caller that showed nothing.
+	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	// access.Kind.
+	Kind uint32 `protobuf:"varint,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	// The RPC, as "RecordService/GetNumber".
+	Method string `protobuf:"bytes,5,opt,name=method,proto3" json:"method,omitempty"`
+	// Of one number: the first 16 bytes of its HMAC-SHA-256. Empty for what may hold any number.
+	NumberHash []byte `protobuf:"bytes,6,opt,name=number_hash,json=numberHash,proto3" json:"number_hash,omitempty"`
+	// Of an export: the scope that was asked for, or the list.
+	Scope         string `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
+	List          string `protobuf:"bytes,8,opt,name=list,proto3" json:"list,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessEntry) Reset() {
+	*x = AccessEntry{}
+	mi := &file_store_v1_state_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessEntry) ProtoMessage() {}
+
+func (x *AccessEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessEntry.ProtoReflect.Descriptor instead.
+func (*AccessEntry) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *AccessEntry) GetSequence() uint64 {
+	if x != nil {
+		return x.Sequence
+	}
+	return 0
+}
+
+func (x *AccessEntry) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *AccessEntry) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AccessEntry) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *AccessEntry) GetMethod() string {
+	if x != nil {
+		return x.Method
+	}
+	return ""
+}
+
+func (x *AccessEntry) GetNumberHash() []byte {
+	if x != nil {
+		return x.NumberHash
+	}
+	return nil
+}
+
+func (x *AccessEntry) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *AccessEntry) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
 // Request is what a request id led to.
 type Request struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -515,7 +702,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_store_v1_state_proto_msgTypes[4]
+	mi := &file_store_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -527,7 +714,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[4]
+	mi := &file_store_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -540,7 +727,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *Request) GetHash() []byte {
@@ -597,7 +784,7 @@ type Totals struct {
 
 func (x *Totals) Reset() {
 	*x = Totals{}
-	mi := &file_store_v1_state_proto_msgTypes[5]
+	mi := &file_store_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -609,7 +796,7 @@ func (x *Totals) String() string {
 func (*Totals) ProtoMessage() {}
 
 func (x *Totals) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[5]
+	mi := &file_store_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -622,7 +809,7 @@ func (x *Totals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Totals.ProtoReflect.Descriptor instead.
 func (*Totals) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Totals) GetNumbers() uint64 {
@@ -653,7 +840,7 @@ type BlockCommit struct {
 
 func (x *BlockCommit) Reset() {
 	*x = BlockCommit{}
-	mi := &file_store_v1_state_proto_msgTypes[6]
+	mi := &file_store_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -665,7 +852,7 @@ func (x *BlockCommit) String() string {
 func (*BlockCommit) ProtoMessage() {}
 
 func (x *BlockCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[6]
+	mi := &file_store_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -678,7 +865,7 @@ func (x *BlockCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockCommit.ProtoReflect.Descriptor instead.
 func (*BlockCommit) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *BlockCommit) GetCrc() uint32 {
@@ -721,7 +908,7 @@ type Story struct {
 
 func (x *Story) Reset() {
 	*x = Story{}
-	mi := &file_store_v1_state_proto_msgTypes[7]
+	mi := &file_store_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +920,7 @@ func (x *Story) String() string {
 func (*Story) ProtoMessage() {}
 
 func (x *Story) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[7]
+	mi := &file_store_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +933,7 @@ func (x *Story) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Story.ProtoReflect.Descriptor instead.
 func (*Story) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Story) GetDesk() string {
@@ -811,7 +998,7 @@ type StoryEntry struct {
 
 func (x *StoryEntry) Reset() {
 	*x = StoryEntry{}
-	mi := &file_store_v1_state_proto_msgTypes[8]
+	mi := &file_store_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -823,7 +1010,7 @@ func (x *StoryEntry) String() string {
 func (*StoryEntry) ProtoMessage() {}
 
 func (x *StoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[8]
+	mi := &file_store_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -836,7 +1023,7 @@ func (x *StoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoryEntry.ProtoReflect.Descriptor instead.
 func (*StoryEntry) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *StoryEntry) GetSalt() []byte {
@@ -872,7 +1059,7 @@ type PackedStory struct {
 
 func (x *PackedStory) Reset() {
 	*x = PackedStory{}
-	mi := &file_store_v1_state_proto_msgTypes[9]
+	mi := &file_store_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -884,7 +1071,7 @@ func (x *PackedStory) String() string {
 func (*PackedStory) ProtoMessage() {}
 
 func (x *PackedStory) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[9]
+	mi := &file_store_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -897,7 +1084,7 @@ func (x *PackedStory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackedStory.ProtoReflect.Descriptor instead.
 func (*PackedStory) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PackedStory) GetSalt() []byte {
@@ -938,7 +1125,7 @@ type StagedOptOuts struct {
 
 func (x *StagedOptOuts) Reset() {
 	*x = StagedOptOuts{}
-	mi := &file_store_v1_state_proto_msgTypes[10]
+	mi := &file_store_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -950,7 +1137,7 @@ func (x *StagedOptOuts) String() string {
 func (*StagedOptOuts) ProtoMessage() {}
 
 func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[10]
+	mi := &file_store_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -963,7 +1150,7 @@ func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagedOptOuts.ProtoReflect.Descriptor instead.
 func (*StagedOptOuts) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StagedOptOuts) GetOptOuts() []*OptOut {
@@ -1048,7 +1235,25 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\x03crc\x18\a \x01(\rR\x03crc\x12\x1d\n" +
 	"\n" +
 	"story_hash\x18\b \x01(\fR\tstoryHash\x12\x1b\n" +
-	"\tlist_name\x18\t \x01(\tR\blistName\"\x98\x01\n" +
+	"\tlist_name\x18\t \x01(\tR\blistName\"\xb2\x01\n" +
+	"\n" +
+	"GrantState\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12!\n" +
+	"\fcreated_time\x18\x03 \x01(\x03R\vcreatedTime\x12\x1d\n" +
+	"\n" +
+	"story_hash\x18\x04 \x01(\fR\tstoryHash\x120\n" +
+	"\agranted\x18\x05 \x01(\v2\x16.store.v1.TokenCreatedR\agranted\"\xc8\x01\n" +
+	"\vAccessEntry\x12\x1a\n" +
+	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\rR\x04kind\x12\x16\n" +
+	"\x06method\x18\x05 \x01(\tR\x06method\x12\x1f\n" +
+	"\vnumber_hash\x18\x06 \x01(\fR\n" +
+	"numberHash\x12\x14\n" +
+	"\x05scope\x18\a \x01(\tR\x05scope\x12\x12\n" +
+	"\x04list\x18\b \x01(\tR\x04list\"\x98\x01\n" +
 	"\aRequest\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +
@@ -1110,39 +1315,43 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_store_v1_state_proto_goTypes = []any{
 	(ImportState)(0),      // 0: store.v1.ImportState
 	(*RecordSet)(nil),     // 1: store.v1.RecordSet
 	(*Record)(nil),        // 2: store.v1.Record
 	(*ListState)(nil),     // 3: store.v1.ListState
 	(*ImportEntry)(nil),   // 4: store.v1.ImportEntry
-	(*Request)(nil),       // 5: store.v1.Request
-	(*Totals)(nil),        // 6: store.v1.Totals
-	(*BlockCommit)(nil),   // 7: store.v1.BlockCommit
-	(*Story)(nil),         // 8: store.v1.Story
-	(*StoryEntry)(nil),    // 9: store.v1.StoryEntry
-	(*PackedStory)(nil),   // 10: store.v1.PackedStory
-	(*StagedOptOuts)(nil), // 11: store.v1.StagedOptOuts
-	(*ListSettings)(nil),  // 12: store.v1.ListSettings
-	(*Load)(nil),          // 13: store.v1.Load
-	(*OptOut)(nil),        // 14: store.v1.OptOut
+	(*GrantState)(nil),    // 5: store.v1.GrantState
+	(*AccessEntry)(nil),   // 6: store.v1.AccessEntry
+	(*Request)(nil),       // 7: store.v1.Request
+	(*Totals)(nil),        // 8: store.v1.Totals
+	(*BlockCommit)(nil),   // 9: store.v1.BlockCommit
+	(*Story)(nil),         // 10: store.v1.Story
+	(*StoryEntry)(nil),    // 11: store.v1.StoryEntry
+	(*PackedStory)(nil),   // 12: store.v1.PackedStory
+	(*StagedOptOuts)(nil), // 13: store.v1.StagedOptOuts
+	(*ListSettings)(nil),  // 14: store.v1.ListSettings
+	(*Load)(nil),          // 15: store.v1.Load
+	(*TokenCreated)(nil),  // 16: store.v1.TokenCreated
+	(*OptOut)(nil),        // 17: store.v1.OptOut
 }
 var file_store_v1_state_proto_depIdxs = []int32{
 	2,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
-	12, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	13, // 2: store.v1.ListState.load:type_name -> store.v1.Load
-	13, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	13, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	14, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	15, // 2: store.v1.ListState.load:type_name -> store.v1.Load
+	15, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	15, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
 	0,  // 5: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	10, // 6: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
-	14, // 7: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
-	8,  // 8: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	16, // 6: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
+	12, // 7: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
+	17, // 8: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	10, // 9: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
+	10, // [10:10] is the sub-list for method output_type
+	10, // [10:10] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -1157,7 +1366,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   11,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,57 @@
+package store
+
+import (
+	"runtime/debug"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/access"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+)
+
+// Access is what callers are granted. A view of the past grants nobody anything. In a damaged store a grant that cannot be
+// read is not there, and one whose revocation was lost is.
+func (v *View) Access() *access.Table { return v.access }
+
+// GrantedBy is who granted what the view's table holds, as in Story.RecordedBy; empty when that is not known.
+func (v *View) GrantedBy(g *access.Grant) (by string) {
+	var err error
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	var st storev1.GrantState
+	if found, err := getMessage(txn, grantKey(g.Name), &st); !found || err != nil || st.GetRevision() != g.ID.Revision {
+		return ""
+	}
+	story, _ := v.s.stories.Get(st.GetRevision(), st.GetStoryHash(), 0)
+	return story.RecordedBy
+}
+
+// readAccess makes the table of the grants that the transaction sees. With an error it holds those that can be read.
+func readAccess(txn *badger.Txn) (t *access.Table, err error) {
+	var grants []*access.Grant
+	defer func() { t = access.NewTable(grants) }()
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	opt := badger.DefaultIteratorOptions
+	opt.Prefix = []byte{keyGrant}
+	it := txn.NewIterator(opt)
+	defer it.Close()
+	for it.Rewind(); it.Valid(); it.Next() {
+		g, damaged := readGrantOf(it.Item())
+		if damaged != nil {
+			err = damaged
+			continue
+		}
+		grants = append(grants, g)
+	}
+	return t, err
+}
+
+func readGrantOf(item *badger.Item) (*access.Grant, error) {
+	st, err := readGrant(item)
+	if err != nil {
+		return nil, err
+	}
+	return grantOf(st)
+}
