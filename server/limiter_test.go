@@ -160,7 +160,7 @@ func TestStuckWorkLeavesTheFloor(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		one.leave() // ends a window, with others under way
 		for range 100 {
-			l.enter(1) // only the number that gets in matters
+			l.enter(1) //nolint:errcheck // only the number that gets in matters
 		}
 		time.Sleep(2 * time.Second)
 		l.enterSome(0)
