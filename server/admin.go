@@ -102,8 +102,8 @@ func (s *adminService) listStats(l *store.List, now time.Time) *dncv1.ListStats 
 		State:           listState(l, now),
 		Numbers:         l.Numbers,
 		SnapshotDate:    l.SnapshotDate.String(),
-		ContentRevision: l.Visible,
-		Filter:          s.filterMessage(l.Name, l.Visible, l.FilterStats()),
+		ContentRevision: l.ContentRevision,
+		Filter:          s.filterMessage(l.Name, l.ContentRevision, l.FilterStats()),
 	}
 }
 

@@ -26,7 +26,7 @@ func (s *service) message(l *store.List) *dncv1.List {
 		State:             listState(l, s.store.Now()),
 		SnapshotDate:      l.SnapshotDate.String(),
 		Numbers:           l.Numbers,
-		ContentRevision:   l.Visible,
+		ContentRevision:   l.ContentRevision,
 		CreatedAt:         stamp(l.CreatedAt),
 		UpdatedRevision:   l.UpdatedRevision,
 		UpdatedAt:         stamp(l.UpdatedAt),

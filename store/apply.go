@@ -14,6 +14,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/fault"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -39,15 +40,15 @@ type applier struct {
 	changed map[uint64]bool // numbers whose records the revision has changed; kept beside a filter
 }
 
-// outcome is what became of one event that was not refused.
-type outcome struct {
+// applied is what became of one event that was not refused.
+type applied struct {
 	id    policy.EventID
 	ended []policy.EventID // opt-outs that a withdrawal ended
 	first *storev1.Request // set: a repeat of this request; nothing was written
 	held  bool             // a unique opt-out that is there already, under id; nothing was written
 }
 
-func (o *outcome) repeats() bool { return o.first != nil || o.held }
+func (o *applied) repeats() bool { return o.first != nil || o.held }
 
 func newApplier(txn *badger.Txn, revision uint64, t, ahead int64) *applier {
 	return &applier{txn: txn, revision: revision, time: t, ahead: ahead, lists: map[policy.EventID]*storev1.ListState{}}
@@ -61,25 +62,25 @@ func newReplay(txn *badger.Txn, revision uint64, rev *storev1.Revision) *applier
 }
 
 // apply applies one event as the index-th of the revision. A refused event, or a repeat, has written nothing.
-func (a *applier) apply(index int, e *storev1.Event) (outcome, error) {
+func (a *applier) apply(index int, e *storev1.Event) (applied, error) {
 	id := eventID(a.revision, index)
 	if len(e.GetRequestId()) > 0 {
 		first, err := a.repeated(e)
 		if err != nil || first != nil {
-			return outcome{first: first}, err
+			return applied{first: first}, err
 		}
 	}
 	ended, err := a.change(id, e)
 	if held := (*heldError)(nil); errors.As(err, &held) {
-		return outcome{id: held.id, held: true}, nil
+		return applied{id: held.id, held: true}, nil
 	}
 	if err != nil {
-		return outcome{}, err
+		return applied{}, err
 	}
 	if len(e.GetRequestId()) > 0 {
 		err = a.remember(id, e, len(ended))
 	}
-	return outcome{id: id, ended: ended}, err
+	return applied{id: id, ended: ended}, err
 }
 
 // skipUnheld has the applier read no number that f, which holds every number that had a record before, does not hold.
@@ -126,7 +127,7 @@ func (a *applier) change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 // repeated returns what e's request led to the first time, nil when it is new.
 func (a *applier) repeated(e *storev1.Event) (*storev1.Request, error) {
 	var first storev1.Request
-	found, err := a.get(requestKey(requestHash(e)), &first)
+	found, err := a.get(keys.Request(requestHash(e)), &first)
 	if err != nil || !found || a.time-a.ahead-first.GetTime() >= int64(requestMemory) {
 		return nil, err
 	}
@@ -137,7 +138,7 @@ func (a *applier) repeated(e *storev1.Event) (*storev1.Request, error) {
 }
 
 func (a *applier) remember(id policy.EventID, e *storev1.Event, ended int) error {
-	return a.put(requestKey(requestHash(e)), &storev1.Request{
+	return a.put(keys.Request(requestHash(e)), &storev1.Request{
 		Hash:      e.GetRequestHash(),
 		Revision:  id.Revision,
 		Index:     id.Index,
@@ -173,14 +174,14 @@ func (a *applier) finish() error {
 	if a.totals == nil {
 		return nil
 	}
-	return a.put(totalsKey(), a.totals)
+	return a.put(keys.Totals(), a.totals)
 }
 
 // count adds to the totals of numbers and records.
 func (a *applier) count(numbers, records int) error {
 	if a.totals == nil {
 		a.totals = new(storev1.Totals)
-		if _, err := a.get(totalsKey(), a.totals); err != nil {
+		if _, err := a.get(keys.Totals(), a.totals); err != nil {
 			return err
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/fault"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // createGrant grants what c says. In a replay a name or a secret that is in use was free then, by a revocation that was
@@ -29,7 +30,7 @@ func (a *applier) createGrant(id policy.EventID, c *storev1.TokenCreated, story 
 		}
 	}
 	a.grants = true
-	return a.put(grantKey(c.GetName()), &storev1.GrantState{
+	return a.put(keys.Grant(c.GetName()), &storev1.GrantState{
 		Revision: id.Revision, Index: id.Index, CreatedTime: a.time, StoryHash: story, Granted: c,
 	})
 }
@@ -51,7 +52,7 @@ func sameGrant(a, b *storev1.TokenCreated) bool {
 
 func (a *applier) revokeGrant(c *storev1.TokenRevoked) error {
 	var g storev1.GrantState
-	found, err := a.get(grantKey(c.GetName()), &g)
+	found, err := a.get(keys.Grant(c.GetName()), &g)
 	if err != nil {
 		return err
 	}
@@ -94,7 +95,7 @@ func (a *applier) isLastAdmin(g *storev1.GrantState) (bool, error) {
 
 func (a *applier) deleteGrant(name string) error {
 	a.grants = true
-	key := grantKey(name)
+	key := keys.Grant(name)
 	a.bytes += len(key)
 	return a.txn.Delete(key)
 }
@@ -102,7 +103,7 @@ func (a *applier) deleteGrant(name string) error {
 // eachGrant calls f for every grant that the transaction sees, by name, until one cannot be read.
 func eachGrant(txn *badger.Txn, f func(*storev1.GrantState) error) error {
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{keyGrant}
+	opt.Prefix = []byte{keys.KindGrant}
 	it := txn.NewIterator(opt)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
@@ -151,7 +152,7 @@ func grantOf(st *storev1.GrantState) (*access.Grant, error) {
 		g.Scopes = append(g.Scopes, policy.Scope(s))
 	}
 	if !isGrant(c) {
-		return nil, fault.DamagedKey(grantKey(c.GetName()))
+		return nil, fault.DamagedKey(keys.Grant(c.GetName()))
 	}
 	return g, nil
 }

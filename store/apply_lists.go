@@ -10,6 +10,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 func (a *applier) createList(id policy.EventID, c *storev1.ListCreated) error {
@@ -60,7 +61,7 @@ func (a *applier) deleteList(c *storev1.ListDeleted) error {
 		return err
 	}
 	a.lists[id] = nil
-	key := listKey(id)
+	key := keys.List(id)
 	a.bytes += len(key)
 	return a.txn.Delete(key)
 }
@@ -79,7 +80,7 @@ func (a *applier) prepareLoad(c *storev1.LoadPrepared, story []byte) error {
 	if err := a.putList(id, l); err != nil {
 		return err
 	}
-	return a.put(importKey(id, a.revision), &storev1.ImportEntry{
+	return a.put(keys.Import(id, a.revision), &storev1.ImportEntry{
 		Load:      c.GetLoad(),
 		State:     storev1.ImportState_IMPORT_STATE_PREPARED,
 		Time:      a.time,
@@ -121,7 +122,7 @@ func (a *applier) abandonLoad(c *storev1.LoadAbandoned) error {
 }
 
 func (a *applier) endImport(id policy.EventID, prepared uint64, end func(*storev1.ImportEntry)) error {
-	key := importKey(id, prepared)
+	key := keys.Import(id, prepared)
 	var e storev1.ImportEntry
 	found, err := a.get(key, &e)
 	if err != nil {
@@ -148,7 +149,7 @@ func (a *applier) confirmLoad(c *storev1.LoadConfirmed, story []byte) error {
 	if err := a.putList(id, l); err != nil {
 		return err
 	}
-	return a.put(importKey(id, a.revision), &storev1.ImportEntry{
+	return a.put(keys.Import(id, a.revision), &storev1.ImportEntry{
 		Load:      c.GetLoad(),
 		State:     storev1.ImportState_IMPORT_STATE_CONFIRMED,
 		Time:      a.time,
@@ -177,7 +178,7 @@ func (a *applier) unloadList(c *storev1.ListUnloaded) error {
 func (a *applier) list(ref *storev1.ListId) (policy.EventID, *storev1.ListState, error) {
 	id := refID(ref)
 	l := new(storev1.ListState)
-	found, err := a.get(listKey(id), l)
+	found, err := a.get(keys.List(id), l)
 	if err != nil {
 		return id, nil, err
 	}
@@ -206,7 +207,7 @@ func (a *applier) pendingList(ref *storev1.ListId, prepared uint64) (policy.Even
 func (a *applier) putList(id policy.EventID, l *storev1.ListState) error {
 	l.UpdatedRevision, l.UpdatedTime = a.revision, a.time
 	a.lists[id] = l
-	return a.put(listKey(id), l)
+	return a.put(keys.List(id), l)
 }
 
 // withoutSources is the load as the list's state keeps it: its files are told by the import alone.
@@ -226,13 +227,13 @@ type storedList struct {
 func storedLists(txn *badger.Txn) iter.Seq2[storedList, error] {
 	return func(yield func(storedList, error) bool) {
 		opt := badger.DefaultIteratorOptions
-		opt.Prefix = []byte{keyList}
+		opt.Prefix = []byte{keys.KindList}
 		it := txn.NewIterator(opt)
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
 			key, l := it.Item().KeyCopy(nil), new(storev1.ListState)
 			err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, l) })
-			if !yield(storedList{readListID(key), l}, err) || err != nil {
+			if !yield(storedList{keys.ListID(key), l}, err) || err != nil {
 				return
 			}
 		}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 	"github.com/dncd/dncd/store/internal/wire"
 )
@@ -165,7 +166,7 @@ func (a *applier) records(number uint64) (numberSet, error) {
 	if a.isNew(number) {
 		return set, nil
 	}
-	if _, err := a.get(recordsKey(number), set.RecordSet); err != nil {
+	if _, err := a.get(keys.Records(number), set.RecordSet); err != nil {
 		return set, err
 	}
 	set.stored = len(set.Records)
@@ -199,7 +200,7 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) er
 	if a.changed != nil {
 		a.changed[number] = true
 	}
-	key := recordsKey(number)
+	key := keys.Records(number)
 	if err := a.set(key, seal.Value(key, b)); err != nil {
 		return err
 	}
@@ -207,7 +208,7 @@ func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) er
 		set.gone = append(set.gone, id)
 	}
 	for _, id := range set.gone {
-		key = historyKey(number, id)
+		key = keys.History(number, id)
 		if err := a.set(key, seal.Value(key, nil)); err != nil {
 			return err
 		}
@@ -263,7 +264,7 @@ func checkTime(t time.Time) error {
 
 // importedRecords notes an import of opt-outs, all of whose rows are recorded.
 func (a *applier) importedRecords(id policy.EventID, c *storev1.RecordsImported, story []byte) error {
-	return a.put(recordsImportKey(id), &storev1.ImportEntry{
+	return a.put(keys.RecordsImport(id), &storev1.ImportEntry{
 		Load:      c.GetLoad(),
 		State:     storev1.ImportState_IMPORT_STATE_RECORDED,
 		Time:      c.GetStarted(),

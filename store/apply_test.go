@@ -10,6 +10,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // TestApplyHoldsALoadAgainstTheList gives Apply events that were made from another state of the list than the one they meet, as
@@ -33,13 +34,13 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 	}{
 		{"updated", func(base uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: of, Settings: settings, Base: base}}}
-		}, idle.Visible, errMoved},
+		}, idle.ContentRevision, errMoved},
 		{"prepared", func(base uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadPrepared{LoadPrepared: &storev1.LoadPrepared{List: of, Load: load, Base: base}}}
-		}, idle.Visible, errMoved},
+		}, idle.ContentRevision, errMoved},
 		{"confirmed", func(base uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadConfirmed{LoadConfirmed: &storev1.LoadConfirmed{List: of, Load: load, Base: base}}}
-		}, idle.Visible, errMoved},
+		}, idle.ContentRevision, errMoved},
 		{"switched", func(at uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{List: busy, Prepared: at}}}
 		}, prepared, errMoved},
@@ -47,13 +48,13 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 			return &storev1.Event{Change: &storev1.Event_LoadAbandoned{LoadAbandoned: &storev1.LoadAbandoned{List: busy, Prepared: at}}}
 		}, prepared, errMoved},
 		{"updated while it is loaded", func(uint64) *storev1.Event {
-			return &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: busy, Settings: settings, Base: taken.Visible}}}
+			return &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: busy, Settings: settings, Base: taken.ContentRevision}}}
 		}, 0, ErrImportRunning},
 		{"prepared while it is loaded", func(uint64) *storev1.Event {
-			return &storev1.Event{Change: &storev1.Event_LoadPrepared{LoadPrepared: &storev1.LoadPrepared{List: busy, Load: load, Base: taken.Visible}}}
+			return &storev1.Event{Change: &storev1.Event_LoadPrepared{LoadPrepared: &storev1.LoadPrepared{List: busy, Load: load, Base: taken.ContentRevision}}}
 		}, 0, ErrImportRunning},
 		{"confirmed while it is loaded", func(uint64) *storev1.Event {
-			return &storev1.Event{Change: &storev1.Event_LoadConfirmed{LoadConfirmed: &storev1.LoadConfirmed{List: busy, Load: load, Base: taken.Visible}}}
+			return &storev1.Event{Change: &storev1.Event_LoadConfirmed{LoadConfirmed: &storev1.LoadConfirmed{List: busy, Load: load, Base: taken.ContentRevision}}}
 		}, 0, ErrImportRunning},
 		{"deleted while it is loaded", func(uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_ListDeleted{ListDeleted: &storev1.ListDeleted{List: busy}}}
@@ -62,7 +63,7 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			before := s.View()
 			for _, wrong := range []uint64{0, c.right - 1, c.right + 1} {
-				if _, err := s.submit(context.Background(), &write{event: c.change(wrong)}); !errors.Is(err, c.want) {
+				if _, err := s.submit(context.Background(), &pendingEvent{event: c.change(wrong)}); !errors.Is(err, c.want) {
 					t.Errorf("made at %d, met at %d: %v, want %v", wrong, c.right, err, c.want)
 				}
 			}
@@ -119,7 +120,7 @@ func TestApplyMissesAList(t *testing.T) {
 	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
 	at := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{})
 	id := listOf(t, s, "a").ID
-	of, lost := listRef(id), func(txn *badger.Txn) { must(t, txn.Delete(importKey(id, at))) }
+	of, lost := listRef(id), func(txn *badger.Txn) { must(t, txn.Delete(keys.Import(id, at))) }
 	for _, e := range []*storev1.Event{
 		{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{List: of, Prepared: at}}},
 		{Change: &storev1.Event_LoadAbandoned{LoadAbandoned: &storev1.LoadAbandoned{List: of, Prepared: at}}},
@@ -165,14 +166,14 @@ func TestTotalsOfAGroup(t *testing.T) {
 	s := open(t, t.TempDir())
 	one, other := OptOut{Number: fiction(415, 1)}, OptOut{Number: fiction(415, 2)}
 	release := holdCommitter(t, s)
-	writes := []*write{
+	writes := []*pendingEvent{
 		queued(t, s, optOutEvent(one), Request{}), queued(t, s, optOutEvent(one), Request{}),
 		queued(t, s, optOutEvent(other), Request{}), queued(t, s, optOutEvent(OptOut{Number: fiction(415, 3)}), Request{}),
 		queued(t, s, withdrawEvent(other), Request{}),
 	}
 	release()
 	for _, w := range writes {
-		if a := <-w.done; a.err != nil || a.receipt.ID.Revision != 1 {
+		if a := <-w.replies; a.err != nil || a.receipt.ID.Revision != 1 {
 			t.Fatalf("%+v, %v; want one group", a.receipt, a.err)
 		}
 	}
@@ -188,7 +189,7 @@ func TestImportTellsItsEnd(t *testing.T) {
 	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
 	r := load(t, s, "a", Replace, registryNumbers(10), Commit{})
 	l := listOf(t, s, "a")
-	if e, err := s.View().importAt(l.ID, l.Visible); err != nil || e.State != ImportSwitched || e.Ended != r.ID.Revision {
+	if e, err := s.View().importAt(l.ID, l.ContentRevision); err != nil || e.State != ImportSwitched || e.Ended != r.ID.Revision {
 		t.Errorf("%+v, %v; want it switched at revision %d", e, err, r.ID.Revision)
 	}
 	at := prepareOnly(t, s, header("a", Replace), registryNumbers(20), Commit{})

@@ -14,9 +14,9 @@ const blockCacheOverhead = 160
 
 // blockCacheKey names a block as of a load, so that no entry ever becomes stale.
 type blockCacheKey struct {
-	list    policy.EventID
-	visible uint64
-	number  uint64
+	list            policy.EventID
+	contentRevision uint64
+	number          uint64
 }
 
 // blockCache keeps the blocks that were read most recently, absent ones too, in bounded memory.
@@ -40,7 +40,7 @@ func (c *blockCache) get(l *List, number uint64) (block.Packed, error) {
 	if c.cache == nil {
 		return c.s.readBlock(l, number)
 	}
-	key := blockCacheKey{list: l.ID, visible: l.Visible, number: number}
+	key := blockCacheKey{list: l.ID, contentRevision: l.ContentRevision, number: number}
 	if p, ok := c.cache.GetIfPresent(key); ok {
 		return p, nil
 	}
@@ -57,10 +57,10 @@ func (c *blockCache) carry(l *List, prepared uint64, written func(number uint64)
 		return
 	}
 	for key, p := range c.cache.All() {
-		if key.list != l.ID || key.visible != l.Visible || written(key.number) {
+		if key.list != l.ID || key.contentRevision != l.ContentRevision || written(key.number) {
 			continue
 		}
-		key.visible = prepared
+		key.contentRevision = prepared
 		c.cache.Set(key, p)
 	}
 }
@@ -71,7 +71,7 @@ func (c *blockCache) forget(l *List) {
 		return
 	}
 	for key := range c.cache.All() {
-		if key.list == l.ID && key.visible == l.Visible {
+		if key.list == l.ID && key.contentRevision == l.ContentRevision {
 			c.cache.Invalidate(key)
 		}
 	}

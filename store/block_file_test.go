@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -80,7 +81,7 @@ func TestMissingFileOfAnOlderLoadIsDamage(t *testing.T) {
 	all := registryNumbers(30_000)
 	l := createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, all[:20_000], Commit{})
-	first := s.files.Path(block.LoadID{List: l.ID, Prepared: listOf(t, s, "a").Visible})
+	first := s.files.Path(block.LoadID{List: l.ID, Prepared: listOf(t, s, "a").ContentRevision})
 	load(t, s, "a", Add, all[25_000:], Commit{})
 	closeStore(t, s)
 	must(t, os.Remove(first))
@@ -111,7 +112,7 @@ func TestDamageOfOlderContentIsDoubtAboutThePast(t *testing.T) {
 	all := registryNumbers(20_000)
 	l := createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, all[:10_000], Commit{})
-	old, first := s.View().Revision(), s.files.Path(block.LoadID{List: l.ID, Prepared: listOf(t, s, "a").Visible})
+	old, first := s.View().Revision(), s.files.Path(block.LoadID{List: l.ID, Prepared: listOf(t, s, "a").ContentRevision})
 	load(t, s, "a", Replace, all[10_000:], Commit{})
 	b, err := os.ReadFile(first)
 	must(t, err)
@@ -242,11 +243,11 @@ func TestLongBlockInTheDatabaseIsRead(t *testing.T) {
 	numbers := registryNumbers(5000)
 	load(t, s, "a", Replace, numbers, Commit{})
 	l = s.View().listByID(l.ID)
-	for b, err := range s.listBlocks(l, l.Visible) {
+	for b, err := range s.listBlocks(l, l.ContentRevision) {
 		must(t, err)
-		txn := s.db.NewTransactionAt(l.Visible, true)
-		key := blockKey(l.ID, b.number)
-		must(t, errors.Join(txn.Set(key, seal.Value(key, b.bits.AppendPacked(nil))), txn.CommitAt(l.Visible, nil)))
+		txn := s.db.NewTransactionAt(l.ContentRevision, true)
+		key := keys.Block(l.ID, b.number)
+		must(t, errors.Join(txn.Set(key, seal.Value(key, b.bits.AppendPacked(nil))), txn.CommitAt(l.ContentRevision, nil)))
 		txn.Discard()
 	}
 	must(t, s.files.Close())

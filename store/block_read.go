@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -27,9 +28,9 @@ func (s *Store) block(l *List, number uint64, past bool) (block.Packed, error) {
 // readBlock reads one block of the store; nil when there is none.
 func (s *Store) readBlock(l *List, number uint64) (p block.Packed, err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
-	txn := s.db.NewTransactionAt(l.Visible, false)
+	txn := s.db.NewTransactionAt(l.ContentRevision, false)
 	defer txn.Discard()
-	item, err := txn.Get(blockKey(l.ID, number))
+	item, err := txn.Get(keys.Block(l.ID, number))
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return nil, nil
 	}
@@ -78,7 +79,7 @@ type blockCursor struct {
 
 func (s *Store) newBlockCursor(l *List, at uint64) *blockCursor {
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix = blockPrefix(l.ID)
+	opt.Prefix = keys.BlockPrefix(l.ID)
 	opt.PrefetchValues = false // values are in mapped tables: nothing to wait for
 	txn := s.db.NewTransactionAt(at, false)
 	it := txn.NewIterator(opt)
@@ -92,7 +93,7 @@ func (c *blockCursor) peek() (b storedBlock, ok bool) {
 		return storedBlock{}, false
 	}
 	item := c.it.Item()
-	return storedBlock{binary.BigEndian.Uint64(item.Key()[1+listIDBytes:]), item.Version()}, true
+	return storedBlock{binary.BigEndian.Uint64(item.Key()[1+keys.ListIDBytes:]), item.Version()}, true
 }
 
 // packed reads the next block; its bytes are valid until the next call. The blocks of a load that was abandoned may be

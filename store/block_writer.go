@@ -15,6 +15,8 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/compare"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -88,19 +90,19 @@ func newBlockWriter(s *Store, list policy.EventID, prepared, numbers uint64) *bl
 }
 
 // put adds one block of the result.
-func (w *blockWriter) put(c *change) error {
+func (w *blockWriter) put(c *compare.Change) error {
 	before := len(w.batch)
-	w.batch = c.new.AppendNumbers(w.batch, c.number)
+	w.batch = c.New.AppendNumbers(w.batch, c.Number)
 	w.numbers += uint64(len(w.batch) - before)
 	if len(w.batch) >= loadBatch {
 		w.passBatch()
 	}
-	if c.differs() {
-		w.changed = append(w.changed, c.number)
-	} else if !c.stale {
+	if c.Differs() {
+		w.changed = append(w.changed, c.Number)
+	} else if !c.Stale {
 		return nil
 	}
-	return w.add(c.number, &c.new)
+	return w.add(c.Number, &c.New)
 }
 
 func (w *blockWriter) passBatch() {
@@ -129,7 +131,7 @@ func (w *blockWriter) add(number uint64, bits *block.Bitmap) error {
 		w.part = &blockPart{txn: w.s.db.NewTransactionAt(w.prepared, true), at: w.size}
 	}
 	p := w.part
-	key := blockKey(w.list, number)
+	key := keys.Block(w.list, number)
 	value := seal.Value(key, w.place(p, key, bits))
 	if err := p.txn.Set(key, value); err != nil {
 		return fmt.Errorf("write block: %w", err)
@@ -197,7 +199,7 @@ func (w *blockWriter) commit(p *blockPart) error {
 	if err != nil {
 		return fmt.Errorf("write blocks: %w", err)
 	}
-	key := commitKey(w.list, w.prepared, w.commits)
+	key := keys.Commit(w.list, w.prepared, w.commits)
 	if err := p.txn.Set(key, seal.Value(key, b)); err != nil {
 		return fmt.Errorf("write blocks: %w", err)
 	}
@@ -211,8 +213,8 @@ func (w *blockWriter) commit(p *blockPart) error {
 	return nil
 }
 
-// finish waits until all is on disk and returns the filter, or drops the rest after a failure.
-func (w *blockWriter) finish(failed error) (*filter.Set, error) {
+// end waits until all is on disk and returns the filter, or drops the rest after a failure.
+func (w *blockWriter) end(failed error) (*filter.Set, error) {
 	if failed == nil && w.part != nil {
 		failed = w.passPart()
 	}

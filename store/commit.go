@@ -23,20 +23,20 @@ const (
 	maxRevision    = 384 << 10 // bytes of events and their stories before the last one
 )
 
-// write is one event on its way, with what goes along.
-type write struct {
-	ctx    context.Context
-	event  *storev1.Event
-	bytes  []byte // the event's, as the journal takes it
-	story  Story
-	sealed *stories.Sealed // the story
-	filter *filter.Set     // of a load that switches
-	done   chan answer     // holds one
-	batch  *batch          // of rows, in place of all of the above but ctx
+// pendingEvent is one event on its way, with what goes along.
+type pendingEvent struct {
+	ctx     context.Context
+	event   *storev1.Event
+	bytes   []byte // the event's, as the journal takes it
+	story   Story
+	sealed  *stories.Sealed // the story
+	filter  *filter.Set     // of a load that switches
+	replies chan eventReply // holds one
+	batch   *batch          // of rows, in place of all of the above but ctx
 }
 
 // encode makes the event's bytes, outside the committer, once. Errors: ErrTooLarge.
-func (w *write) encode() (err error) {
+func (w *pendingEvent) encode() (err error) {
 	if w.bytes, err = proto.Marshal(w.event); err != nil {
 		return fmt.Errorf("encode event: %w", err)
 	}
@@ -46,16 +46,16 @@ func (w *write) encode() (err error) {
 	return nil
 }
 
-// tell gives a write its answer, once. A batch takes no other one than what ended it: see batch.answer.
-func (w *write) tell(a answer) {
+// reply gives a write its answer, once. A batch takes no other one than what ended it: see batch.answer.
+func (w *pendingEvent) reply(a eventReply) {
 	if w.batch != nil {
 		w.batch.answer(0, a.err)
 		return
 	}
-	w.done <- a
+	w.replies <- a
 }
 
-type answer struct {
+type eventReply struct {
 	receipt Receipt
 	err     error
 }
@@ -71,26 +71,26 @@ type Receipt struct {
 
 // submit has an event committed, and returns once it is durable or refused. When ctx ends first the outcome is
 // unknown, unless the group had not started: then nothing is written.
-func (s *Store) submit(ctx context.Context, w *write) (Receipt, error) {
+func (s *Store) submit(ctx context.Context, w *pendingEvent) (Receipt, error) {
 	if err := s.admit(ctx, w); err != nil {
 		return Receipt{}, err
 	}
 	select {
 	case s.queue <- w:
-		return s.outcome(ctx, w)
+		return s.awaitReply(ctx, w)
 	default:
 		return Receipt{}, ErrBusy
 	}
 }
 
-// submitInTurn is submit, but waits for room instead of ErrBusy: for events that end long work.
-func (s *Store) submitInTurn(ctx context.Context, w *write) (Receipt, error) {
+// submitWait is submit, but waits for room instead of ErrBusy: for events that end long work.
+func (s *Store) submitWait(ctx context.Context, w *pendingEvent) (Receipt, error) {
 	if err := s.admit(ctx, w); err != nil {
 		return Receipt{}, err
 	}
 	select {
 	case s.queue <- w:
-		return s.outcome(ctx, w)
+		return s.awaitReply(ctx, w)
 	case <-ctx.Done():
 		return Receipt{}, ctx.Err()
 	case <-s.stopped:
@@ -98,24 +98,24 @@ func (s *Store) submitInTurn(ctx context.Context, w *write) (Receipt, error) {
 	}
 }
 
-// outcome waits for the answer to a write that is queued.
-func (s *Store) outcome(ctx context.Context, w *write) (Receipt, error) {
+// awaitReply waits for the answer to a write that is queued.
+func (s *Store) awaitReply(ctx context.Context, w *pendingEvent) (Receipt, error) {
 	select {
-	case a := <-w.done:
+	case a := <-w.replies:
 		return a.receipt, a.err
 	case <-ctx.Done():
 		return Receipt{}, ctx.Err()
 	case <-s.stopped:
 	}
 	select {
-	case a := <-w.done:
+	case a := <-w.replies:
 		return a.receipt, a.err
 	default:
 		return Receipt{}, ErrClosed
 	}
 }
 
-func (s *Store) admit(ctx context.Context, w *write) error {
+func (s *Store) admit(ctx context.Context, w *pendingEvent) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -125,21 +125,21 @@ func (s *Store) admit(ctx context.Context, w *write) error {
 	if err := s.health.stopped(); err != nil {
 		return err
 	}
-	w.ctx, w.done = ctx, make(chan answer, 1)
+	w.ctx, w.replies = ctx, make(chan eventReply, 1)
 	return w.encode()
 }
 
 // commitLoop is the committer: the only goroutine that commits revisions. Whatever waits when it wakes becomes one.
 func (s *Store) commitLoop() {
 	defer close(s.stopped)
-	var left *write // had no room in the group before
+	var left *pendingEvent // had no room in the group before
 	for !s.isClosing() {
 		if first := s.nextWrite(left); first != nil {
 			left = s.commitGroup(first)
 		}
 	}
 	if left != nil {
-		left.tell(answer{err: ErrClosed})
+		left.reply(eventReply{err: ErrClosed})
 	}
 	s.refuseWaiting()
 }
@@ -147,7 +147,7 @@ func (s *Store) commitLoop() {
 // nextWrite is the write that begins a group: left, or the first to come; nil when something else came first, or the store
 // closes. What runs between two groups is asked for first, so it waits for one of them at most, however many writes there
 // are. Rows of many wait for as long as single writes fill every group: see waiting.
-func (s *Store) nextWrite(left *write) *write {
+func (s *Store) nextWrite(left *pendingEvent) *pendingEvent {
 	select {
 	case f := <-s.control:
 		f()
@@ -187,9 +187,9 @@ func (s *Store) refuseWaiting() {
 	for {
 		select {
 		case w := <-s.queue:
-			w.tell(answer{err: ErrClosed})
+			w.reply(eventReply{err: ErrClosed})
 		case w := <-s.rows:
-			w.tell(answer{err: ErrClosed})
+			w.reply(eventReply{err: ErrClosed})
 		default:
 			return
 		}
@@ -208,7 +208,7 @@ func (s *Store) writableNow() error {
 }
 
 // waiting is the next write of a person that waits, nil for none.
-func (s *Store) waiting() *write {
+func (s *Store) waiting() *pendingEvent {
 	select {
 	case w := <-s.queue:
 		return w
@@ -218,7 +218,7 @@ func (s *Store) waiting() *write {
 }
 
 // waitingRows is the next batch that waits, nil for none.
-func (s *Store) waitingRows() *write {
+func (s *Store) waitingRows() *pendingEvent {
 	select {
 	case w := <-s.rows:
 		return w

@@ -27,22 +27,22 @@ type group struct {
 	body    []byte // of the revision: its events
 	stories []*stories.Sealed
 	filters map[policy.EventID]*filter.Set // of lists that switch
-	taken   []taken
-	parts   []part // of batches
-	bytes   int    // of events and stories
+	taken   []takenEvent
+	parts   []takenRows // of batches
+	bytes   int         // of events and stories
 }
 
-// taken is a write that is answered with its group.
-type taken struct {
-	w       *write
-	out     outcome
+// takenEvent is a write that is answered with its group.
+type takenEvent struct {
+	w       *pendingEvent
+	out     applied
 	refusal error
 }
 
 // commitGroup commits first and what waits behind it as one revision, and returns the write that had no room.
-func (s *Store) commitGroup(first *write) (left *write) {
+func (s *Store) commitGroup(first *pendingEvent) (left *pendingEvent) {
 	if err := s.writableNow(); err != nil {
-		first.tell(answer{err: err})
+		first.reply(eventReply{err: err})
 		return nil
 	}
 	g := s.newGroup()
@@ -52,7 +52,7 @@ func (s *Store) commitGroup(first *write) (left *write) {
 		err = g.commit()
 	}
 	for _, t := range g.taken {
-		g.answer(t, err)
+		g.replyTo(t, err)
 	}
 	for _, p := range g.parts {
 		p.batch.answer(p.upTo, err)
@@ -62,7 +62,7 @@ func (s *Store) commitGroup(first *write) (left *write) {
 
 // fill takes first and what waits, and returns what had no room. Rows of many come after those of a person who waits, and
 // not more of them than the next person should wait for.
-func (g *group) fill(first *write) (left *write, err error) {
+func (g *group) fill(first *pendingEvent) (left *pendingEvent, err error) {
 	rows := first
 	if first.batch == nil {
 		rows, err = nil, g.take(first)
@@ -104,12 +104,12 @@ func (g *group) full() bool {
 // take applies one write to the group. A refused one leaves no trace, and is answered with the group all the same: what
 // refuses it may be an event before it, which is not durable yet. An error that is no refusal may have left half an event
 // in the transaction, and ends the group.
-func (g *group) take(w *write) error {
-	if w.gone() {
+func (g *group) take(w *pendingEvent) error {
+	if w.isAbandoned() {
 		return nil
 	}
 	out, err := g.apply(w.event)
-	g.taken = append(g.taken, taken{w, out, err})
+	g.taken = append(g.taken, takenEvent{w, out, err})
 	switch {
 	case isRefusal(err):
 		return nil
@@ -132,16 +132,16 @@ func (g *group) take(w *write) error {
 	return nil
 }
 
-func (g *group) apply(e *storev1.Event) (out outcome, err error) {
+func (g *group) apply(e *storev1.Event) (out applied, err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	return g.a.apply(g.events, e)
 }
 
-// gone answers a write whose caller's time is over, and reports that.
-func (w *write) gone() bool {
+// isAbandoned answers a write whose caller's time is over, and reports that.
+func (w *pendingEvent) isAbandoned() bool {
 	err := w.ctx.Err()
 	if err != nil {
-		w.tell(answer{err: err})
+		w.reply(eventReply{err: err})
 	}
 	return err != nil
 }
@@ -180,7 +180,7 @@ func (g *group) write() error {
 	go func() {
 		told <- s.opt.faults.do(stepStories, func() error { return s.stories.Put(g.a.revision, g.stories) })
 	}()
-	view, err := g.prepare()
+	view, err := g.complete()
 	if err := errors.Join(err, s.unlessGone(told)); err != nil {
 		return err
 	}
@@ -196,8 +196,8 @@ func (g *group) write() error {
 	return nil
 }
 
-// prepare completes the transaction and sets the filter bits.
-func (g *group) prepare() (*View, error) {
+// complete completes the transaction and sets the filter bits.
+func (g *group) complete() (*View, error) {
 	e, err := g.entry()
 	if err != nil {
 		return nil, err
@@ -253,7 +253,7 @@ func (g *group) lists() ([]*List, error) {
 		if err != nil {
 			return nil, err
 		}
-		if old := g.base.listByID(id); old != nil && old.Visible == l.Visible {
+		if old := g.base.listByID(id); old != nil && old.ContentRevision == l.ContentRevision {
 			l.filter = old.filter
 		} else {
 			l.filter = g.filters[id]
@@ -272,25 +272,25 @@ func (s *Store) publish(v *View) {
 	}
 }
 
-// answer answers a write of a group whose commit gave err.
-func (g *group) answer(t taken, err error) {
+// replyTo answers a write of a group whose commit gave err.
+func (g *group) replyTo(t takenEvent, err error) {
 	if err == nil {
 		err = t.refusal
 	}
 	if err != nil {
-		t.w.tell(answer{err: err})
+		t.w.reply(eventReply{err: err})
 		return
 	}
 	r := Receipt{ID: t.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(t.out.ended), Duplicate: t.out.held}
 	if first := t.out.first; first != nil {
 		if !g.s.sameStory(first, t.w.story) {
-			t.w.tell(answer{err: ErrRequestReused})
+			t.w.reply(eventReply{err: ErrRequestReused})
 			return
 		}
 		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
 		r.Duplicate, r.Time, r.Ended = true, nanoTime(first.GetTime()), int(first.GetEnded())
 	}
-	t.w.tell(answer{receipt: r})
+	t.w.reply(eventReply{receipt: r})
 }
 
 // sameStory reports whether a repeated request tells what the first one told. An erased story cannot be compared.

@@ -14,6 +14,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // A group takes no more than the limits of a revision, whichever of them is met first; what has no room makes the next one.
@@ -50,13 +51,13 @@ func TestGroupsAreBounded(t *testing.T) {
 			}
 			before := recordAll(t, s, rows)[len(rows)-1].ID.Revision
 			release := holdCommitter(t, s)
-			var writes []*write
+			var writes []*pendingEvent
 			for i := range c.count {
 				writes = append(writes, queued(t, s, first(c.event(i)), second(c.event(i))))
 			}
 			release()
 			for _, w := range writes {
-				if a := <-w.done; a.err != nil && !errors.Is(a.err, ErrTooManyRecords) {
+				if a := <-w.replies; a.err != nil && !errors.Is(a.err, ErrTooManyRecords) {
 					t.Fatal(a.err)
 				}
 			}
@@ -91,7 +92,7 @@ func TestEventIsBounded(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	o := OptOut{Number: fiction(415, 1)}
-	w, err := newWrite(optOutEvent(o), Request{ID: strings.Repeat("r", maxEventBytes)})
+	w, err := newPendingEvent(optOutEvent(o), Request{ID: strings.Repeat("r", maxEventBytes)})
 	must(t, err)
 	over := proto.Size(w.event) - maxEventBytes
 	for _, c := range []struct {
@@ -127,7 +128,7 @@ func TestCallerWhoIsGoneIsNotWritten(t *testing.T) {
 		t.Errorf("the caller who went: %v", err)
 	}
 	release()
-	if a := <-here.done; a.err != nil || a.receipt.ID != eventID(1, 0) {
+	if a := <-here.replies; a.err != nil || a.receipt.ID != eventID(1, 0) {
 		t.Errorf("the caller who stayed: %+v, %v; want the first event", a.receipt, a.err)
 	}
 	wantVerdict(t, s, fiction(415, 1), "", policy.Allow, policy.CauseNone)
@@ -142,7 +143,7 @@ func TestNoRequestIsRememberedWithoutAnID(t *testing.T) {
 	_, err := s.RecordOptOut(context.Background(), OptOut{Number: fiction(415, 2)}, Request{ID: "r"})
 	must(t, err)
 	hash := requestHash(&storev1.Event{RequestId: []byte("r")})
-	if got := keysOf(t, s, keyRequest); len(got) != 1 || !bytes.Equal(got[0], requestKey(hash)) {
+	if got := keysOf(t, s, keys.KindRequest); len(got) != 1 || !bytes.Equal(got[0], keys.Request(hash)) {
 		t.Errorf("%d requests are remembered, want the one that has an id", len(got))
 	}
 }

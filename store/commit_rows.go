@@ -13,8 +13,8 @@ import (
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
-// part is what a group took of a batch: the rows up to one, of which the first may lie in groups before.
-type part struct {
+// takenRows is what a group took of a batch: the rows up to one, of which the first may lie in groups before.
+type takenRows struct {
 	batch *batch
 	upTo  int
 }
@@ -49,8 +49,8 @@ type judgedRow struct {
 
 // takeRows takes the rows of a batch, until all are taken or the group has no more room. Duplicates and refused rows leave
 // no trace. An error ends the group.
-func (g *group) takeRows(w *write) (err error) {
-	if w.batch.over || w.gone() {
+func (g *group) takeRows(w *pendingEvent) (err error) {
+	if w.batch.over || w.isAbandoned() {
 		return nil
 	}
 	left := len(w.batch.rows) - w.batch.next
@@ -61,7 +61,7 @@ func (g *group) takeRows(w *write) (err error) {
 	if err = t.take(); err != nil {
 		g.s.noteDamage(err)
 	}
-	g.parts = append(g.parts, part{t.b, t.b.next})
+	g.parts = append(g.parts, takenRows{t.b, t.b.next})
 	return err
 }
 

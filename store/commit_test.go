@@ -26,7 +26,7 @@ func holdCommitter(t *testing.T, s *Store) (release func()) {
 }
 
 // fillQueue queues so many opt-outs behind a committer that is held.
-func fillQueue(t *testing.T, s *Store, count int) (writes []*write) {
+func fillQueue(t *testing.T, s *Store, count int) (writes []*pendingEvent) {
 	t.Helper()
 	for i := range count {
 		o := OptOut{Number: writersNumber(0, uint64(i)), Scope: "acme", Channel: policy.ChannelCall, ReceivedAt: day(1)}
@@ -85,7 +85,7 @@ func TestRevisionBytes(t *testing.T) {
 			RequestId: bytes.Repeat([]byte("r"), 100*i),
 			Change:    &storev1.Event_OptOut{OptOut: &storev1.OptOut{Number: uint64(fiction(415, i)), Scope: "acme"}},
 		}
-		w := &write{event: e}
+		w := &pendingEvent{event: e}
 		if err := w.encode(); err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 		t.Fatal("between did not run")
 	}
 	for _, w := range writes {
-		if a := <-w.done; a.err != nil {
+		if a := <-w.replies; a.err != nil {
 			t.Fatal(a.err)
 		}
 	}
@@ -153,10 +153,10 @@ func TestBetweenDoesNotWaitForAllWrites(t *testing.T) {
 // What runs between two groups comes before the writes that wait, whether or not the group before left one.
 func TestBetweenComesBeforeWrites(t *testing.T) {
 	t.Parallel()
-	s := &Store{queue: make(chan *write, 1), rows: make(chan *write, 1), control: make(chan func(), 1)}
-	left, queued, row := new(write), new(write), new(write)
+	s := &Store{queue: make(chan *pendingEvent, 1), rows: make(chan *pendingEvent, 1), control: make(chan func(), 1)}
+	left, queued, row := new(pendingEvent), new(pendingEvent), new(pendingEvent)
 	for range 100 {
-		for _, first := range []*write{nil, left} {
+		for _, first := range []*pendingEvent{nil, left} {
 			ran := false
 			s.queue <- queued
 			s.rows <- row
@@ -196,7 +196,7 @@ func TestCloseDoesNotWaitForWrites(t *testing.T) {
 		t.Errorf("revision %d after Close, want no group committed", got)
 	}
 	for i, w := range writes {
-		if a := <-w.done; !errors.Is(a.err, ErrClosed) {
+		if a := <-w.replies; !errors.Is(a.err, ErrClosed) {
 			t.Fatalf("waiting write %d: %v, want ErrClosed", i, a.err)
 		}
 	}
@@ -269,16 +269,16 @@ func TestRefusalIsAnsweredWithItsGroup(t *testing.T) {
 			first := queued(t, s, c.first, Request{ID: c.request})
 			second := queued(t, s, c.second, Request{ID: c.request})
 			injector.set(func(at step, write func() error) error {
-				if len(second.done) > 0 {
+				if len(second.replies) > 0 {
 					t.Errorf("refused before %s", at)
 				}
 				return write()
 			})
 			release()
-			if a := <-second.done; !errors.Is(a.err, c.want) || !c.visible(s) {
+			if a := <-second.replies; !errors.Is(a.err, c.want) || !c.visible(s) {
 				t.Errorf("second: %v, with what refuses it visible: %v; want %v", a.err, c.visible(s), c.want)
 			}
-			if a := <-first.done; a.err != nil {
+			if a := <-first.replies; a.err != nil {
 				t.Error("first:", a.err)
 			}
 		})

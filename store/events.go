@@ -130,7 +130,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 	if err != nil {
 		return nil, Receipt{}, err
 	}
-	release, err := s.imports.takeUpdate(ctx, l.ID)
+	release, err := s.locks.LockSettings(ctx, l.ID)
 	if err != nil {
 		return nil, Receipt{}, err
 	}
@@ -152,7 +152,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 		return nil, Receipt{}, unconfirmed("numbers would become callable: the list " + why)
 	}
 	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{
-		List: listRef(l.ID), Settings: settings.message(), Base: l.Visible, EffectiveCoverage: held, CoversAll: all,
+		List: listRef(l.ID), Settings: settings.message(), Base: l.ContentRevision, EffectiveCoverage: held, CoversAll: all,
 	}}}, r)
 	if err != nil {
 		return nil, receipt, err
@@ -180,7 +180,7 @@ func (s *Store) takeUnguarded(ctx context.Context, id policy.EventID) (release f
 	if err := s.checkUnguarded(id); err != nil {
 		return nil, err
 	}
-	if release, err = s.imports.takeUpdate(ctx, id); err != nil {
+	if release, err = s.locks.LockSettings(ctx, id); err != nil {
 		return nil, err
 	}
 	if err := s.checkUnguarded(id); err != nil {
@@ -199,14 +199,14 @@ func (s *Store) checkUnguarded(id policy.EventID) error {
 
 // record submits an event with the request and story that go along.
 func (s *Store) record(ctx context.Context, e *storev1.Event, r Request) (Receipt, error) {
-	w, err := newWrite(e, r)
+	w, err := newPendingEvent(e, r)
 	if err != nil {
 		return Receipt{}, err
 	}
 	return s.submit(ctx, w)
 }
 
-func newWrite(e *storev1.Event, r Request) (*write, error) {
+func newPendingEvent(e *storev1.Event, r Request) (*pendingEvent, error) {
 	if r.ID != "" {
 		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(e)
 		if err != nil {
@@ -223,5 +223,5 @@ func newWrite(e *storev1.Event, r Request) (*write, error) {
 	}
 	sealed := stories.Seal(r.Story)
 	e.StoryHash = sealed.Hash()
-	return &write{event: e, story: r.Story, sealed: sealed}, nil
+	return &pendingEvent{event: e, story: r.Story, sealed: sealed}, nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -178,15 +179,15 @@ func TestLastAdminIsKept(t *testing.T) {
 	revokeGrant(t, s, "ends") // it has none of its own to lose
 	createGrant(t, s, tokenGrant("other", access.Admin))
 	release := holdCommitter(t, s)
-	revoke := func(name string) *write {
+	revoke := func(name string) *pendingEvent {
 		return queued(t, s, &storev1.Event{Change: &storev1.Event_TokenRevoked{TokenRevoked: &storev1.TokenRevoked{Name: name}}}, Request{})
 	}
 	first, second := revoke("admin"), revoke("other")
 	release()
-	if a := <-first.done; a.err != nil {
+	if a := <-first.replies; a.err != nil {
 		t.Errorf("one of two admins: got %v", a.err)
 	}
-	if a := <-second.done; !errors.Is(a.err, ErrUnconfirmed) {
+	if a := <-second.replies; !errors.Is(a.err, ErrUnconfirmed) {
 		t.Errorf("the other, in the same group: got %v, want ErrUnconfirmed", a.err)
 	}
 	if !s.View().Access().HasAdmin(s.Now()) {
@@ -245,7 +246,7 @@ func TestDamagedGrantGrantsNothing(t *testing.T) {
 		change(m)
 		b, err := proto.Marshal(&storev1.GrantState{Revision: 1, Granted: m})
 		must(t, err)
-		return seal.Value(grantKey("a"), b)
+		return seal.Value(keys.Grant("a"), b)
 	}
 	for name, value := range map[string][]byte{
 		"no checksum":        []byte("damaged"),
@@ -261,7 +262,7 @@ func TestDamagedGrantGrantsNothing(t *testing.T) {
 			s := open(t, dir)
 			createGrant(t, s, tokenGrant("a", access.Checker))
 			createGrant(t, s, tokenGrant("b", access.Checker))
-			putState(t, s, grantKey("a"), value)
+			putState(t, s, keys.Grant("a"), value)
 			closeStore(t, s)
 			if r := mustFsck(t, dir); r.OK() {
 				t.Error("fsck finds nothing")
@@ -290,7 +291,7 @@ func TestFsckHoldsGrantsAgainstTheJournal(t *testing.T) {
 			createGrant(t, s, tokenGrant("a", access.Checker))
 			createGrant(t, s, tokenGrant("b", access.Checker))
 			txn := s.db.NewTransactionAt(s.View().Revision(), false)
-			item, err := txn.Get(grantKey("a"))
+			item, err := txn.Get(keys.Grant("a"))
 			must(t, err)
 			value, err := item.ValueCopy(nil)
 			must(t, err)
@@ -300,7 +301,7 @@ func TestFsckHoldsGrantsAgainstTheJournal(t *testing.T) {
 			} else {
 				value = nil
 			}
-			putState(t, s, grantKey("a"), value)
+			putState(t, s, keys.Grant("a"), value)
 			closeStore(t, s)
 			if r := mustFsck(t, dir); r.OK() || len(r.Problems) != 1 {
 				t.Errorf("fsck: got %v, want one problem", r.Problems)
@@ -384,7 +385,7 @@ func TestLostRevisionsLeaveGrantsInDoubt(t *testing.T) {
 	one := queued(t, s, &storev1.Event{Change: &storev1.Event_TokenCreated{TokenCreated: grantMessage(&c)}}, Request{})
 	queued(t, s, &storev1.Event{Change: &storev1.Event_TokenRevoked{TokenRevoked: &storev1.TokenRevoked{Name: "b"}}}, Request{})
 	release()
-	if a := <-one.done; a.err != nil || a.receipt.ID.Revision != 3 {
+	if a := <-one.replies; a.err != nil || a.receipt.ID.Revision != 3 {
 		t.Fatalf("got %+v, %v; want both in revision 3", a.receipt, a.err)
 	}
 	wantGrants(t, s, "a", "c")

@@ -9,6 +9,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // ListWrite is what a write to a list came to.
@@ -72,6 +73,6 @@ func (s *Store) numbersBefore(list policy.EventID, revision uint64) (uint64, err
 	txn := s.db.NewTransactionAt(revision-1, false)
 	defer txn.Discard()
 	var then storev1.ListState
-	_, err := getMessage(txn, listKey(list), &then)
+	_, err := getMessage(txn, keys.List(list), &then)
 	return then.GetLoad().GetNumbers(), err
 }

@@ -9,18 +9,20 @@ import (
 
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/filters"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // loadRecordsFilter reads the saved filter and adds what the journal holds since.
 func (s *Store) loadRecordsFilter(v *View) (*filter.Set, error) {
-	f, h, err := s.readFilter(recordsSet)
+	f, h, err := s.filterDir().Read(filters.Records)
 	if err != nil {
 		return nil, err
 	}
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	if h.Set != recordsSet || h.Revision > v.revision || !s.chainIs(txn, v.journal, h.Revision, h.Chain, h.JournalID) {
+	if h.Set != filters.Records || h.Revision > v.revision || !s.chainIs(txn, v.journal, h.Revision, h.Chain, h.JournalID) {
 		return nil, errNotThatFilter
 	}
 	s.saved.Store(h.Revision)
@@ -47,7 +49,7 @@ func (s *Store) loadRecordsFilter(v *View) (*filter.Set, error) {
 	return f, nil
 }
 
-func (s *Store) tendRecordsFilter() {
+func (s *Store) keepRecordsFilter() {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	due := time.Now().Add(filterSaveEvery)
@@ -73,7 +75,7 @@ func (s *Store) saveRecordsFilter() {
 	if v.records == nil || v.revision == s.saved.Load() {
 		return
 	}
-	if err := s.writeFilter(recordsSet, v.records, v.position(), v.journal); err != nil {
+	if err := s.writeFilter(filters.Records, v.records, v.position(), v.journal); err != nil {
 		s.warnIf("save the records' filter", err)
 		return
 	}
@@ -111,11 +113,11 @@ func (s *Store) eachRecorded(v *View, f func(numbers []uint64)) (err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keys.KindRecords}})
 	defer it.Close()
 	batch := make([]uint64, 0, filterBatch)
 	for it.Rewind(); it.Valid(); it.Next() {
-		batch = append(batch, numberOfKey(it.Item().Key()))
+		batch = append(batch, keys.Number(it.Item().Key()))
 		if len(batch) < cap(batch) {
 			continue
 		}

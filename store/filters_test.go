@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // Numbers whose records are all withdrawn stay in the filter: sized without them, it would be built again for ever.
@@ -15,7 +16,7 @@ func TestRecordsFilterHasRoomForNumbersWithoutRecords(t *testing.T) {
 	wb := s.db.NewWriteBatchAt(at)
 	defer wb.Cancel()
 	for i := range uint64(3 * minRecordsCapacity) {
-		if err := wb.Set(recordsKey(uint64(writersNumber(0, i))), nil); err != nil {
+		if err := wb.Set(keys.Records(uint64(writersNumber(0, i))), nil); err != nil {
 			t.Fatal(err)
 		}
 	}

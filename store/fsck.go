@@ -22,6 +22,7 @@ import (
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/fault"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -286,10 +287,10 @@ func (c *checker) recordOf(id policy.EventID, number uint64, match func(*storev1
 	txn := c.s.db.NewTransactionAt(id.Revision, false)
 	defer txn.Discard()
 	var set storev1.RecordSet
-	if _, err := getMessage(txn, recordsKey(number), &set); err != nil {
+	if _, err := getMessage(txn, keys.Records(number), &set); err != nil {
 		return err
 	}
-	_, err := txn.Get(historyKey(number, id))
+	_, err := txn.Get(keys.History(number, id))
 	if err != nil && !slices.ContainsFunc(set.GetRecords(), func(r *storev1.Record) bool { return r.GetRow() && recordID(r) == id }) {
 		return fmt.Errorf("%w: revision %d event %d is missing in its number's history", ErrDamaged, id.Revision, id.Index)
 	}
@@ -316,9 +317,9 @@ func holdsLater(set *storev1.RecordSet, id policy.EventID) bool {
 
 // endedInRevision reports whether a later event of the same revision, with a key of history, is about the same number.
 func (c *checker) endedInRevision(txn *badger.Txn, id policy.EventID, number uint64) bool {
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: historyKey(number, id)[:17]})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: keys.History(number, id)[:17]})
 	defer it.Close()
-	it.Seek(historyKey(number, policy.EventID{Revision: id.Revision, Index: id.Index + 1}))
+	it.Seek(keys.History(number, policy.EventID{Revision: id.Revision, Index: id.Index + 1}))
 	return it.Valid()
 }
 
@@ -352,13 +353,13 @@ func (c *checker) pastOf(l *List) error {
 	if err != nil {
 		return err
 	}
-	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: blockPrefix(l.ID), AllVersions: true})
+	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: keys.BlockPrefix(l.ID), AllVersions: true})
 	defer it.Close()
 	buf := make([]byte, 0, block.MaxPacked)
 	var shown []byte // the last key of which the version that the list shows was met
 	for it.Rewind(); it.Valid() && c.ctx.Err() == nil; it.Next() {
 		item := it.Item()
-		if !loads[item.Version()] || item.Version() > l.Visible {
+		if !loads[item.Version()] || item.Version() > l.ContentRevision {
 			continue
 		}
 		if !bytes.Equal(shown, item.Key()) {
@@ -379,7 +380,7 @@ func (c *checker) pastOf(l *List) error {
 // switchedLoads are the revisions that prepared the loads that a list switched to.
 func (c *checker) switchedLoads(l *List) (map[uint64]bool, error) {
 	loads := map[uint64]bool{}
-	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: appendListID([]byte{keyImport}, l.ID)})
+	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: keys.AppendListID([]byte{keys.KindImport}, l.ID)})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		var e storev1.ImportEntry
@@ -387,7 +388,7 @@ func (c *checker) switchedLoads(l *List) (map[uint64]bool, error) {
 		if err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, &e) }); err != nil {
 			return nil, err
 		}
-		loads[preparedOfKey(key)] = ImportState(e.GetState()) == ImportSwitched
+		loads[keys.Prepared(key)] = ImportState(e.GetState()) == ImportSwitched
 	}
 	return loads, nil
 }
@@ -411,10 +412,10 @@ func (c *checker) newer() error {
 func (c *checker) filters() error {
 	v := &View{s: c.s, journal: c.mark.Journal, revision: c.r.Revision}
 	if f, err := c.s.loadRecordsFilter(v); err == nil {
-		it := c.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
+		it := c.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keys.KindRecords}})
 		defer it.Close()
 		for it.Rewind(); it.Valid(); it.Next() {
-			if !f.Test(numberOfKey(it.Item().Key())) {
+			if !f.Test(keys.Number(it.Item().Key())) {
 				return fmt.Errorf("%w: the records' filter denies a number", ErrDamaged)
 			}
 		}
@@ -424,7 +425,7 @@ func (c *checker) filters() error {
 		if err != nil {
 			continue // it will be built again at open
 		}
-		for b, err := range c.s.listBlocks(l, l.Visible) {
+		for b, err := range c.s.listBlocks(l, l.ContentRevision) {
 			if err != nil {
 				return err
 			}

@@ -199,7 +199,7 @@ func repairAndStopAfter(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	fresh := filepath.Join(dir, scratchPrefix+"cut")
-	plan, err := json.Marshal(swapPlan{Fresh: filepath.Base(fresh), Kept: filepath.Base(r.Kept)})
+	plan, err := json.Marshal(map[string]string{"Fresh": filepath.Base(fresh), "Kept": filepath.Base(r.Kept)})
 	err = errors.Join(err,
 		os.Mkdir(fresh, 0o700),
 		os.Rename(filepath.Join(dir, badgerDir), filepath.Join(fresh, badgerDir)),

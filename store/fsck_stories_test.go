@@ -280,7 +280,7 @@ func TestStoriesSetAsideStayWhileTheDatabaseIsDamaged(t *testing.T) {
 	must(t, disk.CopyFile(d.file(t, "stories/*.sst"), filepath.Join(aside, "000009.sst")))
 	must(t, os.Remove(d.file(t, "stories/MANIFEST")))
 	s := open(t, d.dir)
-	s.tendSetAside(s.View())
+	s.searchSetAside(s.View())
 	if s.aside(storiesDir) == "" {
 		t.Error("the table that was set aside is deleted")
 	}

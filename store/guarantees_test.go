@@ -11,7 +11,9 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/filters"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // The guarantees that no single part keeps. docs/guarantees.md names the tests of all of them.
@@ -27,7 +29,7 @@ func TestNoFalseAllowWhateverFilterLiesOnDisk(t *testing.T) {
 	closeStore(t, other)
 
 	dir := t.TempDir()
-	saved := filepath.Join(dir, filtersDir, recordsSet)
+	saved := filepath.Join(dir, filtersDir, filters.Records)
 	s := open(t, dir)
 	optOut(t, s, fiction(415, 0), "acme")
 	closeStore(t, s)
@@ -42,7 +44,7 @@ func TestNoFalseAllowWhateverFilterLiesOnDisk(t *testing.T) {
 
 	for name, content := range map[string][]byte{
 		"older than the journal": old,
-		"another store's":        readFile(t, filepath.Join(other.dir, filtersDir, recordsSet)),
+		"another store's":        readFile(t, filepath.Join(other.dir, filtersDir, filters.Records)),
 		"damaged":                flipped,
 		"cut":                    old[:len(old)/2],
 		"missing":                nil,
@@ -87,7 +89,7 @@ func TestDoubtIsNotConsent(t *testing.T) {
 	// A neighbour that the filter lets through is looked up in the block: without the filter, each is.
 	s.between(func() { s.setListFilter(l, nil) })
 	wantVerdict(t, s, unlisted, "", policy.Allow, policy.CauseNone)
-	overwrite(t, s, blockKey(l.ID, uint64(unlisted)>>block.Bits), l.Visible)
+	overwrite(t, s, keys.Block(l.ID, uint64(unlisted)>>block.Bits), l.ContentRevision)
 	s.blocks.cache.InvalidateAll()
 	wantVerdict(t, s, unlisted, "", policy.Unknown, policy.DataDamaged)
 	// Where one value is damaged another may be lost: nothing that is not found is callable any more.
@@ -103,7 +105,7 @@ func TestDoubtAboutARecordIsNotConsent(t *testing.T) {
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	r := optOut(t, s, n, "acme")
-	overwrite(t, s, recordsKey(uint64(n)), r.ID.Revision)
+	overwrite(t, s, keys.Records(uint64(n)), r.ID.Revision)
 	wantVerdict(t, s, n, "acme", policy.Unknown, policy.DataDamaged)
 	wantVerdict(t, s, n, "other", policy.Unknown, policy.DataDamaged)
 }
@@ -263,7 +265,7 @@ func TestAnEntryThatCannotBeReadIsDoubtEverywhere(t *testing.T) {
 	canada := fiction(416, 1)
 	load(t, s, "a", Replace, digits(canada, fiction(415, 1)), Commit{})
 	l := listOf(t, s, "a")
-	overwrite(t, s, blockKey(l.ID, uint64(canada)>>block.Bits), l.Visible)
+	overwrite(t, s, keys.Block(l.ID, uint64(canada)>>block.Bits), l.ContentRevision)
 	s.blocks.cache.InvalidateAll()
 	wantVerdict(t, s, canada, "", policy.Unknown, policy.DataDamaged)
 }

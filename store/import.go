@@ -88,9 +88,9 @@ type Import struct {
 	list    policy.EventID
 	started time.Time
 
-	committed *committed // nil: not yet
-	joined    bool       // committed by another caller, who may have read other files of the same names
-	requested bool       // opened by the id of the request that began it
+	committed *earlierCommit // nil: not yet
+	joined    bool           // committed by another caller, who may have read other files of the same names
+	requested bool           // opened by the id of the request that began it
 }
 
 // BeginImport opens a new import, or an earlier one to go on with: that of the header's id, else the one that the same
@@ -107,7 +107,7 @@ func (s *Store) BeginImport(h Header) (*Import, error) {
 	case h.Request.ID != "":
 		err = i.openRequested(h.Request.ID)
 	default:
-		err = i.open(newImportID())
+		err = i.begin(newImportID())
 	}
 	if err != nil {
 		return nil, err

@@ -22,7 +22,7 @@ func prepareOnly(t testing.TB, s *Store, h Header, numbers []uint64, c Commit) u
 	i := begin(t, s, h)
 	put(t, i, 1, numbers...)
 	ctx := context.Background()
-	owned, release, err := s.imports.take(ctx, i.list)
+	owned, release, err := s.locks.LockList(ctx, i.list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -57,7 +57,7 @@ func writeBlocks(t testing.TB, s *Store, list string, blocks int) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := w.finish(nil); err != nil {
+	if _, err := w.end(nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -66,13 +66,13 @@ func writeBlocks(t testing.TB, s *Store, list string, blocks int) {
 func awaitIdle(t testing.TB, s *Store, list string) {
 	t.Helper()
 	for listOf(t, s, list).Pending != 0 {
-		_, release, err := s.imports.take(context.Background(), listOf(t, s, list).ID)
+		_, release, err := s.locks.LockList(context.Background(), listOf(t, s, list).ID)
 		if err != nil {
 			t.Fatal(err)
 		}
 		release()
 	}
-	_, release, err := s.imports.take(context.Background(), listOf(t, s, list).ID)
+	_, release, err := s.locks.LockList(context.Background(), listOf(t, s, list).ID)
 	if err != nil {
 		t.Fatal(err)
 	}

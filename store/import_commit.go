@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/store/internal/locks"
 )
 
 // Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
@@ -20,14 +21,14 @@ import (
 // content was another.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(Progress)) (Result, error) {
 	if i.committed != nil {
-		return i.again(ctx, c.Digest, progress)
+		return i.repeatCommit(ctx, c.Digest, progress)
 	}
 	if err := i.check(&c); err != nil {
 		return Result{}, err
 	}
-	i.s.imports.commit(i.id)
+	i.s.locks.MarkCommitting(i.id)
 	return i.run(ctx, progress, func(owned context.Context) (prepared, error) {
-		p, err := i.recognize(owned, &c)
+		p, err := i.matchLastLoad(owned, &c)
 		if p.done || err != nil {
 			return p, err
 		}
@@ -45,9 +46,9 @@ func (i *Import) Commit(ctx context.Context, c Commit, progress func(Progress)) 
 // run takes the list, has the load prepared, and finishes it.
 func (i *Import) run(ctx context.Context, progress func(Progress), prepare func(owned context.Context) (prepared, error)) (Result, error) {
 	if i.takesOver() {
-		i.s.imports.interrupt(i.list)
+		i.s.locks.Interrupt(i.list)
 	}
-	owned, release, err := i.s.imports.take(ctx, i.list)
+	owned, release, err := i.s.locks.LockList(ctx, i.list)
 	if err != nil {
 		return Result{}, err
 	}
@@ -58,10 +59,10 @@ func (i *Import) run(ctx context.Context, progress func(Progress), prepare func(
 		}
 	}()
 	if err := i.freeList(owned); err != nil {
-		return Result{}, becauseOf(owned, err)
+		return Result{}, locks.Because(owned, err)
 	}
 	p, err := prepare(owned)
-	err = becauseOf(owned, err)
+	err = locks.Because(owned, err)
 	if err != nil && i.s.isClosing() {
 		err = errors.Join(ErrClosed, err)
 	}
@@ -69,12 +70,12 @@ func (i *Import) run(ctx context.Context, progress func(Progress), prepare func(
 		return Result{}, err
 	}
 	if p.done {
-		i.s.imports.ended.keep(i.ending(), p.result)
-		i.leave(p)
+		i.s.results.keep(i.resultKey(), p.result)
+		i.dropStage(p)
 		return p.result, nil
 	}
 	handedOver = true
-	return i.finish(ctx, owned, release, p, progress)
+	return i.loadDetached(ctx, owned, release, p, progress)
 }
 
 // check refuses a commit that does not account for its chunks and entries.
@@ -123,8 +124,8 @@ func (i *Import) freeList(ctx context.Context) error {
 	return i.s.abandonLoad(ctx, i.list, l.Pending)
 }
 
-// finish loads in a task of its own, so that a caller who goes away does not stop it.
-func (i *Import) finish(ctx, owned context.Context, release func(), p prepared, progress func(Progress)) (Result, error) {
+// loadDetached loads in a task of its own, so that a caller who goes away does not stop it.
+func (i *Import) loadDetached(ctx, owned context.Context, release func(), p prepared, progress func(Progress)) (Result, error) {
 	type ending struct {
 		receipt Receipt
 		err     error
@@ -175,16 +176,16 @@ func (i *Import) drop(path string) {
 	}
 }
 
-// leave drops the stage of an import that came to its end before anything was written, or keeps it for whoever wants it
+// dropStage drops the stage of an import that came to its end before anything was written, or keeps it for whoever wants it
 // loaded all the same: what a guard refused, the last of the list.
-func (i *Import) leave(p prepared) {
+func (i *Import) dropStage(p prepared) {
 	if !i.isRefusedForNow(&p.result) {
 		i.discard(p.staged)
 		return
 	}
 	i.drop(p.staged.path)
-	if before := i.s.imports.refuse(i.list, i.id); before != "" {
-		i.s.dropUnused(stageDir, before, 0)
+	if before, kept := i.s.refused.Swap(i.list, i.id); kept {
+		i.s.dropUnused(stageDir, before.(string), 0)
 	}
 }
 

@@ -6,14 +6,12 @@ import (
 	"iter"
 	"runtime"
 	"runtime/debug"
-	"slices"
-	"strconv"
 
-	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/phone"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/compare"
 )
 
 // Mode says what a load does to the list.
@@ -31,23 +29,14 @@ const (
 	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
 )
 
-// change is what a load does to one block.
-type change struct {
-	number   uint64 // of the block
-	old, new block.Bitmap
-	stale    bool // it has a version later than what is visible, of a load that never switched
-}
-
-func (c *change) differs() bool { return c.old != c.new }
-
 // loadInput is what a load is worked out from: the same input gives the same changes, however often.
 type loadInput struct {
-	list   *List  // at the visible it is compared with
-	at     uint64 // timestamp of the walk: visible to compare, P-1 to write
-	mode   Mode
-	staged string // content file; "" for Reload and Revert
-	sha    []byte // of the content file
-	past   uint64 // of Revert: the older visible
+	list     *List  // at the visible it is compared with
+	at       uint64 // timestamp of the walk: visible to compare, P-1 to write
+	mode     Mode
+	staged   string // content file; "" for Reload and Revert
+	sha      []byte // of the content file
+	revertTo uint64 // of Revert: the older visible
 }
 
 // yieldBlocks is after how many blocks a load yields to other goroutines: some tens of microseconds. A goroutine that
@@ -57,8 +46,8 @@ const yieldBlocks = 128
 
 // changes walks the list and the staged content together and yields each block that either holds. A change is valid until
 // the next.
-func (s *Store) changes(ctx context.Context, in loadInput) iter.Seq2[*change, error] {
-	return func(yield func(*change, error) bool) {
+func (s *Store) changes(ctx context.Context, in loadInput) iter.Seq2[*compare.Change, error] {
+	return func(yield func(*compare.Change, error) bool) {
 		w, err := s.openChanges(in)
 		if err != nil {
 			yield(nil, err)
@@ -74,7 +63,7 @@ func (s *Store) changes(ctx context.Context, in loadInput) iter.Seq2[*change, er
 				yield(nil, err)
 				return
 			}
-			if !more || !yield(&w.change, nil) {
+			if !more || !yield(&w.Change, nil) {
 				return
 			}
 		}
@@ -87,7 +76,7 @@ type changeWalk struct {
 	in     loadInput
 	cursor *blockCursor
 	source blockSource
-	change
+	compare.Change
 }
 
 func (s *Store) openChanges(in loadInput) (w *changeWalk, err error) {
@@ -112,11 +101,11 @@ func (w *changeWalk) next() (more bool, err error) {
 	if !found && !more {
 		return false, nil
 	}
-	w.change = change{}
+	w.Change = compare.Change{}
 	inStore := found && (!more || stored.number <= brought)
 	inLoad := more && (!found || brought <= stored.number)
-	if w.number = stored.number; inLoad {
-		w.number = brought
+	if w.Number = stored.number; inLoad {
+		w.Number = brought
 	}
 	if inStore {
 		if err := w.unpackShown(stored); err != nil {
@@ -130,24 +119,24 @@ func (w *changeWalk) next() (more bool, err error) {
 			return false, err
 		}
 	}
-	w.new = w.in.mode.merge(&w.old, &add, &remove)
+	w.New = w.in.mode.merge(&w.Old, &add, &remove)
 	return true, nil
 }
 
 // unpackShown fills in the block as the list shows it, though a later version may be there.
 func (w *changeWalk) unpackShown(stored storedBlock) error {
 	l := w.in.list
-	if stored.version <= l.Visible {
+	if stored.version <= l.ContentRevision {
 		p, err := w.cursor.packed()
-		p.AddTo(&w.old)
+		p.AddTo(&w.Old)
 		return err
 	}
-	w.stale = true
-	if l.Visible == 0 {
+	w.Stale = true
+	if l.ContentRevision == 0 {
 		return nil
 	}
 	shown, err := w.s.readBlock(l, stored.number)
-	shown.AddTo(&w.old)
+	shown.AddTo(&w.Old)
 	return err
 }
 
@@ -169,120 +158,20 @@ func (m Mode) merge(old, add, remove *block.Bitmap) (b block.Bitmap) {
 	return b
 }
 
-// comparison is what a load would change.
-type comparison struct {
-	added, removed, unchanged uint64
-	outside                   uint64 // of the numbers after: those for whose regions the list does not speak
-	prefixes                  []prefixCount
-	longest                   int    // digits of the longest prefix
-	result                    []byte // SHA-256 of the numbers after
-}
-
-type prefixCount struct {
-	prefix        string
-	before, after uint64
-}
-
-func (c *comparison) before() uint64  { return c.unchanged + c.removed }
-func (c *comparison) numbers() uint64 { return c.unchanged + c.added }
-
-func (c *comparison) isUnchanged() bool { return c.added == 0 && c.removed == 0 }
-
 // compare works out what the load would change, over all and in each prefix.
-func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Prefix, progress func(done uint64)) (*comparison, error) {
-	set := phone.NewPrefixSet(prefixes)
-	c := &comparison{prefixes: make([]prefixCount, set.Len())}
-	for i, p := range set.All() {
-		c.prefixes[i].prefix = p.String()
-		c.longest = max(c.longest, p.Digits())
-	}
-	hash := ascending.NewHash[uint64]()
-	outside := outsiders{list: in.list}
+func (s *Store) compare(ctx context.Context, in loadInput, prefixes []phone.Prefix, progress func(done uint64)) (*compare.Comparison, error) {
 	known := in.mode == Replace // the list becomes the content, which is hashed already
-	var numbers []uint64
+	c := compare.NewCounter(&in.list.List, prefixes, !known)
 	for ch, err := range s.changes(ctx, in) {
 		if err != nil {
 			return nil, err
 		}
-		c.count(ch, set)
-		c.outside += outside.count(ch.number, &ch.new)
-		progress(c.numbers() + c.removed)
-		if !known {
-			numbers = ch.new.AppendNumbers(numbers[:0], ch.number)
-			hash.Add(numbers)
-		}
+		c.Add(ch)
+		progress(c.Numbers() + c.Removed)
 	}
-	c.rollUp(set)
-	c.result = in.sha
-	if !known {
-		c.result = hash.Sum()
+	result := c.End()
+	if known {
+		result.Result = in.sha
 	}
-	return c, nil
-}
-
-func (c *comparison) count(ch *change, set phone.PrefixSet) {
-	var kept, added, removed block.Bitmap
-	for i := range kept {
-		kept[i] = ch.old[i] & ch.new[i]
-		added[i] = ch.new[i] &^ ch.old[i]
-		removed[i] = ch.old[i] &^ ch.new[i]
-	}
-	c.unchanged += uint64(kept.Count())
-	c.added += uint64(added.Count())
-	c.removed += uint64(removed.Count())
-	if set.Len() == 0 {
-		return
-	}
-	c.countPrefixes(ch.number, &ch.old, set, func(p *prefixCount, n uint64) { p.before += n })
-	c.countPrefixes(ch.number, &ch.new, set, func(p *prefixCount, n uint64) { p.after += n })
-}
-
-// countPrefixes adds the numbers of a block to the longest prefix that covers them. Nearly every block lies in one as a
-// whole: no prefix that leaves four digits open begins or ends inside it, when its first and last number agree.
-func (c *comparison) countPrefixes(number uint64, bits *block.Bitmap, set phone.PrefixSet, add func(*prefixCount, uint64)) {
-	first := set.Index(phone.Number(number << block.Bits))
-	last := set.Index(phone.Number(number<<block.Bits + block.Mask))
-	coarse := len(strconv.FormatUint(number<<block.Bits, 10))-c.longest >= 4
-	if coarse && first == last {
-		if first >= 0 {
-			add(&c.prefixes[first], uint64(bits.Count()))
-		}
-		return
-	}
-	for n := range bits.Numbers(number) {
-		if i := set.Index(phone.Number(n)); i >= 0 {
-			add(&c.prefixes[i], 1)
-		}
-	}
-}
-
-// rollUp adds to a prefix what was counted under longer ones that begin with it. Those come behind it.
-func (c *comparison) rollUp(set phone.PrefixSet) {
-	prefixes := make([]phone.Prefix, 0, set.Len())
-	for _, p := range set.All() {
-		prefixes = append(prefixes, p)
-	}
-	for i, p := range slices.Backward(prefixes) {
-		if outer := set.Index(phone.Number(p / 10)); outer >= 0 {
-			c.prefixes[outer].before += c.prefixes[i].before
-			c.prefixes[outer].after += c.prefixes[i].after
-		}
-	}
-}
-
-// held are the prefixes in which the list would hold a number.
-func (c *comparison) held() []string {
-	held := []string{}
-	for _, p := range c.prefixes {
-		if p.after > 0 {
-			held = append(held, p.prefix)
-		}
-	}
-	slices.Sort(held)
-	return held
-}
-
-// byLoss puts the prefixes that lose most first.
-func byLoss(a, b prefixCount) int {
-	return cmp.Compare(int64(b.before)-int64(b.after), int64(a.before)-int64(a.after))
+	return result, nil
 }

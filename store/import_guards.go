@@ -7,6 +7,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/compare"
 )
 
 // Guards are the limits beyond which a load is refused, as shares from 0 to 1. Negative: off.
@@ -115,20 +116,20 @@ func (s *Store) checkDate(l *List, m Mode, date policy.Date) error {
 }
 
 // load is what the journal keeps of the import.
-func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *comparison) *storev1.Load {
+func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *compare.Comparison) *storev1.Load {
 	load := &storev1.Load{
 		ImportId: i.id,
 		Mode:     storev1.LoadMode(p.mode),
 		Sources:  sourceMessages(c.Sources),
 		Digest:   c.Digest,
 		Content:  staged.sha[:],
-		Result:   cmp.result,
-		Numbers:  cmp.numbers(),
+		Result:   cmp.Result,
+		Numbers:  cmp.Numbers(),
 		Counts: &storev1.Counts{
 			Read: c.Read, Accepted: staged.numbers, Duplicates: staged.duplicates, Rejected: c.Rejected,
-			Added: cmp.added, Removed: cmp.removed, Unchanged: cmp.unchanged, Empty: c.Empty, Rows: c.Rows,
+			Added: cmp.Added, Removed: cmp.Removed, Unchanged: cmp.Unchanged, Empty: c.Empty, Rows: c.Rows,
 		},
-		Outside:      &cmp.outside,
+		Outside:      &cmp.Outside,
 		SnapshotDate: int32(p.date),
 		FileCoverage: prefixStrings(phonePrefixes(c.FileCoverage)),
 		RevertedTo:   p.past.GetRevertedTo(),
@@ -143,7 +144,7 @@ func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *comparis
 }
 
 // guard asks every guard and returns those that fail.
-func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint64) []GuardFailure {
+func guard(l *List, h Header, c *Commit, p *plan, cmp *compare.Comparison, accepted uint64) []GuardFailure {
 	var failures []GuardFailure
 	fail := func(f GuardFailure) {
 		f.Overridden = h.Override && f.Guard != GuardEmpty
@@ -152,8 +153,8 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 	if accepted == 0 && h.Mode != Revert { // what the list was has no file to look at
 		fail(GuardFailure{Guard: GuardEmpty, Before: c.Read})
 	}
-	if shrinks(cmp.before(), cmp.numbers(), h.Guards.MaxShrink) {
-		fail(GuardFailure{Guard: GuardShrink, Before: cmp.before(), After: cmp.numbers(), Limit: h.Guards.MaxShrink})
+	if shrinks(cmp.Before(), cmp.Numbers(), h.Guards.MaxShrink) {
+		fail(GuardFailure{Guard: GuardShrink, Before: cmp.Before(), After: cmp.Numbers(), Limit: h.Guards.MaxShrink})
 	}
 	if held := c.Read - c.Empty; h.Guards.MaxRejects >= 0 && float64(c.Rejected) > h.Guards.MaxRejects*float64(held) {
 		fail(GuardFailure{Guard: GuardRejects, Before: held, After: c.Rejected, Limit: h.Guards.MaxRejects})
@@ -171,11 +172,11 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *comparison, accepted uint
 		fail(inferredFailure(thin))
 	}
 	if before, after := p.outside(l, cmp); after > before {
-		fail(GuardFailure{Guard: GuardCoverage, Before: cmp.numbers(), After: after, Outside: p.shown})
+		fail(GuardFailure{Guard: GuardCoverage, Before: cmp.Numbers(), After: after, Outside: p.shown})
 	}
-	for _, x := range slices.SortedFunc(slices.Values(cmp.prefixes), byLoss) {
-		if shrinks(x.before, x.after, h.Guards.MaxShrink) && len(failures) < maxGuardFailures {
-			fail(GuardFailure{Guard: GuardPrefixShrink, Prefix: x.prefix, Before: x.before, After: x.after, Limit: h.Guards.MaxShrink})
+	for _, x := range slices.SortedFunc(slices.Values(cmp.Prefixes), compare.ByLoss) {
+		if shrinks(x.Before, x.After, h.Guards.MaxShrink) && len(failures) < maxGuardFailures {
+			fail(GuardFailure{Guard: GuardPrefixShrink, Prefix: x.Prefix, Before: x.Before, After: x.After, Limit: h.Guards.MaxShrink})
 		}
 	}
 	return failures

@@ -60,7 +60,7 @@ func TestJoinedLoadTellsItsProgress(t *testing.T) { // alone: it looks for gorou
 	if err := <-ended; err != nil {
 		t.Errorf("a caller who is slow: %v", err)
 	}
-	if n := len(s.imports.writes.loads); n != 0 {
+	if n := len(s.loading.loads); n != 0 {
 		t.Errorf("%d loads are noted as being written, want none", n)
 	}
 }

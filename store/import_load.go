@@ -35,7 +35,7 @@ func (s *Store) startLoads() {
 
 func (s *Store) resumeLoad(l *List) {
 	gentle.Goroutine()
-	ctx, release, err := s.imports.take(context.Background(), l.ID)
+	ctx, release, err := s.locks.LockList(context.Background(), l.ID)
 	if err != nil {
 		return
 	}
@@ -52,7 +52,7 @@ func (s *Store) resumeLoad(l *List) {
 // it wait; a stage that is missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and
 // the view reloaded.
 func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(Progress)) (Receipt, error) {
-	at, end := s.imports.writes.begin(block.LoadID{List: id, Prepared: prepared})
+	at, end := s.loading.begin(block.LoadID{List: id, Prepared: prepared})
 	defer end()
 	note := func(p Progress) {
 		at.Store(&p)
@@ -103,7 +103,7 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 		return Receipt{}, errMoved
 	}
 	load := l.state.GetPendingLoad()
-	in := loadInput{list: l, at: prepared - 1, mode: Mode(load.GetMode()), past: load.GetRevertedTo()}
+	in := loadInput{list: l, at: prepared - 1, mode: Mode(load.GetMode()), revertTo: load.GetRevertedTo()}
 	if len(load.GetContent()) > 0 {
 		in.staged = s.contentPath(id, load.GetContent())
 		if err := stage.VerifyContent(in.staged, load.GetContent()); err != nil {
@@ -112,7 +112,7 @@ func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64,
 	}
 	w := newBlockWriter(s, id, prepared, load.GetNumbers())
 	err := s.putChanges(ctx, in, w, func(p Phase) { progress(Progress{p, w.numbers, load.GetNumbers()}) })
-	f, err := w.finish(err)
+	f, err := w.end(err)
 	if err != nil {
 		return Receipt{}, err
 	}
@@ -143,7 +143,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 		return Receipt{}, fmt.Errorf("%w: a load of %d numbers came to %d", ErrStage, load.GetNumbers(), w.numbers)
 	}
 	s.blocks.carry(l, w.prepared, w.wrote)
-	receipt, err := s.submitInTurn(context.Background(), &write{
+	receipt, err := s.submitWait(context.Background(), &pendingEvent{
 		event: &storev1.Event{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{
 			List: listRef(l.ID), Prepared: w.prepared, Commits: w.commits, Crc: w.crc,
 		}}},
@@ -156,9 +156,9 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 	if len(load.GetContent()) > 0 {
 		os.Remove(s.contentPath(l.ID, load.GetContent()))
 	}
-	if now := s.View().listByID(l.ID); now != nil && now.Visible == w.prepared {
+	if now := s.View().listByID(l.ID); now != nil && now.ContentRevision == w.prepared {
 		s.warnIf("save a list's filter", s.saveListFilter(now, f))
-		s.dropListFilters(now.ID, listFilterName(now))
+		s.filterDir().KeepList(now.ID, now.filterName())
 	}
 	if load.GetNumbers() >= largeLoad {
 		debug.FreeOSMemory() // the heap that the load took would stay with the process for minutes
@@ -169,7 +169,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 // abandonLoad frees the list from a load that will not switch, and reloads the view, so that no later version of a
 // block stays behind.
 func (s *Store) abandonLoad(ctx context.Context, id policy.EventID, prepared uint64) error {
-	_, err := s.submitInTurn(ctx, &write{event: &storev1.Event{Change: &storev1.Event_LoadAbandoned{
+	_, err := s.submitWait(ctx, &pendingEvent{event: &storev1.Event{Change: &storev1.Event_LoadAbandoned{
 		LoadAbandoned: &storev1.LoadAbandoned{List: listRef(id), Prepared: prepared},
 	}}})
 	if err != nil {
@@ -182,12 +182,12 @@ func (s *Store) abandonLoad(ctx context.Context, id policy.EventID, prepared uin
 // reload writes the current view of a list over the versions that a load left behind.
 func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 	l := s.View().listByID(id)
-	if l == nil || l.Visible == 0 {
+	if l == nil || l.ContentRevision == 0 {
 		return nil
 	}
 	load := withoutSources(l.state.GetLoad())
 	load.Mode, load.Content = storev1.LoadMode_LOAD_MODE_RELOAD, nil
-	receipt, err := s.prepare(ctx, l, load, Request{})
+	receipt, err := s.prepareLoad(ctx, l, load, Request{})
 	if err != nil {
 		return err
 	}
@@ -195,12 +195,12 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 	return err
 }
 
-func (s *Store) prepare(ctx context.Context, l *List, load *storev1.Load, r Request) (Receipt, error) {
-	w, err := newWrite(&storev1.Event{Change: &storev1.Event_LoadPrepared{
-		LoadPrepared: &storev1.LoadPrepared{List: listRef(l.ID), Load: load, Base: l.Visible},
+func (s *Store) prepareLoad(ctx context.Context, l *List, load *storev1.Load, r Request) (Receipt, error) {
+	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_LoadPrepared{
+		LoadPrepared: &storev1.LoadPrepared{List: listRef(l.ID), Load: load, Base: l.ContentRevision},
 	}}, r)
 	if err != nil {
 		return Receipt{}, err
 	}
-	return s.submitInTurn(ctx, w)
+	return s.submitWait(ctx, w)
 }

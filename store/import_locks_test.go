@@ -63,7 +63,7 @@ func TestUpdateKeepsOffALoad(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry())
-	_, release, err := s.imports.take(context.Background(), listOf(t, s, "a").ID)
+	_, release, err := s.locks.LockList(context.Background(), listOf(t, s, "a").ID)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -75,7 +75,7 @@ func TestUpdateKeepsOffALoad(t *testing.T) {
 		t.Errorf("after the load: %v", err)
 	}
 	closeStore(t, s)
-	if _, err := s.imports.takeUpdate(context.Background(), s.View().Lists()[0].ID); !errors.Is(err, ErrClosed) {
+	if _, err := s.locks.LockSettings(context.Background(), s.View().Lists()[0].ID); !errors.Is(err, ErrClosed) {
 		t.Errorf("after Close: %v, want ErrClosed", err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // ImportState is what became of a load, or of an import of opt-outs.
@@ -56,21 +57,21 @@ type ImportEntry struct {
 // Imports are the loads of a list, newest first, or, where id is zero, those of all lists and the imports of opt-outs: at
 // most limit of those prepared before the revision before; 0: from the newest.
 func (v *View) Imports(list policy.EventID, before uint64, limit int) (entries []ImportEntry, err error) {
-	prefix := []byte{keyImport}
+	prefix := []byte{keys.KindImport}
 	if list != (policy.EventID{}) {
-		prefix = appendListID(prefix, list)
+		prefix = keys.AppendListID(prefix, list)
 	}
 	return v.importsUnder(prefix, before, limit, func([]byte) bool { return true })
 }
 
 // ListImports are the loads of all lists, as Imports has them.
 func (v *View) ListImports(before uint64, limit int) ([]ImportEntry, error) {
-	return v.importsUnder([]byte{keyImport}, before, limit, func(key []byte) bool { return readListID(key).Revision != 0 })
+	return v.importsUnder([]byte{keys.KindImport}, before, limit, func(key []byte) bool { return keys.ListID(key).Revision != 0 })
 }
 
 // RecordImports are the imports of opt-outs, as Imports has them.
 func (v *View) RecordImports(before uint64, limit int) ([]ImportEntry, error) {
-	prefix := binary.BigEndian.AppendUint64([]byte{keyImport}, 0) // see recordsImportKey
+	prefix := binary.BigEndian.AppendUint64([]byte{keys.KindImport}, 0) // see keys.RecordsImport
 	return v.importsUnder(prefix, before, limit, func([]byte) bool { return true })
 }
 
@@ -80,14 +81,14 @@ func (v *View) importsUnder(prefix []byte, before uint64, limit int, keep func(k
 	defer txn.Discard()
 	it := txn.NewIterator(badger.IteratorOptions{Prefix: prefix})
 	defer it.Close()
-	var keys [][]byte
+	var found [][]byte
 	for it.Rewind(); it.Valid(); it.Next() {
-		if p := preparedOfKey(it.Item().Key()); (before == 0 || p < before) && keep(it.Item().Key()) {
-			keys = append(keys, it.Item().KeyCopy(nil))
+		if p := keys.Prepared(it.Item().Key()); (before == 0 || p < before) && keep(it.Item().Key()) {
+			found = append(found, it.Item().KeyCopy(nil))
 		}
 	}
-	slices.SortFunc(keys, func(a, b []byte) int { return cmp.Compare(preparedOfKey(b), preparedOfKey(a)) })
-	for _, key := range keys[:min(limit, len(keys))] {
+	slices.SortFunc(found, func(a, b []byte) int { return cmp.Compare(keys.Prepared(b), keys.Prepared(a)) })
+	for _, key := range found[:min(limit, len(found))] {
 		e, err := v.importEntry(txn, key)
 		if err != nil {
 			return nil, err
@@ -97,16 +98,6 @@ func (v *View) importsUnder(prefix []byte, before uint64, limit int, keep func(k
 	return entries, v.complete()
 }
 
-func preparedOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1+listIDBytes:]) }
-
-// listOfImportKey is the list of a load; zero: the key is of opt-outs.
-func listOfImportKey(key []byte) policy.EventID {
-	if id := readListID(key); id.Revision != 0 {
-		return id
-	}
-	return policy.EventID{}
-}
-
 func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 	var m storev1.ImportEntry
 	if _, err := getMessage(txn, key, &m); err != nil {
@@ -114,8 +105,8 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 	}
 	load, counts := m.GetLoad(), m.GetLoad().GetCounts()
 	e := ImportEntry{
-		ImportID: load.GetImportId(), List: listOfImportKey(key), ListName: m.GetListName(),
-		Prepared: preparedOfKey(key), Ended: m.GetEnded(), State: ImportState(m.GetState()), Mode: Mode(load.GetMode()),
+		ImportID: load.GetImportId(), List: keys.ImportList(key), ListName: m.GetListName(),
+		Prepared: keys.Prepared(key), Ended: m.GetEnded(), State: ImportState(m.GetState()), Mode: Mode(load.GetMode()),
 		Counts: Counts{
 			Read: counts.GetRead(), Accepted: counts.GetAccepted(), Duplicates: counts.GetDuplicates(), Rejected: counts.GetRejected(),
 			Added: counts.GetAdded(), Removed: counts.GetRemoved(), Unchanged: counts.GetUnchanged(),

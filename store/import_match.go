@@ -5,16 +5,18 @@ import (
 	"context"
 	"errors"
 	"slices"
+
+	"github.com/dncd/dncd/store/internal/compare"
 )
 
-// recognize ends an import of which the list holds the content already, told by its chunks: nothing is sorted and
+// matchLastLoad ends an import of which the list holds the content already, told by its chunks: nothing is sorted and
 // compared, but every guard is asked, and a date is taken over. Not done: the numbers have to be looked at.
-func (i *Import) recognize(owned context.Context, c *Commit) (prepared, error) {
+func (i *Import) matchLastLoad(owned context.Context, c *Commit) (prepared, error) {
 	l := i.s.View().listByID(i.list)
 	if l == nil {
 		return prepared{}, ErrListNotFound
 	}
-	if !i.isHeld(l, c) {
+	if !i.matchesLastLoad(l, c) {
 		return prepared{}, nil
 	}
 	plan, err := i.plan(l, c)
@@ -24,8 +26,8 @@ func (i *Import) recognize(owned context.Context, c *Commit) (prepared, error) {
 	plan.covers = false // the same numbers and files cover the same
 	now := l.state.GetLoad()
 	staged := content{numbers: now.GetCounts().GetAccepted(), duplicates: now.GetCounts().GetDuplicates()}
-	p, err := i.judge(owned, l, c, plan, staged, &comparison{
-		unchanged: l.Numbers, outside: now.GetOutside(), result: now.GetResult(),
+	p, err := i.judge(owned, l, c, plan, staged, &compare.Comparison{
+		Unchanged: l.Numbers, Outside: now.GetOutside(), Result: now.GetResult(),
 	})
 	if errors.Is(err, errMoved) {
 		return prepared{}, nil
@@ -33,10 +35,10 @@ func (i *Import) recognize(owned context.Context, c *Commit) (prepared, error) {
 	return p, err
 }
 
-// isHeld reports that the chunks of a replace are those of the last load of the list, and nothing else was said of them:
+// matchesLastLoad reports that the chunks of a replace are those of the last load of the list, and nothing else was said of them:
 // the same entries were rejected, the files cover the same, and no guard had to be overridden. Where the server itself
 // rejected an entry it may think otherwise today, and the numbers outside a jurisdiction that changed are to be counted.
-func (i *Import) isHeld(l *List, c *Commit) bool {
+func (i *Import) matchesLastLoad(l *List, c *Commit) bool {
 	now := l.state.GetLoad()
 	return i.header.Mode == Replace && l.Loaded && Mode(now.GetMode()) == Replace &&
 		len(c.Digest) > 0 && bytes.Equal(c.Digest, now.GetDigest()) &&

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/compare"
 )
 
 // prepared is a load that is ready to be written, or that came to its end before.
@@ -38,11 +39,11 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	if err != nil {
 		return prepared{}, err
 	}
-	in := loadInput{list: l, at: l.Visible, mode: plan.mode, staged: staged.path, sha: staged.sha[:], past: plan.past.GetRevertedTo()}
+	in := loadInput{list: l, at: l.ContentRevision, mode: plan.mode, staged: staged.path, sha: staged.sha[:], revertTo: plan.past.GetRevertedTo()}
 	total := staged.numbers + l.Numbers
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(i.s.imports.ctx, cancel)()
+	defer context.AfterFunc(i.s.locks.Context(), cancel)()
 	cmp, err := i.s.compare(ctx, in, plan.prefixes, func(done uint64) { progress(Progress{PhaseComparing, min(done, total), total}) })
 	if err != nil {
 		return prepared{}, err
@@ -54,7 +55,7 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 }
 
 // judge asks the guards about a load that was compared, and decides.
-func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, staged content, cmp *comparison) (prepared, error) {
+func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, staged content, cmp *compare.Comparison) (prepared, error) {
 	plan.keepCoverage(l, c, cmp)
 	load := plan.load(i, l, c, staged, cmp)
 	result := i.result(l, load, plan, cmp)
@@ -68,17 +69,17 @@ func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, st
 
 // decide ends the import here, or commits that it is prepared: with the list's own context, so that a caller who goes
 // away does not leave its outcome unknown.
-func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *comparison, result Result) (prepared, error) {
+func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *compare.Comparison, result Result) (prepared, error) {
 	v := i.s.View()
 	result.Receipt = Receipt{ID: policy.EventID{Revision: v.revision}, JournalID: v.JournalID()}
 	result.Elapsed = time.Since(i.started)
 	switch {
 	case result.Refused, i.header.DryRun:
 		return prepared{result: result, done: true}, nil
-	case l.Loaded && cmp.isUnchanged():
+	case l.Loaded && cmp.IsUnchanged():
 		return i.confirm(ctx, l, load, result)
 	}
-	receipt, err := i.s.prepare(ctx, l, load, i.header.Request)
+	receipt, err := i.s.prepareLoad(ctx, l, load, i.header.Request)
 	return prepared{result: result, revision: receipt.ID.Revision}, err
 }
 
@@ -91,13 +92,13 @@ func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, resul
 	}
 	load.Content = nil
 	receipt, err := i.s.record(ctx, &storev1.Event{Change: &storev1.Event_LoadConfirmed{
-		LoadConfirmed: &storev1.LoadConfirmed{List: listRef(l.ID), Load: load, Base: l.Visible},
+		LoadConfirmed: &storev1.LoadConfirmed{List: listRef(l.ID), Load: load, Base: l.ContentRevision},
 	}}, i.header.Request)
 	result.Receipt = receipt
 	return prepared{result: result, done: true}, err
 }
 
-func (i *Import) result(l *List, load *storev1.Load, plan *plan, cmp *comparison) Result {
+func (i *Import) result(l *List, load *storev1.Load, plan *plan, cmp *compare.Comparison) Result {
 	m := load.GetCounts()
 	return Result{
 		ImportID: i.id,
@@ -106,10 +107,10 @@ func (i *Import) result(l *List, load *storev1.Load, plan *plan, cmp *comparison
 			Added: m.GetAdded(), Removed: m.GetRemoved(), Unchanged: m.GetUnchanged(), Empty: m.GetEmpty(), Rows: m.GetRows(),
 		},
 		DryRun:        i.header.DryRun,
-		Numbers:       cmp.numbers(),
-		Outside:       cmp.outside,
+		Numbers:       cmp.Numbers(),
+		Outside:       cmp.Outside,
 		SnapshotDate:  plan.date,
 		Stale:         l.isStaleOf(plan.date, i.s.Now()),
-		ContentSHA256: cmp.result,
+		ContentSHA256: cmp.Result,
 	}
 }

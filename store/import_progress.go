@@ -26,9 +26,9 @@ type Progress struct {
 	Done, Total uint64 // numbers or rows
 }
 
-// writing is how far the loads are that are being written. A load notes its place and goes on; whoever waits for it looks
+// loadProgress is how far the loads are that are being written. A load notes its place and goes on; whoever waits for it looks
 // by itself, so that no number of callers, slow or gone, holds it up.
-type writing struct {
+type loadProgress struct {
 	mu    sync.Mutex
 	loads map[block.LoadID]*atomic.Pointer[Progress]
 }
@@ -37,7 +37,7 @@ type writing struct {
 const lookEvery = 100 * time.Millisecond
 
 // begin returns where a load notes how far it is, until end.
-func (w *writing) begin(id block.LoadID) (at *atomic.Pointer[Progress], end func()) {
+func (w *loadProgress) begin(id block.LoadID) (at *atomic.Pointer[Progress], end func()) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.loads == nil {
@@ -49,14 +49,14 @@ func (w *writing) begin(id block.LoadID) (at *atomic.Pointer[Progress], end func
 	return at, func() { w.end(id) }
 }
 
-func (w *writing) end(id block.LoadID) {
+func (w *loadProgress) end(id block.LoadID) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.loads, id)
 }
 
 // at is how far a load is; false when it is not being written.
-func (w *writing) at(id block.LoadID) (Progress, bool) {
+func (w *loadProgress) at(id block.LoadID) (Progress, bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if at := w.loads[id]; at != nil {

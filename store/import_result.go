@@ -13,25 +13,26 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/stage"
 )
 
-// committed is an import whose commit came before: its result, or the load that the journal tells of.
-type committed struct {
+// earlierCommit is an import whose commit came before: its result, or the load that the journal tells of.
+type earlierCommit struct {
 	result   *Result
 	prepared uint64 // its revision; of a confirmed load: the one that confirmed it
 }
 
 // findCommitted finds an import of this list and mode whose commit came before and was not abandoned; nil: there is none.
-func (i *Import) findCommitted() (*committed, error) {
-	if r := i.s.imports.ended.find(i.id, i.ending()); r != nil {
-		return &committed{result: r}, nil
+func (i *Import) findCommitted() (*earlierCommit, error) {
+	if r := i.s.results.find(i.id, i.resultKey()); r != nil {
+		return &earlierCommit{result: r}, nil
 	}
 	e, err := i.s.View().importNamed(i.list, i.id)
 	if err != nil || e == nil || !e.isOf(i.header.Mode) || e.State == ImportAbandoned {
 		return nil, err
 	}
-	return &committed{prepared: e.Prepared}, nil
+	return &earlierCommit{prepared: e.Prepared}, nil
 }
 
 // isOf reports that the load was asked for in that mode. The first load of a list replaces, whatever was asked.
@@ -75,9 +76,9 @@ func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error)
 	}
 }
 
-// again is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
+// repeatCommit is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
 // refused: the caller's files are not those that were loaded.
-func (i *Import) again(ctx context.Context, digest []byte, progress func(Progress)) (Result, error) {
+func (i *Import) repeatCommit(ctx context.Context, digest []byte, progress func(Progress)) (Result, error) {
 	if r := i.committed.result; r != nil {
 		return *r, nil
 	}
@@ -117,7 +118,7 @@ func (i *Import) awaitNext(ctx context.Context, v *View, progress func(Progress)
 		if cause := i.s.health.stopped(); cause != nil {
 			return cause // nobody writes it before a restart
 		}
-		if at, ok := i.s.imports.writes.at(block.LoadID{List: i.list, Prepared: i.committed.prepared}); ok {
+		if at, ok := i.s.loading.at(block.LoadID{List: i.list, Prepared: i.committed.prepared}); ok {
 			progress(at)
 		}
 		select {
@@ -135,7 +136,7 @@ func (i *Import) awaitNext(ctx context.Context, v *View, progress func(Progress)
 func (v *View) importAt(list policy.EventID, prepared uint64) (ImportEntry, error) {
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	return v.importEntry(txn, importKey(list, prepared))
+	return v.importEntry(txn, keys.Import(list, prepared))
 }
 
 // result is what the journal knows of the result of a load.
@@ -158,16 +159,16 @@ func (e *ImportEntry) result(v *View, now time.Time) Result {
 	return r
 }
 
-// ending is what must be the same for a commit that comes again to give a result that the journal does not tell.
-type ending struct {
+// resultKey is what must be the same for a commit that comes again to give a result that the journal does not tell.
+type resultKey struct {
 	list     policy.EventID
 	mode     Mode
 	dryRun   bool
 	override bool
 }
 
-func (i *Import) ending() ending {
-	return ending{i.list, i.header.Mode, i.header.DryRun, i.header.Override}
+func (i *Import) resultKey() resultKey {
+	return resultKey{i.list, i.header.Mode, i.header.DryRun, i.header.Override}
 }
 
 // keptEndings and keepEnding bound what endings remembers: a client whose connection broke comes back soon.
@@ -176,32 +177,32 @@ const (
 	keepEnding  = time.Hour
 )
 
-// endings remembers the results of the last imports that ended without a trace in the journal: refused by a guard, dry
+// resultCache remembers the results of the last imports that ended without a trace in the journal: refused by a guard, dry
 // runs, and those that found everything as it was.
-type endings struct {
+type resultCache struct {
 	mu   sync.Mutex
-	last []kept // newest last
+	last []cachedResult // newest last
 }
 
-type kept struct {
-	as     ending
+type cachedResult struct {
+	key    resultKey
 	at     time.Time
 	result Result
 }
 
-func (m *endings) keep(as ending, r Result) {
+func (m *resultCache) keep(as resultKey, r Result) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.last = append(m.last, kept{as, time.Now(), r})
-	m.last = slices.DeleteFunc(m.last, func(k kept) bool { return time.Since(k.at) > keepEnding })
+	m.last = append(m.last, cachedResult{as, time.Now(), r})
+	m.last = slices.DeleteFunc(m.last, func(k cachedResult) bool { return time.Since(k.at) > keepEnding })
 	m.last = m.last[max(0, len(m.last)-keptEndings):]
 }
 
-func (m *endings) find(id string, as ending) *Result {
+func (m *resultCache) find(id string, as resultKey) *Result {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, k := range m.last {
-		if k.result.ImportID == id && k.as == as {
+		if k.result.ImportID == id && k.key == as {
 			return &k.result
 		}
 	}

@@ -20,7 +20,7 @@ func (s *Store) ResumeImport(ctx context.Context, h Header) (*Import, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := i.resume(ctx, resumption{join: i.join, wanted: i.wanted, impatient: i.header.TakeOver}); err != nil {
+	if err := i.continueLast(ctx, continuation{join: i.join, wanted: i.isUnloaded, impatient: i.header.TakeOver}); err != nil {
 		return nil, err
 	}
 	return i, nil
@@ -37,13 +37,13 @@ func (i *Import) join() bool {
 		return false
 	}
 	i.id, i.joined = load.GetImportId(), true
-	i.committed = &committed{prepared: l.Pending}
+	i.committed = &earlierCommit{prepared: l.Pending}
 	return true
 }
 
-// wanted reports that a stage was not loaded and is not being loaded, unless by a load that is to be taken over. What a
+// isUnloaded reports that a stage was not loaded and is not being loaded, unless by a load that is to be taken over. What a
 // load left that was finished after a restart is dropped.
-func (i *Import) wanted() (bool, error) {
+func (i *Import) isUnloaded() (bool, error) {
 	e, err := i.s.View().importNamed(i.list, i.id)
 	switch {
 	case err != nil:

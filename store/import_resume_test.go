@@ -241,7 +241,7 @@ func TestResumeLeavesAnOpenImportAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	s.imports.commit(first.ID())
+	s.locks.MarkCommitting(first.ID())
 	found := make(chan uint64)
 	go func() {
 		i, err := s.ResumeImport(context.Background(), h)
@@ -264,7 +264,7 @@ func TestResumeLeavesAnOpenImportAlone(t *testing.T) {
 	}
 
 	h.Files = []string{"other.txt"}
-	s.imports.commit(begin(t, s, h).ID())
+	s.locks.MarkCommitting(begin(t, s, h).ID())
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := s.ResumeImport(ctx, h); !errors.Is(err, context.DeadlineExceeded) {
@@ -395,7 +395,7 @@ func TestTakeOverGoesOnWithTheStageOfTheLoad(t *testing.T) {
 func prepareStaged(t testing.TB, s *Store, i *Import, c Commit) uint64 {
 	t.Helper()
 	ctx := context.Background()
-	owned, release, err := s.imports.take(ctx, i.list)
+	owned, release, err := s.locks.LockList(ctx, i.list)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -437,7 +437,7 @@ func TestTakeOverDoesNotWaitForTheLoadItAbandons(t *testing.T) {
 	defer cancel()
 	i, err := s.ResumeImport(ctx, h)
 	if err != nil {
-		s.imports.interrupt(stuck.list) // the store does not close before
+		s.locks.Interrupt(stuck.list) // the store does not close before
 		t.Fatal("take over:", err)
 	}
 	defer i.Close()
@@ -466,7 +466,7 @@ func TestTakeOverOfALoadThatIsCompared(t *testing.T) {
 	defer i.Close()
 	chunks := [][]uint64{registryNumbers(99)}
 	putChunks(t, i, chunks)
-	_, err := i.Commit(t.Context(), Commit{Chunks: 1, Read: 99}, func(Progress) { s.imports.interrupt(i.list) })
+	_, err := i.Commit(t.Context(), Commit{Chunks: 1, Read: 99}, func(Progress) { s.locks.Interrupt(i.list) })
 	if !errors.Is(err, ErrTakenOver) || listOf(t, s, "a").Pending != 0 {
 		t.Errorf("got %v, want ErrTakenOver and nothing prepared", err)
 	}
@@ -547,7 +547,7 @@ func TestStageInUseOutlivesItsTime(t *testing.T) {
 	age(held.dir)
 	age(filepath.Join(held.dir, chunksFile))
 	i.log.Close() // as a server that is killed
-	s.imports.shut(i.ID())
+	s.locks.Release(i.ID())
 	s.sweepStage(0)
 	for name, want := range map[string]bool{stages["left"]: false, stages["sent"]: true, i.ID(): true, held.ID(): true} {
 		if _, err := os.Stat(stagePath(s, name)); (err == nil) != want {

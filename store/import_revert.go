@@ -10,6 +10,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. It is a load of its
@@ -31,7 +32,7 @@ func (s *Store) Revert(ctx context.Context, h Header, progress func(Progress)) (
 			return Result{}, err
 		}
 		if i.committed != nil {
-			return i.again(ctx, nil, progress)
+			return i.repeatCommit(ctx, nil, progress)
 		}
 		r, err := i.revert(ctx, progress)
 		if !errors.Is(err, errReverted) {
@@ -123,9 +124,9 @@ func within(prefixes, outer []phone.Prefix) []phone.Prefix {
 func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
-	for visible := l.Visible; visible != 0; {
+	for visible := l.ContentRevision; visible != 0; {
 		var e storev1.ImportEntry
-		found, err := getMessage(txn, importKey(l.ID, visible), &e)
+		found, err := getMessage(txn, keys.Import(l.ID, visible), &e)
 		if err != nil {
 			return nil, err
 		}
@@ -148,7 +149,7 @@ func (s *Store) loadAt(id policy.EventID, revision, base uint64) (*storev1.Load,
 	txn := s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
 	var then storev1.ListState
-	found, err := getMessage(txn, listKey(id), &then)
+	found, err := getMessage(txn, keys.List(id), &then)
 	if err != nil {
 		return nil, err
 	}

@@ -23,22 +23,22 @@ type blockSource interface {
 func (s *Store) openSource(in loadInput) (blockSource, error) {
 	switch in.mode {
 	case Reload:
-		return noBlocks{}, nil
+		return emptySource{}, nil
 	case Revert:
-		return s.openView(in.list, in.past), nil
+		return s.openRevertSource(in.list, in.revertTo), nil
 	}
 	return openContent(in.staged, in.mode == Delta)
 }
 
-// noBlocks is a load that brings nothing.
-type noBlocks struct{}
+// emptySource is a load that brings nothing.
+type emptySource struct{}
 
-func (noBlocks) peek() (uint64, bool)          { return 0, false }
-func (noBlocks) read(_, _ *block.Bitmap) error { return nil }
-func (noBlocks) close()                        {}
+func (emptySource) peek() (uint64, bool)          { return 0, false }
+func (emptySource) read(_, _ *block.Bitmap) error { return nil }
+func (emptySource) close()                        {}
 
-// stagedBlocks reads a content file.
-type stagedBlocks struct {
+// contentSource reads a content file.
+type contentSource struct {
 	file    *os.File
 	r       *ascending.Reader
 	at      uint64 // the number it stands at
@@ -46,12 +46,12 @@ type stagedBlocks struct {
 	changes bool // entries of a delta: see deltaEntry
 }
 
-func openContent(path string, changes bool) (*stagedBlocks, error) {
+func openContent(path string, changes bool) (*contentSource, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrStage, err)
 	}
-	b := &stagedBlocks{file: f, r: ascending.NewReader(f), changes: changes}
+	b := &contentSource{file: f, r: ascending.NewReader(f), changes: changes}
 	if err := b.next(); err != nil {
 		f.Close()
 		return nil, err
@@ -60,7 +60,7 @@ func openContent(path string, changes bool) (*stagedBlocks, error) {
 }
 
 // next moves to the next number.
-func (b *stagedBlocks) next() error {
+func (b *contentSource) next() error {
 	at, err := b.r.Next()
 	b.at, b.more = at, err == nil
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -77,19 +77,19 @@ func deltaEntry(number uint64, removed bool) uint64 {
 	return number << 1
 }
 
-func (b *stagedBlocks) number() (n uint64, removed bool) {
+func (b *contentSource) number() (n uint64, removed bool) {
 	if b.changes {
 		return b.at >> 1, b.at&1 == 1
 	}
 	return b.at, false
 }
 
-func (b *stagedBlocks) peek() (uint64, bool) {
+func (b *contentSource) peek() (uint64, bool) {
 	n, _ := b.number()
 	return n >> block.Bits, b.more
 }
 
-func (b *stagedBlocks) read(add, remove *block.Bitmap) error {
+func (b *contentSource) read(add, remove *block.Bitmap) error {
 	number, _ := b.peek()
 	for b.more {
 		n, removed := b.number()
@@ -108,24 +108,24 @@ func (b *stagedBlocks) read(add, remove *block.Bitmap) error {
 	return nil
 }
 
-func (b *stagedBlocks) close() { b.file.Close() }
+func (b *contentSource) close() { b.file.Close() }
 
-// viewBlocks reads a list as it was at an older visible.
-type viewBlocks struct {
+// revertSource reads a list as it was at an older visible.
+type revertSource struct {
 	cursor *blockCursor
 	at     storedBlock
 	more   bool
 }
 
-func (s *Store) openView(l *List, visible uint64) *viewBlocks {
-	b := &viewBlocks{cursor: s.newBlockCursor(l, visible)}
+func (s *Store) openRevertSource(l *List, visible uint64) *revertSource {
+	b := &revertSource{cursor: s.newBlockCursor(l, visible)}
 	b.at, b.more = b.cursor.peek()
 	return b
 }
 
-func (b *viewBlocks) peek() (uint64, bool) { return b.at.number, b.more }
+func (b *revertSource) peek() (uint64, bool) { return b.at.number, b.more }
 
-func (b *viewBlocks) read(add, _ *block.Bitmap) error {
+func (b *revertSource) read(add, _ *block.Bitmap) error {
 	p, err := b.cursor.packed()
 	if err != nil {
 		return err
@@ -136,4 +136,4 @@ func (b *viewBlocks) read(add, _ *block.Bitmap) error {
 	return nil
 }
 
-func (b *viewBlocks) close() { b.cursor.close() }
+func (b *revertSource) close() { b.cursor.close() }

@@ -28,7 +28,7 @@ func (i *Import) openRequested(request string) error {
 	if !errors.Is(err, ErrImportNotFound) {
 		return err
 	}
-	if err = i.open(i.id); errors.Is(err, fs.ErrExist) { // its stage began as another import
+	if err = i.begin(i.id); errors.Is(err, fs.ErrExist) { // its stage began as another import
 		return ErrRequestReused
 	}
 	return err
@@ -39,15 +39,15 @@ func (i *Import) openAgain() error {
 	if !isImportID(i.id) {
 		return ErrImportNotFound
 	}
-	alone := i.s.imports.open(i.id)
-	err := i.goOn(alone)
+	alone := i.s.locks.Acquire(i.id)
+	err := i.reopen(alone)
 	if alone && (err != nil || i.committed != nil) {
-		i.s.imports.shut(i.id)
+		i.s.locks.Release(i.id)
 	}
 	return err
 }
 
-func (i *Import) goOn(alone bool) (err error) {
+func (i *Import) reopen(alone bool) (err error) {
 	if i.committed, err = i.findCommitted(); err != nil || i.committed != nil {
 		return err
 	}

@@ -135,7 +135,7 @@ func TestSameContentIsAlreadyLoaded(t *testing.T) {
 	}
 	newer := load(t, s, "a", Replace, numbers, Commit{SnapshotDate: date + 1})
 	l := listOf(t, s, "a")
-	if !newer.AlreadyLoaded || l.SnapshotDate != date+1 || s.View().Revision() != revision+1 || l.Visible != revision-1 {
+	if !newer.AlreadyLoaded || l.SnapshotDate != date+1 || s.View().Revision() != revision+1 || l.ContentRevision != revision-1 {
 		t.Errorf("newer date: %+v, list of %v, want already loaded with the newer date", newer, l.SnapshotDate)
 	}
 	entries, err := s.View().Imports(l.ID, 0, 10)
@@ -311,8 +311,8 @@ func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
 		before := listOf(t, s, "a")
 		load(t, s, "a", Replace, registryNumbers(10+want), Commit{})
 		now := listOf(t, s, "a")
-		if _, err := s.prepare(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, errMoved) {
-			t.Errorf("compared with %d instead of %d: %v, want errMoved", before.Visible, now.Visible, err)
+		if _, err := s.prepareLoad(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, errMoved) {
+			t.Errorf("compared with %d instead of %d: %v, want errMoved", before.ContentRevision, now.ContentRevision, err)
 		}
 	}
 }

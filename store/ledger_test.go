@@ -200,6 +200,6 @@ func settled(s *Store) bool {
 	}
 	v := s.View()
 	return v.records != nil && !slices.ContainsFunc(v.Lists(), func(l *List) bool {
-		return l.Pending != 0 || l.Visible != 0 && l.filter == nil
+		return l.Pending != 0 || l.ContentRevision != 0 && l.filter == nil
 	})
 }

@@ -34,7 +34,7 @@ type List struct {
 	policy.List
 	ID              policy.EventID
 	Settings        Settings
-	Visible         uint64 // timestamp of its content; 0: never loaded
+	ContentRevision uint64 // timestamp of its content; 0: never loaded
 	Pending         uint64 // a load that is prepared and not switched; 0: none
 	Numbers         uint64
 	Coverage        []string // effective; nil with CoversAll
@@ -71,7 +71,7 @@ func compileList(id policy.EventID, st *storev1.ListState) (*List, error) {
 		},
 		ID:              id,
 		Settings:        settings,
-		Visible:         st.GetVisible(),
+		ContentRevision: st.GetVisible(),
 		Pending:         st.GetPending(),
 		Numbers:         st.GetLoad().GetNumbers(),
 		Coverage:        st.GetLoad().GetEffectiveCoverage(),

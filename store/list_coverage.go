@@ -5,6 +5,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // effectiveCoverage is what a loaded list would cover if declared were its coverage.
@@ -32,7 +33,7 @@ func (s *Store) effectiveCoverage(ctx context.Context, l *List, declared []strin
 
 // holdsPrefix reports whether a loaded list holds a number that begins with p.
 func (s *Store) holdsPrefix(l *List, p phone.Prefix) (bool, error) {
-	c := s.newBlockCursor(l, l.Visible)
+	c := s.newBlockCursor(l, l.ContentRevision)
 	defer c.close()
 	low, high := uint64(p), uint64(p)
 	for digits := p.Digits(); digits <= 15; digits++ {
@@ -47,7 +48,7 @@ func (s *Store) holdsPrefix(l *List, p phone.Prefix) (bool, error) {
 
 // holds reports whether a number from low to high lies in the blocks.
 func (c *blockCursor) holds(l *List, low, high uint64) (bool, error) {
-	for c.it.Seek(blockKey(l.ID, low>>block.Bits)); ; c.advance() {
+	for c.it.Seek(keys.Block(l.ID, low>>block.Bits)); ; c.advance() {
 		b, ok := c.peek()
 		if !ok || b.number > high>>block.Bits {
 			return false, nil

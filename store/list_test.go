@@ -424,10 +424,10 @@ func TestSwitchForgetsTheBlocksOfBefore(t *testing.T) {
 		}
 	}
 	load(t, s, "a", Replace, numbers[5000:], Commit{})
-	now, kept := listOf(t, s, "a").Visible, 0
+	now, kept := listOf(t, s, "a").ContentRevision, 0
 	for key := range s.blocks.cache.All() {
-		if key.visible != now {
-			t.Fatalf("a block as of %d, want none but as of %d", key.visible, now)
+		if key.contentRevision != now {
+			t.Fatalf("a block as of %d, want none but as of %d", key.contentRevision, now)
 		}
 		kept++
 	}

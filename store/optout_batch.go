@@ -61,14 +61,14 @@ func (s *Store) recordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome,
 
 // bulk records batches of rows, several at a time, and tells their outcomes in order.
 type bulk struct {
-	s      *Store
-	ctx    context.Context
-	tell   func([]Outcome) error
-	opened []*batch // waiting for their commit, oldest first
+	s          *Store
+	ctx        context.Context
+	onOutcomes func([]Outcome) error
+	opened     []*batch // waiting for their commit, oldest first
 }
 
 func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
-	return &bulk{s: s, ctx: ctx, tell: tell}
+	return &bulk{s: s, ctx: ctx, onOutcomes: tell}
 }
 
 // add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is told.
@@ -108,7 +108,7 @@ func (b *bulk) settle(open int) error {
 		}
 		b.opened = b.opened[1:]
 		outcomes, err := oldest.results()
-		if err = errors.Join(b.tell(outcomes), err); err != nil {
+		if err = errors.Join(b.onOutcomes(outcomes), err); err != nil {
 			b.abandon()
 			return err
 		}
@@ -194,7 +194,7 @@ func (s *Store) submitBatch(ctx context.Context, b *batch) error {
 	}
 	if err == nil {
 		select {
-		case s.rows <- &write{ctx: ctx, batch: b}:
+		case s.rows <- &pendingEvent{ctx: ctx, batch: b}:
 			return nil
 		case <-ctx.Done():
 			err = ctx.Err()

@@ -21,6 +21,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -228,7 +229,7 @@ func TestHistoryOfRows(t *testing.T) {
 	writeRowHistories(t, s, clock)
 	histories := rowHistories()
 	wantHistories(t, s.View(), histories)
-	if got := len(keysOf(t, s, keyHistory)); got != 6 {
+	if got := len(keysOf(t, s, keys.KindHistory)); got != 6 {
 		t.Errorf("%d keys of history, want 6: three events that are no rows, and three rows that are gone", got)
 	}
 	for revision := uint64(1); revision < 5; revision++ {
@@ -276,7 +277,7 @@ func TestFsckFindsRowsThatAreNotInTheState(t *testing.T) {
 			c.harm(set)
 			b, err := proto.Marshal(set)
 			must(t, err)
-			key := recordsKey(uint64(r.Number))
+			key := keys.Records(uint64(r.Number))
 			closeStore(t, s)
 			setRaw(t, dir, key, seal.Value(key, b), 1)
 			if r := mustFsck(t, dir); len(r.Problems) != 1 || !strings.Contains(r.Problems[0], c.want) {
@@ -341,7 +342,7 @@ func TestRowsThatEndManyAreTakenInParts(t *testing.T) {
 	}
 	clock.set(day(3))
 	g, b := s.newGroup(), newBatch(context.Background(), again)
-	must(t, g.takeRows(&write{ctx: context.Background(), batch: b}))
+	must(t, g.takeRows(&pendingEvent{ctx: context.Background(), batch: b}))
 	g.txn.Discard()
 	if most := maxGroupBytes / (each * rowBytes); b.next == 0 || b.next > most {
 		t.Errorf("%d rows were taken at once, each of which ends %d: want at most %d", b.next, each, most)
@@ -351,7 +352,7 @@ func TestRowsThatEndManyAreTakenInParts(t *testing.T) {
 			t.Fatalf("a row of a number whose rows have expired: %+v", o)
 		}
 	}
-	if got := len(keysOf(t, s, keyHistory)); got != numbers*each {
+	if got := len(keysOf(t, s, keys.KindHistory)); got != numbers*each {
 		t.Errorf("%d keys of history, want %d", got, numbers*each)
 	}
 	closeStore(t, s)

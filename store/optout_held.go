@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -71,7 +72,7 @@ func (f *heldFinder) setOptOut(o *OptOut) {
 }
 
 func (f *heldFinder) read(txn *badger.Txn) (id policy.EventID, err error) {
-	key := recordsKey(f.optOut.GetNumber())
+	key := keys.Records(f.optOut.GetNumber())
 	item, err := txn.Get(key)
 	if errors.Is(err, badger.ErrKeyNotFound) {
 		return id, nil

@@ -104,10 +104,10 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	case h.Request != "":
 		id := requestedImportID(h.Request)
 		if err = i.openAgain(id); errors.Is(err, ErrImportNotFound) {
-			err = i.open(id)
+			err = i.begin(id)
 		}
 	default:
-		err = i.open(newImportID())
+		err = i.begin(newImportID())
 	}
 	if err != nil {
 		return nil, err
@@ -126,7 +126,7 @@ func (s *Store) ResumeRecords(ctx context.Context, h RecordsHeader) (*RecordImpo
 		return s.BeginRecords(h)
 	}
 	i := s.newRecordImport(h)
-	if err := i.resume(ctx, resumption{wanted: i.isUncommitted}); err != nil {
+	if err := i.continueLast(ctx, continuation{wanted: i.isUncommitted}); err != nil {
 		return nil, err
 	}
 	return i, nil
@@ -148,7 +148,7 @@ func (i *RecordImport) openAgain(id string) error {
 	if _, err := os.Stat(i.dir); err != nil {
 		return ErrImportNotFound
 	}
-	if !i.s.imports.open(i.id) {
+	if !i.s.locks.Acquire(i.id) {
 		return ErrImportRunning
 	}
 	if i.Committed() {
@@ -156,7 +156,7 @@ func (i *RecordImport) openAgain(id string) error {
 	}
 	err := i.openLog()
 	if err != nil {
-		i.s.imports.shut(i.id)
+		i.s.locks.Release(i.id)
 	}
 	return err
 }
@@ -203,7 +203,7 @@ func (i *RecordImport) Put(c RowChunk) error {
 // Close ends this use of the import and keeps what is staged, to go on later, unless a commit was refused or only tried.
 func (i *RecordImport) Close() error {
 	if i.log == nil {
-		i.s.imports.shut(i.id)
+		i.s.locks.Release(i.id)
 		return nil
 	}
 	err := i.closeLog()
@@ -256,7 +256,7 @@ func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsRes
 	view := i.s.View()
 	r.JournalID = view.JournalID()
 	if r.Refused || r.DryRun {
-		duplicates, err := i.rehearse(ctx, view)
+		duplicates, err := i.countDuplicates(ctx, view)
 		if err != nil {
 			return r, err
 		}

@@ -10,20 +10,20 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// rehearse counts the staged rows that are duplicates, of records in the view and of one another, without recording
-// any. Its memory is bounded: it passes over the rows as often as it takes to keep rehearseRows of them in mind.
-func (i *RecordImport) rehearse(ctx context.Context, v *View) (duplicates uint64, err error) {
-	passes := 1 + i.log.Entries/rehearseRows
+// countDuplicates counts the staged rows that are duplicates, of records in the view and of one another, without recording
+// any. Its memory is bounded: it passes over the rows as often as it takes to keep dryRunRows of them in mind.
+func (i *RecordImport) countDuplicates(ctx context.Context, v *View) (duplicates uint64, err error) {
+	passes := 1 + i.log.Entries/dryRunRows
 	now, ahead := v.Clock()
 	for pass := range passes {
-		r := rehearsal{view: v, now: now.Add(-ahead), seen: map[said]int64{}}
+		r := dryRun{view: v, now: now.Add(-ahead), seen: map[optOutKey]int64{}}
 		for c, err := range i.log.Chunks() {
 			if err != nil {
 				return 0, err
 			}
 			for n := range c.Rows {
 				if uint64(c.Rows[n].Number)%passes == pass {
-					r.take(&c.Rows[n].OptOut)
+					r.add(&c.Rows[n].OptOut)
 				}
 			}
 			if err := errors.Join(r.failed, ctx.Err()); err != nil {
@@ -35,37 +35,37 @@ func (i *RecordImport) rehearse(ctx context.Context, v *View) (duplicates uint64
 	return duplicates, nil
 }
 
-const rehearseRows = 1 << 20
+const dryRunRows = 1 << 20
 
-type rehearsal struct {
+type dryRun struct {
 	view       *View
-	now        time.Time      // by the clock
-	seen       map[said]int64 // the latest end of those; math.MaxInt64: they never end
+	now        time.Time           // by the clock
+	seen       map[optOutKey]int64 // the latest end of those; math.MaxInt64: they never end
 	duplicates uint64
 	failed     error
 }
 
-// said is what makes two objections the same; without a time, whatever its time.
-type said struct {
+// optOutKey is what makes two objections the same; without a time, whatever its time.
+type optOutKey struct {
 	number   uint64
 	scope    policy.Scope
 	channel  policy.Channel
 	received int64
 }
 
-func (r *rehearsal) take(o *OptOut) {
-	at := said{uint64(o.Number), o.Scope, o.Channel, timeNano(o.ReceivedAt)}
+func (r *dryRun) add(o *OptOut) {
+	at := optOutKey{uint64(o.Number), o.Scope, o.Channel, timeNano(o.ReceivedAt)}
 	end := cmp.Or(timeNano(o.ExpiresAt), math.MaxInt64)
 	if r.seen[at] >= end || r.holds(o) {
 		r.duplicates++
 		return
 	}
-	whenever := said{at.number, at.scope, at.channel, 0}
+	whenever := optOutKey{at.number, at.scope, at.channel, 0}
 	r.seen[at], r.seen[whenever] = end, max(r.seen[whenever], end)
 }
 
 // holds reports whether the view holds the objection, in force.
-func (r *rehearsal) holds(o *OptOut) bool {
+func (r *dryRun) holds(o *OptOut) bool {
 	if !r.view.records.Test(uint64(o.Number)) {
 		return false
 	}

@@ -105,8 +105,8 @@ func (j *recordJob) run() error {
 	if err := j.record(log, t); err != nil {
 		return fmt.Errorf("record opt-outs: %w", err)
 	}
-	j.finish(&t.now)
-	if err := j.tell(); err != nil {
+	j.makeResult(&t.now)
+	if err := j.noteImported(); err != nil {
 		return fmt.Errorf("note an import of opt-outs: %w", err)
 	}
 	return j.leaveResult()
@@ -159,8 +159,8 @@ func (j *recordJob) record(log *rowLog, t *recordTally) error {
 	return work.end()
 }
 
-// finish makes the result of what was counted.
-func (j *recordJob) finish(c *recordCounts) {
+// makeResult makes the result of what was counted.
+func (j *recordJob) makeResult(c *recordCounts) {
 	view := j.s.View()
 	j.result = RecordsResult{
 		ImportID: j.result.ImportID, Read: j.order.Read, Accepted: c.Accepted, Duplicates: c.Duplicates,
@@ -170,9 +170,9 @@ func (j *recordJob) finish(c *recordCounts) {
 	}
 }
 
-// tell has the journal tell of the import. The request id makes that happen once, however often a crash comes before the
+// noteImported has the journal tell of the import. The request id makes that happen once, however often a crash comes before the
 // result lies there; no client can send it, for it is no UTF-8.
-func (j *recordJob) tell() error {
+func (j *recordJob) noteImported() error {
 	load := &storev1.Load{
 		ImportId: j.result.ImportID,
 		Mode:     storev1.LoadMode_LOAD_MODE_OPT_OUTS,
@@ -184,13 +184,13 @@ func (j *recordJob) tell() error {
 		},
 	}
 	noteOverridden(load, j.result.GuardFailures)
-	w, err := newWrite(&storev1.Event{Change: &storev1.Event_RecordsImported{
+	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_RecordsImported{
 		RecordsImported: &storev1.RecordsImported{Load: load, Started: timeNano(j.order.Started)},
 	}}, Request{ID: "\xff" + j.result.ImportID, Story: j.order.Story})
 	if err != nil {
 		return err
 	}
-	_, err = j.s.submitInTurn(context.Background(), w)
+	_, err = j.s.submitWait(context.Background(), w)
 	if errors.Is(err, ErrRequestReused) {
 		return nil // told before a crash, after which the rows were counted otherwise
 	}

@@ -9,15 +9,15 @@ import (
 	"time"
 )
 
-// tendRecordsEvery is how often imports of opt-outs are looked for that stopped, or that nobody continued.
-const tendRecordsEvery = 10 * time.Second
+// sweepRecordsEvery is how often imports of opt-outs are looked for that stopped, or that nobody continued.
+const sweepRecordsEvery = 10 * time.Second
 
-// tendRecords goes on with committed imports that a crash or a full disk stopped, and drops what nobody continued.
-func (s *Store) tendRecords() {
-	tick := time.NewTicker(tendRecordsEvery)
+// sweepRecordImports goes on with committed imports that a crash or a full disk stopped, and drops what nobody continued.
+func (s *Store) sweepRecordImports() {
+	tick := time.NewTicker(sweepRecordsEvery)
 	defer tick.Stop()
 	for {
-		s.tendRecordStages()
+		s.sweepRecordStages()
 		select {
 		case <-s.closing:
 			return
@@ -26,7 +26,7 @@ func (s *Store) tendRecords() {
 	}
 }
 
-func (s *Store) tendRecordStages() {
+func (s *Store) sweepRecordStages() {
 	stages, err := os.ReadDir(filepath.Join(s.dir, recordStageDir))
 	if err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
@@ -38,11 +38,11 @@ func (s *Store) tendRecordStages() {
 		if strings.HasSuffix(d.Name(), damagedSuffix) {
 			continue
 		}
-		s.warnIf("continue an import of opt-outs", s.tendRecordStage(d))
+		s.warnIf("continue an import of opt-outs", s.sweepRecordStage(d))
 	}
 }
 
-func (s *Store) tendRecordStage(d fs.DirEntry) error {
+func (s *Store) sweepRecordStage(d fs.DirEntry) error {
 	dir := s.recordStage(d.Name())
 	if _, err := os.Stat(filepath.Join(dir, commitFile)); err == nil {
 		if !s.State().Writable() {

@@ -466,8 +466,8 @@ func TestDamagedCommittedRowsAreKept(t *testing.T) {
 			t.Fatalf("%s does not come", kept)
 		}
 	}
-	s.tendRecordStages()
-	s.tendRecordStages()
+	s.sweepRecordStages()
+	s.sweepRecordStages()
 	for _, id := range []string{i.ID(), i.ID() + damagedSuffix} {
 		if _, err := s.BeginRecords(RecordsHeader{ImportID: id}); !errors.Is(err, ErrImportNotFound) {
 			t.Errorf("import %s: %v, want ErrImportNotFound", id, err)
@@ -497,7 +497,7 @@ func TestRecordStagesAreSwept(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		s.tendRecordStages()
+		s.sweepRecordStages()
 	}
 	age(2 * time.Hour)
 	if _, err := os.Stat(stage); err != nil {

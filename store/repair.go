@@ -21,6 +21,7 @@ import (
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -45,7 +46,7 @@ func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report
 		return Report{}, fmt.Errorf("repair: %w", err)
 	}
 	defer lock.Close()
-	if err := finishSwap(dir); err != nil {
+	if err := swapOf(dir).Finish(); err != nil {
 		return Report{}, fmt.Errorf("repair: %w", err)
 	}
 	report, err := inspect(ctx, dir, o)
@@ -96,6 +97,20 @@ func (r *repairer) run() error {
 		return errors.Join(err, os.RemoveAll(fresh))
 	}
 	return r.swap() // what it cannot finish, the next open or repair does
+}
+
+// swap puts the fresh store in place and keeps the damaged one.
+func (r *repairer) swap() (err error) {
+	for _, part := range storeParts { // each has one, so that one that is missing was moved
+		if err := os.MkdirAll(filepath.Join(r.s.dir, part), 0o700); err != nil {
+			return err
+		}
+	}
+	swap := swapOf(r.dir)
+	if r.report.Kept, err = swap.Begin(r.s.dir); err != nil {
+		return err
+	}
+	return swap.Finish()
 }
 
 // checkRoom refuses to begin on a disk that cannot hold the store twice, but for the blocks of loads, which are linked.
@@ -199,7 +214,7 @@ func isEntry(e *badgerdir.Saved) bool {
 	switch e.Key[0] {
 	case journal.KeyKind:
 		return bytes.Equal(e.Key, journal.Key(e.Version))
-	case keyBlock, keyCommit:
+	case keys.KindBlock, keys.KindCommit:
 		return true
 	}
 	return false
@@ -284,8 +299,8 @@ func (r *repairer) copyLost() error {
 		if err != nil {
 			return err
 		}
-		if e.Key[0] == keyRecords {
-			r.lostRecords = append(r.lostRecords, savedRecords{numberOfKey(e.Key), e.Version})
+		if e.Key[0] == keys.KindRecords {
+			r.lostRecords = append(r.lostRecords, savedRecords{keys.Number(e.Key), e.Version})
 		}
 		if err := batch.SetEntryAt(badger.NewEntry(slices.Clone(e.Key), value), e.Version); err != nil {
 			return err
@@ -296,7 +311,7 @@ func (r *repairer) copyLost() error {
 
 // stateKinds are the keys of state that stand for themselves. History needs the events that it points to. What a lost
 // revision granted is not among them: a revocation may be lost with it.
-var stateKinds = []byte{keyRecords, keyList, keyImport, keyRequest, keyTotals}
+var stateKinds = []byte{keys.KindRecords, keys.KindList, keys.KindImport, keys.KindRequest, keys.KindTotals}
 
 func (r *repairer) isLost(revision uint64) bool {
 	return r.report.NoEnd && revision > r.tip.Revision ||
@@ -349,7 +364,7 @@ func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 func (r *repairer) missed(a *applier, id policy.EventID, e *storev1.Event, why error) error {
 	r.report.Missed = append(r.report.Missed, fmt.Sprintf("revision %d event %d: %v", id.Revision, id.Index, why))
 	if n := cmp.Or(e.GetOptOut().GetNumber(), e.GetOptOutWithdrawn().GetNumber()); n != 0 {
-		key := historyKey(n, id)
+		key := keys.History(n, id)
 		return a.set(key, seal.Value(key, nil))
 	}
 	for _, ref := range []*storev1.ListId{
@@ -387,7 +402,7 @@ func (r *repairer) checkLists() error {
 			r.events = append(r.events, &storev1.Event{Change: &storev1.Event_ListUnloaded{
 				ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
 			}})
-		} else if l.Loaded && r.lostAfter(l.Visible) {
+		} else if l.Loaded && r.lostAfter(l.ContentRevision) {
 			r.report.Doubtful = append(r.report.Doubtful, l.Name)
 		}
 	}

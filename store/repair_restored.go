@@ -44,7 +44,7 @@ func Restored(ctx context.Context, dir string, o Options) (Report, error) {
 }
 
 func (s *Store) restored(ctx context.Context, o Options) (Report, error) {
-	if err := finishSwap(s.dir); err != nil {
+	if err := swapOf(s.dir).Finish(); err != nil {
 		return Report{}, err
 	}
 	report, err := inspect(ctx, s.dir, o)
@@ -90,7 +90,7 @@ func (r *restorer) open() (err error) {
 	if r.mark, seq, err = journal.ReadMark(r.s.dir); err != nil {
 		return err
 	}
-	if err := r.s.space.prepare(); err != nil {
+	if err := r.s.space.makeRoom(); err != nil {
 		return err
 	}
 	if r.s.mark, err = journal.OpenMark(r.s.dir, seq); err != nil {

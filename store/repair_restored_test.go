@@ -12,6 +12,7 @@ import (
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/filters"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -308,10 +309,10 @@ func TestNotTakenForACopy(t *testing.T) {
 		"a story whose commit never came": func(t *testing.T, dir string) { putStory(t, dir, a.late+1) },
 		"an older filter":                 func(t *testing.T, dir string) { copyParts(t, a.before, dir, filtersDir) },
 		"a filter of another journal": func(t *testing.T, dir string) {
-			writeRecordsFilter(t, dir, filter.Header{Set: recordsSet, Revision: 2})
+			writeRecordsFilter(t, dir, filter.Header{Set: filters.Records, Revision: 2})
 		},
 		"a flipped header of a filter": func(t *testing.T, dir string) {
-			path := filepath.Join(dir, filtersDir, recordsSet)
+			path := filepath.Join(dir, filtersDir, filters.Records)
 			b, err := os.ReadFile(path)
 			if err != nil {
 				t.Fatal(err)
@@ -322,7 +323,7 @@ func TestNotTakenForACopy(t *testing.T) {
 			}
 		},
 		"half a filter": func(t *testing.T, dir string) {
-			if err := os.Truncate(filepath.Join(dir, filtersDir, recordsSet), 600); err != nil {
+			if err := os.Truncate(filepath.Join(dir, filtersDir, filters.Records), 600); err != nil {
 				t.Fatal(err)
 			}
 		},
@@ -383,7 +384,7 @@ func putStory(t *testing.T, dir string, revision uint64) {
 
 func writeRecordsFilter(t *testing.T, dir string, h filter.Header) {
 	t.Helper()
-	f, err := os.Create(filepath.Join(dir, filtersDir, recordsSet))
+	f, err := os.Create(filepath.Join(dir, filtersDir, filters.Records))
 	if err != nil {
 		t.Fatal(err)
 	}

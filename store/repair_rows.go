@@ -7,6 +7,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -16,7 +17,7 @@ import (
 // withoutLostRows is a value of the state in which no record stands for the event of a lost revision in its number's history.
 func (r *repairer) withoutLostRows(key, value []byte) ([]byte, error) {
 	value = slices.Clone(value)
-	if key[0] != keyRecords {
+	if key[0] != keys.KindRecords {
 		return value, nil
 	}
 	var set storev1.RecordSet
@@ -53,7 +54,7 @@ func (r *repairer) keepEndedRows() error {
 			if !row.GetRow() || slices.ContainsFunc(after, isSame) {
 				continue
 			}
-			key := historyKey(at.number, recordID(row))
+			key := keys.History(at.number, recordID(row))
 			if err := batch.SetEntryAt(badger.NewEntry(key, seal.Value(key, nil)), at.revision); err != nil {
 				return err
 			}
@@ -67,6 +68,6 @@ func (r *repairer) recordsAt(number, revision uint64) ([]*storev1.Record, error)
 	txn := r.s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
 	var set storev1.RecordSet
-	_, err := getMessage(txn, recordsKey(number), &set)
+	_, err := getMessage(txn, keys.Records(number), &set)
 	return set.GetRecords(), err
 }

@@ -88,7 +88,7 @@ func TestRowThatALostRevisionEndedKeepsItsHistory(t *testing.T) {
 	rows := newBatch(context.Background(), bulkRows(0, batchRows)) // so that the event is in a block of its own
 	must(t, s.submitBatch(context.Background(), rows))
 	release()
-	if a := <-withdrawal.done; a.err != nil || a.receipt.ID != eventID(2, 0) {
+	if a := <-withdrawal.replies; a.err != nil || a.receipt.ID != eventID(2, 0) {
 		t.Fatalf("the withdrawal: %+v, %v", a.receipt, a.err)
 	}
 	must(t, s.await(context.Background(), rows))
@@ -117,7 +117,7 @@ func TestRepairRecordsWhatCameAfterALostWithdrawal(t *testing.T) {
 		"a unique event": func(t *testing.T, s *Store, o OptOut) {
 			e := optOutEvent(o)
 			e.GetOptOut().Unique = true
-			if a := <-queued(t, s, e, Request{}).done; a.err != nil {
+			if a := <-queued(t, s, e, Request{}).replies; a.err != nil {
 				t.Fatal(a.err)
 			}
 		},

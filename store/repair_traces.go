@@ -11,6 +11,8 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/filters"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // traces are the lists and the loads that anything in a damaged directory names, whether or not its journal does.
@@ -27,13 +29,13 @@ func newTraces() *traces {
 // ofValue notes what a sound value names.
 func (t *traces) ofValue(key, value []byte) {
 	switch {
-	case key[0] == keyList && len(key) == 1+listIDBytes:
+	case key[0] == keys.KindList && len(key) == 1+keys.ListIDBytes:
 		var l storev1.ListState
 		if decodeMessage(key, value, &l) == nil {
-			t.names[readListID(key)] = l.GetName()
+			t.names[keys.ListID(key)] = l.GetName()
 		}
-	case key[0] == keyCommit && len(key) == 1+listIDBytes+8+4:
-		t.ofLoad(block.LoadID{List: readListID(key), Prepared: preparedOfKey(key[:1+listIDBytes+8])})
+	case key[0] == keys.KindCommit && len(key) == 1+keys.ListIDBytes+8+4:
+		t.ofLoad(block.LoadID{List: keys.ListID(key), Prepared: keys.Prepared(key[:1+keys.ListIDBytes+8])})
 	}
 }
 
@@ -47,7 +49,7 @@ func (t *traces) ofLoad(id block.LoadID) {
 // ofFiles notes the loads that files of blocks and filters are named after.
 func (t *traces) ofFiles(dir string) error {
 	for part, parse := range map[string]func(name string) (block.LoadID, bool){
-		blocksDir: block.ParseFileName, filtersDir: parseListFilterName,
+		blocksDir: block.ParseFileName, filtersDir: filters.ParseListName,
 	} {
 		files, err := os.ReadDir(filepath.Join(dir, part))
 		if disk.IgnoreMissing(err) != nil {
@@ -80,7 +82,7 @@ func (r *repairer) lostLists(kept []*List) []string {
 // to, by a lost revision.
 func (r *repairer) isOutdated(l *List) bool {
 	for id := range r.traces.loads {
-		if id.List == l.ID && id.Prepared > l.Visible && id.Prepared != l.Pending && r.isLost(id.Prepared) {
+		if id.List == l.ID && id.Prepared > l.ContentRevision && id.Prepared != l.Pending && r.isLost(id.Prepared) {
 			return true
 		}
 	}

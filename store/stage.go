@@ -110,13 +110,13 @@ func (g *staging[C]) settle(chunks uint64, digest []byte) ([]byte, error) {
 	return staged, nil
 }
 
-// open begins an import under a new id.
-func (g *staging[C]) open(id string) error {
+// begin begins an import under a new id.
+func (g *staging[C]) begin(id string) error {
 	if err := g.s.writableFor(0); err != nil {
 		return err
 	}
 	g.id = id
-	if !g.s.imports.open(g.id) { // before anybody can find it
+	if !g.s.locks.Acquire(g.id) { // before anybody can find it
 		return ErrImportRunning
 	}
 	err := g.makeStage()
@@ -124,7 +124,7 @@ func (g *staging[C]) open(id string) error {
 		err = g.openLog()
 	}
 	if err != nil {
-		g.s.imports.shut(g.id)
+		g.s.locks.Release(g.id)
 	}
 	return err
 }
@@ -139,7 +139,7 @@ func (g *staging[C]) openLog() (err error) {
 
 // closeLog ends this use of what is staged.
 func (g *staging[C]) closeLog() error {
-	defer g.s.imports.shut(g.id)
+	defer g.s.locks.Release(g.id)
 	g.touch()
 	return g.log.Close()
 }

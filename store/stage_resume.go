@@ -16,8 +16,8 @@ import (
 // until the server notices.
 const resumePatience = 2 * time.Second
 
-// resumption is what decides which stage is continued.
-type resumption struct {
+// continuation is what decides which stage is continued.
+type continuation struct {
 	// join reports that the import is under way, and needs no stage. It may be nil.
 	join func() bool
 	// wanted reports that there is something to continue in the stage of g.id, which nobody else holds.
@@ -26,9 +26,9 @@ type resumption struct {
 	impatient bool
 }
 
-// resume opens the last stage that began as this import, under a new id, so that the caller who had it before is gone for
+// continueLast opens the last stage that began as this import, under a new id, so that the caller who had it before is gone for
 // good. One that another caller holds is waited for a moment. Where there is none, it begins a new one.
-func (g *staging[C]) resume(ctx context.Context, by resumption) error {
+func (g *staging[C]) continueLast(ctx context.Context, by continuation) error {
 	patience := time.After(resumePatience)
 	for wait := true; ; {
 		if by.join != nil && by.join() {
@@ -38,7 +38,7 @@ func (g *staging[C]) resume(ctx context.Context, by resumption) error {
 		if busy != "" {
 			wait, err = g.awaitShut(ctx, busy, patience, by.impatient)
 		} else if err == nil && g.log == nil {
-			err = g.open(newImportID())
+			err = g.begin(newImportID())
 		}
 		if err != nil || g.log != nil {
 			return err
@@ -48,13 +48,13 @@ func (g *staging[C]) resume(ctx context.Context, by resumption) error {
 
 // continueStaged opens the last stage that began as this import and is not done with. It passes over one that another caller
 // holds, or tells which that is when it is to be waited for.
-func (g *staging[C]) continueStaged(by resumption, wait bool) (busy string, err error) {
+func (g *staging[C]) continueStaged(by continuation, wait bool) (busy string, err error) {
 	stages, err := g.stages()
 	if err != nil {
 		return "", err
 	}
 	for _, id := range stages {
-		if !g.s.imports.open(id) {
+		if !g.s.locks.Acquire(id) {
 			if wait {
 				return id, nil
 			}
@@ -103,7 +103,7 @@ func (g *staging[C]) takeStage(id string, wanted func() (bool, error)) error {
 		err = g.renameStage()
 	}
 	if g.log == nil {
-		g.s.imports.shut(g.id)
+		g.s.locks.Release(g.id)
 	}
 	return err
 }
@@ -120,7 +120,7 @@ func (g *staging[C]) renameStage() error {
 	} else if err != nil {
 		return disk.WriteError("continue a stage", err)
 	}
-	g.s.imports.rename(g.id, id)
+	g.s.locks.Rename(g.id, id)
 	g.id = id
 	if err := disk.SyncDir(filepath.Dir(g.dir)); err != nil {
 		return err
@@ -130,7 +130,7 @@ func (g *staging[C]) renameStage() error {
 
 // awaitShut waits until nobody holds an import; false when it took longer than it is worth.
 func (g *staging[C]) awaitShut(ctx context.Context, id string, patience <-chan time.Time, impatient bool) (bool, error) {
-	shut, committing := g.s.imports.holder(id)
+	shut, committing := g.s.locks.HolderOf(id)
 	if shut == nil {
 		return true, nil
 	}

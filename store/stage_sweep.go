@@ -51,10 +51,10 @@ func (s *Store) sweepStage(contentTTL time.Duration) {
 // meanwhile.
 func (s *Store) dropUnused(dir, name string, ttl time.Duration) {
 	path := filepath.Join(s.dir, dir, name)
-	if !isUnused(path, ttl) || !s.imports.open(name) {
+	if !isUnused(path, ttl) || !s.locks.Acquire(name) {
 		return
 	}
-	defer s.imports.shut(name)
+	defer s.locks.Release(name)
 	if isUnused(path, ttl) {
 		s.warnIf("drop an old stage", os.RemoveAll(path))
 	}

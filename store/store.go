@@ -28,8 +28,10 @@ import (
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/clock"
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/locks"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -82,6 +84,21 @@ const (
 	blocksDir  = "blocks"
 )
 
+// storeParts are the directories of a store. Beside them it has its mark.
+var storeParts = []string{blocksDir, badgerDir, badgerDir + badgerdir.UnlistedSuffix, storiesDir, storiesDir + badgerdir.UnlistedSuffix, filtersDir, stageDir}
+
+// swapFile says that a repair has begun to put its files in place. As long as it is there the store is not opened before
+// that is finished.
+const swapFile = "swap.json"
+
+// swapOf is the swap that ends a repair of a directory.
+func swapOf(dir string) *disk.Swap {
+	return &disk.Swap{
+		Dir: dir, Plan: swapFile, Parts: append([]string{journal.MarkName}, storeParts...),
+		FreshPrefix: scratchPrefix, KeptPrefix: "damaged-",
+	}
+}
+
 // Store is one open data directory. Its methods may be called from any goroutine.
 type Store struct {
 	dir      string
@@ -91,18 +108,18 @@ type Store struct {
 	db       *badger.DB
 	stories  *stories.DB
 	space    space
-	clock    clock
+	clock    *clock.Clock
 	blocks   *blockCache
 	files    block.Files
 	disk     diskStats
 	openedIn time.Duration
 
 	view    atomic.Pointer[View]
-	queue   chan *write   // waiting writes, bounded
-	rows    chan *write   // batches of bulk: they come after
-	control chan func()   // run by the committer between two groups
-	closing chan struct{} // closed by Close
-	stopped chan struct{} // closed when the committer has ended
+	queue   chan *pendingEvent // waiting writes, bounded
+	rows    chan *pendingEvent // batches of bulk: they come after
+	control chan func()        // run by the committer between two groups
+	closing chan struct{}      // closed by Close
+	stopped chan struct{}      // closed when the committer has ended
 	tasks   sync.WaitGroup
 
 	// Of the committer alone.
@@ -110,11 +127,14 @@ type Store struct {
 	tail   journal.Tail
 	adding []*filter.Set // the records' filters that take new numbers: the view's, and one being rebuilt
 
-	written atomic.Uint64 // bytes put into the database since it was opened
-	hurt    atomic.Bool   // damage was met: what is not found may have been lost
-	saved   atomic.Uint64 // revision of the records' filter on disk
+	written    atomic.Uint64 // bytes put into the database since it was opened
+	damageSeen atomic.Bool   // damage was met: what is not found may have been lost
+	saved      atomic.Uint64 // revision of the records' filter on disk
 
-	imports imports
+	locks   *locks.Locks
+	results resultCache
+	loading loadProgress
+	refused sync.Map // by list: the import that a guard refused last, whose stage stays
 	records recordJobs
 	health  health
 	watch   *watch
@@ -125,9 +145,9 @@ type Store struct {
 func Open(dir string, o Options) (*Store, error) {
 	start := time.Now()
 	s := newStore(dir, o.withDefaults())
-	s.clock.init(o)
+	s.clock = clock.New(o.Clock, o.Boottime)
 	s.blocks = newBlockCache(s, s.opt.BlockCache)
-	s.imports.init()
+	s.locks = locks.New()
 	s.watch = newWatch(s)
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(orSystem(err), s.closeFiles()))
@@ -144,8 +164,8 @@ func newStore(dir string, o Options) *Store {
 	s := &Store{
 		dir: dir, opt: o, log: o.Logger,
 		space:   space{dir: dir, minFree: o.MinFree, ballast: o.Ballast},
-		queue:   make(chan *write, queueLen),
-		rows:    make(chan *write, batchesOpen),
+		queue:   make(chan *pendingEvent, queueLen),
+		rows:    make(chan *pendingEvent, batchesOpen),
 		control: make(chan func()),
 		closing: make(chan struct{}),
 		stopped: make(chan struct{}),
@@ -167,13 +187,13 @@ func (s *Store) open() error {
 	if err := disk.RequireOpenFiles(s.dir, badgerDir, storiesDir); err != nil {
 		return err
 	}
-	if err := finishSwap(s.dir); err != nil {
+	if err := swapOf(s.dir).Finish(); err != nil {
 		return err // what a repair built lies in scratch
 	}
 	if err := s.sweepScratch(); err != nil {
 		return err
 	}
-	if err := s.space.prepare(); err != nil {
+	if err := s.space.makeRoom(); err != nil {
 		return err
 	}
 	if s.db, err = badgerdir.Open(badgerdir.Options(filepath.Join(s.dir, badgerDir), s.log), true); err != nil {
@@ -194,7 +214,7 @@ func (s *Store) open() error {
 	if err := s.openJournal(); err != nil {
 		return err
 	}
-	if s.hurt.Load() {
+	if s.damageSeen.Load() {
 		return nil
 	}
 	s.openFilters()
@@ -221,14 +241,14 @@ func (s *Store) sweepScratch() error {
 
 // startTasks starts what runs beside the committer. A damaged store does nothing by itself.
 func (s *Store) startTasks() {
-	if s.hurt.Load() {
+	if s.damageSeen.Load() {
 		return
 	}
 	opened := s.View()
-	s.run(func() { s.tendSetAside(opened) })
+	s.run(func() { s.searchSetAside(opened) })
 	s.startFilters()
 	s.startLoads()
-	s.run(s.tendRecords)
+	s.run(s.sweepRecordImports)
 	s.run(s.watchSpace)
 	s.run(s.watchClock)
 }
@@ -249,7 +269,7 @@ func (v *View) Now() time.Time {
 }
 
 // Clock is Now with how far that may be ahead of the true time. An opt-out that expires counts by the time less that.
-func (v *View) Clock() (now time.Time, ahead time.Duration) { return v.s.clock.now(v.time) }
+func (v *View) Clock() (now time.Time, ahead time.Duration) { return v.s.clock.Now(v.time) }
 
 // Close ends what runs, saves the filters and closes the files. Waiting writes and loads get ErrClosed; no view may be
 // read any more. On a disk that has no room to close even without the ballast it leaves the files as a crash would, and
@@ -258,7 +278,7 @@ func (v *View) Clock() (now time.Time, ahead time.Duration) { return v.s.clock.n
 func (s *Store) Close() error {
 	close(s.closing)
 	<-s.stopped
-	s.imports.close()
+	s.locks.Close()
 	s.tasks.Wait()
 	s.blocks.close()
 	if !s.watch.stop() {
@@ -268,7 +288,7 @@ func (s *Store) Close() error {
 	if healthy {
 		s.saveRecordsFilter()
 	}
-	if err := s.space.prepare(); err != nil {
+	if err := s.space.makeRoom(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	tip := s.tip()

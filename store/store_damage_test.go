@@ -21,6 +21,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // TestDamageIsNeverAllow flips bits in, cuts off and removes every file of a store, that was closed and that was killed,
@@ -397,7 +398,7 @@ func TestDamageAnswersEveryWaitingWrite(t *testing.T) {
 	n := fiction(415, 1)
 	optOut(t, s, n, "acme")
 	txn := s.db.NewTransactionAt(1, true)
-	if err := errors.Join(txn.Set(recordsKey(uint64(n)), []byte("unsealed")), txn.CommitAt(1, nil)); err != nil {
+	if err := errors.Join(txn.Set(keys.Records(uint64(n)), []byte("unsealed")), txn.CommitAt(1, nil)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)

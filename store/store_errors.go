@@ -17,10 +17,10 @@ var (
 	ErrOlderJournal         = fault.ErrOlderJournal
 	ErrStoriesDamaged       = fault.ErrStoriesDamaged
 	ErrReadOnly             = errors.New("a commit failed and its outcome is unknown: no writes until the store is opened again")
-	ErrClockJumped          = errors.New("the clock jumped ahead")
+	ErrClockJumped          = fault.ErrClockJumped
 	ErrDiskFull             = fault.ErrDiskFull
 	ErrBusy                 = errors.New("too many writes are waiting")
-	ErrClosed               = errors.New("the store is closed")
+	ErrClosed               = fault.ErrClosed
 	ErrTooLarge             = fault.ErrTooLarge
 	ErrTooManyRecords       = errors.New("the number holds too many records")
 	ErrNothingToWithdraw    = errors.New("no opt-out in force at exactly that scope")
@@ -33,8 +33,8 @@ var (
 	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
 	ErrTokenExists          = errors.New("a token or certificate of that name, or a token with that secret, is granted something already")
 	ErrTokenNotFound        = errors.New("no such token or certificate")
-	ErrImportRunning        = errors.New("a load of the list is running")
-	ErrTakenOver            = errors.New("another command took the list over: this load was abandoned")
+	ErrImportRunning        = fault.ErrImportRunning
+	ErrTakenOver            = fault.ErrTakenOver
 	ErrNothingToRevert      = errors.New("the list shows its first load: there is nothing to go back to")
 	ErrImportNotFound       = errors.New("no such import")
 	ErrChunkOrder           = errors.New("chunk out of order")

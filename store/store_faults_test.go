@@ -83,9 +83,9 @@ func withdrawEvent(o OptOut) *storev1.Event {
 }
 
 // queued is a write that waits in a queue that the committer does not read yet.
-func queued(t testing.TB, s *Store, e *storev1.Event, r Request) *write {
+func queued(t testing.TB, s *Store, e *storev1.Event, r Request) *pendingEvent {
 	t.Helper()
-	w, err := newWrite(e, r)
+	w, err := newPendingEvent(e, r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -192,7 +192,7 @@ func (f *groupFault) wantNoneAcknowledged(t *testing.T, s *Store, injector *inje
 	t.Helper()
 	release := holdCommitter(t, s)
 	injector.set(failing(f.at, f.way(s)))
-	writes := []*write{
+	writes := []*pendingEvent{
 		queued(t, s, optOutEvent(grouped), Request{Story: Story{Note: "of the group"}}),
 		queued(t, s, withdrawEvent(acked), Request{}),
 		queued(t, s, withdrawEvent(acked), Request{}), // refused, if the group holds
@@ -202,7 +202,7 @@ func (f *groupFault) wantNoneAcknowledged(t *testing.T, s *Store, injector *inje
 	behind := fillQueue(t, s, 2*maxGroupEvents)
 	release()
 	for i, w := range writes {
-		if a := <-w.done; !errors.Is(a.err, ErrReadOnly) || !errors.Is(a.err, errInjected) || a.receipt != (Receipt{}) {
+		if a := <-w.replies; !errors.Is(a.err, ErrReadOnly) || !errors.Is(a.err, errInjected) || a.receipt != (Receipt{}) {
 			t.Errorf("write %d of the group: %+v, %v; want ErrReadOnly with what failed", i, a.receipt, a.err)
 		}
 	}
@@ -211,7 +211,7 @@ func (f *groupFault) wantNoneAcknowledged(t *testing.T, s *Store, injector *inje
 		t.Errorf("rows of a file: %d outcomes and %v; want none and ErrReadOnly", len(outcomes), err)
 	}
 	for i, w := range behind {
-		if a := <-w.done; !errors.Is(a.err, ErrReadOnly) {
+		if a := <-w.replies; !errors.Is(a.err, ErrReadOnly) {
 			t.Fatalf("write %d that waited: %v, want ErrReadOnly", i, a.err)
 		}
 	}

@@ -185,8 +185,8 @@ func (f *fullDisk) loadIntoFullDisk(s *Store) {
 	case err := <-ended:
 		f.t.Fatalf("the load on a full disk ended before it filled up: %v", err)
 	}
-	if l := s.View().Lists()[0]; l.Pending == 0 || l.Visible >= l.Pending {
-		f.t.Errorf("a load went on on a full disk: prepared %d, visible %d", l.Pending, l.Visible)
+	if l := s.View().Lists()[0]; l.Pending == 0 || l.ContentRevision >= l.Pending {
+		f.t.Errorf("a load went on on a full disk: prepared %d, visible %d", l.Pending, l.ContentRevision)
 	}
 }
 

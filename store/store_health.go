@@ -59,15 +59,15 @@ func gravity(err error) int {
 	return slices.IndexFunc(byGravity, func(e error) bool { return errors.Is(err, e) })
 }
 
-// last sets the lasting cause; the first one stays, unless a graver one comes. It reports whether it is new.
-func (h *health) last(err error) bool {
+// setLasting sets the lasting cause; the first one stays, unless a graver one comes. It reports whether it is new.
+func (h *health) setLasting(err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.lasting != nil && gravity(h.lasting) <= gravity(err) {
 		return false
 	}
 	h.lasting = err
-	h.tell()
+	h.broadcast()
 	return true
 }
 
@@ -81,13 +81,13 @@ func (h *health) set(cause *error, err error) (changed bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if changed = (*cause == nil) != (err == nil); changed {
-		h.tell()
+		h.broadcast()
 	}
 	*cause = err
 	return changed
 }
 
-func (h *health) tell() {
+func (h *health) broadcast() {
 	close(h.changed)
 	h.changed = make(chan struct{})
 }
@@ -114,15 +114,15 @@ func (s *Store) noteDamage(err error) {
 	if !errors.Is(err, ErrDamaged) {
 		err = errors.Join(ErrDamaged, err)
 	}
-	s.hurt.Store(true)
-	if s.health.last(err) {
+	s.damageSeen.Store(true)
+	if s.health.setLasting(err) {
 		s.log.Error("the store is damaged: no more writes; stop the server and run dncd fsck", "err", err)
 	}
 }
 
 // noteStories stops writes over stories that are damaged or missing, which no check meets.
 func (s *Store) noteStories(err error) {
-	if s.health.last(err) {
+	if s.health.setLasting(err) {
 		s.log.Error("no more writes; stop the server and run dncd fsck", "err", err)
 	}
 }
@@ -132,7 +132,7 @@ func (s *Store) fail(err error) {
 	if errors.Is(err, ErrDamaged) {
 		s.noteDamage(err)
 	}
-	if s.health.last(errors.Join(ErrReadOnly, err)) {
+	if s.health.setLasting(errors.Join(ErrReadOnly, err)) {
 		s.log.Error("a commit failed: no more writes until the server is started again", "err", err)
 	}
 }

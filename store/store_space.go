@@ -35,10 +35,10 @@ func (s *Store) watchSpace() {
 // checkSpace returns ErrDiskFull when the disk has no room for so many bytes more. State tells of a full disk until there is
 // room for a group of writes too: whoever asks for less does not make it ready.
 func (s *Store) checkSpace(bytes int64) error {
-	err := s.space.writable(bytes)
+	err := s.space.claim(bytes)
 	full := err
 	if full == nil {
-		full = s.space.room(max(maxGroupBytes-bytes, 0))
+		full = s.space.check(max(maxGroupBytes-bytes, 0))
 	}
 	switch changed := s.health.setDisk(full); {
 	case changed && full != nil:
@@ -79,9 +79,9 @@ type space struct {
 	err     error
 }
 
-// writable returns ErrDiskFull while less than the minimum is free besides the bytes about to be written, and counts these
+// claim returns ErrDiskFull while less than the minimum is free besides the bytes about to be written, and counts these
 // as used.
-func (s *space) writable(bytes int64) error {
+func (s *space) claim(bytes int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err := s.look(bytes)
@@ -91,8 +91,8 @@ func (s *space) writable(bytes int64) error {
 	return err
 }
 
-// room returns ErrDiskFull while less than the minimum is free besides so many bytes.
-func (s *space) room(bytes int64) error {
+// check returns ErrDiskFull while less than the minimum is free besides so many bytes.
+func (s *space) check(bytes int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.look(bytes)
@@ -116,9 +116,9 @@ func (s *space) look(bytes int64) error {
 	return nil
 }
 
-// prepare makes room to open or to close by giving up the ballast, or returns ErrDiskFull. Both write what the logs
+// makeRoom makes room to open or to close by giving up the ballast, or returns ErrDiskFull. Both write what the logs
 // hold as tables, through mapped files.
-func (s *space) prepare() error {
+func (s *space) makeRoom() error {
 	if s.minFree < 0 {
 		return nil
 	}

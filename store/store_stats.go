@@ -5,7 +5,9 @@ import (
 	"time"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/clock"
 	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // Stats is the store in numbers.
@@ -27,7 +29,7 @@ type Stats struct {
 }
 
 // ClockJumped reports that the clock is too far ahead for writes, or that it was when the last event was written.
-func (st Stats) ClockJumped() bool { return st.Ahead > maxClockJump }
+func (st Stats) ClockJumped() bool { return st.Ahead > clock.MaxJump }
 
 // Stats looks at the disk too: ask it for people and scrapes, not for checks.
 func (s *Store) Stats() Stats {
@@ -78,6 +80,6 @@ func (s *Store) totals() (*storev1.Totals, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
 	t := new(storev1.Totals)
-	_, err := getMessage(txn, totalsKey(), t)
+	_, err := getMessage(txn, keys.Totals(), t)
 	return t, err
 }

@@ -118,18 +118,18 @@ func harmAndCheck(t *testing.T, how, dir string) {
 	for _, n := range cutOptOuts() {
 		b.rows, b.outcomes = append(b.rows, row(n, "acme", policy.ChannelCall, day(1))), append(b.outcomes, Outcome{})
 	}
-	s.hurt.Store(false)
+	s.damageSeen.Store(false)
 	if s.View().findHeld(b); slices.Contains(duplicates(b.outcomes), true) {
 		t.Error("rows of a file are duplicates of what was read from tables that are not as they were")
 	}
 	for what, numbers := range map[string][]phone.Number{"opted out": cutOptOuts(), "listed": phones(registryNumbers(cutNumbers))} {
 		allowed, absent := 0, 0
 		for _, n := range numbers {
-			s.hurt.Store(false)
+			s.damageSeen.Store(false)
 			if verdict(s.View(), n, "acme", s.Now()).Verdict == policy.Allow {
 				allowed++
 			}
-			s.hurt.Store(false)
+			s.damageSeen.Store(false)
 			if facts, err := s.View().Number(n, s.Now()); err == nil && len(facts.Records)+len(facts.Lists) == 0 {
 				absent++
 			}

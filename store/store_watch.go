@@ -139,7 +139,7 @@ func checkFiles(name string, database *badgerdir.Watch, damage error) error {
 func (w *watch) blockFiles() error {
 	v := w.s.View()
 	for _, l := range v.lists {
-		shown := block.LoadID{List: l.ID, Prepared: l.Visible}
+		shown := block.LoadID{List: l.ID, Prepared: l.ContentRevision}
 		if w.loads[shown] == nil {
 			w.loads[shown] = w.filesOf(v, l)
 		}
@@ -150,7 +150,7 @@ func (w *watch) blockFiles() error {
 		}
 	}
 	maps.DeleteFunc(w.loads, func(shown block.LoadID, _ map[block.LoadID]uint64) bool {
-		return !slices.ContainsFunc(v.lists, func(l *List) bool { return shown == block.LoadID{List: l.ID, Prepared: l.Visible} })
+		return !slices.ContainsFunc(v.lists, func(l *List) bool { return shown == block.LoadID{List: l.ID, Prepared: l.ContentRevision} })
 	})
 	return nil
 }

@@ -15,6 +15,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -165,7 +166,7 @@ func (s *Store) verifyCommits(txn *badger.Txn, l *List) error {
 		if err != nil {
 			return err
 		}
-		shown, e := load.id.Prepared == l.Visible, load.entry
+		shown, e := load.id.Prepared == l.ContentRevision, load.entry
 		if shown && (e.GetCommits() != l.state.GetCommits() || e.GetCrc() != l.state.GetCrc()) {
 			return fmt.Errorf("%w: list %s: its load is not the one that was switched to", ErrDamaged, l.Name)
 		}
@@ -185,9 +186,9 @@ type contentLoad struct {
 // contentLoads yields each load that the list's content is made of, the newest first.
 func contentLoads(txn *badger.Txn, l *List) iter.Seq2[contentLoad, error] {
 	return func(yield func(contentLoad, error) bool) {
-		for at := l.Visible; at != 0; {
+		for at := l.ContentRevision; at != 0; {
 			e := new(storev1.ImportEntry)
-			found, err := getMessage(txn, importKey(l.ID, at), e)
+			found, err := getMessage(txn, keys.Import(l.ID, at), e)
 			if err == nil && (!found || e.GetBase() >= at) {
 				err = fmt.Errorf("%w: the import of a load of list %s is missing", ErrDamaged, l.Name)
 			}
@@ -217,7 +218,7 @@ func (s *Store) verifyLoad(txn *badger.Txn, id block.LoadID, e *storev1.ImportEn
 
 func readCommit(txn *badger.Txn, list policy.EventID, prepared uint64, n uint32) (*storev1.BlockCommit, error) {
 	c := new(storev1.BlockCommit)
-	found, err := getMessage(txn, commitKey(list, prepared, n), c)
+	found, err := getMessage(txn, keys.Commit(list, prepared, n), c)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: a part of a load is missing", ErrDamaged)
 	}

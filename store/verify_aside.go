@@ -15,6 +15,7 @@ import (
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -22,9 +23,9 @@ import (
 // What opening sets aside, the tables that a MANIFEST does not list and copies of the logs that the database cuts off, is
 // deleted only after everything that may lie in it was found elsewhere. Else it stays, and State tells of damage.
 
-// tendSetAside looks for what may lie in what was set aside, and for the stories that a damaged log may have held. v is
+// searchSetAside looks for what may lie in what was set aside, and for the stories that a damaged log may have held. v is
 // the view of the open: what came later lies in neither.
-func (s *Store) tendSetAside(v *View) {
+func (s *Store) searchSetAside(v *View) {
 	gentle.Goroutine()
 	if dir := s.aside(badgerDir); dir != "" && s.noteFound("what was set aside", s.findState(v, dir), s.noteDamage) {
 		s.dropAside(dir)
@@ -55,7 +56,7 @@ func (s *Store) dropAside(dir string) {
 func (s *Store) noteFound(what string, err error, note func(error)) bool {
 	switch {
 	case err == nil:
-		return !s.hurt.Load()
+		return !s.damageSeen.Load()
 	case errors.Is(err, ErrDamaged), errors.Is(err, ErrStoriesDamaged):
 		note(err)
 	default:
@@ -118,7 +119,7 @@ func (s *Store) shownLoads(v *View) (map[block.LoadID]bool, error) {
 
 // isShown reports that a key is of a block that a list shows, or of the proof of one.
 func isShown(shown map[block.LoadID]bool, key []byte, version uint64) bool {
-	return len(key) > listIDBytes && (key[0] == keyBlock || key[0] == keyCommit) && shown[block.LoadID{List: readListID(key), Prepared: version}]
+	return len(key) > keys.ListIDBytes && (key[0] == keys.KindBlock || key[0] == keys.KindCommit) && shown[block.LoadID{List: keys.ListID(key), Prepared: version}]
 }
 
 // holdsVersion reports whether the database holds a key as of exactly that version.

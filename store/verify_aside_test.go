@@ -19,6 +19,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -258,14 +259,14 @@ func TestBlockThatWasOnlySetAsideIsDamage(t *testing.T) {
 	s := open(t, d.dir)
 	l := listOf(t, s, "us-ftc")
 	closeStore(t, s)
-	key := blockKey(l.ID, 1<<40)
+	key := keys.Block(l.ID, 1<<40)
 	other := filepath.Join(t.TempDir(), "other")
 	db, err := badgerdir.Open(badgerdir.Options(other, s.log), true)
 	must(t, err)
-	txn := db.NewTransactionAt(l.Visible, true)
+	txn := db.NewTransactionAt(l.ContentRevision, true)
 	var one block.Bitmap
 	one.Set(1)
-	must(t, errors.Join(txn.Set(key, seal.Value(key, one.AppendPacked(nil))), txn.CommitAt(l.Visible, nil), db.Close()))
+	must(t, errors.Join(txn.Set(key, seal.Value(key, one.AppendPacked(nil))), txn.CommitAt(l.ContentRevision, nil), db.Close()))
 	must(t, os.Rename(largest(t, filepath.Join(other, "*.sst")), filepath.Join(d.dir, badgerDir, "000090.sst")))
 	for range 2 {
 		s := open(t, d.dir)

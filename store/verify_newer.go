@@ -67,11 +67,11 @@ func (n *newer) reportOther(revision uint64, what string) {
 func (n *newer) filters() error {
 	files, err := n.files(filtersDir)
 	for _, f := range files {
-		h, err := n.s.readFilterHeader(f.Name())
+		h, err := n.s.filterDir().ReadHeader(f.Name())
 		if err != nil || !n.contradicts(h) {
 			continue
 		}
-		if _, h, err = n.s.readFilter(f.Name()); err != nil {
+		if _, h, err = n.s.filterDir().Read(f.Name()); err != nil {
 			continue
 		}
 		if h.Revision > n.tip {
@@ -246,17 +246,4 @@ func (n *newer) files(dir string) ([]fs.DirEntry, error) {
 		return nil, nil
 	}
 	return files, err
-}
-
-func (s *Store) readFilterHeader(name string) (filter.Header, error) {
-	f, err := os.Open(filepath.Join(s.dir, filtersDir, name))
-	if err != nil {
-		return filter.Header{}, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return filter.Header{}, err
-	}
-	return filter.DecodeHeader(f, info.Size())
 }

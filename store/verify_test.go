@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
@@ -171,10 +172,10 @@ func TestVerifyCommits(t *testing.T) {
 	var e storev1.ImportEntry
 	txn := s.db.NewTransactionAt(s.View().Revision(), false)
 	defer txn.Discard()
-	if _, err := getMessage(txn, importKey(l.ID, l.Visible), &e); err != nil || e.GetCommits() != l.state.GetCommits() || e.GetCrc() != l.state.GetCrc() {
+	if _, err := getMessage(txn, keys.Import(l.ID, l.ContentRevision), &e); err != nil || e.GetCommits() != l.state.GetCommits() || e.GetCrc() != l.state.GetCrc() {
 		t.Errorf("the import kept %d commits and the CRC %x, %v; want those of the list", e.GetCommits(), e.GetCrc(), err)
 	}
-	first, second := commitKey(l.ID, l.Visible, 0), commitKey(l.ID, l.Visible, 1)
+	first, second := keys.Commit(l.ID, l.ContentRevision, 0), keys.Commit(l.ID, l.ContentRevision, 1)
 	for _, c := range []struct {
 		name  string
 		state func(*storev1.ListState)
@@ -276,7 +277,7 @@ func TestListThatCannotBeReadIsDamage(t *testing.T) {
 	optOut(t, s, fiction(415, 1), "acme")
 	txn := s.db.NewTransactionAt(s.View().Revision(), true)
 	defer txn.Discard()
-	key := listKey(l.ID)
+	key := keys.List(l.ID)
 	bad, err := proto.Marshal(&storev1.ListState{Name: "a", Settings: &storev1.ListSettings{Jurisdiction: []string{"no region"}}})
 	must(t, err)
 	must(t, txn.Set(key, seal.Value(key, bad)))

@@ -19,6 +19,7 @@ import (
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // JournalID names one journal.
@@ -36,7 +37,7 @@ type View struct {
 	lists    []*List       // by name
 	access   *access.Table // what callers are granted; nil for the past
 	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
-	past     bool          // not the newest revision: past the block cache, which is of the present
+	asOf     bool          // not the newest revision: past the block cache, which is of the present
 	next     chan struct{} // closed when a newer view is there; nil for the past
 }
 
@@ -86,7 +87,7 @@ func (v *View) listByID(id policy.EventID) *List {
 // Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f. Scope and
 // Ahead, which belongs to the time that is decided at, are the caller's. It allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
-	f.Damaged = v.s.hurt.Load()
+	f.Damaged = v.s.damageSeen.Load()
 	key := filter.KeyOf(uint64(n))
 	if v.records.TestKey(key) {
 		v.readRecords(n, f)
@@ -140,7 +141,7 @@ func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	set = new(storev1.RecordSet)
-	_, err = getMessage(txn, recordsKey(uint64(n)), set)
+	_, err = getMessage(txn, keys.Records(uint64(n)), set)
 	return set, err
 }
 
@@ -154,15 +155,15 @@ func (v *View) membership(l *List, n phone.Number, key filter.Key, regions phone
 
 // holds reports whether n, whose key this is, is on l, and whether its entry could not be read.
 func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bool) {
-	if l.Visible == 0 || !l.filter.TestKey(key) {
+	if l.ContentRevision == 0 || !l.filter.TestKey(key) {
 		return false, false
 	}
-	b, err := v.s.block(l, uint64(n)>>block.Bits, v.past)
+	b, err := v.s.block(l, uint64(n)>>block.Bits, v.asOf)
 	listed = b.Contains(uint64(n))
 	if err == nil && !listed {
 		err = v.s.watch.intact()
 	}
-	if err != nil && !v.past { // else of content that no list may show any more
+	if err != nil && !v.asOf { // else of content that no list may show any more
 		v.s.noteDamage(err)
 	}
 	return listed && err == nil, err != nil
@@ -170,7 +171,7 @@ func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bo
 
 // whole is ErrDamaged when damage was met: what a reading does not find may be lost, and is never told as absent.
 func (v *View) whole() error {
-	if v.s.hurt.Load() {
+	if v.s.damageSeen.Load() {
 		return ErrDamaged
 	}
 	return nil
@@ -191,7 +192,7 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	}
 	txn := s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
-	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, past: true}
+	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, asOf: true}
 	if revision == 0 {
 		return v, nil
 	}

@@ -18,8 +18,8 @@ func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, er
 			return
 		}
 		var batch []phone.Number
-		for b, err := range v.s.listBlocks(l, l.Visible) {
-			if errors.Is(err, ErrDamaged) && !v.past {
+		for b, err := range v.s.listBlocks(l, l.ContentRevision) {
+			if errors.Is(err, ErrDamaged) && !v.asOf {
 				v.s.noteDamage(err)
 			}
 			if err = cmp.Or(err, ctx.Err()); err != nil {

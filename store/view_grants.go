@@ -8,6 +8,7 @@ import (
 	"github.com/dncd/dncd/internal/access"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // Access is what callers are granted. A view of the past grants nobody anything. In a damaged store a grant that cannot be
@@ -21,7 +22,7 @@ func (v *View) GrantedBy(g *access.Grant) (by string) {
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	var st storev1.GrantState
-	if found, err := getMessage(txn, grantKey(g.Name), &st); !found || err != nil || st.GetRevision() != g.ID.Revision {
+	if found, err := getMessage(txn, keys.Grant(g.Name), &st); !found || err != nil || st.GetRevision() != g.ID.Revision {
 		return ""
 	}
 	story, _ := v.s.stories.Get(st.GetRevision(), st.GetStoryHash(), 0)
@@ -34,7 +35,7 @@ func readAccess(txn *badger.Txn) (t *access.Table, err error) {
 	defer func() { t = access.NewTable(grants) }()
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{keyGrant}
+	opt.Prefix = []byte{keys.KindGrant}
 	it := txn.NewIterator(opt)
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {

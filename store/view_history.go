@@ -16,6 +16,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // EventKind is what an event about a number did.
@@ -115,7 +116,7 @@ func (h *historyReader) close() {
 // historyIDs are the ids of the first events about n after one, at most limit: those with a key, and the rows that n holds.
 func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) ([]policy.EventID, error) {
 	var set storev1.RecordSet
-	if _, err := getMessage(txn, recordsKey(uint64(n)), &set); err != nil {
+	if _, err := getMessage(txn, keys.Records(uint64(n)), &set); err != nil {
 		return nil, err
 	}
 	var ids []policy.EventID
@@ -124,15 +125,15 @@ func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int
 			ids = append(ids, id)
 		}
 	}
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: historyKey(uint64(n), policy.EventID{})[:9]})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: keys.History(uint64(n), policy.EventID{})[:9]})
 	defer it.Close()
-	keys := 0
-	for it.Seek(historyKey(uint64(n), after)); it.Valid() && keys < limit; it.Next() {
+	found := 0
+	for it.Seek(keys.History(uint64(n), after)); it.Valid() && found < limit; it.Next() {
 		key := it.Item().Key()
 		id := policy.EventID{Revision: binary.BigEndian.Uint64(key[9:]), Index: binary.BigEndian.Uint32(key[17:])}
 		if id != after {
 			ids = append(ids, id)
-			keys++
+			found++
 		}
 	}
 	slices.SortFunc(ids, compareIDs)
@@ -194,5 +195,3 @@ func eventAt(rev *storev1.Revision, id policy.EventID) (*storev1.Event, error) {
 	}
 	return rev.GetEvents()[id.Index], nil
 }
-
-func numberOfKey(key []byte) uint64 { return binary.BigEndian.Uint64(key[1:]) }

@@ -59,7 +59,7 @@ func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, ahead time
 	for i := range f.cohorts {
 		f.find(&f.cohorts[i])
 	}
-	hurt := v.s.hurt.Load() // it is never undone while the store is open
+	hurt := v.s.damageSeen.Load() // it is never undone while the store is open
 	for i := range f.Facts {
 		f.Facts[i].Damaged = hurt || f.Facts[i].Damaged
 		f.Facts[i].Ahead = ahead
@@ -238,14 +238,14 @@ func (l *List) coversMany(numbers []uint64, covered *[filter.MaxMany]uint64, bit
 
 // listedMany reports which of the numbers are on l, but for those in skip, and which could not be read.
 func (v *View) listedMany(l *List, numbers []uint64, keys []filter.Key, skip uint64) (on, unread uint64) {
-	if l.Visible == 0 {
+	if l.ContentRevision == 0 {
 		return 0, 0
 	}
 	perhaps := l.filter.TestMany(keys) &^ skip
 	if perhaps == 0 {
 		return 0, 0
 	}
-	return v.s.listedMany(l, numbers, perhaps, v.past)
+	return v.s.listedMany(l, numbers, perhaps, v.asOf)
 }
 
 // listedMany is listed for the numbers that have a bit in wanted. Blocks are fetched first and read then, so that the

@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // wantManyAsLookup checks that LookupMany finds of each number what Lookup finds, and that the same is decided.
@@ -179,7 +180,7 @@ func TestLookupManyDoubtsWhereDamaged(t *testing.T) {
 	numbers := registryNumbers(20_000)
 	load(t, s, "sup", Replace, numbers, Commit{})
 	l := listOf(t, s, "sup")
-	overwrite(t, s, blockKey(l.ID, numbers[0]>>block.Bits), l.Visible)
+	overwrite(t, s, keys.Block(l.ID, numbers[0]>>block.Bits), l.ContentRevision)
 
 	batch := []phone.Number{fiction(499, 1), phone.Number(numbers[0]), phone.Number(numbers[10_000])}
 	many := new(Findings)

@@ -12,6 +12,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/keys"
 )
 
 // NumberRecords are the records of one number, oldest first.
@@ -34,7 +35,7 @@ func (v *View) eachNumber(ctx context.Context, now time.Time, inForce bool, keep
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keyRecords}})
+	it := txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keys.KindRecords}})
 	defer it.Close()
 	for it.Rewind(); it.Valid(); it.Next() {
 		if err := errors.Join(v.whole(), ctx.Err()); err != nil {
@@ -52,7 +53,7 @@ func (v *View) eachNumber(ctx context.Context, now time.Time, inForce bool, keep
 }
 
 func (v *View) numberRecords(item *badger.Item, now time.Time, inForce bool, keep func(*RecordDetail) bool) (NumberRecords, error) {
-	n := NumberRecords{Number: phone.Number(numberOfKey(item.Key()))}
+	n := NumberRecords{Number: phone.Number(keys.Number(item.Key()))}
 	set := new(storev1.RecordSet)
 	if err := item.Value(func(b []byte) error { return decodeMessage(item.Key(), b, set) }); err != nil {
 		v.s.noteDamage(err)

@@ -8,9 +8,9 @@ import (
 	"strings"
 )
 
-// SwapPart moves a part of dir to kept, and that of fresh into its place. It does nothing when fresh has none: then it was
+// swapPart moves a part of dir to kept, and that of fresh into its place. It does nothing when fresh has none: then it was
 // moved before.
-func SwapPart(dir, fresh, kept, part string) error {
+func swapPart(dir, fresh, kept, part string) error {
 	from, to, old := filepath.Join(fresh, part), filepath.Join(dir, part), filepath.Join(kept, part)
 	if _, err := os.Lstat(from); err != nil {
 		return IgnoreMissing(err)

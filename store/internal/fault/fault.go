@@ -19,6 +19,11 @@ var (
 	ErrDiskFull       = errors.New("not enough free disk space for writes")
 	ErrTooLarge       = errors.New("the change is too large for one event")
 
+	ErrClosed        = errors.New("the store is closed")
+	ErrImportRunning = errors.New("a load of the list is running")
+	ErrTakenOver     = errors.New("another command took the list over: this load was abandoned")
+	ErrClockJumped   = errors.New("the clock jumped ahead")
+
 	// ErrStage is a stage file that is missing or damaged.
 	ErrStage = errors.New("the staged numbers are missing or damaged")
 

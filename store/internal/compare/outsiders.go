@@ -1,22 +1,23 @@
-package store
+package compare
 
 import (
 	"math/bits"
 
 	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
 )
 
 // outsiders counts numbers of regions for which a list does not speak.
 type outsiders struct {
-	list  *List
+	list  *policy.List
 	zoner phone.Zoner
 	zone  phone.Zone // the last that was looked at,
 	out   bool       // and whether the list does not speak for it
 	known bool
 }
 
-// count returns how many numbers of a block they are. Nearly every block lies in one zone.
+// count returns how many numbers of a block they are. Nearly every block is in one zone.
 func (o *outsiders) count(number uint64, numbers *block.Bitmap) (outside uint64) {
 	if o.list.Jurisdiction.IsEmpty() {
 		return 0
