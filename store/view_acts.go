@@ -1,0 +1,156 @@
+package store
+
+import (
+	"cmp"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"github.com/dgraph-io/badger/v4"
+
+	"github.com/dncd/dncd/internal/policy"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
+)
+
+// ActsQuery asks for acts.
+type ActsQuery struct {
+	From  time.Time      // from this time on; zero: from the first
+	To    time.Time      // before this time; zero: to the last
+	At    policy.EventID // from this event on, as the page before said; zero: the first page
+	Limit int            // at most this many
+}
+
+// One page of acts reads no more of the journal than this.
+const (
+	maxActRevisions = 20_000
+	maxActBytes     = 64 << 20 // and less than one revision more
+)
+
+// Acts are the administrative acts of a part of the journal, oldest first, and where the next page begins; zero: this was
+// the last. A page may be empty and have a next one: it reads at most 20,000 revisions and 64 MiB.
+func (v *View) Acts(q ActsQuery) (found []Act, next policy.EventID, err error) {
+	if err := v.whole(); err != nil {
+		return nil, next, err
+	}
+	found, next, err = v.acts(q, maxActRevisions)
+	return found, next, cmp.Or(err, v.complete())
+}
+
+func (v *View) acts(q ActsQuery, revisions int) (found []Act, next policy.EventID, err error) {
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	if q.At.Revision == 0 && !q.From.IsZero() {
+		before, err := v.s.RevisionAt(q.From.Add(-1))
+		if err != nil {
+			return nil, next, err
+		}
+		q.At.Revision = before + 1
+	}
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	p := actsPage{v: v, q: q}
+	bytes := 0
+	for e, err := range journal.Entries(txn, q.At.Revision) {
+		if err != nil {
+			return nil, next, err
+		}
+		if revisions == 0 || bytes >= maxActBytes {
+			return p.found, policy.EventID{Revision: e.Revision}, nil
+		}
+		revisions, bytes = revisions-1, bytes+len(e.Body)
+		if more, err := p.add(e); err != nil || !more {
+			return p.found, p.next, err
+		}
+	}
+	return p.found, next, nil
+}
+
+// actsPage is a page in the making.
+type actsPage struct {
+	v     *View
+	q     ActsQuery
+	found []Act
+	next  policy.EventID
+}
+
+// add adds the acts of a revision, and reports whether the page goes on.
+func (p *actsPage) add(e journal.Entry) (more bool, err error) {
+	at, changes, err := e.Scan()
+	if err != nil {
+		return false, err
+	}
+	if !p.q.To.IsZero() && !nanoTime(at).Before(p.q.To) {
+		return false, nil
+	}
+	for _, c := range changes {
+		id := eventID(e.Revision, c.Index)
+		tell, known := acts[c.Kind]
+		switch {
+		case !known:
+			return false, fmt.Errorf("%w: revision %d holds an event that this version does not know", ErrDamaged, e.Revision)
+		case tell == nil || compareIDs(id, p.q.At) < 0:
+			continue
+		case len(p.found) == p.q.Limit:
+			p.next = id
+			return false, nil
+		}
+		act, err := p.v.act(id, at, &c)
+		if err != nil {
+			return false, err
+		}
+		if act.Kind != ActUnspecified {
+			p.found = append(p.found, act)
+		}
+	}
+	return true, nil
+}
+
+// act tells one event.
+func (v *View) act(id policy.EventID, at int64, c *journal.Change) (Act, error) {
+	e, err := c.Decode()
+	if err != nil {
+		return Act{}, err
+	}
+	txn := v.s.db.NewTransactionAt(id.Revision, false)
+	defer txn.Discard()
+	r := actReader{v: v, txn: txn, act: Act{ID: id, Time: nanoTime(at)}}
+	r.toldIn(id.Revision, e.GetStoryHash())
+	err = acts[c.Kind](&r, e)
+	return r.act, err
+}
+
+// actReader makes an act of an event.
+type actReader struct {
+	v   *View
+	txn *badger.Txn // at the event's revision
+	act Act
+}
+
+func (r *actReader) is(kind ActKind, subject, detail string) {
+	r.act.Kind, r.act.Subject, r.act.Detail = kind, subject, detail
+}
+
+// toldIn takes who did it from the story of an event.
+func (r *actReader) toldIn(revision uint64, story []byte) {
+	told, _ := r.v.s.stories.Get(revision, story, 0)
+	r.act.RecordedBy, r.act.Proven = told.RecordedBy, told.Proven
+}
+
+// ofList makes it an act about a list, which it returns as it was then: before the event where the event deleted it.
+func (r *actReader) ofList(kind ActKind, ref *storev1.ListId) (*storev1.ListState, error) {
+	l := new(storev1.ListState)
+	key := keys.List(refID(ref))
+	found, err := getMessage(r.txn, key, l)
+	if err == nil && !found {
+		before := r.v.s.db.NewTransactionAt(r.act.ID.Revision-1, false)
+		defer before.Discard()
+		found, err = getMessage(before, key, l)
+	}
+	r.is(kind, l.GetName(), "")
+	if found {
+		r.act.Scopes = []policy.Scope{policy.Scope(l.GetSettings().GetScope())}
+	}
+	return l, err
+}
