@@ -196,7 +196,7 @@ func TestActsOfRepairs(t *testing.T) {
 	s := actingStore(t, dir)
 	createList(t, s, "unloaded", Settings{Kind: policy.ListSuppression})
 	load(t, s, "unloaded", Replace, registryNumbers(20_000), Commit{})
-	path := filepath.Join(dir, blocksDir, block.LoadID{List: listOf(t, s, "unloaded").ID, Prepared: listOf(t, s, "unloaded").Visible}.FileName())
+	path := filepath.Join(dir, blocksDir, block.LoadID{List: listOf(t, s, "unloaded").ID, Prepared: listOf(t, s, "unloaded").ContentRevision}.FileName())
 	closeStore(t, s)
 	before := open(t, dir)
 	known := allActs(t, before.View(), ActsQuery{Limit: 100}, 1000)
