@@ -77,9 +77,8 @@ func TestRepairSalvagesStories(t *testing.T) {
 			func(d *damagedStore) []Gap { return []Gap{{From: d.firstStory() + 10, To: d.firstStory() + 10}} }},
 		{"the log zeroed", false, func(t *testing.T, d *damagedStore) {
 			path := d.file(t, "stories/*.mem")
-			if err := os.WriteFile(path, make([]byte, size(t, path)), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			full := size(t, path)
+			must(t, errors.Join(os.Truncate(path, 0), os.Truncate(path, full)))
 		}, all, all},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -155,10 +154,7 @@ func flipStory(t *testing.T, d *damagedStore, i int) {
 		at += next + 1
 		seen++
 	}
-	b[at] ^= 1
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeAt(t, path, int64(at), []byte{b[at] ^ 1})
 }
 
 // A bit that flips in the memory of a running server gets into the tables that it writes then, with checksums that hold. The

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,9 +39,42 @@ const damagedOptOuts = 60
 
 func makeStore(t *testing.T, clean bool) damagedStore {
 	t.Helper()
+	d := prototype(t, clean)
+	dir := filepath.Join(t.TempDir(), "d")
+	copyTree(t, d.dir, dir)
+	d.dir, d.numbers = dir, slices.Clone(d.numbers)
+	return d
+}
+
+// prototypes are the stores that makeStore copies, by whether they were closed. The first test that needs one makes it.
+var prototypes = struct {
+	sync.Mutex
+	root string // removed by TestMain
+	made map[bool]damagedStore
+}{made: map[bool]damagedStore{}}
+
+func prototype(t *testing.T, clean bool) damagedStore {
+	t.Helper()
+	prototypes.Lock()
+	defer prototypes.Unlock()
+	if d, ok := prototypes.made[clean]; ok {
+		return d
+	}
+	if prototypes.root == "" {
+		root, err := os.MkdirTemp("", "dncd-store-")
+		must(t, err)
+		prototypes.root = root
+	}
+	d := newPrototype(t, filepath.Join(prototypes.root, fmt.Sprint("clean-", clean)), clean)
+	prototypes.made[clean] = d
+	return d
+}
+
+func newPrototype(t *testing.T, left string, clean bool) damagedStore {
+	t.Helper()
 	dir := t.TempDir()
 	s := open(t, dir)
-	d := damagedStore{dir: t.TempDir(), numbers: registryNumbers(20_000)}
+	d := damagedStore{dir: left, numbers: registryNumbers(20_000)}
 	createList(t, s, "us-ftc", Settings{})
 	load(t, s, "us-ftc", Replace, d.numbers, Commit{})
 	for i := range damagedOptOuts {
@@ -52,10 +87,7 @@ func makeStore(t *testing.T, clean bool) damagedStore {
 	if clean {
 		closeStore(t, s)
 	}
-	if err := os.CopyFS(filepath.Join(d.dir, "d"), os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
-	d.dir = filepath.Join(d.dir, "d")
+	copyTree(t, dir, left)
 	return d
 }
 
@@ -88,10 +120,17 @@ func flip(t *testing.T, path string, share float64) {
 	for end > 0 && b[end-1] == 0 {
 		end--
 	}
-	b[int(float64(end-1)*share)] ^= 0x10
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	at := int64(float64(end-1) * share)
+	writeAt(t, path, at, []byte{b[at] ^ 0x10})
+}
+
+// writeAt writes bytes at a place of a file; the rest, its holes too, stays as it is.
+func writeAt(t *testing.T, path string, at int64, bytes []byte) {
+	t.Helper()
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	must(t, err)
+	_, err = f.WriteAt(bytes, at)
+	must(t, errors.Join(err, f.Close()))
 }
 
 func appendByte(t *testing.T, path string) {
@@ -150,8 +189,13 @@ func treeOf(t *testing.T, dir string) map[string][32]byte {
 		if err != nil || d.IsDir() {
 			return err
 		}
-		b, err := os.ReadFile(path)
-		tree[path] = sha256.Sum256(b)
+		hash := sha256.New()
+		size, err := eachBlock(path, func(at int64, block []byte) error {
+			hash.Write(binary.BigEndian.AppendUint64(nil, uint64(at)))
+			hash.Write(block)
+			return nil
+		})
+		tree[path] = sha256.Sum256(fmt.Appendf(hash.Sum(nil), "%d", size))
 		return err
 	})
 	if err != nil {

@@ -79,7 +79,7 @@ func (f *loadFault) run(t *testing.T) {
 		t.Errorf("the list holds %d numbers, want the %d from before", len(got), len(was))
 	}
 	wantNoMoreWrites(t, s)
-	must(t, os.CopyFS(killed, os.DirFS(dir)))
+	copyTree(t, dir, killed)
 	closeStore(t, s)
 	if !f.there {
 		now = was
@@ -163,7 +163,7 @@ func TestFailedWriteOfAStage(t *testing.T) {
 				t.Errorf("state: %v, loaded: %v; want the store to go on", st.Cause, listOf(t, s, "a").Loaded)
 			}
 			killed := filepath.Join(t.TempDir(), "data")
-			must(t, os.CopyFS(killed, os.DirFS(dir)))
+			copyTree(t, dir, killed)
 			s = open(t, killed)
 			h := header("a", Replace)
 			h.ImportID = i.ID()
@@ -231,7 +231,7 @@ func (f *rowsFault) run(t *testing.T) {
 		t.Errorf("%v, state %v, revision %d; want what failed, and the store to go on", err, s.State().Cause, s.View().Revision())
 	}
 	must(t, i.Close())
-	must(t, os.CopyFS(killed, os.DirFS(dir)))
+	copyTree(t, dir, killed)
 	release()
 	closeStore(t, s)
 	f.wantOnce(t, killed, i.ID(), rows)

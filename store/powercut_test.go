@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -208,35 +207,5 @@ func mount(t *testing.T, point string, args ...string) error {
 func unmount(point string) {
 	if exec.Command("umount", point).Run() != nil {
 		_ = exec.Command("umount", "-l", point).Run()
-	}
-}
-
-// copySparse copies a file and leaves holes where it holds zeros.
-func copySparse(from, to string) error {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		return err
-	}
-	defer out.Close()
-	zeros, buf := make([]byte, 64<<10), make([]byte, 64<<10)
-	for at := int64(0); ; {
-		n, err := in.Read(buf)
-		if errors.Is(err, io.EOF) {
-			return out.Truncate(at)
-		}
-		if err != nil {
-			return err
-		}
-		if !bytes.Equal(buf[:n], zeros[:n]) {
-			if _, err := out.WriteAt(buf[:n], at); err != nil {
-				return err
-			}
-		}
-		at += int64(n)
 	}
 }

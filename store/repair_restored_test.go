@@ -30,7 +30,7 @@ func copyParts(t *testing.T, from, to string, parts ...string) {
 		case err != nil:
 			t.Fatal(err)
 		case info.IsDir():
-			err = os.CopyFS(target, os.DirFS(filepath.Join(from, part)))
+			copyTree(t, filepath.Join(from, part), target)
 		default:
 			err = disk.CopyFile(filepath.Join(from, part), target)
 		}
@@ -58,9 +58,7 @@ func makeTwoAges(t *testing.T) twoAges {
 	tellOptOut(t, s, 0)
 	a.journal, a.known = s.View().JournalID(), s.View().Revision()
 	closeStore(t, s)
-	if err := os.CopyFS(a.before, os.DirFS(a.now)); err != nil {
-		t.Fatal(err)
-	}
+	copyTree(t, a.now, a.before)
 	s = open(t, a.now)
 	for i := range lateOptOut {
 		tellOptOut(t, s, i+1)
@@ -150,7 +148,7 @@ func TestRestoredPassesWhatMayHaveBeenUsedAtAnyTime(t *testing.T) {
 		t.Parallel()
 		now, before := t.TempDir(), filepath.Join(t.TempDir(), "copy")
 		closeStore(t, open(t, now))
-		must(t, os.CopyFS(before, os.DirFS(now)))
+		copyTree(t, now, before)
 		s := open(t, now)
 		late := optOut(t, s, fiction(415, 0), "acme").ID.Revision
 		closeStore(t, s)
@@ -217,9 +215,7 @@ func TestHalfRestoredCopyIsNotServed(t *testing.T) {
 	for _, newer := range []string{filtersDir, storiesDir, blocksDir} {
 		t.Run(newer, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "half")
-			if err := os.CopyFS(dir, os.DirFS(a.before)); err != nil {
-				t.Fatal(err)
-			}
+			copyTree(t, a.before, dir)
 			copyParts(t, a.now, dir, newer)
 			wantOlderJournal(t, dir)
 			wantRestoredWhole(t, a, dir)
@@ -290,9 +286,7 @@ func TestOtherCourseOfTheJournalIsSeen(t *testing.T) {
 	for _, other := range []string{filtersDir, blocksDir, storiesDir} {
 		t.Run(other, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "half")
-			if err := os.CopyFS(dir, os.DirFS(a.before)); err != nil {
-				t.Fatal(err)
-			}
+			copyTree(t, a.before, dir)
 			copyParts(t, a.now, dir, other)
 			if r := mustFsck(t, dir); len(r.Newer) == 0 {
 				t.Errorf("got problems %q, newer %q", r.Problems, r.Newer)
@@ -331,9 +325,7 @@ func TestNotTakenForACopy(t *testing.T) {
 	for name, change := range tests {
 		t.Run(name, func(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "store")
-			if err := os.CopyFS(dir, os.DirFS(a.now)); err != nil {
-				t.Fatal(err)
-			}
+			copyTree(t, a.now, dir)
 			change(t, dir)
 			if r := mustFsck(t, dir); len(r.Newer) > 0 {
 				t.Errorf("fsck: got %q", r.Newer)

@@ -33,18 +33,9 @@ func logOf(t *testing.T, dir string) (path string, end int) {
 func loseLog(t *testing.T, dir string, from, to int) string {
 	t.Helper()
 	copied := filepath.Join(t.TempDir(), "d")
-	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-		t.Fatal(err)
-	}
+	copyTree(t, dir, copied)
 	path, _ := logOf(t, copied)
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	clear(b[from:to])
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeAt(t, path, int64(from), make([]byte, to-from))
 	return copied
 }
 

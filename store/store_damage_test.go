@@ -172,24 +172,6 @@ func (d *damageTest) orFatal(err error) {
 
 func (d *damageTest) copyStore(from, to string) { copyTree(d.t, d.path(from), d.path(to)) }
 
-// copyTree copies a directory, and makes no bytes of holes.
-func copyTree(t *testing.T, from, to string) {
-	t.Helper()
-	err := filepath.WalkDir(from, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		target := to + strings.TrimPrefix(path, from)
-		if e.IsDir() {
-			return os.MkdirAll(target, 0o700)
-		}
-		return copySparse(path, target)
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // allCases damages every file of both stores: what carries the records and lists more often than the rest, and where no
 // number of flips is asked for, of the rest each file of the killed store once.
 func (d *damageTest) allCases(random *rand.Rand, flips int) (cases []damage) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -181,7 +180,7 @@ func (f *groupFault) run(t *testing.T) {
 	if s.View() != view {
 		t.Errorf("the view moved to revision %d", s.View().Revision())
 	}
-	must(t, os.CopyFS(filepath.Join(killed, "data"), os.DirFS(dir)))
+	copyTree(t, dir, filepath.Join(killed, "data"))
 	closeStore(t, s)
 	f.wantWhole(t, filepath.Join(killed, "data"))
 	f.wantWhole(t, dir)

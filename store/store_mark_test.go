@@ -1,7 +1,6 @@
 package store
 
 import (
-	"os"
 	"path/filepath"
 	"testing"
 
@@ -31,7 +30,7 @@ func TestKilledAgainAndAgain(t *testing.T) {
 	for i := 1; i < 4; i++ {
 		optOut(t, s, fiction(415, i), "acme")
 		killed := filepath.Join(t.TempDir(), "data")
-		must(t, os.CopyFS(killed, os.DirFS(dir)))
+		copyTree(t, dir, killed)
 		m, _, err := journal.ReadMark(killed)
 		if must(t, err); m.Checkpoint.Revision != 1 || m.Tip != s.tip() {
 			t.Errorf("the mark: %+v; want the checkpoint of the clean stop", m)

@@ -56,7 +56,7 @@ func TestTableThatIsCutAllowsNothing(t *testing.T) {
 	for i := range 12 {
 		for _, harm := range []string{"cut", "zero"} {
 			copied := filepath.Join(t.TempDir(), "data")
-			must(t, os.CopyFS(copied, os.DirFS(dir)))
+			copyTree(t, dir, copied)
 			if apart(t, fmt.Sprintf("%s %d", harm, i), "DNCD_TEST_DIR="+copied) {
 				whole++
 			}
