@@ -81,6 +81,7 @@ func (p *pressure) check(ctx context.Context, n *node) {
 // pause for it, and never lets a listed number through. That it answers nearly what it can is TestOverloadKeepsGoodput,
 // where no other process takes the time.
 func TestOverload(t *testing.T) {
+	t.Parallel()
 	const crowd, floor = 300, 64
 	n := withRegistry(t)
 	n.clock.delay("checkNumber", oneByOne(5*time.Millisecond))
@@ -114,6 +115,7 @@ func TestOverload(t *testing.T) {
 // TestLoadsHaveTheirOwnRoom: as many loads as there is room for keep no check, no write, no health and no stats from being
 // answered; one more is refused with the pause it is to make, and let in when another has ended.
 func TestLoadsHaveTheirOwnRoom(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	ctx := testContext(t)
 	open := func() (dncv1.ListService_ImportClient, context.CancelFunc) {
@@ -164,6 +166,7 @@ func TestLoadsHaveTheirOwnRoom(t *testing.T) {
 
 // TestWaitingForARevisionTakesNoRoom: checks that wait for a revision keep no other check out, however many they are.
 func TestWaitingForARevisionTakesNoRoom(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	defer cancel()
@@ -175,7 +178,7 @@ func TestWaitingForARevisionTakesNoRoom(t *testing.T) {
 			_, _ = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: listed, ReadAt: atLeast(1<<40, "")})
 		})
 	}
-	awaitWaits(t, 200)
+	n.awaitWaits(200)
 	n.checkNumber(listed, "")
 	if _, body := get(t, n.web+"/metrics"); !strings.Contains(body, `dncd_admission_under_way{work="unary"} 0`+"\n") {
 		t.Error("checks that wait are counted as under way")
@@ -184,6 +187,7 @@ func TestWaitingForARevisionTakesNoRoom(t *testing.T) {
 
 // TestNoWorkAfterTheDeadline: a batch is not answered whose caller has gone before the server begins with it.
 func TestNoWorkAfterTheDeadline(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	release := n.clock.hold("CheckNumbers")
 	defer release()

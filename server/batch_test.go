@@ -40,6 +40,7 @@ func unspaced(s string) string {
 
 // A batch of 10,000, which is answered in parts, gives the same answers as batches of one part, and as single checks.
 func TestLargeBatchAgreesWithSmallOnes(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -82,6 +83,7 @@ func TestLargeBatchAgreesWithSmallOnes(t *testing.T) {
 
 // Batches of strings give each number as it was read, also in parts.
 func TestLargeBatchOfStrings(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	written := make([]string, 9000)
 	for i := range written {
@@ -128,6 +130,7 @@ func TestBatchAllocatesNothingANumber(t *testing.T) {
 }
 
 func TestWorkersDoEachOnce(t *testing.T) {
+	t.Parallel()
 	for lent := range 4 {
 		w := server.NewWorkers(lent)
 		var batches sync.WaitGroup
@@ -161,6 +164,7 @@ func TestWorkersDoEachOnce(t *testing.T) {
 }
 
 func TestWorkersEndWithTheirContext(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(context.Background())
 	var done, after atomic.Int64
 	w := server.NewWorkers(1)
@@ -179,6 +183,7 @@ func TestWorkersEndWithTheirContext(t *testing.T) {
 
 // A panic in a goroutine that was lent is the caller's, whose wrapper catches it.
 func TestWorkersPanicWhereTheyWereCalled(t *testing.T) {
+	t.Parallel()
 	w := server.NewWorkers(1)
 	var both sync.WaitGroup
 	both.Add(2)

@@ -37,6 +37,7 @@ func withRegistry(t testing.TB, change ...func(*server.Options)) *node {
 }
 
 func TestVerdictOfListed(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.optOut(french, "acme")
 	tests := []struct {
@@ -75,6 +76,7 @@ func TestVerdictOfListed(t *testing.T) {
 }
 
 func TestRegistryIsStaleOnDay32(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	snapshot := time.Date(2026, 9, 9, 0, 0, 0, 0, time.UTC)
 	n.clock.add(snapshot.AddDate(0, 0, 32).Add(-time.Second).Sub(testDay))
@@ -96,6 +98,7 @@ func TestRegistryIsStaleOnDay32(t *testing.T) {
 }
 
 func TestListNeverLoadedIsNotLoaded(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(&dncv1.CreateListRequest{Name: "us-ftc", Kind: dncv1.ListKind_LIST_KIND_REGISTRY, Jurisdiction: []string{"US"}})
 	got := n.checkNumber(listed, "")
@@ -108,6 +111,7 @@ func TestListNeverLoadedIsNotLoaded(t *testing.T) {
 }
 
 func TestOptOutExpires(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ends := testDay.Add(time.Hour)
 	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french, ExpiresAt: timestamppb.New(ends)})
@@ -125,6 +129,7 @@ func TestOptOutExpires(t *testing.T) {
 }
 
 func TestCheckReadsNationalFormsWithRegion(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.optOut(french, "")
 	got, err := n.check.CheckNumber(testContext(t), &dncv1.CheckNumberRequest{Number: "01 99 00 12 34", Region: "fr"})
@@ -137,6 +142,7 @@ func TestCheckReadsNationalFormsWithRegion(t *testing.T) {
 }
 
 func TestCheckErrors(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	tests := []struct {
 		req    *dncv1.CheckNumberRequest
@@ -175,6 +181,7 @@ func TestCheckErrors(t *testing.T) {
 }
 
 func TestCheckWaitsForMinRevision(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	journal := n.store.View().JournalID()
 	ctx := testContext(t)
@@ -184,7 +191,7 @@ func TestCheckWaitsForMinRevision(t *testing.T) {
 	asking.Go(func() {
 		got, err = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, ReadAt: atLeast(1, journal)})
 	})
-	awaitWaits(t, 1)
+	n.awaitWaits(1)
 	n.optOut(french, "")
 	asking.Wait()
 	if err != nil {
@@ -203,6 +210,7 @@ func TestCheckWaitsForMinRevision(t *testing.T) {
 }
 
 func TestCheckNumbers(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.optOut(french, "")
 	req := &dncv1.CheckNumbersRequest{Numbers: []string{
@@ -241,6 +249,7 @@ func TestCheckNumbers(t *testing.T) {
 }
 
 func TestCheckNumbersAgreesWithCheckNumber(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.optOut("+14155550199", "acme")
 	all := numbers(200)
@@ -262,6 +271,7 @@ func TestCheckNumbersAgreesWithCheckNumber(t *testing.T) {
 }
 
 func TestCheckNumbersLimits(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	tests := []struct {
 		name   string

@@ -13,6 +13,7 @@ import (
 
 // TestMalformedChecks: what is no message, or holds text that is not UTF-8, is an error that does not repeat it.
 func TestMalformedChecks(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	const digits = "4165550199"
 	text := func(field protowire.Number) []byte {

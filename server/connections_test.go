@@ -14,6 +14,7 @@ import (
 // TestConnectionsBeyondTheLimit: connections beyond the limit are closed immediately. Those below it continue, and the
 // room of one that ends is taken again.
 func TestConnectionsBeyondTheLimit(t *testing.T) {
+	t.Parallel()
 	const most = 4
 	n := withRegistry(t, func(o *server.Options) { o.Connections = most }) // has one itself
 	var open []net.Conn

@@ -54,6 +54,7 @@ func serveBroken(t *testing.T, log io.Writer) (endsWith func(err error) error) {
 
 // A stream that broke is the caller's matter, wherever in the handler that shows.
 func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
+	t.Parallel()
 	log := new(syncBuffer)
 	endsWith := serveBroken(t, log)
 	closing := status.Error(codes.Unavailable, "transport is closing")
@@ -78,6 +79,7 @@ func TestCallerThatIsGoneIsNoInternalError(t *testing.T) {
 
 // A caller whose load was taken over gets a reason after which no client continues automatically.
 func TestLoadThatIsTakenOverSaysSo(t *testing.T) {
+	t.Parallel()
 	err := serveBroken(t, io.Discard)(server.WithImport(store.ErrTakenOver))
 	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
 	if !strings.Contains(err.Error(), "another command took the list over: this load was abandoned: look at what the list holds") {
@@ -87,6 +89,7 @@ func TestLoadThatIsTakenOverSaysSo(t *testing.T) {
 
 // Clients that go in the midst of what they send leave no error in the log.
 func TestImportOfAClientThatGoesIsNoInternalError(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	all := numbers(100)

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -216,17 +217,18 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// awaitWaits waits until that many calls wait for a revision of a store of this process. Nothing else shows that such a
-// call has arrived.
-func awaitWaits(t testing.TB, count int) {
-	t.Helper()
+// awaitWaits waits until that many calls wait for a revision of the node's store: their stacks show it. Nothing else shows
+// that such a call has arrived.
+func (n *node) awaitWaits(count int) {
+	n.t.Helper()
+	waiting := fmt.Appendf(nil, "store.(*Store).Wait(%p", n.store)
 	stacks := make([]byte, 64<<10)
-	eventually(t, "calls wait for their revision", func() bool {
-		n := runtime.Stack(stacks, true)
-		for ; n == len(stacks); n = runtime.Stack(stacks, true) {
+	eventually(n.t, "calls wait for their revision", func() bool {
+		size := runtime.Stack(stacks, true)
+		for ; size == len(stacks); size = runtime.Stack(stacks, true) {
 			stacks = make([]byte, 2*len(stacks))
 		}
-		return bytes.Count(stacks[:n], []byte("store.(*Store).Wait(")) >= count
+		return bytes.Count(stacks[:size], waiting) >= count
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 )
 
 func TestImportAccountsForEveryEntry(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	chunks := [][]uint64{
@@ -60,6 +61,7 @@ func TestImportAccountsForEveryEntry(t *testing.T) {
 }
 
 func TestImportModes(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	all := numbers(100)
@@ -91,6 +93,7 @@ func TestImportModes(t *testing.T) {
 }
 
 func TestImportGuardsAndDryRun(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(&dncv1.CreateListRequest{Name: "reg", Kind: dncv1.ListKind_LIST_KIND_REGISTRY, Jurisdiction: []string{"US"}})
 	n.replace("reg", "2026-09-09", numbers(100)...)
@@ -136,6 +139,7 @@ func TestImportGuardsAndDryRun(t *testing.T) {
 }
 
 func TestImportGoesOnWhereItStopped(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	all := numbers(300)
@@ -167,6 +171,7 @@ func TestImportGoesOnWhereItStopped(t *testing.T) {
 
 // A client that goes away before it hears that its import is open leaves nothing open.
 func TestImportOfAClientThatIsGoneIsClosed(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startIn(t, dir, store.Options{MinFree: -1})
 	n.createList(suppression("mine"))
@@ -205,6 +210,7 @@ func TestImportOfAClientThatIsGoneIsClosed(t *testing.T) {
 
 // A load continues with the date and files that it began with: chunks of an older file never pass as a newer one.
 func TestImportGoesOnAsItBegan(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	header := func(date, file, id string) *dncv1.ImportHeader {
@@ -228,6 +234,7 @@ func TestImportGoesOnAsItBegan(t *testing.T) {
 }
 
 func TestImportErrors(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	n.createList(&dncv1.CreateListRequest{
@@ -271,6 +278,7 @@ func TestImportErrors(t *testing.T) {
 }
 
 func TestImportFrameErrors(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	header := &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: "mine"}}}
@@ -318,6 +326,7 @@ func TestImportFrameErrors(t *testing.T) {
 }
 
 func TestImportTakesFixed64InAnyOrder(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	stream, err := n.list.Import(testContext(t))
@@ -344,6 +353,7 @@ func TestImportTakesFixed64InAnyOrder(t *testing.T) {
 }
 
 func TestImportTellsItsPhases(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	all := numbers(9000)
@@ -363,6 +373,7 @@ func TestImportTellsItsPhases(t *testing.T) {
 }
 
 func TestImportRemembersItsFiles(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	commit := commitOf(1, 10)

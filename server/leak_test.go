@@ -12,6 +12,7 @@ import (
 
 // Guarantee 8: no number in logs, metrics or error messages, however it was written.
 func TestNoNumberLeaks(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	const secret = "5550177"
 	ctx := testContext(t)

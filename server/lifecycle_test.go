@@ -35,6 +35,7 @@ func get(t testing.TB, url string) (int, string) {
 }
 
 func TestHTTP(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.checkNumber(listed, "")
 	n.checkNumber(unlisted, "")
@@ -65,6 +66,7 @@ func TestHTTP(t *testing.T) {
 }
 
 func TestStats(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.optOut(french, "")
 	n.optOut(french, "acme")
@@ -92,6 +94,7 @@ func (n *node) health(service string) healthv1.HealthCheckResponse_ServingStatus
 }
 
 func TestHealthOfEachService(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for _, service := range []string{"", "dnc.v1.CheckService", "dnc.v1.RecordService", "dnc.v1.ListService", "dnc.v1.AdminService"} {
 		if got := n.health(service); got != healthv1.HealthCheckResponse_SERVING {
@@ -102,6 +105,7 @@ func TestHealthOfEachService(t *testing.T) {
 
 // A stop reports to the watchers of health first, lets a call in flight end, and ends streams and calls that wait.
 func TestGracefulStop(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	ctx := testContext(t)
@@ -125,7 +129,7 @@ func TestGracefulStop(t *testing.T) {
 		_, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, ReadAt: atLeast(n.store.View().Revision()+1, "")})
 		waited <- err
 	}()
-	awaitWaits(t, 1)
+	n.awaitWaits(1)
 	release := n.clock.hold("CheckNumbers")
 	defer release()
 	go func() {
@@ -154,6 +158,7 @@ func TestGracefulStop(t *testing.T) {
 }
 
 func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
+	t.Parallel()
 	n := start(t, func(o *server.Options) { o.Grace = 300 * time.Millisecond })
 	release := n.clock.hold("CheckNumbers")
 	defer release()
@@ -181,6 +186,7 @@ func TestStopCutsWhatOutlivesTheGrace(t *testing.T) {
 }
 
 func TestTimeOverBeforeWork(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	cancel()
@@ -193,6 +199,7 @@ func TestTimeOverBeforeWork(t *testing.T) {
 }
 
 func TestUnknownMethodsAreNotBuilt(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for _, method := range []string{"/dnc.v1.PropagationService/Watch", "/dnc.v1.PolicyService/GetPolicy", "/x.Y/Z"} {
 		err := n.conn.Invoke(testContext(t), method, &dncv1.GetStatsRequest{}, &dncv1.GetStatsResponse{})
@@ -202,6 +209,7 @@ func TestUnknownMethodsAreNotBuilt(t *testing.T) {
 
 // TestMessagesThatAreTooLargeOrNoText: a message that is not read has a reason of the contract, on every kind of call.
 func TestMessagesThatAreTooLargeOrNoText(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	large := make(rawMessage, 1<<20+1)
@@ -245,6 +253,7 @@ func (rawCodec) Unmarshal(b []byte, v any) error {
 func (rawCodec) Name() string { return "proto" }
 
 func TestReflectionIsAnOption(t *testing.T) {
+	t.Parallel()
 	for _, on := range []bool{false, true} {
 		n := start(t, func(o *server.Options) { o.Reflection = on })
 		stream, err := n.conn.NewStream(testContext(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true},
@@ -262,6 +271,7 @@ func TestReflectionIsAnOption(t *testing.T) {
 
 // Every reason of the contract has the code that its comment documents.
 func TestReasonCodesAreThoseOfTheContract(t *testing.T) {
+	t.Parallel()
 	proto, err := os.ReadFile(filepath.Join("..", "proto", "dnc", "v1", "error.proto"))
 	if err != nil {
 		t.Fatal(err)

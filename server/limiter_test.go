@@ -82,6 +82,7 @@ func offer(t *testing.T, l *limiter, perSecond, units int) offered {
 
 // TestOverloadKeepsGoodput: the answers a second stay at the peak, and in time, however much more is offered.
 func TestOverloadKeepsGoodput(t *testing.T) {
+	t.Parallel()
 	for _, kind := range []struct {
 		name  string
 		work  int
@@ -109,6 +110,7 @@ func TestOverloadKeepsGoodput(t *testing.T) {
 
 // TestNoRefusalBelowCapacity: a server that keeps up refuses nothing, not even of bursts of hundreds.
 func TestNoRefusalBelowCapacity(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newAdmission()[workUnary]
 		var s slowServer
@@ -130,6 +132,7 @@ func TestNoRefusalBelowCapacity(t *testing.T) {
 
 // TestRoomComesBack: after an overload the room grows again, and a pause restores all of it.
 func TestRoomComesBack(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newAdmission()[workUnary]
 		got := offer(t, l, 5*testCapacity, 1)
@@ -151,6 +154,7 @@ func TestRoomComesBack(t *testing.T) {
 
 // TestStuckWorkLeavesTheFloor: when nothing ends, no more than the floor is added to.
 func TestStuckWorkLeavesTheFloor(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLimiter(4, 64)
 		one, err := l.enter(1)
@@ -173,6 +177,7 @@ func TestStuckWorkLeavesTheFloor(t *testing.T) {
 
 // TestAPieceLargerThanTheRoom: one is let in whenever there is any room, and no second.
 func TestAPieceLargerThanTheRoom(t *testing.T) {
+	t.Parallel()
 	l := newLimiter(10, 10)
 	first, err := l.enter(1000)
 	if err != nil {
@@ -208,6 +213,7 @@ func BenchmarkLimiter(b *testing.B) {
 
 // TestReadsLeaveRoomForOptOuts: recording and withdrawing an opt-out have room that no other call takes.
 func TestReadsLeaveRoomForOptOuts(t *testing.T) {
+	t.Parallel()
 	a := newAdmission()
 	for _, desc := range []grpc.ServiceDesc{
 		dncv1.CheckService_ServiceDesc, dncv1.RecordService_ServiceDesc, dncv1.ListService_ServiceDesc, dncv1.AdminService_ServiceDesc,

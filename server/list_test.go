@@ -23,6 +23,7 @@ func suppression(name string) *dncv1.CreateListRequest {
 }
 
 func TestListLifecycle(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	created := n.createList(&dncv1.CreateListRequest{
@@ -86,6 +87,7 @@ func TestListLifecycle(t *testing.T) {
 }
 
 func TestListErrors(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	n.createList(&dncv1.CreateListRequest{Name: "reg", Kind: dncv1.ListKind_LIST_KIND_REGISTRY, Jurisdiction: []string{"US"}})
@@ -136,6 +138,7 @@ func TestListErrors(t *testing.T) {
 }
 
 func TestListListsPages(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	var want []string
 	for i := range 7 {
@@ -165,6 +168,7 @@ func TestListListsPages(t *testing.T) {
 }
 
 func TestListImportsPages(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("a"))
 	n.createList(suppression("b"))
@@ -203,6 +207,7 @@ func TestListImportsPages(t *testing.T) {
 }
 
 func TestExport(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	want := numbers(100_000)

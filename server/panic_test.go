@@ -32,6 +32,7 @@ func (faulty) StreamChecks(grpc.BidiStreamingServer[dncv1.StreamChecksRequest, d
 }
 
 func TestPanicIsCaught(t *testing.T) {
+	t.Parallel()
 	log := new(syncBuffer)
 	logger := slog.New(slog.NewTextHandler(log, nil))
 	s, err := server.New(server.Options{Store: start(t).store})
@@ -69,6 +70,7 @@ func TestPanicIsCaught(t *testing.T) {
 
 // Health and readiness follow the state in both directions.
 func TestHealthFollowsTheStore(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		cause error
 		want  healthv1.HealthCheckResponse_ServingStatus

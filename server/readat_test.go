@@ -15,6 +15,7 @@ import (
 // TestReadAtThatIsNotSupportedIsRefused asks every read for a state that this server does not give: the newest one would
 // be a wrong answer.
 func TestReadAtThatIsNotSupportedIsRefused(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	n.createList(suppression("mine"))
@@ -69,6 +70,7 @@ func (n *node) readsAt(ctx context.Context, at *dncv1.ReadAt) map[string]error {
 
 // TestCheckThatIsNotSupportedIsRefused: a purpose that is not evaluated must not look as if it were.
 func TestCheckThatIsNotSupportedIsRefused(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	service := dncv1.Purpose_PURPOSE_SERVICE

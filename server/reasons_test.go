@@ -9,6 +9,7 @@ import (
 
 // The reasons that decided come first, however many there are and wherever they stood, and none is reported twice.
 func TestDecidingReasonsComeFirst(t *testing.T) {
+	t.Parallel()
 	const n, l, c, s = policy.CauseNone, policy.NotLoaded, policy.NotCovered, policy.StaleList
 	many := func(count int, cause policy.Cause) []policy.Cause {
 		out := make([]policy.Cause, count)

@@ -15,6 +15,7 @@ import (
 )
 
 func TestRecordOptOutTellsItsStory(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	received := testDay.Add(-48 * time.Hour)
 	resp, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{
@@ -49,6 +50,7 @@ func TestRecordOptOutTellsItsStory(t *testing.T) {
 }
 
 func TestRequestIDMakesAWriteSafeToRetry(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	req := &dncv1.RecordOptOutRequest{Number: french, Scope: "acme", Context: &dncv1.WriteContext{RequestId: "r-1"}, Desk: "a"}
 	first, err := n.record.RecordOptOut(testContext(t), req)
@@ -80,6 +82,7 @@ func TestRequestIDMakesAWriteSafeToRetry(t *testing.T) {
 }
 
 func TestWithdrawEndsExactlyOneScope(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.optOut(french, "")
 	n.optOut(french, "acme")
@@ -102,6 +105,7 @@ func TestWithdrawEndsExactlyOneScope(t *testing.T) {
 }
 
 func TestRecordErrors(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	long := strings.Repeat("x", 5000)
 	tests := []struct {
@@ -140,6 +144,7 @@ func TestRecordErrors(t *testing.T) {
 }
 
 func TestTextIsTakenUpToItsLimit(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	long := strings.Repeat("x", 5000)
 	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{
@@ -152,6 +157,7 @@ func TestTextIsTakenUpToItsLimit(t *testing.T) {
 }
 
 func TestRecordLimit(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	scope := strings.Repeat("abcdefg.", 31)
 	var err error
@@ -165,6 +171,7 @@ func TestRecordLimit(t *testing.T) {
 }
 
 func TestHistoryPages(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for i := range 7 {
 		n.optOut(french, fmt.Sprintf("s%d", i))
@@ -225,6 +232,7 @@ func scopesOf(page *dncv1.ListHistoryResponse) []string {
 }
 
 func TestUnknownNumberIsAnEmptyAnswer(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	got, err := n.record.GetNumber(testContext(t), &dncv1.GetNumberRequest{Number: french})
 	if err != nil || len(got.GetRecords()) != 0 || len(got.GetLists()) != 0 {
@@ -237,6 +245,7 @@ func TestUnknownNumberIsAnEmptyAnswer(t *testing.T) {
 }
 
 func TestRecordRefusesWhatIsNotSupported(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	_, consent := n.record.RecordConsent(ctx, &dncv1.RecordConsentRequest{})

@@ -121,6 +121,7 @@ func received(day int) *timestamppb.Timestamp {
 }
 
 func TestImportRecordsAccountsForEveryRow(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	rows := []*dncv1.RecordRow{
 		{Number: french, Scope: "Acme", Channel: dncv1.Channel_CHANNEL_LETTER, Desk: "Lyon", ReceivedAt: received(1), Evidence: "t-1"},
@@ -198,6 +199,7 @@ func TestImportRecordsAccountsForEveryRow(t *testing.T) {
 
 // With fallback_scope a row whose number can be read is recorded, and the ack reports what was left out of it.
 func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	long := strings.Repeat("é", 200)
 	rows := []*dncv1.RecordRow{
@@ -247,6 +249,7 @@ func TestImportRecordsLeavesOutWhatCannotBeRead(t *testing.T) {
 }
 
 func TestExportRecordsFilters(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for _, scope := range []string{"", "acme", "acme/telecom", "acme/bank", "other"} {
 		n.optOut(french, scope)
@@ -272,6 +275,7 @@ func TestExportRecordsFilters(t *testing.T) {
 }
 
 func TestImportRecordsGoesOn(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startIn(t, dir, store.Options{MinFree: -1})
 	var chunks [][]*dncv1.RecordRow
@@ -315,6 +319,7 @@ func TestImportRecordsGoesOn(t *testing.T) {
 }
 
 func TestImportRecordsErrors(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for name, c := range map[string]struct {
 		upload recordUpload
@@ -345,6 +350,7 @@ func TestImportRecordsErrors(t *testing.T) {
 
 // TestImportRecordsRefusesWhatIsOfLists sends what only imports of lists have, and a commit that does not add up.
 func TestImportRecordsRefusesWhatIsOfLists(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	rows := &dncv1.ImportChunk{Seq: 1, Rows: []*dncv1.RecordRow{{Number: french}}}
 	set := &dncv1.NumberSet{Numbers: []uint64{33199001234}}

@@ -14,6 +14,7 @@ func request(id string) *dncv1.WriteContext { return &dncv1.WriteContext{Request
 
 // TestListWritesAreMadeOncePerRequest retries each write to a list after what it led to has changed again.
 func TestListWritesAreMadeOncePerRequest(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	create := suppression("mine")
@@ -68,6 +69,7 @@ func TestListWritesAreMadeOncePerRequest(t *testing.T) {
 }
 
 func TestRequestIDOfAListWriteIsNotReused(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	create := suppression("mine")
@@ -96,6 +98,7 @@ func TestRequestIDOfAListWriteIsNotReused(t *testing.T) {
 
 // TestRevertIsMadeOncePerRequest: a second revert would undo the first.
 func TestRevertIsMadeOncePerRequest(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
 	n.createList(suppression("mine"))
@@ -122,6 +125,7 @@ func TestRevertIsMadeOncePerRequest(t *testing.T) {
 
 // TestRequestBeginsAnImportOnce opens imports again by the request that began them, before and after their commit.
 func TestRequestBeginsAnImportOnce(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	all := numbers(30)
@@ -157,6 +161,7 @@ func TestRequestBeginsAnImportOnce(t *testing.T) {
 }
 
 func TestRequestBeginsAnImportOfRecordsOnce(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	u := recordUpload{
 		header: &dncv1.ImportRecordsHeader{Context: request("i-1")},

@@ -21,6 +21,7 @@ func chunkHashes(chunks [][]uint64) []chunkhash.Hash {
 }
 
 func TestImportOfABrokenClientGoesOn(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	header := &dncv1.ImportHeader{
@@ -63,6 +64,7 @@ func TestImportOfABrokenClientGoesOn(t *testing.T) {
 // A chunk that is sent again reports its rejects again, and changes nothing. One with other content drops all chunks
 // behind it.
 func TestChunkThatIsSentAgain(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	all := numbers(300)
@@ -105,6 +107,7 @@ func TestChunkThatIsSentAgain(t *testing.T) {
 }
 
 func TestChunksAreCounted(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.createList(suppression("mine"))
 	stream, err := n.list.Import(testContext(t))

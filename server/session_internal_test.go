@@ -10,6 +10,7 @@ import (
 // TestSharedRoomLooksOnceInAWhile: however many wait for room, the sessions are gone through once in a while, and the one
 // that is idle then is cut.
 func TestSharedRoomLooksOnceInAWhile(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newSharedRoom(newFixed(1), time.Second, time.Second)
 		if r.cutIdlest() {

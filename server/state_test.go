@@ -16,6 +16,7 @@ import (
 )
 
 func TestFullDiskStopsWritesAlone(t *testing.T) {
+	t.Parallel()
 	n := startIn(t, t.TempDir(), store.Options{MinFree: 1 << 60})
 	_, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: french})
 	wantReason(t, err, codes.ResourceExhausted, "DISK_FULL")
@@ -54,6 +55,7 @@ func damaged(t *testing.T) string {
 }
 
 func TestDamagedStoreServesNoAllow(t *testing.T) {
+	t.Parallel()
 	n := startIn(t, damaged(t), store.Options{MinFree: -1})
 	if got := n.checkNumber(french, ""); got.GetVerdict() == dncv1.Verdict_VERDICT_ALLOW {
 		t.Errorf("the opted-out number: got %v", got.GetVerdict())
@@ -105,6 +107,7 @@ func TestDamagedStoreServesNoAllow(t *testing.T) {
 
 // A client sees the names of damaged files, and not their directories.
 func TestDamageTellsNoPath(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	n := startIn(t, dir, store.Options{MinFree: -1})
 	n.createList(suppression("mine"))

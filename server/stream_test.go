@@ -146,6 +146,7 @@ func wantItemError(t testing.TB, a answered, want dncv1.ErrorReason) {
 // Messages are read into the memory of earlier ones: what one stream asks never shows in another's answers, nor in its
 // next.
 func TestStreamsShareNoMessage(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.optOut("+14155550199", "acme")
 	ctx := testContext(t)
@@ -223,6 +224,7 @@ func holdAnswer(asked *dncv1.StreamCheck, a *dncv1.StreamAnswer) error {
 
 // Each answer is what CheckNumber says of the same, down to its reasons and its errors.
 func TestStreamAgreesWithCheckNumber(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	n.createList(suppression("mine"))
 	n.replace("mine", "2026-09-01", 14155550100, 33199001234)
@@ -284,6 +286,7 @@ func (n *node) wantSame(c *dncv1.StreamCheck, got answered) {
 }
 
 func TestStreamTakesDigits(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	s := n.openStream(testContext(t))
 	s.ask(ofDigits(math.MaxUint64, 14155550100), ofDigits(2, 14155550199), ofDigits(3, 0), ofDigits(4, 999), &dncv1.StreamCheck{Id: 5})
@@ -317,6 +320,7 @@ func TestStreamTakesDigits(t *testing.T) {
 
 // What one message leaves in the room of the answers does not turn up in the next.
 func TestStreamAnswersAreFresh(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	s := n.openStream(testContext(t))
 	for range 3 {
@@ -333,6 +337,7 @@ func TestStreamAnswersAreFresh(t *testing.T) {
 }
 
 func TestStreamLimits(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	var full []*dncv1.StreamCheck
 	for id := range uint64(10_000) {
@@ -362,6 +367,7 @@ func TestStreamLimits(t *testing.T) {
 
 // A message of answers that would be too large is split, each part with reasons of its own.
 func TestStreamSplitsAnswers(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for i := range 40 {
 		n.optOut(french, fmt.Sprintf("acme/%s-%d", strings.Repeat("x", 200), i))
@@ -396,6 +402,7 @@ func TestStreamSplitsAnswers(t *testing.T) {
 
 // A check that waits for a revision holds up no other, and is answered when the revision is there.
 func TestStreamWaitsForMinRevision(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	s := n.openStream(testContext(t))
 	s.ask(waitingFor(3, 3, time.Minute), waitingFor(1, 1, time.Minute), ofText(10, french), waitingFor(2, 2, time.Minute))
@@ -417,6 +424,7 @@ func TestStreamWaitsForMinRevision(t *testing.T) {
 }
 
 func TestStreamWaitsNoLongerThanItsTimeout(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	s := n.openStream(testContext(t))
 	s.ask(
@@ -441,6 +449,7 @@ func TestStreamWaitsNoLongerThanItsTimeout(t *testing.T) {
 }
 
 func TestStreamBadNumbersDoNotWait(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	s := n.openStream(testContext(t))
 	bad := waitingFor(1, 9, time.Minute)
@@ -450,6 +459,7 @@ func TestStreamBadNumbersDoNotWait(t *testing.T) {
 }
 
 func TestStreamBoundsWhatWaits(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	s := n.openStream(testContext(t))
 	checks := make([]*dncv1.StreamCheck, 10_000)
@@ -477,6 +487,7 @@ func TestStreamBoundsWhatWaits(t *testing.T) {
 }
 
 func TestStreamComparesTheJournal(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	s := n.openStream(testContext(t))
 	request := func(journal string) *dncv1.StreamChecksRequest {
@@ -499,6 +510,7 @@ func TestStreamComparesTheJournal(t *testing.T) {
 // A stop answers what has been received and ends the stream without an error. A message that arrives beside the stop is
 // answered in whole, or, when it came after the end, not at all.
 func TestStreamAtAStop(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	s := n.openStream(testContext(t))
 	const messages = 50
@@ -542,6 +554,7 @@ func TestStreamAtAStop(t *testing.T) {
 
 // At the connection's age a stream ends without an error, also under load, and another one can be opened.
 func TestStreamEndsAtTheConnectionAge(t *testing.T) {
+	t.Parallel()
 	n := start(t, func(o *server.Options) { o.ConnectionAge = 300 * time.Millisecond })
 	for ended := 0; ended < 2; {
 		s := n.openStream(testContext(t))
@@ -568,6 +581,7 @@ func TestStreamEndsAtTheConnectionAge(t *testing.T) {
 }
 
 func TestStreamEndsWithItsCaller(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	ctx, cancel := context.WithCancel(testContext(t))
 	s := n.openStream(ctx)
@@ -596,6 +610,7 @@ func (n *node) waitForMetric(line string) {
 
 // The server stops reading from a client that does not read its answers, and delays no other client.
 func TestStreamOfASlowReader(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	slow := n.openStream(testContext(t))
 	const messages, each = 40, 5000
@@ -662,6 +677,7 @@ func (n *node) streamErrors() (count float64) {
 
 // Streams, writes and waits concurrently: every check that asks for the revision of an acknowledged opt-out sees it.
 func TestStreamsAtOnce(t *testing.T) {
+	t.Parallel()
 	n := withRegistry(t)
 	const streams, rounds = 8, 30
 	var wg sync.WaitGroup
@@ -695,6 +711,7 @@ func TestStreamsAtOnce(t *testing.T) {
 
 // Checks beyond what the server does in time are refused one by one, and the stream lives on.
 func TestStreamUnderOverload(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	n.clock.delay("(*answerWriter).begin", oneByOne(64*time.Millisecond))
 	var streams sync.WaitGroup
@@ -723,6 +740,7 @@ func TestStreamUnderOverload(t *testing.T) {
 
 // Numbers that share their reasons find them in every part of a split message.
 func TestStreamRepeatsReasonsInEachPart(t *testing.T) {
+	t.Parallel()
 	n := start(t)
 	for i := range 8 {
 		name := fmt.Sprintf("mine-%d", i)

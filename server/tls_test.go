@@ -126,6 +126,7 @@ func startTLS(t testing.TB, a *authority, clientCA string) *node {
 func (n *node) dialTLS(c *tls.Config) { n.dial(grpc.WithTransportCredentials(credentials.NewTLS(c))) }
 
 func TestMutualTLSRefuses(t *testing.T) {
+	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
 	n := startTLS(t, a, a.file)
 	expired, expiredKey := a.issue("late", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
@@ -162,6 +163,7 @@ func TestMutualTLSRefuses(t *testing.T) {
 }
 
 func TestRecordedByIsProvenByTheCertificate(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	n := startTLS(t, a, a.file)
 	tests := []struct {
@@ -193,6 +195,7 @@ func TestRecordedByIsProvenByTheCertificate(t *testing.T) {
 }
 
 func TestRecordedByIsClaimedWithoutClientCA(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	n := startTLS(t, a, "")
 	n.dialTLS(a.clientTLS(a.issue("alice", nil))) // its certificate was neither requested nor signed
@@ -209,6 +212,7 @@ func TestRecordedByIsClaimedWithoutClientCA(t *testing.T) {
 }
 
 func TestTLSFiles(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	cert, key := a.issue("dncd", nil)
 	_, otherKey := a.issue("dncd", nil)

@@ -92,6 +92,7 @@ func leaf(t *testing.T, cert, key string) []byte {
 }
 
 func TestNewCertificateIsServed(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	r := startReloading(t, a, "")
 	r.dialTLS(a.clientTLS("", ""))
@@ -129,6 +130,7 @@ func httpTLS(t *testing.T, c *tls.Config) []byte {
 
 // TestSwappedLinks changes the files as a mounted secret of Kubernetes does: a link to a directory is renamed over.
 func TestSwappedLinks(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	dir := t.TempDir()
 	version := func(name string) []byte {
@@ -169,6 +171,7 @@ func TestSwappedLinks(t *testing.T) {
 // TestBrokenFilesChangeNothing: with half a file, a key of another certificate, or a missing file the previous files
 // stay in use, the log says why once and holds no key, and corrected files are loaded.
 func TestBrokenFilesChangeNothing(t *testing.T) {
+	t.Parallel()
 	a := newAuthority(t)
 	cert, key := a.issue("dncd", nil)
 	for name, spoil := range map[string]func(r *reloading) error{
@@ -207,6 +210,7 @@ func TestBrokenFilesChangeNothing(t *testing.T) {
 // TestNewClientCA: a client of the old CA is refused from then on, even when it would resume its session. A broken CA
 // file lets no new client in.
 func TestNewClientCA(t *testing.T) {
+	t.Parallel()
 	a, other := newAuthority(t), newAuthority(t)
 	r := startReloading(t, a, a.file)
 	old := a.clientTLS(a.issue("alice", nil))
