@@ -15,6 +15,7 @@ import (
 // TestServersOfANameTakeTurns lets one of two servers say that it does not serve, and serve
 // again: checks go where they are served, and none fails.
 func TestServersOfANameTakeTurns(t *testing.T) {
+	t.Parallel()
 	a, addrA := script(t, promptly)
 	b, addrB := script(t, promptly)
 	names := manual.NewBuilderWithScheme("twoservers")
@@ -65,6 +66,7 @@ func TestServersOfANameTakeTurns(t *testing.T) {
 // TestConnectionsThatAge lets the server end each connection after a moment, with time
 // for what is under way, or hardly any.
 func TestConnectionsThatAge(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct{ age, grace time.Duration }{
 		"with grace": {30 * time.Millisecond, time.Minute},
 		"cut":        {400 * time.Millisecond, time.Millisecond},

@@ -11,8 +11,9 @@ const (
 
 // budget keeps retries from multiplying an overload, as gRPC's retry throttling does (gRFC
 // A6): a failure that is worth another attempt takes a token, a success gives back a part
-// of one, and nothing is tried again while no more than half of them are left. So of
-// many failures in a row half a budget is tried again, and of lasting ones one for ten successes.
+// of one, and nothing is retried while no more than half of them are left. So after many
+// failures in a row only half a budget is retried, and while failures last one for every
+// ten successes.
 type budget struct {
 	most   int64        // in parts of a token
 	left   atomic.Int64 // the same
@@ -25,7 +26,7 @@ func newBudget(tokens int) *budget {
 	return b
 }
 
-// give is for a success. A full budget, the usual one, is only read.
+// give returns a part of a token, after a success. A full budget, the usual case, is only read.
 func (b *budget) give() {
 	for {
 		left := b.left.Load()
@@ -35,7 +36,7 @@ func (b *budget) give() {
 	}
 }
 
-// take is for a failure.
+// take takes a token, after a failure.
 func (b *budget) take() {
 	for {
 		left := b.left.Load()
@@ -45,7 +46,7 @@ func (b *budget) take() {
 	}
 }
 
-// allows reports whether something may be tried again.
+// allows reports whether a call may be retried.
 func (b *budget) allows() bool {
 	if b.left.Load() > b.most/2 {
 		return true
@@ -54,21 +55,20 @@ func (b *budget) allows() bool {
 	return false
 }
 
-// count takes a failure from the budget, if it is one that another attempt may succeed after.
-// SHUTTING_DOWN is no sign of load: it comes when a connection is old or a server stops, and
-// asks for another.
+// count takes a failure from the budget, if another attempt may succeed. SHUTTING_DOWN is no
+// sign of load: it asks for another connection, when one is old or a server stops.
 func (c *Client) count(e *Error) {
 	if e.Reason != reasonShuttingDown && c.isPassing(e) {
 		c.budget.take()
 	}
 }
 
-// retriable reports whether another attempt may succeed after what a call ended with.
+// retriable reports whether another attempt may succeed after a call that ended with e.
 func (c *Client) retriable(e *Error, attempt int) bool {
 	return attempt < maxAttempts && c.isPassing(e)
 }
 
-// allowRetry reports whether a call that ended so, and was counted, is made once more.
+// allowRetry reports whether a call that ended with e, which was counted, is retried.
 func (c *Client) allowRetry(e *Error, attempt int) bool {
 	return c.retriable(e, attempt) && (e.Reason == reasonShuttingDown || c.budget.allows())
 }

@@ -25,6 +25,7 @@ func refusable(t *testing.T, opts ...client.Option) (*scripted, *client.Client) 
 // TestRetriesDoNotMultiplyAnOverload counts the attempts that a server without any room sees: as many
 // as calls, and half a budget more. Each call ends with that refusal.
 func TestRetriesDoNotMultiplyAnOverload(t *testing.T) {
+	t.Parallel()
 	const calls, budget = 200, 40
 	check := func(c *client.Client) (client.Result, error) { return c.Check(t.Context(), "+14155550100") }
 	tests := []struct {
@@ -67,6 +68,7 @@ func TestRetriesDoNotMultiplyAnOverload(t *testing.T) {
 
 // TestOptOutIsTriedAgainWithoutBudget: what checks have used up is not missed by a person's objection.
 func TestOptOutIsTriedAgainWithoutBudget(t *testing.T) {
+	t.Parallel()
 	s, c := refusable(t, client.WithRetryBudget(0))
 	s.refuse.Store(2)
 	if _, err := c.RecordOptOut(t.Context(), client.OptOut{Number: "+14155550100"}); err != nil {
@@ -80,6 +82,7 @@ func TestOptOutIsTriedAgainWithoutBudget(t *testing.T) {
 
 // TestBudgetComesBack empties a budget, and asks until a refused check is tried again.
 func TestBudgetComesBack(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]client.Option{"on streams": nil, "unary": {client.WithUnaryChecks()}} {
 		t.Run(name, func(t *testing.T) {
 			s, c := refusable(t, append(opts, client.WithRetryBudget(4))...)
@@ -107,6 +110,7 @@ func TestBudgetComesBack(t *testing.T) {
 // TestStreamsThatEndOnPurposeTakeNoBudget has servers that stop, or connections that
 // grow old, and a client that tries no failure again.
 func TestStreamsThatEndOnPurposeTakeNoBudget(t *testing.T) {
+	t.Parallel()
 	shutDown := func(stream checkServerStream) error {
 		req, err := stream.Recv()
 		if err != nil {
@@ -147,6 +151,7 @@ func TestStreamsThatEndOnPurposeTakeNoBudget(t *testing.T) {
 
 // TestABrokenStreamIsOneFailure breaks a stream that many checks share: all are asked again.
 func TestABrokenStreamIsOneFailure(t *testing.T) {
+	t.Parallel()
 	const checks = 200
 	var broken atomic.Bool
 	_, addr := script(t, func(stream checkServerStream) error {
@@ -175,6 +180,7 @@ func TestABrokenStreamIsOneFailure(t *testing.T) {
 
 // TestStreamsThatBreakTakeBudget has a server that breaks each stream.
 func TestStreamsThatBreakTakeBudget(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		code codes.Code
 		more int64 // attempts than checks
@@ -202,6 +208,7 @@ func TestStreamsThatBreakTakeBudget(t *testing.T) {
 
 // TestAServerThatIsNotThereTakesNoBudget has calls that no server sees.
 func TestAServerThatIsNotThereTakesNoBudget(t *testing.T) {
+	t.Parallel()
 	c := connect(t, deadAddress, client.WithRetryBudget(4), client.WithConnections(1))
 	for range 20 {
 		_, err := c.Check(t.Context(), "+14155550100")

@@ -8,6 +8,7 @@ import (
 
 // TestBudgetStaysWithinBounds gives and takes from many goroutines.
 func TestBudgetStaysWithinBounds(t *testing.T) {
+	t.Parallel()
 	b := newBudget(3)
 	var tasks sync.WaitGroup
 	for range 8 {

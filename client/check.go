@@ -37,12 +37,6 @@ type Result struct {
 // Callable reports whether the number may be called now. It is true only for Allow.
 func (r Result) Callable() bool { return r.Verdict == Allow }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r Result) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *Result) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // Reason is one thing that an answer rests on.
 type Reason struct {
 	Kind ReasonKind `json:"kind"`
@@ -66,23 +60,11 @@ type Reason struct {
 	ExpiresAt time.Time `json:"expires_at"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r Reason) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *Reason) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // EventID is the place of an event in the journal. The zero EventID is none.
 type EventID struct {
 	Revision uint64 `json:"revision"`
 	Index    uint32 `json:"index"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (id EventID) MarshalJSON() ([]byte, error) { return encode(id) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (id *EventID) UnmarshalJSON(text []byte) error { return decode(text, id) }
 
 // Check asks whether a number may be called now. An error comes with the zero
 // Result, which is not callable. Besides ErrUnavailable and those of a deadline
@@ -98,14 +80,14 @@ func (c *Client) Check(ctx context.Context, number string, opts ...CheckOption) 
 	return c.checkShared(ctx, number, &o)
 }
 
-// checkAloneBy is checkAlone until a time, if that is not zero.
+// checkAloneBy is checkAlone with a deadline, unless it is zero.
 func (c *Client) checkAloneBy(ctx context.Context, expires time.Time, number string, o *callOptions) (Result, error) {
 	ctx, cancel := until(ctx, expires)
 	defer cancel()
 	return c.checkAlone(ctx, number, o)
 }
 
-// checkAlone asks in a unary call.
+// checkAlone checks with a unary call.
 func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) (Result, error) {
 	request := &dncv1.CheckNumberRequest{
 		Number: number,
@@ -135,8 +117,8 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 // maxNumberBytes is the contract's limit for a number in a string.
 const maxNumberBytes = 64
 
-// sendable refuses what no message can carry, and an empty number, before a call
-// is spent on it. All else is the server's to judge.
+// sendable refuses an empty number, and text that no message can carry, before a call is
+// spent on it. The server judges everything else.
 func sendable(number string) *Error {
 	switch {
 	case strings.TrimSpace(number) == "":

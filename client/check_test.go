@@ -27,6 +27,7 @@ func isZero(t *testing.T, r client.Result) {
 }
 
 func TestCallableIsAllowAlone(t *testing.T) {
+	t.Parallel()
 	for verdict, want := range map[client.Verdict]bool{
 		client.Allow: true, client.Block: false, client.NotNow: false, client.Unknown: false, "": false, "MAYBE": false,
 	} {
@@ -37,6 +38,7 @@ func TestCallableIsAllowAlone(t *testing.T) {
 }
 
 func TestCheck(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	c := connect(t, serve(t), client.WithScope("acme/telecom"))
 	receipt := optOut(t, c, "+1 415 555 0100", "acme")
@@ -59,6 +61,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestCheckErrors(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	tests := []struct {
 		number string
@@ -90,6 +93,7 @@ func TestCheckErrors(t *testing.T) {
 }
 
 func TestAtLeast(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	receipt := optOut(t, c, "+14155550100", "")
 	if r, err := c.Check(t.Context(), "+14155550100", client.AtLeast(receipt.Position)); err != nil || r.Revision < receipt.Revision {
@@ -108,6 +112,7 @@ func TestAtLeast(t *testing.T) {
 // TestAtLeastIsAskedForInTime has a server that answers as soon as it is asked what would come in the end: a check
 // waits there for less than the time of its caller.
 func TestAtLeastIsAskedForInTime(t *testing.T) {
+	t.Parallel()
 	var wait atomic.Int64
 	_, addr := script(t, func(stream checkServerStream) error {
 		req, err := stream.Recv()
@@ -133,6 +138,7 @@ func TestAtLeastIsAskedForInTime(t *testing.T) {
 const deadAddress = "127.0.0.1:1"
 
 func TestWithoutServer(t *testing.T) {
+	t.Parallel()
 	c := connect(t, deadAddress)
 	r, err := c.Check(t.Context(), "+14155550100")
 	if !errors.Is(err, client.ErrUnavailable) {
@@ -148,6 +154,7 @@ func TestWithoutServer(t *testing.T) {
 }
 
 func TestWaitForReady(t *testing.T) {
+	t.Parallel()
 	c := connect(t, deadAddress, client.WithTimeout(100*time.Millisecond), client.WithWaitForReady())
 	r, err := c.Check(t.Context(), "+14155550100")
 	if !errors.Is(err, context.DeadlineExceeded) {
@@ -158,6 +165,7 @@ func TestWaitForReady(t *testing.T) {
 
 // TestReconnect checks that a broken connection costs no answer.
 func TestReconnect(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr())
 	for range 20 {
@@ -184,6 +192,7 @@ func numbersOf(n int) iter.Seq[string] {
 }
 
 func TestCheckAll(t *testing.T) {
+	t.Parallel()
 	const n = 25_000
 	c := connect(t, serve(t))
 	optOut(t, c, "+14152000005", "")
@@ -212,6 +221,7 @@ func TestCheckAll(t *testing.T) {
 
 // TestCheckAllAgreesWithCheck compares what both say about the same numbers.
 func TestCheckAllAgreesWithCheck(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	createRegistry(t, c, "us-ftc", "1415")
 	optOut(t, c, "+14155550101", "acme")
@@ -242,6 +252,7 @@ func TestCheckAllAgreesWithCheck(t *testing.T) {
 // TestCheckAllReadsAFewBatchesAhead checks that memory is bounded, and that a caller who stops
 // early stops the reading.
 func TestCheckAllReadsAFewBatchesAhead(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	read := 0
 	endless := func(yield func(string) bool) {
@@ -264,6 +275,7 @@ func TestCheckAllReadsAFewBatchesAhead(t *testing.T) {
 }
 
 func TestCheckAllEndsAtTheContextsEnd(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -54,7 +54,7 @@ type pipeline struct {
 	ahead   []*batch // under way, oldest first
 }
 
-// add takes one more number. It is false when the sequence is over.
+// add takes one more number. It returns false when the sequence is over.
 func (p *pipeline) add(number string) bool {
 	if p.filling == nil {
 		p.filling = newBatch()
@@ -82,7 +82,7 @@ func (p *pipeline) launch() {
 	}()
 }
 
-// deliver yields what the oldest batch was answered.
+// deliver yields the answers of the oldest batch.
 func (p *pipeline) deliver() bool {
 	b := p.ahead[0]
 	p.ahead = p.ahead[1:]
@@ -102,20 +102,20 @@ func (p *pipeline) finish() {
 	}
 }
 
-// wait returns once no call is under way.
+// wait returns once no call is in flight.
 func (p *pipeline) wait() {
 	for _, b := range p.ahead {
 		<-b.done
 	}
 }
 
-// batch is some numbers that are checked in one call.
+// batch is numbers that are checked in one call.
 type batch struct {
 	numbers []string
-	digits  []uint64       // of the numbers; 0 where the server has to read the string
-	strings bool           // one of them the server has to read
+	digits  []uint64       // of the numbers; 0 where the server must parse the string
+	strings bool           // the server must parse at least one of them
 	bytes   int            // of the numbers, in the message
-	refused map[int]*Error // by place: never sent
+	refused map[int]*Error // by index: never sent
 
 	done   chan struct{}
 	err    error // of the whole batch
@@ -166,8 +166,8 @@ func (b *batch) isDone() bool {
 	}
 }
 
-// check sends digits, the fast way, unless one of the numbers needs the server to read
-// it or to say what is wrong with it.
+// check sends digits, which is faster, unless the server must parse one of the numbers or
+// say what is wrong with it.
 func (b *batch) check(ctx context.Context, c *Client, o *callOptions) (err error) {
 	request := &dncv1.CheckNumbersRequest{
 		Region: o.region,
@@ -183,7 +183,7 @@ func (b *batch) check(ctx context.Context, c *Client, o *callOptions) (err error
 	return err
 }
 
-// deliver yields one result a number, or its error. It is false when the caller has enough.
+// deliver yields one result for each number, or its error. It returns false when the caller's loop ended.
 func (b *batch) deliver(yield func(Result, error) bool) bool {
 	details := b.answer.Details
 	for i := range b.numbers {
@@ -199,7 +199,7 @@ func (b *batch) deliver(yield func(Result, error) bool) bool {
 	return true
 }
 
-// result is the answer at a place; a nil detail means that there is no more about it.
+// result is the answer at an index; a nil detail means that there are no details.
 func (b *batch) result(i int, detail *BatchDetail) (Result, error) {
 	if err := b.refused[i]; err != nil {
 		return Result{}, err

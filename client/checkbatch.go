@@ -73,12 +73,6 @@ type BatchDetail struct {
 	Err error `json:"error"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (d BatchDetail) MarshalJSON() ([]byte, error) { return encode(d) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (d *BatchDetail) UnmarshalJSON(text []byte) error { return decode(text, d) }
-
 // Len is how many numbers were asked about.
 func (r *BatchResult) Len() int { return len(r.verdicts) }
 
@@ -114,8 +108,8 @@ func (c *Client) CheckBatch(ctx context.Context, numbers []uint64, opts ...Check
 	return r, err
 }
 
-// checkNumbers asks about one batch and returns the numbers with the answers: what the
-// server read, when it was asked by strings.
+// checkNumbers checks one batch and returns the numbers with the answers. Of strings they
+// are the numbers that the server read.
 func (c *Client) checkNumbers(ctx context.Context, request *dncv1.CheckNumbersRequest) (BatchResult, []uint64, error) {
 	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumbersResponse, error) {
 		return on.checks.CheckNumbers(ctx, request)
@@ -143,8 +137,8 @@ func (c *Client) checkNumbers(ctx context.Context, request *dncv1.CheckNumbersRe
 	return r, digits, nil
 }
 
-// detail takes what the answer says about single numbers. Its places ascend, as the
-// contract has it, so that readers may walk along.
+// detail takes the details of single numbers. Their indexes ascend, as the contract says,
+// so that readers need no search.
 func (r *BatchResult) detail(details []*dncv1.CheckDetail) error {
 	r.Details = make([]BatchDetail, len(details))
 	last := -1
@@ -180,7 +174,7 @@ func fromDetail(d *dncv1.CheckDetail) BatchDetail {
 	}
 }
 
-// pickReasons are those at the places, without a copy where they follow each other.
+// pickReasons returns the reasons at the indexes, without a copy where they are consecutive.
 func pickReasons(all []Reason, places []uint32) []Reason {
 	if len(places) == 0 {
 		return noReasons
@@ -203,7 +197,7 @@ func copyReasons(all []Reason, places []uint32) []Reason {
 	return out
 }
 
-// noReasons is for answers that rest on nothing.
+// noReasons is for answers without reasons.
 var noReasons = []Reason{}
 
 // e164Of is the number in full: what was asked, when it was written so.

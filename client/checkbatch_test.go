@@ -11,6 +11,7 @@ import (
 )
 
 func TestCheckBatch(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	createRegistry(t, c, "us-ftc", "1415")
 	receipt := optOut(t, c, "+14155550101", "")
@@ -50,6 +51,7 @@ func TestCheckBatch(t *testing.T) {
 }
 
 func TestCheckBatchErrors(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	for name, tt := range map[string]struct {
 		numbers []uint64

@@ -14,12 +14,12 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// call is one check on a stream. It goes back to the pool only when it was answered:
-// the sender of a stream may still read one that ended otherwise.
+// call is one check on a stream. It returns to the pool only after an answer: otherwise
+// the sender of the stream may still read it.
 type call struct {
 	number  string
 	options callOptions
-	size    int       // bytes that it takes in a message at most
+	size    int       // at most that many bytes in a message
 	expires time.Time // when the stream ends it; zero: the caller's context does
 
 	check   dncv1.StreamCheck
@@ -31,19 +31,19 @@ type call struct {
 
 	// Guarded by the stream.
 	sent bool
-	left bool // nobody waits for it any more
+	left bool // its caller has stopped waiting
 
 	// Written before done, read after it.
 	result     Result
 	err        error
-	isAnswered bool          // by the server: nobody else holds the call any more
+	isAnswered bool          // by the server: no one else holds the call
 	done       chan struct{} // one message: the call has ended
 }
 
 var calls = sync.Pool{New: func() any { return &call{done: make(chan struct{}, 1)} }}
 
-// newCall makes a call of what is asked. One that waits for a revision carries how
-// long it may wait, a little less than the caller does, so that the answer arrives.
+// newCall makes a call. If it waits for a revision it carries how long the server may wait:
+// a little less than the caller does, so that the answer arrives in time.
 func newCall(ctx context.Context, number string, o *callOptions, expires time.Time) *call {
 	c := calls.Get().(*call)
 	c.number, c.options, c.expires = number, *o, expires
@@ -74,7 +74,7 @@ func revisionWait(ctx context.Context, expires time.Time) time.Duration {
 	return max(left-min(left/5, 100*time.Millisecond), time.Millisecond)
 }
 
-// wait waits for the end of the call. It is false when ctx ended first.
+// wait waits for the end of the call. It returns false when ctx ended first.
 func (c *call) wait(ctx context.Context, s *checkStream) bool {
 	gone := ctx.Done()
 	if gone == nil {
@@ -100,19 +100,19 @@ func (c *call) free() {
 	calls.Put(c)
 }
 
-// end gives the caller the answer. It is called once, by the goroutine that took the call off its stream.
+// end wakes the caller. It is called once, by the goroutine that took the call off its stream.
 func (c *call) end(err error) {
 	c.err = err
 	c.done <- struct{}{}
 }
 
-// answer takes what the server says. common is what all answers of a message share.
+// answer takes the server's answer. common is what all answers of a message share.
 func (c *call) answer(a *dncv1.StreamAnswer, common *Result, reasons []Reason) {
 	c.isAnswered = true
 	c.end(c.take(a, common, reasons))
 }
 
-// take makes the result, or the error that there is instead.
+// take makes the result, or returns the error of the answer.
 func (c *call) take(a *dncv1.StreamAnswer, common *Result, reasons []Reason) error {
 	if item := a.GetError(); item != nil {
 		return fromAnswer(item, common)
@@ -139,7 +139,7 @@ func (c *call) take(a *dncv1.StreamAnswer, common *Result, reasons []Reason) err
 	return nil
 }
 
-// fromAnswer makes of a check's own error what a unary call would have returned.
+// fromAnswer makes the error that a unary call would have returned from a check's own error.
 func fromAnswer(item *dncv1.ItemError, common *Result) *Error {
 	e := fromItem(item)
 	switch {

@@ -20,6 +20,7 @@ import (
 
 // TestSharedChecksAnswerAsUnaryOnes compares results and errors, field by field.
 func TestSharedChecksAnswerAsUnaryOnes(t *testing.T) {
+	t.Parallel()
 	addr := serve(t)
 	shared, alone := connect(t, addr), connect(t, addr, client.WithUnaryChecks())
 	createRegistry(t, shared, "us-ftc", "1415")
@@ -146,6 +147,7 @@ func askInSomeWay(t *testing.T, c *client.Client, number string, answered, faile
 
 // TestChecksShareMessages checks that callers ride together, and that a lone one does not wait.
 func TestChecksShareMessages(t *testing.T) {
+	t.Parallel()
 	s, addr := script(t, promptly)
 	c := connect(t, addr)
 	for i := range 100 {
@@ -192,6 +194,7 @@ func total(c *client.Client) client.ConnectionStats {
 }
 
 func TestStreamsThatEndCostNoAnswer(t *testing.T) {
+	t.Parallel()
 	for name, stream := range map[string]func(checkServerStream) error{
 		"cleanly":       after(3, nil),
 		"broken":        after(3, status.Error(codes.Unavailable, "gone")),
@@ -220,6 +223,7 @@ func TestStreamsThatEndCostNoAnswer(t *testing.T) {
 }
 
 func TestServerWithoutStreams(t *testing.T) {
+	t.Parallel()
 	s, addr := script(t, after(0, status.Error(codes.Unimplemented, "not built")))
 	c := connect(t, addr, client.WithConnections(1))
 	for i := range 50 {
@@ -235,6 +239,7 @@ func TestServerWithoutStreams(t *testing.T) {
 }
 
 func TestUnaryChecksOpenNoStream(t *testing.T) {
+	t.Parallel()
 	s, addr := script(t, promptly)
 	c := connect(t, addr, client.WithUnaryChecks())
 	if _, err := c.Check(t.Context(), numberAt(1)); err != nil || s.streams.Load() != 0 || s.unary.Load() != 1 {
@@ -245,6 +250,7 @@ func TestUnaryChecksOpenNoStream(t *testing.T) {
 // TestGivingUp checks that a call returns with its context, or its timeout, while the others
 // of its message go on, and that a late answer reaches nobody.
 func TestGivingUp(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	_, addr := script(t, holding(release))
 	c := connect(t, addr, client.WithConnections(1))
@@ -335,6 +341,7 @@ func TestServerThatDoesNotRead(t *testing.T) {
 
 // TestPendingIsBounded checks that a check beyond the bound waits for room.
 func TestPendingIsBounded(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	_, addr := script(t, holding(release))
 	c := connect(t, addr, client.WithConnections(1), client.WithMaxPending(10))
@@ -366,6 +373,7 @@ func TestPendingIsBounded(t *testing.T) {
 
 // TestRevisionOfOneHoldsUpNobody asks for a revision that is not there, beside others.
 func TestRevisionOfOneHoldsUpNobody(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t), client.WithConnections(1))
 	receipt := optOut(t, c, "+14155550100", "")
 	slow := make(chan error)
@@ -421,6 +429,7 @@ func TestCloseEndsCalls(t *testing.T) {
 
 // TestStreamsGiveWay checks that a stream that gives way answers what it took.
 func TestStreamsGiveWay(t *testing.T) {
+	t.Parallel()
 	s, addr := script(t, wildly)
 	c := connect(t, addr, client.WithStreamLife(10*time.Millisecond), client.WithConnections(1))
 	crowdOf(8, func(i int) {

@@ -32,7 +32,7 @@ const (
 )
 
 // checkStream is one StreamChecks call that many checks share. A caller that adds a check
-// while nobody sends becomes the sender; those who come meanwhile are in the next message.
+// while no one sends becomes the sender; checks added meanwhile go into the next message.
 type checkStream struct {
 	lane   *lane
 	ctx    context.Context
@@ -59,7 +59,7 @@ type checkStream struct {
 	timer   *time.Timer // goes off at wake
 	wake    time.Time   // zero: the timer is not set
 
-	answered []*call // room of the receiver
+	answered []*call // reused by the receiver
 }
 
 func newCheckStream(l *lane) *checkStream {
@@ -71,7 +71,7 @@ func newCheckStream(l *lane) *checkStream {
 	return s
 }
 
-// add takes a call onto the stream. It is errStreamOver when the stream takes no more.
+// add puts a call on the stream. It returns errStreamOver when the stream takes no more.
 func (s *checkStream) add(ctx context.Context, c *call) error {
 	s.mu.Lock()
 	for !s.isOver() && s.table.used >= s.lane.client.opts.maxPending {
@@ -126,8 +126,8 @@ func (s *checkStream) awaitRoom(ctx context.Context, c *call) error {
 	}
 }
 
-// lead sends one message in the goroutine of a caller, which must not wait. Others that
-// are about to ask, woken by the same answer, get to ride along.
+// lead sends one message in the goroutine of a caller, which must not wait. Checks of
+// callers that the same answer woke share the message.
 func (s *checkStream) lead(alone bool) {
 	if !alone {
 		runtime.Gosched()
@@ -137,7 +137,7 @@ func (s *checkStream) lead(alone bool) {
 	}
 }
 
-// release ends a caller's part as the sender, or passes it on when there is more to do.
+// release ends a caller's turn as the sender, or passes it on when there is more to send.
 func (s *checkStream) release() {
 	s.mu.Lock()
 	done := len(s.queue) == 0 && !s.retired
@@ -164,7 +164,7 @@ func (s *checkStream) sendAll() {
 	}
 }
 
-// drain sends until the queue is empty. It is false when nothing can be sent any more.
+// drain sends until the queue is empty. It returns false when nothing more can be sent.
 func (s *checkStream) drain() bool {
 	for {
 		runtime.Gosched()
@@ -180,7 +180,7 @@ func (s *checkStream) drain() bool {
 			continue
 		}
 		retired := s.retired
-		s.sending = retired // nobody sends after the end
+		s.sending = retired // no one sends after the end
 		s.mu.Unlock()
 		if retired {
 			_ = s.rpc.CloseSend() // its error comes from Recv
@@ -216,7 +216,7 @@ func (s *checkStream) take(limit int) int {
 	return len(r.Checks)
 }
 
-// send sends the request. It is false when the stream is broken, which the receiver learns too.
+// send sends the request. It returns false when the stream is broken, which the receiver learns too.
 func (s *checkStream) send() bool {
 	n := len(s.request.Checks)
 	err := s.rpc.SendMsg(&s.request)
@@ -263,7 +263,7 @@ func (s *checkStream) receive() error {
 			return err
 		}
 		s.deliver(answer)
-		if cap(answer.Answers) > maxChecks { // once it was large: the room is used again
+		if cap(answer.Answers) > maxChecks { // it was large once: the memory is reused
 			answer = new(dncv1.StreamChecksResponse)
 		}
 	}
@@ -286,8 +286,8 @@ func (s *checkStream) deliver(m *dncv1.StreamChecksResponse) {
 	clear(s.answered)
 }
 
-// match takes the calls that are answered off the stream, one for each answer; nil where
-// nobody waits for it.
+// match takes the answered calls off the stream, one for each answer; nil where no one
+// waits for it.
 func (s *checkStream) match(answers []*dncv1.StreamAnswer) {
 	s.answered = s.answered[:0]
 	freed := 0
@@ -323,9 +323,9 @@ func (s *checkStream) makeRoom(freed int) {
 	}
 }
 
-// leave lets go of a call that its caller waits for no longer. It is false when the call
-// has ended, or is about to. The place of one that was sent stays taken until the
-// answer, so that what the server has to answer is bounded, and known.
+// leave drops a call whose caller stopped waiting. It returns false when the call has
+// ended, or is about to. A call that was sent keeps its place until the answer, so that the
+// number of unanswered checks is bounded, and known.
 func (s *checkStream) leave(c *call) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -357,7 +357,7 @@ func (s *checkStream) expireBy(t time.Time) {
 	s.timer.Reset(time.Until(t))
 }
 
-// expire ends the calls whose time is over.
+// expire ends the calls whose deadline has passed.
 func (s *checkStream) expire() {
 	var over []*call
 	now := time.Now()
@@ -382,8 +382,7 @@ func (s *checkStream) expire() {
 	}
 }
 
-// retire makes the stream end when all that it has taken is answered. The second time it
-// is cut.
+// retire makes the stream end once all its checks are answered. The second call cuts it.
 func (s *checkStream) retire() {
 	s.lane.over(s)
 	s.mu.Lock()
@@ -402,9 +401,9 @@ func (s *checkStream) retire() {
 	}
 }
 
-// end ends the calls that have no answer. Whether they are tried again is up to them. A
-// stream on which nobody waits, or that was idle until now, died idle: proxies end such
-// streams, so it says nothing about the server.
+// end ends the calls that have no answer; their callers decide whether to retry. A stream
+// on which no one waits, or that was idle until now, died idle: proxies end such streams,
+// so that says nothing about the server.
 func (s *checkStream) end(err error) {
 	s.lane.over(s)
 	s.mu.Lock()
@@ -433,7 +432,7 @@ func (s *checkStream) end(err error) {
 }
 
 // errStreamOver means that the stream ended as it should: checks that it did not answer
-// are the next one's.
+// go to the next stream.
 var errStreamOver = errors.New("the stream of checks has ended")
 
 // streamError is why a stream ended before it answered.
@@ -446,8 +445,8 @@ func (e *streamError) Error() string { return e.err.Error() }
 
 func (e *streamError) Unwrap() error { return e.err }
 
-// table holds the calls of a stream. An id is a serial number and the place in the
-// table, so that the place is found without a search and no id comes twice.
+// table holds the calls of a stream. An id is a serial number and the index in the table,
+// so that no search is needed and no id is used twice.
 type table struct {
 	calls []*call
 	spare []uint32 // free places below len(calls)
@@ -466,7 +465,7 @@ func (t *table) put(serial uint64, c *call) (id uint64) {
 	return serial<<slotBits | uint64(place)
 }
 
-// get returns the call with that id; nil: there is none, or no more.
+// get returns the call with that id; nil: there is none.
 func (t *table) get(id uint64) *call {
 	place := id % maxPending
 	if place >= uint64(len(t.calls)) {
@@ -478,7 +477,7 @@ func (t *table) get(id uint64) *call {
 	return nil
 }
 
-// remove frees the place of a call that is there.
+// remove frees the place of a call in the table.
 func (t *table) remove(id uint64) {
 	place := id % maxPending
 	t.calls[place] = nil

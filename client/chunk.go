@@ -15,14 +15,14 @@ const chunkNumbers = 64 << 10
 // errStopped says that the caller's loop ended.
 var errStopped = errors.New("stopped by the caller")
 
-// encodeAscending sorts numbers and codes them as the contract's `ascending`. Their order in a chunk means nothing, and
-// sorting costs less than the eight bytes a number it saves.
+// encodeAscending sorts numbers and codes them as the contract's `ascending`. Their order in a chunk has no meaning, and
+// sorting costs less than the eight bytes a number that it saves.
 func encodeAscending(numbers []uint64) []byte {
 	radix.Sort(numbers, nil)
 	return ascending.Append(make([]byte, 0, 2*len(numbers)+8), 0, numbers...)
 }
 
-// decodeAscending is the other way round.
+// decodeAscending is the inverse of encodeAscending.
 func decodeAscending(run []byte) ([]uint64, error) {
 	numbers, err := ascending.Decode(make([]uint64, 0, len(run)), run)
 	if err != nil {

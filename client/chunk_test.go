@@ -7,6 +7,7 @@ import (
 )
 
 func TestAscendingRoundTrip(t *testing.T) {
+	t.Parallel()
 	tests := [][]uint64{nil, {14155550100}, {3, 1, 2, 2}, {999999999999999, 7, 999999999999999}}
 	for _, want := range tests {
 		got, err := decodeAscending(encodeAscending(slices.Clone(want)))
@@ -19,6 +20,7 @@ func TestAscendingRoundTrip(t *testing.T) {
 
 // TestChunkBytes holds the worst chunk, numbers far apart, under the contract's limit.
 func TestChunkBytes(t *testing.T) {
+	t.Parallel()
 	numbers := make([]uint64, chunkNumbers)
 	for i := range numbers {
 		numbers[i] = rand.Uint64N(1e15)

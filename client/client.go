@@ -87,7 +87,7 @@ func New(target string, opts ...Option) (*Client, error) {
 func (c *Client) Close() error {
 	c.cancel()
 	for _, l := range c.lanes {
-		l.mu.Lock() // a stream that was being made is made, and no other is begun
+		l.mu.Lock() // a stream that is being opened is opened, and no other is
 		l.current.Store(nil)
 		l.mu.Unlock()
 	}
@@ -153,7 +153,7 @@ func callWrite[R any](ctx context.Context, c *Client, call func(context.Context,
 	return answer, ofWrite(err)
 }
 
-// attempts makes a call until it succeeds, ctx ends, or it is not to be made again.
+// attempts makes a call until it succeeds, ctx ends, or it must not be retried.
 func attempts[R any](
 	ctx context.Context, c *Client, again func(*Error, int) bool, call func(context.Context, *connection) (R, error),
 ) (R, error) {
@@ -172,7 +172,7 @@ func attempts[R any](
 	}
 }
 
-// isPassing reports whether the same call may succeed a little later.
+// isPassing reports whether the same call may succeed later.
 func (c *Client) isPassing(e *Error) bool {
 	switch e.Reason {
 	case reasonQueueFull, reasonOverloaded:
@@ -184,8 +184,8 @@ func (c *Client) isPassing(e *Error) bool {
 }
 
 // pause waits before the next attempt, at random up to twice as long each time, and
-// at least as long as the server asks for. It is false when ctx ends first, and at
-// once when it will.
+// at least as long as the server asks for. It returns false when ctx ends first, and
+// immediately when it would.
 func pause(ctx context.Context, attempt int, asked time.Duration) bool {
 	longest := firstBackoff << (attempt - 1)
 	wait := asked + longest/2 + rand.N(longest/2)

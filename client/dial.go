@@ -24,14 +24,14 @@ import (
 // maxAnswer is the largest answer of the contract, 4 MiB, and some room.
 const maxAnswer = 5 << 20
 
-// Windows are what the server may send ahead of the reading of it, in bytes; fixed, as
-// the server's are: left to itself gRPC pings beside its messages to measure them.
+// Windows are how many bytes the server may send before they are read. They are fixed, like
+// the server's: otherwise gRPC sends pings to measure them.
 const (
 	streamWindow     = 1 << 20
 	connectionWindow = 2 << 20
 )
 
-// errPlainText is New's refusal to send numbers in the clear to another machine.
+// errPlainText is why New refuses to send numbers unencrypted to another machine.
 var errPlainText = errors.New("the server is on another machine and the connection is not encrypted: use TLS, or allow plain text")
 
 func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
@@ -48,7 +48,7 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 			grpc.MaxCallRecvMsgSize(maxAnswer),
 			grpc.ForceCodecV2(codec.New()),
 		),
-		// The server may be back a second after it went: a dialer must not wait for minutes.
+		// The server may be back after a second: a dialer must not wait for minutes.
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 5 * time.Second,

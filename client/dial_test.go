@@ -3,6 +3,7 @@ package client
 import "testing"
 
 func TestIsLocal(t *testing.T) {
+	t.Parallel()
 	tests := map[string]bool{
 		"127.0.0.1:7362":           true,
 		"127.8.9.1:7362":           true,
@@ -28,6 +29,7 @@ func TestIsLocal(t *testing.T) {
 }
 
 func TestPlainTextStaysOnTheMachine(t *testing.T) {
+	t.Parallel()
 	if _, err := New("dncd.example:7362"); err == nil {
 		t.Error("New connects to another machine in plain text")
 	}
@@ -42,6 +44,7 @@ func TestPlainTextStaysOnTheMachine(t *testing.T) {
 }
 
 func TestTLSFilesThatAreMissing(t *testing.T) {
+	t.Parallel()
 	for _, opt := range []Option{WithTLSFiles("no-such-file", "", ""), WithTLSFiles("", "cert-without-key", "")} {
 		if _, err := New("127.0.0.1:1", opt); err == nil {
 			t.Error("New takes certificates that are not there")
@@ -50,6 +53,7 @@ func TestTLSFilesThatAreMissing(t *testing.T) {
 }
 
 func TestIsBalanced(t *testing.T) {
+	t.Parallel()
 	for target, want := range map[string]bool{
 		"dns:///dncd.example:7362": true,
 		"dns:dncd.example:7362":    true,

@@ -240,7 +240,7 @@ func verdict(v dncv1.Verdict) Verdict {
 	return Unknown
 }
 
-// toVerdict is the contract's value of a verdict. One that is none counts as Unknown.
+// toVerdict is the contract's value of a verdict. A text that is no verdict counts as Unknown.
 func toVerdict(v Verdict) dncv1.Verdict {
 	if v == "" {
 		return dncv1.Verdict_VERDICT_UNSPECIFIED

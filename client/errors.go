@@ -204,7 +204,7 @@ func fromStatus(err error) *Error {
 	return e
 }
 
-// ofWrite marks an error that leaves open whether a write counted, and says so.
+// ofWrite marks an error after which the outcome of a write is unknown, and says so.
 func ofWrite(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || e.Reason != reasonDeadline {
@@ -264,7 +264,7 @@ func invalidField(field, message string) *Error {
 	return e
 }
 
-// broken is for an answer that breaks the contract.
+// broken is the error for an answer that breaks the contract.
 func broken(message string) *Error {
 	return &Error{Reason: reasonInternal, Message: message, code: codes.Internal}
 }

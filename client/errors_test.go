@@ -30,6 +30,7 @@ func statusWith(t *testing.T, code codes.Code, reason string) error {
 }
 
 func TestErrorsIs(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		err  error
 		is   []error
@@ -61,6 +62,7 @@ func TestErrorsIs(t *testing.T) {
 
 // TestEverySentinelIsOfTheContract catches a reason that is spelled wrong.
 func TestEverySentinelIsOfTheContract(t *testing.T) {
+	t.Parallel()
 	for _, err := range []error{
 		ErrUnavailable, ErrInvalidNumber, ErrNumberEmpty, ErrNumberSyntax, ErrNumberNoCountry, ErrNumberCallingCode,
 		ErrNumberLength, ErrInvalidArgument, ErrUnsupported, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
@@ -81,6 +83,7 @@ func TestEverySentinelIsOfTheContract(t *testing.T) {
 }
 
 func TestErrorKeepsWhatTheServerSaid(t *testing.T) {
+	t.Parallel()
 	e := fromStatus(statusWith(t, codes.NotFound, "LIST_NOT_FOUND"))
 	if e.Code() != "NOT_FOUND" || e.Error() != "what to do" || e.Metadata["list"] != "us-ftc" {
 		t.Errorf("got %s %q %v", e.Code(), e, e.Metadata)
@@ -93,6 +96,7 @@ func TestErrorKeepsWhatTheServerSaid(t *testing.T) {
 
 // TestOverloadIsTriedAgain: after the pause that the server asks for, and not at all when the caller's time is over before.
 func TestOverloadIsTriedAgain(t *testing.T) {
+	t.Parallel()
 	const asked = 100 * time.Millisecond
 	s, err := status.New(codes.ResourceExhausted, "later").WithDetails(
 		&errdetails.RetryInfo{RetryDelay: durationpb.New(asked)}, &errdetails.ErrorInfo{Reason: "OVERLOADED", Domain: "dncd"})
@@ -122,6 +126,7 @@ func TestOverloadIsTriedAgain(t *testing.T) {
 }
 
 func TestInnermost(t *testing.T) {
+	t.Parallel()
 	const message = `last connection error: connection error: desc = "transport: Error while dialing: dial tcp 127.0.0.1:1: connect: connection refused"`
 	if got, want := innermost(message), "dial tcp 127.0.0.1:1: connect: connection refused"; got != want {
 		t.Errorf("got %q, want %q", got, want)

@@ -10,6 +10,7 @@ import (
 // TestFence holds what an integrator inherits: neither the store nor the server, and
 // at most eight modules.
 func TestFence(t *testing.T) {
+	t.Parallel()
 	out, err := exec.Command("go", "list", "-deps", "-f", "{{.ImportPath}} {{with .Module}}{{.Path}}{{end}}", ".").Output()
 	if err != nil {
 		t.Skipf("go list: %v", err)

@@ -3,7 +3,6 @@ package client
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"io"
 	"iter"
 	"time"
@@ -144,12 +143,6 @@ type ImportResult struct {
 	Rows uint64 `json:"rows" zero:"unset"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r ImportResult) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *ImportResult) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // GuardFailure is a guard that failed.
 type GuardFailure struct {
 	Guard   Guard  `json:"guard"`
@@ -163,12 +156,6 @@ type GuardFailure struct {
 	Overridden bool    `json:"overridden"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (g GuardFailure) MarshalJSON() ([]byte, error) { return encode(g) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (g *GuardFailure) UnmarshalJSON(text []byte) error { return decode(text, g) }
-
 // Import loads numbers into a list, in bounded memory, and returns after the list
 // has switched. A broken connection is renewed, and the import continues after the
 // last chunk that the server holds. A load that a guard refused is no error:
@@ -179,15 +166,11 @@ func (c *Client) Import(ctx context.Context, r ImportRequest) (_ ImportResult, e
 	if r.Numbers == nil {
 		return ImportResult{}, invalidField("numbers", "a load needs numbers: set Numbers")
 	}
-	if closer, ok := r.Numbers.(io.Closer); ok {
-		defer func() { err = errors.Join(err, closer.Close()) }()
-	}
+	defer closeSource(r.Numbers, &err)
 	header, err := c.importHeader(&r)
 	if err != nil {
 		return ImportResult{}, err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	result, err := numberUpload(c, &r, header).run(ctx)
 	if err != nil {
 		return ImportResult{}, err

@@ -87,6 +87,7 @@ func wantList(t *testing.T, c *client.Client, list string, numbers []uint64) {
 }
 
 func TestImportAndExport(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t), client.WithUser("ops"))
 	createRegistry(t, c, "us-ftc")
 	numbers := someNumbers(150_000)
@@ -122,6 +123,7 @@ func TestImportAndExport(t *testing.T) {
 }
 
 func TestImportOfStrings(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	createRegistry(t, c, "us-ftc")
 	maxRejects := 0.5
@@ -136,6 +138,7 @@ func TestImportOfStrings(t *testing.T) {
 }
 
 func TestImportRefusedByAGuard(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	createRegistry(t, c, "us-ftc")
 	load := func(numbers []uint64, override bool) client.ImportResult {
@@ -164,6 +167,7 @@ func TestImportRefusedByAGuard(t *testing.T) {
 }
 
 func TestImportErrors(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	createRegistry(t, c, "us-ftc")
 	unreadable := errors.New("unreadable")
@@ -194,6 +198,7 @@ func TestImportErrors(t *testing.T) {
 
 // TestImportGoesOnAfterBreaks cuts the connection many times while a load is sent.
 func TestImportGoesOnAfterBreaks(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr())
 	createRegistry(t, c, "us-ftc")
@@ -240,6 +245,7 @@ func TestImportsWhoseOpeningIsLost(t *testing.T) {
 // TestImportTakesOverOnce cuts the connection while the load is written: the client gets the result of that load, and
 // does not begin a second one that takes over from the first.
 func TestImportTakesOverOnce(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr())
 	createRegistry(t, c, "us-ftc")
@@ -276,6 +282,7 @@ func TestImportTakesOverOnce(t *testing.T) {
 
 // TestImportGoesOnAfterARestart stops the server in the midst of a load and starts it again.
 func TestImportGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	addr, stop, err := start(dir)
 	if err != nil {
@@ -306,6 +313,7 @@ func TestImportGoesOnAfterARestart(t *testing.T) {
 }
 
 func TestExportThatIsCut(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr())
 	createRegistry(t, c, "us-ftc")
@@ -328,6 +336,7 @@ func TestExportThatIsCut(t *testing.T) {
 }
 
 func TestLists(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	c := connect(t, serve(t))
 	const day = 24 * time.Hour
@@ -394,6 +403,7 @@ func stopped(t *testing.T, addr, server string, r client.ImportRequest, numbers 
 
 // TestImportOfANewClientGoesOn leaves off in the midst of a load and runs it again from another client.
 func TestImportOfANewClientGoesOn(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	createRegistry(t, connect(t, p.addr()), "us-ftc")
 	numbers := someNumbers(1_200_000)
@@ -429,6 +439,7 @@ func TestImportOfANewClientGoesOn(t *testing.T) {
 
 // TestImportOfAChangedFileIsNotMixed runs a load again of which the file has changed meanwhile.
 func TestImportOfAChangedFileIsNotMixed(t *testing.T) {
+	t.Parallel()
 	addr := serve(t)
 	c := connect(t, addr)
 	createRegistry(t, c, "us-ftc")
@@ -450,6 +461,7 @@ func TestImportOfAChangedFileIsNotMixed(t *testing.T) {
 
 // TestImportThatGoesOnTellsItsRejectsAgain leaves off after numbers that the server rejects.
 func TestImportThatGoesOnTellsItsRejectsAgain(t *testing.T) {
+	t.Parallel()
 	addr := serve(t)
 	c := connect(t, addr)
 	createRegistry(t, c, "us-ftc")
@@ -475,6 +487,7 @@ func TestImportThatGoesOnTellsItsRejectsAgain(t *testing.T) {
 // TestImportJoinsItsLoad leaves off while the server writes the load, and runs it again: it is loaded once, and its rejects
 // are told again. The load cannot end before it is joined: until then there is no place for its file.
 func TestImportJoinsItsLoad(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	addr, stop, err := start(dir)
 	if err != nil {

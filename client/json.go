@@ -11,11 +11,10 @@ import (
 	"time"
 )
 
-// encode renders a struct of this package as every one of them is rendered:
-// fields in order under the name of their json tag, all of them; times in RFC 3339
-// UTC, durations in seconds; null for what is unset. A string that is empty is
-// unset, unless a tag says that it is kept: a scope of "" is everyone. A number of
-// zero is a number, unless a tag says that it is unset: no revision is 0.
+// encode renders a struct of this package: every field, in order, under the name in its
+// json tag; times in RFC 3339 UTC, durations in seconds; null for what is unset. An empty
+// string is unset, unless a tag says that it is kept: a scope of "" is everyone. Zero is a
+// number, unless a tag says that it is unset: no revision is 0.
 func encode(v any) ([]byte, error) {
 	return appendStruct(make([]byte, 0, 512), reflect.ValueOf(v))
 }

@@ -10,6 +10,7 @@ import (
 )
 
 func TestJSON(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 9, 10, 14, 0, 0, 5e6, time.FixedZone("CEST", 7200))
 	tests := []struct {
 		name  string
@@ -74,6 +75,7 @@ func TestJSON(t *testing.T) {
 
 // TestJSONFields checks that no type leaves a field out, whatever it holds.
 func TestJSONFields(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		value  any
 		fields int
@@ -100,6 +102,7 @@ func TestJSONFields(t *testing.T) {
 }
 
 func TestMaxAgeIsSeconds(t *testing.T) {
+	t.Parallel()
 	text, err := json.Marshal(client.List{MaxAge: 31 * 24 * time.Hour})
 	if err != nil {
 		t.Fatal(err)

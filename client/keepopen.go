@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc"
 )
 
-// openStream is the stream of an import whose source may be slow: a server may cut one that sends nothing for so long,
-// when another import finds no room.
+// openStream is the stream of an import whose source may be slow. A server may cut a stream that sends nothing for that
+// long, when another import finds no room.
 type openStream[Req, Resp any] struct {
 	grpc.BidiStreamingClient[Req, Resp]
 
@@ -18,8 +18,8 @@ type openStream[Req, Resp any] struct {
 	closed bool
 }
 
-// keepOpen returns s, which sends a request without a frame whenever nothing else was sent for a third of limit, until
-// ctx ends. A server that gives no limit takes no such requests.
+// keepOpen returns a stream that sends a request without a frame whenever nothing else was sent for a third of limit,
+// until ctx ends. A server that gives no limit does not accept such requests.
 func keepOpen[Req, Resp any](ctx context.Context, s grpc.BidiStreamingClient[Req, Resp], limit time.Duration) grpc.BidiStreamingClient[Req, Resp] {
 	if limit <= 0 {
 		return s
@@ -43,7 +43,7 @@ func (o *openStream[Req, Resp]) keep(ctx context.Context, every time.Duration) {
 	}
 }
 
-// fill sends an empty request if nothing was sent for so long. It returns when to look again, and whether that is never.
+// fill sends an empty request if nothing was sent for that long. It returns when to look again, and whether never.
 func (o *openStream[Req, Resp]) fill(every time.Duration) (wait time.Duration, over bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -54,6 +54,7 @@ func (s *sentFrames) CloseSend() error {
 // TestImportOfASlowSource: an import that has nothing to send says so each third of the limit that the server gave, and
 // no more often; none to a server that gave no limit, and nothing after the end.
 func TestImportOfASlowSource(t *testing.T) {
+	t.Parallel()
 	chunk := chunkFrame(&dncv1.ImportChunk{Seq: 1})
 	for limit, want := range map[time.Duration]int{time.Minute: 15, 0: 0} {
 		synctest.Test(t, func(t *testing.T) {

@@ -13,23 +13,23 @@ import (
 )
 
 const (
-	// streamLife is when a stream gives way to a new one, which goes to the server whose
-	// turn it is then, and to none that says it does not serve.
+	// streamLife is after how long a stream is replaced by a new one, which goes to the server
+	// whose turn it is then, and never to one that reports that it does not serve.
 	streamLife = 10 * time.Second
-	// lastAnswers is how long a stream that gave way may take to answer: longer than any
-	// check may wait for its revision.
+	// lastAnswers is how long a replaced stream may take to answer: longer than any check may
+	// wait for its revision.
 	lastAnswers = 65 * time.Second
 	// aloneFor is how long a connection makes unary calls once its server had no streams.
 	aloneFor = time.Minute
-	// crowd is how many checks of one connection are unanswered before the next connection
-	// takes some: the more share a message, the less each of them costs.
+	// crowd is how many unanswered checks one connection has before the next connection takes
+	// some: the more checks share a message, the less each costs.
 	crowd = 512
 )
 
 // errClosed is gRPC's own error of a call on a closed connection.
 var errClosed = status.Error(codes.Canceled, "the client is closed")
 
-// lane is the shared stream of checks of one connection: one at a time, which gives way to the next every 10 s.
+// lane is the shared stream of checks of one connection. It is replaced every 10 s.
 type lane struct {
 	client *Client
 	conn   *connection
@@ -47,8 +47,8 @@ type lane struct {
 	left     atomic.Uint64
 }
 
-// lane returns the one for a check: the first that is up and not crowded, else the least
-// crowded. avoid, where the check has just failed, is the last choice.
+// lane returns the lane for a check: the first that is up and not crowded, otherwise the
+// least crowded. avoid, on which the check has just failed, is the last choice.
 func (c *Client) lane(avoid *lane) *lane {
 	var best *lane
 	var least int64
@@ -109,7 +109,7 @@ func (l *lane) stream() *checkStream {
 // over makes the next check take another stream.
 func (l *lane) over(s *checkStream) { l.current.CompareAndSwap(s, nil) }
 
-// ended takes note of how a stream ended. One that died idle costs nothing.
+// ended notes how a stream ended. One that died idle costs nothing.
 func (l *lane) ended(err error, idle bool) {
 	l.streams.Add(-1)
 	switch {
@@ -119,7 +119,7 @@ func (l *lane) ended(err error, idle bool) {
 	default:
 		l.broken.Add(1)
 		if !idle && !l.client.isUnreachable() {
-			l.client.budget.take() // once for all checks on it, as a call that failed
+			l.client.budget.take() // once for all its checks, like one failed call
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (l *lane) add(ctx context.Context, c *call) (*checkStream, error) {
 	return nil, errStreamOver
 }
 
-// check asks once.
+// check makes one attempt.
 func (l *lane) check(ctx context.Context, number string, o *callOptions, expires time.Time) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -159,7 +159,7 @@ func (l *lane) check(ctx context.Context, number string, o *callOptions, expires
 	return r, err
 }
 
-// checkShared asks on streams, again where one ended, until the time is over.
+// checkShared checks on streams, again where one ended, until the deadline.
 func (c *Client) checkShared(ctx context.Context, number string, o *callOptions) (Result, error) {
 	var expires time.Time
 	if _, ok := ctx.Deadline(); !ok {
@@ -197,7 +197,7 @@ const (
 	askAlone      // in a unary call, whose error is its own
 )
 
-// next decides, and waits before another attempt where that helps.
+// next decides, and waits before another attempt if that helps.
 func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt int) step {
 	switch {
 	case c.ctx.Err() != nil:
@@ -218,7 +218,7 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 	case !e.isPassing() && c.budget.allows():
 		return askAlone
 	}
-	if !c.allowRetry(e, attempt) { // never of a stream that did not end in passing
+	if !c.allowRetry(e, attempt) { // never after a stream whose end is lasting
 		return giveUp
 	}
 	ctx, cancel := until(ctx, expires)
@@ -229,7 +229,7 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 	return askAgain
 }
 
-// failure is err as a unary call would have returned it.
+// failure is the error that a unary call would have returned.
 func (c *Client) failure(err error) *Error {
 	var ended *streamError
 	switch {
@@ -241,7 +241,7 @@ func (c *Client) failure(err error) *Error {
 	return fromStatus(err)
 }
 
-// isPassing reports whether the same stream of checks may go well a little later.
+// isPassing reports whether another stream of checks may succeed later.
 func (e *Error) isPassing() bool {
 	switch e.Reason {
 	case reasonUnavailable, reasonShuttingDown, reasonOverloaded, reasonQueueFull, reasonStreamIdle:
@@ -255,13 +255,13 @@ func isOfStream(err error) bool {
 	return errors.As(err, &ended)
 }
 
-// diedIdle reports whether a stream ended that carried nothing before these checks.
+// diedIdle reports whether a stream that ended carried nothing before these checks.
 func diedIdle(err error) bool {
 	var ended *streamError
 	return errors.As(err, &ended) && ended.idle
 }
 
-// until bounds ctx by a time, unless that is zero.
+// until gives ctx a deadline, unless t is zero.
 func until(ctx context.Context, t time.Time) (context.Context, context.CancelFunc) {
 	if t.IsZero() {
 		return ctx, func() {}

@@ -40,12 +40,6 @@ type List struct {
 	RunningImport *ImportRecord `json:"running_import"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (l List) MarshalJSON() ([]byte, error) { return encode(l) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (l *List) UnmarshalJSON(text []byte) error { return decode(text, l) }
-
 // ListSpec is a list to be created. Name and Kind are required, and a Jurisdiction
 // for a registry.
 type ListSpec struct {
@@ -83,24 +77,12 @@ type ListReceipt struct {
 	Position
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r ListReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *ListReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // DeleteReceipt says from which position on a list no longer exists.
 type DeleteReceipt struct {
 	Position
 	// Numbers it held.
 	Numbers uint64 `json:"numbers"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r DeleteReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *DeleteReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
 // CreateList creates an empty list. It takes effect immediately: until its first load,
 // checks in its jurisdiction and scope answer Unknown. Like every write to a list it is

@@ -8,6 +8,7 @@ import (
 )
 
 func TestImportsOfBothKindsAreNewestFirst(t *testing.T) {
+	t.Parallel()
 	broken := errors.New("broken")
 	// sequence yields imports that began at these revisions; 0 is an error.
 	sequence := func(at ...uint64) iter.Seq2[ImportRecord, error] {

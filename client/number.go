@@ -20,12 +20,6 @@ type NumberInfo struct {
 	Lists []ListEntry `json:"lists"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (n NumberInfo) MarshalJSON() ([]byte, error) { return encode(n) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (n *NumberInfo) UnmarshalJSON(text []byte) error { return decode(text, n) }
-
 // Record is one fact about one number.
 type Record struct {
 	ID   EventID    `json:"id"`
@@ -43,12 +37,6 @@ type Record struct {
 	Story     Story     `json:"story"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r Record) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *Record) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // Story is who received an objection, how it is proven and who wrote it down.
 type Story struct {
 	// State is StoryPresent, or all other fields are empty.
@@ -61,12 +49,6 @@ type Story struct {
 	RecordedByProven bool       `json:"recorded_by_proven"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s Story) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *Story) UnmarshalJSON(text []byte) error { return decode(text, s) }
-
 // ListEntry is a list that holds a number.
 type ListEntry struct {
 	List         string   `json:"list"`
@@ -76,12 +58,6 @@ type ListEntry struct {
 	SnapshotDate string   `json:"snapshot_date"`
 	Stale        bool     `json:"stale"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (e ListEntry) MarshalJSON() ([]byte, error) { return encode(e) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (e *ListEntry) UnmarshalJSON(text []byte) error { return decode(text, e) }
 
 // History is the events about a number, oldest first, read at one revision.
 type History struct {
@@ -94,12 +70,6 @@ type History struct {
 	// of other kinds, such as EventListed.
 	KindsCovered []EventKind `json:"kinds_covered"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (h History) MarshalJSON() ([]byte, error) { return encode(h) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (h *History) UnmarshalJSON(text []byte) error { return decode(text, h) }
 
 // HistoryEvent is one event about a number.
 type HistoryEvent struct {
@@ -119,12 +89,6 @@ type HistoryEvent struct {
 	SnapshotDate string    `json:"snapshot_date"`
 	Story        Story     `json:"story"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (e HistoryEvent) MarshalJSON() ([]byte, error) { return encode(e) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (e *HistoryEvent) UnmarshalJSON(text []byte) error { return decode(text, e) }
 
 // GetNumber returns what holds for a number. One that nothing was recorded about
 // is an answer with no records and no lists. Errors as for Check.
@@ -260,7 +224,7 @@ func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
 	return e
 }
 
-// ofList takes over what an event says about a list.
+// ofList sets what an event says about a list.
 func (e *HistoryEvent) ofList(c interface {
 	GetList() string
 	GetListId() *dncv1.EventId

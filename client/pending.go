@@ -19,7 +19,7 @@ type chunk struct {
 	count uint64
 }
 
-// pending are the chunks that wait for their ack.
+// pending holds the chunks that wait for their ack.
 type pending struct {
 	window chan struct{} // a token for each of them
 
@@ -80,7 +80,7 @@ func (p *pending) list() []chunk {
 	return slices.Clone(p.chunks)
 }
 
-// done is how many entries come before the first that the server may not hold.
+// done is the number of entries before the first that the server may not hold.
 func (p *pending) done() uint64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()

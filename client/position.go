@@ -13,12 +13,6 @@ type Position struct {
 	JournalID string `json:"journal_id"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (p Position) MarshalJSON() ([]byte, error) { return encode(p) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (p *Position) UnmarshalJSON(text []byte) error { return decode(text, p) }
-
 func fromPosition(p *dncv1.Position) Position {
 	return Position{Revision: p.GetRevision(), JournalID: p.GetJournalId()}
 }

@@ -57,12 +57,6 @@ type Receipt struct {
 	RequestID string `json:"request_id"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r Receipt) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *Receipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // WithdrawReceipt is the Receipt of a withdrawal.
 type WithdrawReceipt struct {
 	Number string `json:"number"`
@@ -74,12 +68,6 @@ type WithdrawReceipt struct {
 	// Withdrawn is how many opt-outs it ended, 1 or more.
 	Withdrawn uint32 `json:"withdrawn"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r WithdrawReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *WithdrawReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
 // RecordOptOut records that a person objects to calls. When it returns without an
 // error the objection is durable, and no check at its scope or below, at or after

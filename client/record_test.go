@@ -19,6 +19,7 @@ func optOut(t testing.TB, c *client.Client, number, scope string) client.Receipt
 }
 
 func TestOptOutAndWithdraw(t *testing.T) {
+	t.Parallel()
 	ctx := t.Context()
 	c := connect(t, serve(t), client.WithUser("ana"))
 	received := time.Date(2026, 9, 1, 12, 0, 0, 0, time.UTC)
@@ -56,6 +57,7 @@ func TestOptOutAndWithdraw(t *testing.T) {
 }
 
 func TestRecordErrors(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	for _, tt := range []struct {
 		optOut client.OptOut
@@ -73,6 +75,7 @@ func TestRecordErrors(t *testing.T) {
 }
 
 func TestRequestID(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	o := client.OptOut{Number: "+14155550100", RequestID: "r-1"}
 	first, err := c.RecordOptOut(t.Context(), o)
@@ -119,6 +122,7 @@ func recordedBehind(ctx context.Context, t *testing.T, p *proxy, c *client.Clien
 
 // TestLostAcknowledgement checks that a write whose answer was lost is tried again and counted once.
 func TestLostAcknowledgement(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr(), client.WithConnections(1))
 	optOut(t, c, "+14155550100", "") // connects
@@ -136,6 +140,7 @@ func TestLostAcknowledgement(t *testing.T) {
 
 // TestUnknownOutcomeNamesItsRequestID checks that a caller can try such a write again by itself.
 func TestUnknownOutcomeNamesItsRequestID(t *testing.T) {
+	t.Parallel()
 	p := newProxy(t, serve(t))
 	c := connect(t, p.addr(), client.WithConnections(1))
 	optOut(t, c, "+14155550100", "")

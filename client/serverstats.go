@@ -35,12 +35,6 @@ type ServerStats struct {
 	ClockAhead time.Duration `json:"clock_ahead"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s ServerStats) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *ServerStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
-
 // ListStats is one list in numbers.
 type ListStats struct {
 	Name         string    `json:"name"`
@@ -55,12 +49,6 @@ type ListStats struct {
 	Filter *FilterStats `json:"filter"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s ListStats) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *ListStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
-
 // FilterStats is a filter in numbers. Ratios and rates are 0 to 1.
 type FilterStats struct {
 	Bytes             uint64  `json:"bytes"`
@@ -70,12 +58,6 @@ type FilterStats struct {
 	LongestChain      uint32  `json:"longest_chain"`
 	Rebuilding        bool    `json:"rebuilding"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s FilterStats) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *FilterStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
 
 // ServerStats returns the state of the server's store, also while it is damaged.
 func (c *Client) ServerStats(ctx context.Context) (ServerStats, error) {

@@ -12,12 +12,6 @@ type Stats struct {
 	RetriesDenied uint64 `json:"retries_denied"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s Stats) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *Stats) UnmarshalJSON(text []byte) error { return decode(text, s) }
-
 // ConnectionStats is one connection in numbers.
 type ConnectionStats struct {
 	// State is gRPC's: IDLE, CONNECTING, READY, TRANSIENT_FAILURE or SHUTDOWN.
@@ -36,12 +30,6 @@ type ConnectionStats struct {
 	// Cancelled are checks whose caller's context ended before the answer.
 	Cancelled uint64 `json:"cancelled"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s ConnectionStats) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *ConnectionStats) UnmarshalJSON(text []byte) error { return decode(text, s) }
 
 // Stats returns what this client has done, without asking the server: ServerStats does.
 func (c *Client) Stats() Stats {

@@ -75,6 +75,7 @@ func writePEM(t *testing.T, name, kind string, der []byte) {
 // TestTLS checks that a certificate's name goes before the claimed one, and that a client
 // without one, or that does not know the server, gets no answer.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t)
 	ca.sign(t, "server", &x509.Certificate{
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},

@@ -39,16 +39,14 @@ type importAnswer[Result any] interface {
 	GetResult() *Result
 }
 
-// uploadSource is what an upload sends, and who hears of it.
+// uploadSource is what an upload sends.
 type uploadSource interface {
 	// fill reads a chunk, without its seq, and how many entries it holds; 0 at the source's end.
 	fill() (frame *dncv1.ImportChunk, entries int, err error)
 	// summary is asked for once, at the source's end.
 	summary() SourceSummary
-	// said reports what the server says about the entries of a chunk.
-	said(c *chunk, a *dncv1.ImportAck)
-	resumed(entries uint64)
-	progress(p Progress)
+	// acked reports to the caller what the server says about the entries of a chunk.
+	acked(c *chunk, a *dncv1.ImportAck)
 }
 
 // upload is one import, of a list or of records. The goroutine of run reads the source and sends; each stream has a
@@ -60,19 +58,30 @@ type upload[Req, Resp, Result any] struct {
 	sources []*dncv1.ImportSource // as far as they are known before they are read
 	pending *pending
 
+	// The caller's functions; nil: none.
+	onResume   func(entries uint64)
+	onProgress func(Progress)
+
 	// Of the sending goroutine alone.
 	id      string              // of the import; empty: it is not open yet
 	hashes  []chunkhash.Hash    // of all chunks, from the first on
 	commit  *dncv1.ImportCommit // set once the source has ended
-	held    *held               // by the server, on the stream that is open
+	staged  *stagedChunks       // on the stream that is open
 	resumed uint64              // entries of chunks that an earlier import sent
-	told    bool                // the source was told of them
+	hasSaid bool                // onResume was called
 
-	telling sync.Mutex // the source is told one thing at a time
+	reporting sync.Mutex // held while a function of the caller runs
 
 	mu     sync.Mutex
 	breaks int  // streams lost since the last ack
 	begun  bool // the server works on the commit
+}
+
+// closeSource closes the caller's source, if it is an io.Closer, and joins the error of that to err.
+func closeSource(source any, err *error) {
+	if closer, ok := source.(io.Closer); ok {
+		*err = errors.Join(*err, closer.Close())
+	}
 }
 
 // run sends the import over as many streams as it takes.
@@ -105,7 +114,7 @@ func (u *upload[Req, Resp, Result]) continues(err error) bool {
 	case reasonUnavailable, reasonShuttingDown, reasonQueueFull, reasonOverloaded, reasonStreamIdle:
 		return u.breaks <= maxBreaks
 	case reasonImportRunning: // the server has not yet noticed that the old stream is gone
-		return u.breaks <= maxBreaks && !u.held.all
+		return u.breaks <= maxBreaks && !u.staged.all
 	}
 	return false
 }
@@ -139,7 +148,7 @@ func (u *upload[Req, Resp, Result]) stream(ctx context.Context) (*Result, error)
 
 // open sends the header. It returns for how long the stream may send nothing; 0: as long as it takes.
 func (u *upload[Req, Resp, Result]) open(s grpc.BidiStreamingClient[Req, Resp]) (idle time.Duration, err error) {
-	u.held = &held{}
+	u.staged = &stagedChunks{}
 	// The reason of a failed Send comes from Recv.
 	_ = s.Send(u.rpc.header(u.id, u.isBegun()))
 	answer, err := s.Recv()
@@ -151,7 +160,7 @@ func (u *upload[Req, Resp, Result]) open(s grpc.BidiStreamingClient[Req, Resp]) 
 		return 0, broken("the server did not open the import")
 	}
 	u.id = opened.GetImportId()
-	u.held = newHeld(opened)
+	u.staged = newStagedChunks(opened)
 	return opened.GetIdleLimit().AsDuration(), nil
 }
 
@@ -171,7 +180,7 @@ var errStreamEnded = errors.New("stream ended")
 // holds.
 func (u *upload[Req, Resp, Result]) send(ctx context.Context, s grpc.BidiStreamingClient[Req, Resp], end chan ending[Result]) error {
 	for _, c := range u.pending.list() {
-		if u.held.settles(&c) {
+		if u.staged.canSkip(&c) {
 			u.settle(&c)
 		} else if err := s.Send(u.rpc.chunk(c.frame)); err != nil {
 			return err
@@ -189,7 +198,7 @@ func (u *upload[Req, Resp, Result]) send(ctx context.Context, s grpc.BidiStreami
 			return err
 		}
 	}
-	u.tellResumed()
+	u.reportResumed()
 	if err := s.Send(u.rpc.commit(u.commit)); err != nil {
 		return err
 	}
@@ -199,33 +208,33 @@ func (u *upload[Req, Resp, Result]) send(ctx context.Context, s grpc.BidiStreami
 // put sends a new chunk, unless the server holds it from an earlier import.
 func (u *upload[Req, Resp, Result]) put(s grpc.BidiStreamingClient[Req, Resp], c *chunk) error {
 	u.pending.add(c)
-	if u.held.has(c) {
+	if u.staged.holds(c) {
 		u.resumed += c.count
 	} else {
-		u.tellResumed()
+		u.reportResumed()
 	}
-	if u.held.settles(c) {
+	if u.staged.canSkip(c) {
 		u.settle(c)
 		return nil
 	}
 	return s.Send(u.rpc.chunk(c.frame))
 }
 
-// settle forgets a chunk that the server holds and that nothing is to be said about.
+// settle forgets a chunk that the server holds and about which there is nothing to report.
 func (u *upload[Req, Resp, Result]) settle(c *chunk) {
 	u.pending.settle(c.frame.GetSeq())
 	u.reportSent()
 }
 
-// tellResumed tells the source once what an earlier import has sent, when that is known.
-func (u *upload[Req, Resp, Result]) tellResumed() {
-	if u.resumed == 0 || u.told {
+// reportResumed calls onResume once, when it is known how much an earlier import has sent.
+func (u *upload[Req, Resp, Result]) reportResumed() {
+	if u.resumed == 0 || u.hasSaid || u.onResume == nil {
 		return
 	}
-	u.told = true
-	u.telling.Lock()
-	defer u.telling.Unlock()
-	u.source.resumed(u.resumed)
+	u.hasSaid = true
+	u.reporting.Lock()
+	defer u.reporting.Unlock()
+	u.onResume(u.resumed)
 }
 
 // next reads a chunk from the source, once the window has room for it. At the source's end it makes the commit and
@@ -291,7 +300,7 @@ func (u *upload[Req, Resp, Result]) receive(s grpc.BidiStreamingClient[Req, Resp
 			u.ack(answer.GetAck())
 		case answer.GetProgress() != nil:
 			u.begin()
-			u.report(fromProgress(answer.GetProgress()))
+			u.report(func() Progress { return fromProgress(answer.GetProgress()) })
 		case answer.GetResult() != nil:
 			return ending[Result]{result: answer.GetResult()}
 		}
@@ -326,31 +335,33 @@ func (u *upload[Req, Resp, Result]) ack(a *dncv1.ImportAck) {
 	u.mu.Lock()
 	u.breaks = 0
 	u.mu.Unlock()
-	u.say(a)
+	u.reportAck(a)
 	u.pending.drop(a.GetSeq())
 	u.reportSent()
 }
 
-// say tells the source what the server says about a chunk, before the chunk counts as sent.
-func (u *upload[Req, Resp, Result]) say(a *dncv1.ImportAck) {
+// reportAck reports what the server says about a chunk, before the chunk counts as sent.
+func (u *upload[Req, Resp, Result]) reportAck(a *dncv1.ImportAck) {
 	c := u.pending.find(a.GetSeq())
 	if c == nil {
 		return
 	}
-	u.telling.Lock()
-	defer u.telling.Unlock()
-	u.source.said(c, a)
+	u.reporting.Lock()
+	defer u.reporting.Unlock()
+	u.source.acked(c, a)
 }
 
 // reportSent reports how many entries the server holds, from the first on.
 func (u *upload[Req, Resp, Result]) reportSent() {
-	u.telling.Lock()
-	defer u.telling.Unlock()
-	u.source.progress(Progress{Phase: PhaseSending, Done: u.pending.done()})
+	u.report(func() Progress { return Progress{Phase: PhaseSending, Done: u.pending.done()} })
 }
 
-func (u *upload[Req, Resp, Result]) report(p Progress) {
-	u.telling.Lock()
-	defer u.telling.Unlock()
-	u.source.progress(p)
+// report calls onProgress. What it reports is read under the lock, so that Done never goes back.
+func (u *upload[Req, Resp, Result]) report(progress func() Progress) {
+	if u.onProgress == nil {
+		return
+	}
+	u.reporting.Lock()
+	defer u.reporting.Unlock()
+	u.onProgress(progress())
 }

@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"errors"
-	"io"
 	"strings"
 	"time"
 
@@ -96,26 +94,19 @@ type ImportOptOutsResult struct {
 	Rows uint64 `json:"rows" zero:"unset"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r ImportOptOutsResult) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *ImportOptOutsResult) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // ImportOptOuts records many opt-outs, in bounded memory, and returns once all are
 // durable. A row that says what its number already holds in force is a duplicate: the
 // same scope, channel and time of receipt, or, where the row has no time, the same
-// scope and channel. So importing a file again does no harm. A broken connection is renewed, and the import continues after the last chunk that the server holds.
-// An import that a guard refused is no error: see ImportOptOutsResult.Refused. There is
-// no deadline but that of ctx. Until all rows were sent nothing counts; after an error
-// that comes later, the server may still record them.
+// scope and channel. So importing a file again does no harm. A broken connection is
+// renewed, and the import continues after the last chunk that the server holds. An import
+// that a guard refused is no error: see ImportOptOutsResult.Refused. There is no deadline
+// but that of ctx. Until all rows were sent nothing counts; after an error that comes
+// later, the server may still record them.
 func (c *Client) ImportOptOuts(ctx context.Context, r ImportOptOutsRequest) (_ ImportOptOutsResult, err error) {
 	if r.Rows == nil {
 		return ImportOptOutsResult{}, invalidField("rows", "an import needs rows: set Rows")
 	}
-	if closer, ok := r.Rows.(io.Closer); ok {
-		defer func() { err = errors.Join(err, closer.Close()) }()
-	}
+	defer closeSource(r.Rows, &err)
 	sources, err := toSources(r.Sources)
 	if err != nil {
 		return ImportOptOutsResult{}, err
@@ -125,19 +116,17 @@ func (c *Client) ImportOptOuts(ctx context.Context, r ImportOptOutsRequest) (_ I
 		Guards:        &dncv1.ImportGuards{MaxRejectRatio: r.MaxRejects, Override: r.Override},
 		FallbackScope: r.ScopeInstead, Resume: r.Resume, Context: &dncv1.WriteContext{OnBehalfOf: c.opts.user},
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	rows := &optOutLoad{request: &r, room: make([]OptOut, 1000)}
+	rows := &rowChunks{request: &r, room: make([]OptOut, 1000)}
 	result, err := rowUpload(c, rows, header).run(ctx)
 	if err != nil {
 		return ImportOptOutsResult{}, err
 	}
-	rows.saidLate(result.GetRejects())
+	rows.reportLate(result.GetRejects())
 	return fromRecordsResult(result), nil
 }
 
-// toRow is a row on the wire. Whatever is wrong with it is the server's to judge: it
-// rejects the row, and not the import.
+// toRow is a row on the wire. The server judges what is wrong with it, and rejects the row,
+// not the import.
 func toRow(o *OptOut) *dncv1.RecordRow {
 	channel, err := value[dncv1.Channel](o.Channel, "CHANNEL_", dncv1.Channel_value)
 	note := o.Note
@@ -151,8 +140,8 @@ func toRow(o *OptOut) *dncv1.RecordRow {
 	}
 }
 
-// carried is text as a message can carry it: UTF-8, and not much longer than the longest
-// that the contract takes. What is cut is too long all the same.
+// carried is text as a message can carry it: UTF-8, and not much longer than the contract
+// accepts. Text that is cut here is still too long for the server.
 func carried(text string) string {
 	const most = 8 << 10
 	if len(text) > most {

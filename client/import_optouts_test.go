@@ -65,6 +65,7 @@ func exportOptOuts(t testing.TB, c *client.Client, opts ...client.ExportOption) 
 }
 
 func TestImportOptOuts(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t), client.WithUser("ops"))
 	rows := []client.OptOut{
 		{Number: "01 99 00 12 34", Scope: "acme", Channel: client.ChannelLetter, ReceivedAt: time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC), Desk: "Lyon", Evidence: "t-1"},
@@ -111,6 +112,7 @@ func TestImportOptOuts(t *testing.T) {
 }
 
 func TestImportOptOutsGoesOnAfterBrokenConnections(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}
@@ -167,6 +169,7 @@ func content(records []client.OptOutRecord) []client.OptOutRecord {
 }
 
 func TestImportOptOutsReturnsTheSourcesError(t *testing.T) {
+	t.Parallel()
 	c := connect(t, serve(t))
 	failed := fmt.Errorf("the disk is gone")
 	source := &optOuts{rows: someOptOuts(10_000), at: func(next int) error {
@@ -184,6 +187,7 @@ func TestImportOptOutsReturnsTheSourcesError(t *testing.T) {
 }
 
 func TestExportOptOutsTellsACut(t *testing.T) {
+	t.Parallel()
 	proxy := newProxy(t, serve(t))
 	c := connect(t, proxy.addr())
 	if _, err := c.ImportOptOuts(t.Context(), client.ImportOptOutsRequest{Rows: &optOuts{rows: someOptOuts(50_000)}}); err != nil {

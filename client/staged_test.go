@@ -8,6 +8,7 @@ import (
 )
 
 func TestHeldSaysWhatNeedNotBeSent(t *testing.T) {
+	t.Parallel()
 	chunks := make([]*chunk, 6)
 	var hashes []chunkhash.Hash
 	for i := range chunks {
@@ -30,12 +31,12 @@ func TestHeldSaysWhatNeedNotBeSent(t *testing.T) {
 		{"committed", &dncv1.ImportOpened{Committed: true}, chunks, "......"},
 		{"committed with rejects", &dncv1.ImportOpened{Committed: true, RejectedChunks: []uint64{2, 6}}, chunks, ".r...r"},
 	} {
-		h, got := newHeld(tt.opened), ""
+		held, got := newStagedChunks(tt.opened), ""
 		for _, c := range tt.chunks {
-			switch has, settles := h.has(c), h.settles(c); {
-			case settles:
+			switch holds, canSkip := held.holds(c), held.canSkip(c); {
+			case canSkip:
 				got += "."
-			case has:
+			case holds:
 				got += "r"
 			default:
 				got += "s"

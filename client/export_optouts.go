@@ -29,12 +29,6 @@ type OptOutRecord struct {
 	ID         EventID    `json:"id"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r OptOutRecord) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *OptOutRecord) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // ExportOptOuts yields the opt-outs in force at one revision, by ascending number, then
 // oldest first. With Scope: those at that scope, above and below it. An error is the last
 // thing yielded, and then what came before it is not the whole: also when the stream was

@@ -46,12 +46,6 @@ type ImportRecord struct {
 	OutsideJurisdiction uint64 `json:"outside_jurisdiction"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (r ImportRecord) MarshalJSON() ([]byte, error) { return encode(r) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (r *ImportRecord) UnmarshalJSON(text []byte) error { return decode(text, r) }
-
 // ImportSource is a file that was read.
 type ImportSource struct {
 	// Name without directories. It must hold no phone number.
@@ -63,23 +57,11 @@ type ImportSource struct {
 	Format string `json:"format"`
 }
 
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (s ImportSource) MarshalJSON() ([]byte, error) { return encode(s) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (s *ImportSource) UnmarshalJSON(text []byte) error { return decode(text, s) }
-
 // RejectTally is how many entries were rejected for one reason.
 type RejectTally struct {
 	Reason string `json:"reason"`
 	Count  uint64 `json:"count"`
 }
-
-// MarshalJSON implements json.Marshaler: see the package comment.
-func (t RejectTally) MarshalJSON() ([]byte, error) { return encode(t) }
-
-// UnmarshalJSON implements json.Unmarshaler: see the package comment.
-func (t *RejectTally) UnmarshalJSON(text []byte) error { return decode(text, t) }
 
 // ImportHistory yields the loads of a list, newest first; of all lists, deleted ones
 // too, and the imports of opt-outs, when list is empty. An error is the last thing yielded.
@@ -155,7 +137,7 @@ func newestFirst(a, b iter.Seq2[ImportRecord, error]) iter.Seq2[ImportRecord, er
 	}
 }
 
-// began is the revision that an import stands at among the others.
+// began is the revision by which imports are ordered.
 func (r *ImportRecord) began() uint64 { return cmp.Or(r.PreparedRevision, r.Revision) }
 
 func importOrNil(r *dncv1.ListImport) *ImportRecord {
@@ -199,7 +181,7 @@ func fromListImport(r *dncv1.ListImport) ImportRecord {
 	}
 }
 
-// modeOf is how a load was made: its mode, or its origin where no client sent it.
+// modeOf is the mode of a load, or its origin where no client sent it.
 func modeOf(r *dncv1.ListImport) ImportMode {
 	switch r.GetOrigin() {
 	case dncv1.ImportOrigin_IMPORT_ORIGIN_REVERT, dncv1.ImportOrigin_IMPORT_ORIGIN_RELOAD:

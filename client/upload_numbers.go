@@ -16,8 +16,8 @@ type (
 	listRPC      = importRPC[dncv1.ImportRequest, dncv1.ImportResponse, dncv1.ImportResult]
 )
 
-// load is the numbers of an Import on their way.
-type load struct {
+// numberChunks makes chunks of the numbers of an Import.
+type numberChunks struct {
 	request *ImportRequest
 	batch   []uint64
 }
@@ -25,10 +25,12 @@ type load struct {
 // numberUpload sends the numbers of an import.
 func numberUpload(c *Client, r *ImportRequest, header *dncv1.ImportHeader) *listUpload {
 	return &listUpload{
-		client:  c,
-		rpc:     importOfNumbers(header),
-		source:  &load{request: r, batch: make([]uint64, chunkNumbers)},
-		sources: header.GetSources(),
+		client:     c,
+		rpc:        importOfNumbers(header),
+		source:     &numberChunks{request: r, batch: make([]uint64, chunkNumbers)},
+		sources:    header.GetSources(),
+		onResume:   r.OnResume,
+		onProgress: r.OnProgress,
 	}
 }
 
@@ -37,7 +39,7 @@ func importOfNumbers(header *dncv1.ImportHeader) listRPC {
 		open: func(ctx context.Context, on *connection) (importStream, error) { return on.lists.Import(ctx) },
 		header: func(id string, begun bool) *dncv1.ImportRequest {
 			header.ImportId = id
-			if begun { // what there was to take over is gone: what holds the list now is this load, or a later one
+			if begun { // the load to take over is gone: the one that holds the list now is this one, or a later one
 				header.TakeOver = false
 			}
 			return &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: header}}
@@ -55,14 +57,14 @@ func chunkFrame(c *dncv1.ImportChunk) *dncv1.ImportRequest {
 }
 
 // fill implements uploadSource: a whole chunk of numbers.
-func (l *load) fill() (*dncv1.ImportChunk, int, error) {
-	if l.request.Mode == ModeDelta {
-		return l.fillChanges()
+func (n *numberChunks) fill() (*dncv1.ImportChunk, int, error) {
+	if n.request.Mode == ModeDelta {
+		return n.fillChanges()
 	}
-	n := 0
-	for n < len(l.batch) {
-		got, err := l.request.Numbers.Next(l.batch[n:])
-		n += got
+	count := 0
+	for count < len(n.batch) {
+		got, err := n.request.Numbers.Next(n.batch[count:])
+		count += got
 		if err == io.EOF {
 			break
 		}
@@ -70,14 +72,14 @@ func (l *load) fill() (*dncv1.ImportChunk, int, error) {
 			return nil, 0, err
 		}
 	}
-	return &dncv1.ImportChunk{Add: numberSet(l.batch[:n])}, n, nil
+	return &dncv1.ImportChunk{Add: numberSet(n.batch[:count])}, count, nil
 }
 
 // fillChanges is fill for numbers that come and go: half a chunk for each.
-func (l *load) fillChanges() (*dncv1.ImportChunk, int, error) {
-	half := len(l.batch) / 2
-	add, remove := l.batch[:half], l.batch[half:]
-	added, removed, err := l.request.Numbers.(ChangeSource).NextChanges(add, remove)
+func (n *numberChunks) fillChanges() (*dncv1.ImportChunk, int, error) {
+	half := len(n.batch) / 2
+	add, remove := n.batch[:half], n.batch[half:]
+	added, removed, err := n.request.Numbers.(ChangeSource).NextChanges(add, remove)
 	if err != nil && err != io.EOF {
 		return nil, 0, err
 	}
@@ -92,11 +94,11 @@ func numberSet(numbers []uint64) *dncv1.NumberSet {
 }
 
 // summary implements uploadSource.
-func (l *load) summary() SourceSummary { return l.request.Numbers.Summary() }
+func (n *numberChunks) summary() SourceSummary { return n.request.Numbers.Summary() }
 
-// said implements uploadSource: it reports the numbers that the server rejects.
-func (l *load) said(c *chunk, a *dncv1.ImportAck) {
-	if l.request.OnReject == nil || len(a.GetRejects()) == 0 {
+// acked implements uploadSource: it reports the numbers that the server rejects.
+func (n *numberChunks) acked(c *chunk, a *dncv1.ImportAck) {
+	if n.request.OnReject == nil || len(a.GetRejects()) == 0 {
 		return
 	}
 	numbers, err := decodeAscending(c.frame.GetAdd().GetAscending())
@@ -108,21 +110,7 @@ func (l *load) said(c *chunk, a *dncv1.ImportAck) {
 	for _, r := range a.GetRejects() {
 		if int(r.GetIndex()) < len(numbers) {
 			e := fromItem(r.GetError())
-			l.request.OnReject(ImportReject{phone.Number(numbers[r.GetIndex()]).E164(), e.Reason, e.Message})
+			n.request.OnReject(ImportReject{phone.Number(numbers[r.GetIndex()]).E164(), e.Reason, e.Message})
 		}
-	}
-}
-
-// resumed implements uploadSource.
-func (l *load) resumed(entries uint64) {
-	if l.request.OnResume != nil {
-		l.request.OnResume(entries)
-	}
-}
-
-// progress implements uploadSource.
-func (l *load) progress(p Progress) {
-	if l.request.OnProgress != nil {
-		l.request.OnProgress(p)
 	}
 }

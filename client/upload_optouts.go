@@ -24,8 +24,8 @@ type (
 	recordRPC    = importRPC[dncv1.ImportRecordsRequest, dncv1.ImportRecordsResponse, dncv1.ImportRecordsResult]
 )
 
-// optOutLoad is the rows of an ImportOptOuts on their way.
-type optOutLoad struct {
+// rowChunks makes chunks of the rows of an ImportOptOuts.
+type rowChunks struct {
 	request *ImportOptOutsRequest
 	batch   []OptOut // read and not yet in a chunk
 	room    []OptOut // what batch lies in
@@ -35,9 +35,14 @@ type optOutLoad struct {
 }
 
 // rowUpload sends the rows of an import.
-func rowUpload(c *Client, source *optOutLoad, header *dncv1.ImportRecordsHeader) *recordUpload {
+func rowUpload(c *Client, source *rowChunks, header *dncv1.ImportRecordsHeader) *recordUpload {
 	return &recordUpload{
-		client: c, rpc: importOfRows(header), source: source, sources: header.GetSources(),
+		client:     c,
+		rpc:        importOfRows(header),
+		source:     source,
+		sources:    header.GetSources(),
+		onResume:   source.request.OnResume,
+		onProgress: source.request.OnProgress,
 	}
 }
 
@@ -59,27 +64,27 @@ func importOfRows(header *dncv1.ImportRecordsHeader) recordRPC {
 }
 
 // fill implements uploadSource.
-func (l *optOutLoad) fill() (*dncv1.ImportChunk, int, error) {
-	rows, err := l.fillRows()
+func (r *rowChunks) fill() (*dncv1.ImportChunk, int, error) {
+	rows, err := r.fillRows()
 	if err != nil || len(rows) == 0 {
 		return nil, 0, err
 	}
-	l.starts = append(l.starts, l.rows)
-	l.rows += uint64(len(rows))
+	r.starts = append(r.starts, r.rows)
+	r.rows += uint64(len(rows))
 	return &dncv1.ImportChunk{Rows: rows}, len(rows), nil
 }
 
 // fillRows makes the rows of a chunk; none at the source's end.
-func (l *optOutLoad) fillRows() ([]*dncv1.RecordRow, error) {
+func (r *rowChunks) fillRows() ([]*dncv1.RecordRow, error) {
 	rows := make([]*dncv1.RecordRow, 0, optOutRows)
 	for size := 0; len(rows) < optOutRows && size < optOutBytes; {
-		if len(l.batch) == 0 {
-			if err := l.refill(); err != nil || len(l.batch) == 0 {
+		if len(r.batch) == 0 {
+			if err := r.refill(); err != nil || len(r.batch) == 0 {
 				return rows, err
 			}
 		}
-		row := toRow(&l.batch[0])
-		l.batch = l.batch[1:]
+		row := toRow(&r.batch[0])
+		r.batch = r.batch[1:]
 		rows = append(rows, row)
 		size += proto.Size(row) + rowOverhead
 	}
@@ -87,30 +92,30 @@ func (l *optOutLoad) fillRows() ([]*dncv1.RecordRow, error) {
 }
 
 // refill reads more of the source into batch, which stays empty at its end.
-func (l *optOutLoad) refill() error {
-	if l.ended {
+func (r *rowChunks) refill() error {
+	if r.ended {
 		return nil
 	}
-	n, err := l.request.Rows.Next(l.room)
-	l.batch = l.room[:n]
+	n, err := r.request.Rows.Next(r.room)
+	r.batch = r.room[:n]
 	if err == io.EOF {
-		l.ended = true
+		r.ended = true
 		return nil
 	}
 	return err
 }
 
 // summary implements uploadSource. Opt-outs cover no prefixes.
-func (l *optOutLoad) summary() SourceSummary {
-	sum := l.request.Rows.Summary()
+func (r *rowChunks) summary() SourceSummary {
+	sum := r.request.Rows.Summary()
 	sum.Coverage, sum.Inferred = nil, nil
 	return sum
 }
 
-// said implements uploadSource: it reports the rows that the server rejects, or has remarks about.
-func (l *optOutLoad) said(c *chunk, a *dncv1.ImportAck) {
-	report(l.request.OnReject, c, a.GetRejects())
-	report(l.request.OnRemark, c, a.GetRemarks())
+// acked implements uploadSource: it reports the rows that the server rejects, or has remarks about.
+func (r *rowChunks) acked(c *chunk, a *dncv1.ImportAck) {
+	report(r.request.OnReject, c, a.GetRejects())
+	report(r.request.OnRemark, c, a.GetRemarks())
 }
 
 func report(f func(OptOutReject), c *chunk, about []*dncv1.ImportReject) {
@@ -126,29 +131,15 @@ func report(f func(OptOutReject), c *chunk, about []*dncv1.ImportReject) {
 	}
 }
 
-// saidLate reports the rows that were rejected after the commit.
-func (l *optOutLoad) saidLate(rejects []*dncv1.RowReject) {
-	if l.request.OnReject == nil {
+// reportLate reports the rows that were rejected after the commit.
+func (r *rowChunks) reportLate(rejects []*dncv1.RowReject) {
+	if r.request.OnReject == nil {
 		return
 	}
-	for _, r := range rejects {
-		if r.GetSeq() >= 1 && r.GetSeq() <= uint64(len(l.starts)) {
-			e := fromItem(r.GetError())
-			l.request.OnReject(OptOutReject{Row: l.starts[r.GetSeq()-1] + uint64(r.GetIndex()), Reason: e.Reason, Message: e.Message})
+	for _, reject := range rejects {
+		if seq := reject.GetSeq(); seq >= 1 && seq <= uint64(len(r.starts)) {
+			e := fromItem(reject.GetError())
+			r.request.OnReject(OptOutReject{Row: r.starts[seq-1] + uint64(reject.GetIndex()), Reason: e.Reason, Message: e.Message})
 		}
-	}
-}
-
-// resumed implements uploadSource.
-func (l *optOutLoad) resumed(rows uint64) {
-	if l.request.OnResume != nil {
-		l.request.OnResume(rows)
-	}
-}
-
-// progress implements uploadSource.
-func (l *optOutLoad) progress(p Progress) {
-	if l.request.OnProgress != nil {
-		l.request.OnProgress(p)
 	}
 }
