@@ -35,12 +35,12 @@ type checkBench struct {
 	lines []line
 }
 
-// line is one row to be: a subject under one load.
+// line is one row to be: a target under one load.
 type line struct {
-	subject subject
-	row     report.Check
-	pid     int // of the process that answers
-	runs    []report.Check
+	target target
+	row    report.Check
+	pid    int // of the process that answers
+	runs   []report.Check
 }
 
 func checkCommand() *cobra.Command {
@@ -127,9 +127,9 @@ func (b *checkBench) run(ctx context.Context, out, log io.Writer) error {
 		return err
 	}
 	defer s.close()
-	one := []subject{s.empty(), s.unary(), viaClient(report.CaseClient, b.list.client)}
+	one := []target{s.empty(), s.unary(), viaClient(report.CaseClient, b.list.client)}
 	b.add(one, b.list.server.PID, b.callers)
-	b.add([]subject{s.batch(b.batch), s.stream(b.message)}, b.list.server.PID, b.many)
+	b.add([]target{s.batch(b.batch), s.stream(b.message)}, b.list.server.PID, b.many)
 	end, err := b.addRedis(ctx)
 	if err != nil {
 		return err
@@ -145,20 +145,20 @@ func (b *checkBench) run(ctx context.Context, out, log io.Writer) error {
 	return b.print(out, rows)
 }
 
-// add adds the lines of subjects that were chosen.
-func (b *checkBench) add(subjects []subject, pid int, callers []int) {
-	for _, s := range subjects {
+// add adds the lines of targets that were chosen.
+func (b *checkBench) add(targets []target, pid int, callers []int) {
+	for _, s := range targets {
 		if len(b.cases) > 0 && !slices.Contains(b.cases, s.name) {
 			continue
 		}
 		row := report.Check{Case: s.name, Loop: report.LoopClosed, Size: s.size, Numbers: b.list.numbers, Listed: b.listed}
 		for _, row.Callers = range callers {
 			if len(b.rates) == 0 {
-				b.lines = append(b.lines, line{subject: s, row: row, pid: pid})
+				b.lines = append(b.lines, line{target: s, row: row, pid: pid})
 			}
 			for _, rate := range b.rates {
 				row.Loop, row.Offered = report.LoopOpen, rate
-				b.lines = append(b.lines, line{subject: s, row: row, pid: pid})
+				b.lines = append(b.lines, line{target: s, row: row, pid: pid})
 			}
 		}
 	}
@@ -194,11 +194,11 @@ func (b *checkBench) addRedis(ctx context.Context) (end func(), err error) {
 		return nil, err
 	}
 	if slices.Contains(chosen, "redis") {
-		b.add([]subject{redisOne(single, set.Key)}, set.PID, b.callers)
-		b.add([]subject{redisMany(single, set.Key, b.batch)}, set.PID, b.many)
+		b.add([]target{redisOne(single, set.Key)}, set.PID, b.callers)
+		b.add([]target{redisMany(single, set.Key, b.batch)}, set.PID, b.many)
 	}
 	if slices.Contains(chosen, "rueidis") {
-		b.add([]subject{rueidisOne(pipelined, set.Key)}, set.PID, b.callers)
+		b.add([]target{rueidisOne(pipelined, set.Key)}, set.PID, b.callers)
 	}
 	return func() {
 		_ = single.Close() // no answer is waited for
@@ -235,9 +235,9 @@ func (b *checkBench) measure(ctx context.Context) ([]report.Check, error) {
 func (l *line) once(ctx context.Context, probes *probePool, d time.Duration) (report.Check, error) {
 	ctx, release := context.WithCancel(ctx)
 	defer release()
-	row, c := l.row, callers{size: l.subject.size, pool: probes}
+	row, c := l.row, callers{size: l.target.size, pool: probes}
 	for i := range row.Callers {
-		a, err := l.subject.asker(ctx, i)
+		a, err := l.target.asker(ctx, i)
 		if err != nil {
 			return row, err
 		}

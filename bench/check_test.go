@@ -106,7 +106,7 @@ func TestProbesHoldAnswers(t *testing.T) {
 
 // The probes are what they say, and steady ones are so too when the list is turned.
 func TestDrawnList(t *testing.T) {
-	l, err := newDrawnList(800_000, 3) // two area codes
+	l, err := newSyntheticList(800_000, 3) // two area codes
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +143,7 @@ func TestDrawnList(t *testing.T) {
 	}
 }
 
-func numbersOf(t *testing.T, l drawnList) []uint64 {
+func numbersOf(t *testing.T, l syntheticList) []uint64 {
 	t.Helper()
 	var all []uint64
 	batch := make([]uint64, 100_000)

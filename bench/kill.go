@@ -150,14 +150,14 @@ func (b *killBench) undisturbed(ctx context.Context, s *site, rnd *rand.Rand) (t
 	if err != nil {
 		return 0, err
 	}
-	if _, err := b.space.importFiles(ctx, s.tap.Addr, files, b.numbers); err != nil {
+	if _, err := b.space.importFiles(ctx, s.proxy.Addr, files, b.numbers); err != nil {
 		return 0, err
 	}
 	if files, err = s.nextFiles(ctx); err != nil {
 		return 0, err
 	}
 	w := startWatch(ctx, s.client, compareContents(s.before, s.content, rnd), s.optOuts, rnd)
-	i, err := b.space.importFiles(ctx, s.tap.Addr, files, b.numbers)
+	i, err := b.space.importFiles(ctx, s.proxy.Addr, files, b.numbers)
 	if err := errors.Join(w.end(ctx), err, s.verify(ctx)); err != nil {
 		return 0, fmt.Errorf("a load that nobody broke: %w", err)
 	}

@@ -18,7 +18,7 @@ type site struct {
 	bench   *killBench
 	dir     string
 	server  *daemon.Server
-	tap     *daemon.Tap // where loads go
+	proxy   *daemon.ImportProxy // where loads go
 	client  *client.Client
 	optOuts *optOuts
 
@@ -30,7 +30,7 @@ func (s *site) open(ctx context.Context) (err error) {
 	if s.server, s.client, err = s.bench.space.start(ctx, s.dir); err != nil {
 		return err
 	}
-	if s.tap, err = daemon.NewTap(ctx, "127.0.0.1:0", s.server.Addr); err != nil {
+	if s.proxy, err = daemon.NewImportProxy(ctx, "127.0.0.1:0", s.server.Addr); err != nil {
 		s.server.Kill()
 	}
 	return err
@@ -39,17 +39,17 @@ func (s *site) open(ctx context.Context) (err error) {
 // killServer ends the server and what is under way, and starts it again.
 func (s *site) killServer(ctx context.Context) (err error) {
 	s.server.Kill()
-	s.tap.Close()
+	s.proxy.Close()
 	if s.server, err = s.bench.space.programs.StartAt(ctx, s.dir, s.server.Addr); err != nil {
 		return err
 	}
-	s.tap, err = daemon.NewTap(ctx, s.tap.Addr, s.server.Addr)
+	s.proxy, err = daemon.NewImportProxy(ctx, s.proxy.Addr, s.server.Addr)
 	return err
 }
 
 func (s *site) close() {
 	_ = s.client.Close()
-	s.tap.Close()
+	s.proxy.Close()
 	if s.server != nil {
 		s.server.Kill()
 	}
@@ -136,7 +136,7 @@ func (r *round) run(ctx context.Context) error {
 func (r *round) load(ctx context.Context, files []string) error {
 	limited, cancel := context.WithTimeout(ctx, r.patience) // ends a dnc that does not end; not the server
 	defer cancel()
-	r.tap.Reset()
+	r.proxy.Reset()
 	dnc, err := r.start(limited, files)
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func (r *round) load(ctx context.Context, files []string) error {
 	case <-time.After(r.at - time.Since(dnc.Started)):
 	case <-dnc.Ended():
 	}
-	phase := r.tap.Phase()
+	phase := r.proxy.Phase()
 	if err := r.kill(ctx, dnc); err != nil {
 		return err
 	}
@@ -163,7 +163,7 @@ func (r *round) load(ctx context.Context, files []string) error {
 }
 
 func (r *round) start(ctx context.Context, files []string) (*daemon.Importing, error) {
-	return r.bench.space.programs.StartImport(ctx, r.tap.Addr, listName, files)
+	return r.bench.space.programs.StartImport(ctx, r.proxy.Addr, listName, files)
 }
 
 func (r *round) kill(ctx context.Context, dnc *daemon.Importing) error {

@@ -21,7 +21,7 @@ type listServer struct {
 	options    []string // of daemon.ServeCommand
 
 	space  *workspace
-	drawn  drawnList
+	drawn  syntheticList
 	server *daemon.Server
 	client *client.Client
 }
@@ -38,7 +38,7 @@ func (l *listServer) open(ctx context.Context, log io.Writer) (err error) {
 	if l.probeCount < 1<<14 {
 		return fmt.Errorf("--probes: at least %d", 1<<14)
 	}
-	if l.drawn, err = newDrawnList(l.numbers, 1); err != nil {
+	if l.drawn, err = newSyntheticList(l.numbers, 1); err != nil {
 		return err
 	}
 	if l.space, err = newDirectory(l.data, log); err != nil {
@@ -78,7 +78,7 @@ func (l *listServer) close() {
 }
 
 // load replaces what the list holds.
-func (l *listServer) load(ctx context.Context, c drawnList) error {
+func (l *listServer) load(ctx context.Context, c syntheticList) error {
 	r, err := l.client.Import(ctx, client.ImportRequest{
 		List: listName, Numbers: c.source(), SnapshotDate: time.Now().UTC().Format(time.DateOnly),
 	})

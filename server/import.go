@@ -7,7 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -20,7 +20,7 @@ func (s *listService) Import(stream importStream) error {
 	u := newUpload(&s.service, stream, intake[dncv1.ImportRequest, dncv1.ImportResponse](&importSession{s: s, ctx: stream.Context()}))
 	var committed bool
 	var err error
-	gentle.Do(func() { committed, err = u.run() }) // checks take precedence
+	nice.Do(func() { committed, err = u.run() }) // checks take precedence
 	if committed || err != nil {
 		s.metrics.wrote(writeLoad, false, err)
 	}

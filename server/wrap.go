@@ -15,7 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -215,7 +215,7 @@ func (w wrapper) panicked(ctx context.Context, method string, p any) error {
 	w.metrics.refused(method, &fault{reason: dncv1.ErrorReason_ERROR_REASON_INTERNAL})
 	at := make([]uintptr, maxFrames)
 	at = at[:runtime.Callers(3, at)]
-	if elsewhere, ok := p.(gentle.Panic); ok {
+	if elsewhere, ok := p.(nice.Panic); ok {
 		p, at = elsewhere.Value, elsewhere.Callers
 	}
 	w.log.Error("panic", "method", method, "panic", withoutDigits(fmt.Sprint(p)), "frames", frames(at))

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/filter"
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/block"
@@ -115,7 +115,7 @@ func (w *blockWriter) passBatch() {
 }
 
 func (w *blockWriter) fillFilter() {
-	gentle.Goroutine()
+	nice.Goroutine()
 	for batch := range w.batches {
 		w.filter.Add(batch)
 		runtime.Gosched() // see yieldBlocks

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/store/internal/locks"
 )
 
@@ -141,7 +141,7 @@ func (i *Import) loadDetached(ctx, owned context.Context, release func(), p prep
 		}
 	}
 	i.s.run(func() {
-		gentle.Goroutine()
+		nice.Goroutine()
 		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
 		if err == nil {
 			i.discard(content{})

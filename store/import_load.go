@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/filter"
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/block"
@@ -34,7 +34,7 @@ func (s *Store) startLoads() {
 }
 
 func (s *Store) resumeLoad(l *List) {
-	gentle.Goroutine()
+	nice.Goroutine()
 	ctx, release, err := s.locks.LockList(context.Background(), l.ID)
 	if err != nil {
 		return

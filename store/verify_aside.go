@@ -10,7 +10,7 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/disk"
@@ -26,7 +26,7 @@ import (
 // searchSetAside looks for what may lie in what was set aside, and for the stories that a damaged log may have held. v is
 // the view of the open: what came later lies in neither.
 func (s *Store) searchSetAside(v *View) {
-	gentle.Goroutine()
+	nice.Goroutine()
 	if dir := s.aside(badgerDir); dir != "" && s.noteFound("what was set aside", s.findState(v, dir), s.noteDamage) {
 		s.dropAside(dir)
 	}

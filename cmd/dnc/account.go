@@ -6,13 +6,13 @@ import (
 	"strings"
 )
 
-// account is what became of all that was read.
+// account counts the entries that were read, by outcome.
 type account struct {
 	read, accepted, duplicates, rejected, empty uint64
-	rows                                        uint64 // that it stood in; 0: not told
+	rows                                        uint64 // that held them; 0: not known
 }
 
-// String leaves out what says nothing: no empty cells, and a row for each entry.
+// String leaves out empty cells where there are none, and rows where each holds one entry.
 func (a account) String() string {
 	text := fmt.Sprintf("read %d = %d accepted + %s + %d rejected", a.read, a.accepted, count(a.duplicates, "duplicate"), a.rejected)
 	if a.empty > 0 {
@@ -24,7 +24,7 @@ func (a account) String() string {
 	return text
 }
 
-// parseDelimiter reads what stands between the columns of a csv; 0: not said.
+// parseDelimiter reads the delimiter of a csv; 0: not given.
 func parseDelimiter(text string) (rune, error) {
 	if text == "" {
 		return 0, nil

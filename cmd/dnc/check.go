@@ -95,7 +95,7 @@ func (a *app) checkNumbers(cmd *cobra.Command, numbers []string, flags checkFlag
 	return nil
 }
 
-// checkNumber answers one number. An error of the number alone ends nothing.
+// checkNumber answers one number. An error of the number does not end the command.
 func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, flags checkFlags) error {
 	result, err := c.Check(ctx, number, flags.options()...)
 	if errors.Is(err, client.ErrInvalidNumber) {
@@ -116,10 +116,10 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 	})
 }
 
-// checkJSON is the JSON of one number. Of what is no number only Number, as typed, and Error are set.
+// checkJSON is the JSON of one number. For text that is not a number only Number, as typed, and Error are set.
 type checkJSON struct {
 	client.Result
-	Column *string    // of a file, the column that the number stands in
+	Column *string    // of a file, the column that holds the number
 	Error  *itemError // nil: the number was checked
 }
 

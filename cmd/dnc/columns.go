@@ -48,7 +48,7 @@ func columnsJSON(choices []registry.Choice) []columnsOf {
 	return list
 }
 
-// extended is the JSON of an object with the members of another behind its own.
+// extended is the JSON of an object, followed by the members of another.
 func extended(object, more any) ([]byte, error) {
 	own, err := json.Marshal(object)
 	if err != nil {
@@ -66,6 +66,9 @@ func sayChoices(w io.Writer, choices []registry.Choice, describe func(registry.C
 			same++
 		}
 		name := choices[0].File
+		if name == "-" {
+			name = "standard input"
+		}
 		if same > 1 {
 			name += fmt.Sprintf(" and %d more", same-1)
 		}
@@ -101,6 +104,16 @@ func describeNumbers(c registry.Choice) string {
 		}
 	}
 	return strings.Join(append([]string{"number from " + columnNames(c.Numbers)}, unused(others)...), "; ")
+}
+
+// describeRows is describeNumbers for files of which each row is answered. In a file of one column the header may be a
+// number that cannot be read, so it is named.
+func describeRows(c registry.Choice) string {
+	text := describeNumbers(c)
+	if c.Layout.Width == 1 && c.Layout.Header != nil {
+		text += "; the first line is its title and is not checked"
+	}
+	return text
 }
 
 // mostUnused bounds the columns that are named; JSON has them all.

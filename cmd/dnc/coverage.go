@@ -9,11 +9,11 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// tellUncovered says which declared prefixes of a list hold no number after a load. That is no error: what it
-// means for checks is what people do not expect.
-func (a *app) tellUncovered(ctx context.Context, c *client.Client, list string) {
+// sayUncovered says which declared prefixes of a list hold no number after a load. That is no error, but its effect
+// on checks is unexpected.
+func (a *app) sayUncovered(ctx context.Context, c *client.Client, list string) {
 	l, err := c.GetList(ctx, list)
-	if err != nil { // the load has gone through all the same
+	if err != nil { // the load has succeeded anyway
 		return
 	}
 	empty := slices.DeleteFunc(slices.Clone(l.Coverage), func(p string) bool { return slices.Contains(l.EffectiveCoverage, p) })

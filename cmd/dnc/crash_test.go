@@ -31,6 +31,7 @@ import (
 //	unsent                 waits until the server has noticed that nobody sends an import any more
 //	begin COMMAND...       starts a command in the background; leave kills it, if it has not ended, however it did
 func TestCrashScripts(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 //	code N COMMAND...     runs a command that must exit with N
 //	replace OLD NEW FILE  replaces a text in a file
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	samples, err := filepath.Abs("../../testdata")
 	if err != nil {
 		t.Fatal(err)

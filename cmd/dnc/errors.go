@@ -12,6 +12,14 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
+// namesList gives the error for an unknown list the name that was typed: the server's message has none.
+func namesList(err error, list string) error {
+	if !errors.Is(err, client.ErrListNotFound) {
+		return err
+	}
+	return &reworded{fmt.Sprintf("there is no list %q", list), err}
+}
+
 // hinted is an error with what to do next.
 type hinted struct {
 	error
@@ -44,7 +52,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return usagef(cmd, "%v", err)
 }
 
-// oneOf refuses a value that a flag does not have; without one there is nothing to refuse.
+// oneOf refuses a value that is not one of a flag's choices. The empty value is the default.
 func oneOf(cmd *cobra.Command, flag, value string, choices []string) error {
 	if value == "" || slices.Contains(choices, strings.ReplaceAll(strings.ToLower(value), "_", "-")) {
 		return nil
@@ -53,8 +61,8 @@ func oneOf(cmd *cobra.Command, flag, value string, choices []string) error {
 	return usagef(cmd, "--%s is %s or %s, not %q", flag, strings.Join(choices[:last], ", "), choices[last], value)
 }
 
-// holdsOthers makes a command that only holds others refuse to be called by itself.
-func holdsOthers(cmd *cobra.Command) {
+// requireSubcommand makes a command refuse to be called without one of its subcommands.
+func requireSubcommand(cmd *cobra.Command) {
 	cmd.Args = cobra.ArbitraryArgs
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -64,7 +72,7 @@ func holdsOthers(cmd *cobra.Command) {
 	}
 }
 
-// commandsOf names the commands that a command holds.
+// commandsOf names the subcommands of a command.
 func commandsOf(cmd *cobra.Command) string {
 	var names []string
 	for _, c := range cmd.Commands() {
@@ -76,18 +84,20 @@ func commandsOf(cmd *cobra.Command) string {
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 
-// counted refuses arguments unless there are least to most; what names them, if there may be any.
-func counted(least, most int, what string) cobra.PositionalArgs {
+// counted refuses arguments unless there are least to most. noun is what one of them is; "" when there may be none.
+func counted(least, most int, noun string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		switch {
 		case len(args) < least:
-			return usagef(cmd, "%s is missing", what)
-		case len(args) > most && what == "":
+			return usagef(cmd, "a %s is missing", noun)
+		case len(args) <= most:
+			return nil
+		case most == 0:
 			return usagef(cmd, "%s takes no arguments", cmd.Name())
-		case len(args) > most:
-			return usagef(cmd, "too many arguments: %s is all it takes", what)
+		case most == 1:
+			return usagef(cmd, "too many arguments: `%s` takes one %s", cmd.CommandPath(), noun)
 		}
-		return nil
+		return usagef(cmd, "too many arguments: `%s` takes at most %d %ss", cmd.CommandPath(), most, noun)
 	}
 }
 
@@ -131,7 +141,7 @@ func (a *app) hintFor(err error) string {
 const hintUnknown = "`dnc history NUMBER` shows whether an opt-out was recorded, `dnc imports LIST` what became of a load; " +
 	"recording an opt-out twice does no harm; --timeout allows more time"
 
-// hintUnavailable says what helps where no server answered, as far as the connection's error shows why.
+// hintUnavailable says what helps when no server answered, if the connection's error shows why.
 func (a *app) hintUnavailable(message string) string {
 	for _, h := range []struct{ text, hint string }{
 		{"HTTP/1.1 header", "this port speaks HTTP, not gRPC: --addr is the address after `dncd serves`, port 7362 by default"},
@@ -154,8 +164,8 @@ const hintName = "the host name in --addr is not known: check its spelling, or g
 const hintTLS = "server and dnc do not agree on encryption: --tls-ca FILE names the CA of the server's certificate, " +
 	"--tls-cert and --tls-key are this client's; a server without TLS accepts none of them"
 
-// encryptionFails reports whether a connection, which was not to be had, most likely
-// failed for its encryption: a server without TLS and one with it do not always say so.
+// encryptionFails reports whether a connection most likely failed because of encryption:
+// servers with and without TLS do not always say so.
 func (a *app) encryptionFails(message string) bool {
 	message = strings.ToLower(message)
 	has := func(text string) bool { return strings.Contains(message, text) }

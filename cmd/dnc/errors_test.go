@@ -11,6 +11,7 @@ import (
 )
 
 func TestHintOfAnInterrupt(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	list, optOuts := writeTemp(t, "list.txt", "+14155550100\n"), writeTemp(t, "optouts.csv", "phone\n+14155550100\n")
@@ -30,6 +31,7 @@ func TestHintOfAnInterrupt(t *testing.T) {
 }
 
 func TestCheckAddr(t *testing.T) {
+	t.Parallel()
 	for addr, want := range map[string]bool{
 		"127.0.0.1:7362": true, "[::1]:7362": true, "dncd.example:7362": true, ":7362": true, "dns:7362": true,
 		"unix:///run/dncd.sock": true, "unix:run/dncd.sock": true, "dns:///dncd.example": true, "dns:dncd.example:7362": true,
@@ -44,6 +46,7 @@ func TestCheckAddr(t *testing.T) {
 
 // TestHintsOfConnections: each cause has the hint that helps against it.
 func TestHintsOfConnections(t *testing.T) {
+	t.Parallel()
 	web, gone := httptest.NewServer(http.NotFoundHandler()), httptest.NewServer(nil)
 	t.Cleanup(web.Close)
 	gone.Close()
@@ -68,6 +71,7 @@ func TestHintsOfConnections(t *testing.T) {
 
 // TestHintWhenTimeIsOver: only of a write is it unknown whether it counted.
 func TestHintWhenTimeIsOver(t *testing.T) {
+	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0") // it takes connections and never answers
 	if err != nil {
 		t.Fatal(err)
@@ -96,6 +100,7 @@ func TestHintWhenTimeIsOver(t *testing.T) {
 }
 
 func TestEncryptionFails(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		message     string
 		encrypted   bool

@@ -33,7 +33,7 @@ imported again from their csv or jsonl are all duplicates.`,
 		Example: `  dnc export --list us-ftc > us-ftc.txt
   dnc export --opt-outs > opt-outs.csv
   dnc export --opt-outs --format jsonl`,
-		Args: counted(0, 0, "--list NAME or --opt-outs"),
+		Args: counted(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := flags.check(cmd, a.output)
 			if err != nil {
@@ -97,12 +97,12 @@ func (a *app) exportList(ctx context.Context, c *client.Client, list, format str
 		},
 	}[format]
 	if err := refuseUnloaded(ctx, c, list); err != nil {
-		return err
+		return namesList(err, list)
 	}
 	begun := false
 	for number, err := range c.Export(ctx, list) {
 		if err != nil {
-			return err
+			return namesList(err, list)
 		}
 		if !begun && format == "csv" {
 			err = writeNumber(out, "number")
@@ -118,7 +118,7 @@ func (a *app) exportList(ctx context.Context, c *client.Client, list, format str
 	return nil
 }
 
-// refuseUnloaded keeps an export of nothing known from passing for an empty list.
+// refuseUnloaded refuses to export a list that was never loaded: the output would look like an empty list.
 func refuseUnloaded(ctx context.Context, c *client.Client, list string) error {
 	l, err := c.GetList(ctx, list)
 	if err == nil && l.State == client.ListNotLoaded {

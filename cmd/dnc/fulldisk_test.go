@@ -32,6 +32,7 @@ import (
 //	await PATTERN COMMAND...    runs a command until it prints that
 //	waits SECONDS               checks that the newest load stays prepared, and is so on a full disk
 func TestFullDiskScripts(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dncd/dncd/client"
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/internal/registry"
 )
 
@@ -80,12 +80,12 @@ objection was not recorded, the exit code is 1; --allow-rejects N accepts up to 
   dnc import crm.csv --opt-outs --region FR --scope acme --channel email --date-order day
   dnc import crm.csv --opt-outs --column "Phone Number,Mobile Phone Number" --dry-run
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
-		Args: counted(1, 1000, "a file"),
+		Args: counted(1, 1000, "file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := onceStdin(cmd, args); err != nil {
 				return err
 			}
-			gentle.Process() // who waits for an answer on this machine goes first
+			nice.Process() // calls on this machine take precedence
 			if flags.optOuts {
 				return a.importOptOuts(cmd, args, flags)
 			}
@@ -123,7 +123,7 @@ func onceStdin(cmd *cobra.Command, paths []string) error {
 	return nil
 }
 
-// importFiles loads files and prints what became of it.
+// importFiles loads files and prints the result.
 func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags) (err error) {
 	if err := refuseFlags(cmd, ofOptOuts, "is for opt-outs, not for a list: use --opt-outs"); err != nil {
 		return err
@@ -153,7 +153,7 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	}
 	dated, err := datedBefore(cmd.Context(), c, &request)
 	if err != nil {
-		return a.brokenOff(err, flags.dryRun)
+		return a.resumeHint(namesList(err, flags.list), flags.dryRun)
 	}
 	if err := source.rejects.create(flags.rejects); err != nil {
 		return err
@@ -161,24 +161,22 @@ func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags)
 	result, err := a.load(cmd.Context(), c, request, source)
 	if err != nil {
 		source.rejects.leave()
-		return a.brokenOff(err, flags.dryRun)
+		return a.resumeHint(namesList(err, flags.list), flags.dryRun)
 	}
 	if err := source.rejects.close(); err != nil {
 		return err
 	}
-	choices := source.reader.Choices()
-	sayChoices(a.stderr, choices, describeNumbers)
-	if err := a.printImport(flags.list, listReport{result, choices}, source.rejects); err != nil {
+	if err := a.printImport(flags.list, listReport{result, source.reader.Choices()}, source.rejects); err != nil {
 		return err
 	}
 	if !result.Refused && !result.DryRun {
-		a.tellUndated(flags.list, dated)
-		a.tellUncovered(cmd.Context(), c, flags.list)
+		a.sayUndated(flags.list, dated)
+		a.sayUncovered(cmd.Context(), c, flags.list)
 	}
 	return nil
 }
 
-// datedBefore is the snapshot date that a list has before a load that gives it none; empty: there is none to lose.
+// datedBefore is the snapshot date of a list before a load that has none; empty: the list has none either.
 func datedBefore(ctx context.Context, c *client.Client, r *client.ImportRequest) (string, error) {
 	if r.SnapshotDate != "" || r.Mode != client.ModeReplace {
 		return "", nil
@@ -187,8 +185,8 @@ func datedBefore(ctx context.Context, c *client.Client, r *client.ImportRequest)
 	return l.SnapshotDate, err
 }
 
-// tellUndated says that a list lost its date: nothing tells an older file from a newer one any more.
-func (a *app) tellUndated(list, before string) {
+// sayUndated says that a list lost its date: without one, an older file is not noticed.
+func (a *app) sayUndated(list, before string) {
 	if before == "" {
 		return
 	}
@@ -196,9 +194,9 @@ func (a *app) tellUndated(list, before string) {
 	fmt.Fprintf(a.stderr, "hint: load them again with --snapshot-date, so that an older file is noticed\n")
 }
 
-// brokenOff adds to the hint of a server that is not there, and of an interrupt, that a load goes on. A dry run
-// begins anew.
-func (a *app) brokenOff(err error, dryRun bool) error {
+// resumeHint adds to the hint of an unreachable server, and of an interrupt, that the same command resumes the load. A dry
+// run starts again.
+func (a *app) resumeHint(err error, dryRun bool) error {
 	if dryRun {
 		return err
 	}
@@ -211,7 +209,7 @@ func (a *app) brokenOff(err error, dryRun bool) error {
 	return err
 }
 
-// checkFormat says what files were taken for when nobody said it, and keeps change lists and modes together.
+// checkFormat reports the format that was detected, and refuses a mode that does not fit it.
 func (a *app) checkFormat(format registry.Format, asked string, mode client.ImportMode) error {
 	if parsed, err := registry.ParseFormat(asked); err == nil && parsed == registry.Auto {
 		fmt.Fprintf(a.stderr, "dnc: read as %s\n", format)
@@ -230,21 +228,28 @@ func (a *app) load(ctx context.Context, c *client.Client, request client.ImportR
 	meter := &importMeter{files: source.reader, rejects: source.rejects}
 	request.OnProgress = meter.take
 	request.OnReject = source.rejects.fromServer
-	onResume, stop := a.showImport(meter, "number")
+	aside, stop := a.showImport(meter)
 	defer stop()
-	request.OnResume = onResume
+	request.OnResume = func(numbers uint64) { aside(func() { a.sayResumed(numbers, "number") }) }
+	source.onEnd = func() { aside(func() { sayChoices(a.stderr, source.reader.Choices(), describeNumbers) }) }
 	return c.Import(ctx, request)
 }
 
-// showImport shows how far an import is until stop, and says when it continues another.
-func (a *app) showImport(meter *importMeter, entry string) (onResume func(entries uint64), stop func()) {
+// showImport shows the progress of an import until stop is called. aside writes something else to standard error
+// meanwhile. Both are called by the goroutine of the import.
+func (a *app) showImport(meter *importMeter) (aside func(write func()), stop func()) {
 	bar := a.startProgress(meter.state)
-	onResume = func(entries uint64) {
+	aside = func(write func()) {
 		bar.stop()
-		fmt.Fprintf(a.stderr, "dnc: resuming the import that stopped after %s\n", count(entries, entry))
+		write()
 		bar = a.startProgress(meter.state)
 	}
-	return onResume, func() { bar.stop() }
+	return aside, func() { bar.stop() }
+}
+
+// sayResumed says that an import continues another.
+func (a *app) sayResumed(entries uint64, entry string) {
+	fmt.Fprintf(a.stderr, "dnc: resuming the import that stopped after %s\n", count(entries, entry))
 }
 
 // request is the import without its numbers.
@@ -295,7 +300,7 @@ func parseRatio(cmd *cobra.Command, flag, text string) (float64, error) {
 	return ratio, nil
 }
 
-// listReport is what became of a load, and how the columns of its files were taken.
+// listReport is the result of a load, and how the columns of its files were read.
 type listReport struct {
 	client.ImportResult
 	choices []registry.Choice
@@ -308,13 +313,13 @@ func (r listReport) MarshalJSON() ([]byte, error) {
 	}{columnsJSON(r.choices)})
 }
 
-// printImport says what became of a load.
+// printImport prints the result of a load.
 func (a *app) printImport(list string, r listReport, rejects *rejectLog) error {
-	if err := a.print(r, func() string { return describeResultOfImport(list, r.ImportResult) }); err != nil {
+	if err := a.print(r, func() string { return describeImport(list, r.ImportResult) }); err != nil {
 		return err
 	}
 	rejects.explain(a.stderr)
-	a.tellStale(list, r.ImportResult)
+	a.sayStale(list, r.ImportResult)
 	if r.Refused {
 		a.end(exitNo)
 		fmt.Fprintf(a.stderr, "dnc: import refused, %s is as it was\n", list)
@@ -332,7 +337,7 @@ func (a *app) writeGuards(failures []client.GuardFailure) {
 	}
 }
 
-func describeResultOfImport(list string, r client.ImportResult) string {
+func describeImport(list string, r client.ImportResult) string {
 	lines := []string{account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String()}
 	changes := fmt.Sprintf("%s (%d added, %d removed, %d unchanged)", count(r.Numbers, "number"), r.Added, r.Removed, r.Unchanged)
 	if r.SnapshotDate != "" {
@@ -354,9 +359,8 @@ func describeResultOfImport(list string, r client.ImportResult) string {
 	return strings.Join(lines, "\n")
 }
 
-// tellStale says that a load is too old to clear a number. That is no error: what it means for checks is what people do not
-// expect.
-func (a *app) tellStale(list string, r client.ImportResult) {
+// sayStale says that a load is too old to clear a number. That is no error, but its effect on checks is unexpected.
+func (a *app) sayStale(list string, r client.ImportResult) {
 	if !r.Stale || r.Refused {
 		return
 	}

@@ -15,7 +15,7 @@ func (a *app) importsCommand() *cobra.Command {
 		Short: "Show what was loaded when, by whom and from which files, newest first; without a list, opt-outs too",
 		Example: `  dnc imports
   dnc imports us-ftc -o json`,
-		Args: counted(0, 1, "one list"),
+		Args: counted(0, 1, "list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -24,19 +24,19 @@ func (a *app) importsCommand() *cobra.Command {
 			list := strings.Join(args, "")
 			for r, err := range c.ImportHistory(cmd.Context(), list) {
 				if err != nil {
-					return err
+					return namesList(err, list)
 				}
-				if err := a.print(r, func() string { return loaded(r) + "  " + describeImport(r) + filesOf(r) }); err != nil {
+				if err := a.print(r, func() string { return loaded(r) + "  " + describeImportRecord(r) + filesOf(r) }); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
-		ValidArgsFunction: a.firstIsList,
+		ValidArgsFunction: a.completeListArg,
 	}
 }
 
-// loaded is what an import went to.
+// loaded is the list of an import.
 func loaded(r client.ImportRecord) string {
 	if r.Mode == client.ModeOptOuts {
 		return "(opt-outs)" // the name of no list
@@ -44,8 +44,8 @@ func loaded(r client.ImportRecord) string {
 	return r.List
 }
 
-// describeImport is a load, or an import of opt-outs, on one line.
-func describeImport(r client.ImportRecord) string {
+// describeImportRecord is a load, or an import of opt-outs, on one line.
+func describeImportRecord(r client.ImportRecord) string {
 	when := r.EndedAt
 	if when.IsZero() {
 		when = r.StartedAt

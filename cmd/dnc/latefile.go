@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 )
 
-// lateFile is the file of a flag. It keeps what it holds until the command knows what to write: one that fails leaves it
-// as it was, for it may hold the rejects of the day before.
+// lateFile is the file of a flag. It is not changed until the command knows what to write: a command that fails leaves it
+// as it was, because it may hold the rejects of the day before.
 type lateFile struct {
 	*os.File
 	isNew     bool
@@ -31,7 +31,7 @@ func openLate(flag, name string) (*lateFile, error) {
 	return &lateFile{file, isNew, info.Mode().IsRegular()}, nil
 }
 
-// beside returns a file without a name for what will be written.
+// beside returns a temporary file without a name for what will be written.
 func (f *lateFile) beside() (*os.File, error) {
 	dir := "" // the system's, beside a device or a pipe
 	if f.isRegular {
@@ -44,7 +44,7 @@ func (f *lateFile) beside() (*os.File, error) {
 	return file, os.Remove(file.Name())
 }
 
-// empty makes room for what is written now.
+// empty truncates the file before it is written.
 func (f *lateFile) empty() error {
 	if !f.isRegular {
 		return nil

@@ -19,7 +19,7 @@ func (a *app) listCommand() *cobra.Command {
   dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415 --max-age 31d
   dnc list show us-ftc`,
 	}
-	holdsOthers(cmd)
+	requireSubcommand(cmd)
 	cmd.AddCommand(a.listCreateCommand(), a.listLsCommand(), a.listShowCommand(),
 		a.listUpdateCommand(), a.listDeleteCommand())
 	return cmd
@@ -40,7 +40,7 @@ It takes effect immediately: until its first import, checks of numbers in its
 jurisdiction answer UNKNOWN, because they have not been screened.`,
 		Example: `  dnc list create us-ftc --kind registry --jurisdiction US --coverage 1415,1818 --max-age 31d
   dnc list create partner --kind suppression --scope acme`,
-		Args: counted(1, 1, "one name"),
+		Args: counted(1, 1, "name"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if kind == "" {
 				return usagef(cmd, "--kind is missing: registry, suppression or litigator")
@@ -129,7 +129,7 @@ func (a *app) listShowCommand() *cobra.Command {
 		Use:     "show NAME",
 		Short:   "Show one list",
 		Example: "  dnc list show us-ftc",
-		Args:    counted(1, 1, "one name"),
+		Args:    counted(1, 1, "list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -137,11 +137,11 @@ func (a *app) listShowCommand() *cobra.Command {
 			}
 			l, err := c.GetList(cmd.Context(), args[0])
 			if err != nil {
-				return err
+				return namesList(err, args[0])
 			}
 			return a.print(l, func() string { return listDetails(l) })
 		},
-		ValidArgsFunction: a.firstIsList,
+		ValidArgsFunction: a.completeListArg,
 	}
 }
 
@@ -162,7 +162,7 @@ func listDetails(l client.List) string {
 	}
 	for _, load := range []*client.ImportRecord{l.LastImport, l.RunningImport} {
 		if load != nil {
-			fmt.Fprintf(w, "import\t%s\n", describeImport(*load))
+			fmt.Fprintf(w, "import\t%s\n", describeImportRecord(*load))
 		}
 	}
 	w.Flush()

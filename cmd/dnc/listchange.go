@@ -21,7 +21,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 		Short: "Change a list's jurisdiction, coverage or max age",
 		Example: `  dnc list update us-ftc --coverage 1415,1818,1212
   dnc list update partner --max-age none`,
-		Args: counted(1, 1, "one name"),
+		Args: counted(1, 1, "list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var change client.ListChange
 			if cmd.Flags().Changed("jurisdiction") {
@@ -43,7 +43,7 @@ func (a *app) listUpdateCommand() *cobra.Command {
 			change.Force = yes
 			return a.listUpdate(cmd, args[0], change)
 		},
-		ValidArgsFunction: a.firstIsList,
+		ValidArgsFunction: a.completeListArg,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&jurisdiction, "jurisdiction", nil, `regions it covers; "" is all of them`)
@@ -63,14 +63,14 @@ func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChan
 		return explainFreeing(err)
 	}
 	if err != nil {
-		return ofJurisdiction(err)
+		return ofJurisdiction(namesList(err, name))
 	}
 	return a.print(done, func() string {
 		return fmt.Sprintf("%s updated  revision %d\n%s", done.List.Name, done.Revision, listDetails(done.List))
 	})
 }
 
-// ofJurisdiction hints at the flag when a list has a wrong region: it is in no other.
+// ofJurisdiction hints at --jurisdiction for a wrong region: a list has regions in no other flag.
 func ofJurisdiction(err error) error {
 	var e *client.Error
 	if errors.As(err, &e) && e.Reason == "REGION_INVALID" {
@@ -87,11 +87,11 @@ func (a *app) listDeleteCommand() *cobra.Command {
 		Long: `Delete a list. Its numbers become callable as far as it goes: other lists and
 opt-outs still count. Deleting a registry, or a list that was loaded, requires --yes.`,
 		Example: "  dnc list delete us-ftc --yes",
-		Args:    counted(1, 1, "one name"),
+		Args:    counted(1, 1, "list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return a.listDelete(cmd, args[0], yes)
 		},
-		ValidArgsFunction: a.firstIsList,
+		ValidArgsFunction: a.completeListArg,
 	}
 	cmd.Flags().BoolVar(&yes, "yes", false, "yes, the numbers of this list become callable")
 	return cmd
@@ -107,14 +107,14 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 		return explainFreeing(err)
 	}
 	if err != nil {
-		return err
+		return namesList(err, name)
 	}
 	return a.print(gone, func() string {
 		return fmt.Sprintf("%s deleted  revision %d\n%s that it held: callable as far as this list goes", name, gone.Revision, count(gone.Numbers, "number"))
 	})
 }
 
-// explainFreeing says what a change would free, and how it is done in spite of that with this command.
+// explainFreeing says which numbers a change would make callable; --yes is the hint for that.
 func explainFreeing(refusal error) error {
 	var e *client.Error
 	if !errors.As(refusal, &e) {
@@ -138,7 +138,7 @@ func parseDays(cmd *cobra.Command, text string) (time.Duration, error) {
 	return time.Duration(n) * 24 * time.Hour, nil
 }
 
-// anyAge is how a command is told that there is no max age.
+// anyAge says how a command sets no max age.
 func anyAge(cmd *cobra.Command) string {
 	if cmd.Name() == "create" {
 		return "leave --max-age out for any age"

@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dncd/dncd/client"
+	"github.com/dncd/dncd/internal/policy"
 )
 
 func (a *app) optoutCommand() *cobra.Command {
@@ -16,7 +17,7 @@ func (a *app) optoutCommand() *cobra.Command {
 		Example: `  dnc optout add +14155550123 --scope acme --channel call --evidence ticket-4711
   dnc optout withdraw +14155550123 --scope acme --reason "asked to be called again"`,
 	}
-	holdsOthers(cmd)
+	requireSubcommand(cmd)
 	cmd.AddCommand(a.optoutAddCommand(), a.optoutWithdrawCommand())
 	return cmd
 }
@@ -37,7 +38,7 @@ no check at its scope or below answers ALLOW.`,
 		Example: `  dnc optout add +14155550123
   dnc optout add +33199001234 --scope acme --channel email --desk after-sales --evidence ticket-4711
   dnc optout add 01.99.00.12.34 --region FR --received-at 2026-09-01 --expires-at 2029-09-01`,
-		Args: counted(1, 1, "one number"),
+		Args: counted(1, 1, "number"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := oneOf(cmd, "channel", channel, channels); err != nil {
 				return err
@@ -76,7 +77,7 @@ func (a *app) optoutAdd(cmd *cobra.Command, o client.OptOut) error {
 		return err
 	}
 	return a.print(receipt, func() string {
-		return fmt.Sprintf("%s  opted out for %s  revision %d", receipt.Number, forWhom(o.Scope), receipt.Revision)
+		return fmt.Sprintf("%s  opted out for %s  revision %d", receipt.Number, forWhom(stored(o.Scope)), receipt.Revision)
 	})
 }
 
@@ -89,7 +90,7 @@ func (a *app) optoutWithdrawCommand() *cobra.Command {
 
 Those at scopes above and below stay. If there are none, the exit code is 2.`,
 		Example: `  dnc optout withdraw +14155550123 --scope acme --reason "asked to be called again, ticket 4712"`,
-		Args:    counted(1, 1, "one number"),
+		Args:    counted(1, 1, "number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if w.Reason == "" {
 				return usagef(cmd, "--reason is missing: the number becomes callable, say why")
@@ -117,8 +118,17 @@ func (a *app) optoutWithdraw(cmd *cobra.Command, w client.Withdrawal) error {
 	}
 	return a.print(receipt, func() string {
 		return fmt.Sprintf("%s  %s withdrawn for %s  revision %d",
-			receipt.Number, count(uint64(receipt.Withdrawn), "opt-out"), forWhom(w.Scope), receipt.Revision)
+			receipt.Number, count(uint64(receipt.Withdrawn), "opt-out"), forWhom(stored(w.Scope)), receipt.Revision)
 	})
+}
+
+// stored is a scope that the server accepted, as it keeps it.
+func stored(typed string) string {
+	scope, err := policy.ParseScope(typed)
+	if err != nil { // a later server may accept what is not known here
+		return typed
+	}
+	return string(scope)
 }
 
 // parseTime reads a time with its zone, or a date, which means its beginning in UTC.

@@ -33,6 +33,7 @@ func wantFile(t *testing.T, name, want string) {
 }
 
 func TestOutReplacesWhatALinkLeadsTo(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, link, target string // the link's text, and where it leads
 		isNew              bool
@@ -74,6 +75,7 @@ func TestOutReplacesWhatALinkLeadsTo(t *testing.T) {
 
 // Permissions are those of the file that is replaced; a new one is for its owner alone.
 func TestOutFilesKeepTheirPermissions(t *testing.T) {
+	t.Parallel()
 	writeRejects := func(t *testing.T, _ *app, name, text string) {
 		var l rejectLog
 		if err := l.create(name); err != nil {
@@ -103,6 +105,7 @@ func TestOutFilesKeepTheirPermissions(t *testing.T) {
 
 // Another name of standard output, as /dev/stdout is one, is written to as that: what was there before it stays.
 func TestOutToStandardOutput(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file, link := filepath.Join(dir, "file"), filepath.Join(dir, "stdout")
 	if err := os.WriteFile(file, []byte("before "), 0o600); err != nil {
@@ -124,6 +127,7 @@ func TestOutToStandardOutput(t *testing.T) {
 }
 
 func TestOutOfALinkLoop(t *testing.T) {
+	t.Parallel()
 	link := filepath.Join(t.TempDir(), "loop")
 	if err := os.Symlink("loop", link); err != nil {
 		t.Fatal(err)
@@ -135,6 +139,7 @@ func TestOutOfALinkLoop(t *testing.T) {
 
 // What is no file is refused, such as a pipe that a link of /proc leads to.
 func TestOutOfWhatIsNoFile(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

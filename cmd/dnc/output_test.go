@@ -8,6 +8,7 @@ import (
 )
 
 func TestDescribeResult(t *testing.T) {
+	t.Parallel()
 	at := time.Date(2026, 9, 9, 12, 0, 0, 0, time.UTC)
 	tests := []struct {
 		result client.Result
@@ -47,6 +48,7 @@ func TestDescribeResult(t *testing.T) {
 }
 
 func TestRevisions(t *testing.T) {
+	t.Parallel()
 	for want, pair := range map[string][2]uint64{"revision 3": {3, 3}, "revisions 3 to 5": {3, 5}} {
 		if got := revisions(pair[0], pair[1]); got != want {
 			t.Errorf("got %q, want %q", got, want)
@@ -55,22 +57,24 @@ func TestRevisions(t *testing.T) {
 }
 
 func TestDescribeImport(t *testing.T) {
+	t.Parallel()
 	record := client.ImportRecord{
 		State: client.ImportSwitched, Mode: client.ModeReplace, Read: 2, Accepted: 1, Duplicates: 1, Added: 1, Numbers: 1,
 		Sources: []client.ImportSource{{Name: "a.txt", Size: 1}},
 	}
 	want := "-  switched  replace  read 2 = 1 accepted + 1 duplicate + 0 rejected  (1 added, 0 removed, 1 after)\n    a.txt  1 byte  sha256 -"
-	if got := describeImport(record) + filesOf(record); got != want {
+	if got := describeImportRecord(record) + filesOf(record); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	record = client.ImportRecord{State: client.ImportRecorded, Mode: client.ModeOptOuts, Read: 2, Accepted: 1, Rejected: 1, Revision: 7, RecordedBy: "ops"}
 	want = "(opt-outs)  -  recorded  read 2 = 1 accepted + 0 duplicates + 1 rejected  revision 7  by ops"
-	if got := loaded(record) + "  " + describeImport(record); got != want {
+	if got := loaded(record) + "  " + describeImportRecord(record); got != want {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
 func TestSize(t *testing.T) {
+	t.Parallel()
 	for bytes, want := range map[uint64]string{0: "0 B", 1023: "1023 B", 1536: "1.5 KiB", 5 << 30: "5.0 GiB", 1 << 60: "1048576.0 TiB"} {
 		if got := size(bytes); got != want {
 			t.Errorf("size(%d) is %q, want %q", bytes, got, want)

@@ -27,7 +27,7 @@ type progressState struct {
 	accepted, rejected uint64
 }
 
-// progress shows how far work is: a bar on a terminal, else a line now and then.
+// progress shows how far work is: a bar on a terminal, otherwise a line every few seconds.
 type progress struct {
 	state func() progressState
 	out   io.Writer
@@ -138,7 +138,7 @@ const (
 	maxBar = 32
 )
 
-// bar is how far a state is, in so many columns.
+// bar shows how far a state is, in that many columns.
 func bar(s progressState, columns int) string {
 	inside := columns - 2
 	full := int(min(s.done, s.total) * int64(inside) / s.total)

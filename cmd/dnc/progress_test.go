@@ -10,6 +10,7 @@ import (
 )
 
 func TestDescribeProgress(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		state progressState
@@ -38,6 +39,7 @@ func TestDescribeProgress(t *testing.T) {
 }
 
 func TestShort(t *testing.T) {
+	t.Parallel()
 	for n, want := range map[uint64]string{0: "0", 99_999: "99999", 100_000: "100k", 198_220: "198k", 999_999: "999k", 1_999_999: "1.9M", 258_499_999: "258M"} {
 		if got := short(n); got != want {
 			t.Errorf("%d: got %s, want %s", n, got, want)
@@ -47,6 +49,7 @@ func TestShort(t *testing.T) {
 
 // The bar on a terminal shows what became of the entries, and stays on its line whatever the phase and the width.
 func TestBarStaysOnItsLine(t *testing.T) {
+	t.Parallel()
 	states := []progressState{
 		{what: "reading", done: 400_000, total: 1_000_000, isBytes: true, counts: true, accepted: 12, rejected: 3},
 		{what: "reading", done: 2_999_000_000, total: 3_100_000_000, isBytes: true, counts: true, accepted: 258_499_999, rejected: 12_345_678},
@@ -83,6 +86,7 @@ func (f fakeFiles) TotalBytes() int64 { return f.total }
 
 // What the server rejects was sent, and is not accepted.
 func TestImportMeterAddsUp(t *testing.T) {
+	t.Parallel()
 	rejects := newRejectLog()
 	m := &importMeter{files: fakeFiles{10, 20}, rejects: rejects}
 	rejects.fromFile(registry.Reject{Reason: registry.ReasonSyntax})

@@ -57,7 +57,7 @@ func (l *rejectLog) fromFile(r registry.Reject) {
 	l.note(fromReader, badRow{Source: r.Source, File: r.File, Line: r.Line, Reason: r.Reason, Text: r.Text})
 }
 
-// fromServer is a reject of a list: where its number stood is not known.
+// fromServer is a reject of a list: the line of its number is not known.
 func (l *rejectLog) fromServer(r client.ImportReject) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -66,7 +66,7 @@ func (l *rejectLog) fromServer(r client.ImportReject) {
 	l.write("", "", r.Message, r.Number)
 }
 
-// fromServerAt is a row of opt-outs of which the server said something.
+// fromServerAt is a row of opt-outs that the server rejected, or has a remark about.
 func (l *rejectLog) fromServerAt(stream int, r badRow) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,7 +129,7 @@ func (l *rejectLog) leave() {
 	}
 }
 
-// list is what the files' rejects come to, for the server's record.
+// list is the files' rejects by reason, for the server's record.
 func (l *rejectLog) list() []client.RejectTally {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,12 +3,12 @@ package main
 import "sync"
 
 // remarkedRows counts the rows of files that are recorded with a remark. Reader and server may both have one about a row,
-// and one of several numbers is told for each. Both go through the rows in order.
+// and a row of several numbers has one for each. Both report rows in order.
 type remarkedRows struct {
 	mu      sync.Mutex
 	count   uint64
-	read    place         // that the reader told last
-	judged  place         // that the server told last
+	read    place         // the last that the reader reported
+	judged  place         // the last that the server reported
 	waiting []remarkedRow // of the reader, until the server has judged them
 }
 
@@ -44,7 +44,7 @@ func (r *remarkedRows) byServer(at place) {
 	r.count++
 }
 
-// forget is told that the server has judged the rows before one.
+// forget notes that the server has judged the rows before one.
 func (r *remarkedRows) forget(before uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,7 +21,7 @@ A revert that shrinks the list, or a covered prefix, by more than --max-shrink i
 refused and changes nothing (exit code 1); --yes overrides that.`,
 		Example: `  dnc revert us-ftc
   dnc revert us-ftc --dry-run`,
-		Args: counted(1, 1, "one list"),
+		Args: counted(1, 1, "list"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ratio, err := parseRatio(cmd, "max-shrink", maxShrink)
 			if err != nil {
@@ -35,11 +35,11 @@ refused and changes nothing (exit code 1); --yes overrides that.`,
 				List: args[0], MaxShrink: &ratio, Override: yes, TakeOver: yes, DryRun: dryRun,
 			})
 			if err != nil {
-				return err
+				return namesList(err, args[0])
 			}
 			return a.printRevert(args[0], r)
 		},
-		ValidArgsFunction: a.firstIsList,
+		ValidArgsFunction: a.completeListArg,
 	}
 	f := cmd.Flags()
 	f.StringVar(&maxShrink, "max-shrink", "10%", "refuse a revert that shrinks the list, or one covered prefix, by more")
@@ -48,17 +48,17 @@ refused and changes nothing (exit code 1); --yes overrides that.`,
 	return cmd
 }
 
-// printRevert says what became of a revert.
+// printRevert prints the result of a revert.
 func (a *app) printRevert(list string, r client.ImportResult) error {
-	if err := a.print(r, func() string { return describeResultOfImport(list, r) }); err != nil {
+	if err := a.print(r, func() string { return describeImport(list, r) }); err != nil {
 		return err
 	}
-	a.tellStale(list, r)
+	a.sayStale(list, r)
 	a.explainGuards(list, r)
 	return nil
 }
 
-// explainGuards names the guards that failed, and that the list is as it was when they refused.
+// explainGuards names the guards that failed, and says that the list is unchanged if they refused.
 func (a *app) explainGuards(list string, r client.ImportResult) {
 	if r.Refused {
 		a.end(exitNo)

@@ -99,11 +99,11 @@ addr: dnc.example:7362. Flags override environment variables, which override the
 	return root
 }
 
-// exampleOfCompletion adds an example to the command that cobra makes, which is refused without a shell.
+// exampleOfCompletion adds an example to the command that cobra makes, and makes it refuse a call without a shell.
 func exampleOfCompletion(root *cobra.Command) {
 	root.InitDefaultCompletionCmd()
 	if cmd, _, err := root.Find([]string{"completion"}); err == nil {
-		holdsOthers(cmd)
+		requireSubcommand(cmd)
 		cmd.Example = "  source <(dnc completion bash)\n  dnc completion zsh > \"${fpath[1]}/_dnc\"\n  dnc completion fish > ~/.config/fish/completions/dnc.fish"
 	}
 }
@@ -145,8 +145,8 @@ func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
 	return refuseEmpty(cmd)
 }
 
-// neverEmpty are the flags to which an empty value says nothing. Most often a variable of the caller's script is not set, and the
-// default would do something else: guess a column, or keep no rejects.
+// neverEmpty are the flags for which an empty value has no meaning. Most often a variable of the caller's script is not set, and
+// the default would do something else: guess a column, or keep no rejects.
 var neverEmpty = []string{
 	"column", "columns", "date-order", "delimiter", "file", "format", "list", "out", "rejects", "remarks", "snapshot-date",
 	"tls-ca", "tls-cert", "tls-key",
@@ -242,8 +242,8 @@ func (a *app) listNames(cmd *cobra.Command, args []string, _ string) ([]string, 
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// firstIsList completes the first argument to a list, and none after it.
-func (a *app) firstIsList(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+// completeListArg completes the first argument to a list, and none after it.
+func (a *app) completeListArg(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -16,8 +16,8 @@ import (
 	"github.com/dncd/dncd/internal/registry"
 )
 
-// rowFile writes rows of the imported files, in their order, with their own columns and one more that says why they are
-// there. It is imported again as it is: nothing in it needs to be put back, and an import ignores that column.
+// rowFile writes rows of the imported files, in their order, with their own columns and one more for the reason. It can be
+// imported again as it is: an import ignores that column.
 //
 // What is wrong with rows comes in three streams, each in the order of rows: from the reader, from the server with its
 // acks, and from the server after the commit. They are kept in files without a name until close merges them.
@@ -35,11 +35,11 @@ const (
 
 // badRow is a row and what is wrong with it.
 type badRow struct {
-	Source int // its file, by its place among the sources
+	Source int // the index of its file among the sources
 	Line   int64
 	File   string
 	Reason string
-	Text   string // as the file has it; empty: not known any more
+	Text   string // as the file has it; empty: no longer known
 }
 
 func (r badRow) compare(other badRow) int {
@@ -92,7 +92,7 @@ func (w *rowFile) add(stream int, r badRow) { w.streams[stream].add(r) }
 func (w *rowFile) close(choices []registry.Choice) (names []string, err error) {
 	out := &rowWriter{rowFile: w, choices: choices}
 	if err = w.file.empty(); err == nil && len(choices) > 0 {
-		_, err = out.output(choices[0].Layout) // a header alone, where there is no row
+		_, err = out.output(choices[0].Layout) // only a header, if there is no row
 	}
 	next := mergeRows(w.streams[:])
 	for err == nil {
@@ -305,7 +305,7 @@ func headerOf(l registry.Layout) []string {
 	return append(titles, registry.ReasonTitle)
 }
 
-// reasonColumn is where a file that was written so before has its reasons; -1: nowhere.
+// reasonColumn is the column of reasons in a file that was written like this before; -1: none.
 func reasonColumn(header []string) int { return slices.Index(header, registry.ReasonTitle) }
 
 // cellsOf are the cells of a row with the reason in its place.
@@ -319,7 +319,7 @@ func cellsOf(l registry.Layout, r badRow) []string {
 	for len(cells) < l.Width {
 		cells = append(cells, "")
 	}
-	// In a row with more cells than titles what stands there may be the number.
+	// In a row with more cells than titles that cell may be the number.
 	if at := reasonColumn(l.Header); at >= 0 && len(cells) <= len(l.Header) {
 		cells[at] = r.why()
 		return cells
@@ -327,7 +327,7 @@ func cellsOf(l registry.Layout, r badRow) []string {
 	return append(cells, r.why())
 }
 
-// withReason is an object with the reason as its last member; what is none becomes the text of one.
+// withReason is an object with the reason as its last member. A line that is no object becomes the text of one.
 func withReason(r badRow) []byte {
 	text := strings.TrimSpace(r.Text)
 	if !json.Valid([]byte(text)) || text[0] != '{' {

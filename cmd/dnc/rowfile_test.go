@@ -47,6 +47,7 @@ func layoutOf(delimiter rune, header ...string) registry.Choice {
 
 // Whoever tells first what is wrong, a row stands once, with all its reasons, in the order of lines.
 func TestRowFileMergesInOrder(t *testing.T) {
+	t.Parallel()
 	got := writeRows(t, []registry.Choice{layoutOf(',', "phone", "note"), layoutOf(',', "phone", "note")}, [3][]badRow{
 		fromReader:  {{0, 3, "a.csv", "no date", "+14155550103,x"}, {0, 9, "a.csv", "letters", "x"}, {1, 2, "b.csv", "letters", `y,"a, ""b"""`}},
 		fromServer:  {{0, 2, "a.csv", "no scope", "+14155550102,"}, {0, 3, "a.csv", "no scope", "+14155550103,x"}, {0, 3, "a.csv", "no date", "+14155550103,x"}},
@@ -67,6 +68,7 @@ func TestRowFileMergesInOrder(t *testing.T) {
 
 // Rows of other columns cannot stand under the same header.
 func TestRowFilesOfDifferentColumns(t *testing.T) {
+	t.Parallel()
 	choices := []registry.Choice{
 		layoutOf(';', "Téléphone", "Date"),
 		{Layout: registry.Layout{Objects: true}},
@@ -94,6 +96,7 @@ func TestRowFilesOfDifferentColumns(t *testing.T) {
 
 // A file of rejects without any is one of its header, which can be imported.
 func TestRowFileWithoutRows(t *testing.T) {
+	t.Parallel()
 	got := writeRows(t, []registry.Choice{layoutOf(',', "phone", "note")}, [3][]badRow{})
 	if diff := cmp.Diff(map[string]string{"rejects.csv": "phone,note,dncd_reason\n"}, got); diff != "" {
 		t.Error(diff)
@@ -102,6 +105,7 @@ func TestRowFileWithoutRows(t *testing.T) {
 
 // A row about which reader and server both have something to say is one row.
 func TestRemarkedRowsAreCountedOnce(t *testing.T) {
+	t.Parallel()
 	var r remarkedRows
 	at := func(line int64) place { return place{0, "a.csv", line} }
 	r.byReader(0, at(2)) // two numbers of one row
@@ -119,6 +123,7 @@ func TestRemarkedRowsAreCountedOnce(t *testing.T) {
 }
 
 func TestAccountLeavesOutWhatSaysNothing(t *testing.T) {
+	t.Parallel()
 	for want, a := range map[string]account{
 		"read 3 = 1 accepted + 1 duplicate + 1 rejected":                     {read: 3, accepted: 1, duplicates: 1, rejected: 1, rows: 3},
 		"read 3 = 1 accepted + 0 duplicates + 0 rejected + 2 empty":          {read: 3, accepted: 1, empty: 2},

@@ -41,25 +41,25 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	bar := a.startProgress(func() progressState {
 		return progressState{what: "checking", done: rows.BytesRead(), total: rows.TotalBytes(), isBytes: true}
 	})
-	answers := a.newAnswers(out, rows.Delimiter(), rows.Choice().Numbers)
-	s := newScrub(rows, newLayout(rows, a.output == "json"), answers)
+	output := a.newScrubOutput(out, rows.Delimiter(), rows.Choice().Numbers)
+	s := newScrub(rows, newLayout(rows, a.output == "json"), output)
 	s.client, s.options = c, flags.options()
 	err = s.run(cmd.Context())
 	bar.stop()
 	if err != nil {
 		return err
 	}
-	if answers.rows() == 0 && !rows.IsKnown() {
+	if output.rows() == 0 && !rows.IsKnown() {
 		return errors.New("no column holds a number, and no row follows: export the file again, or use --column")
 	}
 	if err := out.keep(); err != nil {
 		return err
 	}
-	if choice := rows.Choice(); choice.Layout.Width > 1 {
-		sayChoices(a.stderr, []registry.Choice{choice}, describeNumbers)
+	if choice := rows.Choice(); choice.Layout.Width > 1 || choice.Layout.Header != nil {
+		sayChoices(a.stderr, []registry.Choice{choice}, describeRows)
 	}
-	fmt.Fprintln(a.stderr, answers.summary())
-	if n := answers.rows(); n > 0 && answers.counts[invalid] == n {
+	fmt.Fprintln(a.stderr, output.summary())
+	if n := output.rows(); n > 0 && output.counts[invalid] == n {
 		return errors.New("no row holds a number: use --column if another column does, and --region for national numbers")
 	}
 	return nil
@@ -90,28 +90,28 @@ func parseRegion(code string) (phone.Region, error) {
 	return region, nil
 }
 
-// lotsAhead bounds the lots that are read and not yet written, and so the memory.
-const lotsAhead = 6
+// batchesAhead bounds the batches that are read and not yet written, and so the memory.
+const batchesAhead = 6
 
-// scrub is one pass over a file. One goroutine reads rows into lots, each lot is
-// checked by one of its own, and the caller of run writes them in order.
+// scrub is one pass over a file. One goroutine reads rows into batches, a goroutine for each
+// batch checks it, and the caller of run writes them in order.
 type scrub struct {
 	rows    *registry.Rows
 	layout  *layout // of the goroutine that reads
 	client  *client.Client
 	options []client.CheckOption
-	answers *answers
-	begun   bool // a lot was answered
+	output  *scrubOutput
+	begun   bool // a batch was answered
 
-	free   chan *lot
-	asked  chan *lot // in order; closed after the last
-	failed error     // of reading, once asked is closed
+	free   chan *rowBatch
+	asked  chan *rowBatch // in order; closed after the last
+	failed error          // of reading, once asked is closed
 }
 
-func newScrub(rows *registry.Rows, how *layout, to *answers) *scrub {
-	s := &scrub{rows: rows, layout: how, answers: to, free: make(chan *lot, lotsAhead), asked: make(chan *lot, lotsAhead)}
-	for range lotsAhead {
-		s.free <- new(lot)
+func newScrub(rows *registry.Rows, how *layout, to *scrubOutput) *scrub {
+	s := &scrub{rows: rows, layout: how, output: to, free: make(chan *rowBatch, batchesAhead), asked: make(chan *rowBatch, batchesAhead)}
+	for range batchesAhead {
+		s.free <- new(rowBatch)
 	}
 	return s
 }
@@ -132,48 +132,48 @@ func (s *scrub) run(ctx context.Context) error {
 func (s *scrub) pass(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if err := s.answers.header(s.rows.Header()); err != nil {
+	if err := s.output.header(s.rows.Header()); err != nil {
 		return err
 	}
 	go s.read(ctx)
 	for {
-		l, err := s.next(ctx)
-		if l == nil {
+		batch, err := s.next(ctx)
+		if batch == nil {
 			return err
 		}
 		s.begun = true
-		if err := s.answers.write(l); err != nil {
+		if err := s.output.write(batch); err != nil {
 			return err
 		}
-		s.free <- l
+		s.free <- batch
 	}
 }
 
-// next returns the next lot once it is answered, nil after the last or with an error.
-func (s *scrub) next(ctx context.Context) (*lot, error) {
+// next returns the next batch once it is answered, nil after the last or with an error.
+func (s *scrub) next(ctx context.Context) (*rowBatch, error) {
 	select {
-	case l, more := <-s.asked:
+	case batch, more := <-s.asked:
 		if !more {
 			return nil, s.failed
 		}
-		if <-l.done; l.err != nil {
-			return nil, l.err
+		if <-batch.done; batch.err != nil {
+			return nil, batch.err
 		}
-		return l, nil
+		return batch, nil
 	case <-ctx.Done(): // also while a terminal or a pipe is read
 		return nil, ctx.Err()
 	}
 }
 
-// read reads the file to its end and has each lot checked.
+// read reads the file to its end and starts the check of each batch.
 func (s *scrub) read(ctx context.Context) {
 	defer close(s.asked)
 	for s.failed == nil {
 		select {
-		case l := <-s.free:
-			s.failed = l.fill(s.rows, s.layout)
-			go l.ask(ctx, s.client, s.options)
-			s.asked <- l // never blocks: as many places as lots
+		case batch := <-s.free:
+			s.failed = batch.fill(s.rows, s.layout)
+			go batch.ask(ctx, s.client, s.options)
+			s.asked <- batch // never blocks: there is a place for every batch
 		case <-ctx.Done():
 			s.failed = ctx.Err()
 		}

@@ -16,7 +16,7 @@ func (a *app) showCommand() *cobra.Command {
 		Short: "Show what holds for a number now: its records and the lists it is on",
 		Example: `  dnc show +14155550123
   dnc show 01.99.00.12.34 --region FR -o json`,
-		Args: counted(1, 1, "one number"),
+		Args: counted(1, 1, "number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {
@@ -61,7 +61,7 @@ func describeNumber(n client.NumberInfo) string {
 	return strings.Join(lines, "\n")
 }
 
-// storyText is what a story tells, in its order.
+// storyText is a story as text, in the order of its fields.
 func storyText(s client.Story) string {
 	if s.State == client.StoryMissing || s.State == client.StoryErased {
 		return "  story " + lower(s.State)
@@ -84,7 +84,7 @@ func (a *app) historyCommand() *cobra.Command {
 		Short: "Show when opt-outs of a number were recorded and withdrawn, oldest first; `dnc show` has its lists",
 		Example: `  dnc history +14155550123
   dnc history +14155550123 -o json`,
-		Args: counted(1, 1, "one number"),
+		Args: counted(1, 1, "number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			c, err := a.connect()
 			if err != nil {

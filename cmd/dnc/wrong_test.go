@@ -34,6 +34,7 @@ import (
 //	within MIB N OUT COMMAND...    runs a command that must exit with N and stay below so much memory; what it says goes to OUT
 //	reject-lines N FILE REJECTS    checks that a reject file holds each of the N lines of a file
 func TestWrongFileScripts(t *testing.T) {
+	t.Parallel()
 	if testing.Short() {
 		t.Skip("a campaign: -short leaves it out")
 	}

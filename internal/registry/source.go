@@ -53,10 +53,12 @@ func findSources(path string) ([]Source, error) {
 		return []Source{{Name: "-", path: "-", base: "-", member: -1, blocks: true}}, nil
 	}
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?[") {
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && strings.ContainsAny(path, "*?["):
 		return matchSources(path)
-	}
-	if err != nil {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: no such file", path)
+	case err != nil:
 		return nil, err
 	}
 	return fileSources(path, info)

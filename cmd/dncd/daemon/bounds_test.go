@@ -21,7 +21,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
-	"github.com/dncd/dncd/internal/gentle"
+	"github.com/dncd/dncd/internal/nice"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -71,7 +71,7 @@ func TestFlood(t *testing.T) {
 	if addr == "" {
 		t.Skip("is run by TestStreamsThatNeverRead")
 	}
-	gentle.Process()
+	nice.Process()
 	ctx, cancel := context.WithCancel(context.Background())
 	conn := dial(t, addr)
 	message := fullMessage()

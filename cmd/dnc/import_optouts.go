@@ -13,7 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/registry"
 )
 
-// optOutFlags are those of `dnc import --opt-outs`: what holds for rows that do not say it themselves.
+// optOutFlags are the flags of `dnc import --opt-outs`: the defaults of its rows, and how they are read.
 type optOutFlags struct {
 	scope, channel, desk, receivedAt string
 	columns                          []string
@@ -39,13 +39,13 @@ func (f *optOutFlags) define(cmd *cobra.Command) {
 	complete(cmd, "date-order", "day", "month", "year")
 }
 
-// ofLists and ofOptOuts are the flags that mean something for one of them alone.
+// ofLists and ofOptOuts are the flags that apply to only one of them.
 var (
 	ofLists   = []string{"list", "mode", "format", "snapshot-date", "max-shrink"}
 	ofOptOuts = []string{"scope", "channel", "desk", "received-at", "map", "date-order", "day-first", "allow-rejects", "remarks"}
 )
 
-// refuseFlags refuses flags that were given and mean nothing here.
+// refuseFlags refuses flags that were given and do not apply here.
 func refuseFlags(cmd *cobra.Command, names []string, why string) error {
 	for _, name := range names {
 		if cmd.Flags().Changed(name) {
@@ -55,7 +55,7 @@ func refuseFlags(cmd *cobra.Command, names []string, why string) error {
 	return nil
 }
 
-// importOptOuts records the opt-outs of files and prints what became of them.
+// importOptOuts records the opt-outs of files and prints the result.
 func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlags) error {
 	if err := refuseFlags(cmd, ofLists, "is for lists, not with --opt-outs"); err != nil {
 		return err
@@ -97,13 +97,12 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	if err != nil {
 		return err
 	}
-	sayChoices(a.stderr, source.reader.Choices(), describeChoice)
 	return a.printOptOutImport(optOutReport{
 		ImportOptOutsResult: result, choices: source.reader.Choices(), remarks: source.remarked.rows(), allowed: flags.allowRejects,
 	}, source, files)
 }
 
-// interrupted adds to an interrupt that it does no harm to begin again.
+// interrupted adds a hint to an interrupt: the same command can be run again.
 func interrupted(err error) error {
 	if !errors.Is(err, context.Canceled) {
 		return err
@@ -119,13 +118,14 @@ func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource
 		source.staged(p)
 	}
 	request.OnReject, request.OnRemark = source.refused, source.remark
-	onResume, stop := a.showImport(meter, "row")
+	aside, stop := a.showImport(meter)
 	defer stop()
-	request.OnResume = onResume
+	request.OnResume = func(rows uint64) { aside(func() { a.sayResumed(rows, "row") }) }
+	source.onEnd = func() { aside(func() { sayChoices(a.stderr, source.reader.Choices(), describeChoice) }) }
 	return c.ImportOptOuts(ctx, request)
 }
 
-// optOutReport is what became of an import of opt-outs.
+// optOutReport is the result of an import of opt-outs.
 type optOutReport struct {
 	client.ImportOptOutsResult
 	choices []registry.Choice
@@ -133,7 +133,7 @@ type optOutReport struct {
 	allowed uint64 // opt-outs that may be left out
 }
 
-// isIncomplete reports that opt-outs were left out of what was recorded, or would be. A refusal is another thing.
+// isIncomplete reports whether more opt-outs were left out than are allowed, or would be. A refused import is not incomplete.
 func (r *optOutReport) isIncomplete() bool { return !r.Refused && r.Rejected > r.allowed }
 
 // MarshalJSON implements json.Marshaler.
@@ -145,14 +145,14 @@ func (r optOutReport) MarshalJSON() ([]byte, error) {
 	}{r.remarks, r.isIncomplete(), columnsJSON(r.choices)})
 }
 
-// printOptOutImport says what became of an import.
+// printOptOutImport prints the result of an import.
 func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowFiles) error {
 	if err := a.print(r, func() string { return describeOptOutImport(r.ImportOptOutsResult) }); err != nil {
 		return err
 	}
 	source.rejects.explainAs(a.stderr, "rejected", "rejects", files.rejects)
 	source.remarks.explainAs(a.stderr, "remark", "remarks", files.remarks)
-	a.tellRemarks(r)
+	a.sayRemarks(r)
 	switch {
 	case r.Refused:
 		a.end(exitNo)
@@ -166,8 +166,8 @@ func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowF
 	return nil
 }
 
-// tellRemarks says what became of rows with a remark: they count, and not all that they say was kept.
-func (a *app) tellRemarks(r optOutReport) {
+// sayRemarks says that rows with a remark count, without the part that could not be read.
+func (a *app) sayRemarks(r optOutReport) {
 	if r.remarks == 0 || r.Refused {
 		return
 	}
@@ -210,7 +210,7 @@ func revisions(first, last uint64) string {
 	return fmt.Sprintf("revisions %d to %d", first, last)
 }
 
-// defaults are what rows get that do not say it themselves.
+// defaults are the values of rows that have none of their own.
 type defaults struct {
 	scope      string
 	channel    client.Channel
@@ -253,7 +253,7 @@ func (f *importFlags) recordOptions(cmd *cobra.Command) (registry.RecordOptions,
 	return o, nil
 }
 
-// order is that of dates; 0: not said.
+// order is the order of dates; 0: not given.
 func (f *optOutFlags) order(cmd *cobra.Command) (registry.DateOrder, error) {
 	switch {
 	case f.dayFirst && f.dateOrder != "" && f.dateOrder != "day":

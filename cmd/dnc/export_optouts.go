@@ -91,7 +91,7 @@ func (w jsonOptOuts) write(r client.OptOutRecord) error { return w.app.printTo(w
 
 func (w jsonOptOuts) end() error { return nil }
 
-// csvTime keeps a time whole, so that an import knows it again.
+// csvTime keeps the full precision, so that an import recognizes the row.
 func csvTime(t time.Time) string {
 	if t.IsZero() {
 		return ""

@@ -18,8 +18,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// subject is one way to ask.
-type subject struct {
+// target is one way to ask.
+type target struct {
 	name string
 	size int // numbers a call
 	// asker makes the i-th caller's; the end of ctx releases what it holds.
@@ -80,8 +80,8 @@ func (s stubs) checks(i int) dncv1.CheckServiceClient {
 }
 
 // empty is a call of gRPC's own health service, on the same server: what gRPC itself costs. Its answer is one field.
-func (s stubs) empty() subject {
-	return subject{report.CaseEmpty, 1, func(_ context.Context, i int) (asker, error) {
+func (s stubs) empty() target {
+	return target{report.CaseEmpty, 1, func(_ context.Context, i int) (asker, error) {
 		health := healthv1.NewHealthClient(s[i%len(s)])
 		return func(ctx context.Context, _ []probe) error {
 			_, err := health.Check(ctx, &healthv1.HealthCheckRequest{})
@@ -91,8 +91,8 @@ func (s stubs) empty() subject {
 }
 
 // unary is CheckNumber by the generated stub.
-func (s stubs) unary() subject {
-	return subject{report.CaseUnary, 1, func(_ context.Context, i int) (asker, error) {
+func (s stubs) unary() target {
+	return target{report.CaseUnary, 1, func(_ context.Context, i int) (asker, error) {
 		checks := s.checks(i)
 		return func(ctx context.Context, probes []probe) error {
 			answer, err := checks.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: probes[0].e164()})
@@ -105,8 +105,8 @@ func (s stubs) unary() subject {
 }
 
 // viaClient is Check of the Go client.
-func viaClient(name string, c *client.Client) subject {
-	return subject{name, 1, func(context.Context, int) (asker, error) {
+func viaClient(name string, c *client.Client) target {
+	return target{name, 1, func(context.Context, int) (asker, error) {
 		return func(ctx context.Context, probes []probe) error {
 			r, err := c.Check(ctx, probes[0].e164())
 			if err != nil {
@@ -118,8 +118,8 @@ func viaClient(name string, c *client.Client) subject {
 }
 
 // batch is CheckNumbers of fixed64.
-func (s stubs) batch(size int) subject {
-	return subject{report.CaseBatch, size, func(_ context.Context, i int) (asker, error) {
+func (s stubs) batch(size int) target {
+	return target{report.CaseBatch, size, func(_ context.Context, i int) (asker, error) {
 		checks, request := s.checks(i), &dncv1.CheckNumbersRequest{E164: make([]uint64, size)}
 		return func(ctx context.Context, probes []probe) error {
 			for i, p := range probes {
@@ -144,8 +144,8 @@ func (s stubs) batch(size int) subject {
 }
 
 // stream is messages on a stream a caller, the next one once all of the last are answered.
-func (s stubs) stream(size int) subject {
-	return subject{report.CaseStream, size, func(ctx context.Context, i int) (asker, error) {
+func (s stubs) stream(size int) target {
+	return target{report.CaseStream, size, func(ctx context.Context, i int) (asker, error) {
 		stream, err := s.checks(i).StreamChecks(ctx)
 		if err != nil {
 			return nil, err
@@ -184,8 +184,8 @@ func (s stubs) stream(size int) subject {
 }
 
 // redisOne is SISMEMBER by go-redis, a command a call.
-func redisOne(c *redis.Client, key string) subject {
-	return subject{report.CaseRedis, 1, func(context.Context, int) (asker, error) {
+func redisOne(c *redis.Client, key string) target {
+	return target{report.CaseRedis, 1, func(context.Context, int) (asker, error) {
 		return func(ctx context.Context, probes []probe) error {
 			held, err := c.SIsMember(ctx, key, probes[0].text()).Result()
 			if err != nil {
@@ -197,8 +197,8 @@ func redisOne(c *redis.Client, key string) subject {
 }
 
 // redisMany is SMISMEMBER by go-redis.
-func redisMany(c *redis.Client, key string, size int) subject {
-	return subject{report.CaseRedisMany, size, func(context.Context, int) (asker, error) {
+func redisMany(c *redis.Client, key string, size int) target {
+	return target{report.CaseRedisMany, size, func(context.Context, int) (asker, error) {
 		members := make([]any, size)
 		return func(ctx context.Context, probes []probe) error {
 			for i, p := range probes {
@@ -222,8 +222,8 @@ func redisMany(c *redis.Client, key string, size int) subject {
 }
 
 // rueidisOne is SISMEMBER by rueidis, which sends what is called at once in one pipeline.
-func rueidisOne(c rueidis.Client, key string) subject {
-	return subject{report.CaseRueidis, 1, func(context.Context, int) (asker, error) {
+func rueidisOne(c rueidis.Client, key string) target {
+	return target{report.CaseRueidis, 1, func(context.Context, int) (asker, error) {
 		return func(ctx context.Context, probes []probe) error {
 			held, err := c.Do(ctx, c.B().Sismember().Key(key).Member(probes[0].text()).Build()).AsBool()
 			if err != nil {

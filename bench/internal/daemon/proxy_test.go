@@ -53,12 +53,12 @@ func TestTapTellsThePhases(t *testing.T) {
 	dncv1.RegisterListServiceServer(server, &scripted{says: says})
 	go func() { _ = server.Serve(listener) }()
 	defer server.Stop()
-	tap, err := NewTap(t.Context(), "127.0.0.1:0", listener.Addr().String())
+	proxy, err := NewImportProxy(t.Context(), "127.0.0.1:0", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tap.Close()
-	conn, err := grpc.NewClient(tap.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	defer proxy.Close()
+	conn, err := grpc.NewClient(proxy.Addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestTapTellsThePhases(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := tap.Phase(); got != Before {
+	if got := proxy.Phase(); got != Before {
 		t.Errorf("first: %s", got)
 	}
 	for _, phase := range want {
@@ -77,19 +77,19 @@ func TestTapTellsThePhases(t *testing.T) {
 		if _, err := stream.Recv(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, tap, phase)
+		await(t, proxy, phase)
 	}
-	if tap.Reset(); tap.Phase() != Before {
+	if proxy.Reset(); proxy.Phase() != Before {
 		t.Error("a load is remembered after Reset")
 	}
 }
 
-// await waits for a phase: the tap reads beside the client.
-func await(t *testing.T, tap *Tap, phase string) {
+// await waits for a phase: the proxy reads beside the client.
+func await(t *testing.T, proxy *ImportProxy, phase string) {
 	t.Helper()
-	for end := time.Now().Add(time.Minute); tap.Phase() != phase; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(time.Minute); proxy.Phase() != phase; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("still %s, want %s", tap.Phase(), phase)
+			t.Fatalf("still %s, want %s", proxy.Phase(), phase)
 		}
 	}
 }
@@ -99,11 +99,11 @@ func TestTapEndsWithItsServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tap, err := NewTap(t.Context(), "127.0.0.1:0", listener.Addr().String())
+	proxy, err := NewImportProxy(t.Context(), "127.0.0.1:0", listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := net.Dial("tcp", tap.Addr)
+	client, err := net.Dial("tcp", proxy.Addr)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,14 +116,14 @@ func TestTapEndsWithItsServer(t *testing.T) {
 	if err := listener.Close(); err != nil {
 		t.Fatal(err)
 	}
-	tap.Close()
+	proxy.Close()
 	if _, err := client.Read(make([]byte, 1)); err == nil || errors.Is(err, io.ErrUnexpectedEOF) {
-		t.Errorf("a connection outlives its tap: %v", err)
+		t.Errorf("a connection outlives its proxy: %v", err)
 	}
-	if _, err := net.Dial("tcp", tap.Addr); err == nil {
-		t.Error("the address outlives its tap")
+	if _, err := net.Dial("tcp", proxy.Addr); err == nil {
+		t.Error("the address outlives its proxy")
 	}
-	again, err := NewTap(t.Context(), tap.Addr, listener.Addr().String())
+	again, err := NewImportProxy(t.Context(), proxy.Addr, listener.Addr().String())
 	if err != nil {
 		t.Fatalf("at the same address: %v", err)
 	}

@@ -1,13 +1,13 @@
-// Package gentle lets long work go after what somebody waits for: its threads get a tenth of the share of a core that
-// others get. Where the system refuses that, or has no such thing, the work goes on as before.
-package gentle
+// Package nice runs long work at a lower priority than calls that someone waits for: its threads get a tenth of the share
+// of a core that others get. Where the system refuses that, or does not support it, the work runs at normal priority.
+package nice
 
 import "runtime"
 
 // Panic is what Do panics with.
 type Panic struct {
-	Value   any       // that f panicked with
-	Callers []uintptr // where it did, the innermost first
+	Value   any       // what f panicked with
+	Callers []uintptr // where it panicked, the innermost first
 }
 
 // Do calls f on a thread of lower priority and waits for it. When f panics it panics with a Panic.

@@ -2,12 +2,13 @@ package main
 
 import "sync"
 
-// maxRawTexts bounds what rawTexts keeps, in bytes: rows that wait for their acks are far less, unless most of each is
-// in columns that are ignored.
-const maxRawTexts = 32 << 20
+// maxRejectTexts bounds what rejectTexts keeps, in bytes. Rows that wait for their acks are far fewer, unless most of each
+// row is in columns that are ignored.
+const maxRejectTexts = 32 << 20
 
-// rawTexts remembers rows as their files have them until the server holds them. Beyond maxRawTexts the oldest go.
-type rawTexts struct {
+// rejectTexts keeps rows as their files have them until the server has staged them. Beyond maxRejectTexts the oldest are
+// dropped.
+type rejectTexts struct {
 	mu    sync.Mutex
 	first uint64   // the row of texts[0]
 	texts []string // of the rows from first on
@@ -15,17 +16,17 @@ type rawTexts struct {
 }
 
 // add takes the text of the next row.
-func (r *rawTexts) add(text string) {
+func (r *rejectTexts) add(text string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.texts = append(r.texts, text)
-	for r.size += len(text); r.size > maxRawTexts; {
+	for r.size += len(text); r.size > maxRejectTexts; {
 		r.drop()
 	}
 }
 
 // of is the text of a row; "" when it is gone.
-func (r *rawTexts) of(row uint64) string {
+func (r *rejectTexts) of(row uint64) string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if row < r.first || row-r.first >= uint64(len(r.texts)) {
@@ -35,7 +36,7 @@ func (r *rawTexts) of(row uint64) string {
 }
 
 // forget drops the texts of the rows before one.
-func (r *rawTexts) forget(before uint64) {
+func (r *rejectTexts) forget(before uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for r.first < before && len(r.texts) > 0 {
@@ -43,7 +44,7 @@ func (r *rawTexts) forget(before uint64) {
 	}
 }
 
-func (r *rawTexts) drop() {
+func (r *rejectTexts) drop() {
 	r.size -= len(r.texts[0])
 	r.texts[0] = ""
 	r.texts = r.texts[1:]

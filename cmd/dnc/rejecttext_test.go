@@ -6,7 +6,8 @@ import (
 )
 
 func TestRawTextsAreBounded(t *testing.T) {
-	var r rawTexts
+	t.Parallel()
+	var r rejectTexts
 	for _, text := range []string{"a", "b", "c"} {
 		r.add(text)
 	}
@@ -14,8 +15,8 @@ func TestRawTextsAreBounded(t *testing.T) {
 	if r.of(0) != "" || r.of(1) != "b" || r.of(2) != "c" || r.of(3) != "" {
 		t.Errorf("got %q, %q, %q, %q", r.of(0), r.of(1), r.of(2), r.of(3))
 	}
-	r.add(strings.Repeat("x", maxRawTexts-1))
-	if r.of(1) != "" || r.of(2) != "c" || len(r.of(3)) != maxRawTexts-1 || r.size != maxRawTexts {
+	r.add(strings.Repeat("x", maxRejectTexts-1))
+	if r.of(1) != "" || r.of(2) != "c" || len(r.of(3)) != maxRejectTexts-1 || r.size != maxRejectTexts {
 		t.Errorf("beyond the bound: got %q, %q, %d bytes", r.of(1), r.of(2), r.size)
 	}
 	r.forget(10)

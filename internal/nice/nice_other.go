@@ -1,6 +1,6 @@
 //go:build !linux
 
-package gentle
+package nice
 
 func lowerThread() {}
 

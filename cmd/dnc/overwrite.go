@@ -5,7 +5,7 @@ import (
 	"os"
 )
 
-// refuseInput refuses to write a file that is read, under whichever name.
+// refuseInput refuses to write a file that is also read, under any name.
 func refuseInput(flag, output string, inputs ...string) error {
 	out := regularFile(output)
 	if out == nil {
@@ -20,7 +20,7 @@ func refuseInput(flag, output string, inputs ...string) error {
 	return nil
 }
 
-// regularFile is the file of that name, which writing would cut short; nil for a new one, standard output or a device.
+// regularFile is the existing file of that name, which writing would truncate; nil for a new one, standard output or a device.
 func regularFile(name string) os.FileInfo {
 	info, err := os.Stat(name)
 	if name == "" || name == "-" || err != nil || !info.Mode().IsRegular() {

@@ -10,9 +10,9 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// drawnList is the numbers of a list. They are drawn from a seed whenever they are needed, an area code at a time, and
+// syntheticList is the numbers of a list. They are drawn from a seed whenever they are needed, an area code at a time, and
 // never held all.
-type drawnList struct {
+type syntheticList struct {
 	shares []share
 	layout layout
 	seed   uint64
@@ -20,17 +20,17 @@ type drawnList struct {
 	turned bool
 }
 
-func newDrawnList(numbers int, seed uint64) (drawnList, error) {
+func newSyntheticList(numbers int, seed uint64) (syntheticList, error) {
 	l, err := findLayout("ftc")
 	if err != nil {
-		return drawnList{}, err
+		return syntheticList{}, err
 	}
 	shares, err := divide(numbers, l.ranges())
-	return drawnList{shares: shares, layout: l, seed: seed}, err
+	return syntheticList{shares: shares, layout: l, seed: seed}, err
 }
 
 // numbers is how many there are.
-func (c drawnList) numbers() int {
+func (c syntheticList) numbers() int {
 	sum := 0
 	for _, s := range c.shares {
 		sum += s.count
@@ -52,7 +52,7 @@ func (r numberRange) firstOf(group int) uint64 {
 func isOdd(exchange int) bool { return exchange%2 == 1 }
 
 // appendShare appends the numbers of a share, rising.
-func (c drawnList) appendShare(to []uint64, d *drawer, s share) []uint64 {
+func (c syntheticList) appendShare(to []uint64, d *drawer, s share) []uint64 {
 	d.drawShare(s, c.seed)
 	for g := range s.groups {
 		first, words := s.firstOf(g), d.drawn[g*groupWords:(g+1)*groupWords]
@@ -80,9 +80,9 @@ func appendTurned(to []uint64, first uint64, words []uint64) []uint64 {
 	return to
 }
 
-// drawnSource reads a drawnList, rising. It is a client.NumberSource.
-type drawnSource struct {
-	drawnList
+// syntheticSource reads a syntheticList, rising. It is a client.NumberSource.
+type syntheticSource struct {
+	syntheticList
 	drawer *drawer
 	next   int // share
 	drawn  []uint64
@@ -90,12 +90,12 @@ type drawnSource struct {
 	read   uint64
 }
 
-func (c drawnList) source() *drawnSource {
-	return &drawnSource{drawnList: c, drawer: newDrawer(c.layout)}
+func (c syntheticList) source() *syntheticSource {
+	return &syntheticSource{syntheticList: c, drawer: newDrawer(c.layout)}
 }
 
 // Next implements client.NumberSource.
-func (s *drawnSource) Next(batch []uint64) (int, error) {
+func (s *syntheticSource) Next(batch []uint64) (int, error) {
 	if len(s.left) == 0 {
 		if s.next == len(s.shares) {
 			return 0, io.EOF
@@ -111,7 +111,7 @@ func (s *drawnSource) Next(batch []uint64) (int, error) {
 }
 
 // Summary implements client.NumberSource. The area codes are told to be whole, as files a code are.
-func (s *drawnSource) Summary() client.SourceSummary {
+func (s *syntheticSource) Summary() client.SourceSummary {
 	sum := client.SourceSummary{Read: s.read}
 	for _, share := range s.shares {
 		sum.Coverage = append(sum.Coverage, "1"+share.label)
@@ -138,7 +138,7 @@ func (p probe) e164() string {
 
 // probes draws numbers at random from the area codes that the list covers, so many of a hundred of them listed, in
 // random order. Steady ones are the same whether the list is turned or not.
-func (c drawnList) probes(ctx context.Context, count int, listed float64, steady bool) ([]probe, error) {
+func (c syntheticList) probes(ctx context.Context, count int, listed float64, steady bool) ([]probe, error) {
 	all := make([]probe, count)
 	ends := make([]int, len(c.shares)) // of each share's part of all
 	for i, sum := 0, 0; i < len(ends); i++ {
@@ -159,7 +159,7 @@ func (c drawnList) probes(ctx context.Context, count int, listed float64, steady
 }
 
 // drawProbes fills to with numbers of a share.
-func (c drawnList) drawProbes(to []probe, d *drawer, s share, listed float64, steady bool) {
+func (c syntheticList) drawProbes(to []probe, d *drawer, s share, listed float64, steady bool) {
 	numbers := c.appendShare(make([]uint64, 0, s.count), d, s)
 	rnd := rand.New(rand.NewPCG(c.seed, 2<<32+uint64(s.index)))
 	usable := func(number uint64) bool { return !steady || !isOdd(int(number/groupSize%1000)) }
@@ -177,7 +177,7 @@ func (c drawnList) drawProbes(to []probe, d *drawer, s share, listed float64, st
 }
 
 // unlisted draws a number of a share, which d has drawn, that is not listed.
-func (c drawnList) unlisted(d *drawer, s share, rnd *rand.Rand, usable func(uint64) bool) uint64 {
+func (c syntheticList) unlisted(d *drawer, s share, rnd *rand.Rand, usable func(uint64) bool) uint64 {
 	for {
 		n := int(rnd.Uint32N(uint32(s.capacity())))
 		group, in := n/groupSize, n%groupSize

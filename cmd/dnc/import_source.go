@@ -14,6 +14,7 @@ import (
 type source struct {
 	reader  *registry.Reader
 	rejects *rejectLog
+	onEnd   func() // called once all is read, before any of it counts; nil: nothing
 	batch   [4096]phone.Number
 }
 
@@ -62,6 +63,9 @@ func (s *source) NextChanges(add, remove []uint64) (added, removed int, err erro
 
 // Summary implements client.NumberSource.
 func (s *source) Summary() client.SourceSummary {
+	if s.onEnd != nil {
+		s.onEnd()
+	}
 	totals := s.reader.Totals()
 	return client.SourceSummary{
 		Read:           uint64(totals.Read()),
@@ -77,9 +81,12 @@ func (s *source) Summary() client.SourceSummary {
 }
 
 // files are the sources by name; with hash and size once they were read.
-func (s *source) files() []client.ImportSource {
+func (s *source) files() []client.ImportSource { return importSources(s.reader.Sources()) }
+
+// importSources describes files that are read: by name, and with hash and size once they were read whole.
+func importSources(files []registry.Source) []client.ImportSource {
 	var list []client.ImportSource
-	for _, f := range s.reader.Sources() {
+	for _, f := range files {
 		file := client.ImportSource{Name: sourceName(f.Name), Format: string(f.Format)}
 		if f.SHA256 != [32]byte{} {
 			file.SHA256, file.Size = hex.EncodeToString(f.SHA256[:]), uint64(f.Size)

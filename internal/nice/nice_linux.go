@@ -1,4 +1,4 @@
-package gentle
+package nice
 
 import (
 	"os"
@@ -12,7 +12,7 @@ const niceness = 10
 
 func lowerThread() { _ = unix.Setpriority(unix.PRIO_PROCESS, 0, niceness) }
 
-// Process lowers the priority of the whole process. Threads that it starts later have that of the one they come from.
+// Process lowers the priority of the whole process. Threads that it starts later inherit the priority.
 func Process() {
 	threads, err := os.ReadDir("/proc/self/task")
 	if err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/hex"
 	"sort"
 	"strings"
 	"sync"
@@ -21,7 +20,8 @@ type optOutSource struct {
 	remarked remarkedRows
 	defaults defaults
 	places   places
-	texts    *rawTexts // for the files of rejects and remarks; nil: there is none
+	texts    *rejectTexts // for the files of rejects and remarks; nil: there is none
+	onEnd    func()       // called once all is read, before any of it counts; nil: nothing
 	batch    [1000]registry.Record
 }
 
@@ -37,7 +37,7 @@ func openOptOuts(cmd *cobra.Command, paths []string, flags importFlags) (*optOut
 	s := &optOutSource{defaults: instead, rejects: newRejectLog(), remarks: newRejectLog()}
 	options.OnReject = s.rejects.fromFile
 	if flags.rejects != "" || flags.remarks != "" {
-		s.texts, options.KeepText = new(rawTexts), true
+		s.texts, options.KeepText = new(rejectTexts), true
 	}
 	s.reader, err = registry.OpenRecords(paths, options)
 	return s, err
@@ -63,7 +63,7 @@ func (s *optOutSource) Next(batch []client.OptOut) (int, error) {
 	return n, err
 }
 
-// row is a record with the defaults put in.
+// row is a record with the defaults filled in.
 func (s *optOutSource) row(r *registry.Record) client.OptOut {
 	o := client.OptOut{
 		Number: r.Number.E164(), Scope: r.Scope, Channel: channelOf(r), Desk: oneLine(r.Desk), ReceivedAt: r.ReceivedAt,
@@ -84,7 +84,7 @@ func (s *optOutSource) row(r *registry.Record) client.OptOut {
 	return o
 }
 
-// channelOf is a row's channel: one that nobody knows as the file has it, for the client to keep as a text.
+// channelOf is a row's channel. One that is not known is the text of the file, which the client keeps in the note.
 func channelOf(r *registry.Record) client.Channel {
 	if r.Channel == registry.OtherChannel {
 		return client.Channel(oneLine(r.ChannelText))
@@ -92,15 +92,15 @@ func channelOf(r *registry.Record) client.Channel {
 	return client.Channel(r.Channel)
 }
 
-// oneLine replaces the control characters of a cell, which the contract does not take: no objection fails for them.
+// oneLine replaces the control characters of a cell, which the contract does not accept, so that no objection is rejected for them.
 func oneLine(text string) string { return printable(text, "") }
 
-// lines is oneLine for a text that may have several.
+// lines is oneLine for a text that may have several lines.
 func lines(text string) string {
 	return printable(strings.ReplaceAll(text, "\r\n", "\n"), "\n\t")
 }
 
-// printable replaces control characters but for those kept.
+// printable replaces control characters, except those in kept.
 func printable(text, kept string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) && !strings.ContainsRune(kept, r) {
@@ -116,17 +116,17 @@ func (s *optOutSource) refused(r client.OptOutReject) {
 	if r.Number == "" {
 		stream = afterCommit
 	}
-	s.rejects.fromServerAt(stream, s.told(r))
+	s.rejects.fromServerAt(stream, s.rowOf(r))
 }
 
 // remark notes a row that the server recorded without a part.
 func (s *optOutSource) remark(r client.OptOutReject) {
 	s.remarked.byServer(s.places.of(r.Row))
-	s.remarks.fromServerAt(fromServer, s.told(r))
+	s.remarks.fromServerAt(fromServer, s.rowOf(r))
 }
 
-// told is a row of which the server said something, as its file has it.
-func (s *optOutSource) told(r client.OptOutReject) badRow {
+// rowOf is a row that the server rejected, or has a remark about, as its file has it.
+func (s *optOutSource) rowOf(r client.OptOutReject) badRow {
 	at := s.places.of(r.Row)
 	bad := badRow{Source: at.source, File: at.file, Line: at.line, Reason: r.Message}
 	if s.texts != nil {
@@ -135,7 +135,7 @@ func (s *optOutSource) told(r client.OptOutReject) badRow {
 	return bad
 }
 
-// staged notes how many rows the server holds and has judged.
+// staged notes how many rows the server has staged.
 func (s *optOutSource) staged(p client.Progress) {
 	if p.Phase != client.PhaseSending {
 		return
@@ -148,6 +148,9 @@ func (s *optOutSource) staged(p client.Progress) {
 
 // Summary implements client.OptOutSource.
 func (s *optOutSource) Summary() client.SourceSummary {
+	if s.onEnd != nil {
+		s.onEnd()
+	}
 	totals := s.reader.Totals()
 	return client.SourceSummary{
 		Read:           uint64(totals.Read()),
@@ -161,17 +164,7 @@ func (s *optOutSource) Summary() client.SourceSummary {
 }
 
 // files are the sources by name; with hash and size once they were read.
-func (s *optOutSource) files() []client.ImportSource {
-	var list []client.ImportSource
-	for _, f := range s.reader.Sources() {
-		file := client.ImportSource{Name: sourceName(f.Name), Format: string(f.Format)}
-		if f.SHA256 != [32]byte{} {
-			file.SHA256, file.Size = hex.EncodeToString(f.SHA256[:]), uint64(f.Size)
-		}
-		list = append(list, file)
-	}
-	return list
-}
+func (s *optOutSource) files() []client.ImportSource { return importSources(s.reader.Sources()) }
 
 // rowFiles are the files that hold rejects and remarks.
 type rowFiles struct{ rejects, remarks []string }
@@ -207,14 +200,14 @@ func (s *optOutSource) closeFiles() (files rowFiles, err error) {
 
 func (s *optOutSource) Close() error { return s.reader.Close() }
 
-// place is where a row stands; line 0: not known.
+// place is where a row is; line 0: not known.
 type place struct {
-	source int // its file, by its place among the sources
+	source int // the index of its file among the sources
 	file   string
 	line   int64
 }
 
-// places remembers where rows stood. Most follow the line of the one before: only the others take memory.
+// places remembers where rows are in their files. Most are on the line after the row before; only the others take memory.
 type places struct {
 	mu   sync.Mutex
 	rows uint64

@@ -17,7 +17,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// Phases of a load that a Tap tells, besides the contract's own.
+// Phases of a load as an ImportProxy reports them, beside the contract's own.
 const (
 	Before    = "before"    // the server has answered nothing
 	Sending   = "sending"   // numbers arrive
@@ -33,9 +33,8 @@ var phases = map[dncv1.ImportPhase]string{
 	dncv1.ImportPhase_IMPORT_PHASE_SWITCHING: Switching,
 }
 
-// Tap is an address that passes a load on to a server, byte by byte, and reads on
-// the way what the server says about it.
-type Tap struct {
+// ImportProxy passes a load on to a server, byte by byte, and reads the answers of the server on the way.
+type ImportProxy struct {
 	// Addr is where it answers.
 	Addr string
 
@@ -49,15 +48,15 @@ type Tap struct {
 	closed bool
 }
 
-// NewTap makes a tap of a server at an address.
-func NewTap(ctx context.Context, listen, server string) (*Tap, error) {
+// NewImportProxy listens at an address and passes connections on to a server.
+func NewImportProxy(ctx context.Context, listen, server string) (*ImportProxy, error) {
 	listener, err := listenAt(ctx, listen)
 	if err != nil {
 		return nil, err
 	}
-	t := &Tap{Addr: listener.Addr().String(), listener: listener, server: server, phase: Before}
-	t.passing.Go(t.accept)
-	return t, nil
+	p := &ImportProxy{Addr: listener.Addr().String(), listener: listener, server: server, phase: Before}
+	p.passing.Go(p.accept)
+	return p, nil
 }
 
 // listenAt listens, and waits for an address that was in use a moment ago.
@@ -78,64 +77,64 @@ func listenAt(ctx context.Context, address string) (net.Listener, error) {
 	}
 }
 
-// Phase is how far the load is, as the server told last.
-func (t *Tap) Phase() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.phase
+// Phase is the phase of the load that the server reported last.
+func (p *ImportProxy) Phase() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.phase
 }
 
-// Reset forgets the load: another begins.
-func (t *Tap) Reset() { t.tell(Before) }
+// Reset prepares for another load.
+func (p *ImportProxy) Reset() { p.set(Before) }
 
-func (t *Tap) tell(phase string) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.phase = phase
+func (p *ImportProxy) set(phase string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.phase = phase
 }
 
 // Close ends the address and every connection.
-func (t *Tap) Close() {
-	t.mu.Lock()
-	t.closed = true
-	conns := t.conns
-	t.mu.Unlock()
-	_ = t.listener.Close()
+func (p *ImportProxy) Close() {
+	p.mu.Lock()
+	p.closed = true
+	conns := p.conns
+	p.mu.Unlock()
+	_ = p.listener.Close()
 	for _, c := range conns {
 		_ = c.Close()
 	}
-	t.passing.Wait()
+	p.passing.Wait()
 }
 
-func (t *Tap) accept() {
+func (p *ImportProxy) accept() {
 	for {
-		from, err := t.listener.Accept()
+		from, err := p.listener.Accept()
 		if err != nil {
 			return
 		}
-		to, err := net.Dial("tcp", t.server)
+		to, err := net.Dial("tcp", p.server)
 		if err != nil {
 			_ = from.Close()
 			continue
 		}
-		if t.keep(from, to) {
-			t.passing.Go(func() { pass(to, from, from) })
-			t.passing.Go(func() { t.listen(from, to) })
+		if p.keep(from, to) {
+			p.passing.Go(func() { pass(to, from, from) })
+			p.passing.Go(func() { p.listen(from, to) })
 		}
 	}
 }
 
-// keep remembers connections, for the end; false: it has come.
-func (t *Tap) keep(conns ...net.Conn) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
+// keep remembers connections, to close them at the end; false: the proxy is closed already.
+func (p *ImportProxy) keep(conns ...net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
 		for _, c := range conns {
 			_ = c.Close()
 		}
 		return false
 	}
-	t.conns = append(t.conns, conns...)
+	p.conns = append(p.conns, conns...)
 	return true
 }
 
@@ -146,11 +145,11 @@ func pass(to, from net.Conn, bytes io.Reader) {
 	_ = from.Close()
 }
 
-// listen passes on what the server says, and reads it.
-func (t *Tap) listen(client, server net.Conn) {
+// listen passes on what the server sends, and reads it.
+func (p *ImportProxy) listen(client, server net.Conn) {
 	read, write := io.Pipe()
-	t.passing.Go(func() {
-		err := t.frames(bufio.NewReader(read))
+	p.passing.Go(func() {
+		err := p.frames(bufio.NewReader(read))
 		_ = read.CloseWithError(fmt.Errorf("no frame of HTTP/2: %w", err))
 	})
 	pass(client, server, io.TeeReader(server, write))
@@ -158,7 +157,7 @@ func (t *Tap) listen(client, server net.Conn) {
 }
 
 // frames reads the frames of HTTP/2 that a server sends (RFC 9113, section 4.1).
-func (t *Tap) frames(r *bufio.Reader) error {
+func (p *ImportProxy) frames(r *bufio.Reader) error {
 	const headerSize, dataFrame, padded = 9, 0, 0x8
 	streams := map[uint32][]byte{}
 	for {
@@ -174,12 +173,12 @@ func (t *Tap) frames(r *bufio.Reader) error {
 			continue
 		}
 		id := binary.BigEndian.Uint32(h[5:])
-		streams[id] = t.messages(append(streams[id], payload...))
+		streams[id] = p.messages(append(streams[id], payload...))
 	}
 }
 
 // messages reads whole messages of gRPC and returns what is left.
-func (t *Tap) messages(data []byte) []byte {
+func (p *ImportProxy) messages(data []byte) []byte {
 	const prefix = 5 // compressed or not, and the length
 	for len(data) >= prefix {
 		size := prefix + int(binary.BigEndian.Uint32(data[1:]))
@@ -188,23 +187,23 @@ func (t *Tap) messages(data []byte) []byte {
 		}
 		var m dncv1.ImportResponse
 		if proto.Unmarshal(data[prefix:size], &m) == nil {
-			t.note(&m)
+			p.observe(&m)
 		}
 		data = data[size:]
 	}
 	return data
 }
 
-// note takes over the phase that a message tells.
-func (t *Tap) note(m *dncv1.ImportResponse) {
+// observe sets the phase that a message reports.
+func (p *ImportProxy) observe(m *dncv1.ImportResponse) {
 	switch frame := m.GetFrame().(type) {
 	case *dncv1.ImportResponse_Opened, *dncv1.ImportResponse_Ack:
-		t.tell(Sending)
+		p.set(Sending)
 	case *dncv1.ImportResponse_Progress:
 		if phase, ok := phases[frame.Progress.GetPhase()]; ok {
-			t.tell(phase)
+			p.set(phase)
 		}
 	case *dncv1.ImportResponse_Result:
-		t.tell(After)
+		p.set(After)
 	}
 }
