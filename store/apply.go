@@ -54,7 +54,7 @@ func newApplier(txn *badger.Txn, revision uint64, t, ahead int64) *applier {
 	return &applier{txn: txn, revision: revision, time: t, ahead: ahead, lists: map[policy.EventID]*storev1.ListState{}}
 }
 
-// newReplay applies the events of a revision of the journal anew.
+// newReplay applies the events of a revision of the journal again.
 func newReplay(txn *badger.Txn, revision uint64, rev *storev1.Revision) *applier {
 	a := newApplier(txn, revision, rev.GetTime(), rev.GetAhead())
 	a.replay = true

@@ -210,7 +210,7 @@ func (a *applier) putList(id policy.EventID, l *storev1.ListState) error {
 	return a.put(keys.List(id), l)
 }
 
-// withoutSources is the load as the list's state keeps it: its files are told by the import alone.
+// withoutSources is the load as the list's state keeps it: only the import names its files.
 func withoutSources(l *storev1.Load) *storev1.Load {
 	c := proto.CloneOf(l)
 	c.Sources = nil

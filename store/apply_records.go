@@ -85,7 +85,7 @@ func sameOptOut(r *storev1.Record, c *storev1.OptOut) bool {
 		(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt()) && lastsAsLong(r, c)
 }
 
-// lastsAsLong reports whether r ends no earlier than c would: an objection for good is not said by one that expires.
+// lastsAsLong reports whether r ends no earlier than c would: a record that expires does not say what a permanent objection says.
 func lastsAsLong(r *storev1.Record, c *storev1.OptOut) bool {
 	return r.GetExpiresAt() == 0 || (c.GetExpiresAt() != 0 && r.GetExpiresAt() >= c.GetExpiresAt())
 }
@@ -178,12 +178,12 @@ func (a *applier) isInForce(r *storev1.Record) bool {
 	return r.GetExpiresAt() == 0 || a.time-a.ahead < r.GetExpiresAt()
 }
 
-// isNew reports whether a number surely holds no records, as the filter tells without reading.
+// isNew reports whether the filter shows, without a read, that a number holds no records.
 func (a *applier) isNew(number uint64) bool {
 	return a.filter != nil && !a.changed[number] && !a.filter.Test(number)
 }
 
-// putRecords writes the records of a number, and the event to its history: a row stands there with its record, until that
+// putRecords writes the records of a number, and the event to its history: a row is there with its record, until that
 // is gone. Errors: ErrTooManyRecords, before anything is written.
 func (a *applier) putRecords(id policy.EventID, number uint64, set numberSet) error {
 	b, err := set.bytes()

@@ -140,7 +140,7 @@ func (s *Store) listBlocks(l *List, at uint64) iter.Seq2[*listBlock, error] {
 	}
 }
 
-// openBlocks is newBlockCursor for whoever catches no damage.
+// openBlocks is newBlockCursor for a caller that catches no damage.
 func (s *Store) openBlocks(l *List, at uint64) (c *blockCursor, err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	return s.newBlockCursor(l, at), nil

@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	// blockCommitBytes is how much of a load goes to the database at once, and blockFileBytes to its file: large enough
+	// blockCommitBytes is how much of a load goes to the database in one commit, and blockFileBytes to its file: large enough
 	// for speed, small enough that a person's opt-out does not wait behind it.
 	blockCommitBytes = 128 << 10
 	blockFileBytes   = 1 << 20
@@ -29,7 +29,7 @@ const (
 	// commitsAhead is how many commits of a load may wait for the disk while the next blocks are worked out.
 	commitsAhead = 4
 
-	loadBatch = 1 << 13 // numbers that go to the filter at once
+	loadBatch = 1 << 13 // numbers that go to the filter together
 )
 
 // blockWriter writes the changed blocks of a load to its file, and their places at its timestamp, in commits that are

@@ -145,7 +145,7 @@ func (s *Store) commitLoop() {
 }
 
 // nextWrite is the write that begins a group: left, or the first to come; nil when something else came first, or the store
-// closes. What runs between two groups is asked for first, so it waits for one of them at most, however many writes there
+// closes. What runs between two groups comes first, so it waits for one of them at most, however many writes there
 // are. Rows of many wait for as long as single writes fill every group: see waiting.
 func (s *Store) nextWrite(left *pendingEvent) *pendingEvent {
 	select {
@@ -153,7 +153,7 @@ func (s *Store) nextWrite(left *pendingEvent) *pendingEvent {
 		f()
 	default:
 	}
-	if s.isClosing() { // meanwhile: what waits is refused
+	if s.isClosing() { // what waits is refused
 		return nil
 	}
 	if left != nil {
@@ -196,7 +196,7 @@ func (s *Store) refuseWaiting() {
 	}
 }
 
-// writableNow is asked before each group: after a failed commit or on a full disk nothing is written.
+// writableNow is called before each group: after a failed commit or on a full disk nothing is written.
 func (s *Store) writableNow() error {
 	if err := s.health.stopped(); err != nil {
 		return err

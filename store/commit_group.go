@@ -293,7 +293,7 @@ func (g *group) replyTo(t takenEvent, err error) {
 	t.w.reply(eventReply{receipt: r})
 }
 
-// sameStory reports whether a repeated request tells what the first one told. An erased story cannot be compared.
+// sameStory reports whether a repeated request has the story of the first one. An erased story cannot be compared.
 func (s *Store) sameStory(first *storev1.Request, told Story) bool {
 	story, state := s.stories.Get(first.GetRevision(), first.GetStoryHash(), 0)
 	return state == StoryMissing || story == told

@@ -13,7 +13,7 @@ import (
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
-// takenRows is what a group took of a batch: the rows up to one, of which the first may lie in groups before.
+// takenRows is what a group took of a batch: the rows up to one. The first of them may be in earlier groups.
 type takenRows struct {
 	batch *batch
 	upTo  int

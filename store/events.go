@@ -104,7 +104,7 @@ func (s *Store) CreateList(ctx context.Context, name string, settings Settings, 
 	return s.writtenList(receipt.ID, receipt)
 }
 
-// writtenList is the list that a write made or changed. Whoever repeats the write, or is late to look, may find it deleted.
+// writtenList is the list that a write made or changed. A caller that repeats the write, or looks late, may find it deleted.
 func (s *Store) writtenList(id policy.EventID, receipt Receipt) (*List, Receipt, error) {
 	l := s.View().listByID(id)
 	if l == nil {

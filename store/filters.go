@@ -21,7 +21,7 @@ const (
 	filterBatch        = 8192
 )
 
-// openFilters loads the filters that lie on disk and belong to what the store holds. Those that do not are built again
+// openFilters loads the saved filters that belong to what the store holds. Other filters are built again
 // in the background; until then checks read the store.
 func (s *Store) openFilters() {
 	v := s.view.Load()
@@ -135,7 +135,7 @@ func (s *Store) rebuildListFilter(l *List) error {
 	return s.saveListFilter(l, f)
 }
 
-// setListFilter publishes the filter of a list that still shows the load it was built for. In the committer alone.
+// setListFilter publishes the filter of a list that still shows the load it was built for. It runs in the committer.
 func (s *Store) setListFilter(l *List, f *filter.Set) {
 	v := *s.View()
 	v.lists = slices.Clone(v.lists)

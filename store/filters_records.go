@@ -85,7 +85,7 @@ func (s *Store) saveRecordsFilter() {
 // rebuildRecordsFilter builds a filter of the right size beside the one in use: new numbers go into both from a moment
 // between two groups on, and the scan reads a revision taken after that.
 func (s *Store) rebuildRecordsFilter() error {
-	var held uint64 // more than the totals tell: numbers without a record any more stay in the filter
+	var held uint64 // more than the totals say: numbers that have no record any more stay in the filter
 	if err := s.eachRecorded(s.View(), func(numbers []uint64) { held += uint64(len(numbers)) }); err != nil {
 		return err
 	}

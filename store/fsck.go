@@ -43,12 +43,12 @@ type Report struct {
 	Newer          []string  // what is newer than the journal, which an older copy took the place of: see Restored
 	Past           []string  // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
 	Lost           []Gap     // acknowledged revisions that are gone
-	NoEnd          bool      // no mark says where the journal ends: but for Lost nothing is missing up to Revision; what came after nobody knows
+	NoEnd          bool      // no mark says where the journal ends: except for Lost nothing is missing up to Revision; what came after it is unknown
 	Repaired       bool
 	Missed         []string // events that repair could not apply: they need what a lost revision did
 	Unloaded       []string // lists that repair marked as not loaded: load them again
 	LostLists      []string // lists that went with the lost revisions: create and load them again
-	Doubtful       []string // lists that show content of before a lost revision, which may have loaded them: load them again
+	Doubtful       []string // lists whose content is older than a lost revision, which may have loaded them: load them again
 	DoubtfulGrants []string // tokens and certificates that a lost revision may have revoked: look at each
 	Kept           string   // where repair left the damaged files, or Restored what is newer than the journal
 	Restored       *Copy    // that was put back, as Restored says in the journal
@@ -107,7 +107,7 @@ func requireStore(dir string) error {
 	return fmt.Errorf("its database is not there: %w", err)
 }
 
-// inspect verifies a directory that no server may open meanwhile.
+// inspect verifies a directory that no server can open at the same time.
 func inspect(ctx context.Context, dir string, o Options) (Report, error) {
 	if err := disk.RequireOpenFiles(dir, badgerDir, storiesDir); err != nil {
 		return Report{}, fmt.Errorf("fsck: %w", orSystem(err))
@@ -356,7 +356,7 @@ func (c *checker) pastOf(l *List) error {
 	it := c.txn.NewIterator(badger.IteratorOptions{Prefix: keys.BlockPrefix(l.ID), AllVersions: true})
 	defer it.Close()
 	buf := make([]byte, 0, block.MaxPacked)
-	var shown []byte // the last key of which the version that the list shows was met
+	var shown []byte // the last key whose version that the list shows was met
 	for it.Rewind(); it.Valid() && c.ctx.Err() == nil; it.Next() {
 		item := it.Item()
 		if !loads[item.Version()] || item.Version() > l.ContentRevision {
@@ -371,7 +371,7 @@ func (c *checker) pastOf(l *List) error {
 				return err
 			}
 			c.r.Past = append(c.r.Past, fmt.Sprintf("list %s, loaded at revision %d: %v", l.Name, item.Version(), err))
-			delete(loads, item.Version()) // told once
+			delete(loads, item.Version()) // report it once
 		}
 	}
 	return c.ctx.Err()

@@ -7,7 +7,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// StoryLoss counts stories and says of which revisions they are. No check depends on a story.
+// StoryLoss counts stories and names their revisions. No check depends on a story.
 type StoryLoss struct {
 	Stories uint64
 	At      []Gap // from the first to the last of a run without a story in between that is there; each revision is in one
@@ -44,7 +44,7 @@ func (l *StoryLoss) note(revision uint64, missing bool) {
 	l.running = missing
 }
 
-// story looks up what an event tells.
+// story looks up the story of an event.
 func (c *checker) story(id policy.EventID, hash []byte) {
 	if len(hash) == 0 {
 		return

@@ -12,15 +12,15 @@ import (
 type Header struct {
 	List     string
 	Mode     Mode
-	ImportID string // to go on with one, opened with the same list, mode, date and files; empty: a new one
+	ImportID string // to continue one, opened with the same list, mode, date and files; empty: a new one
 	Guards   Guards
 	DryRun   bool // compare and guard, change nothing
-	Override bool // load in spite of every guard but GuardEmpty
+	Override bool // load despite every guard except GuardEmpty
 	TakeOver bool // abandon a load of the list that is prepared and does not end
 	Request  Request
 
-	SnapshotDate policy.Date // as the commit will tell it
-	Files        []string    // names of the files, as far as they are known
+	SnapshotDate policy.Date // as the commit will name it
+	Files        []string    // names of the files that are known
 }
 
 // Source is one file of a load.
@@ -43,7 +43,7 @@ type Commit struct {
 	Read         uint64 // entries in the files: those sent, those rejected before, and empty ones
 	Rejected     uint64 // by the client itself, and not sent
 	Empty        uint64 // cells with nothing in them
-	Rows         uint64 // that the entries stood in; 0: not told
+	Rows         uint64 // that held the entries; 0: not known
 	Rejects      []RejectTally
 	Sources      []Source
 	SnapshotDate policy.Date // the source's own; zero: none
@@ -58,7 +58,7 @@ type Counts struct {
 	Read, Accepted, Duplicates, Rejected uint64
 	Added, Removed, Unchanged            uint64
 	Empty                                uint64 // cells with nothing in them
-	Rows                                 uint64 // that the entries stood in; 0: not told
+	Rows                                 uint64 // that held the entries; 0: not known
 }
 
 // Result says what became of an import.
@@ -93,7 +93,7 @@ type Import struct {
 	requested bool           // opened by the id of the request that began it
 }
 
-// BeginImport opens a new import, or an earlier one to go on with: that of the header's id, else the one that the same
+// BeginImport opens a new import, or continues an earlier one: that of the header's id, else the one that the same
 // request began. Errors: ErrListNotFound, ErrImportNotFound, ErrRequestReused, ErrMode, ErrDiskFull and what else refuses
 // writes.
 func (s *Store) BeginImport(h Header) (*Import, error) {
@@ -133,7 +133,7 @@ func (s *Store) newImport(h Header) (*Import, error) {
 // Committed reports that the commit came before: Put passes over every chunk, and Commit gives the result.
 func (i *Import) Committed() bool { return i.committed != nil }
 
-// ChunksWithRejects are the staged chunks of which the caller refused an entry; once committed, as long as the load is
+// ChunksWithRejects are the staged chunks with an entry that the caller refused; once committed, while the load is
 // being written.
 func (i *Import) ChunksWithRejects() []uint64 {
 	if i.committed != nil {
@@ -163,7 +163,7 @@ func deltaChunk(c Chunk) Chunk {
 	return Chunk{Seq: c.Seq, Hash: c.Hash, Rejected: c.Rejected, Numbers: entries}
 }
 
-// Close ends this use of the import and keeps what is staged, to go on later.
+// Close ends this use of the import and keeps what is staged, so that it can be continued.
 func (i *Import) Close() error {
 	if i.committed != nil {
 		return nil

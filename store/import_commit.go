@@ -13,10 +13,10 @@ import (
 	"github.com/dncd/dncd/store/internal/locks"
 )
 
-// Commit compares the staged numbers with the list, asks the guards, and loads. It returns once the list has switched.
-// When ctx ends after the load was prepared, the load goes on without the caller, who may begin the import again by its
+// Commit compares the staged numbers with the list, evaluates the guards, and loads. It returns once the list has switched.
+// When ctx ends after the load was prepared, the load continues without the caller, who may begin the import again by its
 // id and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning,
-// ErrListNotFound, ErrTakenOver, ErrDiskFull and what else refuses writes. A commit that comes again is told the progress
+// ErrListNotFound, ErrTakenOver, ErrDiskFull and what else refuses writes. A repeated commit gets the progress
 // of the load that is being written; its errors are ErrImportNotFound when the load was abandoned, and ErrImportRunning when its
 // content was another.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(Progress)) (Result, error) {
@@ -176,7 +176,7 @@ func (i *Import) drop(path string) {
 	}
 }
 
-// dropStage drops the stage of an import that came to its end before anything was written, or keeps it for whoever wants it
+// dropStage drops the stage of an import that ended before anything was written, or keeps it for a caller who wants it
 // loaded all the same: what a guard refused, the last of the list.
 func (i *Import) dropStage(p prepared) {
 	if !i.isRefusedForNow(&p.result) {

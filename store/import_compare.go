@@ -24,7 +24,7 @@ const (
 	Remove  Mode = Mode(storev1.LoadMode_LOAD_MODE_REMOVE)   // the load is taken away
 	Delta   Mode = Mode(storev1.LoadMode_LOAD_MODE_DELTA)    // additions and removals; a number in both stays
 	Revert  Mode = Mode(storev1.LoadMode_LOAD_MODE_REVERT)   // the list becomes what it was; see Store.Revert
-	OptOuts Mode = Mode(storev1.LoadMode_LOAD_MODE_OPT_OUTS) // of an ImportEntry alone: rows of opt-outs, of no list
+	OptOuts Mode = Mode(storev1.LoadMode_LOAD_MODE_OPT_OUTS) // only of an ImportEntry: rows of opt-outs, of no list
 	// Reload writes the view as it is again, after a load was abandoned. The store's own.
 	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
 )

@@ -64,7 +64,7 @@ func (p *plan) widens(l *List) bool {
 	return p.covers && p.all && p.past == nil && l.state.GetLoad() != nil && !l.CoversAll
 }
 
-// newlyInferred are the prefixes that the list would cover, and does not cover now, only because numbers lie in them: those
+// newlyInferred are the prefixes that the list would cover, and does not cover now, only because it has numbers in them: those
 // with the fewest first.
 func (p *plan) newlyInferred(l *List, found *compare.Comparison) []compare.PrefixCount {
 	if !p.covers || l.CoversAll {
@@ -87,7 +87,7 @@ func inferredFailure(thin []compare.PrefixCount) GuardFailure {
 	return f
 }
 
-// numbersWithin adds up the numbers under any of some prefixes, all of which were compared.
+// numbersWithin adds up the numbers in any of these prefixes, which were all compared.
 func numbersWithin(c *compare.Comparison, prefixes []string, count func(*compare.PrefixCount) uint64) (n uint64) {
 	set := phone.NewPrefixSet(phonePrefixes(prefixes))
 	for i := range c.Prefixes {
@@ -100,7 +100,7 @@ func numbersWithin(c *compare.Comparison, prefixes []string, count func(*compare
 }
 
 const (
-	shownOutside  = 3 // first digits told of a GuardCoverage
+	shownOutside  = 3 // how many examples of numbers a GuardCoverage has
 	outsideDigits = 4 // how many of each: an area code of +1
 )
 

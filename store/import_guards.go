@@ -27,10 +27,10 @@ const (
 	GuardPrefixShrink       // a covered prefix would
 	GuardRejects            // too many entries were rejected
 	GuardOlder              // the snapshot is older than the list's
-	GuardCoverage           // more numbers would lie outside the coverage than now
+	GuardCoverage           // more numbers would be outside the coverage than now
 	GuardCut                // files end inside a line
-	GuardWider              // the list would cover its whole jurisdiction, which nobody declares
-	GuardInferred           // the list would cover more only because numbers lie there
+	GuardWider              // the list would cover its whole jurisdiction, although no coverage is declared
+	GuardInferred           // the list would cover more only because it has numbers there
 )
 
 // GuardFailure is a guard that failed, with its figures.
@@ -94,7 +94,7 @@ func (i *Import) plan(l *List, c *Commit) (*plan, error) {
 	return p, nil
 }
 
-// CheckDate is asked before the upload of a load, whose commit would be refused for its date. Errors: ErrListNotFound,
+// CheckDate checks a date before the upload, so that the commit is not refused for it. Errors: ErrListNotFound,
 // ErrSnapshotDate, ErrSnapshotDateRequired.
 func (s *Store) CheckDate(list string, m Mode, date policy.Date) error {
 	l, err := s.View().List(list)
@@ -136,14 +136,14 @@ func (p *plan) load(i *Import, l *List, c *Commit, staged content, cmp *compare.
 		Rejects:      tallyMessages(c.Rejects),
 	}
 	if p.past != nil {
-		load.Content = nil // it lies in the blocks
+		load.Content = nil // it is in the blocks
 		load.FileCoverage = p.past.GetFileCoverage()
 	}
 	p.cover(load, cmp, l)
 	return load
 }
 
-// guard asks every guard and returns those that fail.
+// guard evaluates every guard and returns those that fail.
 func guard(l *List, h Header, c *Commit, p *plan, cmp *compare.Comparison, accepted uint64) []GuardFailure {
 	var failures []GuardFailure
 	fail := func(f GuardFailure) {
@@ -182,7 +182,7 @@ func guard(l *List, h Header, c *Commit, p *plan, cmp *compare.Comparison, accep
 	return failures
 }
 
-// cutFailure is of files some of which end inside a line: what would follow is not known.
+// cutFailure says that some files end inside a line: what would follow is not known.
 func cutFailure(files []Source, cut uint32) GuardFailure {
 	return GuardFailure{Guard: GuardCut, Before: uint64(len(files)), After: uint64(cut)}
 }

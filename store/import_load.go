@@ -20,7 +20,7 @@ import (
 // largeLoad is a load worth a collection of its garbage.
 const largeLoad = 1 << 20
 
-// startLoads finishes what a crash interrupted, in the background. Content that no load waits for goes at once, before
+// startLoads finishes what a crash interrupted, in the background. Content that no load waits for is deleted first, before
 // any import can work out its own.
 func (s *Store) startLoads() {
 	s.sweepStage(0)
@@ -80,7 +80,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 	}
 }
 
-// isFinal reports an error that ends a load here: it is tried again after a restart, or somebody else has the list.
+// isFinal reports an error that ends a load here: it is tried again after a restart, or another load has the list.
 func isFinal(err error) bool {
 	return slices.ContainsFunc([]error{ErrReadOnly, ErrStoriesDamaged, ErrClosed, ErrListNotFound, errMoved}, func(e error) bool { return errors.Is(err, e) })
 }

@@ -28,7 +28,7 @@ const (
 	ImportRecorded  = ImportState(storev1.ImportState_IMPORT_STATE_RECORDED) // of opt-outs
 )
 
-// ImportEntry is one load, or one import of opt-outs, as the journal has it. Of opt-outs, what tells of a list is zero.
+// ImportEntry is one load, or one import of opt-outs, as the journal has it. For an import of opt-outs the list's fields are zero.
 type ImportEntry struct {
 	ImportID      string
 	List          policy.EventID
@@ -157,7 +157,7 @@ func tallyMessages(tallies []RejectTally) []*storev1.RejectTally {
 	return out
 }
 
-// noteOverridden has the load tell the guards that it was committed in spite of.
+// noteOverridden notes in a load the guards that were overridden.
 func noteOverridden(load *storev1.Load, failures []GuardFailure) {
 	for _, f := range failures {
 		load.Overridden = append(load.Overridden, uint32(f.Guard))
@@ -168,7 +168,7 @@ func noteOverridden(load *storev1.Load, failures []GuardFailure) {
 	}
 }
 
-// overriddenFailures are the guards that a load was committed in spite of. Journals of before have them without figures.
+// overriddenFailures are the guards that were overridden for a load. Earlier versions noted them without figures.
 func overriddenFailures(load *storev1.Load) []GuardFailure {
 	var list []GuardFailure
 	for _, m := range load.GetFailures() {

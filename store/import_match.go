@@ -9,8 +9,8 @@ import (
 	"github.com/dncd/dncd/store/internal/compare"
 )
 
-// matchLastLoad ends an import of which the list holds the content already, told by its chunks: nothing is sorted and
-// compared, but every guard is asked, and a date is taken over. Not done: the numbers have to be looked at.
+// matchLastLoad ends an import whose content the list holds already, as its chunks show: nothing is sorted and
+// compared, but every guard is evaluated, and a new date is applied. Not done: the numbers have to be compared.
 func (i *Import) matchLastLoad(owned context.Context, c *Commit) (prepared, error) {
 	l := i.s.View().listByID(i.list)
 	if l == nil {

@@ -18,7 +18,7 @@ type prepared struct {
 	done     bool
 }
 
-// prepare compares, guards and, when there is something to load, commits the event. A list that changes meanwhile is
+// prepare compares, guards and, when there is something to load, commits the event. A list that changes during that is
 // compared again.
 func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, progress func(Progress)) (prepared, error) {
 	for {
@@ -54,7 +54,7 @@ func (i *Import) tryPrepare(ctx, owned context.Context, c *Commit, staged conten
 	return i.judge(owned, l, c, plan, staged, cmp)
 }
 
-// judge asks the guards about a load that was compared, and decides.
+// judge evaluates the guards for a load that was compared, and decides.
 func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, staged content, cmp *compare.Comparison) (prepared, error) {
 	plan.keepCoverage(l, c, cmp)
 	load := plan.load(i, l, c, staged, cmp)

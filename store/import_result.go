@@ -17,7 +17,7 @@ import (
 	"github.com/dncd/dncd/store/internal/stage"
 )
 
-// earlierCommit is an import whose commit came before: its result, or the load that the journal tells of.
+// earlierCommit is an import that was committed before: its result, or the load in the journal.
 type earlierCommit struct {
 	result   *Result
 	prepared uint64 // its revision; of a confirmed load: the one that confirmed it
@@ -46,7 +46,7 @@ func (i *Import) stagedRejects() []uint64 {
 		return nil
 	} else if r == nil {
 		if e, err := i.s.View().importAt(i.list, i.committed.prepared); err != nil || e.Counts.Rejected == 0 {
-			return nil // whoever commits hears of an error
+			return nil // the commit meets the error
 		}
 	}
 	chunks, err := stage.ReadNoted(filepath.Join(i.path(i.id), chunksFile), listStages.codec())
@@ -110,13 +110,13 @@ func (i *Import) otherContent() error {
 	return fmt.Errorf("%w, of other content than these files have", ErrImportRunning)
 }
 
-// awaitNext waits for the view after v, and tells how far the load is meanwhile.
+// awaitNext waits for the view after v, and reports how far the load is.
 func (i *Import) awaitNext(ctx context.Context, v *View, progress func(Progress)) error {
 	look := time.NewTicker(lookEvery)
 	defer look.Stop()
 	for {
 		if cause := i.s.health.stopped(); cause != nil {
-			return cause // nobody writes it before a restart
+			return cause // it is not written before a restart
 		}
 		if at, ok := i.s.loading.at(block.LoadID{List: i.list, Prepared: i.committed.prepared}); ok {
 			progress(at)
@@ -159,7 +159,7 @@ func (e *ImportEntry) result(v *View, now time.Time) Result {
 	return r
 }
 
-// resultKey is what must be the same for a commit that comes again to give a result that the journal does not tell.
+// resultKey is what must be the same for a repeated commit to get a result that is not in the journal.
 type resultKey struct {
 	list     policy.EventID
 	mode     Mode

@@ -14,7 +14,7 @@ import (
 )
 
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. It is a load of its
-// own, whose content is the older view: guarded, switched to at once, and undone by the next Revert. Of h it takes List,
+// own, whose content is the older view: guarded, switched to atomically, and undone by the next Revert. Of h it takes List,
 // Guards, DryRun, Override, TakeOver and Request; dates are not compared. The same request again gives the result of the
 // first. Errors: ErrListNotFound, ErrNothingToRevert, ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses
 // writes.
@@ -59,7 +59,7 @@ func (i *Import) findRequested() (err error) {
 	return err
 }
 
-// errReverted tells a revert that another attempt of the same request was first.
+// errReverted says that another attempt of the same revert was first.
 var errReverted = errors.New("the request was carried out meanwhile")
 
 func (i *Import) revert(ctx context.Context, progress func(Progress)) (Result, error) {
@@ -100,7 +100,7 @@ func (s *Store) planRevert(l *List) (*plan, error) {
 	}, nil
 }
 
-// coverageOfRevert is the coverage of a past load as far as it is declared now.
+// coverageOfRevert is the part of a past load's coverage that is declared now.
 func coverageOfRevert(past *storev1.Load, declared []string) (coverage []string, all bool) {
 	switch {
 	case past.GetCoversAll():

@@ -41,7 +41,7 @@ func (emptySource) close()                        {}
 type contentSource struct {
 	file    *os.File
 	r       *ascending.Reader
-	at      uint64 // the number it stands at
+	at      uint64 // the number that is next
 	more    bool
 	changes bool // entries of a delta: see deltaEntry
 }

@@ -123,10 +123,10 @@ func filterStats(f *filter.Set) FilterStats {
 	}
 }
 
-// fprProbes are so many that a rate of 0.001 is told within a quarter.
+// fprProbes is enough to measure a rate of 0.001 to within a quarter.
 const fprProbes = 1 << 14
 
-// FPR measures the share of numbers that the filter does not hold to which it says "perhaps": it asks for digits longer
+// FPR measures the share of numbers that the filter does not hold to which it says "perhaps": it tests numbers longer
 // than any number has. That takes about a millisecond. 1 when the filter is not ready.
 func (f FilterStats) FPR() float64 {
 	perhaps := 0

@@ -46,7 +46,7 @@ func (s *Store) holdsPrefix(l *List, p phone.Prefix) (bool, error) {
 	return false, nil
 }
 
-// holds reports whether a number from low to high lies in the blocks.
+// holds reports whether the blocks hold a number from low to high.
 func (c *blockCursor) holds(l *List, low, high uint64) (bool, error) {
 	for c.it.Seek(keys.Block(l.ID, low>>block.Bits)); ; c.advance() {
 		b, ok := c.peek()

@@ -13,7 +13,7 @@ func (l *List) guardsNumbers() bool { return l.Kind == policy.ListRegistry || l.
 func (l *List) wasLoaded() bool { return l.state.GetLoad() != nil }
 
 // freedBy says why numbers that the list blocks or leaves in doubt now would be callable with other settings and the
-// coverage that these give; empty: none would be. A list that was never loaded clears nobody and is set up freely.
+// coverage that these give; empty: none would be. A list that was never loaded clears no number, so its settings are free.
 func (l *List) freedBy(to Settings, covered []string, all bool, now time.Time) string {
 	if !l.wasLoaded() {
 		return ""
@@ -35,7 +35,7 @@ func (l *List) freedBy(to Settings, covered []string, all bool, now time.Time) s
 	return ""
 }
 
-// widensTo reports that a coverage takes in prefixes which the list does not cover now.
+// widensTo reports that a coverage includes prefixes which the list does not cover now.
 func (l *List) widensTo(covered []string, all bool) bool {
 	if !l.Loaded || l.CoversAll {
 		return false

@@ -24,7 +24,7 @@ type Outcome struct {
 
 const (
 	batchRows   = 500 // rows that are committed together: single writes wait for that many
-	batchesOpen = 3   // so many batches may wait
+	batchesOpen = 3   // that may wait
 )
 
 // RecordOptOuts records many objections in order, in as few revisions as there is room for. A row that says what its
@@ -59,7 +59,7 @@ func (s *Store) recordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome,
 	return outcomes, b.end()
 }
 
-// bulk records batches of rows, several at a time, and tells their outcomes in order.
+// bulk records batches of rows, several at a time, and reports their outcomes in order.
 type bulk struct {
 	s          *Store
 	ctx        context.Context
@@ -71,7 +71,7 @@ func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
 	return &bulk{s: s, ctx: ctx, onOutcomes: tell}
 }
 
-// add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is told.
+// add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is reported.
 func (b *bulk) add(rows []OptOutRow) error {
 	all := newBatch(b.ctx, rows)
 	b.s.View().findHeld(all)
@@ -99,7 +99,7 @@ func (b *bulk) submit(next *batch) error {
 // end waits for all that was added.
 func (b *bulk) end() error { return b.settle(0) }
 
-// settle waits for the oldest batches, until no more than open are left, and tells their outcomes.
+// settle waits for the oldest batches, until no more than open are left, and reports their outcomes.
 func (b *bulk) settle(open int) error {
 	for len(b.opened) > open {
 		oldest := b.opened[0]
@@ -116,8 +116,8 @@ func (b *bulk) settle(open int) error {
 	return nil
 }
 
-// abandon waits for what is open without telling what became of it, not later either: rows before it were refused, and
-// whoever counts what is told would take its rows for those. The work ends here.
+// abandon waits for what is open and never reports what became of it: rows before it were refused, and
+// a caller that counts outcomes would take its rows for those. The work ends here.
 func (b *bulk) abandon() {
 	for _, one := range b.opened {
 		if b.s.await(b.ctx, one) != nil {
@@ -152,7 +152,7 @@ func (b *batch) slice(from, to int) *batch {
 	return &batch{ctx: b.ctx, rows: b.rows[from:to], outcomes: b.outcomes[from:to:to], done: make(chan struct{})}
 }
 
-// isOpen reports whether nobody has judged the row yet.
+// isOpen reports whether the row was not judged yet.
 func (o Outcome) isOpen() bool { return o == Outcome{} }
 
 // check refuses what never could be recorded.
@@ -166,7 +166,8 @@ func (r *OptOutRow) check() error {
 	return nil
 }
 
-// answer tells that the rows before upTo are durable, or what ended the work; in the committer, or where it never comes.
+// answer notes that the rows before upTo are durable, or what ended the work. It runs in the committer, or where the batch
+// never gets there.
 func (b *batch) answer(upTo int, err error) {
 	if b.over {
 		return

@@ -7,7 +7,7 @@ import (
 )
 
 // The journal holds the rows of a file as columns: one storev1.OptOuts for many rows. It is a way of writing, and no event of
-// its own: whoever reads a revision gets one event a row, see journal.Entry.Decode.
+// its own: a reader of a revision gets one event a row, see journal.Entry.Decode.
 
 // optOutColumns makes the columns, row by row.
 type optOutColumns struct {

@@ -34,7 +34,7 @@ func (v *View) findHeld(b *batch) {
 	slices.SortFunc(perhaps, func(i, j int) int { return cmp.Compare(b.rows[i].Number, b.rows[j].Number) })
 	held := make([]policy.EventID, len(perhaps)) // zero: not found
 	if v.readHeld(b.rows, perhaps, held) != nil || v.complete() != nil {
-		return // the committer meets it too, and tells
+		return // the committer meets it too, and reports it
 	}
 	for k, i := range perhaps {
 		if held[k] != (policy.EventID{}) {

@@ -14,13 +14,13 @@ import (
 
 // RecordsHeader opens an import of opt-outs.
 type RecordsHeader struct {
-	ImportID   string   // to go on with one; empty: a new one
-	Request    string   // id of the request: without ImportID, to go on with what it began; empty: none
-	Files      []string // names of the files, as far as they are known
-	Reading    string   // how the caller reads rows, in its own words: rows that were read otherwise are not gone on with
+	ImportID   string   // to continue one; empty: a new one
+	Request    string   // id of the request: without ImportID, to continue what it began; empty: none
+	Files      []string // names of the files that are known
+	Reading    string   // how the caller reads rows, in its own words: rows that were read differently are not continued
 	Story      Story    // who imports
 	MaxRejects float64  // refuse when a larger share of the rows was rejected, 0 to 1
-	Override   bool     // record in spite of that
+	Override   bool     // record anyway
 	DryRun     bool     // count, record nothing
 }
 
@@ -30,7 +30,7 @@ type RecordsCommit struct {
 	Read     uint64 // entries in the files: rows sent, those rejected before, and empty ones
 	Rejected uint64 // by the client itself, and not sent
 	Empty    uint64 // cells with nothing in them
-	FileRows uint64 // rows that the entries stood in; 0: not told
+	FileRows uint64 // rows that held the entries; 0: not known
 	Rejects  []RejectTally
 	Sources  []Source
 	CutFiles uint32 // how many of them end inside a line
@@ -61,7 +61,7 @@ type Refusal struct {
 const maxRefusals = 1000
 
 // recordStageDir holds a directory for each import of opt-outs: rows (the staged chunks), commit.json once it was
-// committed, progress while it is recorded, and result.json alone once it is done. The name of one whose rows were
+// committed, progress while it is recorded, and only result.json once it is done. The name of one whose rows were
 // committed and cannot all be read ends in damagedSuffix: a person has to look at it.
 const (
 	recordStageDir = "stage-records"
@@ -90,7 +90,7 @@ type RecordImport struct {
 	over    bool // nothing staged is needed any more
 }
 
-// BeginRecords opens a new import of opt-outs, or an earlier one to go on with. Errors: ErrImportNotFound,
+// BeginRecords opens a new import of opt-outs, or continues an earlier one. Errors: ErrImportNotFound,
 // ErrImportRunning, ErrDiskFull and what else refuses writes.
 func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	if err := s.writableFor(0); err != nil {
@@ -115,9 +115,9 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	return i, nil
 }
 
-// ResumeRecords goes on with the last import of opt-outs of the same files, read alike for the same person, that was not
-// committed. It gets a new id, so that the caller who had it before is gone for good. Else a new import begins. An import
-// that another caller holds is waited for a moment. A dry run always begins anew: it drops its stage in the end. What a
+// ResumeRecords continues the last import of opt-outs of the same files, read alike for the same person, that was not
+// committed. It gets a new id, so that the caller who had it before can do no more with it. Else a new one begins. An import
+// that another caller has open is waited for a moment. A dry run always begins a new one: it drops its stage in the end. What a
 // stage holds is not sent again; each of its rows is compared all the same when it is recorded. Errors: those of
 // BeginRecords, and the context's.
 func (s *Store) ResumeRecords(ctx context.Context, h RecordsHeader) (*RecordImport, error) {
@@ -184,7 +184,7 @@ func (i *RecordImport) ChunksWithRejects() []uint64 {
 	}
 	var kept struct{ Noted []uint64 }
 	if disk.ReadJSON(filepath.Join(i.dir, commitFile), &kept) != nil {
-		_ = disk.ReadJSON(filepath.Join(i.dir, resultFile), &kept) // whoever commits hears of an error
+		_ = disk.ReadJSON(filepath.Join(i.dir, resultFile), &kept) // the commit meets the error
 	}
 	return kept.Noted
 }
@@ -200,7 +200,7 @@ func (i *RecordImport) Put(c RowChunk) error {
 	return i.put(c, stage.MaxChunkBytes, stepRows)
 }
 
-// Close ends this use of the import and keeps what is staged, to go on later, unless a commit was refused or only tried.
+// Close ends this use of the import and keeps what is staged, to be continued, unless a commit was refused or was a dry run.
 func (i *RecordImport) Close() error {
 	if i.log == nil {
 		i.s.locks.Release(i.id)
@@ -213,8 +213,8 @@ func (i *RecordImport) Close() error {
 	return err
 }
 
-// Commit asks the guards and records the rows; it returns once all are durable. From then on the work no longer needs
-// the caller: when ctx ends, and after a restart, it goes on by itself. Errors: ErrChunksMissing, ErrCounts, ErrStage,
+// Commit evaluates the guards and records the rows; it returns once all are durable. From then on the work no longer needs
+// the caller: when ctx ends, and after a restart, it continues. Errors: ErrChunksMissing, ErrCounts, ErrStage,
 // and those of every write.
 func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress func(Progress)) (RecordsResult, error) {
 	if !i.Committed() {
@@ -241,7 +241,7 @@ func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress fun
 	return i.s.awaitRecords(ctx, i.id, progress)
 }
 
-// examine checks that the commit adds up, asks the guards, and counts what a dry run is for.
+// examine checks that the commit adds up, evaluates the guards, and makes the counts of a dry run.
 func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsResult, error) {
 	r := RecordsResult{
 		ImportID: i.id, Read: c.Read, Rejected: c.Rejected + i.log.Rejected, Empty: c.Empty, Rows: c.FileRows, DryRun: i.header.DryRun,

@@ -32,7 +32,7 @@ type recordJob struct {
 	err    error
 }
 
-// awaitRecords returns what became of a committed import, and starts the work where nobody does it.
+// awaitRecords returns what became of a committed import, and starts the work if it is not under way.
 func (s *Store) awaitRecords(ctx context.Context, id string, progress func(Progress)) (RecordsResult, error) {
 	var result RecordsResult
 	if disk.ReadJSON(filepath.Join(s.recordStage(id), resultFile), &result) == nil {
@@ -123,7 +123,7 @@ func (j *recordJob) setAside(readable uint64) error {
 	return errors.Join(ErrStage, disk.SyncDir(filepath.Dir(kept)))
 }
 
-// rowsAhead are read before their numbers are looked up: the more, the nearer those lie to one another.
+// rowsAhead are read before their numbers are looked up: the more there are, the closer they are to one another.
 const rowsAhead = 16_000
 
 func (j *recordJob) record(log *rowLog, t *recordTally) error {
@@ -170,8 +170,8 @@ func (j *recordJob) makeResult(c *recordCounts) {
 	}
 }
 
-// noteImported has the journal tell of the import. The request id makes that happen once, however often a crash comes before the
-// result lies there; no client can send it, for it is no UTF-8.
+// noteImported notes the import in the journal. The request id makes that happen once, however often a crash comes before the
+// result is there; no client can send it, since it is no UTF-8.
 func (j *recordJob) noteImported() error {
 	load := &storev1.Load{
 		ImportId: j.result.ImportID,
@@ -192,12 +192,12 @@ func (j *recordJob) noteImported() error {
 	}
 	_, err = j.s.submitWait(context.Background(), w)
 	if errors.Is(err, ErrRequestReused) {
-		return nil // told before a crash, after which the rows were counted otherwise
+		return nil // noted before a crash, after which the rows were counted differently
 	}
 	return err
 }
 
-// leaveResult keeps the result for whoever asks again, and drops the rows: they are personal data.
+// leaveResult keeps the result for a repeated commit, and drops the rows: they are personal data.
 func (j *recordJob) leaveResult() error {
 	if err := disk.WriteJSON(filepath.Join(j.dir, resultFile), &j.result); err != nil {
 		return fmt.Errorf("keep result: %w", err)

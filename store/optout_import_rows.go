@@ -29,7 +29,7 @@ type RowChunk struct {
 // Key is the chunk's number and hash.
 func (c RowChunk) Key() (seq uint64, hash chunkhash.Hash) { return c.Seq, c.Hash }
 
-// place is where the i-th of Rows stood in the chunk.
+// place is where the i-th of Rows was in the chunk.
 func (c *RowChunk) place(i int) uint32 {
 	at := uint32(i)
 	for _, refused := range c.Refused {

@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// sweepRecordsEvery is how often imports of opt-outs are looked for that stopped, or that nobody continued.
+// sweepRecordsEvery is how often the store looks for imports of opt-outs that stopped or were not continued.
 const sweepRecordsEvery = 10 * time.Second
 
-// sweepRecordImports goes on with committed imports that a crash or a full disk stopped, and drops what nobody continued.
+// sweepRecordImports continues committed imports that a crash or a full disk stopped, and drops what was not continued.
 func (s *Store) sweepRecordImports() {
 	tick := time.NewTicker(sweepRecordsEvery)
 	defer tick.Stop()

@@ -21,12 +21,12 @@ type recordCounts struct {
 }
 
 // recordTally counts rows as they become durable. The progress file is written behind: after a crash it may lack the
-// last rows, which then come out as duplicates of themselves. Those are told by their ids.
+// last rows, which then come out as duplicates of themselves. Their ids show that.
 type recordTally struct {
 	now    recordCounts
 	f      *os.File
 	lost   map[policy.EventID]bool // ids after until that rows were counted for
-	after  policy.EventID          // what the progress file knew when the work went on
+	after  policy.EventID          // what the progress file knew when the work was continued
 	until  uint64                  // the last revision then; 0: no row of its own can be met any more
 	fresh  int                     // rows recorded since the work went on
 	queued uint64

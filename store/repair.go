@@ -35,7 +35,7 @@ var (
 // Repair rebuilds a damaged directory: the state from the journal, each list from its blocks where they are as its load
 // wrote them, else marked as not loaded. What was there is kept in a directory beside, named in the report. When
 // revisions are lost it returns ErrLoss and changes nothing, or ErrNoEnd when it cannot know whether some are; the report
-// says what would be lost with them. With acceptLoss the loss is an event of the journal, which goes on under a new id
+// says what would be lost with them. With acceptLoss the loss is an event of the journal, which continues under a new id
 // and never uses a lost revision again.
 func Repair(ctx context.Context, dir string, acceptLoss bool, o Options) (Report, error) {
 	if err := requireStore(dir); err != nil {
@@ -76,7 +76,7 @@ type repairer struct {
 	highest     uint64 // revision or version met anywhere, also in stories and names of files
 	tip         journal.Position
 	time        int64
-	refusal     error            // not nil: the journal cannot go on as it is, and a person must accept that
+	refusal     error            // not nil: the journal cannot continue as it is, and a person must accept that
 	events      []*storev1.Event // to append to the journal
 	doubted     []policy.EventID // lists that missed a part of a load
 	traces      *traces
@@ -113,7 +113,7 @@ func (r *repairer) swap() (err error) {
 	return swap.Finish()
 }
 
-// checkRoom refuses to begin on a disk that cannot hold the store twice, but for the blocks of loads, which are linked.
+// checkRoom refuses to begin on a disk that cannot hold the store twice, except for the blocks of loads, which are linked.
 func (r *repairer) checkRoom() error {
 	used := int64(0)
 	for _, part := range storeParts {
@@ -271,7 +271,7 @@ func (r *repairer) findLoss() error {
 	return nil
 }
 
-// refuse ends a repair that would go on without acknowledged revisions, unless a person accepted that.
+// refuse ends a repair that would lose acknowledged revisions, unless a person accepted that.
 func (r *repairer) refuse() error {
 	if r.acceptLoss {
 		return nil
@@ -309,7 +309,7 @@ func (r *repairer) copyLost() error {
 	return batch.Flush()
 }
 
-// stateKinds are the keys of state that stand for themselves. History needs the events that it points to. What a lost
+// stateKinds are the keys of state that is complete without its events. History needs the events that it points to. What a lost
 // revision granted is not among them: a revocation may be lost with it.
 var stateKinds = []byte{keys.KindRecords, keys.KindList, keys.KindImport, keys.KindRequest, keys.KindTotals}
 
@@ -318,7 +318,7 @@ func (r *repairer) isLost(revision uint64) bool {
 		slices.ContainsFunc(r.report.Lost, func(g Gap) bool { return g.From <= revision && revision <= g.To })
 }
 
-// replay applies the journal anew, onto what was saved of the revisions that are gone.
+// replay applies the journal again, onto what was saved of the revisions that are gone.
 func (r *repairer) replay() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()

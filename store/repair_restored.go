@@ -24,7 +24,7 @@ import (
 const revisionsPerSecond = 100_000
 
 // Restored says that the directory was put back from a copy. The store may have acknowledged more after the copy was made,
-// so the journal goes on under a new id, at a revision that it cannot have used; an event tells where the copy ended.
+// so the journal continues under a new id, at a revision that it cannot have used; an event says where the copy ended.
 // What is newer than the journal is set aside in a directory that the report names. It changes nothing in a store in which
 // Fsck found a problem: then the report has it, and no Restored.
 func Restored(ctx context.Context, dir string, o Options) (Report, error) {
@@ -127,7 +127,7 @@ func (r *restorer) next(now int64) uint64 {
 	return max(r.newer.highest, r.tip.Revision+r.passed(now)*revisionsPerSecond) + 1
 }
 
-// passed bounds the seconds since the copy was made. Where no event tells when that was, or the clock is not past the
+// passed bounds the seconds since the copy was made. If no event says when that was, or the clock is not past the
 // last one, as many as since 1970 may have passed.
 func (r *restorer) passed(now int64) uint64 {
 	since := r.time
@@ -170,7 +170,7 @@ func (r *restorer) commit(e *journal.Entry, rev *storev1.Revision) (err error) {
 	return txn.CommitAt(e.Revision, nil)
 }
 
-// setAside takes what the journal could not have led to out of the store: files of loads, and stories, of which a copy is
+// setAside takes what the journal could not have led to out of the store: files of loads, and stories, whose copies are
 // kept. Filters are built again.
 func (r *restorer) setAside() error {
 	n := r.newer

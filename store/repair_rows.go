@@ -11,10 +11,10 @@ import (
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
-// A row of a file stands in its number's history by its record, see Record.row. Repair keeps that true around revisions
+// A row of a file is in its number's history through its record, see Record.row. Repair keeps that true around revisions
 // that are lost, of which it has some of the state and no event.
 
-// withoutLostRows is a value of the state in which no record stands for the event of a lost revision in its number's history.
+// withoutLostRows is a value of the state in which no record replaces the event of a lost revision in its number's history.
 func (r *repairer) withoutLostRows(key, value []byte) ([]byte, error) {
 	value = slices.Clone(value)
 	if key[0] != keys.KindRecords {

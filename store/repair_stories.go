@@ -13,7 +13,7 @@ import (
 )
 
 // copyStories takes over every story that still matches its hash. The hash says nothing of the revision in the key: where
-// no checksum does, the journal must name the story there, or it would seem to be of a revision that nobody made.
+// no checksum does, the journal must name the story there, or it would seem to be of a revision that was never made.
 func (r *repairer) copyStories() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
@@ -74,7 +74,7 @@ func (r *repairer) placeStories(txn *badger.Txn, unnamed [][]byte) error {
 	return batch.Flush()
 }
 
-// giveUpStories marks each story that the journal names and that could not be had as gone: it is told once.
+// giveUpStories marks each story that the journal names and that could not be found as gone: it is reported once.
 func (r *repairer) giveUpStories() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()

@@ -40,10 +40,10 @@ type stagedChunk interface {
 	Key() (seq uint64, hash chunkhash.Hash)
 }
 
-// metaFile is the file of a stage that tells how the import began. Its chunks lie beside it.
+// metaFile is the file of a stage that says how the import began. Its chunks are beside it.
 const metaFile = "import.json"
 
-// ID names the import, to go on with it later.
+// ID names the import, so that it can be continued.
 func (g *staging[C]) ID() string { return g.id }
 
 // LastChunk is the last chunk that is staged; 0: none, or committed.
@@ -70,7 +70,7 @@ func (g *staging[C]) Sync() error {
 	return g.s.opt.faults.do(stepChunkSync, g.log.Sync)
 }
 
-// put stages a chunk that takes so many bytes; it is durable once Sync has returned. One that is staged already is passed
+// put stages a chunk of that size; it is durable once Sync has returned. One that is staged already is passed
 // over; one with another hash takes the place of the staged one and of all behind it. Errors: ErrChunkOrder, ErrTooLarge,
 // ErrDiskFull.
 func (g *staging[C]) put(c C, size int64, at step) error {

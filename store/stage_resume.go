@@ -20,7 +20,7 @@ const resumePatience = 2 * time.Second
 type continuation struct {
 	// join reports that the import is under way, and needs no stage. It may be nil.
 	join func() bool
-	// wanted reports that there is something to continue in the stage of g.id, which nobody else holds.
+	// wanted reports that there is something to continue in the stage of g.id, which no other caller has open.
 	wanted func() (bool, error)
 	// impatient: an import that another caller has committed is not waited for until its end.
 	impatient bool
@@ -46,8 +46,8 @@ func (g *staging[C]) continueLast(ctx context.Context, by continuation) error {
 	}
 }
 
-// continueStaged opens the last stage that began as this import and is not done with. It passes over one that another caller
-// holds, or tells which that is when it is to be waited for.
+// continueStaged opens the last stage that began as this import and is not done with. It skips one that another caller
+// has open, or returns its id when it is to be waited for.
 func (g *staging[C]) continueStaged(by continuation, wait bool) (busy string, err error) {
 	stages, err := g.stages()
 	if err != nil {
@@ -108,7 +108,7 @@ func (g *staging[C]) takeStage(id string, wanted func() (bool, error)) error {
 	return err
 }
 
-// renameStage gives a stage that this caller holds a new id, and opens it; one that is gone meanwhile is left alone.
+// renameStage gives a stage that this caller has open a new id, and opens it. One that is gone by then is skipped.
 func (g *staging[C]) renameStage() error {
 	if err := g.s.writableFor(0); err != nil {
 		return err
@@ -128,7 +128,7 @@ func (g *staging[C]) renameStage() error {
 	return g.openLog()
 }
 
-// awaitShut waits until nobody holds an import; false when it took longer than it is worth.
+// awaitShut waits until an import is released; false when that took too long.
 func (g *staging[C]) awaitShut(ctx context.Context, id string, patience <-chan time.Time, impatient bool) (bool, error) {
 	shut, committing := g.s.locks.HolderOf(id)
 	if shut == nil {

@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// stageSweepEvery is how often stages that nobody continues are looked for.
+// stageSweepEvery is how often the store looks for stages that were not continued.
 const stageSweepEvery = time.Hour
 
-// sweepStages drops from time to time what no prepared load needs and nobody continued for the time to live.
+// sweepStages periodically drops what no prepared load needs and what was not continued for the time to live.
 func (s *Store) sweepStages() {
 	tick := time.NewTicker(stageSweepEvery)
 	defer tick.Stop()
@@ -47,7 +47,7 @@ func (s *Store) sweepStage(contentTTL time.Duration) {
 	}
 }
 
-// dropUnused drops what lies under name among the stages of dir and was not used for the time to live; nobody can open it
+// dropUnused drops the stage of that name in dir if it was not used for the time to live; no caller can open it
 // meanwhile.
 func (s *Store) dropUnused(dir, name string, ttl time.Duration) {
 	path := filepath.Join(s.dir, dir, name)

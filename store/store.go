@@ -44,7 +44,7 @@ type Options struct {
 	BlockCache int64                // bytes of decoded blocks kept in memory; 0: 64 MiB, negative: none
 	MinFree    int64                // writes stop below so many free bytes; 0: 2 GiB, negative: no guard
 	Ballast    int64                // bytes kept to be able to open on a full disk; 0: 128 MiB, negative: none
-	StageTTL   time.Duration        // an import nobody continued is dropped after it; 0: 24 h
+	StageTTL   time.Duration        // an import that was not continued is dropped after it; 0: 24 h
 
 	faults faults // of tests
 }
@@ -122,7 +122,7 @@ type Store struct {
 	stopped chan struct{}      // closed when the committer has ended
 	tasks   sync.WaitGroup
 
-	// Of the committer alone.
+	// These belong to the committer.
 	mark   *journal.MarkFile
 	tail   journal.Tail
 	adding []*filter.Set // the records' filters that take new numbers: the view's, and one being rebuilt
@@ -188,7 +188,7 @@ func (s *Store) open() error {
 		return err
 	}
 	if err := swapOf(s.dir).Finish(); err != nil {
-		return err // what a repair built lies in scratch
+		return err // what a repair built is in scratch
 	}
 	if err := s.sweepScratch(); err != nil {
 		return err
@@ -239,7 +239,7 @@ func (s *Store) sweepScratch() error {
 	return err
 }
 
-// startTasks starts what runs beside the committer. A damaged store does nothing by itself.
+// startTasks starts what runs beside the committer. A damaged store has none of these.
 func (s *Store) startTasks() {
 	if s.damageSeen.Load() {
 		return
@@ -274,7 +274,7 @@ func (v *View) Clock() (now time.Time, ahead time.Duration) { return v.s.clock.N
 // Close ends what runs, saves the filters and closes the files. Waiting writes and loads get ErrClosed; no view may be
 // read any more. On a disk that has no room to close even without the ballast it leaves the files as a crash would, and
 // returns ErrDiskFull: nothing is lost. So it does where the
-// database's own files were harmed: it would wait for them for good.
+// database's own files were harmed: it would wait for them forever.
 func (s *Store) Close() error {
 	close(s.closing)
 	<-s.stopped
@@ -295,7 +295,7 @@ func (s *Store) Close() error {
 	if err := s.closeDatabases(); err != nil {
 		return fmt.Errorf("close store: %w", errors.Join(err, s.closeFiles()))
 	}
-	// Everything lies in tables now: the next open need not verify it again.
+	// Everything is in tables now: the next open need not verify it again.
 	var err error
 	if healthy {
 		err = s.writeMark(tip, tip)

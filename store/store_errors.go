@@ -57,7 +57,7 @@ func (u unconfirmed) Error() string { return string(u) }
 
 func (u unconfirmed) Unwrap() error { return ErrUnconfirmed }
 
-// errMoved tells a load that the list changed under its comparison: compare again.
+// errMoved says that the list changed while a load was compared with it: compare again.
 var errMoved = errors.New("the list changed since the load was compared")
 
 // orSystem is err, as an ErrSystem when it is one and nothing graver.

@@ -15,13 +15,13 @@ type State struct {
 // Writable reports whether writes are taken.
 func (s State) Writable() bool { return s.Cause == nil }
 
-// Ready reports whether checks are answered in full. A full disk, a clock that jumped and damaged stories stop writes alone.
+// Ready reports whether checks are answered in full. A full disk, a clock that jumped and damaged stories stop only writes.
 func (s State) Ready() bool {
 	return s.Cause == nil || errors.Is(s.Cause, ErrDiskFull) || errors.Is(s.Cause, ErrClockJumped) ||
 		gravity(s.Cause) == gravity(ErrStoriesDamaged)
 }
 
-// health holds the state and tells of its changes.
+// health holds the state and announces its changes.
 type health struct {
 	mu      sync.Mutex
 	lasting error // damage or a failed commit: until the store is opened again
@@ -45,7 +45,7 @@ func (h *health) state() State {
 }
 
 // stopped is the cause for which writes are refused until the store is opened again. Whether the disk has room and the
-// clock is believed is asked before each write.
+// clock is believed is checked before each write.
 func (h *health) stopped() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -31,7 +31,7 @@ func Find(dir string) error {
 	return nil
 }
 
-// look tells whether a directory holds anything of a store, and what else lies there. What is left of a store without a
+// look reports whether a directory holds anything of a store, and what else is there. What is left of a store without a
 // record, a list or a mark in it is nothing: the lock, the ballast, a stage, directories without a file.
 func look(dir string) (held bool, others []string, err error) {
 	files, err := os.ReadDir(dir)

@@ -15,7 +15,7 @@ import (
 
 const spaceWatchEvery = time.Second
 
-// watchSpace keeps State up to date about the disk, also while nobody writes.
+// watchSpace keeps State up to date about the disk, also while there are no writes.
 func (s *Store) watchSpace() {
 	tick := time.NewTicker(spaceWatchEvery)
 	defer tick.Stop()
@@ -32,8 +32,8 @@ func (s *Store) watchSpace() {
 	}
 }
 
-// checkSpace returns ErrDiskFull when the disk has no room for so many bytes more. State tells of a full disk until there is
-// room for a group of writes too: whoever asks for less does not make it ready.
+// checkSpace returns ErrDiskFull when the disk has no room for that many bytes more. State reports a full disk until there is
+// room for a group of writes too: a smaller request that fits does not make it ready.
 func (s *Store) checkSpace(bytes int64) error {
 	err := s.space.claim(bytes)
 	full := err
@@ -49,7 +49,7 @@ func (s *Store) checkSpace(bytes int64) error {
 	return err
 }
 
-// writableFor is asked before a load writes so many bytes.
+// writableFor is called before a load writes that many bytes.
 func (s *Store) writableFor(bytes int64) error {
 	if err := s.health.stopped(); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (s *space) claim(bytes int64) error {
 	return err
 }
 
-// check returns ErrDiskFull while less than the minimum is free besides so many bytes.
+// check returns ErrDiskFull while less than the minimum is free besides that many bytes.
 func (s *space) check(bytes int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -31,7 +31,7 @@ type Stats struct {
 // ClockJumped reports that the clock is too far ahead for writes, or that it was when the last event was written.
 func (st Stats) ClockJumped() bool { return st.Ahead > clock.MaxJump }
 
-// Stats looks at the disk too: ask it for people and scrapes, not for checks.
+// Stats looks at the disk too: call it for people and scrapes, not for checks.
 func (s *Store) Stats() Stats {
 	v := s.View()
 	st := Stats{

@@ -19,15 +19,15 @@ import (
 
 const (
 	watchEvery = time.Second
-	// watchAgain is when what looks like damage is looked at again: the database exchanges its own files meanwhile.
+	// watchAgain is when what looks like damage is looked at again: the database may be exchanging its own files.
 	watchAgain = 100 * time.Millisecond
 )
 
-// watch looks after the files of an open store: somebody may delete them, put others in their place, cut them or write
-// into them. The process would go on with files that have no name, and acknowledge what the next start does not find.
+// watch looks after the files of an open store: another process may delete, replace or cut them, or write
+// into them. The store would continue with files that have no name, and acknowledge what the next start does not find.
 type watch struct {
 	s    *Store
-	gone chan struct{} // closed when files of a database are harmed: nobody waits for it any more
+	gone chan struct{} // closed when files of a database are harmed: nothing waits for it any more
 	quit chan struct{}
 	done sync.WaitGroup
 
@@ -155,7 +155,7 @@ func (w *watch) blockFiles() error {
 	return nil
 }
 
-// filesOf are the files of the loads that a list's content is made of, with their lengths; nil when they cannot be told.
+// filesOf are the files of the loads that a list's content is made of, with their lengths; nil when they are not known.
 func (w *watch) filesOf(v *View, l *List) (files map[block.LoadID]uint64) {
 	txn := w.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()

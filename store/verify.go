@@ -53,7 +53,7 @@ func (s *Store) openJournal() error {
 	return s.writeMark(s.tip(), m.Checkpoint)
 }
 
-// isNew reports whether nothing of a store lies in the directory: not a database that is gone, with what was beside it.
+// isNew reports whether the directory holds nothing of a store: not what was beside a database that is gone.
 func (s *Store) isNew() bool {
 	for _, dir := range []string{filtersDir, blocksDir} {
 		if saved, err := os.ReadDir(filepath.Join(s.dir, dir)); err != nil || len(saved) > 0 {

@@ -21,10 +21,10 @@ import (
 )
 
 // What opening sets aside, the tables that a MANIFEST does not list and copies of the logs that the database cuts off, is
-// deleted only after everything that may lie in it was found elsewhere. Else it stays, and State tells of damage.
+// deleted only after everything that may be in it was found elsewhere. Else it stays, and State reports damage.
 
-// searchSetAside looks for what may lie in what was set aside, and for the stories that a damaged log may have held. v is
-// the view of the open: what came later lies in neither.
+// searchSetAside looks for what may be in what was set aside, and for the stories that a damaged log may have held. v is
+// the view of the open: what came later is in neither.
 func (s *Store) searchSetAside(v *View) {
 	nice.Goroutine()
 	if dir := s.aside(badgerDir); dir != "" && s.noteFound("what was set aside", s.findState(v, dir), s.noteDamage) {
@@ -65,7 +65,7 @@ func (s *Store) noteFound(what string, err error, note func(error)) bool {
 	return false
 }
 
-// findState looks for what may lie in dir: the whole journal, of which each entry lies in one transaction with the state
+// findState looks for what may be in dir: the whole journal, each entry of which is in one transaction with the state
 // that it led to, and every block that a list shows.
 func (s *Store) findState(v *View, dir string) (err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
@@ -161,11 +161,11 @@ func (s *Store) findJournal(v *View) error {
 // storiesInLogs is more stories than the logs of their database can hold: one takes 80 bytes there at least.
 const storiesInLogs = 6 * stories.MemTableBytes / 80
 
-// findStories looks up the newest stories that the journal names, about so many.
+// findStories looks up the newest stories that the journal names, about that many.
 func (s *Store) findStories(v *View, most int) (err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	if s.stories.Badger == nil {
-		return ErrStoriesDamaged // told already: which are missing is not known
+		return ErrStoriesDamaged // reported already: which are missing is not known
 	}
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()

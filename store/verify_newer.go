@@ -21,7 +21,7 @@ import (
 // Filters, stories and files of loads are written beside the journal, each at a moment that a crash cannot move: a filter
 // is saved at a revision that was acknowledged, a story is written with its own revision and before the next one, the
 // file of a load after the revision that prepared it. What is newer than that, or of revisions of another course, shows
-// that the journal is an older copy than what lies beside it: then it does not hold what was acknowledged since.
+// that the journal is an older copy than what is beside it: then it does not hold what was acknowledged since.
 
 // newer looks for what the journal, whole up to tip, cannot have led to.
 type newer struct {
@@ -42,7 +42,7 @@ func (s *Store) findNewer(txn *badger.Txn, of JournalID, tip uint64) (*newer, er
 	return n, errors.Join(n.filters(), n.blockFiles(), n.newestStory())
 }
 
-// checkNewer refuses a journal that is older than what lies beside it.
+// checkNewer refuses a journal that is older than what is beside it.
 func (s *Store) checkNewer(v *View) error {
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()

@@ -169,7 +169,7 @@ func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bo
 	return listed && err == nil, err != nil
 }
 
-// whole is ErrDamaged when damage was met: what a reading does not find may be lost, and is never told as absent.
+// whole is ErrDamaged when damage was met: what a read does not find may be lost, and is never reported as absent.
 func (v *View) whole() error {
 	if v.s.damageSeen.Load() {
 		return ErrDamaged
@@ -177,7 +177,7 @@ func (v *View) whole() error {
 	return nil
 }
 
-// complete is whole, also of damage that only the tables tell of: after a reading, what it did not find is not there.
+// complete is whole, also of damage that only the tables show: after a read, what it did not find is not there.
 func (v *View) complete() error { return cmp.Or(v.whole(), v.s.watch.intact()) }
 
 // ViewAt is the store as of an older revision, past the filters and caches of the present: ErrFutureRevision when it

@@ -85,7 +85,7 @@ type historyReader struct {
 	rev      *storev1.Revision
 	decoded  int // bytes of all revisions so far
 
-	again *badger.Txn // in which the events of rev are applied anew; nil: none is yet
+	again *badger.Txn // in which the events of rev are applied again; nil: none is yet
 	apply *applier
 	done  int // how many of them are
 	ended []policy.EventID
@@ -105,7 +105,7 @@ func (h *historyReader) read(id policy.EventID) (HistoryEvent, error) {
 	return h.event(id)
 }
 
-// close forgets what was applied anew.
+// close forgets what was applied again.
 func (h *historyReader) close() {
 	if h.again != nil {
 		h.again.Discard()
@@ -165,7 +165,7 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 	return e, nil
 }
 
-// endedBy applies the events of the number in the revision anew, up to the one with that id, and says what it ended.
+// endedBy applies the events of the number in the revision again, up to the one with that id, and returns what it ended.
 func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 	if h.again == nil {
 		h.again = h.v.s.db.NewTransactionAt(id.Revision-1, true)

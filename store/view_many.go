@@ -21,7 +21,7 @@ type Findings struct {
 
 	view    *View
 	scope   policy.Scope
-	lists   []*List             // those whose scope stands against the caller's
+	lists   []*List             // those whose scope applies to the caller's
 	zones   [phone.Zones]uint16 // place in cohorts, plus one; 0: not met yet
 	cohorts []cohort
 }
@@ -153,7 +153,7 @@ func (f *Findings) newCohort() *cohort {
 	return &f.cohorts[len(f.cohorts)-1]
 }
 
-// find looks up the numbers that wait in c. Those that may have records, or whose entry cannot be read, go the way of a
+// find looks up the numbers that wait in c. Those that may have records, or whose entry cannot be read, are looked up like a
 // single number.
 func (f *Findings) find(c *cohort) {
 	numbers := c.numbers[:c.waiting]
@@ -184,7 +184,7 @@ func (f *Findings) find(c *cohort) {
 	f.findEach(c, numbers, alone)
 }
 
-// findEach looks up by itself each number of c that has a bit in alone.
+// findEach looks up separately each number of c that has a bit in alone.
 func (f *Findings) findEach(c *cohort, numbers []uint64, alone uint64) {
 	for i, n := range numbers {
 		if alone>>i&1 == 1 {
@@ -236,7 +236,7 @@ func (l *List) coversMany(numbers []uint64, covered *[filter.MaxMany]uint64, bit
 	}
 }
 
-// listedMany reports which of the numbers are on l, but for those in skip, and which could not be read.
+// listedMany reports which of the numbers are on l, except those in skip, and which could not be read.
 func (v *View) listedMany(l *List, numbers []uint64, keys []filter.Key, skip uint64) (on, unread uint64) {
 	if l.ContentRevision == 0 {
 		return 0, 0

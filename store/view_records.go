@@ -21,7 +21,7 @@ type NumberRecords struct {
 	Records []RecordDetail
 }
 
-// Records yields all records of the view by ascending number, each with its story: those in force at now alone where
+// Records yields all records of the view by ascending number, each with its story: only those in force at now where
 // inForce is set, and of the rest those that keep accepts. Errors: ErrDamaged, and the context's.
 func (v *View) Records(ctx context.Context, now time.Time, inForce bool, keep func(*RecordDetail) bool) iter.Seq2[NumberRecords, error] {
 	return func(yield func(NumberRecords, error) bool) {

@@ -170,7 +170,7 @@ func withoutKeys(a any) any {
 	return withheld{}
 }
 
-// withheld stands for what is not logged, whatever the verb.
+// withheld replaces what is not logged, whatever the verb.
 type withheld struct{}
 
 func (withheld) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "(withheld)") }

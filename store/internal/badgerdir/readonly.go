@@ -32,7 +32,7 @@ func OpenReadOnly(opt badger.Options, scratch string, managed bool) (*badger.DB,
 	return openChecked(opt.WithReadOnly(true), managed)
 }
 
-// copySmallFiles copies all that is neither a table nor of use to one process alone.
+// copySmallFiles copies all that is neither a table nor private to one process.
 func copySmallFiles(opt badger.Options, from string) error {
 	files, err := os.ReadDir(from)
 	if err := errors.Join(err, os.MkdirAll(opt.Dir, 0o700)); err != nil {

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// tableSalvager finds the entries of a table: of each block that is whole, and of what lies between such blocks what can be
+// tableSalvager finds the entries of a table: of each block that is whole, and of what is between such blocks what can be
 // recognized. It needs no index.
 type tableSalvager struct {
 	end   ValueEnd
@@ -38,14 +38,14 @@ func withoutIndex(b []byte) []byte {
 	return blocks
 }
 
-// extent is where a block lies in its table.
+// extent is where a block is in its table.
 type extent struct{ from, to int }
 
 // maxStarts is how many places a block is tried to begin at: where the last whole one ends, and where damaged ones behind
 // it seem to.
 const maxStarts = 8
 
-// wholeBlocks finds the blocks whose checksum holds, in order. Blocks lie one behind the other, and each ends in a tail
+// wholeBlocks finds the blocks whose checksum holds, in order. Blocks follow each other, and each ends in a tail
 // that can be recognized.
 func wholeBlocks(content []byte) []extent {
 	var whole []extent

@@ -92,7 +92,7 @@ func checkTable(content []byte) error {
 	return nil
 }
 
-// cutTail cuts off a tail whose length, 4 bytes big-endian, stands behind it.
+// cutTail cuts off a tail whose length, 4 bytes big-endian, is behind it.
 func cutTail(b []byte) (rest, tail []byte, err error) {
 	end := len(b) - 4
 	if end < 0 {

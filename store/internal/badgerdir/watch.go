@@ -14,7 +14,7 @@ import (
 	"github.com/dncd/dncd/store/internal/fault"
 )
 
-// Watch looks after the files of an open database: somebody may delete them, put others in their place, cut them or write
+// Watch looks after the files of an open database: another process may delete, replace or cut them, or write
 // into them.
 type Watch struct {
 	dir    string

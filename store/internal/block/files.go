@@ -13,12 +13,12 @@ import (
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
-// maxOpen is how many files of loads stay open when nobody reads them: those that were read last. A list that is loaded
+// maxOpen is how many files of loads stay open while they are not read: those that were read last. A list that is loaded
 // every day has a file for each load, and each takes a descriptor.
 const maxOpen = 64
 
 // Files are the files of the loads in a directory. Of too many open files, the one that was not read for longest is closed,
-// once nobody is reading it.
+// after its last reader.
 type Files struct {
 	Dir string
 

@@ -20,7 +20,7 @@ import (
 	"github.com/dncd/dncd/store/internal/seal"
 )
 
-// ID names one journal. It is made when the store is made, and made anew after a loss was accepted or a copy was put back.
+// ID names one journal. It is made with the store, and again after a loss was accepted or a copy was put back.
 type ID [16]byte
 
 // String is 32 hex digits.
@@ -158,7 +158,7 @@ func ReadRevision(txn *badger.Txn, revision uint64) (*storev1.Revision, error) {
 }
 
 // Entries yields every revision from first on, in order, each valid until the next; an error in place of one that cannot be
-// read. Whoever continues after an error has passed over that revision.
+// read. A caller that continues after an error has skipped that revision.
 func Entries(txn *badger.Txn, first uint64) iter.Seq2[Entry, error] {
 	opt := badger.DefaultIteratorOptions
 	opt.Prefix = []byte{KeyKind}

@@ -32,7 +32,7 @@ func withRows(events []*storev1.Event) ([]*storev1.Event, error) {
 	return out, nil
 }
 
-// appendEvents appends the events that columns stand for.
+// appendEvents appends the events that columns hold.
 func appendEvents(to []*storev1.Event, m *storev1.OptOuts) ([]*storev1.Event, error) {
 	if !areColumns(m) {
 		return nil, fmt.Errorf("the columns of many opt-outs do not fit together")

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	// bucketNumbers is how many numbers are sorted at once in memory: 8 bytes each, and as much again to sort them.
+	// bucketNumbers is how many numbers are sorted together in memory: 8 bytes each, and as much again to sort them.
 	bucketNumbers = 1 << 19
 
 	bucketBuffer  = 64 << 10 // what a bucket collects before it is written
 	bucketBuffers = 32 << 20 // all of them together
 
-	// sampleStep is how many numbers stand behind one that the buckets are chosen by; more where those would be too many.
+	// sampleStep is the distance of the numbers that the buckets are chosen by; more where those would be too many.
 	sampleStep = 256
 	maxSamples = 1 << 20
 
@@ -43,7 +43,7 @@ func sortChunks(ctx context.Context, c *Log[Chunk], dir string, most uint64, w *
 // spreadChunks fills the buckets, and counts the repeats within chunks.
 //
 // Of n chunks and N numbers, of which every k-th is a sample, a bucket holds at most most + 3k + kN/sampleRun + n. Between
-// two bounds lie so many samples that they stand for most + 2k numbers; in each run, up to k more lie behind the last
+// two bounds the samples represent most + 2k numbers; in each run, up to k more are behind the last
 // sample below a bound; and a bound itself comes once from each chunk. So memory is bounded, however numbers and chunks
 // are chosen.
 func spreadChunks(ctx context.Context, c *Log[Chunk], dir string, most uint64, w *Writer) (*buckets, error) {
@@ -78,7 +78,7 @@ func stepOf(c *Log[Chunk]) int {
 // of several small ones.
 func sampleOf(c *Log[Chunk]) (samples []uint64, err error) {
 	var run, scratch []uint64
-	at, step := 0, stepOf(c) // at is where in the run the next one lies
+	at, step := 0, stepOf(c) // at is where in the run the next one is
 	pick := func() {
 		scratch = radix.Sort(run, scratch)
 		for ; at < len(run); at += step {
@@ -98,7 +98,7 @@ func sampleOf(c *Log[Chunk]) (samples []uint64, err error) {
 	return samples, nil
 }
 
-// bucketBounds splits what the samples stand for into so many ranges: each ends before its bound, the last has none.
+// bucketBounds splits what the samples represent into that many ranges: each ends before its bound, the last has none.
 func bucketBounds(samples []uint64, buckets uint64) []uint64 {
 	radix.Sort(samples, nil)
 	var bounds []uint64
@@ -117,7 +117,7 @@ type buckets struct {
 	full   int // bytes that a bucket collects
 }
 
-// bucket is the pieces of one range in the file, and what is not written yet. It holds runs: a count, then so many numbers
+// bucket is the pieces of one range in the file, and what is not written yet. It holds runs: a count, then that many numbers
 // ascending as varint differences.
 type bucket struct {
 	pieces  []piece

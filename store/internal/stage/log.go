@@ -70,7 +70,7 @@ const MaxChunkBytes = 4 << 20
 
 const frameHeader = 8
 
-// newLog is a log of which nothing was counted yet.
+// newLog is a log in which nothing was counted yet.
 func newLog[C any](f *os.File, codec Codec[C]) *Log[C] {
 	return &Log[C]{f: f, codec: codec, State: empty}
 }
@@ -105,7 +105,7 @@ func Continue[C any](path string, codec Codec[C]) (*Log[C], error) {
 	return l, nil
 }
 
-// ReadNoted returns the chunks of a log that are Noted. Somebody else may have it open.
+// ReadNoted returns the chunks of a log that are Noted. Another caller may have it open.
 func ReadNoted[C any](path string, codec Codec[C]) ([]uint64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -220,7 +220,7 @@ func (l *Log[C]) Hashes() []chunkhash.Hash {
 	return hashes
 }
 
-// Noted are the chunks of which the caller refused an entry, or said something else about one.
+// Noted are the chunks with an entry that the caller refused or remarked on.
 func (l *Log[C]) Noted() []uint64 {
 	var chunks []uint64
 	before := empty

@@ -8,7 +8,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// entry is a storev1.StoryEntry, as it is stored under the key of a story or of a pack. An empty one stands for what is
+// entry is a storev1.StoryEntry, as it is stored under the key of a story or of a pack. An empty one marks what is
 // known to be gone. It keeps parts of the bytes that it was read from: an export reads a pack for each of its stories.
 type entry struct {
 	saltedStory
