@@ -71,7 +71,7 @@ func (a *applier) revokeGrant(c *storev1.TokenRevoked) error {
 	return a.deleteGrant(c.GetName())
 }
 
-// isLastAdmin reports whether nobody but g may grant everything.
+// isLastAdmin reports whether only g may grant everything.
 func (a *applier) isLastAdmin(g *storev1.GrantState) (bool, error) {
 	now := time.Unix(0, a.time)
 	rules := func(g *storev1.GrantState) (bool, error) {

@@ -136,7 +136,7 @@ func (a *applier) endImport(id policy.EventID, prepared uint64, end func(*storev
 	return a.put(key, &e)
 }
 
-// confirmLoad takes over date and coverage of a load that found the content as it was.
+// confirmLoad applies date and coverage of a load that found the content as it was.
 func (a *applier) confirmLoad(c *storev1.LoadConfirmed, story []byte) error {
 	id, l, err := a.idleList(c.GetList())
 	if err != nil {

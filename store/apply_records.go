@@ -85,7 +85,8 @@ func sameOptOut(r *storev1.Record, c *storev1.OptOut) bool {
 		(c.GetReceivedAt() == 0 || c.GetReceivedAt() == r.GetReceivedAt()) && lastsAsLong(r, c)
 }
 
-// lastsAsLong reports whether r ends no earlier than c would: a record that expires does not say what a permanent objection says.
+// lastsAsLong reports whether r ends no earlier than c would: a record that expires does not say what a permanent objection
+// says.
 func lastsAsLong(r *storev1.Record, c *storev1.OptOut) bool {
 	return r.GetExpiresAt() == 0 || (c.GetExpiresAt() != 0 && r.GetExpiresAt() >= c.GetExpiresAt())
 }

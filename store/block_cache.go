@@ -51,7 +51,7 @@ func (c *blockCache) get(l *List, number uint64) (block.Packed, error) {
 	return p, err
 }
 
-// carry takes over to a new load the entries of the blocks that it did not write.
+// carry gives a new load the entries of the blocks that it did not write.
 func (c *blockCache) carry(l *List, prepared uint64, written func(number uint64) bool) {
 	if c.cache == nil {
 		return

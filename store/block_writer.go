@@ -33,7 +33,7 @@ const (
 )
 
 // blockWriter writes the changed blocks of a load to its file, and their places at its timestamp, in commits that are
-// split the same way every time, and builds the filter of the whole result beside it. put is called by one goroutine;
+// split the same way every time, and builds the filter of the whole result at the same time. put is called by one goroutine;
 // the disk and the filter have goroutines of their own.
 type blockWriter struct {
 	s        *Store

@@ -23,7 +23,7 @@ const (
 	maxRevision    = 384 << 10 // bytes of events and their stories before the last one
 )
 
-// pendingEvent is one event on its way, with what goes along.
+// pendingEvent is one event that waits for its commit, with what belongs to it.
 type pendingEvent struct {
 	ctx     context.Context
 	event   *storev1.Event

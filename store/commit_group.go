@@ -156,8 +156,8 @@ func isRefusal(err error) bool {
 	return err != nil && slices.ContainsFunc(refusals, func(r error) bool { return errors.Is(err, r) })
 }
 
-// commit makes the group durable and visible. After ErrSystem nothing was written; after another error the outcome is unknown,
-// and nothing is written any more.
+// commit makes the group durable and publishes it. After ErrSystem nothing was written; after another error the outcome is
+// unknown, and nothing is written any more.
 func (g *group) commit() error {
 	err := g.s.watch.intact() // else what was applied rests on reads that may have found nothing where something is
 	if errors.Is(err, ErrSystem) {
@@ -173,7 +173,7 @@ func (g *group) commit() error {
 	return nil
 }
 
-// write goes in the order of the promises: stories and filter bits, commit, mark, view.
+// write follows the order of the promises: stories and filter bits, commit, mark, view.
 func (g *group) write() error {
 	s := g.s
 	told := make(chan error, 1)

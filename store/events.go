@@ -28,7 +28,7 @@ const (
 	StoryMissing = stories.Missing // erased, lost, or not matching its hash
 )
 
-// Request goes along with a write.
+// Request is what a write says beside its event.
 type Request struct {
 	ID    string // made by the caller; the same id within 7 days gives the first receipt; empty: none
 	Asked []byte // SHA-256 of what was asked for, the same for the same id; empty: that of the event
@@ -89,8 +89,8 @@ func (s *Store) WithdrawOptOut(ctx context.Context, n phone.Number, scope policy
 	}}}, r)
 }
 
-// CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, ErrListNotFound when the
-// list was deleted since, and those of every write.
+// CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, ErrListNotFound when
+// the list was deleted since, and those of every write.
 func (s *Store) CreateList(ctx context.Context, name string, settings Settings, r Request) (*List, Receipt, error) {
 	if err := errors.Join(CheckListName(name), settings.check()); err != nil {
 		return nil, Receipt{}, err

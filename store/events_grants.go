@@ -49,7 +49,7 @@ func grantMessage(g *access.Grant) *storev1.TokenCreated {
 	return m
 }
 
-// RevokeGrant ends what that name is granted. Errors: ErrTokenNotFound, ErrUnconfirmed when nobody would be left who may
+// RevokeGrant ends what that name is granted. Errors: ErrTokenNotFound, ErrUnconfirmed when no one would be left who may
 // grant everything and the request is not Confirmed, and those of every write.
 func (s *Store) RevokeGrant(ctx context.Context, name string, r Request) (Receipt, error) {
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_TokenRevoked{

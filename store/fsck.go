@@ -229,7 +229,7 @@ func (c *checker) values() error {
 	return nil
 }
 
-// journal walks the whole chain, and holds each event against the state of its revision.
+// journal walks the whole chain, and compares each event with the state of its revision.
 func (c *checker) journal() error {
 	w := journal.NewWalk(c.mark)
 	err := c.follow(w)

@@ -47,7 +47,7 @@ type Commit struct {
 	Rejects      []RejectTally
 	Sources      []Source
 	SnapshotDate policy.Date // the source's own; zero: none
-	FileCoverage []string    // prefixes that the files hold in whole
+	FileCoverage []string    // prefixes whose numbers are all in the files
 	Inferred     []string    // those of them that no file is named for: only numbers in them speak for them
 	Digest       []byte      // of the chunks, as the client made them; empty: not compared
 	CutFiles     uint32      // how many of the files end inside a line

@@ -14,11 +14,10 @@ import (
 )
 
 // Commit compares the staged numbers with the list, evaluates the guards, and loads. It returns once the list has switched.
-// When ctx ends after the load was prepared, the load continues without the caller, who may begin the import again by its
-// id and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning,
-// ErrListNotFound, ErrTakenOver, ErrDiskFull and what else refuses writes. A repeated commit gets the progress
-// of the load that is being written; its errors are ErrImportNotFound when the load was abandoned, and ErrImportRunning when its
-// content was another.
+// When ctx ends after the load was prepared, the load continues without the caller, who may begin the import again by its id
+// and commit again for the result. Errors: ErrChunksMissing, ErrCounts, ErrSnapshotDate, ErrImportRunning, ErrListNotFound,
+// ErrTakenOver, ErrDiskFull and what else refuses writes. A repeated commit gets the progress of the load that is being
+// written; its errors are ErrImportNotFound when the load was abandoned, and ErrImportRunning when its content was another.
 func (i *Import) Commit(ctx context.Context, c Commit, progress func(Progress)) (Result, error) {
 	if i.committed != nil {
 		return i.repeatCommit(ctx, c.Digest, progress)
@@ -109,7 +108,7 @@ func addUp(whole uint64, parts ...uint64) bool {
 // takesOver reports that a prepared load of the list is to be abandoned. A dry run changes nothing.
 func (i *Import) takesOver() bool { return i.header.TakeOver && !i.header.DryRun }
 
-// freeList ends a prepared load that holds the list, if the caller takes over.
+// freeList abandons a prepared load of the list, if the caller takes the list over.
 func (i *Import) freeList(ctx context.Context) error {
 	l := i.s.View().listByID(i.list)
 	if l == nil {
@@ -124,7 +123,7 @@ func (i *Import) freeList(ctx context.Context) error {
 	return i.s.abandonLoad(ctx, i.list, l.Pending)
 }
 
-// loadDetached loads in a task of its own, so that a caller who goes away does not stop it.
+// loadDetached loads in a task of its own, which a caller who goes away does not stop.
 func (i *Import) loadDetached(ctx, owned context.Context, release func(), p prepared, progress func(Progress)) (Result, error) {
 	type ending struct {
 		receipt Receipt

@@ -31,12 +31,12 @@ const (
 
 // loadInput is what a load is worked out from: the same input gives the same changes, however often.
 type loadInput struct {
-	list     *List  // at the visible it is compared with
-	at       uint64 // timestamp of the walk: visible to compare, P-1 to write
+	list     *List  // as it is compared
+	at       uint64 // timestamp of the walk: the content revision to compare, P-1 to write
 	mode     Mode
 	staged   string // content file; "" for Reload and Revert
 	sha      []byte // of the content file
-	revertTo uint64 // of Revert: the older visible
+	revertTo uint64 // of Revert: the older content revision
 }
 
 // yieldBlocks is after how many blocks a load yields to other goroutines: some tens of microseconds. A goroutine that

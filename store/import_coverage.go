@@ -64,8 +64,8 @@ func (p *plan) widens(l *List) bool {
 	return p.covers && p.all && p.past == nil && l.state.GetLoad() != nil && !l.CoversAll
 }
 
-// newlyInferred are the prefixes that the list would cover, and does not cover now, only because it has numbers in them: those
-// with the fewest first.
+// newlyInferred are the prefixes that the list would cover, and does not cover now, only because it has numbers in them:
+// those with the fewest first.
 func (p *plan) newlyInferred(l *List, found *compare.Comparison) []compare.PrefixCount {
 	if !p.covers || l.CoversAll {
 		return nil

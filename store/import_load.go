@@ -49,7 +49,7 @@ func (s *Store) resumeLoad(l *List) {
 }
 
 // finishLoad writes the blocks of a prepared load and switches to it. A full disk, or a file that cannot be written, makes
-// it wait; a stage that is missing or damaged, or a person who takes over, makes it give up: then the load is abandoned and
+// it wait; a stage that is missing or damaged, or a command that takes the list over, ends it: then the load is abandoned and
 // the view reloaded.
 func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(Progress)) (Receipt, error) {
 	at, end := s.loading.begin(block.LoadID{List: id, Prepared: prepared})
@@ -137,7 +137,7 @@ func (s *Store) putChanges(ctx context.Context, in loadInput, w *blockWriter, pr
 	return nil
 }
 
-// switchTo makes the load visible, with its filter; the cache keeps what did not change.
+// switchTo makes the list show the load, with its filter; the cache keeps what did not change.
 func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.Set) (Receipt, error) {
 	if w.numbers != load.GetNumbers() {
 		return Receipt{}, fmt.Errorf("%w: a load of %d numbers came to %d", ErrStage, load.GetNumbers(), w.numbers)

@@ -28,7 +28,8 @@ const (
 	ImportRecorded  = ImportState(storev1.ImportState_IMPORT_STATE_RECORDED) // of opt-outs
 )
 
-// ImportEntry is one load, or one import of opt-outs, as the journal has it. For an import of opt-outs the list's fields are zero.
+// ImportEntry is one load, or one import of opt-outs, as the journal has it. For an import of opt-outs the list's fields are
+// zero.
 type ImportEntry struct {
 	ImportID      string
 	List          policy.EventID
@@ -51,7 +52,7 @@ type ImportEntry struct {
 	Story         Story
 
 	digest []byte // of its chunks
-	base   uint64 // the visible that it was compared with
+	base   uint64 // the content revision that it was compared with
 }
 
 // Imports are the loads of a list, newest first, or, where id is zero, those of all lists and the imports of opt-outs: at

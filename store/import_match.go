@@ -35,8 +35,8 @@ func (i *Import) matchLastLoad(owned context.Context, c *Commit) (prepared, erro
 	return p, err
 }
 
-// matchesLastLoad reports that the chunks of a replace are those of the last load of the list, and nothing else was said of them:
-// the same entries were rejected, the files cover the same, and no guard had to be overridden. Where the server itself
+// matchesLastLoad reports that the chunks of a replace are those of the last load of the list, and nothing else was said of
+// them: the same entries were rejected, the files cover the same, and no guard had to be overridden. Where the server itself
 // rejected an entry it may think otherwise today, and the numbers outside a jurisdiction that changed are to be counted.
 func (i *Import) matchesLastLoad(l *List, c *Commit) bool {
 	now := l.state.GetLoad()

@@ -83,7 +83,7 @@ func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *c
 	return prepared{result: result, revision: receipt.ID.Revision}, err
 }
 
-// confirm takes over the date and coverage of a load that changes no number.
+// confirm applies the date and coverage of a load that changes no number.
 func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, result Result) (prepared, error) {
 	result.AlreadyLoaded = true
 	now := l.state.GetLoad()

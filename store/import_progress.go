@@ -26,8 +26,8 @@ type Progress struct {
 	Done, Total uint64 // numbers or rows
 }
 
-// loadProgress is how far the loads are that are being written. A load notes its place and continues; a caller that waits for it
-// polls, so that callers never delay it, however many, slow or gone they are.
+// loadProgress is how far the loads are that are being written. A load notes its place and continues; a caller that waits
+// for it polls, so that callers never delay it, however many, slow or gone they are.
 type loadProgress struct {
 	mu    sync.Mutex
 	loads map[block.LoadID]*atomic.Pointer[Progress]

@@ -40,7 +40,7 @@ func (e *ImportEntry) isOf(m Mode) bool {
 	return e.Mode == m || e.Mode == Replace && m == Add && e.base == 0
 }
 
-// stagedRejects are the chunks with rejects of an import whose commit came before; none once its stage is gone.
+// stagedRejects are the chunks with rejects of an import that was committed before; none once its stage was deleted.
 func (i *Import) stagedRejects() []uint64 {
 	if r := i.committed.result; r != nil && r.Rejected == 0 {
 		return nil
@@ -76,7 +76,7 @@ func (v *View) importNamed(list policy.EventID, id string) (*ImportEntry, error)
 	}
 }
 
-// repeatCommit is the result of a commit that comes again. It waits for a load that is being written. One of another digest is
+// repeatCommit is the result of a repeated commit. It waits for a load that is being written. A commit of another digest is
 // refused: the caller's files are not those that were loaded.
 func (i *Import) repeatCommit(ctx context.Context, digest []byte, progress func(Progress)) (Result, error) {
 	if r := i.committed.result; r != nil {

@@ -5,12 +5,12 @@ import (
 	"os"
 )
 
-// ResumeImport continues the last import of the same list, mode, snapshot date and files that was not committed, or
-// that a guard refused. It gets a new id, so that the caller who had it before can do no more with it. If such an import was
+// ResumeImport continues the last import of the same list, mode, snapshot date and files that was not committed, or that a
+// guard refused. It gets a new id, so that the caller who had it before can do no more with it. If such an import was
 // committed and is being written, its load is joined: it takes a commit with the same digest, and no chunks. Else a new
-// import begins. One that takes over joins none; its commit abandons the load. An import that another caller holds is
-// waited for a moment, and one that is committed and not to be taken over until ctx ends. A dry run always begins a new one:
-// it drops its stage in the end. Errors: those of BeginImport, and the context's.
+// import begins. One that takes the list over joins none; its commit abandons the load. An import that another caller has
+// open is waited for a moment, and one that is committed and not to be taken over until ctx ends. A dry run always begins a
+// new one: it drops its stage in the end. Errors: those of BeginImport, and the context's.
 func (s *Store) ResumeImport(ctx context.Context, h Header) (*Import, error) {
 	h.ImportID = ""
 	if h.DryRun {

@@ -119,8 +119,8 @@ func within(prefixes, outer []phone.Prefix) []phone.Prefix {
 }
 
 // loadBefore is the load that the list showed just before it switched to its last one: with the coverage of settings that
-// changed meanwhile, and a date that was confirmed. Its reverted_to is the visible of then. Reloads of the same view do not
-// count.
+// changed since, and a date that was confirmed. Its reverted_to is the content revision of then. Reloads of the same view do
+// not count.
 func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
@@ -141,7 +141,7 @@ func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	return nil, ErrNothingToRevert
 }
 
-// loadAt is the load that a list showed at a revision, when its visible was base.
+// loadAt is the load that a list showed at a revision, when its content revision was base.
 func (s *Store) loadAt(id policy.EventID, revision, base uint64) (*storev1.Load, error) {
 	if base == 0 {
 		return nil, ErrNothingToRevert

@@ -69,7 +69,7 @@ func (b *contentSource) next() error {
 	return nil
 }
 
-// deltaEntry is how the stage of a delta holds a number: with whether it goes in its last bit.
+// deltaEntry is how the stage of a delta holds a number: the last bit says whether it is removed.
 func deltaEntry(number uint64, removed bool) uint64 {
 	if removed {
 		return number<<1 | 1
@@ -110,7 +110,7 @@ func (b *contentSource) read(add, remove *block.Bitmap) error {
 
 func (b *contentSource) close() { b.file.Close() }
 
-// revertSource reads a list as it was at an older visible.
+// revertSource reads a list as it was at an older content revision.
 type revertSource struct {
 	cursor *blockCursor
 	at     storedBlock

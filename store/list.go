@@ -45,7 +45,7 @@ type List struct {
 
 	state    *storev1.ListState
 	coverage phone.PrefixSet
-	filter   *filter.Set // of Visible; nil: not there yet, look in the store
+	filter   *filter.Set // of ContentRevision; nil: not there yet, look in the store
 }
 
 // compileList makes the value that checks read from the stored state of a list.

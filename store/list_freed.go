@@ -6,7 +6,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// guardsNumbers reports that numbers may become callable when the list goes.
+// guardsNumbers reports that numbers may become callable when the list is deleted.
 func (l *List) guardsNumbers() bool { return l.Kind == policy.ListRegistry || l.wasLoaded() }
 
 // wasLoaded reports that the list holds content, or held some that was found damaged.

@@ -71,7 +71,8 @@ func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
 	return &bulk{s: s, ctx: ctx, onOutcomes: tell}
 }
 
-// add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is reported.
+// add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is
+// reported.
 func (b *bulk) add(rows []OptOutRow) error {
 	all := newBatch(b.ctx, rows)
 	b.s.View().findHeld(all)

@@ -117,8 +117,8 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 
 // ResumeRecords continues the last import of opt-outs of the same files, read alike for the same person, that was not
 // committed. It gets a new id, so that the caller who had it before can do no more with it. Else a new one begins. An import
-// that another caller has open is waited for a moment. A dry run always begins a new one: it drops its stage in the end. What a
-// stage holds is not sent again; each of its rows is compared all the same when it is recorded. Errors: those of
+// that another caller has open is waited for a moment. A dry run always begins a new one: it drops its stage in the end.
+// What a stage holds is not sent again; each of its rows is compared all the same when it is recorded. Errors: those of
 // BeginRecords, and the context's.
 func (s *Store) ResumeRecords(ctx context.Context, h RecordsHeader) (*RecordImport, error) {
 	if h.DryRun {

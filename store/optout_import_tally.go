@@ -28,13 +28,13 @@ type recordTally struct {
 	lost   map[policy.EventID]bool // ids after until that rows were counted for
 	after  policy.EventID          // what the progress file knew when the work was continued
 	until  uint64                  // the last revision then; 0: no row of its own can be met any more
-	fresh  int                     // rows recorded since the work went on
+	fresh  int                     // rows recorded since the work was continued
 	queued uint64
 	places []chunkPlaces // of the rows that are not counted yet
-	told   uint64        // rows counted since the work went on
+	told   uint64        // rows counted since the work was continued
 }
 
-// chunkPlaces tells where the rows of a chunk stood.
+// chunkPlaces says where the rows of a chunk were.
 type chunkPlaces struct {
 	from  uint64 // the chunk's first row, among those queued
 	chunk RowChunk
@@ -51,7 +51,7 @@ func (j *recordJob) openTally() (*recordTally, error) {
 	t := &recordTally{f: f, lost: map[policy.EventID]bool{}}
 	if never == nil {
 		t.until = j.s.View().Revision()
-	} else if err := disk.SyncDir(j.dir); err != nil { // once a row is recorded, a file tells that the work has begun
+	} else if err := disk.SyncDir(j.dir); err != nil { // once a row is recorded, a file says that the work has begun
 		f.Close()
 		return nil, fmt.Errorf("open progress: %w", err)
 	}
@@ -114,8 +114,8 @@ func (t *recordTally) count(o Outcome) {
 	}
 }
 
-// meetNew notes a row that was not recorded before the work went on. No row was then that lies far behind it: rows are
-// recorded in order, but for batches that were refused alone.
+// meetNew notes a row that was not recorded before the work was continued. No row far behind it was then: rows are
+// recorded in order, except for batches that were refused separately.
 func (t *recordTally) meetNew() {
 	if t.fresh++; t.fresh > batchesOpen*batchRows {
 		t.until = 0
@@ -137,7 +137,7 @@ func compareIDs(a, b policy.EventID) int {
 	return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))
 }
 
-// place is where the next row to be counted stood.
+// place is where the next row to be counted was.
 func (t *recordTally) place() Refusal {
 	for len(t.places) > 1 && t.places[1].from <= t.told {
 		t.places = t.places[1:]

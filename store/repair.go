@@ -172,7 +172,7 @@ func (r *repairer) build() error {
 	return nil
 }
 
-// copyBlocks takes over the files of loads as they are: each block in them has its own CRC.
+// copyBlocks copies the files of loads as they are: each block in them has its own CRC.
 func (r *repairer) copyBlocks() error {
 	from, _, err := disk.Resolve(filepath.Join(r.dir, blocksDir))
 	if err != nil {
@@ -181,7 +181,7 @@ func (r *repairer) copyBlocks() error {
 	return disk.LinkTree(from, filepath.Join(r.s.dir, blocksDir))
 }
 
-// copyEntries takes over the journal and the places of blocks with their proofs: all else follows from them.
+// copyEntries copies the journal and the places of blocks with their proofs: everything else follows from them.
 func (r *repairer) copyEntries() error {
 	batch := r.s.db.NewManagedWriteBatch()
 	defer batch.Cancel()
@@ -279,7 +279,7 @@ func (r *repairer) refuse() error {
 	return r.refusal
 }
 
-// copyLost takes over what a lost revision left in the state, value by value: the event is gone, but the records and lists
+// copyLost copies what a lost revision left in the state, value by value: the event is gone, but the records and lists
 // that it made need not be.
 func (r *repairer) copyLost() error {
 	if r.refusal == nil {
@@ -309,8 +309,8 @@ func (r *repairer) copyLost() error {
 	return batch.Flush()
 }
 
-// stateKinds are the keys of state that is complete without its events. History needs the events that it points to. What a lost
-// revision granted is not among them: a revocation may be lost with it.
+// stateKinds are the keys of state that is complete without its events. History needs the events that it points to. What a
+// lost revision granted is not among them: a revocation may be lost with it.
 var stateKinds = []byte{keys.KindRecords, keys.KindList, keys.KindImport, keys.KindRequest, keys.KindTotals}
 
 func (r *repairer) isLost(revision uint64) bool {
@@ -447,7 +447,7 @@ func (r *repairer) lossEvent() *storev1.Event {
 	return &storev1.Event{Change: &storev1.Event_LossAccepted{LossAccepted: loss}}
 }
 
-// copyStage takes over the content of loads that are to be finished.
+// copyStage copies the content of loads that are to be finished.
 func (r *repairer) copyStage() error {
 	files, err := filepath.Glob(filepath.Join(r.dir, stageDir, "*.numbers"))
 	if err != nil {

@@ -6,7 +6,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 )
 
-// checkGrants names the grants that a lost revision may have revoked. What a lost revision granted is gone: nobody can say
+// checkGrants names the grants that a lost revision may have revoked. What a lost revision granted is gone: it is not known
 // whether it was revoked since.
 func (r *repairer) checkGrants() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)

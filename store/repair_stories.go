@@ -12,7 +12,7 @@ import (
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
-// copyStories takes over every story that still matches its hash. The hash says nothing of the revision in the key: where
+// copyStories copies every story that still matches its hash. The hash says nothing of the revision in the key: where
 // no checksum does, the journal must name the story there, or it would seem to be of a revision that was never made.
 func (r *repairer) copyStories() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)

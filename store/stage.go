@@ -91,7 +91,8 @@ func (g *staging[C]) put(c C, size int64, at step) error {
 }
 
 // settle holds the log against a commit. It drops the chunks behind the last one of a digest that is that of all before
-// them: the caller's files hold less than when they were staged. It returns the digest of the chunks. Errors: ErrChunksMissing.
+// them: the caller's files hold less than when they were staged. It returns the digest of the chunks. Errors:
+// ErrChunksMissing.
 func (g *staging[C]) settle(chunks uint64, digest []byte) ([]byte, error) {
 	hashes := g.log.Hashes()
 	if len(digest) > 0 && chunks < uint64(len(hashes)) && bytes.Equal(digest, chunkhash.Digest(hashes[:chunks])) {

@@ -26,8 +26,8 @@ type continuation struct {
 	impatient bool
 }
 
-// continueLast opens the last stage that began as this import, under a new id, so that the caller who had it before is gone for
-// good. One that another caller holds is waited for a moment. Where there is none, it begins a new one.
+// continueLast opens the last stage that began as this import, under a new id, so that the caller who had it before can do no
+// more with it. One that another caller has open is waited for a moment. If there is none, it begins a new one.
 func (g *staging[C]) continueLast(ctx context.Context, by continuation) error {
 	patience := time.After(resumePatience)
 	for wait := true; ; {

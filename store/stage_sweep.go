@@ -48,7 +48,7 @@ func (s *Store) sweepStage(contentTTL time.Duration) {
 }
 
 // dropUnused drops the stage of that name in dir if it was not used for the time to live; no caller can open it
-// meanwhile.
+// at the same time.
 func (s *Store) dropUnused(dir, name string, ttl time.Duration) {
 	path := filepath.Join(s.dir, dir, name)
 	if !isUnused(path, ttl) || !s.locks.Acquire(name) {

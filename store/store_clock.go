@@ -26,8 +26,8 @@ func (s *Store) checkClock() error {
 
 const clockWatchEvery = time.Second
 
-// watchClock keeps State up to date about the clock, also while there are no writes, and says when the store is bound to a time
-// that has not come.
+// watchClock keeps State up to date about the clock, also while there are no writes, and says when the store is bound to a
+// time that has not come.
 func (s *Store) watchClock() {
 	tick := time.NewTicker(clockWatchEvery)
 	defer tick.Stop()

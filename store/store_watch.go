@@ -176,8 +176,8 @@ func (w *watch) filesOf(v *View, l *List) (files map[block.LoadID]uint64) {
 	return files
 }
 
-// commitAt commits a transaction. It does not wait for a database whose files are gone: that never ends what it cannot
-// write.
+// commitAt commits a transaction. It does not wait for a database whose files are gone, which would never finish what it
+// cannot write.
 func (s *Store) commitAt(txn *badger.Txn, revision uint64) error {
 	done := make(chan error, 1)
 	if err := txn.CommitAt(revision, func(err error) { done <- err }); err != nil {

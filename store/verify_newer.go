@@ -62,8 +62,8 @@ func (n *newer) reportOther(revision uint64, what string) {
 	n.found = append(n.found, fmt.Errorf("%w: %s is of another revision %d than the journal's", ErrOlderJournal, what, revision))
 }
 
-// filters looks at the saved filters, by their headers. Only what is suspect is read whole: a filter that is damaged says
-// nothing, and is built again.
+// filters looks at the saved filters, by their headers. Only what is suspect is read completely: a filter that is damaged
+// says nothing, and is built again.
 func (n *newer) filters() error {
 	files, err := n.files(filtersDir)
 	for _, f := range files {

@@ -84,8 +84,8 @@ func (v *View) listByID(id policy.EventID) *List {
 	return nil
 }
 
-// Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f. Scope and
-// Ahead, which belongs to the time that is decided at, are the caller's. It allocates nothing when nothing is found and f has room.
+// Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f. Scope and Ahead,
+// which belongs to the time that is decided at, are the caller's. It allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 	f.Damaged = v.s.damageSeen.Load()
 	key := filter.KeyOf(uint64(n))

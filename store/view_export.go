@@ -10,7 +10,7 @@ import (
 )
 
 // Export yields the numbers of a list of the view, ascending, in batches that are valid until the next one. Errors:
-// ErrDamaged, also at the end, when damage was met meanwhile; and the context's.
+// ErrDamaged, also at the end, when damage was met during the export; and the context's.
 func (v *View) Export(ctx context.Context, l *List) iter.Seq2[[]phone.Number, error] {
 	return func(yield func([]phone.Number, error) bool) {
 		if err := v.whole(); err != nil {

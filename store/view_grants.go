@@ -11,7 +11,7 @@ import (
 	"github.com/dncd/dncd/store/internal/keys"
 )
 
-// Access is what callers are granted. A view of the past grants nobody anything. In a damaged store a grant that cannot be
+// Access is what callers are granted. A view of the past grants nothing. In a damaged store a grant that cannot be
 // read is not there, and one whose revocation was lost is.
 func (v *View) Access() *access.Table { return v.access }
 

@@ -14,7 +14,7 @@ import (
 // Findings is what a view knows of many numbers, for a caller at one scope. The zero value is ready. Using it again
 // saves allocations. It is not for concurrent use.
 type Findings struct {
-	// Facts are what is known. Numbers of which the same is known share one.
+	// Facts are what is known. Numbers about which the same is known share one.
 	Facts []policy.Facts
 	// At has for each number its place in Facts; NoFacts for the zero Number.
 	At []uint32
@@ -29,9 +29,9 @@ type Findings struct {
 // NoFacts is the place of a number that is none.
 const NoFacts = ^uint32(0)
 
-// LookupMany gathers in f what Lookup gathers for each of the numbers, and passes over the zero Number. Ahead belongs to
-// the time that is decided at. Damage that it meets is doubt about all of them. It allocates for numbers that have records and for what it has not yet found of
-// another number.
+// LookupMany gathers in f what Lookup gathers for each of the numbers, and passes over the zero Number. Ahead belongs to the
+// time that is decided at. Damage that it meets is doubt about all of them. It allocates for numbers that have records and
+// for what it has not yet found of another number.
 func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, ahead time.Duration, f *Findings) {
 	f.Reset()
 	f.view, f.scope = v, scope

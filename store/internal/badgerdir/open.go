@@ -182,7 +182,7 @@ func FlushBytes(dir string) (bytes int64, err error) {
 		return 0, fmt.Errorf("look at the logs: %w", err)
 	}
 	for _, log := range logs {
-		if info, err := os.Stat(log); err == nil { // else flushed meanwhile
+		if info, err := os.Stat(log); err == nil { // else flushed since
 			bytes += disk.TakenBytes(info) * 5 / 4
 		}
 	}

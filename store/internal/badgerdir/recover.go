@@ -9,11 +9,11 @@ import (
 	"github.com/dncd/dncd/store/internal/fault"
 )
 
-// Badger reads its tables and logs as mapped files. When somebody writes into them or cuts them while they are open, it
-// panics, or the read faults. That is damage, and must not end the process.
+// Badger reads its tables and logs as mapped files. When another process writes into them or cuts them while they are open,
+// it panics, or the read faults. That is damage, and must not end the process.
 
-// CatchDamage is deferred by whoever reads a database: defer CatchDamage(debug.SetPanicOnFault(true), &err). It turns a
-// panic of the database, and a fault in mapped memory, into fault.ErrDamaged. Any other panic continues.
+// CatchDamage is deferred by a function that reads a database: defer CatchDamage(debug.SetPanicOnFault(true), &err). It
+// turns a panic of the database, and a fault in mapped memory, into fault.ErrDamaged. Any other panic continues.
 func CatchDamage(before bool, err *error) {
 	debug.SetPanicOnFault(before)
 	p := recover()

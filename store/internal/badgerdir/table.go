@@ -18,7 +18,7 @@ import (
 	"github.com/dncd/dncd/store/internal/fault"
 )
 
-// checkTables reads every table that the MANIFEST names and verifies it whole. Badger does so too, but only once it has
+// checkTables reads every table that the MANIFEST names and verifies all of it. Badger does so too, but only once it has
 // used lengths and offsets in it, and in a goroutine of its own: what is damaged there ends the process.
 func checkTables(opt badger.Options) (err error) {
 	defer recoverDamage(&err)

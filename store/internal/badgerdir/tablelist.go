@@ -16,7 +16,7 @@ import (
 )
 
 // tableList knows which tables an open database has, from its MANIFEST. Badger's own list reads each table while it holds a
-// lock. If that meets damage, the lock is never released, and whoever needs it next waits forever.
+// lock. If that meets damage, the lock is never released, and the next one that needs it waits forever.
 type tableList struct {
 	opt badger.Options
 
@@ -27,7 +27,8 @@ type tableList struct {
 
 func newTableList(db *badger.DB) *tableList { return &tableList{opt: db.Opts()} }
 
-// now are the tables' ids. Errors: the MANIFEST is not there or damaged; fault.ErrSystem when it cannot be read at the moment.
+// now are the tables' ids. Errors: the MANIFEST is not there or damaged; fault.ErrSystem when it cannot be read at the
+// moment.
 func (l *tableList) now() ([]uint64, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -88,7 +88,7 @@ func (w *Watch) eachTable(check checkFile) error {
 	return w.checkListed(ids, check)
 }
 
-// checkListed checks tables that were listed. One that a compaction has removed from the list meanwhile may be gone.
+// checkListed checks tables that were listed. One that a compaction has removed from the list since may be gone.
 func (w *Watch) checkListed(ids []uint64, check checkFile) error {
 	for _, id := range ids {
 		harmed := w.table(w.tables.path(id), check)

@@ -24,7 +24,7 @@ type Clock struct {
 	booted time.Duration // at opened
 }
 
-// New is a clock of these two, of which both may be nil: then they are the system's.
+// New is a clock of these two. If both are nil they are the system's.
 func New(wall func() time.Time, boot func() time.Duration) *Clock {
 	c := &Clock{wall: wall, boot: boot, system: wall == nil && boot == nil}
 	if c.system {

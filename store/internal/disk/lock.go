@@ -28,7 +28,8 @@ func Lock(path string) (*os.File, error) {
 	return f, nil
 }
 
-// LockToRead keeps other processes from locking the file with Lock. It makes no file: where there is none, there is nothing to lock.
+// LockToRead keeps other processes from locking the file with Lock. It makes no file: where there is none, there is nothing
+// to lock.
 func LockToRead(path string) (io.Closer, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -14,7 +14,7 @@ import (
 
 // Swap puts parts of a fresh directory, which is below the data directory, in the place of those of the data directory, and
 // keeps the old ones. It moves the parts, since the data directory itself may be a mount point. A process that dies in the
-// middle leaves the plan, and whoever finds that finishes the swap.
+// middle leaves the plan, and the next one that finds it finishes the swap.
 type Swap struct {
 	Dir         string
 	Plan        string   // name of the file that says that a swap has begun, and between which directories

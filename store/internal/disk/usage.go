@@ -42,14 +42,14 @@ func TakenBytes(info fs.FileInfo) int64 {
 func Use(dir string) (used, holes int64, err error) {
 	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // deleted meanwhile
+			return nil // deleted since
 		}
 		if err != nil || d.IsDir() {
 			return err
 		}
 		info, err := d.Info()
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil // deleted meanwhile
+			return nil // deleted since
 		}
 		if err != nil {
 			return err

@@ -122,7 +122,8 @@ func OpenMark(dir string, seq uint64) (*MarkFile, error) {
 	return &MarkFile{f: f, seq: seq}, nil
 }
 
-// Write makes m durable. It fails when the file was deleted or replaced meanwhile: then the next start would not find it.
+// Write makes m durable. It fails when the file was deleted or replaced since it was opened: then the next start would not
+// find it.
 func (w *MarkFile) Write(m Mark) error {
 	w.seq++
 	at := int64(w.seq%2) * markSlotBytes

@@ -42,7 +42,7 @@ func sortChunks(ctx context.Context, c *Log[Chunk], dir string, most uint64, w *
 
 // spreadChunks fills the buckets, and counts the repeats within chunks.
 //
-// Of n chunks and N numbers, of which every k-th is a sample, a bucket holds at most most + 3k + kN/sampleRun + n. Between
+// Of n chunks and N numbers, every k-th of which is a sample, a bucket holds at most most + 3k + kN/sampleRun + n. Between
 // two bounds the samples represent most + 2k numbers; in each run, up to k more are behind the last
 // sample below a bound; and a bound itself comes once from each chunk. So memory is bounded, however numbers and chunks
 // are chosen.
@@ -74,7 +74,7 @@ func stepOf(c *Log[Chunk]) int {
 	return int(max(sampleStep, (c.Entries+maxSamples-1)/maxSamples))
 }
 
-// sampleOf picks numbers at even distances, of which there are maxSamples at most: from runs in order, each of one chunk or
+// sampleOf picks numbers at even distances, at most maxSamples of them: from runs in order, each of one chunk or
 // of several small ones.
 func sampleOf(c *Log[Chunk]) (samples []uint64, err error) {
 	var run, scratch []uint64

@@ -23,7 +23,7 @@ type Log[C any] struct {
 	f     *os.File
 	codec Codec[C]
 	State
-	states []State // after each chunk: what the log goes back to when those behind it are cut off
+	states []State // after each chunk: what the log returns to when those behind it are cut off
 	synced int64   // the size up to which it is durable
 }
 
@@ -119,7 +119,7 @@ func ReadNoted[C any](path string, codec Codec[C]) ([]uint64, error) {
 	return l.Noted(), nil
 }
 
-// count notes the chunks up to the first that was not written whole.
+// count notes the chunks up to the first that was not written completely.
 func (l *Log[C]) count(from io.Reader) error {
 	r := &frameReader{r: bufio.NewReaderSize(from, 1<<20)}
 	for {

@@ -19,7 +19,7 @@ type saltedStory struct{ salt, story []byte }
 
 func (s *saltedStory) isEmpty() bool { return len(s.salt) == 0 && len(s.story) == 0 }
 
-// packedStory is a storev1.PackedStory. It is empty, but for its hash, where the story was erased.
+// packedStory is a storev1.PackedStory. It is empty, except for its hash, where the story was erased.
 type packedStory struct {
 	saltedStory
 	hash []byte
