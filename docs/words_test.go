@@ -73,7 +73,7 @@ var spoken = []string{
 var commented = []string{
 	"../cmd/dncd/*.go", "../cmd/dncd/daemon/*.go", "../server/*.go",
 	"../internal/ascending/*.go", "../internal/chunkhash/*.go", "../internal/codec/*.go", "../internal/filter/*.go",
-	"../internal/phone/*.go", "../internal/phone/national/*.go", "../internal/policy/*.go", "../internal/radix/*.go",
+	"../internal/phone/*.go", "../internal/phone/national/*.go", "../internal/policy/*.go", "../internal/radix/*.go", "../internal/registry/*.go",
 }
 
 // TestPlainEnglish holds prose to words that its readers know: pages, comments of the protos, the documentation of

@@ -36,7 +36,7 @@ func (s *Server) SetLoadIdle(d time.Duration) {
 	s.loads.idleLimit, s.loads.quit = d, time.Hour
 }
 
-// SetMessageTime sets how long the message of a unary call may take, in place of 10 s. It is called before Serve.
+// SetMessageTime sets how long the message of a unary call may take, in place of 10 s. Call it before Serve.
 func (s *Server) SetMessageTime(d time.Duration) { s.arrivals.limit = d }
 
 // SetHealth exposes the mapping of the store's state to health.

@@ -24,6 +24,8 @@ type inbound struct {
 	method string
 	many   bool // the client may send any number of messages, or none
 	header [messageHeader]byte
+
+	awaited awaited // of a unary call
 }
 
 // wire is what gRPC's server streams have besides their public interface.

@@ -203,6 +203,7 @@ func (s *Server) Serve(ctx context.Context, rpc, web net.Listener) error {
 	defer tasks.Wait()
 	defer stopFollowing()
 	tasks.Go(func() { followStore(follow, s.opt.Store, s.health) })
+	tasks.Go(func() { s.arrivals.watch(follow) })
 
 	failed := make(chan error, 2)
 	tasks.Go(func() { failed <- s.grpc.Serve(s.conns.listener(rpc)) })

@@ -45,9 +45,8 @@ func openArchive(name string, meter *atomic.Int64) (*archive, error) {
 	return a, nil
 }
 
-// verify refuses what would not be read whole, or not end: encrypted members,
-// and members that share their bytes, as zip bombs do. And the zips of which
-// the text is not meant: spreadsheets.
+// verify refuses archives that could not be read to their end: encrypted members, and members that share their bytes,
+// as zip bombs do. It also refuses zips that are not archives of text: spreadsheets.
 func (a *archive) verify(size int64) error {
 	packed := uint64(0)
 	for _, m := range a.zip.File {

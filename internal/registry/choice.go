@@ -2,7 +2,7 @@ package registry
 
 import "fmt"
 
-// Choice is how the columns of a file were taken, for whoever gave it: nothing is guessed in silence.
+// Choice says how the columns of a file were read, to the person who gave the file: nothing is guessed in silence.
 type Choice struct {
 	File string
 	// Numbers are the columns of the number, and Fields those of the rest of an opt-out; a column by its title, and
@@ -11,8 +11,8 @@ type Choice struct {
 	Fields  []FieldColumn
 	// Unused are the other columns.
 	Unused []UnusedColumn
-	// DateOrder is the one of dates that do not begin with their year: as asked for, or as the file's own dates tell. 0: it
-	// has none of those.
+	// DateOrder is the order of dates that do not begin with their year: the requested one, or the one that the file's
+	// own dates show. 0: the file has no such date.
 	DateOrder DateOrder
 	// Rows is how many rows the file has, as far as it was read.
 	Rows int64
@@ -48,7 +48,7 @@ type chooser interface {
 	choice() Choice
 }
 
-// Choices tell how the columns of the files were taken, as far as they were read: of csv, and of opt-outs.
+// Choices says how the columns of the files were read, as far as they were read: of csv, and of opt-outs.
 func (r *Reader) Choices() []Choice {
 	if c, ok := r.decoder.(chooser); ok {
 		return append(r.choices[:len(r.choices):len(r.choices)], r.choiceOf(c))
@@ -68,7 +68,7 @@ func (t *table) choice() Choice {
 	return t.choose(nil)
 }
 
-// choose tells what columns are taken for, those of fields given.
+// choose says what columns were read as, including those of the given fields.
 func (t *table) choose(fields []fieldAt) Choice {
 	c := Choice{Layout: Layout{Header: t.header, Width: len(t.titles), Numbers: t.numbers, Delimiter: rune(t.split.delim)}}
 	used := map[int]bool{}

@@ -164,7 +164,7 @@ func describe(first []string) string {
 	return strings.Join(list, ", ")
 }
 
-// delimiterNames are the delimiters that findDelimiter tells apart.
+// delimiterNames are the delimiters that findDelimiter recognises.
 const delimiterNames = "comma, semicolon, tab or |"
 
 // findDelimiter returns the delimiter of a csv by its first line: what it has

@@ -19,7 +19,7 @@ type table struct {
 	looks   []look   // of the columns
 	titles  []string // of the columns: the header, else the first record
 	header  []string // nil: the file has none
-	above   []entry  // records of delimiters alone before the first, when it is not a header
+	above   []entry  // records of nothing but delimiters before the first, when it is not a header
 	first   *entry   // the first record, when it is not a header
 
 	row  entry // the record at hand

@@ -35,7 +35,7 @@ type entry struct {
 	bare   []byte   // the fields, unquoted, with the delimiter between them
 	fields []string // unquoted, instead of bare: of a record that cannot be written without quotes
 	delim  byte
-	cut    bool // the file ends in its last field, which may go on
+	cut    bool // the file ends in its last field, which may be incomplete
 	open   bool // the file ends here without a line end
 }
 
@@ -102,7 +102,7 @@ func (r *splitter) quoted(first textLine) (entry, error) {
 		return entry{line: first.number, text: first.text, bare: bare, delim: r.delim, cut: cut, open: first.cut}, nil
 	}
 	q := r.follow(quotes{}, first.text)
-	if !q.any && !q.bad { // quotes within cells alone, which cannot be written so
+	if !q.any && !q.bad { // only quotes within cells, which cannot be written like this
 		return entry{line: first.number, text: first.text, fields: strings.Split(string(first.text), string(r.delim)), delim: r.delim, cut: first.cut, open: first.cut}, nil
 	}
 	r.text = append(r.text[:0], first.text...)
@@ -132,13 +132,13 @@ func whyUnpaired(first textLine, q quotes) string {
 // quotes is how those of a record stand up to some place.
 type quotes struct {
 	any    bool // a cell has quotes around it
-	inside bool // such a cell goes on
+	inside bool // such a cell is open at the end of the line
 	closed bool // such a cell was the last
 	bad    bool // they stand where none may
 }
 
-// follow goes on over a line. A quote with nothing but space before it is bad: it was likely meant to be the first of
-// its cell.
+// follow continues over a line. A quote with nothing but space before it is bad: it was probably meant to begin its
+// cell.
 func (r *splitter) follow(q quotes, line []byte) quotes {
 	for {
 		if !q.inside && !bytes.HasPrefix(line, []byte{'"'}) {

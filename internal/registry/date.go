@@ -180,7 +180,7 @@ func daysIn(year, month int) int {
 	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
-// seconds takes :SS and a fraction, of which it keeps nanoseconds.
+// seconds reads :SS and a fraction, and keeps nanoseconds of it.
 func (s *scanner) seconds() (second, nanos int, ok bool) {
 	if s.oneOf(":") == 0 {
 		return 0, 0, true

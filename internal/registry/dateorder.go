@@ -20,7 +20,7 @@ var (
 type dates struct {
 	order DateOrder // 0: no date needed one yet
 	loc   *time.Location
-	seen  *datesSeen                // not nil: they are only looked at
+	seen  *datesSeen                // not nil: dates are only collected
 	find  func() (DateOrder, error) // by all dates of the file
 }
 
@@ -30,7 +30,7 @@ func newDates(in content, opts *RecordOptions) dates {
 	}}
 }
 
-// parse reads a date, or returns the reason why there is none. An error is that its order cannot be told.
+// parse reads a date, or returns the reason why there is none. Its error means that the order of the date is not clear.
 func (d *dates) parse(text string) (time.Time, string, error) {
 	if d.seen != nil {
 		d.seen.add(text)

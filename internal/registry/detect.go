@@ -7,11 +7,10 @@ import (
 	"io"
 )
 
-// headSize is how much of a file tells its format, unpacked, in bytes.
+// headSize is how much of a file is read to detect its format, unpacked, in bytes.
 const headSize = 64 << 10
 
-// ErrFormat comes with the refusal to tell the format of files that may have
-// more than one: the caller has to name it.
+// ErrFormat is the refusal to choose the format of files that may have more than one: the caller has to name it.
 var ErrFormat = errors.New("the format cannot be detected")
 
 // detect sets the format that all sources show. It reads their beginnings; of a

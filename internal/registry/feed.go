@@ -8,7 +8,7 @@ import (
 
 const (
 	feedPiece = 256 << 10 // bytes read at a time
-	feedAhead = 4         // pieces read before they are asked for
+	feedAhead = 4         // pieces that are read in advance
 )
 
 // feed reads a file ahead in a goroutine of its own, which also unpacks and

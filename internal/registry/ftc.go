@@ -118,10 +118,9 @@ func (d *ftc) enter(code []byte) bool {
 	return true
 }
 
-// areaBase returns the number with seven zeros behind an area code of +1, and
-// whether the area code has numbers. It alone decides that, and so it is asked
-// once, at both ends, instead of for each number: FuzzFTC holds the two against
-// each other.
+// areaBase returns the number with seven zeros behind an area code of +1, and whether the area code has numbers.
+// Nothing else decides that, so it is evaluated once, at both ends, instead of for each number. FuzzFTC compares the
+// two.
 func areaBase(area int) (uint64, bool) {
 	base := 1e10 + uint64(area)*1e7
 	_, low := phone.FromDigits(base)

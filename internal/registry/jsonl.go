@@ -180,7 +180,7 @@ func numberOf(members []jsonMember, matches func(key string) bool) (text, reason
 	return text, reason
 }
 
-// objects accepts lines of which some are objects with a number, and none says that numbers are taken away.
+// objects accepts lines if some are objects with a number and none says that numbers are removed.
 func (p *sample) objects() (Format, error) {
 	if !json.Valid([]byte(p.lines[0])) {
 		return "", fmt.Errorf("%w: of JSON only an object a line is read: write it so, or save it as csv", ErrFormat)

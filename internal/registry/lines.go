@@ -44,9 +44,8 @@ func (l *lines) skip(n int, lines int64) {
 	l.cut = false
 }
 
-// next returns the next line without its end, in UTF-8, valid until the next
-// call. It returns io.EOF after the last, and errLongLine with the start of a line that
-// is too long, the rest of which it passes over.
+// next returns the next line without its end, in UTF-8, valid until the next call. It returns io.EOF after the last
+// line. For a line that is too long it returns errLongLine with its start, and skips the rest.
 func (l *lines) next() ([]byte, error) {
 	from := 0 // bytes of the window already searched
 	for {
@@ -86,8 +85,8 @@ func (l *lines) lineEnd(from int) (end, size int) {
 	return cr, 1
 }
 
-// nextLF returns where the first LF of the window is, the window's size when it has none. It looks at each byte once,
-// though lines that end with CR ask again.
+// nextLF returns the position of the first LF in the window, or the window's size if it has none. It reads each byte
+// once, although lines that end with CR call it again.
 func (l *lines) nextLF() int {
 	l.lf = max(l.lf, l.pos)
 	if i := bytes.IndexByte(l.buf[l.lf:l.end], '\n'); i >= 0 {

@@ -57,10 +57,10 @@ func (l look) plausible(title string) bool {
 	return l == looksInternational
 }
 
-// lookRecords is how many records tell what columns look like.
+// lookRecords is how many records show what columns look like.
 const lookRecords = 100
 
-// looksOf tells what columns look like: as most of their cells do that hold something.
+// looksOf returns what each column looks like: what most of its cells look like that are not empty.
 func looksOf(records [][]string, width int, region phone.Region) []look {
 	filled, digits, international := make([]int, width), make([]int, width), make([]int, width)
 	for _, cells := range records {

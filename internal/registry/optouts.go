@@ -46,8 +46,7 @@ type RecordOptions struct {
 	// DateOrder says whether 9/10/2026 is in October (DayFirst) or in September
 	// (MonthFirst). With any other order such a date cannot be read.
 	DateOrder DateOrder
-	// Location of times without an offset; a date alone is its midnight there.
-	// Nil: UTC.
+	// Location of times without an offset. A date without a time is its midnight there. Nil: UTC.
 	Location *time.Location
 	// Delimiter of the csv. Zero: found in the first line.
 	Delimiter rune
@@ -57,7 +56,7 @@ type RecordOptions struct {
 	// Next. May be nil.
 	OnReject func(Reject)
 
-	seen *datesSeen // the files are read for their dates alone
+	seen *datesSeen // the files are read only for their dates
 }
 
 // Records yields the rows of files of opt-outs, csv or one JSON object a line, one file after the
@@ -107,7 +106,7 @@ func (o *RecordOptions) taken() []string {
 	return list
 }
 
-// Choices tell how the columns of the files were taken, as far as they were read.
+// Choices says how the columns of the files were read, as far as they were read.
 func (r *Records) Choices() []Choice { return r.reader.Choices() }
 
 // Next fills batch with rows and returns how many. It returns fewer than fit
@@ -150,8 +149,8 @@ func (r *Records) TotalBytes() int64 { return r.reader.TotalBytes() }
 func (r *Records) Close() error { return r.reader.Close() }
 
 var (
-	// errNothing: an export that failed leaves such a file behind. A csv without opt-outs has a header at least; a jsonl
-	// without any cannot be told from it.
+	// errNothing: a failed export leaves such a file behind. A csv without opt-outs has at least a header. A jsonl
+	// without any looks the same as a failed export.
 	errNothing = errors.New("the file is empty, without even a header: export it again, or leave it out")
 	// errNoColumn: what failed may leave its error message behind instead.
 	errNoColumn = errors.New("no column holds a number: export the file again, or leave it out, or use --column, " +

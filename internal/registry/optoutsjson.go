@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// recordObjects reads opt-outs as one JSON object a line, as an export writes them. Keys are told as
-// the titles of a csv are.
+// recordObjects reads opt-outs as one JSON object a line, as an export writes them. Keys are recognised like the titles
+// of a csv.
 type recordObjects struct {
 	objects
 	opts     RecordOptions

@@ -62,7 +62,7 @@ func Open(paths []string, opts Options) (*Reader, error) {
 	return r, nil
 }
 
-// open is Open but for the format.
+// open is Open without the format.
 func open(paths []string, opts Options) (*Reader, error) {
 	if opts.OnReject == nil {
 		opts.OnReject = func(Reject) {}
@@ -170,7 +170,7 @@ func (r *Reader) begin() error {
 	return nil
 }
 
-// again opens the source that is being read once more. What it rejects is told by the first reading.
+// again opens the current source once more. The first reading reports its rejects.
 func (r *Reader) again(open func(content) (decoder, error)) (*Reader, error) {
 	s := r.sources[r.at]
 	if s.blocks {

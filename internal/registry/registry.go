@@ -1,21 +1,20 @@
-// Package registry reads the files that do-not-call lists come in and yields
-// their numbers.
+// Package registry reads the files that do-not-call lists come in and yields their numbers.
 //
-// What it promises:
+// It promises:
 //
 //   - Every line, or cell that could hold a number, is a number, a reject or
 //     empty: their sum is Totals.Read. Blank lines and the header line of a
 //     csv are not counted.
-//   - A number that a file takes away is never yielded as one to add.
+//   - A number that a file removes is never yielded as one to add.
 //   - A reject has its file, its line and a reason. It never becomes a number,
 //     whole or in part.
-//   - A file that was cut short is an error (compressed files, XML) or ends in a reject (text):
-//     never a shorter number, never a silent end.
+//   - A file that was cut short is an error (compressed files, XML) or ends in a
+//     reject (text): never a shorter number, never a silent end.
 //   - Memory does not grow with the input: lines, records and archives are
 //     read in bounded pieces.
 //   - Nothing is guessed in silence: a format that does not fit gives rejects, a
-//     column or an order of dates that is not plain is an error, and a Choice
-//     tells what was taken for what.
+//     column or an order of dates that is not clear is an error, and a Choice
+//     says how each column was read.
 package registry
 
 import (
@@ -53,8 +52,8 @@ type format struct {
 	name Format
 	// open starts reading the content of one file.
 	open func(in content) (decoder, error)
-	// byArea says that the files are made an area code at a time, so that the
-	// area codes seen tell what the list covers.
+	// byArea says that the files are made for one area code each, so that the area codes in them show what the list
+	// covers.
 	byArea bool
 	// removes says that a file may take numbers away: its decoder is a changer.
 	removes bool
@@ -159,7 +158,7 @@ type Options struct {
 	// calls Next. May be nil.
 	OnReject func(Reject)
 
-	hollow bool     // lines of delimiters alone are records of a csv: of Rows
+	hollow bool     // lines of nothing but delimiters are records of a csv: for Rows
 	taken  []string // columns that the user named as something else than the number: of Records
 }
 

@@ -21,7 +21,7 @@ type Rows struct {
 // Row is one record, valid until the next is read.
 type Row struct {
 	Line int64
-	// Cells are what could be its numbers: one for each of Rows.Columns, but for empty ones beside others.
+	// Cells are what could be its numbers: one for each of Rows.Columns, except empty ones beside others.
 	Cells []Cell
 
 	record entry
@@ -47,7 +47,7 @@ func OpenRows(path string, opts Options) (*Rows, error) {
 	if opts.Format != CSV && opts.Format != Plain {
 		return nil, fmt.Errorf("rows are read from %s and %s, not from %q", CSV, Plain, string(opts.Format))
 	}
-	opts.hollow = true // each row gets an answer, so that they can be told by their place
+	opts.hollow = true // each row gets an answer, so that the place of a row identifies it
 	rows := &Rows{}
 	r, err := Open([]string{path}, opts)
 	if err != nil {
@@ -124,8 +124,8 @@ func (r *Rows) TotalBytes() int64 { return r.reader.TotalBytes() }
 // Close ends the reading.
 func (r *Rows) Close() error { return r.reader.Close() }
 
-// Next returns the next row that is not blank, one of delimiters alone too, and io.EOF after the last. Any
-// other error means that the file could not be read whole.
+// Next returns the next row that is not blank, including rows of nothing but delimiters, and io.EOF after the last. Any
+// other error means that the file could not be read to its end.
 func (r *Rows) Next() (Row, error) {
 	next := r.line
 	if r.table != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/dncd/dncd/internal/phone/national"
 )
 
-// sampleLines is how many lines of a file tell its format.
+// sampleLines is how many lines of a file are read to detect its format.
 const sampleLines = 1000
 
 // sample is the beginning of a file.
@@ -22,7 +22,7 @@ type sample struct {
 	opts  Options
 }
 
-// newSample takes over what is at hand in l, but for a last line that may go on.
+// newSample takes what l has read, except a last line that may be incomplete.
 func newSample(l *lines, s *Source, opts Options) *sample {
 	text := l.window()
 	if end := bytes.LastIndexAny(text, "\r\n"); end >= 0 && l.err != io.EOF {
@@ -36,10 +36,9 @@ func newSample(l *lines, s *Source, opts Options) *sample {
 	return p
 }
 
-// format tells what the sample is: "" for an empty one, ErrFormat when it could
-// be several things. What decides is that a list must never be taken for
-// another: an addition for a removal, a local number for one of another
-// country. A wrong guess that only makes rejects is shown by these.
+// format returns the format of the sample: "" for an empty one, ErrFormat if several are possible. A list must never be
+// mistaken for another: an addition for a removal, or a local number for one of another country. A wrong choice that
+// only makes rejects is visible by these.
 func (p *sample) format() (Format, error) {
 	switch {
 	case len(p.lines) == 0:
@@ -158,7 +157,7 @@ func (p *sample) values() (Format, error) {
 	return Plain, nil
 }
 
-// hasDigits reports whether a line may hold a number, be it a bad one.
+// hasDigits reports whether a line may hold a number, valid or not.
 func hasDigits(line string) bool { return len(strings.Map(digitOnly, line)) >= 5 }
 
 func digitOnly(r rune) rune {

@@ -39,7 +39,7 @@ func (p *sample) table() *table {
 	return &table{content: in, split: splitter{lines: in.lines, reject: in.reject}}
 }
 
-// sample returns the fields of the next records, at most so many.
+// sample returns the fields of the next records, at most most of them.
 func (t *table) sample(most int) [][]string {
 	var list [][]string
 	for len(list) < most {

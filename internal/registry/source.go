@@ -27,7 +27,7 @@ type Source struct {
 
 	path   string
 	member int    // index in the zip at path; -1: path itself
-	base   string // name of the file or member alone
+	base   string // base name of the file or member
 	packed int64  // bytes on disk; 0: not known
 	blocks bool   // reads may block for ever: stdin, a pipe
 
@@ -133,7 +133,7 @@ func zipSources(path string) ([]Source, error) {
 	return list, nil
 }
 
-// isZip tells by the first bytes; a name that says so must be right.
+// isZip decides by the first bytes. A name that ends in .zip must agree with them.
 func isZip(path string) (bool, error) {
 	file, err := os.Open(path)
 	if err != nil {

@@ -11,16 +11,16 @@ import (
 	"golang.org/x/text/transform"
 )
 
-// The encoding of a text is told so:
+// The encoding of a text is detected like this:
 //
 //   - A byte order mark decides between UTF-8 and UTF-16, which is what Excel
-//     calls "Unicode text". UTF-16 without one shows by its zeros: every second
-//     byte of plain letters and digits.
-//   - Without one, or behind that of UTF-8, a line that is valid UTF-8 is
-//     UTF-8, and any other line is Windows-1252. That is asked line by line:
-//     files are put together from exports of several programs, and a line in
-//     one encoding is next to never valid in the other by chance. A number
-//     cannot come out wrong by it, since its digits are the same bytes in both.
+//     calls "Unicode text". UTF-16 without a mark is recognised by its zeros: every
+//     second byte of plain letters and digits.
+//   - Without a mark, or with that of UTF-8, a line that is valid UTF-8 is UTF-8,
+//     and any other line is Windows-1252. Each line is judged separately: files
+//     are assembled from exports of several programs, and a line in one encoding
+//     is almost never valid in the other by chance. It cannot change a number,
+//     since digits are the same bytes in both.
 
 // start passes over a byte order mark and refuses content that is not text.
 func (l *lines) start() error {
@@ -44,8 +44,8 @@ func (l *lines) start() error {
 	return l.refuseBinary()
 }
 
-// unmarkedUTF16 tells the byte order of UTF-16 without a mark: most of its first characters are ASCII, with a zero
-// beside them on the same side, and none is zero itself.
+// unmarkedUTF16 finds the byte order of UTF-16 without a mark: most of its first characters are ASCII, with a zero byte
+// on the same side, and none is zero itself.
 func (l *lines) unmarkedUTF16() (unicode.Endianness, bool) {
 	const sample = 512
 	for len(l.window()) < sample && l.fill() {

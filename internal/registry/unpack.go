@@ -13,8 +13,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 )
 
-// maxWindow bounds the memory of unpacking zstd; it is what the zstd command
-// takes without being told otherwise, in bytes.
+// maxWindow bounds the memory for unpacking zstd, in bytes. It is the default of the zstd command.
 const maxWindow = 128 << 20
 
 var (
@@ -36,10 +35,9 @@ type plainContent struct {
 	io.Closer
 }
 
-// unpack returns what a gzip or zstd stream holds, several members or frames
-// one after the other, and any other stream as it is. It tells by the first
-// bytes; a name that says so must be right. A stream that ends early is an
-// error at its end. It takes over src.
+// unpack returns the content of a gzip or zstd stream, several members or frames one after the other, and any other
+// stream as it is. It decides by the first bytes; a name that ends in .gz or .zst must agree with them. A stream that
+// ends early is an error at its end. It takes over src.
 func unpack(src io.ReadCloser, name string) (io.ReadCloser, error) {
 	in := bufio.NewReaderSize(src, 64<<10)
 	head, err := in.Peek(4)
