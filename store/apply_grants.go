@@ -2,6 +2,7 @@ package store
 
 import (
 	"bytes"
+	"iter"
 	"slices"
 	"time"
 
@@ -37,13 +38,15 @@ func (a *applier) createGrant(id policy.EventID, c *storev1.TokenCreated, story 
 
 // grantsLike are the names of the grants that have the name or the secret of c.
 func (a *applier) grantsLike(c *storev1.TokenCreated) (names []string, err error) {
-	err = eachGrant(a.txn, func(g *storev1.GrantState) error {
+	for g, err := range storedGrants(a.txn) {
+		if err != nil {
+			return nil, err
+		}
 		if sameGrant(g.GetGranted(), c) {
 			names = append(names, g.GetGranted().GetName())
 		}
-		return nil
-	})
-	return names, err
+	}
+	return names, nil
 }
 
 func sameGrant(a, b *storev1.TokenCreated) bool {
@@ -82,15 +85,18 @@ func (a *applier) isLastAdmin(g *storev1.GrantState) (bool, error) {
 	if err != nil || !last {
 		return false, err
 	}
-	err = eachGrant(a.txn, func(other *storev1.GrantState) error {
-		if other.GetGranted().GetName() == g.GetGranted().GetName() {
-			return nil
+	for other, err := range storedGrants(a.txn) {
+		if err != nil {
+			return false, err
 		}
-		also, err := rules(other)
-		last = last && !also
-		return err
-	})
-	return last, err
+		if other.GetGranted().GetName() == g.GetGranted().GetName() {
+			continue
+		}
+		if also, err := rules(other); err != nil || also {
+			return false, err
+		}
+	}
+	return true, nil
 }
 
 func (a *applier) deleteGrant(name string) error {
@@ -100,28 +106,21 @@ func (a *applier) deleteGrant(name string) error {
 	return a.txn.Delete(key)
 }
 
-// eachGrant calls f for every grant that the transaction sees, by name, until one cannot be read.
-func eachGrant(txn *badger.Txn, f func(*storev1.GrantState) error) error {
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{keys.KindGrant}
-	it := txn.NewIterator(opt)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		g, err := readGrant(it.Item())
-		if err != nil {
-			return err
-		}
-		if err := f(g); err != nil {
-			return err
+// storedGrants yields every grant that the transaction sees, by name, and an error in place of one that cannot be read.
+func storedGrants(txn *badger.Txn) iter.Seq2[*storev1.GrantState, error] {
+	return func(yield func(*storev1.GrantState, error) bool) {
+		opt := badger.DefaultIteratorOptions
+		opt.Prefix = []byte{keys.KindGrant}
+		it := txn.NewIterator(opt)
+		defer it.Close()
+		for it.Rewind(); it.Valid(); it.Next() {
+			key, g := it.Item().KeyCopy(nil), new(storev1.GrantState)
+			err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, g) })
+			if !yield(g, err) {
+				return
+			}
 		}
 	}
-	return nil
-}
-
-func readGrant(item *badger.Item) (*storev1.GrantState, error) {
-	g := new(storev1.GrantState)
-	key := item.KeyCopy(nil)
-	return g, item.Value(func(v []byte) error { return decodeMessage(key, v, g) })
 }
 
 // isGrant reports whether this version knows all that is granted, and to whom.

@@ -164,7 +164,7 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 // ErrUnconfirmed, ErrImportRunning, and those of every write.
 func (s *Store) DeleteList(ctx context.Context, id policy.EventID, r Request) (Receipt, error) {
 	if !r.Confirmed {
-		release, err := s.takeUnguarded(ctx, id)
+		release, err := s.lockUnguarded(ctx, id)
 		if err != nil {
 			return Receipt{}, err
 		}
@@ -175,8 +175,8 @@ func (s *Store) DeleteList(ctx context.Context, id policy.EventID, r Request) (R
 	}}, r)
 }
 
-// takeUnguarded takes a list that guards no number, so that no load gives it any before release.
-func (s *Store) takeUnguarded(ctx context.Context, id policy.EventID) (release func(), err error) {
+// lockUnguarded takes a list that guards no number, so that no load gives it any before release.
+func (s *Store) lockUnguarded(ctx context.Context, id policy.EventID) (release func(), err error) {
 	if err := s.checkUnguarded(id); err != nil {
 		return nil, err
 	}

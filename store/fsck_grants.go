@@ -37,7 +37,10 @@ func (c *checker) grantStates() error {
 		return nil // what they granted and revoked is not known
 	}
 	held := 0
-	err := eachGrant(c.txn, func(g *storev1.GrantState) error {
+	for g, err := range storedGrants(c.txn) {
+		if err != nil {
+			return err
+		}
 		if _, err := grantOf(g); err != nil {
 			return err
 		}
@@ -45,10 +48,9 @@ func (c *checker) grantStates() error {
 			return fmt.Errorf("%w: a grant is not the one of the journal", ErrDamaged)
 		}
 		held++
-		return nil
-	})
-	if err == nil && held < len(c.grants) {
-		err = fmt.Errorf("%w: %d grants of the journal are missing", ErrDamaged, len(c.grants)-held)
 	}
-	return err
+	if held < len(c.grants) {
+		return fmt.Errorf("%w: %d grants of the journal are missing", ErrDamaged, len(c.grants)-held)
+	}
+	return nil
 }

@@ -187,7 +187,7 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 	}
 	load := withoutSources(l.state.GetLoad())
 	load.Mode, load.Content = storev1.LoadMode_LOAD_MODE_RELOAD, nil
-	receipt, err := s.prepareLoad(ctx, l, load, Request{})
+	receipt, err := s.submitPrepared(ctx, l, load, Request{})
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 	return err
 }
 
-func (s *Store) prepareLoad(ctx context.Context, l *List, load *storev1.Load, r Request) (Receipt, error) {
+func (s *Store) submitPrepared(ctx context.Context, l *List, load *storev1.Load, r Request) (Receipt, error) {
 	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_LoadPrepared{
 		LoadPrepared: &storev1.LoadPrepared{List: listRef(l.ID), Load: load, Base: l.ContentRevision},
 	}}, r)

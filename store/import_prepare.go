@@ -79,7 +79,7 @@ func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *c
 	case l.Loaded && cmp.IsUnchanged():
 		return i.confirm(ctx, l, load, result)
 	}
-	receipt, err := i.s.prepareLoad(ctx, l, load, i.header.Request)
+	receipt, err := i.s.submitPrepared(ctx, l, load, i.header.Request)
 	return prepared{result: result, revision: receipt.ID.Revision}, err
 }
 

@@ -311,7 +311,7 @@ func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
 		before := listOf(t, s, "a")
 		load(t, s, "a", Replace, registryNumbers(10+want), Commit{})
 		now := listOf(t, s, "a")
-		if _, err := s.prepareLoad(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, errMoved) {
+		if _, err := s.submitPrepared(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, errMoved) {
 			t.Errorf("compared with %d instead of %d: %v, want errMoved", before.ContentRevision, now.ContentRevision, err)
 		}
 	}

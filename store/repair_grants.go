@@ -1,20 +1,19 @@
 package store
 
-import (
-	"math"
-
-	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
-)
+import "math"
 
 // checkGrants names the grants that a lost revision may have revoked. What a lost revision granted is gone: it is not known
 // whether it was revoked since.
 func (r *repairer) checkGrants() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
-	return eachGrant(txn, func(g *storev1.GrantState) error {
+	for g, err := range storedGrants(txn) {
+		if err != nil {
+			return err
+		}
 		if r.report.NoEnd || r.lostAfter(g.GetRevision()) {
 			r.report.DoubtfulGrants = append(r.report.DoubtfulGrants, g.GetGranted().GetName())
 		}
-		return nil
-	})
+	}
+	return nil
 }

@@ -67,7 +67,7 @@ type restorer struct {
 }
 
 func (r *restorer) run() error {
-	if err := r.open(); err != nil {
+	if err := r.openStore(); err != nil {
 		return err
 	}
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
@@ -85,7 +85,7 @@ func (r *restorer) run() error {
 	return r.setAside()
 }
 
-func (r *restorer) open() (err error) {
+func (r *restorer) openStore() (err error) {
 	var seq uint64
 	if r.mark, seq, err = journal.ReadMark(r.s.dir); err != nil {
 		return err

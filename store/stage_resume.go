@@ -60,7 +60,7 @@ func (g *staging[C]) continueStaged(by continuation, wait bool) (busy string, er
 			}
 			continue
 		}
-		if err := g.takeStage(id, by.wanted); err != nil || g.log != nil {
+		if err := g.resumeStage(id, by.wanted); err != nil || g.log != nil {
 			return "", err
 		}
 	}
@@ -95,8 +95,8 @@ func (g *staging[C]) stages() ([]string, error) {
 	return ids, nil
 }
 
-// takeStage takes the stage of an import that this caller holds, and lets go of it where there is nothing to continue.
-func (g *staging[C]) takeStage(id string, wanted func() (bool, error)) error {
+// resumeStage takes the stage of an import that this caller holds, and lets go of it where there is nothing to continue.
+func (g *staging[C]) resumeStage(id string, wanted func() (bool, error)) error {
 	g.id = id
 	found, err := wanted()
 	if found && err == nil {

@@ -34,12 +34,11 @@ func readAccess(txn *badger.Txn) (t *access.Table, err error) {
 	var grants []*access.Grant
 	defer func() { t = access.NewTable(grants) }()
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
-	opt := badger.DefaultIteratorOptions
-	opt.Prefix = []byte{keys.KindGrant}
-	it := txn.NewIterator(opt)
-	defer it.Close()
-	for it.Rewind(); it.Valid(); it.Next() {
-		g, damaged := readGrantOf(it.Item())
+	for st, damaged := range storedGrants(txn) {
+		var g *access.Grant
+		if damaged == nil {
+			g, damaged = grantOf(st)
+		}
 		if damaged != nil {
 			err = damaged
 			continue
@@ -47,12 +46,4 @@ func readAccess(txn *badger.Txn) (t *access.Table, err error) {
 		grants = append(grants, g)
 	}
 	return t, err
-}
-
-func readGrantOf(item *badger.Item) (*access.Grant, error) {
-	st, err := readGrant(item)
-	if err != nil {
-		return nil, err
-	}
-	return grantOf(st)
 }
