@@ -4,9 +4,12 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/dncd/dncd/internal/testparallel"
 )
 
 // Every server that a test starts leaves no goroutine behind when it has stopped.
 func TestMain(m *testing.M) {
+	testparallel.Raise()
 	goleak.VerifyTestMain(m)
 }

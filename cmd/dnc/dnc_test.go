@@ -15,10 +15,20 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/dncd/dncd/internal/testparallel"
 )
 
+// tests are those of this package. The binary is also run as dnc and as dncd, which have flags of their own.
+type tests struct{ *testing.M }
+
+func (t tests) Run() int {
+	testparallel.Raise()
+	return t.M.Run()
+}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
+	testscript.Main(tests{m}, map[string]func(){
 		"dnc":  func() { os.Exit(dnc()) },
 		"dncd": func() { os.Exit(dncd()) },
 	})

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/dncd/dncd/cmd/dncd/daemon"
+	"github.com/dncd/dncd/internal/testparallel"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -30,6 +31,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
 		os.Exit(daemon.Run(context.Background(), os.Args[1:], os.Stdout, os.Stderr))
 	}
+	testparallel.Raise()
 	os.Exit(m.Run())
 }
 
@@ -126,6 +128,7 @@ func testContext(t *testing.T) context.Context {
 }
 
 func TestServeFromEmptyToRestart(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	p := startProcess(t, serveArgs(dir)...)
 	for path, want := range map[string]int{"/readyz": 200, "/healthz": 200, "/metrics": 200, "/none": 404} {
@@ -181,6 +184,7 @@ func TestServeFromEmptyToRestart(t *testing.T) {
 }
 
 func TestNotReadyOverDamage(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	p := startProcess(t, serveArgs(dir)...)
 	if _, err := dncv1.NewRecordServiceClient(dial(t, p.addr)).RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: "+33199001234"}); err != nil {
@@ -208,6 +212,7 @@ func TestNotReadyOverDamage(t *testing.T) {
 }
 
 func TestListenOnUnixSocket(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "dncd") // t.TempDir may be too long for a socket's name
 	if err != nil {
 		t.Fatal(err)
@@ -244,6 +249,7 @@ func TestEnvironmentIsBehindFlags(t *testing.T) {
 }
 
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -297,6 +303,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{{"version"}, {"--version"}} {
 		if code, stdout, _ := run(t, args...); code != 0 || !strings.HasPrefix(stdout, "dncd ") || len(stdout) < 8 {
 			t.Errorf("%v: got %d and %q", args, code, stdout)
@@ -309,6 +316,7 @@ func TestVersion(t *testing.T) {
 
 // An insecure server beyond this machine is served when --insecure is given.
 func TestInsecureIsObeyed(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, "--init", "--data", t.TempDir(), "--listen", "0.0.0.0:0", "--http", "127.0.0.1:0", "--insecure", "--min-free", "0", "--block-cache", "1MiB")
 	p.stop()
 }

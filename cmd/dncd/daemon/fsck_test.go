@@ -8,6 +8,7 @@ import (
 )
 
 func TestFsckCountsInWords(t *testing.T) {
+	t.Parallel()
 	var out strings.Builder
 	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1, Lists: 1, Stories: 1, Gone: store.StoryLoss{Stories: 1, At: []store.Gap{{From: 5, To: 5}}}})
 	tellWhole(&out, "data", &store.Report{Revision: 7, JournalID: "j", Events: 1234, Stories: 2})

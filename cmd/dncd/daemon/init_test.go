@@ -32,6 +32,7 @@ func makeDir(t *testing.T, dir string) {
 
 // TestNoStoreIsMadeByMistake: a disk that is not mounted holds no store, and a new one would allow every call.
 func TestNoStoreIsMadeByMistake(t *testing.T) {
+	t.Parallel()
 	for name, leave := range map[string]func(dir string){
 		"missing":   func(string) {},
 		"empty":     func(dir string) { makeDir(t, dir) },
@@ -99,6 +100,7 @@ func TestDefaultDirectoryIsMade(t *testing.T) {
 
 // TestInitIsRefused where the directory is not empty.
 func TestInitIsRefused(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	if code, _, _ := run(t, "init", "--data", dir); code != 0 {
 		t.Fatalf("got %d", code)
@@ -123,6 +125,7 @@ func TestInitIsRefused(t *testing.T) {
 
 // TestRestoredBackupOfADirectory copies a stopped store, writes more, and puts the copy back.
 func TestRestoredBackupOfADirectory(t *testing.T) {
+	t.Parallel()
 	dir, copied := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "copy")
 	optOut := func(number string) *dncv1.RecordOptOutResponse {
 		p := startProcess(t, serveArgs(dir)...)
@@ -165,6 +168,7 @@ func TestRestoredBackupOfADirectory(t *testing.T) {
 
 // TestHalfABackupIsNotReady puts back only the journal of a copy.
 func TestHalfABackupIsNotReady(t *testing.T) {
+	t.Parallel()
 	dir, copied := filepath.Join(t.TempDir(), "data"), filepath.Join(t.TempDir(), "copy")
 	if code, _, stderr := run(t, "init", "--data", dir); code != 0 {
 		t.Fatal(stderr)
