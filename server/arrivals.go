@@ -8,7 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// messageTime is how long the message of a unary call may take to arrive.
+// messageTime is how long the message of a unary call may take to arrive, and the rest of a message of a stream while
+// another needs its room.
 const messageTime = 10 * time.Second
 
 // arrivals bounds how long unary calls wait for their messages. A client that sends half a message would otherwise hold a

@@ -82,7 +82,8 @@ func TestMessagesThatDoNotArrive(t *testing.T) {
 	}
 }
 
-// TestHalfMessagesGiveWay: streams that send half a message hold its room only until another stream needs it.
+// TestHalfMessagesGiveWay: streams that send half a message hold its room only until another stream needs it, and for
+// some 10 s.
 func TestHalfMessagesGiveWay(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -25,7 +25,7 @@ type session struct {
 	first func(m any) error    // called with the first message; nil: none
 
 	waits   atomic.Int64 // when it began to wait for its client, by sessionClock; 0: it does not wait
-	rest    atomic.Int64 // the same, for the rest of a message
+	rest    atomic.Int64 // the same, for the rest of a message, which may take messageTime
 	stalled atomic.Bool  // its client was slow to read
 
 	mu      sync.Mutex
@@ -167,14 +167,16 @@ func (s *session) await() (done func()) {
 	return func() { s.waits.Store(0) }
 }
 
-// idle is how long the session has waited for its client.
+// idle is how long the session has waited for its client. The first messageTime of waiting for the rest of a message do
+// not count: the message may be on its way.
 func (s *session) idle() time.Duration {
 	now := sessionClock()
 	since := now
-	for _, began := range []int64{s.waits.Load(), s.rest.Load()} {
-		if began != 0 {
-			since = min(since, began)
-		}
+	if began := s.waits.Load(); began != 0 {
+		since = began
+	}
+	if began := s.rest.Load(); began != 0 {
+		since = min(since, began+int64(messageTime))
 	}
 	return time.Duration(now - since)
 }
