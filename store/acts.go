@@ -152,7 +152,7 @@ func (r *actReader) lossAccepted(e *storev1.Event) error {
 	for _, g := range e.GetLossAccepted().GetGaps() {
 		gaps = append(gaps, fmt.Sprintf("%d to %d", g.GetFrom(), g.GetTo()))
 	}
-	r.is(ActLossAccepted, "", "what came after the revision before it, which no mark names")
+	r.is(ActLossAccepted, "", "everything after the revision before it, if there was more")
 	if len(gaps) > 0 {
 		r.act.Detail = "revisions " + strings.Join(gaps, ", ")
 	}

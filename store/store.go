@@ -26,6 +26,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/dncd/dncd/internal/filter"
+	"github.com/dncd/dncd/store/internal/accesslog"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/clock"
@@ -45,6 +46,8 @@ type Options struct {
 	MinFree    int64                // writes stop below so many free bytes; 0: 2 GiB, negative: no guard
 	Ballast    int64                // bytes kept to be able to open on a full disk; 0: 128 MiB, negative: none
 	StageTTL   time.Duration        // an import that was not continued is dropped after it; 0: 24 h
+
+	AccessRetention time.Duration // how long the access log is kept, by whole days; 0: 400 days, negative: for ever
 
 	faults faults // of tests
 }
@@ -71,6 +74,9 @@ func (o Options) withDefaults() Options {
 	if o.StageTTL == 0 {
 		o.StageTTL = 24 * time.Hour
 	}
+	if o.AccessRetention == 0 {
+		o.AccessRetention = DefaultAccessRetention
+	}
 	return o
 }
 
@@ -82,6 +88,7 @@ const (
 	filtersDir = "filters"
 	stageDir   = "stage"
 	blocksDir  = "blocks"
+	accessDir  = "access"
 )
 
 // storeParts are the directories of a store. Beside them it has its mark.
@@ -138,6 +145,8 @@ type Store struct {
 	records recordJobs
 	health  health
 	watch   *watch
+
+	accessLog *accesslog.Log
 }
 
 // Open opens the data directory, making it if it is not there, and verifies it. Errors: ErrLocked, ErrDiskFull, and
@@ -152,6 +161,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(orSystem(err), s.closeFiles()))
 	}
+	s.accessLog = s.openAccessLog()
 	s.openedIn = time.Since(start)
 	go s.commitLoop()
 	s.startTasks()
@@ -278,6 +288,7 @@ func (v *View) Clock() (now time.Time, ahead time.Duration) { return v.s.clock.N
 func (s *Store) Close() error {
 	close(s.closing)
 	<-s.stopped
+	logged := s.accessLog.Close()
 	s.locks.Close()
 	s.tasks.Wait()
 	s.blocks.close()
@@ -300,7 +311,7 @@ func (s *Store) Close() error {
 	if healthy {
 		err = s.writeMark(tip, tip)
 	}
-	return errors.Join(err, s.closeFiles())
+	return errors.Join(err, logged, s.closeFiles())
 }
 
 // writeMark makes it durable that the journal reaches to tip.

@@ -216,7 +216,7 @@ func TestActsOfRepairs(t *testing.T) {
 		detail, _, _ := strings.Cut(a.Detail, " revision")
 		got = append(got, fmt.Sprintf("%d %s: %s", a.Kind, a.Subject, detail))
 	}
-	if want := []string{"9 : what came after the", "7 unloaded: ", "10 : the copy ended at"}; !slices.Equal(got, want) {
+	if want := []string{"9 : everything after the", "7 unloaded: ", "10 : the copy ended at"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -580,21 +580,19 @@ func (x *GrantState) GetGranted() *TokenCreated {
 // AccessEntry is one read of personal data, in the access log.
 type AccessEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its place in the log: 1 and so on. A place is used once.
-	Sequence uint64 `protobuf:"varint,1,opt,name=sequence,proto3" json:"sequence,omitempty"`
 	// Unix nanoseconds.
-	Time int64 `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	Time int64 `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
 	// Who: the name of the token or certificate; empty for a caller that showed nothing.
-	Name string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// access.Kind.
-	Kind uint32 `protobuf:"varint,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Kind uint32 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`
 	// The RPC, as "RecordService/GetNumber".
-	Method string `protobuf:"bytes,5,opt,name=method,proto3" json:"method,omitempty"`
+	Method string `protobuf:"bytes,4,opt,name=method,proto3" json:"method,omitempty"`
 	// Of one number: the first 16 bytes of its HMAC-SHA-256. Empty for what may hold any number.
-	NumberHash []byte `protobuf:"bytes,6,opt,name=number_hash,json=numberHash,proto3" json:"number_hash,omitempty"`
+	NumberHash []byte `protobuf:"bytes,5,opt,name=number_hash,json=numberHash,proto3" json:"number_hash,omitempty"`
 	// Of an export: the scope that was asked for, or the list.
-	Scope         string `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`
-	List          string `protobuf:"bytes,8,opt,name=list,proto3" json:"list,omitempty"`
+	Scope         string `protobuf:"bytes,6,opt,name=scope,proto3" json:"scope,omitempty"`
+	List          string `protobuf:"bytes,7,opt,name=list,proto3" json:"list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -627,13 +625,6 @@ func (x *AccessEntry) ProtoReflect() protoreflect.Message {
 // Deprecated: Use AccessEntry.ProtoReflect.Descriptor instead.
 func (*AccessEntry) Descriptor() ([]byte, []int) {
 	return file_store_v1_state_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *AccessEntry) GetSequence() uint64 {
-	if x != nil {
-		return x.Sequence
-	}
-	return 0
 }
 
 func (x *AccessEntry) GetTime() int64 {
@@ -1243,17 +1234,16 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\fcreated_time\x18\x03 \x01(\x03R\vcreatedTime\x12\x1d\n" +
 	"\n" +
 	"story_hash\x18\x04 \x01(\fR\tstoryHash\x120\n" +
-	"\agranted\x18\x05 \x01(\v2\x16.store.v1.TokenCreatedR\agranted\"\xc8\x01\n" +
-	"\vAccessEntry\x12\x1a\n" +
-	"\bsequence\x18\x01 \x01(\x04R\bsequence\x12\x12\n" +
-	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x12\n" +
-	"\x04name\x18\x03 \x01(\tR\x04name\x12\x12\n" +
-	"\x04kind\x18\x04 \x01(\rR\x04kind\x12\x16\n" +
-	"\x06method\x18\x05 \x01(\tR\x06method\x12\x1f\n" +
-	"\vnumber_hash\x18\x06 \x01(\fR\n" +
+	"\agranted\x18\x05 \x01(\v2\x16.store.v1.TokenCreatedR\agranted\"\xac\x01\n" +
+	"\vAccessEntry\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x16\n" +
+	"\x06method\x18\x04 \x01(\tR\x06method\x12\x1f\n" +
+	"\vnumber_hash\x18\x05 \x01(\fR\n" +
 	"numberHash\x12\x14\n" +
-	"\x05scope\x18\a \x01(\tR\x05scope\x12\x12\n" +
-	"\x04list\x18\b \x01(\tR\x04list\"\x98\x01\n" +
+	"\x05scope\x18\x06 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04list\x18\a \x01(\tR\x04list\"\x98\x01\n" +
 	"\aRequest\x12\x12\n" +
 	"\x04hash\x18\x01 \x01(\fR\x04hash\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x14\n" +

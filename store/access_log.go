@@ -1,0 +1,53 @@
+package store
+
+import (
+	"context"
+	"path/filepath"
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/store/internal/accesslog"
+)
+
+// What the access log keeps, and how it is read.
+type (
+	AccessEntry  = accesslog.Entry
+	AccessQuery  = accesslog.Query
+	AccessPage   = accesslog.Page
+	AccessCursor = accesslog.Cursor
+	AccessHash   = accesslog.Hash
+)
+
+// ErrAccessLog is returned for an entry that may not be on disk: what it is about may not be shown.
+var ErrAccessLog = accesslog.ErrFailed
+
+// DefaultAccessRetention is how long the access log is kept, unless Options say otherwise: a year, and a month to ask.
+const DefaultAccessRetention = 400 * 24 * time.Hour
+
+// LogAccess notes that personal data is about to be shown, of one number, or with 0 of any. It returns once the entry is on
+// disk, also while the store is damaged or takes no writes. The log sets the entry's Time and Hash. Errors: ErrAccessLog,
+// ErrClosed, and the context's.
+func (s *Store) LogAccess(ctx context.Context, e AccessEntry, n phone.Number) error {
+	return s.accessLog.Append(ctx, e, uint64(n))
+}
+
+// ReadAccess reads a page of the access log.
+func (s *Store) ReadAccess(q AccessQuery) (AccessPage, error) { return s.accessLog.Read(q) }
+
+// AccessKeptSince is the time of the oldest entry of the access log; zero: there is none.
+func (s *Store) AccessKeptSince() (time.Time, error) { return s.accessLog.KeptSince() }
+
+// openAccessLog opens the access log. It may take the last part of the room that writes leave: who looks at a store whose disk
+// is nearly full must be known too.
+func (s *Store) openAccessLog() *accesslog.Log {
+	room := space{dir: s.dir, minFree: s.opt.MinFree}
+	if room.minFree > 0 {
+		room.minFree /= 4
+	}
+	return accesslog.Open(filepath.Join(s.dir, accessDir), accesslog.Options{
+		Clock:     func() (time.Time, time.Duration) { return s.clock.Now(time.Time{}) },
+		Logger:    s.log,
+		Retention: s.opt.AccessRetention,
+		Room:      room.check,
+	})
+}

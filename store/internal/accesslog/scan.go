@@ -1,0 +1,77 @@
+package accesslog
+
+import (
+	"errors"
+	"io"
+)
+
+// scanner reads the frames of a part of a file. It passes over what is no frame, and counts it.
+type scanner struct {
+	f   io.ReaderAt
+	at  int64 // behind the last frame
+	end int64
+
+	buf  []byte // of the file from at on
+	more int64  // where the file goes on behind buf
+
+	torn bool // the part ends with what a crash leaves
+}
+
+// scanBytes is read from a file at once.
+const scanBytes = 64 << 10
+
+func newScanner(f io.ReaderAt, from, to int64) *scanner {
+	return &scanner{f: f, at: from, end: to, more: from}
+}
+
+// next is the next frame's entry, valid until the one after it, and how many bytes before it are no frame. Not found: there
+// is none any more, and so many bytes are left that are none.
+func (s *scanner) next() (entry []byte, skipped int64, found bool, err error) {
+	for ; ; skipped++ {
+		if err := s.fill(); err != nil {
+			return nil, 0, false, err
+		}
+		if len(s.buf) == 0 {
+			return nil, skipped, false, nil
+		}
+		if entry, ok := frameAt(s.buf); ok {
+			s.drop(headBytes + len(entry))
+			return entry, skipped, true, nil
+		}
+		if s.more == s.end && skipped == 0 && isTorn(s.buf) && !s.frameBehind() {
+			s.torn = true
+			return nil, 0, false, nil
+		}
+		s.drop(1)
+	}
+}
+
+// frameBehind reports whether a frame follows anywhere in what is left of the part, all of which is in the buffer.
+func (s *scanner) frameBehind() bool {
+	for i := range s.buf {
+		if _, ok := frameAt(s.buf[i:]); ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (s *scanner) drop(n int) { s.buf, s.at = s.buf[n:], s.at+int64(n) }
+
+// fill makes the buffer hold the longest frame, or all that is left.
+func (s *scanner) fill() error {
+	if len(s.buf) >= headBytes+maxEntryBytes || s.more == s.end {
+		return nil
+	}
+	room := make([]byte, len(s.buf)+int(min(scanBytes, s.end-s.more)))
+	kept := copy(room, s.buf)
+	n, err := s.f.ReadAt(room[kept:], s.more)
+	if n < len(room)-kept {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	s.buf, s.more = room, s.more+int64(n)
+	return nil
+}
