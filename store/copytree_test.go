@@ -11,6 +11,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 // copyTree copies a directory. What holds nothing but zeros is not written: a log of Badger is a file of 64 MiB, most of
@@ -89,5 +91,30 @@ func blocksOf(file *os.File, size, block int64) iter.Seq[int64] {
 				return
 			}
 		}
+	}
+}
+
+// A copy is the same to the last byte, and a byte that appears in a hole changes what treeOf tells of a directory.
+func TestCopyTreeKeepsEveryByte(t *testing.T) {
+	t.Parallel()
+	dir, copied := t.TempDir(), filepath.Join(t.TempDir(), "copied")
+	must(t, os.Mkdir(filepath.Join(dir, "inner"), 0o700))
+	path := filepath.Join(dir, "inner", "sparse")
+	must(t, os.WriteFile(path, []byte("begin"), 0o600))
+	must(t, os.Truncate(path, 10<<20+7))
+	for _, at := range []int64{64<<10 - 1, 3<<20 + 5, 9 << 20} {
+		writeAt(t, path, at, []byte("some"))
+	}
+	must(t, os.WriteFile(filepath.Join(dir, "empty"), nil, 0o600))
+	copyTree(t, dir, copied)
+	for _, name := range []string{"inner/sparse", "empty"} {
+		if got, want := readFile(t, filepath.Join(copied, name)), readFile(t, filepath.Join(dir, name)); !bytes.Equal(got, want) {
+			t.Errorf("%s: the copy of %d bytes differs from the %d that were there", name, len(got), len(want))
+		}
+	}
+	before := treeOf(t, copied)
+	writeAt(t, filepath.Join(copied, "inner", "sparse"), 5<<20, []byte{1})
+	if cmp.Equal(before, treeOf(t, copied)) {
+		t.Error("a byte that was written into a hole shows in no hash")
 	}
 }

@@ -36,14 +36,19 @@ func TestDamageIsNeverAllow(t *testing.T) {
 		newDamageTest(t, dir).suffer(campaign(t, childRound, 0))
 		return
 	}
-	d := newDamageTest(t, t.TempDir())
+	dir := t.TempDir()
+	d := newDamageTest(t, filepath.Join(dir, "all"))
 	d.makeStores()
-	d.cases = d.allCases(seeded(t), campaign(t, "DNCD_DAMAGE_FLIPS", 0))
-	d.save("cases", d.cases)
-	for next := 0; next < len(d.cases); {
-		next = d.run(next)
+	cases := d.allCases(seeded(t), campaign(t, "DNCD_DAMAGE_FLIPS", 0))
+	const shares = 4 // each in a process of its own
+	for i := range shares {
+		t.Run(fmt.Sprint("share ", i), func(t *testing.T) {
+			t.Parallel()
+			d := newDamageTest(t, filepath.Join(dir, fmt.Sprint("share", i)))
+			d.cases = cases[i*len(cases)/shares : (i+1)*len(cases)/shares]
+			d.runAll()
+		})
 	}
-	d.logTally()
 }
 
 // damage is one thing that happens to one file of a store.
@@ -66,7 +71,7 @@ const (
 	deadly   = "deadly"   // the process died
 )
 
-// damageTest is a directory with stores to damage, the cases, and what they led to.
+// damageTest is a directory with cases and what they led to, beside the stores to damage.
 type damageTest struct {
 	t     *testing.T
 	dir   string
@@ -76,6 +81,19 @@ type damageTest struct {
 func newDamageTest(t *testing.T, dir string) *damageTest { return &damageTest{t: t, dir: dir} }
 
 func (d *damageTest) path(name string) string { return filepath.Join(d.dir, name) }
+
+// store is one of the stores to damage, beside the directories of all tests that do it.
+func (d *damageTest) store(base string) string { return filepath.Join(filepath.Dir(d.dir), base) }
+
+// runAll has a child suffer all cases, and another one continue where a child dies.
+func (d *damageTest) runAll() {
+	d.orFatal(os.Mkdir(d.dir, 0o700))
+	d.save("cases", d.cases)
+	for next := 0; next < len(d.cases); {
+		next = d.run(next)
+	}
+	d.logTally()
+}
 
 func (d *damageTest) save(name string, v any) {
 	d.t.Helper()
@@ -108,17 +126,17 @@ const (
 // makeStores makes the store that was killed, with tables and logs, and the same one closed. Both hold a load that was
 // prepared and an import that was left.
 func (d *damageTest) makeStores() {
-	s := openWith(d.t, d.path("closed"), d.options())
+	s := openWith(d.t, d.store("closed"), d.options())
 	createList(d.t, s, childList(0), Settings{Kind: policy.ListSuppression})
 	load(d.t, s, childList(0), Replace, damagedListed(), Commit{})
 	d.optOut(s, 0, damageInTable)
 	closeStore(d.t, s)
-	s = openWith(d.t, d.path("closed"), d.options())
+	s = openWith(d.t, d.store("closed"), d.options())
 	d.optOut(s, damageInTable, damageOptOuts)
 	d.leaveImport(s, false)
 	d.leaveImport(s, true)
 	wantVerdict(d.t, s, fiction(499, 0), "acme", policy.Allow, policy.CauseNone) // ALLOW is what damage could lead to
-	d.copyStore("closed", "killed")
+	copyTree(d.t, d.store("closed"), d.store("killed"))
 	closeStore(d.t, s)
 }
 
@@ -170,19 +188,17 @@ func (d *damageTest) orFatal(err error) {
 	}
 }
 
-func (d *damageTest) copyStore(from, to string) { copyTree(d.t, d.path(from), d.path(to)) }
-
 // allCases damages every file of both stores: what carries the records and lists more often than the rest, and where no
 // number of flips is asked for, of the rest each file of the killed store once.
 func (d *damageTest) allCases(random *rand.Rand, flips int) (cases []damage) {
 	short := flips == 0
 	for _, base := range []string{"killed", "closed"} {
-		d.orFatal(filepath.WalkDir(d.path(base), func(path string, e fs.DirEntry, err error) error {
+		d.orFatal(filepath.WalkDir(d.store(base), func(path string, e fs.DirEntry, err error) error {
 			if err != nil || e.IsDir() {
 				return err
 			}
 			content, err := os.ReadFile(path)
-			file := strings.TrimPrefix(path, d.path(base)+"/")
+			file := strings.TrimPrefix(path, d.store(base)+"/")
 			some := fileCases(random, content, max(flips, 3))
 			if short && !carries(file) {
 				random.Shuffle(len(some), func(i, j int) { some[i], some[j] = some[j], some[i] })
@@ -290,7 +306,7 @@ func kindOf(file string) string {
 func (d *damageTest) suffer(first int) {
 	d.load("cases", &d.cases)
 	for _, c := range d.cases[first:] {
-		d.copyStore(c.Base, "damaged")
+		copyTree(d.t, d.store(c.Base), d.path("damaged"))
 		d.orFatal(c.do(d.path("damaged")))
 		d.note(d.check(c))
 		d.orFatal(os.RemoveAll(d.path("damaged")))

@@ -86,6 +86,7 @@ func TestLostManifestRecordIsNeverAllow(t *testing.T) {
 	}
 	for lost := 1; lost <= records; lost++ {
 		t.Run(fmt.Sprint(lost), func(t *testing.T) {
+			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "cut")
 			copyTree(t, left, dir)
 			cutRecords(t, filepath.Join(dir, badgerDir, "MANIFEST"), lost)
