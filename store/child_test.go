@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
@@ -216,6 +217,7 @@ func writeUntilKilled(t *testing.T, dir string) {
 	for w := range childWriters {
 		all.Go(func() { writeRecords(t, s, d, w, rand.New(rand.NewPCG(uint64(round), uint64(w)))) })
 	}
+	all.Go(func() { writeGrants(t, s, d, rand.New(rand.NewPCG(uint64(round), childWriters+1))) })
 	all.Go(func() { writeRows(t, s, d, childWriters, rand.New(rand.NewPCG(uint64(round), childWriters))) })
 	for i := range childLists {
 		all.Go(func() { loadLists(t, s, d, childList(i), uint64(round)<<16) })
@@ -284,6 +286,27 @@ func writeRecord(s *Store, n phone.Number, kind string, r Request) (Receipt, err
 	return s.RecordOptOut(context.Background(), OptOut{Number: n, Scope: "acme"}, r)
 }
 
+// writeGrants grants and revokes tokens.
+func writeGrants(t *testing.T, s *Store, d *diary, random *rand.Rand) {
+	for !t.Failed() {
+		g := tokenGrant("grant-"+strconv.Itoa(random.IntN(20)), access.Checker)
+		what, write := deed{kind: didGrant, list: g.Name}, func() (Receipt, error) {
+			_, r, err := s.CreateGrant(context.Background(), g, Request{})
+			return r, err
+		}
+		if s.View().Access().Named(g.Name) != nil {
+			what.kind, write = didRevoke, func() (Receipt, error) { return s.RevokeGrant(context.Background(), g.Name, Request{}) }
+		}
+		d.write(what)
+		receipt, err := write()
+		if err != nil {
+			t.Errorf("%s: %v", what.kind, err)
+			return
+		}
+		d.write(what.done(receipt))
+	}
+}
+
 func loadLists(t *testing.T, s *Store, d *diary, list string, generation uint64) {
 	for !t.Failed() {
 		generation++
@@ -316,13 +339,15 @@ const (
 	didOptOut   = "optout"
 	didWithdraw = "withdraw"
 	didLoad     = "load"
+	didGrant    = "grant"
+	didRevoke   = "revoke"
 )
 
 // deed is a write that is about to be asked for, or that was acknowledged.
 type deed struct {
 	acked bool
 	kind  string
-	list  string // of a load
+	list  string // of a load; of a grant, its name
 	about uint64 // the number; of a load, its generation
 	id    policy.EventID
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -16,6 +17,7 @@ import (
 type ledger struct {
 	numbers map[uint64]*numberLedger
 	lists   map[string]*listLedger
+	grants  map[string]*numberLedger // by name; what a number holds is here whether it is granted
 }
 
 type numberLedger struct {
@@ -30,7 +32,7 @@ type listLedger struct {
 }
 
 func newLedger() *ledger {
-	l := &ledger{numbers: map[uint64]*numberLedger{}, lists: map[string]*listLedger{}}
+	l := &ledger{numbers: map[uint64]*numberLedger{}, lists: map[string]*listLedger{}, grants: map[string]*numberLedger{}}
 	for i := range childLists {
 		l.lists[childList(i)] = &listLedger{}
 	}
@@ -44,13 +46,21 @@ func (l *ledger) note(deeds []deed) {
 			l.lists[d.list].note(d)
 			continue
 		}
-		n := l.numbers[d.about]
-		if n == nil {
-			n = &numberLedger{mayLack: true, events: map[policy.EventID]EventKind{}}
-			l.numbers[d.about] = n
+		if d.kind == didGrant || d.kind == didRevoke {
+			noteIn(l.grants, d.list, d)
+			continue
 		}
-		n.note(d)
+		noteIn(l.numbers, d.about, d)
 	}
+}
+
+func noteIn[K comparable](ledgers map[K]*numberLedger, key K, d deed) {
+	n := ledgers[key]
+	if n == nil {
+		n = &numberLedger{mayLack: true, events: map[policy.EventID]EventKind{}}
+		ledgers[key] = n
+	}
+	n.note(d)
 }
 
 // noteUncertain takes in what was told after the moment that counts: it may have happened before or not.
@@ -63,7 +73,7 @@ func (l *ledger) noteUncertain(deeds []deed) {
 }
 
 func (n *numberLedger) note(d deed) {
-	holds := d.kind == didOptOut
+	holds := d.kind == didOptOut || d.kind == didGrant
 	if !d.acked {
 		n.mayHold, n.mayLack = n.mayHold || holds, n.mayLack || !holds
 		return
@@ -95,6 +105,7 @@ func (l *ledger) verify(t *testing.T, s *Store) {
 		l.verifyList(t, v, name)
 	}
 	l.verifyNumbers(t, s)
+	l.verifyGrants(t, v)
 	l.verifyHistory(t, v)
 	settle(t, s)
 	for name, list := range l.lists {
@@ -151,6 +162,16 @@ func (l *ledger) verifyNumbers(t *testing.T, s *Store) {
 	}
 	if wrong > 0 {
 		t.Errorf("%d of %d numbers are not as their last acknowledged write left them", wrong, len(l.numbers))
+	}
+}
+
+func (l *ledger) verifyGrants(t *testing.T, v *View) {
+	t.Helper()
+	for name, want := range l.grants {
+		g := v.Access().Token(access.SecretOf(name))
+		if g != nil && !want.mayHold || g == nil && !want.mayLack || g != v.Access().Named(name) {
+			t.Errorf("grant %s: got %+v, want it there %v, gone %v", name, g, want.mayHold, want.mayLack)
+		}
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/journal"
@@ -130,8 +131,12 @@ func (d *damageTest) makeStores() {
 	createList(d.t, s, childList(0), Settings{Kind: policy.ListSuppression})
 	load(d.t, s, childList(0), Replace, damagedListed(), Commit{})
 	d.optOut(s, 0, damageInTable)
+	createGrant(d.t, s, tokenGrant("revoked", access.Checker))
+	createGrant(d.t, s, tokenGrant("early", access.Checker))
 	closeStore(d.t, s)
 	s = openWith(d.t, d.store("closed"), d.options())
+	createGrant(d.t, s, tokenGrant("late", access.Checker))
+	revokeGrant(d.t, s, "revoked")
 	d.optOut(s, damageInTable, damageOptOuts)
 	d.leaveImport(s, false)
 	d.leaveImport(s, true)
@@ -349,6 +354,7 @@ func (d *damageTest) check(c damage) string {
 		d.wantNoAllow(c, s)
 		settle(d.t, s)
 		d.wantNoAllow(c, s)
+		d.wantGrantsSound(c, s)
 		cause := s.State().Cause
 		if cause != nil {
 			outcome = detected
@@ -386,6 +392,20 @@ func (d *damageTest) wantNoAllow(c damage, s *Store) {
 	}
 	if cause := s.State().Cause; unknown > 0 && !errors.Is(cause, ErrDamaged) {
 		d.t.Errorf("%v: UNKNOWN for %d numbers of a store in state %v", c, unknown, cause)
+	}
+}
+
+// wantGrantsSound wants the grants that were made and not revoked, or some that were made from a store that says that it is
+// damaged.
+func (d *damageTest) wantGrantsSound(c damage, s *Store) {
+	whole := !errors.Is(s.State().Cause, ErrDamaged)
+	for _, g := range s.View().Access().All() {
+		if g.Secret != access.SecretOf(g.Name) || g.Roles != access.RolesOf(access.Checker) {
+			d.t.Errorf("%v: got the grant %+v, which nobody made", c, g)
+		}
+	}
+	if got, want := grantNames(s), []string{"early", "late"}; whole && !slices.Equal(got, want) {
+		d.t.Errorf("%v: granted: got %v, want %v, or damage", c, got, want)
 	}
 }
 

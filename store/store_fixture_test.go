@@ -37,6 +37,7 @@ var fixtureKinds = map[string]fixture{
 	"store":  {writeFixture, wantFixture},             // closed, with something of everything
 	"killed": {writeKilledFixture, wantKilledFixture}, // restored from a copy, then killed: what came since lies in logs alone
 	"rows":   {writeRowsFixture, wantRowsFixture},     // opt-outs by file, in tables and in the logs of a store that was killed
+	"grants": {writeGrantsFixture, wantGrantsFixture}, // grants and an access log, in tables and in the logs of a store that was killed
 }
 
 func fixtureKind(t *testing.T, archive string) fixture {
