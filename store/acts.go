@@ -12,6 +12,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // ActKind is what an administrative act did, numbered as the contract's dnc.v1.ActKind.
@@ -102,7 +103,7 @@ func (r *actReader) listLoaded(e *storev1.Event) error {
 		return err
 	}
 	var i storev1.ImportEntry
-	if _, err := getMessage(r.txn, keys.Import(refID(c.GetList()), c.GetPrepared()), &i); err != nil {
+	if _, err := state.Get(r.txn, keys.Import(state.ListID(c.GetList()), c.GetPrepared()), &i); err != nil {
 		return err
 	}
 	r.toldIn(c.GetPrepared(), i.GetStoryHash())
@@ -142,7 +143,7 @@ func (r *actReader) tokenRevoked(e *storev1.Event) error {
 	var before storev1.GrantState
 	txn := r.v.s.db.NewTransactionAt(r.act.ID.Revision-1, false)
 	defer txn.Discard()
-	_, err := getMessage(txn, keys.Grant(c.GetName()), &before)
+	_, err := state.Get(txn, keys.Grant(c.GetName()), &before)
 	r.act.Scopes = scopesOf(before.GetGranted())
 	return err
 }
@@ -233,7 +234,7 @@ func grantInWords(c *storev1.TokenCreated) string {
 		words = append(words, "everywhere")
 	}
 	if end := c.GetExpiresAt(); end != 0 {
-		words = append(words, "until "+nanoTime(end).Format(time.RFC3339))
+		words = append(words, "until "+state.Time(end).Format(time.RFC3339))
 	}
 	return strings.Join(words, ", ")
 }

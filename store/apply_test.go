@@ -10,7 +10,10 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
+	"github.com/dncd/dncd/store/internal/fault"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // TestApplyHoldsALoadAgainstTheList gives Apply events that were made from another state of the list than the one they meet, as
@@ -24,7 +27,7 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 	load(t, s, "taken", Replace, registryNumbers(10), Commit{})
 	prepared := prepareOnly(t, s, header("taken", Replace), registryNumbers(20), Commit{})
 	idle, taken := listOf(t, s, "idle"), listOf(t, s, "taken")
-	of, busy := listRef(idle.ID), listRef(taken.ID)
+	of, busy := state.ListRef(idle.ID), state.ListRef(taken.ID)
 	load, settings := idle.state.GetLoad(), idle.Settings.message()
 	for _, c := range []struct {
 		name   string
@@ -34,19 +37,19 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 	}{
 		{"updated", func(base uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: of, Settings: settings, Base: base}}}
-		}, idle.ContentRevision, errMoved},
+		}, idle.ContentRevision, fault.ErrMoved},
 		{"prepared", func(base uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadPrepared{LoadPrepared: &storev1.LoadPrepared{List: of, Load: load, Base: base}}}
-		}, idle.ContentRevision, errMoved},
+		}, idle.ContentRevision, fault.ErrMoved},
 		{"confirmed", func(base uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadConfirmed{LoadConfirmed: &storev1.LoadConfirmed{List: of, Load: load, Base: base}}}
-		}, idle.ContentRevision, errMoved},
+		}, idle.ContentRevision, fault.ErrMoved},
 		{"switched", func(at uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{List: busy, Prepared: at}}}
-		}, prepared, errMoved},
+		}, prepared, fault.ErrMoved},
 		{"abandoned", func(at uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_LoadAbandoned{LoadAbandoned: &storev1.LoadAbandoned{List: busy, Prepared: at}}}
-		}, prepared, errMoved},
+		}, prepared, fault.ErrMoved},
 		{"updated while it is loaded", func(uint64) *storev1.Event {
 			return &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: busy, Settings: settings, Base: taken.ContentRevision}}}
 		}, 0, ErrImportRunning},
@@ -70,12 +73,12 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 			if s.View() != before {
 				t.Errorf("a refused event led to revision %d", s.View().Revision())
 			}
-			if !errors.Is(c.want, errMoved) {
+			if !errors.Is(c.want, fault.ErrMoved) {
 				return
 			}
 			txn := s.db.NewTransactionAt(before.revision, true)
 			defer txn.Discard()
-			if _, err := newApplier(txn, before.revision+1, 1, 0).apply(0, c.change(c.right)); err != nil {
+			if _, err := apply.New(txn, before.revision+1, 1, 0).Apply(0, c.change(c.right)); err != nil {
 				t.Errorf("made at the state that it meets: %v", err)
 			}
 		})
@@ -83,15 +86,15 @@ func TestApplyHoldsALoadAgainstTheList(t *testing.T) {
 }
 
 // applyOne applies one event on top of the newest view, in a transaction that is dropped, and returns it.
-func applyOne(t *testing.T, s *Store, before func(*badger.Txn), e *storev1.Event) (*applier, error) {
+func applyOne(t *testing.T, s *Store, before func(*badger.Txn), e *storev1.Event) (*apply.Applier, error) {
 	t.Helper()
 	txn := s.db.NewTransactionAt(s.View().Revision(), true)
 	t.Cleanup(txn.Discard)
 	if before != nil {
 		before(txn)
 	}
-	a := newApplier(txn, s.View().Revision()+1, 1, 0)
-	_, err := a.apply(0, e)
+	a := apply.New(txn, s.View().Revision()+1, 1, 0)
+	_, err := a.Apply(0, e)
 	return a, err
 }
 
@@ -103,7 +106,7 @@ func unloadEvent(of *storev1.ListId) *storev1.Event {
 func TestApplyMissesAList(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	gone := listRef(policy.EventID{Revision: 99})
+	gone := state.ListRef(policy.EventID{Revision: 99})
 	for _, e := range []*storev1.Event{
 		{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{List: gone}}},
 		{Change: &storev1.Event_ListDeleted{ListDeleted: &storev1.ListDeleted{List: gone}}},
@@ -113,14 +116,14 @@ func TestApplyMissesAList(t *testing.T) {
 		{Change: &storev1.Event_LoadConfirmed{LoadConfirmed: &storev1.LoadConfirmed{List: gone, Load: &storev1.Load{}}}},
 		unloadEvent(gone),
 	} {
-		if a, err := applyOne(t, s, nil, e); !errors.Is(err, ErrListNotFound) || a.bytes > 0 {
-			t.Errorf("%T of no list: %v with %d bytes written, want ErrListNotFound", e.GetChange(), err, a.bytes)
+		if a, err := applyOne(t, s, nil, e); !errors.Is(err, ErrListNotFound) || a.Bytes > 0 {
+			t.Errorf("%T of no list: %v with %d bytes written, want ErrListNotFound", e.GetChange(), err, a.Bytes)
 		}
 	}
 	createList(t, s, "a", Settings{Kind: policy.ListSuppression})
 	at := prepareOnly(t, s, header("a", Replace), registryNumbers(10), Commit{})
 	id := listOf(t, s, "a").ID
-	of, lost := listRef(id), func(txn *badger.Txn) { must(t, txn.Delete(keys.Import(id, at))) }
+	of, lost := state.ListRef(id), func(txn *badger.Txn) { must(t, txn.Delete(keys.Import(id, at))) }
 	for _, e := range []*storev1.Event{
 		{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{List: of, Prepared: at}}},
 		{Change: &storev1.Event_LoadAbandoned{LoadAbandoned: &storev1.LoadAbandoned{List: of, Prepared: at}}},
@@ -128,8 +131,8 @@ func TestApplyMissesAList(t *testing.T) {
 		if _, err := applyOne(t, s, lost, e); !errors.Is(err, ErrDamaged) {
 			t.Errorf("%T without an import: %v, want ErrDamaged", e.GetChange(), err)
 		}
-		if a, err := applyOne(t, s, nil, e); err != nil || a.lists[id].GetPending() != 0 || a.lists[id].GetPendingLoad() != nil {
-			t.Errorf("%T: %v, %+v; want no load that is prepared", e.GetChange(), err, a.lists[id])
+		if a, err := applyOne(t, s, nil, e); err != nil || a.Lists[id].GetPending() != 0 || a.Lists[id].GetPendingLoad() != nil {
+			t.Errorf("%T: %v, %+v; want no load that is prepared", e.GetChange(), err, a.Lists[id])
 		}
 	}
 }
@@ -140,15 +143,15 @@ func TestApplyUnloadsAList(t *testing.T) {
 	s := open(t, t.TempDir())
 	createList(t, s, "a", usRegistry("1201", "1415"))
 	id := listOf(t, s, "a").ID
-	if a, err := applyOne(t, s, nil, unloadEvent(listRef(id))); err != nil || a.lists[id].GetLoad() != nil {
-		t.Errorf("never loaded: %+v, %v; want no load", a.lists[id], err)
+	if a, err := applyOne(t, s, nil, unloadEvent(state.ListRef(id))); err != nil || a.Lists[id].GetLoad() != nil {
+		t.Errorf("never loaded: %+v, %v; want no load", a.Lists[id], err)
 	}
 	load(t, s, "a", Replace, registryNumbers(10), Commit{})
 	prepareOnly(t, s, header("a", Replace), registryNumbers(20), Commit{})
 	l := listOf(t, s, "a")
-	a, err := applyOne(t, s, nil, unloadEvent(listRef(l.ID)))
+	a, err := applyOne(t, s, nil, unloadEvent(state.ListRef(l.ID)))
 	must(t, err)
-	got := a.lists[l.ID]
+	got := a.Lists[l.ID]
 	if got.GetVisible() != 0 || got.GetPending() != 0 || got.GetPendingLoad() != nil || got.GetCommits() != 0 || got.GetCrc() != 0 {
 		t.Errorf("%+v, want nothing loaded and nothing prepared", got)
 	}

@@ -12,8 +12,11 @@ import (
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/fault"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -22,7 +25,7 @@ type group struct {
 	s       *Store
 	base    *View
 	txn     *badger.Txn
-	a       *applier
+	a       *apply.Applier
 	events  int
 	body    []byte // of the revision: its events
 	stories []*stories.Sealed
@@ -35,7 +38,7 @@ type group struct {
 // takenEvent is a write that is answered with its group.
 type takenEvent struct {
 	w       *pendingEvent
-	out     applied
+	out     apply.Applied
 	refusal error
 }
 
@@ -92,13 +95,13 @@ func (s *Store) newGroup() *group {
 	base := s.View()
 	now, ahead := base.Clock()
 	txn := s.db.NewTransactionAt(base.revision, true)
-	a := newApplier(txn, base.revision+1, now.UnixNano(), int64(ahead))
-	a.skipUnheld(base.records)
-	return &group{s: s, base: base, txn: txn, a: a, body: journal.NewBody(a.time, a.ahead), filters: map[policy.EventID]*filter.Set{}}
+	a := apply.New(txn, base.revision+1, now.UnixNano(), int64(ahead))
+	a.SkipUnheld(base.records)
+	return &group{s: s, base: base, txn: txn, a: a, body: journal.NewBody(a.Time, a.Ahead), filters: map[policy.EventID]*filter.Set{}}
 }
 
 func (g *group) full() bool {
-	return g.events >= maxGroupEvents || g.a.bytes >= maxGroupBytes || g.bytes >= maxRevision
+	return g.events >= maxGroupEvents || g.a.Bytes >= maxGroupBytes || g.bytes >= maxRevision
 }
 
 // take applies one write to the group. A refused one leaves no trace, and is answered with the group all the same: what
@@ -116,7 +119,7 @@ func (g *group) take(w *pendingEvent) error {
 	case err != nil:
 		g.s.noteDamage(err)
 		return err
-	case out.repeats():
+	case out.Repeats():
 		return nil
 	}
 	g.events++
@@ -127,14 +130,14 @@ func (g *group) take(w *pendingEvent) error {
 		g.bytes += w.sealed.Size()
 	}
 	if c := w.event.GetLoadSwitched(); c != nil && w.filter != nil {
-		g.filters[eventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
+		g.filters[state.EventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
 	}
 	return nil
 }
 
-func (g *group) apply(e *storev1.Event) (out applied, err error) {
+func (g *group) apply(e *storev1.Event) (out apply.Applied, err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
-	return g.a.apply(g.events, e)
+	return g.a.Apply(g.events, e)
 }
 
 // isAbandoned answers a write whose caller's time is over, and reports that.
@@ -148,7 +151,7 @@ func (w *pendingEvent) isAbandoned() bool {
 
 var refusals = []error{
 	ErrNothingToWithdraw, ErrTooManyRecords, ErrRequestReused,
-	ErrListExists, ErrListNotFound, ErrImportRunning, errMoved,
+	ErrListExists, ErrListNotFound, ErrImportRunning, fault.ErrMoved,
 	ErrTokenExists, ErrTokenNotFound, ErrUnconfirmed,
 }
 
@@ -178,7 +181,7 @@ func (g *group) write() error {
 	s := g.s
 	told := make(chan error, 1)
 	go func() {
-		told <- s.opt.faults.do(stepStories, func() error { return s.stories.Put(g.a.revision, g.stories) })
+		told <- s.opt.faults.do(stepStories, func() error { return s.stories.Put(g.a.Revision, g.stories) })
 	}()
 	view, err := g.complete()
 	if err := errors.Join(err, s.unlessGone(told)); err != nil {
@@ -188,7 +191,7 @@ func (g *group) write() error {
 	if err := s.opt.faults.do(stepCommit, func() error { return s.commitAt(g.txn, at.Revision) }); err != nil {
 		return fmt.Errorf("commit revision %d: %w", at.Revision, err)
 	}
-	s.written.Add(uint64(g.a.bytes))
+	s.written.Add(uint64(g.a.Bytes))
 	if err := s.writeMark(at, s.tail.Advance(at, s.written.Load())); err != nil {
 		return err
 	}
@@ -203,32 +206,32 @@ func (g *group) complete() (*View, error) {
 		return nil, err
 	}
 	for _, f := range g.s.adding {
-		f.AddAll(g.a.numbers)
+		f.AddAll(g.a.Numbers)
 	}
 	return g.view(e)
 }
 
 func (g *group) entry() (e journal.Entry, err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
-	if err := g.a.finish(); err != nil {
+	if err := g.a.End(); err != nil {
 		return journal.Entry{}, err
 	}
-	e = journal.Entry{Revision: g.a.revision, Prev: g.base.chain, Body: g.body}
-	return e, g.a.set(journal.Key(e.Revision), e.Sealed())
+	e = journal.Entry{Revision: g.a.Revision, Prev: g.base.chain, Body: g.body}
+	return e, g.a.Set(journal.Key(e.Revision), e.Sealed())
 }
 
 // view is the view that the group leads to.
 func (g *group) view(e journal.Entry) (*View, error) {
 	v := *g.base
-	v.revision, v.time, v.chain = e.Revision, time.Unix(0, g.a.time).UTC(), e.Hash()
+	v.revision, v.time, v.chain = e.Revision, time.Unix(0, g.a.Time).UTC(), e.Hash()
 	v.next = make(chan struct{})
-	if len(g.a.lists) > 0 {
+	if len(g.a.Lists) > 0 {
 		var err error
 		if v.lists, err = g.lists(); err != nil {
 			return nil, err
 		}
 	}
-	if g.a.grants {
+	if g.a.Grants {
 		var err error
 		if v.access, err = readAccess(g.txn); err != nil {
 			return nil, err
@@ -241,11 +244,11 @@ func (g *group) view(e journal.Entry) (*View, error) {
 func (g *group) lists() ([]*List, error) {
 	var lists []*List
 	for _, l := range g.base.lists {
-		if _, changed := g.a.lists[l.ID]; !changed {
+		if _, changed := g.a.Lists[l.ID]; !changed {
 			lists = append(lists, l)
 		}
 	}
-	for id, st := range g.a.lists {
+	for id, st := range g.a.Lists {
 		if st == nil {
 			continue
 		}
@@ -281,14 +284,14 @@ func (g *group) replyTo(t takenEvent, err error) {
 		t.w.reply(eventReply{err: err})
 		return
 	}
-	r := Receipt{ID: t.out.id, JournalID: g.base.id, Time: nanoTime(g.a.time), Ended: len(t.out.ended), Duplicate: t.out.held}
-	if first := t.out.first; first != nil {
+	r := Receipt{ID: t.out.ID, JournalID: g.base.id, Time: state.Time(g.a.Time), Ended: len(t.out.Ended), Duplicate: t.out.Held}
+	if first := t.out.First; first != nil {
 		if !g.s.sameStory(first, t.w.story) {
 			t.w.reply(eventReply{err: ErrRequestReused})
 			return
 		}
 		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
-		r.Duplicate, r.Time, r.Ended = true, nanoTime(first.GetTime()), int(first.GetEnded())
+		r.Duplicate, r.Time, r.Ended = true, state.Time(first.GetTime()), int(first.GetEnded())
 	}
 	t.w.reply(eventReply{receipt: r})
 }

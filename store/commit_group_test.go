@@ -13,8 +13,10 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // A group takes no more than the limits of a revision, whichever of them is met first; what has no room makes the next one.
@@ -128,7 +130,7 @@ func TestCallerWhoIsGoneIsNotWritten(t *testing.T) {
 		t.Errorf("the caller who went: %v", err)
 	}
 	release()
-	if a := <-here.replies; a.err != nil || a.receipt.ID != eventID(1, 0) {
+	if a := <-here.replies; a.err != nil || a.receipt.ID != state.EventID(1, 0) {
 		t.Errorf("the caller who stayed: %+v, %v; want the first event", a.receipt, a.err)
 	}
 	wantVerdict(t, s, fiction(415, 1), "", policy.Allow, policy.CauseNone)
@@ -142,7 +144,7 @@ func TestNoRequestIsRememberedWithoutAnID(t *testing.T) {
 	optOut(t, s, fiction(415, 1), "acme")
 	_, err := s.RecordOptOut(context.Background(), OptOut{Number: fiction(415, 2)}, Request{ID: "r"})
 	must(t, err)
-	hash := requestHash(&storev1.Event{RequestId: []byte("r")})
+	hash := apply.RequestHash(&storev1.Event{RequestId: []byte("r")})
 	if got := keysOf(t, s, keys.KindRequest); len(got) != 1 || !bytes.Equal(got[0], keys.Request(hash)) {
 		t.Errorf("%d requests are remembered, want the one that has an id", len(got))
 	}

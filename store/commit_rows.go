@@ -8,8 +8,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -42,7 +44,7 @@ type rowTaker struct {
 // judgedRow is a row that will be recorded.
 type judgedRow struct {
 	row    int
-	set    numberSet // of its number, with record at its end
+	set    apply.NumberSet // of its number, with record at its end
 	record *storev1.Record
 	story  stories.Ref
 }
@@ -87,29 +89,29 @@ func (t *rowTaker) take() (err error) {
 }
 
 func (t *rowTaker) hasRoom() bool {
-	return t.g.a.bytes+t.state < maxGroupBytes && t.g.bytes+t.bytes < maxRevision
+	return t.g.a.Bytes+t.state < maxGroupBytes && t.g.bytes+t.bytes < maxRevision
 }
 
 // judge finds out what becomes of a row.
 func (t *rowTaker) judge(row int) error {
 	r := &t.b.rows[row]
-	set, err := t.g.a.records(uint64(r.Number))
+	set, err := t.g.a.Records(uint64(r.Number))
 	if err != nil {
 		return err
 	}
 	m := r.message()
-	if held := heldBy(set.RecordSet, m); held != nil {
-		t.b.outcomes[row] = Outcome{ID: recordID(held), Duplicate: true}
+	if held := state.HeldBy(set.RecordSet, m); held != nil {
+		t.b.outcomes[row] = Outcome{ID: state.RecordID(held), Duplicate: true}
 		return nil
 	}
-	id := eventID(t.g.a.revision, t.g.events+len(t.judged))
-	record := t.g.a.record(id, m, storyRef{noHash[:], stories.PackStories, true})
+	id := state.EventID(t.g.a.Revision, t.g.events+len(t.judged))
+	record := t.g.a.Record(id, m, apply.StoryRef{Hash: noHash[:], Place: stories.PackStories, OfRow: true})
 	set.Records = append(set.Records, record)
 	size := len(r.Scope) + rowBytes
-	if set.stored > 0 || size > maxRecordSetBytes {
+	if set.Stored > 0 || size > apply.MaxRecordSetBytes {
 		size = proto.Size(set.RecordSet)
 	}
-	if size > maxRecordSetBytes {
+	if size > apply.MaxRecordSetBytes {
 		t.b.outcomes[row].Err = ErrTooManyRecords
 		return nil
 	}
@@ -117,7 +119,7 @@ func (t *rowTaker) judge(row int) error {
 	t.columns.add(&r.OptOut, story)
 	t.judged = append(t.judged, judgedRow{row: row, set: set, record: record, story: story})
 	t.numbers[uint64(r.Number)] = true
-	t.state += size + (1+len(set.gone))*rowBytes
+	t.state += size + (1+len(set.Gone))*rowBytes
 	t.bytes += len(r.Scope) + stories.Size(r.Story) + rowBytes
 	return nil
 }
@@ -132,10 +134,10 @@ func (t *rowTaker) apply() error {
 	for i := range t.judged {
 		j := &t.judged[i]
 		j.record.StoryHash, j.record.Story = j.story.Sealed.Hash(), j.story.Place
-		if err := a.putOptOut(recordID(j.record), uint64(t.b.rows[j.row].Number), j.set); err != nil {
+		if err := a.PutOptOut(state.RecordID(j.record), uint64(t.b.rows[j.row].Number), j.set); err != nil {
 			return fmt.Errorf("apply a row: %w", err)
 		}
-		t.b.outcomes[j.row] = Outcome{ID: recordID(j.record)}
+		t.b.outcomes[j.row] = Outcome{ID: state.RecordID(j.record)}
 		t.g.events++
 	}
 	t.judged, t.state = t.judged[:0], 0

@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/journal"
 )
 
@@ -293,7 +294,7 @@ func fillButOne(t *testing.T, s *Store, n phone.Number) {
 	t.Helper()
 	rows := []OptOutRow{row(n, longScope, policy.ChannelCall, day(1))}
 	for _, scope := range []policy.Scope{"b" + longScope[1:], "b"} { // what is left holds no long one, and then no short one
-		for i := range maxRecordSetBytes / len(longScope) {
+		for i := range apply.MaxRecordSetBytes / len(longScope) {
 			rows = append(rows, row(n, scope, policy.ChannelCall, day(2+i)))
 		}
 	}

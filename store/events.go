@@ -12,6 +12,8 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/fault"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -57,7 +59,7 @@ func (s *Store) RecordOptOut(ctx context.Context, o OptOut, r Request) (Receipt,
 }
 
 func (o *OptOut) check() error {
-	if err := errors.Join(checkTime(o.ReceivedAt), checkTime(o.ExpiresAt)); err != nil {
+	if err := errors.Join(state.CheckTime(o.ReceivedAt), state.CheckTime(o.ExpiresAt)); err != nil {
 		return err
 	}
 	return checkNumber(o.Number)
@@ -68,8 +70,8 @@ func (o *OptOut) message() *storev1.OptOut {
 		Number:     uint64(o.Number),
 		Scope:      string(o.Scope),
 		Channel:    uint32(o.Channel),
-		ReceivedAt: timeNano(o.ReceivedAt),
-		ExpiresAt:  timeNano(o.ExpiresAt),
+		ReceivedAt: state.Nano(o.ReceivedAt),
+		ExpiresAt:  state.Nano(o.ExpiresAt),
 	}
 }
 
@@ -119,7 +121,7 @@ func (s *Store) writtenList(id policy.EventID, receipt Receipt) (*List, Receipt,
 func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings), r Request) (*List, Receipt, error) {
 	for {
 		l, receipt, err := s.tryUpdate(ctx, name, change, r)
-		if !errors.Is(err, errMoved) {
+		if !errors.Is(err, fault.ErrMoved) {
 			return l, receipt, err
 		}
 	}
@@ -149,10 +151,10 @@ func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Setting
 		return nil, Receipt{}, err
 	}
 	if why := l.freedBy(settings, held, all, s.Now()); why != "" && !r.Confirmed {
-		return nil, Receipt{}, unconfirmed("numbers would become callable: the list " + why)
+		return nil, Receipt{}, fault.Unconfirmed("numbers would become callable: the list " + why)
 	}
 	receipt, err := s.record(ctx, &storev1.Event{Change: &storev1.Event_ListUpdated{ListUpdated: &storev1.ListUpdated{
-		List: listRef(l.ID), Settings: settings.message(), Base: l.ContentRevision, EffectiveCoverage: held, CoversAll: all,
+		List: state.ListRef(l.ID), Settings: settings.message(), Base: l.ContentRevision, EffectiveCoverage: held, CoversAll: all,
 	}}}, r)
 	if err != nil {
 		return nil, receipt, err
@@ -171,7 +173,7 @@ func (s *Store) DeleteList(ctx context.Context, id policy.EventID, r Request) (R
 		defer release()
 	}
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_ListDeleted{
-		ListDeleted: &storev1.ListDeleted{List: listRef(id)},
+		ListDeleted: &storev1.ListDeleted{List: state.ListRef(id)},
 	}}, r)
 }
 
@@ -192,7 +194,7 @@ func (s *Store) lockUnguarded(ctx context.Context, id policy.EventID) (release f
 
 func (s *Store) checkUnguarded(id policy.EventID) error {
 	if l := s.View().listByID(id); l != nil && l.guardsNumbers() {
-		return unconfirmed(fmt.Sprintf("numbers would become callable: the list holds %d", l.Numbers))
+		return fault.Unconfirmed(fmt.Sprintf("numbers would become callable: the list holds %d", l.Numbers))
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/dncd/dncd/internal/access"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // CreateGrant grants roles to a token or a certificate, and returns what was granted. It counts in the view of the receipt's
@@ -30,15 +31,15 @@ func (s *Store) CreateGrant(ctx context.Context, g access.Grant, r Request) (*ac
 
 // checkEnd refuses an end that would be stored as none.
 func checkEnd(t time.Time) error {
-	if !t.IsZero() && timeNano(t) <= 0 {
-		return errTime
+	if !t.IsZero() && state.Nano(t) <= 0 {
+		return state.ErrTime
 	}
-	return checkTime(t)
+	return state.CheckTime(t)
 }
 
 func grantMessage(g *access.Grant) *storev1.TokenCreated {
 	m := &storev1.TokenCreated{
-		Name: g.Name, Kind: uint32(g.Kind), Roles: uint32(g.Roles), ExpiresAt: timeNano(g.ExpiresAt),
+		Name: g.Name, Kind: uint32(g.Kind), Roles: uint32(g.Roles), ExpiresAt: state.Nano(g.ExpiresAt),
 	}
 	if g.Kind == access.Token {
 		m.SecretSha256 = g.Secret[:]

@@ -16,9 +16,11 @@ import (
 	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 func tokenGrant(name string, roles ...access.Role) access.Grant {
@@ -143,8 +145,8 @@ func TestGrantIsRefused(t *testing.T) {
 		"name of a certificate in use": {with(func(g *access.Grant) { g.Name = "cert" }), ErrTokenExists},
 		"secret in use":                {with(func(g *access.Grant) { g.Secret = access.SecretOf("a") }), ErrTokenExists},
 		"no role":                      {with(func(g *access.Grant) { g.Roles = 0 }), access.ErrGrant},
-		"an end that is stored as no":  {with(func(g *access.Grant) { g.ExpiresAt = time.Unix(0, 0) }), errTime},
-		"an end that cannot be stored": {with(func(g *access.Grant) { g.ExpiresAt = time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) }), errTime},
+		"an end that is stored as no":  {with(func(g *access.Grant) { g.ExpiresAt = time.Unix(0, 0) }), state.ErrTime},
+		"an end that cannot be stored": {with(func(g *access.Grant) { g.ExpiresAt = time.Date(2300, 1, 1, 0, 0, 0, 0, time.UTC) }), state.ErrTime},
 	} {
 		if _, _, err := s.CreateGrant(context.Background(), c.grant, Request{}); !errors.Is(err, c.want) {
 			t.Errorf("%s: got %v, want %v", name, err, c.want)
@@ -417,7 +419,7 @@ func TestReplayOfALostRevocation(t *testing.T) {
 	e := &storev1.Event{Change: &storev1.Event_TokenCreated{TokenCreated: grantMessage(&again)}}
 	txn := s.db.NewTransactionAt(s.View().Revision(), true)
 	defer txn.Discard()
-	if _, err := newReplay(txn, 3, &storev1.Revision{Time: 1}).apply(0, e); err != nil {
+	if _, err := apply.Replay(txn, 3, &storev1.Revision{Time: 1}).Apply(0, e); err != nil {
 		t.Fatal(err)
 	}
 	table, err := readAccess(txn)
@@ -427,7 +429,7 @@ func TestReplayOfALostRevocation(t *testing.T) {
 	}
 	book := grantBook{}
 	for i, g := range []access.Grant{tokenGrant("a", access.Admin), tokenGrant("b", access.Checker), again} {
-		book.follow(eventID(uint64(i)+1, 0), 1, &storev1.Event{Change: &storev1.Event_TokenCreated{TokenCreated: grantMessage(&g)}})
+		book.follow(state.EventID(uint64(i)+1, 0), 1, &storev1.Event{Change: &storev1.Event_TokenCreated{TokenCreated: grantMessage(&g)}})
 	}
 	if len(book) != 1 || book["a"].GetRevision() != 3 {
 		t.Errorf("fsck follows it to %v, want the later grant alone", book)

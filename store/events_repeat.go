@@ -7,9 +7,11 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // ListWrite is what a write to a list came to.
@@ -31,16 +33,16 @@ func (s *Store) RepeatedListWrite(r Request) (w ListWrite, found bool, err error
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	now, ahead := v.Clock()
-	a := newApplier(txn, v.revision+1, now.UnixNano(), int64(ahead))
-	first, err := a.repeated(&storev1.Event{RequestId: []byte(r.ID), RequestHash: r.Asked})
+	a := apply.New(txn, v.revision+1, now.UnixNano(), int64(ahead))
+	first, err := a.Repeated(&storev1.Event{RequestId: []byte(r.ID), RequestHash: r.Asked})
 	if err != nil || first == nil {
 		return w, false, err
 	}
 	if !s.sameStory(first, r.Story) {
 		return w, false, ErrRequestReused
 	}
-	id := eventID(first.GetRevision(), int(first.GetIndex()))
-	w.Receipt = Receipt{ID: id, JournalID: v.JournalID(), Time: nanoTime(first.GetTime()), Duplicate: true}
+	id := state.EventID(first.GetRevision(), int(first.GetIndex()))
+	w.Receipt = Receipt{ID: id, JournalID: v.JournalID(), Time: state.Time(first.GetTime()), Duplicate: true}
 	err = s.fillListWrite(txn, &w)
 	return w, true, err
 }
@@ -59,9 +61,9 @@ func (s *Store) fillListWrite(txn *badger.Txn, w *ListWrite) error {
 	case *storev1.Event_ListCreated:
 		w.List, _, err = s.writtenList(w.ID, w.Receipt)
 	case *storev1.Event_ListUpdated:
-		w.List, _, err = s.writtenList(refID(c.ListUpdated.GetList()), w.Receipt)
+		w.List, _, err = s.writtenList(state.ListID(c.ListUpdated.GetList()), w.Receipt)
 	case *storev1.Event_ListDeleted:
-		w.Numbers, err = s.numbersBefore(refID(c.ListDeleted.GetList()), w.ID.Revision)
+		w.Numbers, err = s.numbersBefore(state.ListID(c.ListDeleted.GetList()), w.ID.Revision)
 	default:
 		return ErrRequestReused
 	}
@@ -73,6 +75,6 @@ func (s *Store) numbersBefore(list policy.EventID, revision uint64) (uint64, err
 	txn := s.db.NewTransactionAt(revision-1, false)
 	defer txn.Discard()
 	var then storev1.ListState
-	_, err := getMessage(txn, keys.List(list), &then)
+	_, err := state.Get(txn, keys.List(list), &then)
 	return then.GetLoad().GetNumbers(), err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -256,8 +257,8 @@ func (c *checker) follow(w *journal.Walk) error {
 		}
 		for i, event := range rev.GetEvents() {
 			c.r.Events++
-			c.event(eventID(e.Revision, i), event)
-			c.grants.follow(eventID(e.Revision, i), rev.GetTime(), event)
+			c.event(state.EventID(e.Revision, i), event)
+			c.grants.follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 		}
 	}
 	return nil
@@ -281,17 +282,17 @@ func (c *checker) event(id policy.EventID, e *storev1.Event) {
 	}
 }
 
-// recordOf checks that, right after an event, the state holds (or does not hold) a record of its number. What later
+// state.Record checks that, right after an event, the state holds (or does not hold) a record of its number. What later
 // events of the same revision did is seen too: an opt-out that they withdrew is excused.
 func (c *checker) recordOf(id policy.EventID, number uint64, match func(*storev1.Record) bool, want bool) error {
 	txn := c.s.db.NewTransactionAt(id.Revision, false)
 	defer txn.Discard()
 	var set storev1.RecordSet
-	if _, err := getMessage(txn, keys.Records(number), &set); err != nil {
+	if _, err := state.Get(txn, keys.Records(number), &set); err != nil {
 		return err
 	}
 	_, err := txn.Get(keys.History(number, id))
-	if err != nil && !slices.ContainsFunc(set.GetRecords(), func(r *storev1.Record) bool { return r.GetRow() && recordID(r) == id }) {
+	if err != nil && !slices.ContainsFunc(set.GetRecords(), func(r *storev1.Record) bool { return r.GetRow() && state.RecordID(r) == id }) {
 		return fmt.Errorf("%w: revision %d event %d is missing in its number's history", ErrDamaged, id.Revision, id.Index)
 	}
 	for _, r := range set.GetRecords() {
@@ -385,7 +386,7 @@ func (c *checker) switchedLoads(l *List) (map[uint64]bool, error) {
 	for it.Rewind(); it.Valid(); it.Next() {
 		var e storev1.ImportEntry
 		key := it.Item().Key()
-		if err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, &e) }); err != nil {
+		if err := it.Item().Value(func(v []byte) error { return state.Decode(key, v, &e) }); err != nil {
 			return nil, err
 		}
 		loads[keys.Prepared(key)] = ImportState(e.GetState()) == ImportSwitched

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // grantBook is what the journal says of grants, by name.
@@ -22,7 +23,7 @@ func (b grantBook) follow(id policy.EventID, time int64, e *storev1.Event) {
 		return
 	}
 	for name, g := range b {
-		if sameGrant(g.GetGranted(), c) {
+		if state.SameGrant(g.GetGranted(), c) {
 			delete(b, name)
 		}
 	}
@@ -37,11 +38,11 @@ func (c *checker) grantStates() error {
 		return nil // what they granted and revoked is not known
 	}
 	held := 0
-	for g, err := range storedGrants(c.txn) {
+	for g, err := range state.Grants(c.txn) {
 		if err != nil {
 			return err
 		}
-		if _, err := grantOf(g); err != nil {
+		if _, err := state.Grant(g); err != nil {
 			return err
 		}
 		if !proto.Equal(g, c.grants[g.GetGranted().GetName()]) {

@@ -11,6 +11,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 var coverageCases = []struct {
@@ -278,7 +279,7 @@ func TestUnloadedListKeepsItsCoverage(t *testing.T) {
 func unload(t *testing.T, s *Store, list string) {
 	t.Helper()
 	_, err := s.record(context.Background(), &storev1.Event{Change: &storev1.Event_ListUnloaded{
-		ListUnloaded: &storev1.ListUnloaded{List: listRef(listOf(t, s, list).ID)},
+		ListUnloaded: &storev1.ListUnloaded{List: state.ListRef(listOf(t, s, list).ID)},
 	}}, Request{})
 	if err != nil {
 		t.Fatal(err)

@@ -13,8 +13,11 @@ import (
 	"github.com/dncd/dncd/internal/nice"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/block"
+	"github.com/dncd/dncd/store/internal/fault"
 	"github.com/dncd/dncd/store/internal/stage"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // largeLoad is a load worth a collection of its garbage.
@@ -82,7 +85,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 
 // isFinal reports an error that ends a load here: it is tried again after a restart, or another load has the list.
 func isFinal(err error) bool {
-	return slices.ContainsFunc([]error{ErrReadOnly, ErrStoriesDamaged, ErrClosed, ErrListNotFound, errMoved}, func(e error) bool { return errors.Is(err, e) })
+	return slices.ContainsFunc([]error{ErrReadOnly, ErrStoriesDamaged, ErrClosed, ErrListNotFound, fault.ErrMoved}, func(e error) bool { return errors.Is(err, e) })
 }
 
 // pause waits, unless the load is taken over or the store closes.
@@ -100,7 +103,7 @@ func (s *Store) pause(ctx context.Context, d time.Duration) error {
 func (s *Store) tryLoad(ctx context.Context, id policy.EventID, prepared uint64, progress func(Progress)) (Receipt, error) {
 	l := s.View().listByID(id)
 	if l == nil || l.Pending != prepared {
-		return Receipt{}, errMoved
+		return Receipt{}, fault.ErrMoved
 	}
 	load := l.state.GetPendingLoad()
 	in := loadInput{list: l, at: prepared - 1, mode: Mode(load.GetMode()), revertTo: load.GetRevertedTo()}
@@ -145,7 +148,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 	s.blocks.carry(l, w.prepared, w.wrote)
 	receipt, err := s.submitWait(context.Background(), &pendingEvent{
 		event: &storev1.Event{Change: &storev1.Event_LoadSwitched{LoadSwitched: &storev1.LoadSwitched{
-			List: listRef(l.ID), Prepared: w.prepared, Commits: w.commits, Crc: w.crc,
+			List: state.ListRef(l.ID), Prepared: w.prepared, Commits: w.commits, Crc: w.crc,
 		}}},
 		filter: f,
 	})
@@ -170,7 +173,7 @@ func (s *Store) switchTo(l *List, load *storev1.Load, w *blockWriter, f *filter.
 // block stays behind.
 func (s *Store) abandonLoad(ctx context.Context, id policy.EventID, prepared uint64) error {
 	_, err := s.submitWait(ctx, &pendingEvent{event: &storev1.Event{Change: &storev1.Event_LoadAbandoned{
-		LoadAbandoned: &storev1.LoadAbandoned{List: listRef(id), Prepared: prepared},
+		LoadAbandoned: &storev1.LoadAbandoned{List: state.ListRef(id), Prepared: prepared},
 	}}})
 	if err != nil {
 		return err
@@ -185,7 +188,7 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 	if l == nil || l.ContentRevision == 0 {
 		return nil
 	}
-	load := withoutSources(l.state.GetLoad())
+	load := apply.WithoutSources(l.state.GetLoad())
 	load.Mode, load.Content = storev1.LoadMode_LOAD_MODE_RELOAD, nil
 	receipt, err := s.submitPrepared(ctx, l, load, Request{})
 	if err != nil {
@@ -197,7 +200,7 @@ func (s *Store) reload(ctx context.Context, id policy.EventID) error {
 
 func (s *Store) submitPrepared(ctx context.Context, l *List, load *storev1.Load, r Request) (Receipt, error) {
 	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_LoadPrepared{
-		LoadPrepared: &storev1.LoadPrepared{List: listRef(l.ID), Load: load, Base: l.ContentRevision},
+		LoadPrepared: &storev1.LoadPrepared{List: state.ListRef(l.ID), Load: load, Base: l.ContentRevision},
 	}}, r)
 	if err != nil {
 		return Receipt{}, err

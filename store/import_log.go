@@ -14,6 +14,7 @@ import (
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // ImportState is what became of a load, or of an import of opt-outs.
@@ -101,7 +102,7 @@ func (v *View) importsUnder(prefix []byte, before uint64, limit int, keep func(k
 
 func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 	var m storev1.ImportEntry
-	if _, err := getMessage(txn, key, &m); err != nil {
+	if _, err := state.Get(txn, key, &m); err != nil {
 		return ImportEntry{}, err
 	}
 	load, counts := m.GetLoad(), m.GetLoad().GetCounts()
@@ -118,7 +119,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		SnapshotDate:  policy.Date(load.GetSnapshotDate()),
 		ContentSHA256: load.GetResult(),
 		RevertedTo:    load.GetRevertedTo(),
-		StartedAt:     nanoTime(m.GetTime()),
+		StartedAt:     state.Time(m.GetTime()),
 		digest:        load.GetDigest(),
 		base:          m.GetBase(),
 	}
@@ -137,7 +138,7 @@ func (v *View) importEntry(txn *badger.Txn, key []byte) (ImportEntry, error) {
 		if err != nil {
 			return e, err
 		}
-		e.EndedAt = nanoTime(ended.GetTime())
+		e.EndedAt = state.Time(ended.GetTime())
 	}
 	return e, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/dncd/dncd/store/internal/compare"
+	"github.com/dncd/dncd/store/internal/fault"
 )
 
 // matchLastLoad ends an import whose content the list holds already, as its chunks show: nothing is sorted and
@@ -29,7 +30,7 @@ func (i *Import) matchLastLoad(owned context.Context, c *Commit) (prepared, erro
 	p, err := i.judge(owned, l, c, plan, staged, &compare.Comparison{
 		Unchanged: l.Numbers, Outside: now.GetOutside(), Result: now.GetResult(),
 	})
-	if errors.Is(err, errMoved) {
+	if errors.Is(err, fault.ErrMoved) {
 		return prepared{}, nil
 	}
 	return p, err

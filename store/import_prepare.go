@@ -8,6 +8,8 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/compare"
+	"github.com/dncd/dncd/store/internal/fault"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // prepared is a load that is ready to be written, or that came to its end before.
@@ -24,7 +26,7 @@ func (i *Import) prepare(ctx, owned context.Context, c *Commit, staged content, 
 	for {
 		p, err := i.tryPrepare(ctx, owned, c, staged, progress)
 		p.staged = staged
-		if !errors.Is(err, errMoved) {
+		if !errors.Is(err, fault.ErrMoved) {
 			return p, err
 		}
 	}
@@ -92,7 +94,7 @@ func (i *Import) confirm(ctx context.Context, l *List, load *storev1.Load, resul
 	}
 	load.Content = nil
 	receipt, err := i.s.record(ctx, &storev1.Event{Change: &storev1.Event_LoadConfirmed{
-		LoadConfirmed: &storev1.LoadConfirmed{List: listRef(l.ID), Load: load, Base: l.ContentRevision},
+		LoadConfirmed: &storev1.LoadConfirmed{List: state.ListRef(l.ID), Load: load, Base: l.ContentRevision},
 	}}, i.header.Request)
 	result.Receipt = receipt
 	return prepared{result: result, done: true}, err

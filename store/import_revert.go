@@ -11,6 +11,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // Revert brings back the numbers, snapshot date and coverage that a list had before its last load. It is a load of its
@@ -126,7 +127,7 @@ func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	defer txn.Discard()
 	for visible := l.ContentRevision; visible != 0; {
 		var e storev1.ImportEntry
-		found, err := getMessage(txn, keys.Import(l.ID, visible), &e)
+		found, err := state.Get(txn, keys.Import(l.ID, visible), &e)
 		if err != nil {
 			return nil, err
 		}
@@ -149,7 +150,7 @@ func (s *Store) loadAt(id policy.EventID, revision, base uint64) (*storev1.Load,
 	txn := s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
 	var then storev1.ListState
-	found, err := getMessage(txn, keys.List(id), &then)
+	found, err := state.Get(txn, keys.List(id), &then)
 	if err != nil {
 		return nil, err
 	}

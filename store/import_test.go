@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/fault"
 )
 
 func begin(t testing.TB, s *Store, h Header) *Import {
@@ -311,8 +312,8 @@ func TestLoadComparedWithOlderContentIsRefused(t *testing.T) {
 		before := listOf(t, s, "a")
 		load(t, s, "a", Replace, registryNumbers(10+want), Commit{})
 		now := listOf(t, s, "a")
-		if _, err := s.submitPrepared(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, errMoved) {
-			t.Errorf("compared with %d instead of %d: %v, want errMoved", before.ContentRevision, now.ContentRevision, err)
+		if _, err := s.submitPrepared(context.Background(), before, now.state.GetLoad(), Request{}); !errors.Is(err, fault.ErrMoved) {
+			t.Errorf("compared with %d instead of %d: %v, want fault.ErrMoved", before.ContentRevision, now.ContentRevision, err)
 		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // Settings is what a person says of a list.
@@ -76,8 +77,8 @@ func compileList(id policy.EventID, st *storev1.ListState) (*List, error) {
 		Numbers:         st.GetLoad().GetNumbers(),
 		Coverage:        st.GetLoad().GetEffectiveCoverage(),
 		CoversAll:       st.GetLoad().GetCoversAll(),
-		CreatedAt:       nanoTime(st.GetCreatedTime()),
-		UpdatedAt:       nanoTime(st.GetUpdatedTime()),
+		CreatedAt:       state.Time(st.GetCreatedTime()),
+		UpdatedAt:       state.Time(st.GetUpdatedTime()),
 		UpdatedRevision: st.GetUpdatedRevision(),
 		state:           st,
 		coverage:        phone.NewPrefixSet(prefixes),

@@ -3,6 +3,7 @@ package store
 import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -32,7 +33,7 @@ func newOptOutColumns(rows int) *optOutColumns {
 }
 
 func (c *optOutColumns) add(o *OptOut, story stories.Ref) {
-	received, expires := timeNano(o.ReceivedAt), timeNano(o.ExpiresAt)
+	received, expires := state.Nano(o.ReceivedAt), state.Nano(o.ExpiresAt)
 	c.m.Numbers = append(c.m.Numbers, uint64(o.Number))
 	c.m.Kind = append(c.m.Kind, c.kindOf(o))
 	c.m.ReceivedAt = append(c.m.ReceivedAt, received-c.received)

@@ -19,10 +19,12 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -379,7 +381,7 @@ func TestRowsOfOneNumberAreJudgedInOrder(t *testing.T) {
 	must(t, s.submitBatch(context.Background(), b))
 	must(t, s.await(context.Background(), b))
 	outcomes, err := b.results()
-	if got := duplicates(outcomes); err != nil || !slices.Equal(got, []bool{true, false, false}) || outcomes[0].ID != eventID(1, 0) {
+	if got := duplicates(outcomes); err != nil || !slices.Equal(got, []bool{true, false, false}) || outcomes[0].ID != state.EventID(1, 0) {
 		t.Errorf("got %+v, %v; want the first a duplicate of event 0 of revision 1", outcomes, err)
 	}
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
@@ -398,10 +400,10 @@ func drawSaid(r *rapid.T) OptOutRow {
 func TestHeldIsFoundAsTheCommitterFindsIt(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		a := &applier{time: day(2).UnixNano(), ahead: int64(rapid.IntRange(0, 2).Draw(r, "ahead"))}
+		a := &apply.Applier{Time: day(2).UnixNano(), Ahead: int64(rapid.IntRange(0, 2).Draw(r, "ahead"))}
 		set := new(storev1.RecordSet)
 		for i, row := range rapid.SliceOfN(rapid.Custom(drawSaid), 0, 5).Draw(r, "held") {
-			record := a.record(eventID(3, i), row.message(), storyRef{noHash[:], uint32(i), true})
+			record := a.Record(state.EventID(3, i), row.message(), apply.StoryRef{Hash: noHash[:], Place: uint32(i), OfRow: true})
 			record.Kind += uint32(max(0, rapid.IntRange(-3, 1).Draw(r, "another kind")))
 			set.Records = append(set.Records, record)
 		}
@@ -410,14 +412,14 @@ func TestHeldIsFoundAsTheCommitterFindsIt(t *testing.T) {
 			r.Fatal(err)
 		}
 		row := drawSaid(r)
-		f := heldFinder{now: a.time - a.ahead}
+		f := heldFinder{now: a.Time - a.Ahead}
 		f.setOptOut(&row.OptOut)
 		got, err := f.find(body)
 		var want policy.EventID
-		inForce := numberSet{RecordSet: set}
-		inForce.keep(a.isInForce)
-		if held := heldBy(inForce.RecordSet, row.message()); held != nil {
-			want = recordID(held)
+		inForce := apply.NumberSet{RecordSet: set}
+		inForce.Keep(a.IsInForce)
+		if held := state.HeldBy(inForce.RecordSet, row.message()); held != nil {
+			want = state.RecordID(held)
 		}
 		if err != nil || got != want {
 			r.Fatalf("got %v, %v; want %v among %v for %v", got, err, want, set, row.message())
@@ -435,11 +437,11 @@ func TestBytesOfRowsAndRecords(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
 		row := drawRow(r)
-		a := &applier{time: 1}
-		record := a.record(eventID(rapid.Uint64().Draw(r, "revision"), rapid.IntRange(0, 1<<20).Draw(r, "index")), row.message(),
-			storyRef{rapid.SampledFrom([][]byte{nil, noHash[:]}).Draw(r, "hash"), rapid.Uint32().Draw(r, "place"), rapid.Bool().Draw(r, "row")})
-		set := numberSet{RecordSet: &storev1.RecordSet{Records: []*storev1.Record{record}}}
-		got, err := set.bytes()
+		a := &apply.Applier{Time: 1}
+		record := a.Record(state.EventID(rapid.Uint64().Draw(r, "revision"), rapid.IntRange(0, 1<<20).Draw(r, "index")), row.message(),
+			apply.StoryRef{Hash: rapid.SampledFrom([][]byte{nil, noHash[:]}).Draw(r, "hash"), Place: rapid.Uint32().Draw(r, "place"), OfRow: rapid.Bool().Draw(r, "row")})
+		set := apply.NumberSet{RecordSet: &storev1.RecordSet{Records: []*storev1.Record{record}}}
+		got, err := set.Bytes()
 		want, wrong := proto.Marshal(set.RecordSet)
 		if err := errors.Join(err, wrong); err != nil || !bytes.Equal(got, want) {
 			r.Fatalf("records: got %x, %v; want %x", got, err, want)

@@ -15,6 +15,7 @@ import (
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // findHeld finds the rows that say what their number holds already, in force. It need not find all of them, and finds none
@@ -59,7 +60,7 @@ func (v *View) readHeld(rows []OptOutRow, places []int, held []policy.EventID) (
 	return nil
 }
 
-// heldFinder finds what heldBy finds among the records in force, without a message for each.
+// heldFinder finds what state.HeldBy finds among the records in force, without a message for each.
 type heldFinder struct {
 	now    int64 // that a record expires by
 	optOut storev1.OptOut
@@ -68,7 +69,7 @@ type heldFinder struct {
 
 func (f *heldFinder) setOptOut(o *OptOut) {
 	f.optOut.Number, f.optOut.Scope, f.optOut.Channel = uint64(o.Number), string(o.Scope), uint32(o.Channel)
-	f.optOut.ReceivedAt, f.optOut.ExpiresAt = timeNano(o.ReceivedAt), timeNano(o.ExpiresAt)
+	f.optOut.ReceivedAt, f.optOut.ExpiresAt = state.Nano(o.ReceivedAt), state.Nano(o.ExpiresAt)
 }
 
 func (f *heldFinder) read(txn *badger.Txn) (id policy.EventID, err error) {
@@ -102,8 +103,8 @@ func (f *heldFinder) find(set []byte) (policy.EventID, error) {
 			return policy.EventID{}, errNotRecords
 		}
 		set = set[n+m:]
-		if r := &f.record; (r.GetExpiresAt() == 0 || f.now < r.GetExpiresAt()) && sameOptOut(r, &f.optOut) {
-			return recordID(r), nil
+		if r := &f.record; (r.GetExpiresAt() == 0 || f.now < r.GetExpiresAt()) && state.SameOptOut(r, &f.optOut) {
+			return state.RecordID(r), nil
 		}
 	}
 	return policy.EventID{}, nil
@@ -112,7 +113,7 @@ func (f *heldFinder) find(set []byte) (policy.EventID, error) {
 // errNotRecords leaves a row to the committer.
 var errNotRecords = errors.New("the records of a number cannot be read")
 
-// decode reads what sameOptOut looks at, and the id.
+// decode reads what state.SameOptOut looks at, and the id.
 func (f *heldFinder) decode(b []byte) bool {
 	r := &f.record
 	r.Revision, r.Index, r.Kind, r.Scope, r.Channel, r.ReceivedAt, r.ExpiresAt = 0, 0, 0, "", 0, 0, 0
@@ -165,8 +166,4 @@ func (f *heldFinder) setScope(text []byte) {
 	if f.record.Scope = f.optOut.GetScope(); f.record.GetScope() != string(text) {
 		f.record.Scope = string(text)
 	}
-}
-
-func recordID(r *storev1.Record) policy.EventID {
-	return policy.EventID{Revision: r.GetRevision(), Index: r.GetIndex()}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // countDuplicates counts the staged rows that are duplicates, of records in the view and of one another, without recording
@@ -54,8 +55,8 @@ type optOutKey struct {
 }
 
 func (r *dryRun) add(o *OptOut) {
-	at := optOutKey{uint64(o.Number), o.Scope, o.Channel, timeNano(o.ReceivedAt)}
-	end := cmp.Or(timeNano(o.ExpiresAt), math.MaxInt64)
+	at := optOutKey{uint64(o.Number), o.Scope, o.Channel, state.Nano(o.ReceivedAt)}
+	end := cmp.Or(state.Nano(o.ExpiresAt), math.MaxInt64)
 	if r.seen[at] >= end || r.holds(o) {
 		r.duplicates++
 		return
@@ -76,7 +77,7 @@ func (r *dryRun) holds(o *OptOut) bool {
 	}
 	m := o.message()
 	for _, held := range set.GetRecords() {
-		if record := recordOf(held); record.InForce(r.now) && sameOptOut(held, m) {
+		if record := state.Record(held); record.InForce(r.now) && state.SameOptOut(held, m) {
 			return true
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/disk"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // recordJobs are the imports of opt-outs that are being recorded.
@@ -185,7 +186,7 @@ func (j *recordJob) noteImported() error {
 	}
 	noteOverridden(load, j.result.GuardFailures)
 	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_RecordsImported{
-		RecordsImported: &storev1.RecordsImported{Load: load, Started: timeNano(j.order.Started)},
+		RecordsImported: &storev1.RecordsImported{Load: load, Started: state.Nano(j.order.Started)},
 	}}, Request{ID: "\xff" + j.result.ImportID, Story: j.order.Story})
 	if err != nil {
 		return err

@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/stage"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 	"github.com/dncd/dncd/store/internal/wire"
 )
@@ -96,8 +97,8 @@ func appendOptOut(b []byte, o *OptOut) []byte {
 	b = protowire.AppendFixed64(protowire.AppendTag(b, 1, protowire.Fixed64Type), uint64(o.Number))
 	b = wire.AppendText(b, 2, o.Scope)
 	b = wire.AppendVarint(b, 3, uint64(o.Channel))
-	b = wire.AppendVarint(b, 4, uint64(timeNano(o.ReceivedAt)))
-	return wire.AppendVarint(b, 5, uint64(timeNano(o.ExpiresAt)))
+	b = wire.AppendVarint(b, 4, uint64(state.Nano(o.ReceivedAt)))
+	return wire.AppendVarint(b, 5, uint64(state.Nano(o.ExpiresAt)))
 }
 
 // Head implements stage.Codec.
@@ -146,8 +147,8 @@ func (rowChunks) Decode(payload []byte) (RowChunk, error) {
 				Number:     phone.Number(o.GetNumber()),
 				Scope:      policy.Scope(o.GetScope()),
 				Channel:    policy.Channel(o.GetChannel()),
-				ReceivedAt: nanoTime(o.GetReceivedAt()),
-				ExpiresAt:  nanoTime(o.GetExpiresAt()),
+				ReceivedAt: state.Time(o.GetReceivedAt()),
+				ExpiresAt:  state.Time(o.GetExpiresAt()),
 			},
 			Story: stories.Of(m.GetStories()[i]),
 		}

@@ -18,11 +18,13 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -340,20 +342,20 @@ func (r *repairer) replay() error {
 func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 	txn := r.s.db.NewTransactionAt(revision-1, true)
 	defer txn.Discard()
-	a := newReplay(txn, revision, rev)
+	a := apply.Replay(txn, revision, rev)
 	for i, e := range rev.GetEvents() {
 		if d := e.GetListDeleted().GetList(); d != nil {
 			r.traces.deleted[policy.EventID{Revision: d.GetRevision(), Index: d.GetIndex()}] = true
 		}
-		_, err := a.apply(i, e)
+		_, err := a.Apply(i, e)
 		if isRefusal(err) {
-			err = r.missed(a, eventID(revision, i), e, err)
+			err = r.missed(a, state.EventID(revision, i), e, err)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	if err := a.finish(); err != nil {
+	if err := a.End(); err != nil {
 		return err
 	}
 	return txn.CommitAt(revision, nil)
@@ -361,11 +363,11 @@ func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 
 // missed is an event that needs what a lost revision did. It stays in its number's history; a list whose load it was
 // does not count as loaded.
-func (r *repairer) missed(a *applier, id policy.EventID, e *storev1.Event, why error) error {
+func (r *repairer) missed(a *apply.Applier, id policy.EventID, e *storev1.Event, why error) error {
 	r.report.Missed = append(r.report.Missed, fmt.Sprintf("revision %d event %d: %v", id.Revision, id.Index, why))
 	if n := cmp.Or(e.GetOptOut().GetNumber(), e.GetOptOutWithdrawn().GetNumber()); n != 0 {
 		key := keys.History(n, id)
-		return a.set(key, seal.Value(key, nil))
+		return a.Set(key, seal.Value(key, nil))
 	}
 	for _, ref := range []*storev1.ListId{
 		e.GetLoadPrepared().GetList(), e.GetLoadSwitched().GetList(), e.GetLoadAbandoned().GetList(), e.GetLoadConfirmed().GetList(),
@@ -373,7 +375,7 @@ func (r *repairer) missed(a *applier, id policy.EventID, e *storev1.Event, why e
 		if ref == nil {
 			continue
 		}
-		if err := a.unloadList(&storev1.ListUnloaded{List: ref}); err != nil && !isRefusal(err) {
+		if err := a.UnloadList(&storev1.ListUnloaded{List: ref}); err != nil && !isRefusal(err) {
 			return err
 		}
 		r.doubted = append(r.doubted, policy.EventID{Revision: ref.GetRevision(), Index: ref.GetIndex()})
@@ -400,7 +402,7 @@ func (r *repairer) checkLists() error {
 		if err != nil || slices.Contains(r.doubted, l.ID) || r.isOutdated(l) {
 			r.report.Unloaded = append(r.report.Unloaded, l.Name)
 			r.events = append(r.events, &storev1.Event{Change: &storev1.Event_ListUnloaded{
-				ListUnloaded: &storev1.ListUnloaded{List: listRef(l.ID)},
+				ListUnloaded: &storev1.ListUnloaded{List: state.ListRef(l.ID)},
 			}})
 		} else if l.Loaded && r.lostAfter(l.ContentRevision) {
 			r.report.Doubtful = append(r.report.Doubtful, l.Name)

@@ -1,13 +1,17 @@
 package store
 
-import "math"
+import (
+	"math"
+
+	"github.com/dncd/dncd/store/internal/state"
+)
 
 // checkGrants names the grants that a lost revision may have revoked. What a lost revision granted is gone: it is not known
 // whether it was revoked since.
 func (r *repairer) checkGrants() error {
 	txn := r.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer txn.Discard()
-	for g, err := range storedGrants(txn) {
+	for g, err := range state.Grants(txn) {
 		if err != nil {
 			return err
 		}

@@ -9,6 +9,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // A row of a file is in its number's history through its record, see Record.row. Repair keeps that true around revisions
@@ -21,7 +22,7 @@ func (r *repairer) withoutLostRows(key, value []byte) ([]byte, error) {
 		return value, nil
 	}
 	var set storev1.RecordSet
-	if err := decodeMessage(key, value, &set); err != nil {
+	if err := state.Decode(key, value, &set); err != nil {
 		return nil, err
 	}
 	for _, record := range set.GetRecords() {
@@ -50,11 +51,11 @@ func (r *repairer) keepEndedRows() error {
 			return err
 		}
 		for _, row := range before {
-			isSame := func(held *storev1.Record) bool { return recordID(held) == recordID(row) }
+			isSame := func(held *storev1.Record) bool { return state.RecordID(held) == state.RecordID(row) }
 			if !row.GetRow() || slices.ContainsFunc(after, isSame) {
 				continue
 			}
-			key := keys.History(at.number, recordID(row))
+			key := keys.History(at.number, state.RecordID(row))
 			if err := batch.SetEntryAt(badger.NewEntry(key, seal.Value(key, nil)), at.revision); err != nil {
 				return err
 			}
@@ -68,6 +69,6 @@ func (r *repairer) recordsAt(number, revision uint64) ([]*storev1.Record, error)
 	txn := r.s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
 	var set storev1.RecordSet
-	_, err := getMessage(txn, keys.Records(number), &set)
+	_, err := state.Get(txn, keys.Records(number), &set)
 	return set.GetRecords(), err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // bodyOf is the bytes of a revision.
@@ -88,7 +89,7 @@ func TestRowThatALostRevisionEndedKeepsItsHistory(t *testing.T) {
 	rows := newBatch(context.Background(), bulkRows(0, batchRows)) // so that the event is in a block of its own
 	must(t, s.submitBatch(context.Background(), rows))
 	release()
-	if a := <-withdrawal.replies; a.err != nil || a.receipt.ID != eventID(2, 0) {
+	if a := <-withdrawal.replies; a.err != nil || a.receipt.ID != state.EventID(2, 0) {
 		t.Fatalf("the withdrawal: %+v, %v", a.receipt, a.err)
 	}
 	must(t, s.await(context.Background(), rows))

@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/filters"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // traces are the lists and the loads that anything in a damaged directory names, whether or not its journal does.
@@ -31,7 +32,7 @@ func (t *traces) ofValue(key, value []byte) {
 	switch {
 	case key[0] == keys.KindList && len(key) == 1+keys.ListIDBytes:
 		var l storev1.ListState
-		if decodeMessage(key, value, &l) == nil {
+		if state.Decode(key, value, &l) == nil {
 			t.names[keys.ListID(key)] = l.GetName()
 		}
 	case key[0] == keys.KindCommit && len(key) == 1+keys.ListIDBytes+8+4:

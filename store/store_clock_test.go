@@ -11,6 +11,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/journal"
 )
 
@@ -224,7 +225,7 @@ func TestRequestIsRememberedByTheClock(t *testing.T) {
 	c.set(-tenYears)
 	withdraw(s)
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
-	c.pass(requestMemory)
+	c.pass(apply.RequestMemory)
 	withdraw(s)
 	if d := verdict(s.View(), n, "acme", s.Now()); d.Verdict == policy.Block {
 		t.Error("the id is remembered for more than seven days")

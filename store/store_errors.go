@@ -22,17 +22,17 @@ var (
 	ErrBusy                 = errors.New("too many writes are waiting")
 	ErrClosed               = fault.ErrClosed
 	ErrTooLarge             = fault.ErrTooLarge
-	ErrTooManyRecords       = errors.New("the number holds too many records")
-	ErrNothingToWithdraw    = errors.New("no opt-out in force at exactly that scope")
-	ErrRequestReused        = errors.New("the request id was used before for something else")
-	ErrListNotFound         = errors.New("no such list")
-	ErrListExists           = errors.New("a list of that name exists")
+	ErrTooManyRecords       = fault.ErrTooManyRecords
+	ErrNothingToWithdraw    = fault.ErrNothingToWithdraw
+	ErrRequestReused        = fault.ErrRequestReused
+	ErrListNotFound         = fault.ErrListNotFound
+	ErrListExists           = fault.ErrListExists
 	ErrListName             = errors.New("a list name is 1 to 64 characters of a-z 0-9 . _ - and begins with a letter or digit, with at most 8 digits without a letter between them")
 	ErrSettings             = errors.New("invalid list settings")
-	ErrUnconfirmed          = errors.New("it has to be confirmed")
+	ErrUnconfirmed          = fault.ErrUnconfirmed
 	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
-	ErrTokenExists          = errors.New("a token or certificate of that name, or a token with that secret, is granted something already")
-	ErrTokenNotFound        = errors.New("no such token or certificate")
+	ErrTokenExists          = fault.ErrTokenExists
+	ErrTokenNotFound        = fault.ErrTokenNotFound
 	ErrImportRunning        = fault.ErrImportRunning
 	ErrTakenOver            = fault.ErrTakenOver
 	ErrNothingToRevert      = errors.New("the list shows its first load: there is nothing to go back to")
@@ -49,16 +49,6 @@ var (
 	ErrStage                = fault.ErrStage
 	ErrSystem               = fault.ErrSystem
 )
-
-// unconfirmed is an ErrUnconfirmed that says what has to be confirmed.
-type unconfirmed string
-
-func (u unconfirmed) Error() string { return string(u) }
-
-func (u unconfirmed) Unwrap() error { return ErrUnconfirmed }
-
-// errMoved says that the list changed while a load was compared with it: compare again.
-var errMoved = errors.New("the list changed since the load was compared")
 
 // orSystem is err, as an ErrSystem when it is one and nothing graver.
 func orSystem(err error) error {

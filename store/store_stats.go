@@ -8,6 +8,7 @@ import (
 	"github.com/dncd/dncd/store/internal/clock"
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // Stats is the store in numbers.
@@ -80,6 +81,6 @@ func (s *Store) totals() (*storev1.Totals, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
 	t := new(storev1.Totals)
-	_, err := getMessage(txn, keys.Totals(), t)
+	_, err := state.Get(txn, keys.Totals(), t)
 	return t, err
 }

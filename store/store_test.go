@@ -13,6 +13,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/apply"
 )
 
 // testOptions are small and look at no disk: several test runs may share one that is nearly full.
@@ -282,7 +283,7 @@ func TestRequestIDIsRememberedSevenDays(t *testing.T) {
 	for _, c := range []struct {
 		after     time.Duration
 		duplicate bool
-	}{{0, false}, {requestMemory - 1, true}, {requestMemory, false}} {
+	}{{0, false}, {apply.RequestMemory - 1, true}, {apply.RequestMemory, false}} {
 		clock.set(start.Add(c.after))
 		r, err := s.RecordOptOut(context.Background(), objection, Request{ID: "r1"})
 		if err != nil || r.Duplicate != c.duplicate {

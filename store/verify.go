@@ -17,6 +17,7 @@ import (
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // openJournal verifies the journal against the mark and makes the first view. Damage gives a view that only blocks.
@@ -136,7 +137,7 @@ func verifyJournal(txn *badger.Txn, m journal.Mark) (tip journal.Position, last 
 		if err != nil {
 			return tip, last, err
 		}
-		last = nanoTime(rev.GetTime())
+		last = state.Time(rev.GetTime())
 	}
 	if at.Revision < m.Tip.Revision {
 		return tip, last, fmt.Errorf("%w: revisions %d to %d were acknowledged and are gone", ErrDamaged, at.Revision+1, m.Tip.Revision)
@@ -156,7 +157,7 @@ func verifyCheckpoint(txn *badger.Txn, at journal.Position) (time.Time, error) {
 		return time.Time{}, fmt.Errorf("%w: revision %d is not the one that was marked", ErrDamaged, at.Revision)
 	}
 	rev, err := e.Decode()
-	return nanoTime(rev.GetTime()), err
+	return state.Time(rev.GetTime()), err
 }
 
 // verifyCommits checks that every block commit of each load that the list's content is made of is there, and the files
@@ -188,7 +189,7 @@ func contentLoads(txn *badger.Txn, l *List) iter.Seq2[contentLoad, error] {
 	return func(yield func(contentLoad, error) bool) {
 		for at := l.ContentRevision; at != 0; {
 			e := new(storev1.ImportEntry)
-			found, err := getMessage(txn, keys.Import(l.ID, at), e)
+			found, err := state.Get(txn, keys.Import(l.ID, at), e)
 			if err == nil && (!found || e.GetBase() >= at) {
 				err = fmt.Errorf("%w: the import of a load of list %s is missing", ErrDamaged, l.Name)
 			}
@@ -218,7 +219,7 @@ func (s *Store) verifyLoad(txn *badger.Txn, id block.LoadID, e *storev1.ImportEn
 
 func readCommit(txn *badger.Txn, list policy.EventID, prepared uint64, n uint32) (*storev1.BlockCommit, error) {
 	c := new(storev1.BlockCommit)
-	found, err := getMessage(txn, keys.Commit(list, prepared, n), c)
+	found, err := state.Get(txn, keys.Commit(list, prepared, n), c)
 	if err == nil && !found {
 		err = fmt.Errorf("%w: a part of a load is missing", ErrDamaged)
 	}

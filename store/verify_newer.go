@@ -15,6 +15,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -124,7 +125,7 @@ func (n *newer) prepared(id block.LoadID) bool {
 	}
 	rev, err := journal.ReadRevision(n.txn, id.Prepared)
 	return err != nil || slices.ContainsFunc(rev.GetEvents(), func(e *storev1.Event) bool {
-		return proto.Equal(e.GetLoadPrepared().GetList(), listRef(id.List))
+		return proto.Equal(e.GetLoadPrepared().GetList(), state.ListRef(id.List))
 	})
 }
 

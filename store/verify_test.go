@@ -15,6 +15,7 @@ import (
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // keysOf are the keys of one kind in the newest view.
@@ -172,7 +173,7 @@ func TestVerifyCommits(t *testing.T) {
 	var e storev1.ImportEntry
 	txn := s.db.NewTransactionAt(s.View().Revision(), false)
 	defer txn.Discard()
-	if _, err := getMessage(txn, keys.Import(l.ID, l.ContentRevision), &e); err != nil || e.GetCommits() != l.state.GetCommits() || e.GetCrc() != l.state.GetCrc() {
+	if _, err := state.Get(txn, keys.Import(l.ID, l.ContentRevision), &e); err != nil || e.GetCommits() != l.state.GetCommits() || e.GetCrc() != l.state.GetCrc() {
 		t.Errorf("the import kept %d commits and the CRC %x, %v; want those of the list", e.GetCommits(), e.GetCrc(), err)
 	}
 	first, second := keys.Commit(l.ID, l.ContentRevision, 0), keys.Commit(l.ID, l.ContentRevision, 1)
@@ -190,8 +191,8 @@ func TestVerifyCommits(t *testing.T) {
 		{name: "missing", keys: func(txn *badger.Txn) error { return txn.Delete(first) }},
 		{name: "the other way round", keys: func(txn *badger.Txn) error {
 			var a, b storev1.BlockCommit
-			_, errA := getMessage(txn, first, &a)
-			_, errB := getMessage(txn, second, &b)
+			_, errA := state.Get(txn, first, &a)
+			_, errB := state.Get(txn, second, &b)
 			return errors.Join(errA, errB, putMessage(txn, first, &b), putMessage(txn, second, &a))
 		}},
 	} {

@@ -20,6 +20,7 @@ import (
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // JournalID names one journal.
@@ -129,7 +130,7 @@ func (v *View) readRecords(n phone.Number, f *policy.Facts) {
 	}
 	blocked := false
 	for _, r := range set.GetRecords() {
-		record := recordOf(r)
+		record := state.Record(r)
 		blocked = blocked || record.ExpiresAt.IsZero() && record.Scope.Blocks(f.Scope)
 		f.Records = append(f.Records, record)
 	}
@@ -141,7 +142,7 @@ func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	set = new(storev1.RecordSet)
-	_, err = getMessage(txn, keys.Records(uint64(n)), set)
+	_, err = state.Get(txn, keys.Records(uint64(n)), set)
 	return set, err
 }
 
@@ -207,7 +208,7 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
-	v.time, v.chain = nanoTime(rev.GetTime()), e.Hash()
+	v.time, v.chain = state.Time(rev.GetTime()), e.Hash()
 	v.lists, err = readLists(txn)
 	return v, err
 }
@@ -215,11 +216,11 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 // readLists compiles all lists that the transaction sees, by name, without filters.
 func readLists(txn *badger.Txn) ([]*List, error) {
 	var lists []*List
-	for stored, err := range storedLists(txn) {
+	for stored, err := range state.Lists(txn) {
 		if err != nil {
 			return nil, err
 		}
-		l, err := compileList(stored.id, stored.state)
+		l, err := compileList(stored.ID, stored.State)
 		if err != nil {
 			return nil, err
 		}

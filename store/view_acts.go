@@ -13,6 +13,7 @@ import (
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // ActsQuery asks for acts.
@@ -81,11 +82,11 @@ func (p *actsPage) add(e journal.Entry) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if !p.q.To.IsZero() && !nanoTime(at).Before(p.q.To) {
+	if !p.q.To.IsZero() && !state.Time(at).Before(p.q.To) {
 		return false, nil
 	}
 	for _, c := range changes {
-		id := eventID(e.Revision, c.Index)
+		id := state.EventID(e.Revision, c.Index)
 		tell, known := acts[c.Kind]
 		switch {
 		case !known:
@@ -115,7 +116,7 @@ func (v *View) act(id policy.EventID, at int64, c *journal.Change) (Act, error) 
 	}
 	txn := v.s.db.NewTransactionAt(id.Revision, false)
 	defer txn.Discard()
-	r := actReader{v: v, txn: txn, act: Act{ID: id, Time: nanoTime(at)}}
+	r := actReader{v: v, txn: txn, act: Act{ID: id, Time: state.Time(at)}}
 	r.toldIn(id.Revision, e.GetStoryHash())
 	err = acts[c.Kind](&r, e)
 	return r.act, err
@@ -141,12 +142,12 @@ func (r *actReader) toldIn(revision uint64, story []byte) {
 // ofList makes it an act about a list, which it returns as it was then: before the event where the event deleted it.
 func (r *actReader) ofList(kind ActKind, ref *storev1.ListId) (*storev1.ListState, error) {
 	l := new(storev1.ListState)
-	key := keys.List(refID(ref))
-	found, err := getMessage(r.txn, key, l)
+	key := keys.List(state.ListID(ref))
+	found, err := state.Get(r.txn, key, l)
 	if err == nil && !found {
 		before := r.v.s.db.NewTransactionAt(r.act.ID.Revision-1, false)
 		defer before.Discard()
-		found, err = getMessage(before, key, l)
+		found, err = state.Get(before, key, l)
 	}
 	r.is(kind, l.GetName(), "")
 	if found {

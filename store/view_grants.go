@@ -9,6 +9,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // Access is what callers are granted. A view of the past grants nothing. In a damaged store a grant that cannot be
@@ -22,7 +23,7 @@ func (v *View) GrantedBy(g *access.Grant) (by string) {
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
 	var st storev1.GrantState
-	if found, err := getMessage(txn, keys.Grant(g.Name), &st); !found || err != nil || st.GetRevision() != g.ID.Revision {
+	if found, err := state.Get(txn, keys.Grant(g.Name), &st); !found || err != nil || st.GetRevision() != g.ID.Revision {
 		return ""
 	}
 	story, _ := v.s.stories.Get(st.GetRevision(), st.GetStoryHash(), 0)
@@ -34,10 +35,10 @@ func readAccess(txn *badger.Txn) (t *access.Table, err error) {
 	var grants []*access.Grant
 	defer func() { t = access.NewTable(grants) }()
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
-	for st, damaged := range storedGrants(txn) {
+	for st, damaged := range state.Grants(txn) {
 		var g *access.Grant
 		if damaged == nil {
-			g, damaged = grantOf(st)
+			g, damaged = state.Grant(st)
 		}
 		if damaged != nil {
 			err = damaged

@@ -14,9 +14,11 @@ import (
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // EventKind is what an event about a number did.
@@ -86,7 +88,7 @@ type historyReader struct {
 	decoded  int // bytes of all revisions so far
 
 	again *badger.Txn // in which the events of rev are applied again; nil: none is yet
-	apply *applier
+	apply *apply.Applier
 	done  int // how many of them are
 	ended []policy.EventID
 }
@@ -116,12 +118,12 @@ func (h *historyReader) close() {
 // historyIDs are the ids of the first events about n after one, at most limit: those with a key, and the rows that n holds.
 func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) ([]policy.EventID, error) {
 	var set storev1.RecordSet
-	if _, err := getMessage(txn, keys.Records(uint64(n)), &set); err != nil {
+	if _, err := state.Get(txn, keys.Records(uint64(n)), &set); err != nil {
 		return nil, err
 	}
 	var ids []policy.EventID
 	for _, r := range set.GetRecords() {
-		if id := recordID(r); r.GetRow() && isAfter(id, after) {
+		if id := state.RecordID(r); r.GetRow() && isAfter(id, after) {
 			ids = append(ids, id)
 		}
 	}
@@ -146,14 +148,14 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 	if err != nil {
 		return HistoryEvent{}, err
 	}
-	e := HistoryEvent{ID: id, Time: nanoTime(rev.GetTime())}
+	e := HistoryEvent{ID: id, Time: state.Time(rev.GetTime())}
 	e.Story, e.StoryState = h.v.s.stories.Get(id.Revision, event.GetStoryHash(), event.GetStory())
 	switch c := event.GetChange().(type) {
 	case *storev1.Event_OptOut:
 		e.Kind, e.Scope = EventOptOut, policy.Scope(c.OptOut.GetScope())
 		e.Channel = policy.Channel(c.OptOut.GetChannel())
-		e.ReceivedAt = nanoTime(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
-		e.ExpiresAt = nanoTime(c.OptOut.GetExpiresAt())
+		e.ReceivedAt = state.Time(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
+		e.ExpiresAt = state.Time(c.OptOut.GetExpiresAt())
 	case *storev1.Event_OptOutWithdrawn:
 		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
 		if e.Ended, err = h.endedBy(id); err != nil {
@@ -169,7 +171,7 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 	if h.again == nil {
 		h.again = h.v.s.db.NewTransactionAt(id.Revision-1, true)
-		h.apply = newReplay(h.again, id.Revision, h.rev)
+		h.apply = apply.Replay(h.again, id.Revision, h.rev)
 	}
 	for ; h.done <= int(id.Index); h.done++ {
 		e := h.rev.GetEvents()[h.done]
@@ -177,7 +179,7 @@ func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 			continue
 		}
 		var err error
-		h.ended, err = h.apply.change(eventID(id.Revision, h.done), e)
+		h.ended, err = h.apply.Change(state.EventID(id.Revision, h.done), e)
 		if isRefusal(err) { // after an accepted loss: what it would have ended is gone
 			h.ended, err = nil, nil
 		}

@@ -7,6 +7,7 @@ import (
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // RecordDetail is a record with its story.
@@ -33,7 +34,7 @@ func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 		return facts, err
 	}
 	for _, r := range set.GetRecords() {
-		record := recordOf(r)
+		record := state.Record(r)
 		if !record.InForce(now) {
 			continue
 		}

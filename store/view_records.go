@@ -13,6 +13,7 @@ import (
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
 // NumberRecords are the records of one number, oldest first.
@@ -55,12 +56,12 @@ func (v *View) eachNumber(ctx context.Context, now time.Time, inForce bool, keep
 func (v *View) numberRecords(item *badger.Item, now time.Time, inForce bool, keep func(*RecordDetail) bool) (NumberRecords, error) {
 	n := NumberRecords{Number: phone.Number(keys.Number(item.Key()))}
 	set := new(storev1.RecordSet)
-	if err := item.Value(func(b []byte) error { return decodeMessage(item.Key(), b, set) }); err != nil {
+	if err := item.Value(func(b []byte) error { return state.Decode(item.Key(), b, set) }); err != nil {
 		v.s.noteDamage(err)
 		return n, err
 	}
 	for _, r := range set.GetRecords() {
-		d := RecordDetail{Record: recordOf(r)}
+		d := RecordDetail{Record: state.Record(r)}
 		if inForce && !d.InForce(now) || !keep(&d) {
 			continue
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/dgraph-io/badger/v4"
 
-	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/journal"
 )
 
@@ -43,8 +42,4 @@ func (s *Store) revisionTime(txn *badger.Txn, revision uint64) (time.Time, error
 		return time.Time{}, err
 	}
 	return time.Unix(0, rev.GetTime()).UTC(), nil
-}
-
-func eventID(revision uint64, index int) policy.EventID {
-	return policy.EventID{Revision: revision, Index: uint32(index)}
 }

@@ -24,6 +24,18 @@ var (
 	ErrTakenOver     = errors.New("another command took the list over: this load was abandoned")
 	ErrClockJumped   = errors.New("the clock jumped ahead")
 
+	ErrNothingToWithdraw = errors.New("no opt-out in force at exactly that scope")
+	ErrRequestReused     = errors.New("the request id was used before for something else")
+	ErrListExists        = errors.New("a list of that name exists")
+	ErrListNotFound      = errors.New("no such list")
+	ErrTokenExists       = errors.New("a token or certificate of that name, or a token with that secret, is granted something already")
+	ErrTokenNotFound     = errors.New("no such token or certificate")
+	ErrTooManyRecords    = errors.New("the number holds too many records")
+	ErrUnconfirmed       = errors.New("it has to be confirmed")
+
+	// ErrMoved says that the list changed while a load was compared with it: compare again.
+	ErrMoved = errors.New("the list changed since the load was compared")
+
 	// ErrStage is a stage file that is missing or damaged.
 	ErrStage = errors.New("the staged numbers are missing or damaged")
 
@@ -71,3 +83,11 @@ func AsDamage(err error) error {
 func DamagedKey(key []byte) error {
 	return fmt.Errorf("%w: a value of kind %q fails its checksum", ErrDamaged, key[:1])
 }
+
+// Unconfirmed is an ErrUnconfirmed that says what has to be confirmed.
+type Unconfirmed string
+
+func (u Unconfirmed) Error() string { return string(u) }
+
+// Unwrap returns ErrUnconfirmed.
+func (u Unconfirmed) Unwrap() error { return ErrUnconfirmed }

@@ -1,49 +1,49 @@
-package store
+package apply
 
 import (
 	"fmt"
-	"iter"
 	"slices"
 
-	"github.com/dgraph-io/badger/v4"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/fault"
 	"github.com/dncd/dncd/store/internal/keys"
+	"github.com/dncd/dncd/store/internal/state"
 )
 
-func (a *applier) createList(id policy.EventID, c *storev1.ListCreated) error {
+func (a *Applier) createList(id policy.EventID, c *storev1.ListCreated) error {
 	taken, err := a.listNamed(c.GetName())
 	if err != nil {
 		return err
 	}
 	if taken {
-		return ErrListExists
+		return fault.ErrListExists
 	}
 	return a.putList(id, &storev1.ListState{
 		Name:        c.GetName(),
 		Settings:    c.GetSettings(),
-		CreatedTime: a.time,
+		CreatedTime: a.Time,
 	})
 }
 
-func (a *applier) listNamed(name string) (bool, error) {
-	for l, err := range storedLists(a.txn) {
-		if err != nil || l.state.GetName() == name {
+func (a *Applier) listNamed(name string) (bool, error) {
+	for l, err := range state.Lists(a.txn) {
+		if err != nil || l.State.GetName() == name {
 			return err == nil, err
 		}
 	}
 	return false, nil
 }
 
-func (a *applier) updateList(c *storev1.ListUpdated) error {
+func (a *Applier) updateList(c *storev1.ListUpdated) error {
 	id, l, err := a.idleList(c.GetList())
 	if err != nil {
 		return err
 	}
 	if l.GetVisible() != c.GetBase() {
-		return errMoved
+		return fault.ErrMoved
 	}
 	if l.GetLoad() != nil && !slices.Equal(l.GetSettings().GetJurisdiction(), c.GetSettings().GetJurisdiction()) {
 		l.Load.Outside = nil
@@ -55,42 +55,42 @@ func (a *applier) updateList(c *storev1.ListUpdated) error {
 	return a.putList(id, l)
 }
 
-func (a *applier) deleteList(c *storev1.ListDeleted) error {
+func (a *Applier) deleteList(c *storev1.ListDeleted) error {
 	id, _, err := a.idleList(c.GetList())
 	if err != nil {
 		return err
 	}
-	a.lists[id] = nil
+	a.Lists[id] = nil
 	key := keys.List(id)
-	a.bytes += len(key)
+	a.Bytes += len(key)
 	return a.txn.Delete(key)
 }
 
 // submitPrepared takes the list for a load that was compared with its content at base.
-func (a *applier) prepareLoad(c *storev1.LoadPrepared, story []byte) error {
+func (a *Applier) prepareLoad(c *storev1.LoadPrepared, story []byte) error {
 	id, l, err := a.idleList(c.GetList())
 	if err != nil {
 		return err
 	}
 	if l.GetVisible() != c.GetBase() {
-		return errMoved
+		return fault.ErrMoved
 	}
-	l.Pending = a.revision
-	l.PendingLoad = withoutSources(c.GetLoad())
+	l.Pending = a.Revision
+	l.PendingLoad = WithoutSources(c.GetLoad())
 	if err := a.putList(id, l); err != nil {
 		return err
 	}
-	return a.put(keys.Import(id, a.revision), &storev1.ImportEntry{
+	return a.put(keys.Import(id, a.Revision), &storev1.ImportEntry{
 		Load:      c.GetLoad(),
 		State:     storev1.ImportState_IMPORT_STATE_PREPARED,
-		Time:      a.time,
+		Time:      a.Time,
 		Base:      c.GetBase(),
 		StoryHash: story,
 		ListName:  l.GetName(),
 	})
 }
 
-func (a *applier) switchLoad(c *storev1.LoadSwitched) error {
+func (a *Applier) switchLoad(c *storev1.LoadSwitched) error {
 	id, l, err := a.pendingList(c.GetList(), c.GetPrepared())
 	if err != nil {
 		return err
@@ -107,7 +107,7 @@ func (a *applier) switchLoad(c *storev1.LoadSwitched) error {
 	})
 }
 
-func (a *applier) abandonLoad(c *storev1.LoadAbandoned) error {
+func (a *Applier) abandonLoad(c *storev1.LoadAbandoned) error {
 	id, l, err := a.pendingList(c.GetList(), c.GetPrepared())
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (a *applier) abandonLoad(c *storev1.LoadAbandoned) error {
 	})
 }
 
-func (a *applier) endImport(id policy.EventID, prepared uint64, end func(*storev1.ImportEntry)) error {
+func (a *Applier) endImport(id policy.EventID, prepared uint64, end func(*storev1.ImportEntry)) error {
 	key := keys.Import(id, prepared)
 	var e storev1.ImportEntry
 	found, err := a.get(key, &e)
@@ -129,40 +129,40 @@ func (a *applier) endImport(id policy.EventID, prepared uint64, end func(*storev
 		return err
 	}
 	if !found {
-		return fmt.Errorf("%w: the import of a load is missing", ErrDamaged)
+		return fmt.Errorf("%w: the import of a load is missing", fault.ErrDamaged)
 	}
 	end(&e)
-	e.Ended = a.revision
+	e.Ended = a.Revision
 	return a.put(key, &e)
 }
 
 // confirmLoad applies date and coverage of a load that found the content as it was.
-func (a *applier) confirmLoad(c *storev1.LoadConfirmed, story []byte) error {
+func (a *Applier) confirmLoad(c *storev1.LoadConfirmed, story []byte) error {
 	id, l, err := a.idleList(c.GetList())
 	if err != nil {
 		return err
 	}
 	if l.GetVisible() != c.GetBase() {
-		return errMoved
+		return fault.ErrMoved
 	}
-	l.Load = withoutSources(c.GetLoad())
+	l.Load = WithoutSources(c.GetLoad())
 	if err := a.putList(id, l); err != nil {
 		return err
 	}
-	return a.put(keys.Import(id, a.revision), &storev1.ImportEntry{
+	return a.put(keys.Import(id, a.Revision), &storev1.ImportEntry{
 		Load:      c.GetLoad(),
 		State:     storev1.ImportState_IMPORT_STATE_CONFIRMED,
-		Time:      a.time,
-		Ended:     a.revision,
+		Time:      a.Time,
+		Ended:     a.Revision,
 		Base:      l.GetVisible(),
 		StoryHash: story,
 		ListName:  l.GetName(),
 	})
 }
 
-// unloadList marks the content of a list as not loaded, and ends a load of it that was prepared. What it covered stays: a
+// UnloadList marks the content of a list as not loaded, and ends a load of it that was prepared. What it covered stays: a
 // load after it must not widen that unnoticed.
-func (a *applier) unloadList(c *storev1.ListUnloaded) error {
+func (a *Applier) UnloadList(c *storev1.ListUnloaded) error {
 	id, l, err := a.list(c.GetList())
 	if err != nil {
 		return err
@@ -175,75 +175,44 @@ func (a *applier) unloadList(c *storev1.ListUnloaded) error {
 	return a.putList(id, l)
 }
 
-func (a *applier) list(ref *storev1.ListId) (policy.EventID, *storev1.ListState, error) {
-	id := refID(ref)
+func (a *Applier) list(ref *storev1.ListId) (policy.EventID, *storev1.ListState, error) {
+	id := state.ListID(ref)
 	l := new(storev1.ListState)
 	found, err := a.get(keys.List(id), l)
 	if err != nil {
 		return id, nil, err
 	}
 	if !found {
-		return id, nil, ErrListNotFound
+		return id, nil, fault.ErrListNotFound
 	}
 	return id, l, nil
 }
 
-func (a *applier) idleList(ref *storev1.ListId) (policy.EventID, *storev1.ListState, error) {
+func (a *Applier) idleList(ref *storev1.ListId) (policy.EventID, *storev1.ListState, error) {
 	id, l, err := a.list(ref)
 	if err == nil && l.GetPending() != 0 {
-		err = ErrImportRunning
+		err = fault.ErrImportRunning
 	}
 	return id, l, err
 }
 
-func (a *applier) pendingList(ref *storev1.ListId, prepared uint64) (policy.EventID, *storev1.ListState, error) {
+func (a *Applier) pendingList(ref *storev1.ListId, prepared uint64) (policy.EventID, *storev1.ListState, error) {
 	id, l, err := a.list(ref)
 	if err == nil && l.GetPending() != prepared {
-		err = errMoved
+		err = fault.ErrMoved
 	}
 	return id, l, err
 }
 
-func (a *applier) putList(id policy.EventID, l *storev1.ListState) error {
-	l.UpdatedRevision, l.UpdatedTime = a.revision, a.time
-	a.lists[id] = l
+func (a *Applier) putList(id policy.EventID, l *storev1.ListState) error {
+	l.UpdatedRevision, l.UpdatedTime = a.Revision, a.Time
+	a.Lists[id] = l
 	return a.put(keys.List(id), l)
 }
 
-// withoutSources is the load as the list's state keeps it: only the import names its files.
-func withoutSources(l *storev1.Load) *storev1.Load {
+// WithoutSources is the load as the list's state keeps it: only the import names its files.
+func WithoutSources(l *storev1.Load) *storev1.Load {
 	c := proto.CloneOf(l)
 	c.Sources = nil
 	return c
-}
-
-// storedList is the state of a list.
-type storedList struct {
-	id    policy.EventID
-	state *storev1.ListState
-}
-
-// storedLists yields every list that the transaction sees, in order of creation.
-func storedLists(txn *badger.Txn) iter.Seq2[storedList, error] {
-	return func(yield func(storedList, error) bool) {
-		opt := badger.DefaultIteratorOptions
-		opt.Prefix = []byte{keys.KindList}
-		it := txn.NewIterator(opt)
-		defer it.Close()
-		for it.Rewind(); it.Valid(); it.Next() {
-			key, l := it.Item().KeyCopy(nil), new(storev1.ListState)
-			err := it.Item().Value(func(v []byte) error { return decodeMessage(key, v, l) })
-			if !yield(storedList{keys.ListID(key), l}, err) || err != nil {
-				return
-			}
-		}
-	}
-}
-
-func refID(ref *storev1.ListId) policy.EventID {
-	return eventID(ref.GetRevision(), int(ref.GetIndex()))
-}
-
-func listRef(id policy.EventID) *storev1.ListId {
-	return &storev1.ListId{Revision: id.Revision, Index: id.Index}
 }
