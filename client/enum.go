@@ -113,6 +113,8 @@ const (
 	StoryMissing StoryState = "MISSING" // not found, or not what was recorded
 	StoryErased  StoryState = "ERASED"
 	StoryNone    StoryState = "NONE" // the record has no text
+	// StoryWithheld: the caller may not read it.
+	StoryWithheld StoryState = "WITHHELD"
 )
 
 // Channel is how an objection or a consent came in.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -54,8 +55,12 @@ func (r *rates) of(list string, visible uint64, f store.FilterStats) float64 {
 }
 
 // GetStats implements dncv1.AdminServiceServer.
-func (s *adminService) GetStats(context.Context, *dncv1.GetStatsRequest) (*dncv1.GetStatsResponse, error) {
+//
+// The sizes and counts are those of the whole store, whatever the caller may see.
+func (s *adminService) GetStats(ctx context.Context, _ *dncv1.GetStatsRequest) (*dncv1.GetStatsResponse, error) {
 	st := s.store.Stats()
+	caller := callerOf(ctx)
+	st.Lists = slices.DeleteFunc(slices.Clone(st.Lists), func(l *store.List) bool { return !caller.Sees(l.Scope) })
 	now := s.store.Now()
 	resp := &dncv1.GetStatsResponse{
 		Position:        &dncv1.Position{Revision: st.Revision, JournalId: st.JournalID},

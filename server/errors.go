@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/protoadapt"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/phone/national"
 	"github.com/dncd/dncd/internal/policy"
@@ -89,6 +90,10 @@ var reasons = []struct {
 	{store.ErrListNotFound, dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND, "create it first, or check the name"},
 	{store.ErrListExists, dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS, "use it, or choose another name"},
 	{store.ErrListName, dncv1.ErrorReason_ERROR_REASON_LIST_NAME_INVALID, ""},
+	{store.ErrAccessLog, dncv1.ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED, "checks and writes continue; look at the server's log and its disk"},
+	{store.ErrTokenExists, dncv1.ErrorReason_ERROR_REASON_TOKEN_EXISTS, "choose another name, or revoke the one in use"},
+	{store.ErrTokenNotFound, dncv1.ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND, "check the name"},
+	{access.ErrGrant, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
 	{store.ErrUnconfirmed, dncv1.ErrorReason_ERROR_REASON_CONFIRMATION_REQUIRED, confirmAdvice},
 	{store.ErrJurisdiction, dncv1.ErrorReason_ERROR_REASON_JURISDICTION_REQUIRED, "name a region such as US"},
 	{store.ErrSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},

@@ -27,6 +27,9 @@ func (s *listService) Export(req *dncv1.ExportRequest, stream exportStream) erro
 	if err != nil {
 		return s.aboutList(name, err)
 	}
+	if err := s.noteAccess(stream.Context(), "ListService/Export", accessed{list: l.Name}); err != nil {
+		return err
+	}
 	ctx, cancel := s.untilStopping(stream.Context())
 	defer cancel()
 	err = s.export(ctx, v, l, stream)

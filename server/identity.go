@@ -3,18 +3,25 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"net"
 
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/peer"
 
+	"github.com/dncd/dncd/internal/access"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
 
-// recorder returns who records: the name in the caller's verified certificate, else what the caller claims.
+// recorder returns who records: the caller's name if it was granted something, else the name in its verified
+// certificate, else what it claims.
 func recorder(ctx context.Context, claimed string, story *store.Story) error {
 	if err := checkText(field{name: "on_behalf_of", value: claimed, max: maxRecordedBy}); err != nil {
 		return err
+	}
+	if caller := callerOf(ctx); caller != access.Open {
+		story.RecordedBy, story.Proven = caller.Name, true
+		return nil
 	}
 	cert := verifiedCertificate(ctx)
 	if cert == nil {
@@ -51,4 +58,21 @@ func certificateName(c *x509.Certificate) string {
 		return c.DNSNames[0]
 	}
 	return ""
+}
+
+// peerAddress returns where a call comes from, without the port; empty for a unix socket.
+func peerAddress(ctx context.Context) string {
+	p, ok := peer.FromContext(ctx)
+	if !ok {
+		return ""
+	}
+	return hostOf(p.Addr)
+}
+
+func hostOf(a net.Addr) string {
+	host, _, err := net.SplitHostPort(a.String())
+	if err != nil {
+		return ""
+	}
+	return host
 }

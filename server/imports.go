@@ -7,6 +7,8 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/access"
+	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -17,11 +19,12 @@ const (
 )
 
 // ListImports implements dncv1.ListServiceServer.
-func (s *listService) ListImports(_ context.Context, req *dncv1.ListImportsRequest) (*dncv1.ListImportsResponse, error) {
+func (s *listService) ListImports(ctx context.Context, req *dncv1.ListImportsRequest) (*dncv1.ListImportsResponse, error) {
 	v := s.store.View()
-	p := importsPage[*dncv1.ListImport]{call: listImportsCall, read: v.ListImports, message: listImport}
+	caller := callerOf(ctx)
+	p := importsPage[*dncv1.ListImport]{call: listImportsCall, read: v.ListImports, message: listImport, shown: importsOfLists(v, caller)}
 	if req.GetList() != "" {
-		_, l, err := s.find(req.GetList())
+		_, l, err := s.findFor(caller, req.GetList())
 		if err != nil {
 			return nil, err
 		}
@@ -37,10 +40,12 @@ func (s *listService) ListImports(_ context.Context, req *dncv1.ListImportsReque
 
 // ListRecordImports implements dncv1.RecordServiceServer.
 func (s *recordService) ListRecordImports(
-	_ context.Context, req *dncv1.ListRecordImportsRequest,
+	ctx context.Context, req *dncv1.ListRecordImportsRequest,
 ) (*dncv1.ListRecordImportsResponse, error) {
 	v := s.store.View()
-	p := importsPage[*dncv1.RecordImport]{call: recordImportsCall, read: v.RecordImports, message: recordImportMessage}
+	p := importsPage[*dncv1.RecordImport]{
+		call: recordImportsCall, read: v.RecordImports, message: recordImportMessage, shown: importsBy(callerOf(ctx)),
+	}
 	imports, next, err := p.page(&s.tokens, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
 		return nil, err
@@ -53,6 +58,27 @@ type importsPage[M proto.Message] struct {
 	call, subject string // page tokens are bound to both
 	read          func(before uint64, limit int) ([]store.ImportEntry, error)
 	message       func(*store.ImportEntry) M
+	shown         func(*store.ImportEntry) bool // what the caller may see
+}
+
+// importsOfLists shows imports of lists that the caller may see. A caller bound to scopes does not see those of lists
+// that were deleted.
+func importsOfLists(v *store.View, caller *access.Grant) func(*store.ImportEntry) bool {
+	if caller.Everywhere() {
+		return func(*store.ImportEntry) bool { return true }
+	}
+	seen := map[policy.EventID]bool{}
+	for _, l := range v.Lists() {
+		seen[l.ID] = caller.Sees(l.Scope)
+	}
+	return func(e *store.ImportEntry) bool { return seen[e.List] }
+}
+
+// importsBy shows imports of records. They have no scope: a caller bound to scopes sees its own.
+func importsBy(caller *access.Grant) func(*store.ImportEntry) bool {
+	return func(e *store.ImportEntry) bool {
+		return caller.Everywhere() || (e.Story.Proven && e.Story.RecordedBy == caller.Name)
+	}
 }
 
 func (p *importsPage[M]) page(t *tokens, size uint32, token string) (page []M, next string, err error) {
@@ -76,7 +102,9 @@ func (p *importsPage[M]) page(t *tokens, size uint32, token string) (page []M, n
 			entries, more = entries[:i], true
 			break
 		}
-		page = append(page, m)
+		if p.shown(&entries[i]) {
+			page = append(page, m)
+		}
 	}
 	if more {
 		last := entries[len(entries)-1].Prepared

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -40,6 +41,15 @@ func (s *listService) find(name string) (*store.View, *store.List, error) {
 		return nil, nil, s.aboutList(name, err)
 	}
 	return v, l, nil
+}
+
+// findFor returns a list that the caller may see. Any other list is not there.
+func (s *listService) findFor(caller *access.Grant, name string) (*store.View, *store.List, error) {
+	v, l, err := s.find(name)
+	if err == nil && !caller.Sees(l.Scope) {
+		return nil, nil, s.aboutList(l.Name, store.ErrListNotFound)
+	}
+	return v, l, err
 }
 
 // aboutList adds the list to the metadata of an error, unless the name itself is invalid.
@@ -170,8 +180,8 @@ func maxAgeDays(d *durationpb.Duration, least int) (int, error) {
 }
 
 // GetList implements dncv1.ListServiceServer.
-func (s *listService) GetList(_ context.Context, req *dncv1.GetListRequest) (*dncv1.GetListResponse, error) {
-	v, l, err := s.find(req.GetName())
+func (s *listService) GetList(ctx context.Context, req *dncv1.GetListRequest) (*dncv1.GetListResponse, error) {
+	v, l, err := s.findFor(callerOf(ctx), req.GetName())
 	if err != nil {
 		return nil, err
 	}
@@ -185,7 +195,7 @@ func (s *listService) GetList(_ context.Context, req *dncv1.GetListRequest) (*dn
 const listsCall = "ListLists"
 
 // ListLists implements dncv1.ListServiceServer.
-func (s *listService) ListLists(_ context.Context, req *dncv1.ListListsRequest) (*dncv1.ListListsResponse, error) {
+func (s *listService) ListLists(ctx context.Context, req *dncv1.ListListsRequest) (*dncv1.ListListsResponse, error) {
 	v := s.store.View()
 	after := ""
 	if req.GetPageToken() != "" {
@@ -198,7 +208,7 @@ func (s *listService) ListLists(_ context.Context, req *dncv1.ListListsRequest) 
 	resp := &dncv1.ListListsResponse{Position: positionOf(v)}
 	bytes := 0
 	for _, l := range v.Lists() {
-		if l.Name <= after {
+		if l.Name <= after || !callerOf(ctx).Sees(l.Scope) {
 			continue
 		}
 		m, err := s.messageWithImports(v, l)

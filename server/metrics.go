@@ -29,6 +29,7 @@ const (
 	writeList       = "list"
 	writeLoad       = "load"
 	writeRecords    = "records_import"
+	writeToken      = "token"
 )
 
 // metrics counts what the services do. No label holds anything about a number.
@@ -37,6 +38,7 @@ type metrics struct {
 	writes   *prometheus.CounterVec
 	refusals *prometheus.CounterVec
 	panics   prometheus.Counter
+	logins   *prometheus.CounterVec
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
@@ -58,7 +60,11 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Help: "Calls that ended in a panic, which was caught. Each one is a fault to report.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{checks, m.writes, m.refusals, m.panics} {
+	m.logins = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "dncd_refused_logins_total",
+		Help: "Callers that were refused, by what they showed: token, certificate, tls (the handshake failed) or none.",
+	}, []string{"kind"})
+	for _, c := range []prometheus.Collector{checks, m.writes, m.refusals, m.panics, m.logins} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -70,6 +76,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	return m, nil
 }
+
+func (m *metrics) loginRefused(kind string) { m.logins.WithLabelValues(kind).Inc() }
 
 func (m *metrics) checked(source int, v policy.Verdict) { m.checks[source][v].Inc() }
 

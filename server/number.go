@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -23,20 +24,27 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 		return nil, err
 	}
 	at := instantOf(v)
+	if err := s.noteAccess(ctx, "RecordService/GetNumber", accessed{number: n}); err != nil {
+		return nil, err
+	}
 	facts, err := v.Number(n, at.byClock())
 	if err != nil {
 		return nil, err
 	}
+	caller := callerOf(ctx)
 	resp := &dncv1.GetNumberResponse{
 		Number:    n.E164(),
 		Regions:   n.Regions().Strings(),
 		Position:  positionOf(v),
 		CheckedAt: stamp(at.now),
-		Lists:     listEntries(facts.Lists, at.now),
+		Lists:     listEntries(caller, facts.Lists, at.now),
 	}
 	bytes := 0
 	for i := range facts.Records {
-		r := recordMessage(&facts.Records[i], at.byClock())
+		if !caller.Sees(facts.Records[i].Scope) {
+			continue
+		}
+		r := recordMessage(caller, &facts.Records[i], at.byClock())
 		if bytes += proto.Size(r); bytes > pageBytes {
 			return nil, refuse(dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT,
 				"the number's records are larger than one answer may be: read its history, which has pages")
@@ -46,7 +54,8 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	return resp, nil
 }
 
-func recordMessage(r *store.RecordDetail, now time.Time) *dncv1.Record {
+// recordMessage is a record on the wire, with its story if the caller may read it.
+func recordMessage(caller *access.Grant, r *store.RecordDetail, now time.Time) *dncv1.Record {
 	return &dncv1.Record{
 		Id:         eventID(r.ID),
 		Kind:       dncv1.RecordKind_RECORD_KIND_OPT_OUT,
@@ -56,8 +65,19 @@ func recordMessage(r *store.RecordDetail, now time.Time) *dncv1.Record {
 		RecordedAt: stamp(r.RecordedAt),
 		ExpiresAt:  stamp(r.ExpiresAt),
 		InForce:    r.InForce(now),
-		Story:      storyMessage(r.Story, r.StoryState),
+		Story:      storyFor(caller, r.Scope, r.Story, r.StoryState),
 	}
+}
+
+// storyRoles are the roles that read stories.
+var storyRoles = access.RolesOf(access.Recorder, access.Officer)
+
+// storyFor is a story on the wire; withheld from a caller that may not read stories of records at scope.
+func storyFor(caller *access.Grant, scope policy.Scope, story store.Story, state store.StoryState) *dncv1.Story {
+	if state != store.StoryNone && !(caller.Roles.Any(storyRoles) && caller.Holds(scope)) {
+		return &dncv1.Story{State: dncv1.StoryState_STORY_STATE_WITHHELD}
+	}
+	return storyMessage(story, state)
 }
 
 var storyStates = [...]dncv1.StoryState{
@@ -78,9 +98,12 @@ func storyMessage(story store.Story, state store.StoryState) *dncv1.Story {
 	}
 }
 
-func listEntries(lists []*store.List, now time.Time) []*dncv1.ListEntry {
+func listEntries(caller *access.Grant, lists []*store.List, now time.Time) []*dncv1.ListEntry {
 	out := make([]*dncv1.ListEntry, 0, len(lists))
 	for _, l := range lists {
+		if !caller.Sees(l.Scope) {
+			continue
+		}
 		out = append(out, &dncv1.ListEntry{
 			List:         l.Name,
 			ListId:       eventID(l.ID),
@@ -105,7 +128,10 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 	if err != nil {
 		return nil, err
 	}
-	page := historyPage{size: pageSize(req.GetPageSize()), until: v.Revision()}
+	if err := s.noteAccess(ctx, "RecordService/ListHistory", accessed{number: n}); err != nil {
+		return nil, err
+	}
+	page := historyPage{caller: callerOf(ctx), size: pageSize(req.GetPageSize()), until: v.Revision()}
 	if req.GetPageToken() != "" {
 		cursor, err := s.tokens.read(req.GetPageToken(), historyCall, n.E164())
 		if err != nil {
@@ -117,7 +143,7 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 	if err != nil {
 		return nil, err
 	}
-	events, more := page.cut(n.E164(), found, more)
+	events, last, more := page.cut(n.E164(), found, more)
 	resp := &dncv1.ListHistoryResponse{
 		Number:      n.E164(),
 		Events:      events,
@@ -127,7 +153,7 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 		KindsCovered: kindsCovered,
 	}
 	if more {
-		resp.NextPageToken = s.tokens.make(historyCall, n.E164(), page.cursor(found[len(events)-1].ID))
+		resp.NextPageToken = s.tokens.make(historyCall, n.E164(), page.cursor(last))
 	}
 	return resp, nil
 }
@@ -137,9 +163,10 @@ const historyFrom = 1
 
 // historyPage is where a page begins, and the revision at which all pages are read.
 type historyPage struct {
-	size  int
-	until uint64
-	after policy.EventID
+	caller *access.Grant
+	size   int
+	until  uint64
+	after  policy.EventID
 }
 
 func (p *historyPage) cursor(last policy.EventID) []byte {
@@ -154,21 +181,25 @@ func (p *historyPage) resume(cursor []byte) {
 	p.after = policy.EventID{Revision: binary.BigEndian.Uint64(cursor[8:]), Index: binary.BigEndian.Uint32(cursor[16:])}
 }
 
-// cut returns the events that fit on the page, and whether more follow. One event always fits.
-func (p *historyPage) cut(number string, found []store.HistoryEvent, after bool) (events []*dncv1.HistoryEvent, more bool) {
+// cut returns the events that fit on the page, the id of the last one that it looked at, and whether more follow. One
+// event always fits. What the caller may not see is left out.
+func (p *historyPage) cut(number string, found []store.HistoryEvent, after bool) (events []*dncv1.HistoryEvent, last policy.EventID, more bool) {
 	bytes := 0
 	for i := range found {
 		if found[i].ID.Revision > p.until {
-			return events, false
+			return events, last, false
 		}
-		e := historyMessage(number, &found[i])
-		bytes += proto.Size(e)
-		if bytes > pageBytes && len(events) > 0 {
-			return events, true
+		if p.caller.Sees(found[i].Scope) {
+			e := historyMessage(p.caller, number, &found[i])
+			bytes += proto.Size(e)
+			if bytes > pageBytes && len(events) > 0 {
+				return events, last, true
+			}
+			events = append(events, e)
 		}
-		events = append(events, e)
+		last = found[i].ID
 	}
-	return events, after
+	return events, last, after
 }
 
 // kindsCovered are the kinds of events that a history holds.
@@ -177,8 +208,8 @@ var kindsCovered = []dncv1.EventKind{
 	dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
 }
 
-func historyMessage(number string, e *store.HistoryEvent) *dncv1.HistoryEvent {
-	m := &dncv1.HistoryEvent{Id: eventID(e.ID), Time: stamp(e.Time), Story: storyMessage(e.Story, e.StoryState)}
+func historyMessage(caller *access.Grant, number string, e *store.HistoryEvent) *dncv1.HistoryEvent {
+	m := &dncv1.HistoryEvent{Id: eventID(e.ID), Time: stamp(e.Time), Story: storyFor(caller, e.Scope, e.Story, e.StoryState)}
 	switch e.Kind {
 	case store.EventOptOut:
 		m.Kind = dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED

@@ -2,10 +2,13 @@ package server
 
 import (
 	"context"
+	"strings"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/access"
+	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -18,8 +21,12 @@ func (s *recordService) ExportRecords(req *dncv1.ExportRecordsRequest, stream re
 	if err != nil {
 		return err
 	}
-	keep, err := scopeFilter(req)
+	caller := callerOf(stream.Context())
+	keep, err := scopeFilter(caller, req)
 	if err != nil {
+		return err
+	}
+	if err := s.noteAccess(stream.Context(), "RecordService/ExportRecords", accessed{scope: policy.Scope(strings.ToLower(req.GetScope()))}); err != nil {
 		return err
 	}
 	ctx, cancel := s.untilStopping(stream.Context())
@@ -42,16 +49,19 @@ func (s *recordService) exportView(ctx context.Context, req *dncv1.ExportRecords
 	return s.view(ctx, req.GetReadAt())
 }
 
-// scopeFilter keeps the records at the request's scope, above and below it. Without a scope it keeps all records.
-func scopeFilter(req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) bool, error) {
+// scopeFilter keeps the records at the request's scope, above and below it, that the caller may see. Without a scope it
+// keeps all of those.
+func scopeFilter(caller *access.Grant, req *dncv1.ExportRecordsRequest) (func(*store.RecordDetail) bool, error) {
 	if req.Scope == nil {
-		return func(*store.RecordDetail) bool { return true }, nil
+		return func(r *store.RecordDetail) bool { return caller.Sees(r.Scope) }, nil
 	}
 	scope, err := scopeOf(req.GetScope())
 	if err != nil {
 		return nil, err
 	}
-	return func(r *store.RecordDetail) bool { return r.Scope.Holds(scope) || scope.Holds(r.Scope) }, nil
+	return func(r *store.RecordDetail) bool {
+		return caller.Sees(r.Scope) && (r.Scope.Holds(scope) || scope.Holds(r.Scope))
+	}, nil
 }
 
 func (s *recordService) exportRecords(
@@ -71,7 +81,7 @@ func (s *recordService) exportRecords(
 		}
 		e.numbers++
 		for i := range n.Records {
-			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(&n.Records[i], at.byClock())}
+			m := &dncv1.ExportedRecord{Number: n.Number.E164(), Record: recordMessage(callerOf(ctx), &n.Records[i], at.byClock())}
 			if err := e.add(m); err != nil {
 				return err
 			}

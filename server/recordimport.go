@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"fmt"
 
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -85,9 +84,9 @@ func (i *recordImportSession) header(h *dncv1.ImportRecordsHeader) (store.Record
 	if err != nil {
 		return out, err
 	}
-	out.Files, out.Reading = fileNames(sources), readingOf(h)
 	rows, err := newRowReader(i.ctx, i.s.store, h)
 	i.rows, out.Story = rows, rows.story
+	out.Files, out.Reading = fileNames(sources), rows.reading(h.GetRegion())
 	return out, err
 }
 
@@ -106,15 +105,6 @@ func checkRecordsHeader(h *dncv1.ImportRecordsHeader) error {
 		return unsupported("lift_opt_outs")
 	}
 	return nil
-}
-
-// readingOf is what the meaning of a row depends on, besides the row: rows that were staged with another reading are
-// useless.
-func readingOf(h *dncv1.ImportRecordsHeader) string {
-	if h.FallbackScope == nil {
-		return fmt.Sprintf("region %q", h.GetRegion())
-	}
-	return fmt.Sprintf("region %q, scope %q instead", h.GetRegion(), h.GetFallbackScope())
 }
 
 // put implements intake.

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/chunkhash"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -21,6 +22,7 @@ const maxChunkRows = 10_000
 type rowReader struct {
 	store    *store.Store
 	story    store.Story // who records
+	caller   *access.Grant
 	region   phone.Region
 	lenient  bool         // fields that cannot be read, except the number, are left out
 	fallback policy.Scope // in place of a scope that cannot be read
@@ -34,7 +36,7 @@ type rowReader struct {
 }
 
 func newRowReader(ctx context.Context, s *store.Store, h *dncv1.ImportRecordsHeader) (rowReader, error) {
-	r := rowReader{store: s}
+	r := rowReader{store: s, caller: callerOf(ctx)}
 	if err := recorder(ctx, h.GetContext().GetOnBehalfOf(), &r.story); err != nil {
 		return r, err
 	}
@@ -43,8 +45,34 @@ func newRowReader(ctx context.Context, s *store.Store, h *dncv1.ImportRecordsHea
 		return r, err
 	}
 	r.lenient = true
-	r.fallback, err = scopeOf(h.GetFallbackScope())
+	if r.fallback, err = scopeOf(h.GetFallbackScope()); err == nil {
+		r.fallback, err = r.ownScope(r.fallback)
+	}
 	return r, err
+}
+
+// ownScope returns the scope for rows whose scope cannot be read: everywhere becomes the caller's own scope.
+func (r *rowReader) ownScope(fallback policy.Scope) (policy.Scope, error) {
+	if fallback != "" || r.caller.Everywhere() {
+		return fallback, within(r.caller, fallback)
+	}
+	if len(r.caller.Scopes) > 1 {
+		return "", invalidField("fallback_scope", "must name one of the caller's scopes: there are several")
+	}
+	return r.caller.Scopes[0], nil
+}
+
+// reading is what the meaning of a row depends on, besides the row: rows that were staged with another reading are
+// useless.
+func (r *rowReader) reading(region string) string {
+	reading := fmt.Sprintf("region %q", region)
+	if r.lenient {
+		reading += fmt.Sprintf(", scope %q instead", string(r.fallback))
+	}
+	if !r.caller.Everywhere() {
+		reading += fmt.Sprintf(", within %q", r.caller.Scopes)
+	}
+	return reading
 }
 
 // read divides a chunk into rows to stage and rejects. The ack reports the rejects and the remarks.
@@ -133,6 +161,9 @@ func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error)
 			return out, err
 		}
 		out.Scope = r.fallback
+	}
+	if err := within(r.caller, out.Scope); err != nil {
+		return out, err
 	}
 	if err := r.times(m, &out.OptOut, at); err != nil {
 		return out, err

@@ -25,7 +25,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -44,6 +43,7 @@ type Options struct {
 	Logger     *slog.Logger         // nil: no log
 	Version    string               // reported by GetStats and by dncd_build_info
 	Reflection bool                 // serve gRPC reflection
+	Auth       Auth                 // what callers have to show; the zero value asks for nothing
 	Grace      time.Duration        // how long calls in flight may run after a stop begins; 0: 30 s
 
 	// Connections is the limit of concurrent gRPC connections. Further ones are closed immediately. 0: no limit.
@@ -63,6 +63,8 @@ type Server struct {
 	loads    *sharedRoom    // imports and exports
 	arrivals *arrivals      // of the messages of unary calls
 	handlers sync.WaitGroup // of streams
+	auth     *authenticator
+	granted  openStreams // that end with their caller's grant
 
 	draining chan struct{} // closed when a stop begins: waiting streams end
 	stopping chan struct{} // closed when the grace is nearly over: working streams end
@@ -126,6 +128,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.loads, s.arrivals = newSharedRoom(admit[workLoads], loadIdle, 0), newArrivals()
 	base := s.service(m, admit)
+	s.auth = &authenticator{mode: o.Auth, store: o.Store, metrics: m, refused: newRefusals(o.Logger)}
 	w := s.wrapper(base)
 	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(w.unknown))...)
 	w.next = s.grpc
@@ -153,7 +156,7 @@ func (s *Server) grpcOptions() []grpc.ServerOption {
 		grpc.WaitForHandlers(true), // the store is closed after the handlers have ended
 	}
 	if s.opt.TLS != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(s.opt.TLS)))
+		options = append(options, grpc.Creds(newWatchedTLS(s.opt.TLS, s.auth.refusedTLS)))
 	}
 	return options
 }
@@ -181,6 +184,7 @@ func (s *Server) wrapper(base *service) wrapper {
 		next: s.grpc, base: base, log: base.log, metrics: base.metrics, admit: base.admit,
 		loads:    s.loads,
 		handlers: &s.handlers, arrivals: s.arrivals, memory: new(memory),
+		auth: s.auth, granted: &s.granted,
 	}
 }
 
@@ -189,9 +193,10 @@ func (s *Server) register(w wrapper, base service) {
 	dncv1.RegisterRecordServiceServer(w, &recordService{service: base})
 	dncv1.RegisterListServiceServer(w, &listService{service: base})
 	dncv1.RegisterAdminServiceServer(w, &adminService{service: base})
+	dncv1.RegisterAccessServiceServer(w, &accessService{service: base, auth: s.auth})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
 	if s.opt.Reflection {
-		reflection.Register(s.grpc)
+		reflection.Register(knownCallers{s.grpc, s.auth})
 	}
 }
 
@@ -204,6 +209,7 @@ func (s *Server) Serve(ctx context.Context, rpc, web net.Listener) error {
 	defer stopFollowing()
 	tasks.Go(func() { followStore(follow, s.opt.Store, s.health) })
 	tasks.Go(func() { s.arrivals.watch(follow) })
+	tasks.Go(func() { s.auth.endRevoked(follow.Done(), &s.granted) })
 
 	failed := make(chan error, 2)
 	tasks.Go(func() { failed <- s.grpc.Serve(s.conns.listener(rpc)) })

@@ -41,13 +41,13 @@ var processStart = time.Now()
 
 type sessionKey struct{}
 
-func newSession(stream grpc.ServerStream, method string, many bool, shared *sharedRoom) (*session, error) {
-	in, err := inboundOf(stream.Context(), method, many)
+func newSession(ctx context.Context, stream grpc.ServerStream, method string, many bool, shared *sharedRoom) (*session, error) {
+	in, err := inboundOf(ctx, method, many)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{ServerStream: stream, in: in, shared: shared, dropped: make(chan struct{}, 1)}
-	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(stream.Context(), sessionKey{}, s))
+	s.ctx, s.cancel = context.WithCancelCause(context.WithValue(ctx, sessionKey{}, s))
 	shared.join(s)
 	return s, nil
 }

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -25,7 +26,7 @@ func (s *checkService) StreamChecks(stream checkStream) error {
 	aged := make(chan struct{})
 	age := time.AfterFunc(jittered(s.connectionAge), func() { close(aged) })
 	defer age.Stop()
-	c := checkSession{s: s, session: sessionOf(stream.Context()), answers: answerWriter{s: s, stream: stream}}
+	c := checkSession{s: s, session: sessionOf(stream.Context()), caller: callerOf(stream.Context()), answers: answerWriter{s: s, stream: stream}}
 	c.session.gate = c.gate
 	c.frames = receive(stream, dncv1.StreamChecksRequestFromVTPool)
 	c.expiry = time.NewTimer(maxWait)
@@ -46,6 +47,7 @@ func jittered(d time.Duration) time.Duration {
 type checkSession struct {
 	s       *checkService
 	session *session
+	caller  *access.Grant
 	frames  <-chan frame[dncv1.StreamChecksRequest] // nil: the client has sent all
 	answers answerWriter
 	waiting waitingChecks
@@ -201,7 +203,7 @@ func (c *checkSession) answer(req *dncv1.StreamChecksRequest) error {
 		}
 	}
 	for _, check := range req.GetChecks() {
-		q, at, err := read(check, v)
+		q, at, err := c.read(check, v)
 		if err == nil && at.GetRevision() > v.Revision() {
 			if err = c.wait(q, at, check.GetTimeout()); err == nil {
 				continue
@@ -215,7 +217,7 @@ func (c *checkSession) answer(req *dncv1.StreamChecksRequest) error {
 }
 
 // read reads a check and the position that it waits for; nil: none. The id is set even with an error.
-func read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Position, err error) {
+func (c *checkSession) read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Position, err error) {
 	q.id = check.GetId()
 	if err := checkUnsupported(check.GetPurpose(), false); err != nil {
 		return q, nil, err
@@ -226,8 +228,10 @@ func read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Positi
 	if !isOfJournal(v, at) {
 		return q, nil, journalChanged(v)
 	}
-	err = q.read(check)
-	return q, at, err
+	if err := q.read(check); err != nil {
+		return q, nil, err
+	}
+	return q, at, within(c.caller, q.scope)
 }
 
 // read reads the number and the scope.

@@ -14,6 +14,7 @@ import (
 type TLSFiles struct {
 	Cert, Key string // the server's certificate, with its chain, and its key
 	ClientCA  string // the CA that signs client certificates; empty: clients need none
+	OrToken   bool   // a client may show a token in place of a certificate: the server must ask for one or the other
 
 	Logger *slog.Logger  // for changes of the files; nil: no log
 	Every  time.Duration // how often the files are read, at most; 0: once a second
@@ -58,11 +59,11 @@ func (f TLSFiles) Config() (*tls.Config, error) {
 // tlsContent is the content of the files.
 type tlsContent struct {
 	cert, key, clientCA string // clientCA is empty when no file is named
-	withCA              bool
+	withCA, orToken     bool
 }
 
 func (f TLSFiles) read() (tlsContent, error) {
-	c := tlsContent{withCA: f.ClientCA != ""}
+	c := tlsContent{withCA: f.ClientCA != "", orToken: f.OrToken}
 	for _, file := range []struct {
 		what, path string
 		to         *string
@@ -96,6 +97,9 @@ func (t tlsContent) config() (*tls.Config, error) {
 		return c, nil
 	}
 	c.ClientAuth = tls.RequireAndVerifyClientCert
+	if t.orToken {
+		c.ClientAuth = tls.VerifyClientCertIfGiven
+	}
 	c.ClientCAs = x509.NewCertPool()
 	if !c.ClientCAs.AppendCertsFromPEM([]byte(t.clientCA)) {
 		return nil, errors.New("client CA: the file holds no certificate in PEM")

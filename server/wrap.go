@@ -15,6 +15,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/nice"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -31,6 +32,8 @@ type wrapper struct {
 	loads    *sharedRoom     // of imports and exports
 	handlers *sync.WaitGroup // of streams
 	arrivals *arrivals       // of the messages of unary calls
+	auth     *authenticator
+	granted  *openStreams // that end with their grant
 	memory   *memory
 }
 
@@ -52,6 +55,7 @@ func (w wrapper) RegisterService(desc *grpc.ServiceDesc, impl any) {
 func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 	method := service + "/" + m.MethodName
 	room := w.admit.ofCall(service, m.MethodName)
+	may := w.authorizer(method)
 	return func(impl any, ctx context.Context, _ func(any) error, i grpc.UnaryServerInterceptor) (resp any, err error) {
 		var let ticket
 		defer func() {
@@ -63,12 +67,19 @@ func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		if err := ctx.Err(); err != nil {
 			return nil, w.refused(ctx, method, err)
 		}
+		ctx, caller, err := w.enter(ctx, may)
+		if err != nil {
+			return nil, w.refused(ctx, method, err)
+		}
 		in, err := inboundOf(ctx, method, false)
 		if err != nil {
 			return nil, w.refused(ctx, method, err)
 		}
 		resp, err = m.Handler(impl, ctx, func(req any) error {
 			err := w.arrivals.receive(ctx, in, req)
+			if err == nil {
+				err = may.request(ctx, caller, req)
+			}
 			if err == nil && room != nil {
 				let, err = w.letIn(ctx, req, room.enter)
 			}
@@ -82,6 +93,24 @@ func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		}
 		return resp, nil
 	}
+}
+
+// authorizer returns who may call a method, "dnc.v1.ListService/DeleteList".
+func (w wrapper) authorizer(method string) *authorizer {
+	return newAuthorizer(w.base.store, w.auth.refused, method)
+}
+
+// enter finds out who calls, and lets the caller in if it may call the method at all. The context that it returns has
+// the caller.
+func (w wrapper) enter(ctx context.Context, may *authorizer) (context.Context, *access.Grant, error) {
+	caller, err := w.auth.authenticate(ctx, may.method)
+	if err != nil {
+		return ctx, nil, err
+	}
+	if caller != access.Open {
+		ctx = context.WithValue(ctx, callerKey{}, caller)
+	}
+	return ctx, caller, may.call(ctx, caller)
 }
 
 // letIn calls enter for a request once its position is reached: a request that waits holds no room.
@@ -101,6 +130,7 @@ func (w wrapper) letIn(ctx context.Context, req any, enter func(units int) (tick
 func (w wrapper) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 	method := service + "/" + s.StreamName
 	checks := service == dncv1.CheckService_ServiceDesc.ServiceName
+	may := w.authorizer(method)
 	return func(impl any, stream grpc.ServerStream) error {
 		if err := stream.Context().Err(); err != nil {
 			return w.refused(stream.Context(), method, err)
@@ -109,13 +139,18 @@ func (w wrapper) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 		if checks {
 			room = shareOf(stream.Context(), w.base.messages)
 		}
-		session, err := newSession(stream, method, s.ClientStreams, room)
+		ctx, caller, err := w.enter(stream.Context(), may)
+		if err != nil {
+			return w.refused(ctx, method, err)
+		}
+		session, err := newSession(ctx, stream, method, s.ClientStreams, room)
 		if err != nil {
 			return w.refused(stream.Context(), method, err)
 		}
 		defer w.leave(session)
+		defer w.granted.join(session, caller)()
 		if !checks {
-			defer w.admitLoad(session)()
+			defer w.admitLoad(session, may, caller)()
 		}
 		served := make(chan error, 1)
 		w.handlers.Go(func() { served <- w.serve(method, s.Handler, impl, session) })
@@ -149,10 +184,13 @@ const headerTime = 10 * time.Second
 
 // admitLoad gives an import or an export its room with its first message, which must come soon. end is called when it
 // has ended.
-func (w wrapper) admitLoad(s *session) (end func()) {
+func (w wrapper) admitLoad(s *session, may *authorizer, caller *access.Grant) (end func()) {
 	late := time.AfterFunc(headerTime, func() { s.cancel(errNoHeader) })
 	s.first = func(req any) error {
 		late.Stop()
+		if err := may.request(s.ctx, caller, req); err != nil {
+			return err
+		}
 		room, err := w.letIn(s.ctx, req, s.take)
 		if err == nil {
 			s.hold(room)

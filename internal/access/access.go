@@ -131,6 +131,20 @@ func (g *Grant) Sees(scope policy.Scope) bool {
 	return g.Holds(scope) || slices.ContainsFunc(g.Scopes, scope.Holds)
 }
 
+// MayGrant reports whether an admin of the grant may grant and revoke other: it must not reach beyond the admin's own
+// scopes.
+func (g *Grant) MayGrant(other *Grant) bool {
+	if g.Everywhere() {
+		return true
+	}
+	return !other.Everywhere() && g.HoldsAll(other.Scopes)
+}
+
+// HoldsAll reports whether every scope is one of the grant's, or below one.
+func (g *Grant) HoldsAll(scopes []policy.Scope) bool {
+	return !slices.ContainsFunc(scopes, func(s policy.Scope) bool { return !g.Holds(s) })
+}
+
 // Limits of a grant.
 const (
 	MaxTokenName       = 128

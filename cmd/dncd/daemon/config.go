@@ -4,7 +4,9 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
@@ -21,6 +23,9 @@ type config struct {
 	init               bool
 	tls                server.TLSFiles
 	insecure           bool
+	auth               authMode
+	adminName          string
+	accessRetention    days
 	history            string
 	filterFPR          float64
 	blockCache         byteSize
@@ -35,7 +40,7 @@ type config struct {
 const defaultData = "./dnc-data"
 
 func (c *config) addFlags(root *cobra.Command) {
-	c.blockCache, c.minFree = 64<<20, 2<<30
+	c.blockCache, c.minFree, c.accessRetention = 64<<20, 2<<30, days(store.DefaultAccessRetention/day)
 	all := root.PersistentFlags() // fsck has these too
 	all.StringVar(&c.file, "config", "", "YAML `file` of settings: the names of the flags, and their values")
 	all.StringVar(&c.data, "data", defaultData, "`directory` of the store; locked by one process")
@@ -50,8 +55,11 @@ func (c *config) addFlags(root *cobra.Command) {
 	f.StringVar(&c.socket.group, "socket-group", "", "`group` that owns unix sockets")
 	f.StringVar(&c.tls.Cert, "tls-cert", "", "PEM `file` of the server's certificate, with its chain")
 	f.StringVar(&c.tls.Key, "tls-key", "", "PEM `file` of its key")
-	f.StringVar(&c.tls.ClientCA, "tls-client-ca", "", "PEM `file` of the CA that signs client certificates; each client then needs one")
-	f.BoolVar(&c.insecure, "insecure", false, "listen without TLS beyond this machine")
+	f.StringVar(&c.tls.ClientCA, "tls-client-ca", "", "PEM `file` of the CA that signs client certificates; each client then needs one, or with --auth required a token")
+	f.BoolVar(&c.insecure, "insecure", false, "listen beyond this machine without TLS, or without --auth required")
+	f.Var(&c.auth, "auth", "what callers show: off (nothing), optional or required (a token or a client certificate)")
+	f.StringVar(&c.adminName, "admin-name", "", "`name` of the client certificate that is the first admin")
+	f.Var(&c.accessRetention, "access-retention", "how long the log of who read personal data is kept; 0: for ever")
 	f.StringVar(&c.history, "history", "0", "how far back the journal goes; 0 keeps everything, the only value so far")
 	f.Float64Var(&c.filterFPR, "filter-fpr", 0.001, "false-positive `rate` of the filters")
 	f.Var(&c.blockCache, "block-cache", "memory for decoded blocks")
@@ -80,8 +88,38 @@ func (c *config) storeOptions(log *slog.Logger) store.Options {
 		FilterFPR:  c.filterFPR,
 		BlockCache: c.blockCache.orNone(),
 		MinFree:    c.minFree.orNone(),
+
+		AccessRetention: c.accessRetention.orForEver(),
 	}
 }
+
+const day = 24 * time.Hour
+
+// days is a flag such as 400d.
+type days int
+
+func (d days) orForEver() time.Duration {
+	if d == 0 {
+		return -1
+	}
+	return time.Duration(d) * day
+}
+
+// String implements pflag.Value.
+func (d *days) String() string { return strconv.Itoa(int(*d)) + "d" }
+
+// Set implements pflag.Value.
+func (d *days) Set(s string) error {
+	n, err := strconv.ParseUint(strings.TrimSuffix(s, "d"), 10, 16)
+	if err != nil {
+		return errors.New("write it in days, as 400d")
+	}
+	*d = days(n)
+	return nil
+}
+
+// Type implements pflag.Value.
+func (*days) Type() string { return "days" }
 
 // byteSize is a flag such as 64MiB or 2GB.
 type byteSize int64

@@ -55,6 +55,10 @@ func hintFor(err error) string {
 		return "free space on the disk; what is stored is not lost"
 	case errors.Is(err, store.ErrReadOnly):
 		return "start dncd again: it verifies the store when it opens it"
+	case errors.Is(err, errOpenDoor):
+		return "give --auth required, or --insecure if every machine that reaches it may do everything"
+	case errors.Is(err, errNoMapping):
+		return "--admin-name NAME makes the certificate of that name the first admin, which grants roles to others"
 	case errors.Is(err, errInsecure):
 		return "give --tls-cert and --tls-key, or --insecure if the network is trusted"
 	case errors.Is(err, server.ErrTLSPair), errors.Is(err, server.ErrTLSClient):

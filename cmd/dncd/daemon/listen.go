@@ -28,6 +28,9 @@ func (c *config) listeners(ctx context.Context, tls bool) (rpc, web net.Listener
 			return nil, nil, fmt.Errorf("%s %s: %w", a.flag, a.address, err)
 		}
 	}
+	if err := c.checkDoor(); err != nil {
+		return nil, nil, err
+	}
 	if rpc, err = c.listenOn(ctx, c.listen); err != nil {
 		return nil, nil, fmt.Errorf("--listen: %w", err)
 	}
@@ -60,14 +63,20 @@ func (c *config) checkExposure(address string, tls bool) error {
 	if tls || c.insecure || address == "" || strings.HasPrefix(address, unixScheme) {
 		return nil
 	}
-	a, err := net.ResolveTCPAddr("tcp", address)
-	if err != nil {
-		return err
-	}
-	if !server.Loopback(a) {
+	local, err := isLocal(address)
+	if err == nil && !local {
 		return errInsecure
 	}
-	return nil
+	return err
+}
+
+// isLocal reports whether only this machine reaches an address.
+func isLocal(address string) (bool, error) {
+	a, err := net.ResolveTCPAddr("tcp", address)
+	if err != nil {
+		return false, err
+	}
+	return server.Loopback(a), nil
 }
 
 func (c *config) listenOn(ctx context.Context, address string) (net.Listener, error) {

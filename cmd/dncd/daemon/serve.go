@@ -31,7 +31,7 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 		return err
 	}
 	defer keepThroughHangup(log)()
-	c.tls.Logger = log
+	c.tls.Logger, c.tls.OrToken = log, server.Auth(c.auth) == server.AuthRequired
 	tls, err := c.tls.Config()
 	if err != nil {
 		return err
@@ -57,11 +57,14 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	if err := enoughFiles(files, used); err != nil {
 		return err
 	}
+	if err := c.firstAdmin(ctx, st, log); err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := server.Options{
 		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
-		Connections: connectionsOf(files, used),
+		Connections: connectionsOf(files, used), Auth: server.Auth(c.auth),
 	}
 	s, err := server.New(options)
 	if err != nil {

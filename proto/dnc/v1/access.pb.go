@@ -1001,9 +1001,11 @@ type ListAccessResponse struct {
 	// For the next page; empty: this is the last one.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// The time of the oldest entry that the server keeps; unset: none.
-	KeptSince     *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=kept_since,json=keptSince,proto3" json:"kept_since,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	KeptSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=kept_since,json=keptSince,proto3" json:"kept_since,omitempty"`
+	// How many bytes of the log this page could not read and passed over. The server's log says where.
+	UnreadableBytes uint64 `protobuf:"varint,4,opt,name=unreadable_bytes,json=unreadableBytes,proto3" json:"unreadable_bytes,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ListAccessResponse) Reset() {
@@ -1055,6 +1057,13 @@ func (x *ListAccessResponse) GetKeptSince() *timestamppb.Timestamp {
 		return x.KeptSince
 	}
 	return nil
+}
+
+func (x *ListAccessResponse) GetUnreadableBytes() uint64 {
+	if x != nil {
+		return x.UnreadableBytes
+	}
+	return 0
 }
 
 // One read of personal data. It is written before the data is sent.
@@ -1461,12 +1470,13 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x06region\x18\x04 \x01(\tR\x06region\x12\x1b\n" +
 	"\tpage_size\x18\x05 \x01(\rR\bpageSize\x12\x1d\n" +
 	"\n" +
-	"page_token\x18\x06 \x01(\tR\tpageToken\"\xa3\x01\n" +
+	"page_token\x18\x06 \x01(\tR\tpageToken\"\xce\x01\n" +
 	"\x12ListAccessResponse\x12*\n" +
 	"\baccesses\x18\x01 \x03(\v2\x0e.dnc.v1.AccessR\baccesses\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x129\n" +
 	"\n" +
-	"kept_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tkeptSince\"\xdb\x01\n" +
+	"kept_since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\tkeptSince\x12)\n" +
+	"\x10unreadable_bytes\x18\x04 \x01(\x04R\x0funreadableBytes\"\xdb\x01\n" +
 	"\x06Access\x12.\n" +
 	"\x04time\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12*\n" +

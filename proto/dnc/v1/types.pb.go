@@ -335,6 +335,8 @@ const (
 	StoryState_STORY_STATE_ERASED StoryState = 3
 	// The event was recorded without a story.
 	StoryState_STORY_STATE_NONE StoryState = 4
+	// The event has a story that the caller may not read: it needs the role recorder or officer at the event's scope.
+	StoryState_STORY_STATE_WITHHELD StoryState = 5
 )
 
 // Enum value maps for StoryState.
@@ -345,6 +347,7 @@ var (
 		2: "STORY_STATE_MISSING",
 		3: "STORY_STATE_ERASED",
 		4: "STORY_STATE_NONE",
+		5: "STORY_STATE_WITHHELD",
 	}
 	StoryState_value = map[string]int32{
 		"STORY_STATE_UNSPECIFIED": 0,
@@ -352,6 +355,7 @@ var (
 		"STORY_STATE_MISSING":     2,
 		"STORY_STATE_ERASED":      3,
 		"STORY_STATE_NONE":        4,
+		"STORY_STATE_WITHHELD":    5,
 	}
 )
 
@@ -1034,14 +1038,15 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\vCHANNEL_SMS\x10\x04\x12\x0f\n" +
 	"\vCHANNEL_WEB\x10\x05\x12\x15\n" +
 	"\x11CHANNEL_IN_PERSON\x10\x06\x12\x11\n" +
-	"\rCHANNEL_OTHER\x10\a*\x89\x01\n" +
+	"\rCHANNEL_OTHER\x10\a*\xa3\x01\n" +
 	"\n" +
 	"StoryState\x12\x1b\n" +
 	"\x17STORY_STATE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13STORY_STATE_PRESENT\x10\x01\x12\x17\n" +
 	"\x13STORY_STATE_MISSING\x10\x02\x12\x16\n" +
 	"\x12STORY_STATE_ERASED\x10\x03\x12\x14\n" +
-	"\x10STORY_STATE_NONE\x10\x04B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\x10STORY_STATE_NONE\x10\x04\x12\x18\n" +
+	"\x14STORY_STATE_WITHHELD\x10\x05B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_types_proto_rawDescOnce sync.Once
