@@ -145,7 +145,7 @@ func (d *damageTest) makeStores() {
 	closeStore(d.t, s)
 }
 
-// optOut opts numbers out, every third one twice with a withdrawal in between.
+// OptOut opts numbers out, every third one twice with a withdrawal in between.
 func (d *damageTest) optOut(s *Store, from, to int) {
 	var writers sync.WaitGroup
 	for w := range childWriters {

@@ -134,7 +134,7 @@ func (a *Applier) Change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 // Repeated returns what e's request led to the first time, nil when it is new.
 func (a *Applier) Repeated(e *storev1.Event) (*storev1.Request, error) {
 	var first storev1.Request
-	found, err := a.get(keys.Request(RequestHash(e)), &first)
+	found, err := a.get(keys.Request(requestHash(e)), &first)
 	if err != nil || !found || a.Time-a.Ahead-first.GetTime() >= int64(RequestMemory) {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ func (a *Applier) Repeated(e *storev1.Event) (*storev1.Request, error) {
 }
 
 func (a *Applier) remember(id policy.EventID, e *storev1.Event, ended int) error {
-	return a.put(keys.Request(RequestHash(e)), &storev1.Request{
+	return a.put(keys.Request(requestHash(e)), &storev1.Request{
 		Hash:      e.GetRequestHash(),
 		Revision:  id.Revision,
 		Index:     id.Index,
@@ -155,8 +155,8 @@ func (a *Applier) remember(id policy.EventID, e *storev1.Event, ended int) error
 	})
 }
 
-// RequestHash is what the key of an event's request id is made of.
-func RequestHash(e *storev1.Event) []byte {
+// requestHash is what the key of an event's request id is made of.
+func requestHash(e *storev1.Event) []byte {
 	h := sha256.Sum256(e.GetRequestId())
 	return h[:]
 }

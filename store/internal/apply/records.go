@@ -77,7 +77,7 @@ func (a *Applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn)
 		return nil, err
 	}
 	var ended []policy.EventID
-	set.Keep(func(r *storev1.Record) bool {
+	set.keep(func(r *storev1.Record) bool {
 		ends := policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == c.GetScope()
 		if ends {
 			ended = append(ended, state.RecordID(r))
@@ -97,8 +97,8 @@ type NumberSet struct {
 	Gone   []policy.EventID // rows that were stored and are no longer: their events need a key of history
 }
 
-// Keep drops the records that isKept does not want.
-func (s *NumberSet) Keep(isKept func(*storev1.Record) bool) {
+// keep drops the records that isKept does not want.
+func (s *NumberSet) keep(isKept func(*storev1.Record) bool) {
 	kept := s.Records[:0]
 	for _, r := range s.Records {
 		switch {
@@ -111,8 +111,8 @@ func (s *NumberSet) Keep(isKept func(*storev1.Record) bool) {
 	s.Records = kept
 }
 
-// Bytes are those of the set. The first record of a number, by far the most, is encoded here.
-func (s *NumberSet) Bytes() ([]byte, error) {
+// bytes are those of the set. The first record of a number, by far the most, is encoded here.
+func (s *NumberSet) bytes() ([]byte, error) {
 	if s.Stored > 0 || len(s.Records) != 1 {
 		return proto.Marshal(s.RecordSet)
 	}
@@ -150,12 +150,12 @@ func (a *Applier) Records(number uint64) (NumberSet, error) {
 		return set, err
 	}
 	set.Stored = len(set.Records)
-	set.Keep(a.IsInForce)
+	set.keep(a.isInForce)
 	return set, nil
 }
 
-// IsInForce reports whether a record has not expired at the time of the revision.
-func (a *Applier) IsInForce(r *storev1.Record) bool {
+// isInForce reports whether a record has not expired at the time of the revision.
+func (a *Applier) isInForce(r *storev1.Record) bool {
 	return r.GetExpiresAt() == 0 || a.Time-a.Ahead < r.GetExpiresAt()
 }
 
@@ -167,7 +167,7 @@ func (a *Applier) isNew(number uint64) bool {
 // putRecords writes the records of a number, and the event to its history: a row is there with its record, until that
 // is gone. Errors: ErrTooManyRecords, before anything is written.
 func (a *Applier) putRecords(id policy.EventID, number uint64, set NumberSet) error {
-	b, err := set.Bytes()
+	b, err := set.bytes()
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
