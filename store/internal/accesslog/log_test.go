@@ -407,6 +407,46 @@ func TestDamagedEntryIsCountedAndHidesNoOther(t *testing.T) {
 	}
 }
 
+// The last entry was acknowledged when all of it is there: damage to it is counted, and nothing is cut off.
+func TestDamagedLastEntryIsNotCutOff(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, starts := damagedLog(t, dir)
+	b, err := os.ReadFile(path)
+	must(t, err)
+	b[starts[9]+headBytes+3] ^= 1
+	must(t, os.WriteFile(path, b, 0o600))
+	l := openLog(t, dir, Options{Clock: newClock().read})
+	appendTo(t, l, 10, 0)
+	got, bad := readAll(t, l, Query{Limit: 100}, maxPageBytes)
+	if want := []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "10"}; !slices.Equal(got, want) || bad != int64(len(b))-starts[9] {
+		t.Errorf("got %v and %d bytes unreadable, want all but the damaged one, of %d bytes", got, bad, int64(len(b))-starts[9])
+	}
+}
+
+// A long entry that failed leaves nothing behind a shorter one that was written after it.
+func TestFailedEntryLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	dir, failing := t.TempDir(), new(atomic.Bool)
+	o := Options{Clock: newClock().read, faults: func(s step, write func() error) error {
+		if err := write(); err != nil || s != stepSync || !failing.Load() {
+			return err
+		}
+		return errInjected
+	}}
+	l := openLog(t, dir, o)
+	failing.Store(true)
+	e := entry(1)
+	e.Scope = policy.Scope(strings.Repeat("a", 4000))
+	if err := l.Append(context.Background(), e, 0); !errors.Is(err, errInjected) {
+		t.Fatalf("got %v, want the injected error", err)
+	}
+	failing.Store(false)
+	appendTo(t, l, 2, 0)
+	must(t, l.Close())
+	wantNames(t, openLog(t, dir, Options{}), Query{}, "2")
+}
+
 // What a crash leaves behind the last whole entry was never acknowledged: it is cut off, and is no damage.
 func TestTornTailIsCutOff(t *testing.T) {
 	t.Parallel()
