@@ -179,12 +179,12 @@ func (g *group) commit() error {
 // write follows the order of the promises: stories and filter bits, commit, mark, view.
 func (g *group) write() error {
 	s := g.s
-	told := make(chan error, 1)
+	stored := make(chan error, 1)
 	go func() {
-		told <- s.opt.faults.do(stepStories, func() error { return s.stories.Put(g.a.Revision, g.stories) })
+		stored <- s.opt.faults.do(stepStories, func() error { return s.stories.Put(g.a.Revision, g.stories) })
 	}()
 	view, err := g.complete()
-	if err := errors.Join(err, s.unlessGone(told)); err != nil {
+	if err := errors.Join(err, s.unlessGone(stored)); err != nil {
 		return err
 	}
 	at := view.position()
@@ -297,7 +297,7 @@ func (g *group) replyTo(t takenEvent, err error) {
 }
 
 // sameStory reports whether a repeated request has the story of the first one. An erased story cannot be compared.
-func (s *Store) sameStory(first *storev1.Request, told Story) bool {
+func (s *Store) sameStory(first *storev1.Request, now Story) bool {
 	story, state := s.stories.Get(first.GetRevision(), first.GetStoryHash(), 0)
-	return state == StoryMissing || story == told
+	return state == StoryMissing || story == now
 }

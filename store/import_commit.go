@@ -130,18 +130,18 @@ func (i *Import) loadDetached(ctx, owned context.Context, release func(), p prep
 		err     error
 	}
 	ended := make(chan ending, 1)
-	var told sync.Mutex // progress is not called once Commit has returned
+	var mu sync.Mutex // progress is not called once Commit has returned
 	gone := false
-	tell := func(at Progress) {
-		told.Lock()
-		defer told.Unlock()
+	report := func(at Progress) {
+		mu.Lock()
+		defer mu.Unlock()
 		if !gone {
 			progress(at)
 		}
 	}
 	i.s.run(func() {
 		nice.Goroutine()
-		receipt, err := i.s.finishLoad(owned, i.list, p.revision, tell)
+		receipt, err := i.s.finishLoad(owned, i.list, p.revision, report)
 		if err == nil {
 			i.discard(content{})
 		}
@@ -149,9 +149,9 @@ func (i *Import) loadDetached(ctx, owned context.Context, release func(), p prep
 		ended <- ending{receipt, err}
 	})
 	defer func() {
-		told.Lock()
+		mu.Lock()
 		gone = true
-		told.Unlock()
+		mu.Unlock()
 	}()
 	select {
 	case e := <-ended:

@@ -51,7 +51,7 @@ func (i *Import) stagedRejects() []uint64 {
 	}
 	chunks, err := stage.ReadNoted(filepath.Join(i.path(i.id), chunksFile), listStages.codec())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		i.s.warnIf("tell the rejects of a stage again", err)
+		i.s.warnIf("report the rejects of a stage again", err)
 	}
 	return chunks
 }

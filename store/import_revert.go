@@ -125,9 +125,9 @@ func within(prefixes, outer []phone.Prefix) []phone.Prefix {
 func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
-	for visible := l.ContentRevision; visible != 0; {
+	for revision := l.ContentRevision; revision != 0; {
 		var e storev1.ImportEntry
-		found, err := state.Get(txn, keys.Import(l.ID, visible), &e)
+		found, err := state.Get(txn, keys.Import(l.ID, revision), &e)
 		if err != nil {
 			return nil, err
 		}
@@ -137,7 +137,7 @@ func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 		if e.GetLoad().GetMode() != storev1.LoadMode_LOAD_MODE_RELOAD {
 			return s.loadAt(l.ID, e.GetEnded()-1, e.GetBase())
 		}
-		visible = e.GetBase()
+		revision = e.GetBase()
 	}
 	return nil, ErrNothingToRevert
 }

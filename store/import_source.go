@@ -117,8 +117,8 @@ type revertSource struct {
 	more   bool
 }
 
-func (s *Store) openRevertSource(l *List, visible uint64) *revertSource {
-	b := &revertSource{cursor: s.newBlockCursor(l, visible)}
+func (s *Store) openRevertSource(l *List, revision uint64) *revertSource {
+	b := &revertSource{cursor: s.newBlockCursor(l, revision)}
 	b.at, b.more = b.cursor.peek()
 	return b
 }

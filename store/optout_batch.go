@@ -67,8 +67,8 @@ type bulk struct {
 	opened     []*batch // waiting for their commit, oldest first
 }
 
-func (s *Store) bulk(ctx context.Context, tell func([]Outcome) error) *bulk {
-	return &bulk{s: s, ctx: ctx, onOutcomes: tell}
+func (s *Store) bulk(ctx context.Context, onOutcomes func([]Outcome) error) *bulk {
+	return &bulk{s: s, ctx: ctx, onOutcomes: onOutcomes}
 }
 
 // add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is

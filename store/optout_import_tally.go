@@ -23,15 +23,15 @@ type recordCounts struct {
 // recordTally counts rows as they become durable. The progress file is written behind: after a crash it may lack the
 // last rows, which then come out as duplicates of themselves. Their ids show that.
 type recordTally struct {
-	now    recordCounts
-	f      *os.File
-	lost   map[policy.EventID]bool // ids after until that rows were counted for
-	after  policy.EventID          // what the progress file knew when the work was continued
-	until  uint64                  // the last revision then; 0: no row of its own can be met any more
-	fresh  int                     // rows recorded since the work was continued
-	queued uint64
-	places []chunkPlaces // of the rows that are not counted yet
-	told   uint64        // rows counted since the work was continued
+	now     recordCounts
+	f       *os.File
+	lost    map[policy.EventID]bool // ids after until that rows were counted for
+	after   policy.EventID          // what the progress file knew when the work was continued
+	until   uint64                  // the last revision then; 0: no row of its own can be met any more
+	fresh   int                     // rows recorded since the work was continued
+	queued  uint64
+	places  []chunkPlaces // of the rows that are not counted yet
+	counted uint64        // rows counted since the work was continued
 }
 
 // chunkPlaces says where the rows of a chunk were.
@@ -93,7 +93,7 @@ func (t *recordTally) note(outcomes []Outcome) error {
 func (t *recordTally) count(o Outcome) {
 	place := t.place()
 	t.now.Rows++
-	t.told++
+	t.counted++
 	switch {
 	case o.Err != nil:
 		t.now.Refused++
@@ -139,9 +139,9 @@ func compareIDs(a, b policy.EventID) int {
 
 // place is where the next row to be counted was.
 func (t *recordTally) place() Refusal {
-	for len(t.places) > 1 && t.places[1].from <= t.told {
+	for len(t.places) > 1 && t.places[1].from <= t.counted {
 		t.places = t.places[1:]
 	}
 	p := &t.places[0]
-	return Refusal{Seq: p.chunk.Seq, Place: p.chunk.place(p.first + int(t.told-p.from))}
+	return Refusal{Seq: p.chunk.Seq, Place: p.chunk.place(p.first + int(t.counted-p.from))}
 }

@@ -161,7 +161,7 @@ func verifyCheckpoint(txn *badger.Txn, at journal.Position) (time.Time, error) {
 }
 
 // verifyCommits checks that every block commit of each load that the list's content is made of is there, and the files
-// that its blocks are in: of the load that made it visible, of the one that this was compared with, and so on.
+// that its blocks are in: of the load that it shows, of the one that this was compared with, and so on.
 func (s *Store) verifyCommits(txn *badger.Txn, l *List) error {
 	for load, err := range contentLoads(txn, l) {
 		if err != nil {
