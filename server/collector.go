@@ -17,7 +17,7 @@ type collector struct {
 
 	build, revision, numbers, records, ready, writable *prometheus.Desc
 	filterBytes, filterFill, filterReady               *prometheus.Desc
-	listLoaded, listStale, listDate                    *prometheus.Desc
+	listLoaded, listStale, listDate, listImported      *prometheus.Desc
 	disk, free, minFree, cache, opened, jumped         *prometheus.Desc
 }
 
@@ -40,6 +40,7 @@ func newCollector(s *store.Store, version string) *collector {
 	c.listLoaded = desc("list_loaded", "1 when the list holds a load, 0 when checks answer NOT_LOADED.", "list")
 	c.listStale = desc("list_stale", "1 when the list is older than its max age.", "list")
 	c.listDate = desc("list_snapshot_timestamp_seconds", "Start of the list's snapshot date (UTC); absent without one.", "list")
+	c.listImported = desc("list_import_timestamp_seconds", "When the last import of the list ended that loaded or confirmed it; absent without one.", "list")
 	c.disk = desc("disk_bytes", "What the data directory takes on disk.")
 	c.free = desc("disk_free_bytes", "What is free on that disk, as the guard counts it.")
 	c.minFree = desc("disk_min_free_bytes", "Writes stop below this much free space.")
@@ -78,9 +79,23 @@ func (c *collector) Collect(out chan<- prometheus.Metric) {
 	gauge(c.opened, st.OpenedIn.Seconds())
 	gauge(c.jumped, truth(st.ClockJumped()))
 	c.filter(gauge, st.RecordsFilter, recordsSet, "")
+	v := c.store.View()
 	for _, l := range st.Lists {
 		c.list(gauge, l, now)
+		if at := lastImported(v, l); !at.IsZero() {
+			gauge(c.listImported, float64(at.Unix()), l.Name)
+		}
 	}
+}
+
+// lastImported is when the last import ended that loaded or confirmed a list; zero: never, or that cannot be read.
+func lastImported(v *store.View, l *store.List) time.Time {
+	for e, err := range importsOf(v, l) {
+		if err == nil && isLast(e) {
+			return e.EndedAt
+		}
+	}
+	return time.Time{}
 }
 
 type gaugeFunc func(d *prometheus.Desc, v float64, labels ...string)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 
 	"google.golang.org/protobuf/proto"
 
@@ -136,31 +137,49 @@ func (p *importsPage[M]) entries(before uint64, size int) (page []store.ImportEn
 
 // messageWithImports is a list on the wire, with its last finished load and the load that is running.
 func (s *service) messageWithImports(v *store.View, l *store.List) (*dncv1.List, error) {
-	const some = 8
 	m := s.message(l)
-	var before uint64
-	for {
-		entries, err := v.Imports(l.ID, before, some)
+	for e, err := range importsOf(v, l) {
 		if err != nil {
 			return nil, err
 		}
-		for i := range entries {
-			e := &entries[i]
-			switch e.State {
-			case store.ImportPrepared:
-				if e.Prepared == l.Pending {
-					m.RunningImport = listImport(e)
-				}
-			case store.ImportSwitched, store.ImportConfirmed:
-				m.LastImport = listImport(e)
-				return m, nil
-			}
+		if e.State == store.ImportPrepared && e.Prepared == l.Pending {
+			m.RunningImport = listImport(e)
 		}
-		if len(entries) < some {
-			return m, nil
+		if isLast(e) {
+			m.LastImport = listImport(e)
+			break
 		}
-		before = entries[len(entries)-1].Prepared
 	}
+	return m, nil
+}
+
+// importsOf returns the imports of a list, the newest first.
+func importsOf(v *store.View, l *store.List) iter.Seq2[*store.ImportEntry, error] {
+	const some = 8
+	return func(yield func(*store.ImportEntry, error) bool) {
+		var before uint64
+		for {
+			entries, err := v.Imports(l.ID, before, some)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			for i := range entries {
+				if !yield(&entries[i], nil) {
+					return
+				}
+			}
+			if len(entries) < some {
+				return
+			}
+			before = entries[len(entries)-1].Prepared
+		}
+	}
+}
+
+// isLast reports whether an import is the one that made a list what it is, if it is the first such one of importsOf.
+func isLast(e *store.ImportEntry) bool {
+	return e.State == store.ImportSwitched || e.State == store.ImportConfirmed
 }
 
 var importStates = map[store.ImportState]dncv1.ListImportState{

@@ -2,9 +2,11 @@ package server
 
 import (
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/dncd/dncd/internal/policy"
 )
@@ -39,7 +41,12 @@ type metrics struct {
 	refusals *prometheus.CounterVec
 	panics   prometheus.Counter
 	logins   *prometheus.CounterVec
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
 }
+
+// latencies are the buckets of the time that calls take, in seconds.
+var latencies = []float64{50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1, 2.5, 10, 60, 600}
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	checks := prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -64,7 +71,16 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		Name: "dncd_refused_logins_total",
 		Help: "Callers that were refused, by what they showed: token, certificate, tls (the handshake failed) or none.",
 	}, []string{"kind"})
-	for _, c := range []prometheus.Collector{checks, m.writes, m.refusals, m.panics, m.logins} {
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "dncd_requests_total",
+		Help: "Calls that ended, by method and by gRPC's code.",
+	}, []string{"method", "code"})
+	m.latency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "dncd_request_duration_seconds",
+		Help:    "How long calls took, by method, from their arrival to their answer. Streams of checks are not in it: they last.",
+		Buckets: latencies,
+	}, []string{"method"})
+	for _, c := range []prometheus.Collector{checks, m.writes, m.refusals, m.panics, m.logins, m.requests, m.latency} {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
@@ -75,6 +91,35 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}
 	}
 	return m, nil
+}
+
+// callMetrics counts the calls of one method. Its counters are resolved once: a call costs two readings of the clock and a
+// few atomic additions.
+type callMetrics struct {
+	codes   [maxCode + 1]prometheus.Counter
+	latency prometheus.Observer // nil: not measured
+}
+
+// maxCode is the highest code of gRPC.
+const maxCode = codes.Unauthenticated
+
+func (m *metrics) call(method string, lasts bool) *callMetrics {
+	c := new(callMetrics)
+	for code := range c.codes {
+		c.codes[code] = m.requests.WithLabelValues(method, codes.Code(code).String())
+	}
+	if !lasts {
+		c.latency = m.latency.WithLabelValues(method)
+	}
+	return c
+}
+
+// ended counts a call that began then and ends with err.
+func (c *callMetrics) ended(began time.Time, err error) {
+	c.codes[min(status.Code(err), maxCode)].Inc()
+	if c.latency != nil {
+		c.latency.Observe(time.Since(began).Seconds())
+	}
 }
 
 func (m *metrics) loginRefused(kind string) { m.logins.WithLabelValues(kind).Inc() }

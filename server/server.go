@@ -117,14 +117,9 @@ func New(o Options) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	if err := o.Registry.Register(newCollector(o.Store, o.Version)); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
-	}
 	admit := newAdmission()
-	for _, c := range append(s.conns.metrics(), admit) {
-		if err := o.Registry.Register(c); err != nil {
-			return nil, fmt.Errorf("register metrics: %w", err)
-		}
+	if err := s.expose(admit); err != nil {
+		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	s.loads, s.arrivals = newSharedRoom(admit[workLoads], loadIdle, 0), newArrivals()
 	base := s.service(m, admit)
@@ -135,6 +130,23 @@ func New(o Options) (*Server, error) {
 	s.register(w, *base)
 	setHealth(s.health, o.Store.State())
 	return s, nil
+}
+
+// expose registers the metrics that are read at each scrape.
+func (s *Server) expose(admit *admission) error {
+	all := append(s.conns.metrics(), admit, newCollector(s.opt.Store, s.opt.Version))
+	if s.opt.TLS != nil {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "dncd_tls_certificate_expiry_timestamp_seconds",
+			Help: "When the server's certificate ends.",
+		}, func() float64 { return float64(certificateEnd(s.opt.TLS).Unix()) }))
+	}
+	for _, c := range all {
+		if err := s.opt.Registry.Register(c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *Server) grpcOptions() []grpc.ServerOption {

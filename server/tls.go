@@ -124,3 +124,16 @@ func forHTTP(c *tls.Config) *tls.Config {
 	}
 	return h
 }
+
+// certificateEnd is when the certificate ends that new connections get; zero: that is not known.
+func certificateEnd(c *tls.Config) time.Time {
+	if current := c.GetConfigForClient; current != nil {
+		if now, err := current(nil); err == nil && now != nil {
+			c = now
+		}
+	}
+	if len(c.Certificates) == 0 || c.Certificates[0].Leaf == nil {
+		return time.Time{}
+	}
+	return c.Certificates[0].Leaf.NotAfter
+}

@@ -39,7 +39,6 @@ func newReloader(f TLSFiles, content tlsContent, c *tls.Config) *reloader {
 
 // current returns the configuration for a new connection. One handshake at a time reads the files; the others do not
 // wait for it.
-// others do not wait for it.
 func (r *reloader) current() *tls.Config {
 	if r.mu.TryLock() {
 		defer r.mu.Unlock()

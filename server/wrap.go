@@ -56,13 +56,16 @@ func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 	method := service + "/" + m.MethodName
 	room := w.admit.ofCall(service, m.MethodName)
 	may := w.authorizer(method)
+	calls := w.metrics.call(method, false)
 	return func(impl any, ctx context.Context, _ func(any) error, i grpc.UnaryServerInterceptor) (resp any, err error) {
 		var let ticket
+		began := time.Now()
 		defer func() {
 			let.leave()
 			if p := recover(); p != nil {
 				resp, err = nil, w.panicked(ctx, method, p)
 			}
+			calls.ended(began, err)
 		}()
 		if err := ctx.Err(); err != nil {
 			return nil, w.refused(ctx, method, err)
@@ -131,7 +134,10 @@ func (w wrapper) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 	method := service + "/" + s.StreamName
 	checks := service == dncv1.CheckService_ServiceDesc.ServiceName
 	may := w.authorizer(method)
-	return func(impl any, stream grpc.ServerStream) error {
+	calls := w.metrics.call(method, checks)
+	return func(impl any, stream grpc.ServerStream) (err error) {
+		began := time.Now()
+		defer func() { calls.ended(began, err) }()
 		if err := stream.Context().Err(); err != nil {
 			return w.refused(stream.Context(), method, err)
 		}
