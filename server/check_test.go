@@ -250,6 +250,9 @@ func TestCheckNumbers(t *testing.T) {
 
 func TestCheckNumbersAgreesWithCheckNumber(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := withRegistry(t)
 	n.optOut("+14155550199", "acme")
 	all := numbers(200)

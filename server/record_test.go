@@ -158,6 +158,9 @@ func TestTextIsTakenUpToItsLimit(t *testing.T) {
 
 func TestRecordLimit(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	scope := strings.Repeat("abcdefg.", 31)
 	var err error

@@ -8,10 +8,10 @@ import (
 	"strconv"
 )
 
-// Raise sets -parallel to four tests for each core, unless -parallel was given. It is for TestMain.
+// Raise sets -parallel to several tests for each core, unless -parallel was given. It is for TestMain.
 func Raise() {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f != nil && f.Value.String() == f.DefValue {
-		_ = f.Value.Set(strconv.Itoa(4 * runtime.GOMAXPROCS(0))) // a number is always accepted
+		_ = f.Value.Set(strconv.Itoa(perCore * runtime.GOMAXPROCS(0))) // a number is always accepted
 	}
 }
