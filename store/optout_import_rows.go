@@ -27,9 +27,6 @@ type RowChunk struct {
 	Remarks uint64         // rows about which the caller said something else
 }
 
-// Key is the chunk's number and hash.
-func (c RowChunk) Key() (seq uint64, hash chunkhash.Hash) { return c.Seq, c.Hash }
-
 // place is where the i-th of Rows was in the chunk.
 func (c *RowChunk) place(i int) uint32 {
 	at := uint32(i)
@@ -59,6 +56,9 @@ const (
 	stagedHash    protowire.Number = 4
 	stagedRemarks protowire.Number = 5
 )
+
+// Key implements stage.Codec.
+func (rowChunks) Key(c RowChunk) (seq uint64, hash chunkhash.Hash) { return c.Seq, c.Hash }
 
 // Append implements stage.Codec.
 func (rowChunks) Append(b []byte, c RowChunk) ([]byte, stage.Head, error) {

@@ -20,7 +20,7 @@ import (
 )
 
 // staging is what an import has on disk before anything of it counts: a directory with what its header said, and its chunks.
-type staging[C stagedChunk] struct {
+type staging[C any] struct {
 	s     *Store
 	kind  stageKind[C]
 	id    string
@@ -33,11 +33,6 @@ type staging[C stagedChunk] struct {
 type stageKind[C any] struct {
 	dir, file string
 	codec     func() stage.Codec[C]
-}
-
-// stagedChunk is a chunk of either kind of import.
-type stagedChunk interface {
-	Key() (seq uint64, hash chunkhash.Hash)
 }
 
 // metaFile is the file of a stage that says how the import began. Its chunks are beside it.
@@ -74,8 +69,11 @@ func (g *staging[C]) Sync() error {
 // over; one with another hash takes the place of the staged one and of all behind it. Errors: ErrChunkOrder, ErrTooLarge,
 // ErrDiskFull.
 func (g *staging[C]) put(c C, size int64, at step) error {
-	seq, hash := c.Key()
-	if g.log == nil || g.log.Holds(seq, hash) {
+	if g.log == nil {
+		return nil
+	}
+	seq, hash := g.log.Key(c)
+	if g.log.Holds(seq, hash) {
 		return nil
 	}
 	if seq > g.log.Last+1 {

@@ -29,6 +29,8 @@ type Log[C any] struct {
 
 // Codec codes the chunks of one kind of import.
 type Codec[C any] interface {
+	// Key is the number and hash of a chunk.
+	Key(c C) (seq uint64, hash chunkhash.Hash)
 	// Append appends the payload of a chunk. Errors: fault.ErrTooLarge.
 	Append(payload []byte, c C) ([]byte, Head, error)
 	// Head is what a log counts of a payload. Errors: fault.ErrStage.
@@ -185,6 +187,9 @@ func (l *Log[C]) Sync() error {
 	l.synced = l.Size
 	return nil
 }
+
+// Key is the number and hash of a chunk.
+func (l *Log[C]) Key(c C) (seq uint64, hash chunkhash.Hash) { return l.codec.Key(c) }
 
 // Holds reports that a chunk is staged already, with the same content.
 func (l *Log[C]) Holds(seq uint64, hash chunkhash.Hash) bool {

@@ -19,9 +19,6 @@ type Chunk struct {
 	Rejected uint64         // entries of the chunk that the caller refused
 }
 
-// Key is the chunk's number and hash.
-func (c Chunk) Key() (seq uint64, hash chunkhash.Hash) { return c.Seq, c.Hash }
-
 // Numbers is the codec of chunks of numbers. The payload is hash, sequence, rejects, count, and the numbers ascending as
 // varint differences.
 type Numbers struct {
@@ -31,6 +28,9 @@ type Numbers struct {
 
 // NewNumbers is a codec for one log.
 func NewNumbers() Codec[Chunk] { return new(Numbers) }
+
+// Key implements Codec.
+func (n *Numbers) Key(c Chunk) (seq uint64, hash chunkhash.Hash) { return c.Seq, c.Hash }
 
 // Append implements Codec. It sorts the numbers.
 func (n *Numbers) Append(b []byte, c Chunk) ([]byte, Head, error) {
