@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -150,9 +149,6 @@ func fromAnswer(item *dncv1.ItemError, common *Result) *Error {
 	case e.Reason == "SCOPE_INVALID":
 		return e.with("field", "scope")
 	}
-	if code, ok := itemCodes[e.Reason]; ok {
-		e.code = code
-	}
 	if e.Reason == reasonOverloaded {
 		e.retryAfter = overloadPause
 	}
@@ -164,15 +160,3 @@ func fromAnswer(item *dncv1.ItemError, common *Result) *Error {
 
 // overloadPause is what the contract asks for of a check that a server without room refused on a stream.
 const overloadPause = 100 * time.Millisecond
-
-// itemCodes are the codes of reasons that one check of many can have and that are not
-// INVALID_ARGUMENT, as the contract documents them.
-var itemCodes = map[string]codes.Code{
-	"JOURNAL_CHANGED":      codes.FailedPrecondition,
-	"REVISION_NOT_REACHED": codes.Unavailable,
-	reasonShuttingDown:     codes.Unavailable,
-	reasonQueueFull:        codes.ResourceExhausted,
-	reasonOverloaded:       codes.ResourceExhausted,
-	reasonDeadline:         codes.DeadlineExceeded,
-	reasonInternal:         codes.Internal,
-}

@@ -40,6 +40,7 @@ type connection struct {
 	records dncv1.RecordServiceClient
 	lists   dncv1.ListServiceClient
 	admin   dncv1.AdminServiceClient
+	access  dncv1.AccessServiceClient
 }
 
 // New returns a Client of the server at target: "host:port", "unix:///path" or
@@ -75,6 +76,7 @@ func New(target string, opts ...Option) (*Client, error) {
 			records:    dncv1.NewRecordServiceClient(cc),
 			lists:      dncv1.NewListServiceClient(cc),
 			admin:      dncv1.NewAdminServiceClient(cc),
+			access:     dncv1.NewAccessServiceClient(cc),
 		}
 		c.conns = append(c.conns, conn)
 		c.lanes = append(c.lanes, &lane{client: c, conn: conn})

@@ -58,6 +58,13 @@ func dialOptions(target string, o *options) ([]grpc.DialOption, error) {
 		grpc.WithDisableServiceConfig(),
 		grpc.WithUserAgent("dnc-client"),
 	}
+	if o.token != nil {
+		if err := o.token.check(); err != nil {
+			return nil, err
+		}
+		o.token.encrypted = o.tls != nil
+		dial = append(dial, grpc.WithPerRPCCredentials(o.token))
+	}
 	if isBalanced(target) {
 		dial = append(dial, grpc.WithDefaultServiceConfig(balanced))
 	}

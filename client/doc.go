@@ -35,6 +35,10 @@
 //     servers that report that they serve checks take turns. "dncd.example:7362" stays
 //     with one server, and "unix:///run/dncd.sock" is one on this machine.
 //
+// A server that asks for it is shown a token (WithToken) or a client certificate
+// (WithTLSFiles). Without one: ErrUnauthenticated. A call that the caller's roles and scopes
+// do not allow: ErrPermissionDenied.
+//
 // Numbers are strings in E.164 with their plus, or national forms when Region
 // says how to read them. Every answer marshals to the JSON that dnc prints, and reads
 // back from it: field names as in the contract, times in RFC 3339 UTC, durations in

@@ -202,6 +202,47 @@ const (
 	StoreDamaged        StoreState = "DAMAGED"
 )
 
+// Role is what a caller may do, at its scopes and below. No role includes another one.
+type Role string
+
+// The roles.
+const (
+	RoleChecker    Role = "CHECKER"    // checks
+	RoleRecorder   Role = "RECORDER"   // opt-outs, one by one and by file
+	RoleLoader     Role = "LOADER"     // lists, and opt-outs by file
+	RoleSubscriber Role = "SUBSCRIBER" // the change feed of its own name
+	RoleOfficer    Role = "OFFICER"    // reads everything
+	RoleAdmin      Role = "ADMIN"      // grants and revokes
+)
+
+// CredentialKind is how a caller shows who it is. It is empty for a caller that showed nothing.
+type CredentialKind string
+
+// The kinds of credentials.
+const (
+	CredentialToken       CredentialKind = "TOKEN"
+	CredentialCertificate CredentialKind = "CERTIFICATE"
+)
+
+// ActKind is what an administrative act did.
+type ActKind string
+
+// The kinds of acts.
+const (
+	ActListCreated     ActKind = "LIST_CREATED"
+	ActListUpdated     ActKind = "LIST_UPDATED"
+	ActListDeleted     ActKind = "LIST_DELETED"
+	ActListLoaded      ActKind = "LIST_LOADED"
+	ActListConfirmed   ActKind = "LIST_CONFIRMED" // a load found the list as it was
+	ActListReverted    ActKind = "LIST_REVERTED"
+	ActListUnloaded    ActKind = "LIST_UNLOADED" // a repair found its content damaged
+	ActOptOutsImported ActKind = "OPT_OUTS_IMPORTED"
+	ActLossAccepted    ActKind = "LOSS_ACCEPTED" // of revisions, in a repair
+	ActRestored        ActKind = "RESTORED"      // from a copy
+	ActTokenCreated    ActKind = "TOKEN_CREATED"
+	ActTokenRevoked    ActKind = "TOKEN_REVOKED"
+)
+
 // protoEnum is an enum of the contract.
 type protoEnum interface {
 	~int32

@@ -33,6 +33,10 @@ func TestConstantsAreTheContracts(t *testing.T) {
 		"Phase":       append(valuesOf("IMPORT_PHASE_", dncv1.ImportPhase_value), "SENDING"),
 		"Guard":       valuesOf("IMPORT_GUARD_", dncv1.ImportGuard_value),
 		"StoreState":  valuesOf("STORE_STATE_", dncv1.StoreState_value),
+		"Role":        valuesOf("ROLE_", dncv1.Role_value),
+		"ActKind":     valuesOf("ACT_KIND_", dncv1.ActKind_value),
+
+		"CredentialKind": valuesOf("CREDENTIAL_KIND_", dncv1.CredentialKind_value),
 	}
 	got := stringConstants(t, "enum.go")
 	for _, kind := range slices.Sorted(maps.Keys(want)) {

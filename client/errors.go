@@ -109,6 +109,9 @@ const (
 	reasonNumberEmpty   = "NUMBER_EMPTY"
 	reasonNumberSyntax  = "NUMBER_SYNTAX"
 	reasonImportRunning = "IMPORT_RUNNING"
+
+	reasonPermissionDenied = "PERMISSION_DENIED"
+	reasonUnauthenticated  = "UNAUTHENTICATED"
 )
 
 // What errors.Is distinguishes. Each stands for the reasons of the contract that it
@@ -175,8 +178,17 @@ var (
 	ErrStoreReadOnly = forReasons("store read-only", "STORE_READ_ONLY", "CLOCK_JUMPED")
 	// ErrImportDamaged: what was sent of an import is damaged at the server. Begin the import again.
 	ErrImportDamaged = forReasons("import damaged", "STAGE_DAMAGED")
-	// ErrPermissionDenied: the certificate or role does not allow it.
-	ErrPermissionDenied = forReasons("permission denied", "PERMISSION_DENIED")
+
+	// ErrUnauthenticated: the server asks for a token or a client certificate, or does not take the one that was shown.
+	ErrUnauthenticated = forReasons("not authenticated", reasonUnauthenticated)
+	// ErrPermissionDenied: the caller lacks a role, or has it at other scopes only. Metadata "role" names the roles that allow it.
+	ErrPermissionDenied = forReasons("permission denied", reasonPermissionDenied)
+	// ErrTokenExists: a token or certificate of that name, or with that secret, is in use.
+	ErrTokenExists = forReasons("token exists", "TOKEN_EXISTS")
+	// ErrTokenNotFound: no token or certificate of that name is granted anything.
+	ErrTokenNotFound = forReasons("token not found", "TOKEN_NOT_FOUND")
+	// ErrAccessLog: personal data is not shown, because the server cannot write who reads it. Checks and writes continue.
+	ErrAccessLog = forReasons("access log failed", "ACCESS_LOG_FAILED")
 )
 
 // fromStatus makes an Error of what gRPC returned.
@@ -228,8 +240,10 @@ func withoutInfo(s *status.Status) (reason, message string) {
 		return reasonDeadline, "canceled before the answer came"
 	case codes.Unimplemented:
 		return reasonUnsupported, "not supported by this server: " + s.Message()
-	case codes.PermissionDenied, codes.Unauthenticated:
-		return "PERMISSION_DENIED", s.Message()
+	case codes.PermissionDenied:
+		return reasonPermissionDenied, s.Message()
+	case codes.Unauthenticated:
+		return reasonUnauthenticated, s.Message()
 	}
 	return reasonInternal, s.Message()
 }
@@ -247,11 +261,27 @@ func innermost(message string) string {
 
 // fromItem makes an Error of what is wrong with one item of a batch.
 func fromItem(item *dncv1.ItemError) *Error {
-	return &Error{
-		Reason:  strings.TrimPrefix(item.GetReason().String(), "ERROR_REASON_"),
-		Message: item.GetMessage(),
-		code:    codes.InvalidArgument,
+	reason := strings.TrimPrefix(item.GetReason().String(), "ERROR_REASON_")
+	return &Error{Reason: reason, Message: item.GetMessage(), code: codeOfItem(reason)}
+}
+
+// codeOfItem is the code of a reason that one item of many can have, as the contract documents it.
+func codeOfItem(reason string) codes.Code {
+	if code, ok := itemCodes[reason]; ok {
+		return code
 	}
+	return codes.InvalidArgument
+}
+
+var itemCodes = map[string]codes.Code{
+	"JOURNAL_CHANGED":      codes.FailedPrecondition,
+	"REVISION_NOT_REACHED": codes.Unavailable,
+	reasonShuttingDown:     codes.Unavailable,
+	reasonQueueFull:        codes.ResourceExhausted,
+	reasonOverloaded:       codes.ResourceExhausted,
+	reasonDeadline:         codes.DeadlineExceeded,
+	reasonInternal:         codes.Internal,
+	reasonPermissionDenied: codes.PermissionDenied,
 }
 
 func invalid(reason, message string) *Error {

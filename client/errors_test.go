@@ -42,6 +42,9 @@ func TestErrorsIs(t *testing.T) {
 		{statusWith(t, codes.Unavailable, "SHUTTING_DOWN"), []error{ErrUnavailable}, []error{ErrStoreDamaged}},
 		{statusWith(t, codes.DeadlineExceeded, "DEADLINE"), []error{context.DeadlineExceeded}, []error{context.Canceled, ErrUnavailable}},
 		{status.Error(codes.Unavailable, "connection refused"), []error{ErrUnavailable}, []error{ErrStoreDamaged, ErrInvalidNumber}},
+		{statusWith(t, codes.Unauthenticated, "UNAUTHENTICATED"), []error{ErrUnauthenticated}, []error{ErrPermissionDenied, ErrUnavailable}},
+		{status.Error(codes.Unauthenticated, "a proxy asks for a token"), []error{ErrUnauthenticated}, []error{ErrPermissionDenied}},
+		{status.Error(codes.PermissionDenied, "a proxy forbids it"), []error{ErrPermissionDenied}, []error{ErrUnauthenticated}},
 		{context.Canceled, []error{context.Canceled}, []error{context.DeadlineExceeded}},
 		{statusWith(t, codes.Aborted, "A_REASON_OF_TOMORROW"), nil, []error{ErrImportRunning, ErrUnavailable, ErrInvalidNumber}},
 	}
@@ -68,7 +71,7 @@ func TestEverySentinelIsOfTheContract(t *testing.T) {
 		ErrNumberLength, ErrInvalidArgument, ErrUnsupported, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
 		ErrRequestIDReused, ErrNothingToWithdraw, ErrRecordLimit, ErrListNotFound, ErrListExists,
 		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrOverloaded, ErrStoreDamaged,
-		ErrStoreReadOnly, ErrImportDamaged, ErrPermissionDenied,
+		ErrStoreReadOnly, ErrImportDamaged, ErrPermissionDenied, ErrUnauthenticated, ErrTokenExists, ErrTokenNotFound, ErrAccessLog,
 	} {
 		var s *sentinel
 		if !errors.As(err, &s) {
@@ -163,6 +166,7 @@ func TestGRPCStatus(t *testing.T) {
 		want codes.Code
 	}{
 		{fromItem(&dncv1.ItemError{Reason: dncv1.ErrorReason_ERROR_REASON_NUMBER_LENGTH}), codes.InvalidArgument},
+		{fromItem(&dncv1.ItemError{Reason: dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED}), codes.PermissionDenied},
 		{fromStatus(context.DeadlineExceeded), codes.DeadlineExceeded},
 		{ofWrite(fromStatus(context.DeadlineExceeded)), codes.DeadlineExceeded},
 		{cutOr(io.EOF), codes.Unavailable},

@@ -7,8 +7,6 @@ import (
 	"reflect"
 	"strconv"
 	"time"
-
-	"google.golang.org/grpc/codes"
 )
 
 // decode reads what encode wrote into the struct that v points to: null and what is missing are the zero value, and a
@@ -63,7 +61,7 @@ func readValue(text []byte, v reflect.Value) (err error) {
 	case reflect.Interface:
 		var item itemError
 		err := readStruct(text, reflect.ValueOf(&item).Elem())
-		v.Set(reflect.ValueOf(&Error{Reason: item.Reason, Message: item.Message, code: codes.InvalidArgument}))
+		v.Set(reflect.ValueOf(&Error{Reason: item.Reason, Message: item.Message, code: codeOfItem(item.Reason)}))
 		return err
 	}
 	return json.Unmarshal(text, v.Addr().Interface())

@@ -26,7 +26,7 @@ var answers = []any{
 	Result{}, Reason{}, EventID{}, Position{}, BatchResult{}, BatchDetail{}, Receipt{}, WithdrawReceipt{}, NumberInfo{},
 	Record{}, Story{}, ListEntry{}, History{}, HistoryEvent{}, List{}, ListReceipt{}, DeleteReceipt{}, ImportRecord{},
 	ImportSource{}, RejectTally{}, ImportResult{}, GuardFailure{}, ImportOptOutsResult{}, OptOutRecord{}, ServerStats{},
-	ListStats{}, FilterStats{}, Stats{}, ConnectionStats{},
+	ListStats{}, FilterStats{}, Stats{}, ConnectionStats{}, Token{}, TokenReceipt{}, RevokeReceipt{}, Identity{}, Act{}, Access{},
 }
 
 // TestJSONReadsBack marshals and reads back each answer: with a value of its own in every field, and without any.

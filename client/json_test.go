@@ -86,6 +86,7 @@ func TestJSONFields(t *testing.T) {
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
 		{client.ImportResult{}, 22}, {client.ImportOptOutsResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 21}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 7}, {client.BatchDetail{}, 6},
+		{client.Token{}, 9}, {client.TokenReceipt{}, 13}, {client.RevokeReceipt{}, 5}, {client.Identity{}, 6}, {client.Act{}, 7}, {client.Access{}, 7},
 	} {
 		text, err := json.Marshal(tt.value)
 		if err != nil {

@@ -213,6 +213,8 @@ func (c *Client) next(ctx context.Context, expires time.Time, err error, attempt
 	switch {
 	case !isOfStream(err):
 		c.count(e)
+	case e.Reason == reasonUnauthenticated: // nor is a call by itself
+		return giveUp
 	case e.Reason == reasonUnsupported:
 		return askAlone
 	case !e.isPassing() && c.budget.allows():

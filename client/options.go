@@ -30,6 +30,7 @@ type options struct {
 	streamLife   time.Duration               // of a shared stream
 	maxPending   int                         // checks of one stream that are not answered
 	tls          func() (*tls.Config, error) // nil: plain text
+	token        *bearer                     // nil: none
 	dial         []grpc.DialOption           // the caller's
 }
 
@@ -38,7 +39,7 @@ type options struct {
 func WithScope(scope string) Option { return func(o *options) { o.scope = scope } }
 
 // WithUser sets who opt-outs are recorded and lists are loaded for, as stated to the
-// server. A client certificate's name takes precedence.
+// server. The name of a token or a client certificate takes precedence.
 func WithUser(name string) Option { return func(o *options) { o.user = name } }
 
 // WithTimeout sets how long a call may take whose context has no deadline. The
