@@ -128,14 +128,21 @@ func parseDays(cmd *cobra.Command, text string) (time.Duration, error) {
 	if text == "" || text == "none" {
 		return 0, nil
 	}
-	n, err := strconv.ParseUint(strings.TrimSuffix(text, "d"), 10, 16)
-	if err != nil || !strings.HasSuffix(text, "d") {
+	d, ok := daysOf(text)
+	if !ok {
 		return 0, usagef(cmd, "--max-age %q is not a number of days such as 31d", text)
 	}
-	if n == 0 {
+	if d == 0 {
 		return 0, usagef(cmd, "--max-age %s would make every snapshot too old: %s", text, anyAge(cmd))
 	}
-	return time.Duration(n) * 24 * time.Hour, nil
+	return d, nil
+}
+
+// daysOf reads whole days, such as 31d.
+func daysOf(text string) (time.Duration, bool) {
+	number, ok := strings.CutSuffix(text, "d")
+	n, err := strconv.ParseUint(number, 10, 16)
+	return time.Duration(n) * 24 * time.Hour, ok && err == nil
 }
 
 // anyAge says how a command sets no max age.

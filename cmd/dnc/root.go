@@ -38,6 +38,9 @@ type app struct {
 	insecure bool
 	file     string // of settings
 
+	token     string // from DNC_TOKEN
+	tokenFile string
+
 	connected *client.Client
 	code      int // exitNo or exitError once a command has said so
 }
@@ -94,7 +97,8 @@ addr: dnc.example:7362. Flags override environment variables, which override the
 	a.globalFlags(root)
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.showCommand(), a.historyCommand(),
-		a.listCommand(), a.importCommand(), a.importsCommand(), a.revertCommand(), a.exportCommand(), a.statsCommand())
+		a.listCommand(), a.importCommand(), a.importsCommand(), a.revertCommand(), a.exportCommand(), a.statsCommand(),
+		a.tokenCommand(), a.whoamiCommand(), a.journalCommand(), a.accessLogCommand())
 	exampleOfCompletion(root)
 	return root
 }
@@ -121,11 +125,12 @@ func (a *app) globalFlags(root *cobra.Command) {
 	f.StringVar(&a.addr, "addr", "127.0.0.1:7362", "the server: host:port or unix:///path")
 	f.StringVarP(&a.output, "output", "o", "text", "text, or json: one object a line")
 	f.DurationVar(&a.timeout, "timeout", 10*time.Second, "how long a request may take; imports and exports have no limit")
-	f.StringVar(&a.user, "by", "", "who records it, unless a client certificate says so")
+	f.StringVar(&a.user, "by", "", "who records it, unless a token or a client certificate says so")
 	f.BoolVar(&a.tls, "tls", false, "encrypt the connection (implied by the other --tls flags)")
 	f.StringVar(&a.tlsCA, "tls-ca", "", "PEM file of the roots that sign the server's certificate (default: the system's)")
 	f.StringVar(&a.tlsCert, "tls-cert", "", "PEM file of this client's certificate")
 	f.StringVar(&a.tlsKey, "tls-key", "", "PEM file of its key")
+	f.StringVar(&a.tokenFile, "token-file", "", "`file` with the token that is shown to the server; DNC_TOKEN holds the token itself")
 	f.BoolVar(&a.insecure, "insecure", false, "allow plain text to a server on another machine")
 	f.StringVar(&a.file, "config", "", "YAML `file` of these flags (default: "+defaultFileText+")")
 	f.VisitAll(func(f *pflag.Flag) { f.Usage += " [" + variable(f) + "]" })
@@ -149,7 +154,7 @@ func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
 // the default would do something else: guess a column, or keep no rejects.
 var neverEmpty = []string{
 	"column", "columns", "date-order", "delimiter", "file", "format", "list", "out", "rejects", "remarks", "snapshot-date",
-	"tls-ca", "tls-cert", "tls-key",
+	"tls-ca", "tls-cert", "tls-key", "token-file",
 }
 
 func refuseEmpty(cmd *cobra.Command) error {
@@ -176,7 +181,17 @@ func (a *app) connect() (*client.Client, error) {
 	if a.insecure {
 		opts = append(opts, client.WithInsecure())
 	}
+	token, err := a.readToken()
+	if err != nil {
+		return nil, err
+	}
+	if token != "" {
+		opts = append(opts, client.WithToken(token))
+	}
 	c, err := client.New(a.addr, opts...)
+	if errors.Is(err, client.ErrMalformedToken) {
+		return nil, withHint(client.ErrMalformedToken, "give --token-file or DNC_TOKEN what `dnc token new` printed")
+	}
 	if err != nil && a.encrypted() {
 		return nil, withHint(err, "--tls-ca, --tls-cert and --tls-key each name a PEM file")
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 // is empty counts as not set.
 func (a *app) readSettings(cmd *cobra.Command) error {
 	global := cmd.Root().PersistentFlags()
+	given := cmd.Flags().Changed("token-file")
 	err := settings.Environment(cmd.Flags(), func(f *pflag.Flag) string {
 		if name := variable(f); global.Lookup(f.Name) != nil && os.Getenv(name) != "" {
 			return name
@@ -25,6 +27,12 @@ func (a *app) readSettings(cmd *cobra.Command) error {
 	})
 	if err != nil {
 		return usagef(cmd, "%v", err)
+	}
+	if !given {
+		a.token = os.Getenv("DNC_TOKEN")
+	}
+	if a.token != "" && a.tokenFile != "" {
+		return usagef(cmd, "DNC_TOKEN and DNC_TOKEN_FILE are both set: unset one")
 	}
 	path, wanted := a.file, true
 	if path == "" {
@@ -49,6 +57,23 @@ func variable(f *pflag.Flag) string {
 		return "DNC_USER"
 	}
 	return "DNC_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
+}
+
+// readToken returns the token that is shown to the server; empty: none. DNC_TOKEN overrides a file of the settings. The
+// line break at the end of a file is no part of the token.
+func (a *app) readToken() (string, error) {
+	if a.token != "" || a.tokenFile == "" {
+		return a.token, nil
+	}
+	text, err := os.ReadFile(a.tokenFile)
+	if err != nil {
+		return "", fmt.Errorf("--token-file: %w", err)
+	}
+	token := strings.TrimSuffix(strings.TrimSuffix(string(text), "\n"), "\r")
+	if token == "" {
+		return "", withHint(fmt.Errorf("--token-file: %s is empty", a.tokenFile), "write what `dnc token new` printed into it")
+	}
+	return token, nil
 }
 
 const defaultFileText = "dnc/config.yaml in the user's configuration directory"

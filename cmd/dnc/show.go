@@ -63,7 +63,8 @@ func describeNumber(n client.NumberInfo) string {
 
 // storyText is a story as text, in the order of its fields.
 func storyText(s client.Story) string {
-	if s.State == client.StoryMissing || s.State == client.StoryErased {
+	switch s.State {
+	case client.StoryMissing, client.StoryErased, client.StoryWithheld:
 		return "  story " + lower(s.State)
 	}
 	text := ""
