@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -16,9 +18,12 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/codec"
+	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/server"
+	"github.com/dncd/dncd/store"
 )
 
 const inFlight = 64
@@ -46,7 +51,119 @@ func BenchmarkUnary(b *testing.B) {
 		b.Fatal(err)
 	}
 	s.GRPC().RegisterService(&emptyService, nil)
+	conns := connectTwice(b, serveServer(b, s).Target())
+	empty := func(r *rand.Rand) error {
+		return conns[r.IntN(2)].Invoke(context.Background(), "/test.Empty/Call", new(emptypb.Empty), new(emptypb.Empty))
+	}
+	t := takeTurns(b, empty, checks(context.Background(), conns))
+	b.ReportMetric(medianRatio(t.spent[0], t.spent[1]), "ratio")
+	b.ReportMetric(medianRatio(t.cpu[0], t.cpu[1]), "cpu-ratio")
+	b.ReportMetric(float64(quantile(t.took[1], 0.99))/float64(quantile(t.took[0], 0.99)), "p99-ratio")
+	for i, unit := range []string{"empty/s", "checks/s"} {
+		b.ReportMetric(turnCalls/quantile(t.spent[i], 0.5).Seconds(), unit)
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkUnaryWithToken compares CheckNumber with a token, on a server that requires one, with CheckNumber on a server
+// that asks for nothing, as BenchmarkUnary does. "cpu-ratio" is the processor time of the former by the latter; its
+// target is at most 1.03.
+func BenchmarkUnaryWithToken(b *testing.B) {
+	n := withRegistry(b)
+	token := tokenOf(1)
+	_, _, err := n.store.CreateGrant(context.Background(), access.Grant{
+		Name: "dialer", Kind: access.Token, Secret: access.SecretOf(token), Roles: access.RolesOf(access.Checker), Scopes: []policy.Scope{"acme"},
+	}, store.Request{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	var calls [2]func(*rand.Rand) error
+	for i, auth := range []server.Auth{server.AuthOff, server.AuthRequired} {
+		s, err := server.New(server.Options{Store: n.store, Auth: auth})
+		if err != nil {
+			b.Fatal(err)
+		}
+		ctx := context.Background()
+		if auth == server.AuthRequired {
+			ctx = showing(ctx, token)
+		}
+		calls[i] = checks(ctx, connectTwice(b, serveServer(b, s).Target()))
+	}
+	t := takeTurns(b, calls[0], calls[1])
+	b.ReportMetric(medianRatio(t.cpu[1], t.cpu[0]), "cpu-ratio")
+	b.ReportMetric(medianRatio(t.spent[1], t.spent[0]), "time-ratio")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkRefusedLogins measures checks at 1,000 a second, with and without 10,000 refused logins a second beside them,
+// by turns of half a second. Client and server share the process. "p99-ratio" is that of all checks with by without; its
+// target is at most 1.5. "refused/s" is how many there were.
+func BenchmarkRefusedLogins(b *testing.B) {
+	n := withRegistry(b)
+	token := tokenOf(1)
+	_, _, err := n.store.CreateGrant(context.Background(), access.Grant{
+		Name: "dialer", Kind: access.Token, Secret: access.SecretOf(token), Roles: access.RolesOf(access.Checker), Scopes: []policy.Scope{"acme"},
+	}, store.Request{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	s, err := server.New(server.Options{Store: n.store, Auth: server.AuthRequired, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		b.Fatal(err)
+	}
 	target := serveServer(b, s).Target()
+	check := checks(showing(context.Background(), token), connectTwice(b, target))
+	login := checks(showing(context.Background(), tokenOf(2)), connectTwice(b, target))
+	const turn, perSecond, loginsPerSecond = 500 * time.Millisecond, 1000, 10_000
+	var took [2][]time.Duration
+	var refused atomic.Int64
+	var flooded time.Duration
+	for b.Loop() {
+		for i := range took {
+			var wg sync.WaitGroup
+			if i == 1 {
+				wg.Go(func() {
+					flooded += turn
+					atRate(turn, loginsPerSecond, func(r *rand.Rand) {
+						if login(r) != nil {
+							refused.Add(1)
+						}
+					})
+				})
+			}
+			var mu sync.Mutex
+			atRate(turn, perSecond, func(r *rand.Rand) {
+				start := time.Now()
+				if err := check(r); err != nil {
+					b.Error(err)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				took[i] = append(took[i], time.Since(start))
+			})
+			wg.Wait()
+		}
+	}
+	b.ReportMetric(float64(quantile(took[1], 0.99))/float64(quantile(took[0], 0.99)), "p99-ratio")
+	b.ReportMetric(float64(refused.Load())/flooded.Seconds(), "refused/s")
+	b.ReportMetric(0, "ns/op")
+}
+
+// atRate makes calls for that long, each in a goroutine of its own when it is due, and waits for them.
+func atRate(long time.Duration, perSecond int, call func(*rand.Rand)) {
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	start := time.Now()
+	for i := range int(long.Seconds() * float64(perSecond)) {
+		if wait := time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))); wait > 0 {
+			time.Sleep(wait)
+		}
+		wg.Go(func() { call(rand.New(rand.NewPCG(uint64(i), 2))) })
+	}
+}
+
+func connectTwice(b *testing.B, target string) []*grpc.ClientConn {
+	b.Helper()
 	var conns []*grpc.ClientConn
 	for range 2 {
 		c, err := grpc.NewClient(target, grpc.WithTransportCredentials(insecure.NewCredentials()),
@@ -57,39 +174,42 @@ func BenchmarkUnary(b *testing.B) {
 		b.Cleanup(func() { c.Close() })
 		conns = append(conns, c)
 	}
+	return conns
+}
 
-	empty := func(c *grpc.ClientConn, _ *rand.Rand) error {
-		return c.Invoke(context.Background(), "/test.Empty/Call", new(emptypb.Empty), new(emptypb.Empty))
-	}
-	asked := make([]*dncv1.CheckNumberRequest, 1<<14) // made beforehand: the client is not what is compared
+// checks returns a call that checks one of many numbers, made beforehand: the client is not what is compared.
+func checks(ctx context.Context, conns []*grpc.ClientConn) func(*rand.Rand) error {
+	asked := make([]*dncv1.CheckNumberRequest, 1<<14)
 	for i := range asked {
 		asked[i] = &dncv1.CheckNumberRequest{Number: fmt.Sprintf("+14165%06d", rand.IntN(1e6)), Scope: "acme"}
 	}
-	check := func(c *grpc.ClientConn, r *rand.Rand) error {
-		return c.Invoke(context.Background(), dncv1.CheckService_CheckNumber_FullMethodName, asked[r.IntN(len(asked))], new(dncv1.CheckNumberResponse))
+	return func(r *rand.Rand) error {
+		return conns[r.IntN(len(conns))].Invoke(ctx, dncv1.CheckService_CheckNumber_FullMethodName, asked[r.IntN(len(asked))], new(dncv1.CheckNumberResponse))
 	}
-	const slice = 2000
-	var spent, cpu, took [2][]time.Duration // of each turn; took: of each call
+}
+
+// turns are what two kinds of calls took: spent and cpu of each turn, took of each call.
+type turns struct{ spent, cpu, took [2][]time.Duration }
+
+const turnCalls = 2000
+
+// takeTurns makes calls of two kinds, a turn of each after the other.
+func takeTurns(b *testing.B, calls ...func(*rand.Rand) error) (t turns) {
+	b.Helper()
 	b.ReportAllocs()
-	for done := 0; done < b.N || done == 0; done += slice {
-		for i, call := range []func(*grpc.ClientConn, *rand.Rand) error{empty, check} {
+	for done := 0; done < b.N || done == 0; done += turnCalls {
+		for i, call := range calls {
 			start, used := time.Now(), cpuTime(b)
-			each, err := together(conns, slice, call)
+			each, err := together(turnCalls, call)
 			if err != nil {
 				b.Fatal(err)
 			}
-			spent[i] = append(spent[i], time.Since(start))
-			cpu[i] = append(cpu[i], cpuTime(b)-used)
-			took[i] = append(took[i], each...)
+			t.spent[i] = append(t.spent[i], time.Since(start))
+			t.cpu[i] = append(t.cpu[i], cpuTime(b)-used)
+			t.took[i] = append(t.took[i], each...)
 		}
 	}
-	b.ReportMetric(medianRatio(spent[0], spent[1]), "ratio")
-	b.ReportMetric(medianRatio(cpu[0], cpu[1]), "cpu-ratio")
-	b.ReportMetric(float64(quantile(took[1], 0.99))/float64(quantile(took[0], 0.99)), "p99-ratio")
-	for i, unit := range []string{"empty/s", "checks/s"} {
-		b.ReportMetric(slice/quantile(spent[i], 0.5).Seconds(), unit)
-	}
-	b.ReportMetric(0, "ns/op")
+	return t
 }
 
 // medianRatio is the median of a[i] by b[i].
@@ -117,7 +237,7 @@ func cpuTime(b *testing.B) time.Duration {
 }
 
 // together makes calls calls, inFlight at a time, and returns what each took.
-func together(conns []*grpc.ClientConn, calls int, call func(*grpc.ClientConn, *rand.Rand) error) ([]time.Duration, error) {
+func together(calls int, call func(*rand.Rand) error) ([]time.Duration, error) {
 	var next atomic.Int64
 	took := make([]time.Duration, calls)
 	var failed atomic.Value
@@ -127,7 +247,7 @@ func together(conns []*grpc.ClientConn, calls int, call func(*grpc.ClientConn, *
 			r := rand.New(rand.NewPCG(uint64(i), 1))
 			for n := next.Add(1) - 1; n < int64(calls); n = next.Add(1) - 1 {
 				start := time.Now()
-				if err := call(conns[i%len(conns)], r); err != nil {
+				if err := call(r); err != nil {
 					failed.Store(err)
 					return
 				}
