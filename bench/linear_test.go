@@ -41,15 +41,15 @@ type linear struct {
 
 // TestLinearizable kills dncd with SIGKILL while callers record, withdraw and check the same few numbers, and starts it again on
 // its directory. What they were told, each refusal that rests on the state included, must be possible one operation after the
-// other. DNCD_LINEAR_KILLS asks
-// for more kills than a few, DNCD_TEST_SEED for a seed again.
+// other. DNCTEST_LINEAR_KILLS asks
+// for more kills than a few, DNCTEST_SEED for a seed again.
 func TestLinearizable(t *testing.T) {
 	programs, err := daemon.Build(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	kills, seed := variable(t, "DNCD_LINEAR_KILLS", 3), variable(t, "DNCD_TEST_SEED", uint64(time.Now().UnixNano()))
-	t.Logf("DNCD_TEST_SEED=%d", seed)
+	kills, seed := variable(t, "DNCTEST_LINEAR_KILLS", 3), variable(t, "DNCTEST_SEED", uint64(time.Now().UnixNano()))
+	t.Logf("DNCTEST_SEED=%d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	l, data := &linear{t: t, begun: time.Now()}, filepath.Join(t.TempDir(), "data")
 	if err := os.Mkdir(data, 0o700); err != nil {

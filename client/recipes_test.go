@@ -19,9 +19,9 @@ const recipes = "../docs/integrating.md"
 
 func TestRecipesOfNode(t *testing.T) {
 	t.Parallel()
-	modules := os.Getenv("DNCD_NODE_MODULES")
+	modules := os.Getenv("DNCTEST_NODE_MODULES")
 	if _, err := os.Stat(filepath.Join(modules, "@grpc/grpc-js")); modules == "" || err != nil {
-		t.Skip("DNCD_NODE_MODULES does not name a node_modules with @grpc/grpc-js and @grpc/proto-loader: install them with npm")
+		t.Skip("DNCTEST_NODE_MODULES does not name a node_modules with @grpc/grpc-js and @grpc/proto-loader: install them with npm")
 	}
 	node := toolOrSkip(t, "node")
 	dir := t.TempDir()

@@ -210,7 +210,7 @@ func BenchmarkHistory(b *testing.B) {
 }
 
 // openedDir names, for the child of BenchmarkOpen, the directory to open.
-const openedDir = "DNCD_STORE_OPEN"
+const openedDir = "DNCTEST_STORE_OPEN"
 
 // BenchmarkOpen opens a store, in a process of its own each time, after it was closed and after it was killed, and
 // tells the memory that the process then holds, checks of every kind included.

@@ -25,8 +25,8 @@ import (
 // A test that must survive what it does to a store runs it in a child: the test binary again, for that test alone, with
 // childDir set to the store's directory.
 const (
-	childDir   = "DNCD_STORE_CHILD"
-	childRound = "DNCD_STORE_CHILD_ROUND"
+	childDir   = "DNCTEST_STORE_CHILD"
+	childRound = "DNCTEST_STORE_CHILD_ROUND"
 )
 
 // campaign is how often a test repeats: normal, unless the environment asks for more.
@@ -47,13 +47,13 @@ func campaign(t *testing.T, variable string, normal int) int {
 func seeded(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv("DNCD_TEST_SEED"); text != "" {
+	if text := os.Getenv("DNCTEST_SEED"); text != "" {
 		var err error
 		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
 			t.Fatal(err)
 		}
 	}
-	t.Logf("DNCD_TEST_SEED=%d", seed)
+	t.Logf("DNCTEST_SEED=%d", seed)
 	return rand.New(rand.NewPCG(seed, 0))
 }
 

@@ -11,7 +11,7 @@ import (
 
 // TestCrashLosesNothingAcknowledged kills a writing process with SIGKILL at random moments, while it opens its store
 // too, and opens what it left: every acknowledged write is there, lists are whole, filters and store agree.
-// DNCD_CRASH_ROUNDS asks for more than a few rounds, DNCD_TEST_SEED for a run again.
+// DNCTEST_CRASH_ROUNDS asks for more than a few rounds, DNCTEST_SEED for a run again.
 func TestCrashLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -23,7 +23,7 @@ func TestCrashLosesNothingAcknowledged(t *testing.T) {
 	}
 	random, dir, l := seeded(t), t.TempDir(), newLedger()
 	makeChildLists(t, dir)
-	writes, rounds := 0, campaign(t, "DNCD_CRASH_ROUNDS", 8)
+	writes, rounds := 0, campaign(t, "DNCTEST_CRASH_ROUNDS", 8)
 	for round := 1; round <= rounds && !t.Failed(); round++ {
 		deeds := crash(t, dir, round, random)
 		l.note(deeds)

@@ -16,7 +16,7 @@ import (
 // TestPowerCutLosesNothingAcknowledged runs a writing process on a file system that lies in an image file, and copies
 // that file without any sync while it writes: the copy is the disk after a power cut, without what only the page cache
 // held. The process is stopped first, so that no new operation starts while the copy is made; those under way go on.
-// DNCD_POWERCUT_ROUNDS asks for more cuts than a few.
+// DNCTEST_POWERCUT_ROUNDS asks for more cuts than a few.
 func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -28,7 +28,7 @@ func TestPowerCutLosesNothingAcknowledged(t *testing.T) {
 	}
 	needsLoopMounts(t)
 	const cutsPerImage = 4
-	random, cuts, writes := seeded(t), campaign(t, "DNCD_POWERCUT_ROUNDS", cutsPerImage), 0
+	random, cuts, writes := seeded(t), campaign(t, "DNCTEST_POWERCUT_ROUNDS", cutsPerImage), 0
 	for cuts > 0 && !t.Failed() {
 		t.Run("image", func(t *testing.T) { writes += powerCuts(t, min(cuts, cutsPerImage), random) })
 		cuts -= cutsPerImage

@@ -27,7 +27,7 @@ import (
 
 // TestDamageIsNeverAllow flips bits in, cuts off and removes every file of a store, that was closed and that was killed,
 // one at a time: it is detected, or harmless, and a number that was opted out or listed never gets ALLOW, at once, after
-// what the store does by itself, and after the next open. DNCD_DAMAGE_FLIPS asks for every file and so many flips in each.
+// what the store does by itself, and after the next open. DNCTEST_DAMAGE_FLIPS asks for every file and so many flips in each.
 func TestDamageIsNeverAllow(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {
@@ -40,7 +40,7 @@ func TestDamageIsNeverAllow(t *testing.T) {
 	dir := t.TempDir()
 	d := newDamageTest(t, filepath.Join(dir, "all"))
 	d.makeStores()
-	cases := d.allCases(seeded(t), campaign(t, "DNCD_DAMAGE_FLIPS", 0))
+	cases := d.allCases(seeded(t), campaign(t, "DNCTEST_DAMAGE_FLIPS", 0))
 	const shares = 4 // each in a process of its own
 	for i := range shares {
 		t.Run(fmt.Sprint("share ", i), func(t *testing.T) {

@@ -51,10 +51,10 @@ func fixtureKind(t *testing.T, archive string) fixture {
 }
 
 // TestStoreOfAnEarlierBuild opens the store of each earlier build: it is whole, and every number, list, story, receipt and load is
-// as that build wrote it. It goes on from there. DNCD_WRITE_FIXTURE names the archive of a new one to write.
+// as that build wrote it. It goes on from there. DNCTEST_WRITE_FIXTURE names the archive of a new one to write.
 func TestStoreOfAnEarlierBuild(t *testing.T) {
 	t.Parallel()
-	if path := os.Getenv("DNCD_WRITE_FIXTURE"); path != "" {
+	if path := os.Getenv("DNCTEST_WRITE_FIXTURE"); path != "" {
 		dir := t.TempDir()
 		fixtureKind(t, path).write(t, dir)
 		must(t, pack(path, dir))

@@ -44,7 +44,7 @@ func cutOptOuts() (numbers []phone.Number) {
 // may end the process over it, so each harm has a process of its own.
 func TestTableThatIsCutAllowsNothing(t *testing.T) {
 	if harm := os.Getenv(harmEnv); harm != "" {
-		harmAndCheck(t, harm, os.Getenv("DNCD_TEST_DIR"))
+		harmAndCheck(t, harm, os.Getenv("DNCTEST_DIR"))
 		return
 	}
 	t.Parallel()
@@ -62,7 +62,7 @@ func TestTableThatIsCutAllowsNothing(t *testing.T) {
 					t.Parallel()
 					copied := filepath.Join(t.TempDir(), "data")
 					copyTree(t, dir, copied)
-					if apart(t, harm, "DNCD_TEST_DIR="+copied) {
+					if apart(t, harm, "DNCTEST_DIR="+copied) {
 						whole.Add(1)
 					}
 				})
@@ -75,7 +75,7 @@ func TestTableThatIsCutAllowsNothing(t *testing.T) {
 }
 
 // harmEnv holds the harm that a test does in a process of its own.
-const harmEnv = "DNCD_TEST_HARM"
+const harmEnv = "DNCTEST_HARM"
 
 // apart runs the test once more in a process of its own, with that harm, and reports whether it came to its end: the
 // database may end the process over a damaged table.

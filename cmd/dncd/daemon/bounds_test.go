@@ -25,10 +25,10 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// holding is how long the streams of TestStreamsThatNeverRead last. DNCD_BOUNDS_FOR sets another time, such as 60s.
+// holding is how long the streams of TestStreamsThatNeverRead last. DNCTEST_BOUNDS_FOR sets another time, such as 60s.
 func holding(t *testing.T) time.Duration {
 	t.Helper()
-	given := os.Getenv("DNCD_BOUNDS_FOR")
+	given := os.Getenv("DNCTEST_BOUNDS_FOR")
 	if given == "" {
 		return 2 * time.Second
 	}
@@ -62,7 +62,7 @@ func flood(ctx context.Context, conn *grpc.ClientConn, message *dncv1.StreamChec
 }
 
 // floodFrom is the address that the process of TestFlood floods.
-const floodFrom = "DNCD_FLOOD"
+const floodFrom = "DNCTEST_FLOOD"
 
 // TestFlood is the hostile client of TestStreamsThatNeverRead. It runs in a process of its own until its standard input
 // ends, with threads of lower priority, as if it were on another machine.
