@@ -9,13 +9,17 @@ import (
 	"github.com/dncd/dncd/store/internal/accesslog"
 )
 
-// What the access log keeps, and how it is read.
 type (
-	AccessEntry  = accesslog.Entry
-	AccessQuery  = accesslog.Query
-	AccessPage   = accesslog.Page
+	// AccessEntry is one read of personal data.
+	AccessEntry = accesslog.Entry
+	// AccessQuery asks for entries of the access log.
+	AccessQuery = accesslog.Query
+	// AccessPage is a part of the access log.
+	AccessPage = accesslog.Page
+	// AccessCursor is a place in the access log.
 	AccessCursor = accesslog.Cursor
-	AccessHash   = accesslog.Hash
+	// AccessHash stands for a number in the access log.
+	AccessHash = accesslog.Hash
 )
 
 // ErrAccessLog is returned for an entry that may not be on disk: what it is about may not be shown.

@@ -152,7 +152,7 @@ func TestActsAreToldInOrder(t *testing.T) {
 	for from := range all {
 		for to := from; to < len(all); to++ {
 			got := allActs(t, v, ActsQuery{From: all[from].Time, To: all[to].Time, Limit: 2}, 3)
-			if diff := cmp.Diff(all[from:to], got, cmp.Transformer("", func(a []Act) []string { return inWords(a) })); diff != "" {
+			if diff := cmp.Diff(all[from:to], got, cmp.Transformer("", inWords)); diff != "" {
 				t.Errorf("from act %d to act %d (-want +got):\n%s", from, to, diff)
 			}
 		}
