@@ -61,6 +61,7 @@ func (c *config) firstAdmin(ctx context.Context, st *store.Store, log *slog.Logg
 		return errNoMapping
 	}
 	if table.HasAdmin(st.Now()) {
+		c.remindOfToken(log)
 		return nil
 	}
 	if !st.State().Writable() {
@@ -71,6 +72,14 @@ func (c *config) firstAdmin(ctx context.Context, st *store.Store, log *slog.Logg
 		return c.grantAdmin(ctx, st, log, access.Grant{Name: c.adminName, Kind: access.Certificate})
 	}
 	return c.firstToken(ctx, st, log)
+}
+
+// remindOfToken warns while the first admin's token lies beside the store.
+func (c *config) remindOfToken(log *slog.Logger) {
+	path := filepath.Join(c.data, adminTokenFile)
+	if _, err := os.Lstat(path); err == nil {
+		log.Warn("the first admin's token is still in its file: delete it when you have made other tokens", "file", path)
+	}
 }
 
 func hasCertificates(t *access.Table) bool {

@@ -78,6 +78,9 @@ func TestFirstAdminsTokenIsWrittenOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	again.stop()
+	if !strings.Contains(again.stderr.String(), "still in its file") {
+		t.Errorf("a second start: got log %s, want a reminder to delete the file", again.stderr)
+	}
 
 	third := startProcess(t, serveArgs(data, "--auth", "required")...)
 	fresh := adminToken(t, data)
