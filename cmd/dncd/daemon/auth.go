@@ -74,7 +74,7 @@ func (c *config) firstAdmin(ctx context.Context, st *store.Store, log *slog.Logg
 	return c.firstToken(ctx, st, log)
 }
 
-// remindOfToken warns while the first admin's token lies beside the store.
+// remindOfToken warns while the first admin's token is in the data directory.
 func (c *config) remindOfToken(log *slog.Logger) {
 	path := filepath.Join(c.data, adminTokenFile)
 	if _, err := os.Lstat(path); err == nil {
