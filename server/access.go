@@ -72,7 +72,8 @@ func (s *accessService) newGrant(req *dncv1.CreateTokenRequest) (access.Grant, e
 	if s.auth.ended(&g) {
 		return g, invalidField("expires_at", "has passed")
 	}
-	return g, g.Check()
+	err = g.Check()
+	return g, err
 }
 
 const tokensCall = "ListTokens"

@@ -349,11 +349,11 @@ func TestEveryReadOfPersonalDataIsLogged(t *testing.T) {
 	reader := d.as("reader", access.Everything)
 	for rpc, rule := range access.Rules {
 		rpc = strings.TrimPrefix(rpc, "dnc.v1.")
-		before := d.accesses(client, reader, "")
+		before := d.accesses(reader, client, "")
 		if got := reasonOf(calls[rpc].make(reader, d, d.conn, "")); got != "" && !slices.Contains(calls[rpc].fails, got) {
 			t.Fatalf("%s: got %s", rpc, got)
 		}
-		added := d.accesses(client, reader, "")[len(before):]
+		added := d.accesses(reader, client, "")[len(before):]
 		switch {
 		case !rule.Log && len(added) > 0:
 			t.Errorf("%s: got an entry %v, want none: it reads nothing personal", rpc, added)
@@ -363,7 +363,7 @@ func TestEveryReadOfPersonalDataIsLogged(t *testing.T) {
 	}
 	// By number: its reads, and exports that may have held it.
 	for number, want := range map[string]int{numberOfAll.E164(): 4, "+14155550199": 2} {
-		if got := len(d.accesses(client, reader, number)); got != want {
+		if got := len(d.accesses(reader, client, number)); got != want {
 			t.Errorf("entries of a number: got %d, want %d", got, want)
 		}
 	}
@@ -383,7 +383,7 @@ func TestEveryReadOfPersonalDataIsLogged(t *testing.T) {
 }
 
 // accesses reads the access log, page by page.
-func (d *door) accesses(client dncv1.AccessServiceClient, ctx context.Context, number string) (all []*dncv1.Access) {
+func (d *door) accesses(ctx context.Context, client dncv1.AccessServiceClient, number string) (all []*dncv1.Access) {
 	d.t.Helper()
 	for token := ""; ; {
 		resp, err := client.ListAccess(ctx, &dncv1.ListAccessRequest{Number: number, PageSize: 2, PageToken: token})
@@ -447,7 +447,9 @@ func TestTokensAreInNoLogMetricOrError(t *testing.T) {
 	token := d.grant(access.Grant{Name: "checker", Kind: access.Token, Roles: access.RolesOf(access.Checker), Scopes: []policy.Scope{"acme"}})
 	bad := tokenOf(0xabcdef)
 	var errs strings.Builder
-	for range 2000 {
+	began := time.Now()
+	const tries = 500
+	for range tries {
 		_, err := d.check.CheckNumber(showing(testContext(t), bad), &dncv1.CheckNumberRequest{Number: numberOfAll.E164()})
 		errs.WriteString(err.Error())
 	}
@@ -455,8 +457,8 @@ func TestTokensAreInNoLogMetricOrError(t *testing.T) {
 	errs.WriteString(err.Error())
 	log := d.log.String()
 	_, metrics := get(t, d.web+"/metrics")
-	if n := strings.Count(log, "login refused"); n < 1 || n > 200 {
-		t.Errorf("got %d lines of 2,000 refused logins, want a few", n)
+	if n, most := strings.Count(log, "login refused"), 25+int(5*time.Since(began).Seconds()); n < 1 || n > most || n == tries {
+		t.Errorf("got %d lines of %d refused logins, want at most %d", n, tries, most)
 	}
 	for where, text := range map[string]string{"the log": log, "an error": errs.String(), "a metric": metrics} {
 		for _, secret := range []string{token, bad, token[len(access.Prefix):], bad[len(access.Prefix):]} {
@@ -465,7 +467,7 @@ func TestTokensAreInNoLogMetricOrError(t *testing.T) {
 			}
 		}
 	}
-	if !strings.Contains(metrics, `dncd_refused_logins_total{kind="token"} 2000`) {
-		t.Errorf("got no count of 2,000 refused tokens in the metrics")
+	if !strings.Contains(metrics, `dncd_refused_logins_total{kind="token"} 500`) {
+		t.Errorf("got no count of %d refused tokens in the metrics", tries)
 	}
 }
