@@ -60,7 +60,7 @@ func (a *authorizer) request(ctx context.Context, g *access.Grant, req any) erro
 	case access.ListScope:
 		l, err := a.store.View().List(strings.ToLower(listOf(req)))
 		if err == nil && !g.Holds(l.Scope) {
-			return a.deny(ctx, g, "the list is outside the caller's scopes")
+			return a.deny(ctx, g, outsideList)
 		}
 	}
 	return nil
@@ -73,6 +73,8 @@ func outside(scope policy.Scope) string {
 	}
 	return "the scope is outside the caller's scopes"
 }
+
+const outsideList = "the list is outside the caller's scopes"
 
 // listOf returns the name of the list that a request is about.
 func listOf(req any) string {

@@ -19,13 +19,9 @@ func (s *listService) Export(req *dncv1.ExportRequest, stream exportStream) erro
 	if err != nil {
 		return err
 	}
-	name, err := listName(req.GetList())
+	l, err := s.findHeld(stream.Context(), v, req.GetList())
 	if err != nil {
 		return err
-	}
-	l, err := v.List(name)
-	if err != nil {
-		return s.aboutList(name, err)
 	}
 	if err := s.noteAccess(stream.Context(), "ListService/Export", accessed{list: l.Name}); err != nil {
 		return err
@@ -40,7 +36,7 @@ func (s *listService) Export(req *dncv1.ExportRequest, stream exportStream) erro
 }
 
 func (s *listService) export(ctx context.Context, v *store.View, l *store.List, stream exportStream) error {
-	m, err := s.messageWithImports(v, l)
+	m, err := s.messageWithImports(v, callerOf(ctx), l)
 	if err != nil {
 		return err
 	}

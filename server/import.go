@@ -81,7 +81,7 @@ var modes = map[dncv1.ImportMode]store.Mode{
 }
 
 func (i *importSession) storeHeader() (store.Header, error) {
-	name, err := listName(i.header.GetList())
+	l, err := i.s.findHeld(i.ctx, i.s.store.View(), i.header.GetList())
 	if err != nil {
 		return store.Header{}, err
 	}
@@ -101,7 +101,7 @@ func (i *importSession) storeHeader() (store.Header, error) {
 	if err != nil {
 		return store.Header{}, refuse(dncv1.ErrorReason_ERROR_REASON_SNAPSHOT_DATE_INVALID, err.Error(), "field", "snapshot_date")
 	}
-	if err := i.s.store.CheckDate(name, mode, date); err != nil {
+	if err := i.s.store.CheckDate(l.Name, mode, date); err != nil {
 		return store.Header{}, err
 	}
 	if i.header.GetResume() && i.header.GetContext().GetRequestId() != "" {
@@ -109,7 +109,8 @@ func (i *importSession) storeHeader() (store.Header, error) {
 	}
 	by, err := i.s.request(i.ctx, i.header.GetContext(), store.Story{})
 	return store.Header{
-		List:     name,
+		List:     l.Name,
+		ListID:   l.ID,
 		Mode:     mode,
 		ImportID: i.header.GetImportId(),
 		Guards:   guards,

@@ -23,9 +23,9 @@ const (
 func (s *listService) ListImports(ctx context.Context, req *dncv1.ListImportsRequest) (*dncv1.ListImportsResponse, error) {
 	v := s.store.View()
 	caller := callerOf(ctx)
-	p := importsPage[*dncv1.ListImport]{call: listImportsCall, read: v.ListImports, message: listImport, shown: importsOfLists(v, caller)}
+	p := importsPage[*dncv1.ListImport]{call: listImportsCall, read: v.ListImports, message: importsOfLists(v, caller)}
 	if req.GetList() != "" {
-		_, l, err := s.findFor(caller, req.GetList())
+		l, err := s.findFor(v, caller, req.GetList())
 		if err != nil {
 			return nil, err
 		}
@@ -45,7 +45,7 @@ func (s *recordService) ListRecordImports(
 ) (*dncv1.ListRecordImportsResponse, error) {
 	v := s.store.View()
 	p := importsPage[*dncv1.RecordImport]{
-		call: recordImportsCall, read: v.RecordImports, message: recordImportMessage, shown: importsBy(callerOf(ctx)),
+		call: recordImportsCall, read: v.RecordImports, message: importsBy(callerOf(ctx)),
 	}
 	imports, next, err := p.page(&s.tokens, req.GetPageSize(), req.GetPageToken())
 	if err != nil {
@@ -58,27 +58,28 @@ func (s *recordService) ListRecordImports(
 type importsPage[M proto.Message] struct {
 	call, subject string // page tokens are bound to both
 	read          func(before uint64, limit int) ([]store.ImportEntry, error)
-	message       func(*store.ImportEntry) M
-	shown         func(*store.ImportEntry) bool // what the caller may see
+	message       func(*store.ImportEntry) (m M, shown bool) // what the caller may see of an import
 }
 
 // importsOfLists shows imports of lists that the caller may see. A caller bound to scopes does not see those of lists
 // that were deleted.
-func importsOfLists(v *store.View, caller *access.Grant) func(*store.ImportEntry) bool {
-	if caller.Everywhere() {
-		return func(*store.ImportEntry) bool { return true }
-	}
-	seen := map[policy.EventID]bool{}
+func importsOfLists(v *store.View, caller *access.Grant) func(*store.ImportEntry) (*dncv1.ListImport, bool) {
+	scopes := map[policy.EventID]policy.Scope{}
 	for _, l := range v.Lists() {
-		seen[l.ID] = caller.Sees(l.Scope)
+		scopes[l.ID] = l.Scope
 	}
-	return func(e *store.ImportEntry) bool { return seen[e.List] }
+	return func(e *store.ImportEntry) (*dncv1.ListImport, bool) {
+		scope, found := scopes[e.List]
+		return listImport(caller, scope, e), caller.Everywhere() || (found && caller.Sees(scope))
+	}
 }
 
-// importsBy shows imports of records. They have no scope: a caller bound to scopes sees its own.
-func importsBy(caller *access.Grant) func(*store.ImportEntry) bool {
-	return func(e *store.ImportEntry) bool {
-		return caller.Everywhere() || (e.Story.Proven && e.Story.RecordedBy == caller.Name)
+// importsBy shows imports of records. They have no scope: a caller bound to scopes sees those that were made under its
+// grant. Another may have had its name before.
+func importsBy(caller *access.Grant) func(*store.ImportEntry) (*dncv1.RecordImport, bool) {
+	return func(e *store.ImportEntry) (*dncv1.RecordImport, bool) {
+		own := e.Story.Proven && e.Story.RecordedBy == caller.Name && e.Ended > caller.ID.Revision
+		return recordImportMessage(e), caller.Everywhere() || own
 	}
 }
 
@@ -97,13 +98,13 @@ func (p *importsPage[M]) page(t *tokens, size uint32, token string) (page []M, n
 	}
 	bytes := 0
 	for i := range entries {
-		m := p.message(&entries[i])
+		m, shown := p.message(&entries[i])
 		bytes += proto.Size(m)
 		if i > 0 && bytes > pageBytes && entries[i].Prepared != entries[i-1].Prepared {
 			entries, more = entries[:i], true
 			break
 		}
-		if p.shown(&entries[i]) {
+		if shown {
 			page = append(page, m)
 		}
 	}
@@ -136,17 +137,17 @@ func (p *importsPage[M]) entries(before uint64, size int) (page []store.ImportEn
 }
 
 // messageWithImports is a list on the wire, with its last finished load and the load that is running.
-func (s *service) messageWithImports(v *store.View, l *store.List) (*dncv1.List, error) {
+func (s *service) messageWithImports(v *store.View, caller *access.Grant, l *store.List) (*dncv1.List, error) {
 	m := s.message(l)
 	for e, err := range importsOf(v, l) {
 		if err != nil {
 			return nil, err
 		}
 		if e.State == store.ImportPrepared && e.Prepared == l.Pending {
-			m.RunningImport = listImport(e)
+			m.RunningImport = listImport(caller, l.Scope, e)
 		}
 		if isLast(e) {
-			m.LastImport = listImport(e)
+			m.LastImport = listImport(caller, l.Scope, e)
 			break
 		}
 	}
@@ -206,8 +207,10 @@ func originOf(m store.Mode) dncv1.ImportOrigin {
 	return dncv1.ImportOrigin_IMPORT_ORIGIN_UPLOAD
 }
 
-func listImport(e *store.ImportEntry) *dncv1.ListImport {
-	return &dncv1.ListImport{
+// listImport is an import of a list at scope on the wire. Who made it, from which files, is not shown to a caller that
+// does not hold the scope.
+func listImport(caller *access.Grant, scope policy.Scope, e *store.ImportEntry) *dncv1.ListImport {
+	m := &dncv1.ListImport{
 		ImportId:         e.ImportID,
 		List:             e.ListName,
 		ListId:           eventID(e.List),
@@ -238,6 +241,10 @@ func listImport(e *store.ImportEntry) *dncv1.ListImport {
 
 		OutsideJurisdiction: e.Outside,
 	}
+	if !caller.Holds(scope) {
+		m.Sources, m.RecordedBy, m.RecordedByProven = nil, "", false
+	}
+	return m
 }
 
 // recordImportMessage is an import of opt-outs. The journal names an import once all its rows are recorded.

@@ -29,27 +29,36 @@ func listName(name string) (string, error) {
 	return strings.ToLower(name), nil
 }
 
-// find returns a list by its name.
-func (s *listService) find(name string) (*store.View, *store.List, error) {
-	v := s.store.View()
+// find returns a list of a view by its name.
+func (s *listService) find(v *store.View, name string) (*store.List, error) {
 	name, err := listName(name)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	l, err := v.List(name)
 	if err != nil {
-		return nil, nil, s.aboutList(name, err)
+		return nil, s.aboutList(name, err)
 	}
-	return v, l, nil
+	return l, nil
 }
 
 // findFor returns a list that the caller may see. Any other list is not there.
-func (s *listService) findFor(caller *access.Grant, name string) (*store.View, *store.List, error) {
-	v, l, err := s.find(name)
+func (s *listService) findFor(v *store.View, caller *access.Grant, name string) (*store.List, error) {
+	l, err := s.find(v, name)
 	if err == nil && !caller.Sees(l.Scope) {
-		return nil, nil, s.aboutList(l.Name, store.ErrListNotFound)
+		return nil, s.aboutList(l.Name, store.ErrListNotFound)
 	}
-	return v, l, err
+	return l, err
+}
+
+// findHeld returns a list that the caller may act on. The call was let in by the list's name, which another list may have
+// by now: what acts on the list takes its id.
+func (s *listService) findHeld(ctx context.Context, v *store.View, name string) (*store.List, error) {
+	l, err := s.find(v, name)
+	if err == nil && !callerOf(ctx).Holds(l.Scope) {
+		return nil, denied(outsideList)
+	}
+	return l, err
 }
 
 // aboutList adds the list to the metadata of an error, unless the name itself is invalid.
@@ -181,11 +190,12 @@ func maxAgeDays(d *durationpb.Duration, least int) (int, error) {
 
 // GetList implements dncv1.ListServiceServer.
 func (s *listService) GetList(ctx context.Context, req *dncv1.GetListRequest) (*dncv1.GetListResponse, error) {
-	v, l, err := s.findFor(callerOf(ctx), req.GetName())
+	v, caller := s.store.View(), callerOf(ctx)
+	l, err := s.findFor(v, caller, req.GetName())
 	if err != nil {
 		return nil, err
 	}
-	m, err := s.messageWithImports(v, l)
+	m, err := s.messageWithImports(v, caller, l)
 	if err != nil {
 		return nil, err
 	}
@@ -196,7 +206,7 @@ const listsCall = "ListLists"
 
 // ListLists implements dncv1.ListServiceServer.
 func (s *listService) ListLists(ctx context.Context, req *dncv1.ListListsRequest) (*dncv1.ListListsResponse, error) {
-	v := s.store.View()
+	v, caller := s.store.View(), callerOf(ctx)
 	after := ""
 	if req.GetPageToken() != "" {
 		cursor, err := s.tokens.read(req.GetPageToken(), listsCall, "")
@@ -208,10 +218,10 @@ func (s *listService) ListLists(ctx context.Context, req *dncv1.ListListsRequest
 	resp := &dncv1.ListListsResponse{Position: positionOf(v)}
 	bytes := 0
 	for _, l := range v.Lists() {
-		if l.Name <= after || !callerOf(ctx).Sees(l.Scope) {
+		if l.Name <= after || !caller.Sees(l.Scope) {
 			continue
 		}
-		m, err := s.messageWithImports(v, l)
+		m, err := s.messageWithImports(v, caller, l)
 		if err != nil {
 			return nil, err
 		}
@@ -252,7 +262,11 @@ func (s *listService) updateList(ctx context.Context, req *dncv1.UpdateListReque
 	}
 	by.Confirmed = req.GetForce()
 	return s.once(name, by, func() (store.ListWrite, error) {
-		l, receipt, err := s.store.UpdateList(ctx, name, change, by)
+		l, err := s.findHeld(ctx, s.store.View(), name)
+		if err != nil {
+			return store.ListWrite{}, err
+		}
+		l, receipt, err := s.store.UpdateList(ctx, l.ID, change, by)
 		return store.ListWrite{Receipt: receipt, List: l}, err
 	})
 }
@@ -310,11 +324,11 @@ func (s *listService) deleteList(ctx context.Context, req *dncv1.DeleteListReque
 	}
 	by.Confirmed = req.GetForce()
 	return s.once(name, by, func() (store.ListWrite, error) {
-		_, l, err := s.find(name)
+		l, err := s.findHeld(ctx, s.store.View(), name)
 		if err != nil {
 			return store.ListWrite{}, err
 		}
-		receipt, err := s.store.DeleteList(ctx, l.ID, by) // not by name: another list may have it by now
+		receipt, err := s.store.DeleteList(ctx, l.ID, by)
 		return store.ListWrite{Receipt: receipt, Numbers: l.Numbers}, err
 	})
 }

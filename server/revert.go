@@ -9,7 +9,7 @@ import (
 
 // RevertImport implements dncv1.ListServiceServer.
 func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportRequest) (*dncv1.RevertImportResponse, error) {
-	name, err := listName(req.GetList())
+	l, err := s.findHeld(ctx, s.store.View(), req.GetList())
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,8 @@ func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportR
 	ctx, cancel := s.untilStopping(ctx)
 	defer cancel()
 	result, err := s.store.Revert(ctx, store.Header{
-		List:     name,
+		List:     l.Name,
+		ListID:   l.ID,
 		Guards:   guards,
 		DryRun:   req.GetDryRun(),
 		Override: req.GetGuards().GetOverride(),
@@ -33,7 +34,7 @@ func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportR
 	}, func(store.Progress) {})
 	s.metrics.wrote(writeLoad, false, err)
 	if err != nil {
-		return nil, s.aboutList(name, err)
+		return nil, s.aboutList(l.Name, err)
 	}
 	return &dncv1.RevertImportResponse{Result: resultMessage(&result)}, nil
 }

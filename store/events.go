@@ -115,29 +115,26 @@ func (s *Store) writtenList(id policy.EventID, receipt Receipt) (*List, Receipt,
 	return l, receipt, nil
 }
 
-// UpdateList changes the settings of a list; kind and scope stay. It keeps off a load that is being compared: coverage
+// UpdateList changes the settings of the list with that id; kind and scope stay. It keeps off a load that is being compared: coverage
 // is worked out from settings, and a load from both. Errors: ErrListNotFound, ErrSettings,
 // ErrJurisdiction, ErrUnconfirmed, ErrImportRunning, and those of every write.
-func (s *Store) UpdateList(ctx context.Context, name string, change func(*Settings), r Request) (*List, Receipt, error) {
+func (s *Store) UpdateList(ctx context.Context, id policy.EventID, change func(*Settings), r Request) (*List, Receipt, error) {
 	for {
-		l, receipt, err := s.tryUpdate(ctx, name, change, r)
+		l, receipt, err := s.tryUpdate(ctx, id, change, r)
 		if !errors.Is(err, fault.ErrMoved) {
 			return l, receipt, err
 		}
 	}
 }
 
-func (s *Store) tryUpdate(ctx context.Context, name string, change func(*Settings), r Request) (*List, Receipt, error) {
-	l, err := s.View().List(name)
-	if err != nil {
-		return nil, Receipt{}, err
-	}
-	release, err := s.locks.LockSettings(ctx, l.ID)
+func (s *Store) tryUpdate(ctx context.Context, id policy.EventID, change func(*Settings), r Request) (*List, Receipt, error) {
+	release, err := s.locks.LockSettings(ctx, id)
 	if err != nil {
 		return nil, Receipt{}, err
 	}
 	defer release()
-	if l = s.View().listByID(l.ID); l == nil {
+	l := s.View().listByID(id)
+	if l == nil {
 		return nil, Receipt{}, ErrListNotFound
 	}
 	settings := l.Settings

@@ -23,7 +23,7 @@ func TestRepeatedListWriteIsFound(t *testing.T) {
 	_, created, err := s.CreateList(ctx, "a", Settings{Kind: policy.ListSuppression}, asked("c", "create"))
 	must(t, err)
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})
-	_, updated, err := s.UpdateList(ctx, "a", func(set *Settings) { set.MaxAgeDays = 31 }, asked("u", "update"))
+	_, updated, err := s.UpdateList(ctx, listNamed(s, "a"), func(set *Settings) { set.MaxAgeDays = 31 }, asked("u", "update"))
 	must(t, err)
 	closeStore(t, s)
 	s = open(t, dir)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"time"
 
 	"github.com/dncd/dncd/internal/policy"
@@ -11,6 +12,7 @@ import (
 // Header opens an import.
 type Header struct {
 	List     string
+	ListID   policy.EventID // of the list that the caller means by that name; zero: whichever has it
 	Mode     Mode
 	ImportID string // to continue one, opened with the same list, mode, date and files; empty: a new one
 	Guards   Guards
@@ -119,7 +121,7 @@ func (s *Store) newImport(h Header) (*Import, error) {
 	if (h.Mode < Replace || h.Mode > Remove) && h.Mode != Delta {
 		return nil, ErrMode
 	}
-	l, err := s.View().List(h.List)
+	l, err := s.listOf(h)
 	if err != nil {
 		return nil, err
 	}
@@ -128,6 +130,15 @@ func (s *Store) newImport(h Header) (*Import, error) {
 		staging: staging[Chunk]{s: s, kind: listStages, id: h.ImportID, began: importMeta{l.ID, h.Mode, h.SnapshotDate, h.Files}},
 		header:  h, list: l.ID, started: time.Now(),
 	}, nil
+}
+
+// listOf is the list that a header names.
+func (s *Store) listOf(h Header) (*List, error) {
+	l, err := s.View().List(h.List)
+	if err == nil && h.ListID != (policy.EventID{}) && h.ListID != l.ID {
+		return nil, fmt.Errorf("%w: another has its name by now", ErrListNotFound)
+	}
+	return l, err
 }
 
 // Committed reports that the commit came before: Put passes over every chunk, and Commit gives the result.

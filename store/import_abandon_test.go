@@ -232,7 +232,7 @@ func TestPreparedLoadHoldsTheList(t *testing.T) {
 	if _, err := s.DeleteList(ctx, listOf(t, s, "a").ID, Request{Confirmed: true}); !errors.Is(err, ErrImportRunning) {
 		t.Errorf("delete: %v, want ErrImportRunning", err)
 	}
-	if _, _, err := s.UpdateList(ctx, "a", func(*Settings) {}, Request{}); !errors.Is(err, ErrImportRunning) {
+	if _, _, err := s.UpdateList(ctx, listNamed(s, "a"), func(*Settings) {}, Request{}); !errors.Is(err, ErrImportRunning) {
 		t.Errorf("update: %v, want ErrImportRunning", err)
 	}
 	if _, err := commit(begin(t, s, header("a", Replace)), registryNumbers(5), Commit{}); !errors.Is(err, ErrImportRunning) {

@@ -198,7 +198,7 @@ func TestUpdateWhileALoadIsCompared(t *testing.T) {
 			return
 		}
 		once = true
-		_, _, updated = s.UpdateList(ctx, "a", func(settings *Settings) {
+		_, _, updated = s.UpdateList(ctx, listNamed(s, "a"), func(settings *Settings) {
 			settings.Coverage = []string{"1415"}
 		}, Request{})
 	})

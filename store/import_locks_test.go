@@ -14,7 +14,7 @@ func holdUpdate(t *testing.T, s *Store, list string) (release func()) {
 	t.Helper()
 	held, free, done := make(chan struct{}), make(chan struct{}), make(chan error, 1)
 	go func() {
-		_, _, err := s.UpdateList(context.Background(), list, func(*Settings) {
+		_, _, err := s.UpdateList(context.Background(), listNamed(s, list), func(*Settings) {
 			close(held)
 			<-free
 		}, Request{})
@@ -37,17 +37,17 @@ func TestUpdateWaitsForThatOfItsOwnList(t *testing.T) {
 	release := holdUpdate(t, s, "a")
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if _, _, err := s.UpdateList(ctx, "b", setMaxAge, Request{}); err != nil {
+	if _, _, err := s.UpdateList(ctx, listNamed(s, "b"), setMaxAge, Request{}); err != nil {
 		t.Errorf("another list: %v, want no wait", err)
 	}
 	short, end := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer end()
-	if _, _, err := s.UpdateList(short, "a", setMaxAge, Request{}); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := s.UpdateList(short, listNamed(s, "a"), setMaxAge, Request{}); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("the same list: %v, want the end of its time", err)
 	}
 	waiting := make(chan error)
 	go func() {
-		_, _, err := s.UpdateList(ctx, "a", setMaxAge, Request{})
+		_, _, err := s.UpdateList(ctx, listNamed(s, "a"), setMaxAge, Request{})
 		waiting <- err
 	}()
 	release()
@@ -67,11 +67,11 @@ func TestUpdateKeepsOffALoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := s.UpdateList(context.Background(), "a", setMaxAge, Request{}); !errors.Is(err, ErrImportRunning) {
+	if _, _, err := s.UpdateList(context.Background(), listNamed(s, "a"), setMaxAge, Request{}); !errors.Is(err, ErrImportRunning) {
 		t.Errorf("while a load owns the list: %v, want ErrImportRunning", err)
 	}
 	release()
-	if _, _, err := s.UpdateList(context.Background(), "a", setMaxAge, Request{}); err != nil {
+	if _, _, err := s.UpdateList(context.Background(), listNamed(s, "a"), setMaxAge, Request{}); err != nil {
 		t.Errorf("after the load: %v", err)
 	}
 	closeStore(t, s)

@@ -20,7 +20,7 @@ import (
 // first. Errors: ErrListNotFound, ErrNothingToRevert, ErrImportRunning, ErrTakenOver, ErrDiskFull and what else refuses
 // writes.
 func (s *Store) Revert(ctx context.Context, h Header, progress func(Progress)) (Result, error) {
-	l, err := s.View().List(h.List)
+	l, err := s.listOf(h)
 	if err != nil {
 		return Result{}, err
 	}

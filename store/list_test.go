@@ -268,7 +268,7 @@ func TestUpdateListTurnsItsCoverage(t *testing.T) {
 		{[]string{"1"}, []string{"1"}},
 		{nil, []string{"1415", "1818"}}, // of the files again
 	} {
-		l, _, err := s.UpdateList(context.Background(), "us-ftc", func(settings *Settings) {
+		l, _, err := s.UpdateList(context.Background(), listNamed(s, "us-ftc"), func(settings *Settings) {
 			settings.Coverage = c.declared
 			settings.Scope, settings.Kind = "acme", policy.ListLitigator // these stay as they are
 		}, Request{Confirmed: true})
@@ -292,7 +292,7 @@ func TestUpdatesAtOnceAreAllKept(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, p := range prefixes {
 		wg.Go(func() {
-			_, _, err := s.UpdateList(context.Background(), "a", func(settings *Settings) {
+			_, _, err := s.UpdateList(context.Background(), listNamed(s, "a"), func(settings *Settings) {
 				settings.Coverage = append(settings.Coverage, p)
 			}, Request{})
 			if err != nil {
@@ -438,7 +438,7 @@ func TestSwitchForgetsTheBlocksOfBefore(t *testing.T) {
 
 func update(t testing.TB, s *Store, list string, change func(*Settings)) {
 	t.Helper()
-	if _, _, err := s.UpdateList(context.Background(), list, change, Request{Confirmed: true}); err != nil {
+	if _, _, err := s.UpdateList(context.Background(), listNamed(s, list), change, Request{Confirmed: true}); err != nil {
 		t.Fatal("update list:", err)
 	}
 }
@@ -493,7 +493,7 @@ func TestWhatFreesNumbersIsConfirmed(t *testing.T) {
 				if c.change == nil {
 					_, err = s.DeleteList(ctx, l.ID, r)
 				} else {
-					_, _, err = s.UpdateList(ctx, "a", c.change, r)
+					_, _, err = s.UpdateList(ctx, listNamed(s, "a"), c.change, r)
 				}
 				return err
 			}

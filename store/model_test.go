@@ -229,7 +229,7 @@ func (m *storeModel) update(r *rapid.T) {
 	after := *l
 	after.settings.Coverage = drawCoverage(r)
 	after.settings.MaxAgeDays = rapid.SampledFrom([]int{0, 2, 31}).Draw(r, "max age")
-	_, _, err := m.s.UpdateList(context.Background(), name, func(s *Settings) {
+	_, _, err := m.s.UpdateList(context.Background(), listNamed(m.s, name), func(s *Settings) {
 		s.Coverage, s.MaxAgeDays = after.settings.Coverage, after.settings.MaxAgeDays
 	}, Request{Confirmed: true})
 	if l.pending != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -90,8 +91,9 @@ type RecordImport struct {
 	over    bool // nothing staged is needed any more
 }
 
-// BeginRecords opens a new import of opt-outs, or continues an earlier one. Errors: ErrImportNotFound,
-// ErrImportRunning, ErrDiskFull and what else refuses writes.
+// BeginRecords opens a new import of opt-outs, or continues an earlier one that began with the same files, read alike for
+// the same person. Errors: ErrImportNotFound, ErrRequestReused when the request began another import, ErrImportRunning,
+// ErrDiskFull and what else refuses writes.
 func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	if err := s.writableFor(0); err != nil {
 		return nil, err
@@ -102,10 +104,7 @@ func (s *Store) BeginRecords(h RecordsHeader) (*RecordImport, error) {
 	case h.ImportID != "":
 		err = i.openAgain(h.ImportID)
 	case h.Request != "":
-		id := requestedImportID(h.Request)
-		if err = i.openAgain(id); errors.Is(err, ErrImportNotFound) {
-			err = i.begin(id)
-		}
+		err = i.openRequested(requestedImportID(h.Request))
 	default:
 		err = i.begin(newImportID())
 	}
@@ -139,15 +138,25 @@ func (s *Store) newRecordImport(h RecordsHeader) *RecordImport {
 	}
 }
 
-// openAgain opens what is staged, for one caller. Rows of a committed import stay as they are.
+// openRequested opens the import that a request began, or begins it.
+func (i *RecordImport) openRequested(id string) error {
+	err := i.openAgain(id)
+	if !errors.Is(err, ErrImportNotFound) {
+		return err
+	}
+	if err = i.begin(id); errors.Is(err, fs.ErrExist) { // its stage began as another import
+		return ErrRequestReused
+	}
+	return err
+}
+
+// openAgain opens what is staged, for one caller. Rows of a committed import stay as they are. An import of another person
+// is not there: its rows are another's, and so is what it came to.
 func (i *RecordImport) openAgain(id string) error {
-	if !isImportID(id) {
+	if !isImportID(id) || !i.isOwn(id) {
 		return ErrImportNotFound
 	}
 	i.id, i.dir = id, i.path(id)
-	if _, err := os.Stat(i.dir); err != nil {
-		return ErrImportNotFound
-	}
 	if !i.s.locks.Acquire(i.id) {
 		return ErrImportRunning
 	}
@@ -159,6 +168,16 @@ func (i *RecordImport) openAgain(id string) error {
 		i.s.locks.Release(i.id)
 	}
 	return err
+}
+
+// isOwn reports whether the import of that id began as this one. Earlier builds did not note how an import began.
+func (i *RecordImport) isOwn(id string) bool {
+	if i.isStage(id) {
+		return true
+	}
+	_, stage := os.Stat(i.path(id))
+	_, meta := os.Stat(filepath.Join(i.path(id), metaFile))
+	return stage == nil && errors.Is(meta, fs.ErrNotExist)
 }
 
 func (i *RecordImport) isUncommitted() (bool, error) {

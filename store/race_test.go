@@ -156,7 +156,7 @@ func (c *crowd) churn() {
 		c.t.Error("create list:", err)
 		return
 	}
-	_, _, updated := c.s.UpdateList(ctx, "churn", func(settings *Settings) { settings.MaxAgeDays = 31 }, Request{})
+	_, _, updated := c.s.UpdateList(ctx, listNamed(c.s, "churn"), func(settings *Settings) { settings.MaxAgeDays = 31 }, Request{})
 	_, deleted := c.s.DeleteList(ctx, l.ID, Request{Confirmed: true})
 	if err := errors.Join(updated, deleted); err != nil {
 		c.t.Error("churn:", err)

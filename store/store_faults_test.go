@@ -226,7 +226,10 @@ func wantNoMoreWrites(t *testing.T, s *Store) {
 		"withdrawal": func() error { _, err := s.WithdrawOptOut(ctx, acked.Number, acked.Scope, Request{}); return err },
 		"many":       func() error { _, err := s.RecordOptOuts(ctx, []OptOutRow{{OptOut: later}}); return err },
 		"create":     func() error { _, _, err := s.CreateList(ctx, "other", usRegistry(), Request{}); return err },
-		"update":     func() error { _, _, err := s.UpdateList(ctx, "registry", setMaxAge, Request{}); return err },
+		"update": func() error {
+			_, _, err := s.UpdateList(ctx, listNamed(s, "registry"), setMaxAge, Request{})
+			return err
+		},
 		"delete": func() error {
 			_, err := s.DeleteList(ctx, listOf(t, s, "registry").ID, Request{Confirmed: true})
 			return err

@@ -83,6 +83,14 @@ func wantVerdict(t testing.TB, s *Store, n phone.Number, scope policy.Scope, wan
 	}
 }
 
+// listNamed is the id of the list of that name; zero when there is none.
+func listNamed(s *Store, name string) policy.EventID {
+	if l, err := s.View().List(name); err == nil {
+		return l.ID
+	}
+	return policy.EventID{}
+}
+
 func createList(t testing.TB, s *Store, name string, settings Settings) *List {
 	t.Helper()
 	if settings.Kind == policy.ListUnspecified {

@@ -80,7 +80,7 @@ func actingStore(t *testing.T, dir string) *Store {
 			return err
 		},
 		func() error {
-			_, _, err := s.UpdateList(ctx, "dnc", func(s *Settings) { s.MaxAgeDays = 31 }, by)
+			_, _, err := s.UpdateList(ctx, listNamed(s, "dnc"), func(s *Settings) { s.MaxAgeDays = 31 }, by)
 			return err
 		},
 		func() error { _, _, err := s.CreateGrant(ctx, g, by); return err },
