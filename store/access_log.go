@@ -25,11 +25,11 @@ type (
 // ErrAccessLog is returned for an entry that may not be on disk: what it is about may not be shown.
 var ErrAccessLog = accesslog.ErrFailed
 
-// DefaultAccessRetention is how long the access log is kept, unless Options say otherwise: a year, and a month to ask.
+// DefaultAccessRetention is how long the access log is kept, unless Options say otherwise: a year, and a month to ask about it.
 const DefaultAccessRetention = 400 * 24 * time.Hour
 
-// LogAccess notes that personal data is about to be shown, of one number, or with 0 of any. It returns once the entry is on
-// disk, also while the store is damaged or takes no writes. The log sets the entry's Time and Hash. Errors: ErrAccessLog,
+// LogAccess notes that personal data of a number is about to be shown; n 0: of any number. It returns once the entry is on
+// disk, even while the store is damaged or takes no writes. The log sets the entry's Time and Hash. Errors: ErrAccessLog,
 // ErrClosed, and the context's.
 func (s *Store) LogAccess(ctx context.Context, e AccessEntry, n phone.Number) error {
 	return s.accessLog.Append(ctx, e, uint64(n))
@@ -41,8 +41,8 @@ func (s *Store) ReadAccess(q AccessQuery) (AccessPage, error) { return s.accessL
 // AccessKeptSince is the time of the oldest entry of the access log; zero: there is none.
 func (s *Store) AccessKeptSince() (time.Time, error) { return s.accessLog.KeptSince() }
 
-// openAccessLog opens the access log. It may take the last part of the room that writes leave: who looks at a store whose disk
-// is nearly full must be known too.
+// openAccessLog opens the access log. It may use three quarters of the room on the disk that writes must leave free: reads go on
+// when writes have stopped, and each must be logged.
 func (s *Store) openAccessLog() *accesslog.Log {
 	room := space{dir: s.dir, minFree: s.opt.MinFree}
 	if room.minFree > 0 {

@@ -48,7 +48,7 @@ type Act struct {
 	Proven     bool
 }
 
-// acts says of each kind of event whether it is an act, and how it is told: by its field in storev1.Event, nil for no act.
+// acts has, for each kind of event by its field in storev1.Event, the method that makes an act of it; nil: it is no act.
 //
 // To add an event, add its line here; TestEveryEventIsAnActOrNot walks them.
 var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
@@ -106,7 +106,7 @@ func (r *actReader) listLoaded(e *storev1.Event) error {
 	if _, err := state.Get(r.txn, keys.Import(state.ListID(c.GetList()), c.GetPrepared()), &i); err != nil {
 		return err
 	}
-	r.toldIn(c.GetPrepared(), i.GetStoryHash())
+	r.recordedIn(c.GetPrepared(), i.GetStoryHash())
 	r.act.Detail = loadInWords(i.GetLoad())
 	switch i.GetLoad().GetMode() {
 	case storev1.LoadMode_LOAD_MODE_REVERT:
@@ -136,7 +136,7 @@ func (r *actReader) tokenCreated(e *storev1.Event) error {
 	return nil
 }
 
-// tokenRevoked tells the scopes that the grant had; none where it was made by the same revision.
+// tokenRevoked takes the scopes that the grant had; none if the same revision granted it.
 func (r *actReader) tokenRevoked(e *storev1.Event) error {
 	c := e.GetTokenRevoked()
 	r.is(ActTokenRevoked, c.GetName(), "")

@@ -11,9 +11,9 @@ import (
 	"github.com/dncd/dncd/store/internal/state"
 )
 
-// CreateGrant grants roles to a token or a certificate, and returns what was granted. It counts in the view of the receipt's
-// revision and later ones. Errors: access.ErrGrant, ErrTokenExists while its name or its secret is in use, ErrTokenNotFound
-// when a repeat finds it revoked since, and those of every write.
+// CreateGrant grants roles to a token or a certificate, and returns the grant. It counts in the views of the receipt's revision
+// and later ones. Errors: access.ErrGrant; one for an expiry outside the years 1970 to 2261; ErrTokenExists while the name
+// or the secret is in use; ErrTokenNotFound when the request is a repeat and the grant was revoked since; and those of every write.
 func (s *Store) CreateGrant(ctx context.Context, g access.Grant, r Request) (*access.Grant, Receipt, error) {
 	if err := errors.Join(g.Check(), checkEnd(g.ExpiresAt)); err != nil {
 		return nil, Receipt{}, err
@@ -29,7 +29,7 @@ func (s *Store) CreateGrant(ctx context.Context, g access.Grant, r Request) (*ac
 	return made, receipt, nil
 }
 
-// checkEnd refuses an end that would be stored as none.
+// checkEnd refuses an expiry that cannot be stored, or that would be stored as none.
 func checkEnd(t time.Time) error {
 	if !t.IsZero() && state.Nano(t) <= 0 {
 		return state.ErrTime
@@ -50,8 +50,8 @@ func grantMessage(g *access.Grant) *storev1.TokenCreated {
 	return m
 }
 
-// RevokeGrant ends what that name is granted. Errors: ErrTokenNotFound, ErrUnconfirmed when no one would be left who may
-// grant everything and the request is not Confirmed, and those of every write.
+// RevokeGrant ends the grant of that name. Errors: ErrTokenNotFound; ErrUnconfirmed when no admin without scopes would be left
+// and the request is not Confirmed; and those of every write.
 func (s *Store) RevokeGrant(ctx context.Context, name string, r Request) (Receipt, error) {
 	return s.record(ctx, &storev1.Event{Change: &storev1.Event_TokenRevoked{
 		TokenRevoked: &storev1.TokenRevoked{Name: name, Force: r.Confirmed},

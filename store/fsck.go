@@ -282,7 +282,7 @@ func (c *checker) event(id policy.EventID, e *storev1.Event) {
 	}
 }
 
-// state.Record checks that, right after an event, the state holds (or does not hold) a record of its number. What later
+// recordOf checks that, right after an event, the state holds (or does not hold) a record of its number. What later
 // events of the same revision did is seen too: an opt-out that they withdrew is excused.
 func (c *checker) recordOf(id policy.EventID, number uint64, match func(*storev1.Record) bool, want bool) error {
 	txn := c.s.db.NewTransactionAt(id.Revision, false)

@@ -30,8 +30,9 @@ const (
 	maxActBytes     = 64 << 20 // and less than one revision more
 )
 
-// Acts are the administrative acts of a part of the journal, oldest first, and where the next page begins; zero: this was
-// the last. A page may be empty and have a next one: it reads at most 20,000 revisions and 64 MiB.
+// Acts returns a page of the administrative acts of the journal, oldest first, and where the next page begins; zero: this was
+// the last. A page may be empty and have a next one: it reads at most 20,000 revisions and about 64 MiB. Errors: ErrDamaged,
+// also for an event of a later version.
 func (v *View) Acts(q ActsQuery) (found []Act, next policy.EventID, err error) {
 	if err := v.whole(); err != nil {
 		return nil, next, err
@@ -87,11 +88,11 @@ func (p *actsPage) add(e journal.Entry) (more bool, err error) {
 	}
 	for _, c := range changes {
 		id := state.EventID(e.Revision, c.Index)
-		tell, known := acts[c.Kind]
+		read, known := acts[c.Kind]
 		switch {
 		case !known:
 			return false, fmt.Errorf("%w: revision %d holds an event that this version does not know", ErrDamaged, e.Revision)
-		case tell == nil || compareIDs(id, p.q.At) < 0:
+		case read == nil || compareIDs(id, p.q.At) < 0:
 			continue
 		case len(p.found) == p.q.Limit:
 			p.next = id
@@ -108,7 +109,7 @@ func (p *actsPage) add(e journal.Entry) (more bool, err error) {
 	return true, nil
 }
 
-// act tells one event.
+// act makes an act of one event.
 func (v *View) act(id policy.EventID, at int64, c *journal.Change) (Act, error) {
 	e, err := c.Decode()
 	if err != nil {
@@ -117,7 +118,7 @@ func (v *View) act(id policy.EventID, at int64, c *journal.Change) (Act, error) 
 	txn := v.s.db.NewTransactionAt(id.Revision, false)
 	defer txn.Discard()
 	r := actReader{v: v, txn: txn, act: Act{ID: id, Time: state.Time(at)}}
-	r.toldIn(id.Revision, e.GetStoryHash())
+	r.recordedIn(id.Revision, e.GetStoryHash())
 	err = acts[c.Kind](&r, e)
 	return r.act, err
 }
@@ -133,13 +134,13 @@ func (r *actReader) is(kind ActKind, subject, detail string) {
 	r.act.Kind, r.act.Subject, r.act.Detail = kind, subject, detail
 }
 
-// toldIn takes who did it from the story of an event.
-func (r *actReader) toldIn(revision uint64, story []byte) {
-	told, _ := r.v.s.stories.Get(revision, story, 0)
-	r.act.RecordedBy, r.act.Proven = told.RecordedBy, told.Proven
+// recordedIn takes who did it from the story of an event. A story that is gone names nobody.
+func (r *actReader) recordedIn(revision uint64, hash []byte) {
+	story, _ := r.v.s.stories.Get(revision, hash, 0)
+	r.act.RecordedBy, r.act.Proven = story.RecordedBy, story.Proven
 }
 
-// ofList makes it an act about a list, which it returns as it was then: before the event where the event deleted it.
+// ofList makes it an act about a list, and returns the list as the event left it, or as it was before if the event deleted it.
 func (r *actReader) ofList(kind ActKind, ref *storev1.ListId) (*storev1.ListState, error) {
 	l := new(storev1.ListState)
 	key := keys.List(state.ListID(ref))

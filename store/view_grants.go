@@ -12,11 +12,11 @@ import (
 	"github.com/dncd/dncd/store/internal/state"
 )
 
-// Access is what callers are granted. A view of the past grants nothing. In a damaged store a grant that cannot be
-// read is not there, and one whose revocation was lost is.
+// Access returns what callers are granted. A view of the past grants nothing. In a damaged store, a grant that cannot be
+// read is missing, and a grant whose revocation was lost is still there.
 func (v *View) Access() *access.Table { return v.access }
 
-// GrantedBy is who granted what the view's table holds, as in Story.RecordedBy; empty when that is not known.
+// GrantedBy returns who granted g, a grant of the view's table, as in Story.RecordedBy; empty when that is not known.
 func (v *View) GrantedBy(g *access.Grant) (by string) {
 	var err error
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)

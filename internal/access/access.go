@@ -30,7 +30,7 @@ const (
 
 var roleNames = [...]string{Checker: "checker", Recorder: "recorder", Loader: "loader", Subscriber: "subscriber", Officer: "officer", Admin: "admin"}
 
-// String is the role's name on the command line.
+// String returns the role's name on the command line.
 func (r Role) String() string {
 	if r == 0 || int(r) >= len(roleNames) {
 		return "unknown"
@@ -41,7 +41,7 @@ func (r Role) String() string {
 // Roles is a set of roles, a bit each.
 type Roles uint16
 
-// RolesOf is the set of these roles.
+// RolesOf returns the set of these roles.
 func RolesOf(roles ...Role) (set Roles) {
 	for _, r := range roles {
 		set |= 1 << r
@@ -58,7 +58,7 @@ func (s Roles) Has(r Role) bool { return s&(1<<r) != 0 }
 // Any reports whether the sets share a role.
 func (s Roles) Any(t Roles) bool { return s&t != 0 }
 
-// Each are the set's roles, in their order.
+// Each returns the set's roles, in the order of their numbers.
 func (s Roles) Each() (roles []Role) {
 	for r := Checker; int(r) < len(roleNames); r++ {
 		if s.Has(r) {
@@ -93,7 +93,7 @@ type Secret [sha256.Size]byte
 // Prefix is how every token begins, so that scanners for secrets find one that was leaked.
 const Prefix = "dncd_"
 
-// SecretOf hashes a token.
+// SecretOf returns the SHA-256 of a token, its prefix included.
 func SecretOf(token string) Secret { return sha256.Sum256([]byte(token)) }
 
 // Grant is what one token or certificate may do, and where. It never changes once it is made.
@@ -108,7 +108,7 @@ type Grant struct {
 	CreatedAt time.Time
 }
 
-// Open is the grant of callers that show nothing where none has to.
+// Open is the grant of callers that show nothing, where the server asks for nothing.
 var Open = &Grant{Roles: Everything}
 
 // Expired reports whether the grant has ended at now.
@@ -125,14 +125,14 @@ func (g *Grant) Holds(scope policy.Scope) bool {
 	return slices.ContainsFunc(g.Scopes, func(s policy.Scope) bool { return s.Holds(scope) })
 }
 
-// Sees reports whether what stands at scope concerns the grant: it is within its scopes, or above one of them, where it
-// binds the caller too.
+// Sees reports whether an entry at scope concerns the grant: scope is within the grant's scopes, or above one of them, where an
+// entry blocks the caller too.
 func (g *Grant) Sees(scope policy.Scope) bool {
 	return g.Holds(scope) || slices.ContainsFunc(g.Scopes, scope.Holds)
 }
 
-// MayGrant reports whether an admin of the grant may grant and revoke other: it must not reach beyond the admin's own
-// scopes.
+// MayGrant reports whether an admin with the grant may grant and revoke other: other must not reach beyond the admin's scopes.
+// It says nothing of roles.
 func (g *Grant) MayGrant(other *Grant) bool {
 	if g.Everywhere() {
 		return true
@@ -147,8 +147,8 @@ func (g *Grant) HoldsAll(scopes []policy.Scope) bool {
 
 // Limits of a grant.
 const (
-	MaxTokenName       = 128
-	MaxCertificateName = 256
+	MaxTokenName       = 128 // bytes
+	MaxCertificateName = 256 // bytes
 	MaxScopes          = 32
 	maxDigits          = 8 // without a letter between them: more could be a person's number
 )
@@ -156,7 +156,7 @@ const (
 // ErrGrant is returned for a grant that cannot be made; the message says why.
 var ErrGrant = errors.New("invalid grant")
 
-// Check refuses a grant that no credential can have. Errors: ErrGrant.
+// Check refuses a grant that breaks these limits, has no role, or whose secret does not fit its kind. Errors: ErrGrant.
 func (g *Grant) Check() error {
 	if err := checkName(g.Name, g.Kind); err != nil {
 		return err

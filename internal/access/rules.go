@@ -1,33 +1,33 @@
 package access
 
-// Bound is what holds a call within the caller's scopes.
+// Bound says what holds a call within the caller's scopes.
 type Bound uint8
 
 const (
-	// Nothing does: what the call does has no scope.
+	// Nothing: what the call reads has no scope.
 	Nothing Bound = iota
 	// RequestScope: the request's scope must be one of the caller's, or below one.
 	RequestScope
-	// ListScope: the scope of the list that the request names must be.
+	// ListScope: the same of the scope of the list that the request names.
 	ListScope
-	// EachItem: the scope of each item of a batch, a stream or a file must be. The handler looks.
+	// EachItem: the same of the scope of each item of a batch, a stream or a file. The handler checks it.
 	EachItem
-	// Filtered: the answer leaves out what is outside of the caller's scopes, and the stories of what is above them.
-	// The handler does it.
+	// Filtered: the handler leaves out of the answer what is outside the caller's scopes, and the stories of what is above
+	// them.
 	Filtered
-	// Unbounded calls are for callers that no scope bounds: what they show cannot be divided by scope.
+	// Unbounded: only callers that no scope bounds may call, because the answer cannot be divided by scope.
 	Unbounded
 )
 
 // Rule says who may call one RPC.
 type Rule struct {
-	Roles Roles // any of these; 0: every caller that is known
+	Roles Roles // any of these; 0: every caller that the server lets in
 	Bound Bound
 	Log   bool // personal data is read: it goes to the access log first
 	Act   bool // an administrative act: a refusal is logged
 }
 
-// Rules is who may call what: each RPC of the contract by its full name. What is not in it may be called by nobody.
+// Rules has the rule of each RPC of the contract, by its full name. A caller with a grant may call no RPC that is missing here.
 //
 // To add an RPC, add its line here; TestEveryRPCHasARule walks the contract.
 var Rules = map[string]Rule{

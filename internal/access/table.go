@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// Table is every grant of a store at one moment. It never changes. A nil table grants nobody anything.
+// Table holds the grants of a store at one revision. It never changes. A nil table holds none.
 type Table struct {
 	byName       []*Grant
 	tokens       map[Secret]*Grant
 	certificates map[string]*Grant
 }
 
-// NewTable makes a table of grants whose names and secrets differ.
+// NewTable makes a table of grants. No two may have the same name or the same secret.
 func NewTable(grants []*Grant) *Table {
 	t := &Table{
 		byName:       slices.SortedFunc(slices.Values(grants), func(a, b *Grant) int { return cmp.Compare(a.Name, b.Name) }),
@@ -31,7 +31,7 @@ func NewTable(grants []*Grant) *Table {
 	return t
 }
 
-// Token is what the token with that hash is granted, nil for nothing. Whoever calls asks whether it has expired.
+// Token returns the grant of the token with that hash, nil when there is none. It may have expired.
 func (t *Table) Token(s Secret) *Grant {
 	if t == nil {
 		return nil
@@ -39,8 +39,7 @@ func (t *Table) Token(s Secret) *Grant {
 	return t.tokens[s]
 }
 
-// Certificate is what a client certificate of that name is granted, nil for nothing. Whoever calls asks whether it has
-// expired.
+// Certificate returns the grant of the client certificate of that name, nil when there is none. It may have expired.
 func (t *Table) Certificate(name string) *Grant {
 	if t == nil {
 		return nil
@@ -48,7 +47,7 @@ func (t *Table) Certificate(name string) *Grant {
 	return t.certificates[name]
 }
 
-// Named is the grant of that name, nil when there is none.
+// Named returns the grant of that name, nil when there is none. It may have expired.
 func (t *Table) Named(name string) *Grant {
 	if t == nil {
 		return nil
@@ -60,7 +59,7 @@ func (t *Table) Named(name string) *Grant {
 	return t.byName[i]
 }
 
-// All are the grants, by name.
+// All returns the grants, by name. The caller must not change the slice.
 func (t *Table) All() []*Grant {
 	if t == nil {
 		return nil
@@ -68,18 +67,18 @@ func (t *Table) All() []*Grant {
 	return t.byName
 }
 
-// Current reports whether the table still holds what g granted: not revoked, nor granted anew under the same name.
+// Current reports whether the table still holds g. It does not when g was revoked, even if its name was granted again.
 func (t *Table) Current(g *Grant) bool {
 	now := t.Named(g.Name)
 	return now != nil && now.ID == g.ID
 }
 
-// HasAdmin reports whether anybody may grant everything at now.
+// HasAdmin reports whether an admin without scopes is in force at now.
 func (t *Table) HasAdmin(now time.Time) bool {
 	return slices.ContainsFunc(t.All(), func(g *Grant) bool { return g.RulesAll(now) })
 }
 
-// RulesAll reports whether the grant is in force at now and may grant everything: an admin's that no scope bounds.
+// RulesAll reports whether the grant is in force at now and makes its caller an admin without scopes, who may grant everything.
 func (g *Grant) RulesAll(now time.Time) bool {
 	return g.Roles.Has(Admin) && g.Everywhere() && !g.Expired(now)
 }

@@ -18,7 +18,7 @@ const suffix = ".log"
 
 func (l *Log) path(day policy.Date) string { return filepath.Join(l.dir, day.String()+suffix) }
 
-// daysIn are the days that a directory has a file of, oldest first.
+// daysIn returns the days of which a directory has a file, oldest first.
 func daysIn(dir string) (days []policy.Date, err error) {
 	files, err := os.ReadDir(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -81,8 +81,8 @@ func (l *Log) closeDay() error {
 	return f.Close()
 }
 
-// cut cuts off what lies behind the acknowledged part of a day: of a day that this process wrote, all of it; else what a
-// crash tore.
+// cut truncates the file of a day to its acknowledged part. For a day that this process wrote that part is known. For any other
+// day, only what a crash tore is cut off.
 func (l *Log) cut(day policy.Date, f *os.File) error {
 	end, known := l.knownTail(day)
 	size, err := f.Seek(0, io.SeekEnd)
@@ -96,7 +96,7 @@ func (l *Log) cut(day policy.Date, f *os.File) error {
 	}
 	if end > size {
 		l.forgetTail(day)
-		return errors.New("the file was cut by somebody else: acknowledged entries are gone")
+		return errors.New("the file was truncated by another process: acknowledged entries are gone")
 	}
 	if end < size {
 		l.opt.Logger.Warn("the access log ends with an entry that was never acknowledged: it is cut off", "day", day.String(), "bytes", size-end)
@@ -121,7 +121,7 @@ func (l *Log) forgetTail(day policy.Date) {
 	delete(l.tail, day)
 }
 
-// endOfWhole is where the file's last frame ends, or where what follows it ends, unless a crash tore that.
+// endOfWhole returns where the last frame of a file ends, if what follows it was torn by a crash, else the end of the file.
 func endOfWhole(f *os.File, size int64) (end int64, err error) {
 	r := newScanner(f, 0, size)
 	for {

@@ -25,7 +25,7 @@ func frameCRC(length, entry []byte) uint32 {
 	return crc32.Update(crc32.Checksum(length[:4], castagnoli), castagnoli, entry)
 }
 
-// frameAt is the entry of the frame that b begins with; false when it begins with none.
+// frameAt returns the entry of the frame at the start of b; false when there is none.
 func frameAt(b []byte) (entry []byte, ok bool) {
 	n, whole := lengthAt(b)
 	if !whole {
@@ -35,7 +35,7 @@ func frameAt(b []byte) (entry []byte, ok bool) {
 	return entry, frameCRC(b, entry) == binary.LittleEndian.Uint32(b[4:])
 }
 
-// lengthAt is the length that b begins with, and whether so much is there.
+// lengthAt returns the length at the start of b, and whether b holds a whole frame of that length.
 func lengthAt(b []byte) (n int, whole bool) {
 	if len(b) < headBytes {
 		return 0, false
@@ -44,8 +44,8 @@ func lengthAt(b []byte) (n int, whole bool) {
 	return n, n > 0 && n <= maxEntryBytes && headBytes+n <= len(b)
 }
 
-// isTorn reports whether b, where no frame begins, is what a crash leaves of a write that was never acknowledged: a part of a
-// frame, or room that was not written.
+// isTorn reports whether b, which begins with no frame, is what a crash leaves of a write that was never acknowledged: a part of
+// a frame, or zeros.
 func isTorn(b []byte) bool {
 	if len(bytes.Trim(b, "\x00")) == 0 {
 		return true

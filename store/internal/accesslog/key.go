@@ -15,8 +15,8 @@ import (
 	"github.com/dncd/dncd/store/internal/disk"
 )
 
-// Hash stands for a number in the log: the first half of its HMAC-SHA-256 under the key that lies beside the log. The same
-// number has the same hash, and without the key the hash says nothing.
+// Hash stands for a number in the log: the first half of its HMAC-SHA-256 under the key in the log's directory. The same number
+// has the same hash, and without the key the hash reveals nothing.
 type Hash [16]byte
 
 const (
@@ -43,8 +43,8 @@ func readKey(dir string) (key, error) {
 	return b, err
 }
 
-// readOrMakeKey makes the key of a log that has no entries. Under another key than theirs a number would not be found in
-// older ones.
+// readOrMakeKey reads the key of a log, and makes one for a log without entries. A log with entries and no key is refused: under
+// a new key, no number would be found in them.
 func readOrMakeKey(dir string) (key, error) {
 	k, err := readKey(dir)
 	if !errors.Is(err, fs.ErrNotExist) {

@@ -1,8 +1,8 @@
-// Package accesslog keeps who read personal data, when and what. It promises:
+// Package accesslog records who read which personal data, and when. It promises:
 //   - Append returns once the entry is on disk and synced. With an error nothing may be shown.
 //   - An entry that was acknowledged is read again, in the order in which it was appended to its day, until its day is swept.
 //   - What cannot be read is counted and logged, and hides nothing else.
-//   - No number lies in it: see Hash.
+//   - It holds no number: see Hash.
 //
 // The directory holds a key and a file for each day (UTC), of frames with a checksum. Nothing else of a store is needed: the
 // log works while the store is damaged or takes no writes.
@@ -28,11 +28,11 @@ var ErrFailed = errors.New("the access log cannot be written, and without an ent
 
 // Options of a log. The zero value is good.
 type Options struct {
-	// Clock is the time, and how far that may be ahead of the true one: days are kept for as much longer. nil: time.Now.
+	// Clock returns the time, and how far it may be ahead of the true time. Days are kept longer by as much. nil: time.Now.
 	Clock     func() (now time.Time, ahead time.Duration)
 	Logger    *slog.Logger            // nil: silent
 	Retention time.Duration           // how long entries are kept, by whole days; 0: for ever
-	Room      func(bytes int64) error // whether the disk has room for so much more; nil: not asked
+	Room      func(bytes int64) error // whether the disk has room for that many bytes; nil: not asked
 
 	faults func(at step, write func() error) error // of tests
 }
@@ -74,8 +74,8 @@ type waiting struct {
 
 const queueLen = 4096
 
-// Open opens the log in a directory, which is made with the first entry. What the directory refuses is returned by Append,
-// and tried again by the next one.
+// Open opens the log in a directory, which is made with the first entry. A directory that cannot be written is an error of
+// Append, and the next Append tries again.
 func Open(dir string, o Options) *Log {
 	if o.Clock == nil {
 		o.Clock = func() (time.Time, time.Duration) { return time.Now(), 0 }
@@ -95,15 +95,15 @@ func Open(dir string, o Options) *Log {
 	return l
 }
 
-// Close waits for the entries that are being written. Those that wait get fault.ErrClosed.
+// Close waits for the entries that are being written. Entries in the queue fail with fault.ErrClosed.
 func (l *Log) Close() error {
 	l.end()
 	<-l.done
 	return l.closeDay()
 }
 
-// Append writes an entry at the time of the log's clock; number 0: it may have held any. It returns once the entry is on
-// disk. Errors: ErrFailed, fault.ErrClosed, and the context's, after which the entry may be there.
+// Append writes an entry about a number, with the time of the log's clock; number 0: what was read may have held any number. It
+// returns once the entry is on disk. Errors: ErrFailed, fault.ErrClosed, and the context's, after which the entry may be there.
 func (l *Log) Append(ctx context.Context, e Entry, number uint64) error {
 	k, err := l.prepare()
 	if err != nil {
@@ -177,11 +177,11 @@ func failed(what string, err error) error {
 	return fmt.Errorf("%w: %s: %w", ErrFailed, what, err)
 }
 
-// sweepEvery is how often old days are looked for. The first time is that long after the start: a clock that was wrong at
-// boot is mostly right by then.
+// sweepEvery is how often old days are deleted, first that long after the start: a clock that was wrong at boot has mostly been
+// corrected by then.
 const sweepEvery = time.Hour
 
-// run is the writer. Whatever waits when it wakes is written and synced at once.
+// run is the writer. All entries that wait are written together and share a sync.
 func (l *Log) run(ctx context.Context) {
 	defer close(l.done)
 	sweep := time.NewTicker(sweepEvery)
@@ -200,10 +200,10 @@ func (l *Log) run(ctx context.Context) {
 	}
 }
 
-// maxBatch bounds the entries that are written at once.
+// maxBatch bounds the entries that are written together.
 const maxBatch = 1024
 
-// collect is first and what waits behind it.
+// collect returns first and the entries that wait after it.
 func (l *Log) collect(first *waiting) []*waiting {
 	batch := []*waiting{first}
 	for len(batch) < maxBatch {
@@ -235,8 +235,8 @@ func (l *Log) writeAll(batch []*waiting) {
 	}
 }
 
-// write makes entries of one day durable. After a failure the day is opened anew, and what may be there of them is cut off:
-// none of them was acknowledged.
+// write makes entries of one day durable. After a failure the day's file is opened again, and any part of them that was written
+// is cut off: none of them was acknowledged.
 func (l *Log) write(day policy.Date, entries []*waiting) error {
 	var b []byte
 	for _, w := range entries {

@@ -15,11 +15,11 @@ type Query struct {
 	From   time.Time // from this time on; zero: from the oldest
 	To     time.Time // before this time; zero: to the newest
 	Number uint64    // only those of this number, and those that may have held any; 0: all
-	At     Cursor    // from here on, as the page before said; zero: the first page
+	At     Cursor    // Next of the page before; zero: the first page
 	Limit  int       // at most this many
 }
 
-// Cursor is a place in the log.
+// Cursor is a place in the log: a byte of the file of a day.
 type Cursor struct {
 	Day    policy.Date
 	Offset int64
@@ -63,7 +63,7 @@ func (l *Log) read(q Query, most int64) (p Page, err error) {
 	return r.page, nil
 }
 
-// KeptSince is the time of the oldest entry; zero: there is none.
+// KeptSince returns the time of the oldest entry; zero: there is none.
 func (l *Log) KeptSince() (time.Time, error) {
 	p, err := l.Read(Query{Limit: 1})
 	for err == nil && len(p.Entries) == 0 && p.Next != (Cursor{}) {
@@ -95,7 +95,7 @@ func (r *reader) concerns(day policy.Date) bool {
 	return r.q.To.IsZero() || day.Time().Before(r.q.To)
 }
 
-// readDay reads a day, and reports whether the page goes on behind it. A day that was swept meanwhile is empty.
+// readDay reads a day, and reports whether the page continues after it. A day that was swept in the meantime is empty.
 func (r *reader) readDay(day policy.Date) (more bool, err error) {
 	f, err := os.Open(r.l.path(day))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -156,7 +156,7 @@ func (r *reader) asksFor(e *Entry) bool {
 		(r.q.Number == 0 || e.mayHold(r.hash))
 }
 
-// endOf is where the part of a day ends that may be read: what lies behind it is being written.
+// endOf returns where the readable part of a day ends: what follows is being written.
 func (l *Log) endOf(day policy.Date, f *os.File) (int64, error) {
 	if end, known := l.knownTail(day); known {
 		return end, nil

@@ -5,27 +5,27 @@ import (
 	"io"
 )
 
-// scanner reads the frames of a part of a file. It passes over what is no frame, and counts it.
+// scanner reads the frames of a part of a file. It skips bytes that are no frame, and counts them.
 type scanner struct {
 	f   io.ReaderAt
-	at  int64 // behind the last frame
+	at  int64 // where the last frame ends
 	end int64
 
 	buf  []byte // of the file from at on
-	more int64  // where the file goes on behind buf
+	more int64  // where the file continues after buf
 
 	torn bool // the part ends with what a crash leaves
 }
 
-// scanBytes is read from a file at once.
+// scanBytes is how many bytes one read takes from a file.
 const scanBytes = 64 << 10
 
 func newScanner(f io.ReaderAt, from, to int64) *scanner {
 	return &scanner{f: f, at: from, end: to, more: from}
 }
 
-// next is the next frame's entry, valid until the one after it, and how many bytes before it are no frame. Not found: there
-// is none any more, and so many bytes are left that are none.
+// next returns the entry of the next frame, valid until the next call, and how many bytes before it are no frame. Not found:
+// there is no further frame, and skipped counts the bytes that are left.
 func (s *scanner) next() (entry []byte, skipped int64, found bool, err error) {
 	for ; ; skipped++ {
 		if err := s.fill(); err != nil {
@@ -46,7 +46,7 @@ func (s *scanner) next() (entry []byte, skipped int64, found bool, err error) {
 	}
 }
 
-// frameBehind reports whether a frame follows anywhere in what is left of the part, all of which is in the buffer.
+// frameBehind reports whether any frame follows. The whole rest of the part is in the buffer.
 func (s *scanner) frameBehind() bool {
 	for i := range s.buf {
 		if _, ok := frameAt(s.buf[i:]); ok {

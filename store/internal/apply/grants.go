@@ -10,8 +10,8 @@ import (
 	"github.com/dncd/dncd/store/internal/state"
 )
 
-// createGrant grants what c says. In a replay a name or a secret that is in use was free then, by a revocation that was
-// lost: what used it goes.
+// createGrant grants what c says. In a replay, a name or secret that is in use was free when the event was recorded, because of
+// a revocation that was lost: the older grant is deleted.
 func (a *Applier) createGrant(id policy.EventID, c *storev1.TokenCreated, story []byte) error {
 	inUse, err := a.grantsLike(c)
 	if err != nil {
@@ -31,7 +31,7 @@ func (a *Applier) createGrant(id policy.EventID, c *storev1.TokenCreated, story 
 	})
 }
 
-// grantsLike are the names of the grants that have the name or the secret of c.
+// grantsLike returns the names of the grants that have the name or the secret of c.
 func (a *Applier) grantsLike(c *storev1.TokenCreated) (names []string, err error) {
 	for g, err := range state.Grants(a.txn) {
 		if err != nil {
@@ -65,7 +65,7 @@ func (a *Applier) revokeGrant(c *storev1.TokenRevoked) error {
 	return a.deleteGrant(c.GetName())
 }
 
-// isLastAdmin reports whether only g may grant everything.
+// isLastAdmin reports whether g is an admin without scopes and no other grant is.
 func (a *Applier) isLastAdmin(g *storev1.GrantState) (bool, error) {
 	now := time.Unix(0, a.Time)
 	rules := func(g *storev1.GrantState) (bool, error) {

@@ -66,7 +66,7 @@ func (a *Applier) deleteList(c *storev1.ListDeleted) error {
 	return a.txn.Delete(key)
 }
 
-// submitPrepared takes the list for a load that was compared with its content at base.
+// prepareLoad takes the list for a load that was compared with its content at base.
 func (a *Applier) prepareLoad(c *storev1.LoadPrepared, story []byte) error {
 	id, l, err := a.idleList(c.GetList())
 	if err != nil {

@@ -130,7 +130,7 @@ func Nano(t time.Time) int64 {
 }
 
 // ErrTime is a time outside the years that Unix nanoseconds can hold.
-var ErrTime = fmt.Errorf("a time must be between the years 1970 and 2262")
+var ErrTime = errors.New("a time must be between the years 1970 and 2262")
 
 // CheckTime returns ErrTime for a time that cannot be stored.
 func CheckTime(t time.Time) error {
@@ -162,7 +162,7 @@ func Grants(txn *badger.Txn) iter.Seq2[*storev1.GrantState, error] {
 	}
 }
 
-// isGrant reports whether this version knows all that is granted, and to whom.
+// isGrant reports whether this version can read all of a grant.
 func isGrant(c *storev1.TokenCreated) bool {
 	known := c.GetRoles() != 0 && c.GetRoles()&^uint32(access.Everything) == 0 && !slices.Contains(c.GetScopes(), "")
 	switch c.GetKind() {
@@ -174,7 +174,7 @@ func isGrant(c *storev1.TokenCreated) bool {
 	return false
 }
 
-// Grant is what a stored grant grants. One that this version cannot read in full grants nothing: it is damage.
+// Grant returns a stored grant. One that this version cannot read in full is refused: it counts as damaged.
 func Grant(st *storev1.GrantState) (*access.Grant, error) {
 	c := st.GetGranted()
 	g := &access.Grant{
