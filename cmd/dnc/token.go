@@ -43,13 +43,14 @@ func (a *app) tokenNewCommand() *cobra.Command {
 The token is printed once, on standard output; everything else is printed on
 standard error. The server keeps only its SHA-256 and cannot show it again.
 
-Each role counts at the scopes that are named and below them. No role includes another:
-  checker     checks, and sees what holds for a number without its stories
-  recorder    records and withdraws opt-outs, one by one and by file
-  loader      creates, changes, deletes and loads lists; imports opt-outs
-  subscriber  follows the change feed, which this server does not have yet
-  officer     reads everything: stories, history, exports, the journal, the access log
-  admin       grants and revokes`,
+Each role counts at the scopes that --scope names, and below them. No role includes another:
+  checker     checks numbers, and sees what is recorded for one, without its stories
+  recorder    records and withdraws opt-outs, one by one and by file; reads history
+  loader      creates, changes, deletes, loads and exports lists; imports opt-outs
+  subscriber  follows the change feed, which is not built yet
+  officer     checks, and reads everything: stories, history, exports, the journal,
+              the access log
+  admin       grants and revokes; reads the journal`,
 		Example: `  dnc token new dialer --role checker --scope acme > dialer.token
   dnc token new desk-1 --role checker,recorder --scope acme --expires 90d
   dnc token new "Jane Doe" --role admin --certificate`,
@@ -108,7 +109,7 @@ func (a *app) tokenNew(cmd *cobra.Command, spec client.TokenSpec) error {
 	made, err := c.CreateToken(cmd.Context(), spec)
 	var e *client.Error
 	if errors.As(err, &e) && e.OutcomeUnknown() {
-		return withHint(err, "`dnc token ls` shows whether it counts; its secret was not printed: revoke it and make another")
+		return withHint(err, "`dnc token ls` shows whether it was made; its secret was not printed: if it was made, revoke it and make another")
 	}
 	if err != nil {
 		return err

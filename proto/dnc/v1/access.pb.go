@@ -23,23 +23,24 @@ const (
 )
 
 // What a caller may do. Each role counts at the caller's scopes and below. No role includes
-// another one.
+// another.
 type Role int32
 
 const (
 	// Not set; refused.
 	Role_ROLE_UNSPECIFIED Role = 0
-	// Checks.
+	// Checks numbers, and sees what is recorded for a number, without its stories.
 	Role_ROLE_CHECKER Role = 1
-	// Records and withdraws opt-outs, one by one and by file.
+	// Records and withdraws opt-outs, one by one and by file; reads stories and history.
 	Role_ROLE_RECORDER Role = 2
-	// Creates, changes, deletes, loads and reverts lists; imports opt-outs.
+	// Creates, changes, deletes, loads, reverts and exports lists; imports opt-outs.
 	Role_ROLE_LOADER Role = 3
-	// Reads the change feed of its own name and acknowledges it.
+	// Reads the change feed of its own name and acknowledges it. Not built yet.
 	Role_ROLE_SUBSCRIBER Role = 4
-	// Reads everything: stories, history, exports, acts and accesses.
+	// Checks, and reads everything: stories, history, exports, grants, acts and accesses.
 	Role_ROLE_OFFICER Role = 5
-	// Grants and revokes; configures policy, subscribers and desks.
+	// Grants and revokes; reads grants and acts. Configures policy, subscribers and desks, which
+	// are not built yet.
 	Role_ROLE_ADMIN Role = 6
 )
 
@@ -242,8 +243,8 @@ func (ActKind) EnumDescriptor() ([]byte, []int) {
 // What a token, or a certificate, is granted.
 type Token struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, unique among those that were not revoked. Recorded with each write that it makes.
-	// Of a certificate it is the certificate's name.
+	// Its name, unique among the grants that were not revoked. Recorded with each write that it
+	// makes. For a certificate it is the certificate's name.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Whether it is a token or a certificate.
 	Kind CredentialKind `protobuf:"varint,2,opt,name=kind,proto3,enum=dnc.v1.CredentialKind" json:"kind,omitempty"`
@@ -257,7 +258,7 @@ type Token struct {
 	Id *EventId `protobuf:"bytes,6,opt,name=id,proto3" json:"id,omitempty"`
 	// When it was granted.
 	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
-	// Who granted it, as in Story.recorded_by.
+	// Who granted it, as in Story.recorded_by. Empty: not known.
 	CreatedBy string `protobuf:"bytes,8,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Whether its expiry has passed.
 	Expired       bool `protobuf:"varint,9,opt,name=expired,proto3" json:"expired,omitempty"`
@@ -821,7 +822,7 @@ type WhoAmIResponse struct {
 	Roles []Role `protobuf:"varint,3,rep,packed,name=roles,proto3,enum=dnc.v1.Role" json:"roles,omitempty"`
 	// Where; empty: everywhere.
 	Scopes []string `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`
-	// When that ends; unset: never.
+	// When the grant ends; unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Whether the server lets callers in that show nothing: `--auth off` or `--auth optional`.
 	AnonymousAllowed bool `protobuf:"varint,6,opt,name=anonymous_allowed,json=anonymousAllowed,proto3" json:"anonymous_allowed,omitempty"`
@@ -908,8 +909,8 @@ type ListAccessRequest struct {
 	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
 	// Before this time; unset: until now.
 	To *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
-	// Only reads of this number, and reads that may have held it (exports). Empty: all. In any
-	// form that CheckNumber takes.
+	// Only reads of this number, and exports, which may have held it. Empty: all reads. The number
+	// may have any form that CheckNumber takes.
 	Number string `protobuf:"bytes,3,opt,name=number,proto3" json:"number,omitempty"`
 	// The region of a number in its national form, as in CheckNumberRequest.
 	Region string `protobuf:"bytes,4,opt,name=region,proto3" json:"region,omitempty"`
@@ -1002,7 +1003,7 @@ type ListAccessResponse struct {
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	// The time of the oldest entry that the server keeps; unset: none.
 	KeptSince *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=kept_since,json=keptSince,proto3" json:"kept_since,omitempty"`
-	// How many bytes of the log this page could not read and passed over. The server's log says where.
+	// How many bytes of the log this page could not read and skipped. The server's log says where.
 	UnreadableBytes uint64 `protobuf:"varint,4,opt,name=unreadable_bytes,json=unreadableBytes,proto3" json:"unreadable_bytes,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache

@@ -34,27 +34,30 @@ const (
 // Who may call this server, what each caller may do, and who did what.
 //
 // A caller shows a client certificate or a bearer token: the metadata `authorization` with the
-// value "Bearer " and the token. Both are granted roles, within scopes, by CreateToken. The
-// server of `--auth off` asks for neither, and every caller may do everything.
+// value "Bearer " and the token. CreateToken grants roles to either, within scopes. A server
+// with `--auth off` asks for neither, and every caller may do everything.
 type AccessServiceClient interface {
 	// Grants roles to a new token, or to a client certificate by its name. The caller makes the
 	// secret of a token and sends its hash: the server never sees the secret before it is used.
 	// Refused with TOKEN_EXISTS while the name is in use. Safe to retry with a request_id.
 	CreateToken(ctx context.Context, in *CreateTokenRequest, opts ...grpc.CallOption) (*CreateTokenResponse, error)
-	// Lists what is granted, by name: tokens and certificates that were not revoked, expired ones
-	// included. No answer holds a secret or its hash. Safe to retry.
+	// Lists the grants of tokens and certificates, by name: those that were not revoked, expired
+	// ones included. A caller that is bound to scopes sees those within them. No answer holds a
+	// secret or its hash. Safe to retry.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Ends a token, or what a certificate was granted. Calls that begin after the answer are
-	// refused, and open streams end within 5 seconds. Refused with CONFIRMATION_REQUIRED, unless
-	// forced, when no admin would be left. Safe to retry with a request_id.
+	// Ends the grant of a token or a certificate. Calls that begin after the answer are refused,
+	// and open streams end within 5 seconds. Refused with CONFIRMATION_REQUIRED, unless forced,
+	// when no admin without scopes would be left. Safe to retry with a request_id.
 	RevokeToken(ctx context.Context, in *RevokeTokenRequest, opts ...grpc.CallOption) (*RevokeTokenResponse, error)
-	// Who the caller is and what it may do. Every caller may ask. Safe to retry.
+	// Returns who the caller is and what it may do. Every caller may ask. Safe to retry.
 	WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*WhoAmIResponse, error)
-	// Who read personal data, oldest first. Safe to retry.
+	// Lists who read personal data: by day, and within a day in the order in which the entries
+	// were written. Safe to retry.
 	ListAccess(ctx context.Context, in *ListAccessRequest, opts ...grpc.CallOption) (*ListAccessResponse, error)
-	// Administrative acts that changed the store, oldest first: lists created, changed, deleted,
-	// loaded and reverted, files of opt-outs imported, tokens created and revoked, repairs. Holds
-	// no number. A page may be empty and still name a next one. Safe to retry.
+	// Lists the administrative acts that changed the store, oldest first: lists created, changed,
+	// deleted, loaded and reverted, files of opt-outs imported, tokens created and revoked,
+	// repairs. A caller that is bound to scopes sees those about lists and grants within them.
+	// Holds no number. A page may be empty and still name a next one. Safe to retry.
 	ListActs(ctx context.Context, in *ListActsRequest, opts ...grpc.CallOption) (*ListActsResponse, error)
 }
 
@@ -133,27 +136,30 @@ func (c *accessServiceClient) ListActs(ctx context.Context, in *ListActsRequest,
 // Who may call this server, what each caller may do, and who did what.
 //
 // A caller shows a client certificate or a bearer token: the metadata `authorization` with the
-// value "Bearer " and the token. Both are granted roles, within scopes, by CreateToken. The
-// server of `--auth off` asks for neither, and every caller may do everything.
+// value "Bearer " and the token. CreateToken grants roles to either, within scopes. A server
+// with `--auth off` asks for neither, and every caller may do everything.
 type AccessServiceServer interface {
 	// Grants roles to a new token, or to a client certificate by its name. The caller makes the
 	// secret of a token and sends its hash: the server never sees the secret before it is used.
 	// Refused with TOKEN_EXISTS while the name is in use. Safe to retry with a request_id.
 	CreateToken(context.Context, *CreateTokenRequest) (*CreateTokenResponse, error)
-	// Lists what is granted, by name: tokens and certificates that were not revoked, expired ones
-	// included. No answer holds a secret or its hash. Safe to retry.
+	// Lists the grants of tokens and certificates, by name: those that were not revoked, expired
+	// ones included. A caller that is bound to scopes sees those within them. No answer holds a
+	// secret or its hash. Safe to retry.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Ends a token, or what a certificate was granted. Calls that begin after the answer are
-	// refused, and open streams end within 5 seconds. Refused with CONFIRMATION_REQUIRED, unless
-	// forced, when no admin would be left. Safe to retry with a request_id.
+	// Ends the grant of a token or a certificate. Calls that begin after the answer are refused,
+	// and open streams end within 5 seconds. Refused with CONFIRMATION_REQUIRED, unless forced,
+	// when no admin without scopes would be left. Safe to retry with a request_id.
 	RevokeToken(context.Context, *RevokeTokenRequest) (*RevokeTokenResponse, error)
-	// Who the caller is and what it may do. Every caller may ask. Safe to retry.
+	// Returns who the caller is and what it may do. Every caller may ask. Safe to retry.
 	WhoAmI(context.Context, *WhoAmIRequest) (*WhoAmIResponse, error)
-	// Who read personal data, oldest first. Safe to retry.
+	// Lists who read personal data: by day, and within a day in the order in which the entries
+	// were written. Safe to retry.
 	ListAccess(context.Context, *ListAccessRequest) (*ListAccessResponse, error)
-	// Administrative acts that changed the store, oldest first: lists created, changed, deleted,
-	// loaded and reverted, files of opt-outs imported, tokens created and revoked, repairs. Holds
-	// no number. A page may be empty and still name a next one. Safe to retry.
+	// Lists the administrative acts that changed the store, oldest first: lists created, changed,
+	// deleted, loaded and reverted, files of opt-outs imported, tokens created and revoked,
+	// repairs. A caller that is bound to scopes sees those about lists and grants within them.
+	// Holds no number. A page may be empty and still name a next one. Safe to retry.
 	ListActs(context.Context, *ListActsRequest) (*ListActsResponse, error)
 	mustEmbedUnimplementedAccessServiceServer()
 }

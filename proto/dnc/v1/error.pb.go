@@ -147,11 +147,11 @@ const (
 	// checks: for a second) while another stream found no room. Nothing was done for a call that is no stream. Send it
 	// again, or open the stream again; an import continues with its import_id.
 	ErrorReason_ERROR_REASON_STREAM_IDLE ErrorReason = 68
-	// PERMISSION_DENIED. The caller lacks a role, or has it elsewhere only: metadata "role" names the roles that
-	// allow it, any one of them, and "scope" where. Or its certificate names nobody. Do not retry.
+	// PERMISSION_DENIED. The caller lacks a role, or has it only at other scopes; the message says which. Metadata "role"
+	// names the roles that allow the call, any one of which is enough. Or its certificate has no name. Do not retry.
 	ErrorReason_ERROR_REASON_PERMISSION_DENIED ErrorReason = 70
-	// UNAUTHENTICATED. The caller showed no token and no certificate that is granted anything, or a token that is
-	// unknown, expired or revoked. Do not retry.
+	// UNAUTHENTICATED. The caller showed neither a token nor a certificate that is granted anything. Or its token is
+	// malformed, unknown, expired or revoked, which also ends a stream that is open. Do not retry.
 	ErrorReason_ERROR_REASON_UNAUTHENTICATED ErrorReason = 72
 	// ALREADY_EXISTS. A token or certificate of that name, or with that secret, is in use. Choose another.
 	ErrorReason_ERROR_REASON_TOKEN_EXISTS ErrorReason = 73
