@@ -9,7 +9,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// Token is what a token, or a client certificate, is granted. It holds no secret.
+// Token is the grant of a token or a client certificate. It holds no secret.
 type Token struct {
 	// Name of the token, or of the certificate: what its writes are recorded by.
 	Name string         `json:"name"`
@@ -23,7 +23,8 @@ type Token struct {
 	// ID is the event that granted it.
 	ID        EventID   `json:"id"`
 	CreatedAt time.Time `json:"created_at"`
-	CreatedBy string    `json:"created_by"`
+	// CreatedBy is who granted it; empty: not known.
+	CreatedBy string `json:"created_by"`
 	// Expired says that ExpiresAt has passed.
 	Expired bool `json:"expired"`
 }
@@ -45,15 +46,15 @@ type TokenSpec struct {
 	// SecretSHA256 is the second result of NewToken; zero for a certificate.
 	SecretSHA256 [32]byte
 	Roles        []Role
-	// Scopes at which it has the roles, and below; empty: everywhere.
+	// Scopes at which it has the roles, and below; empty: everywhere. At most 32.
 	Scopes []string
-	// ExpiresAt is when it ends; zero: never.
+	// ExpiresAt is when it ends; zero: never. A time that has passed is refused.
 	ExpiresAt time.Time
 	// RequestID as in OptOut.
 	RequestID string
 }
 
-// TokenReceipt says that a token is granted, and from which position on.
+// TokenReceipt is a new grant, and the position from which it counts.
 type TokenReceipt struct {
 	Token
 	Position
@@ -157,8 +158,8 @@ type AccessQuery struct {
 }
 
 // CreateToken grants roles to a new token, whose secret NewToken makes, or to a client
-// certificate. While the name is in use: ErrTokenExists. Like every write it is tried again
-// under one request id.
+// certificate. While the name or the secret is in use: ErrTokenExists. Like every write it is
+// tried again under one request id.
 func (c *Client) CreateToken(ctx context.Context, spec TokenSpec) (TokenReceipt, error) {
 	request, err := c.createTokenRequest(spec)
 	if err != nil {
@@ -198,7 +199,7 @@ func (c *Client) createTokenRequest(spec TokenSpec) (*dncv1.CreateTokenRequest, 
 	return request, nil
 }
 
-// Tokens yields what is granted, by name: tokens and certificates that were not revoked,
+// Tokens yields the grants, by name: those of tokens and certificates that were not revoked,
 // expired ones included. An error is the last thing yielded.
 func (c *Client) Tokens(ctx context.Context) iter.Seq2[Token, error] {
 	return pages(func(token string) ([]Token, string, error) {
@@ -210,9 +211,9 @@ func (c *Client) Tokens(ctx context.Context) iter.Seq2[Token, error] {
 	})
 }
 
-// RevokeToken ends a token, or what a certificate was granted: calls that begin afterwards
-// are refused, and open streams end within 5 seconds. Without that name: ErrTokenNotFound.
-// When no admin would be left: ErrConfirmationRequired, unless forced.
+// RevokeToken ends the grant of a token or a certificate: calls that begin afterwards are
+// refused, and open streams end within 5 seconds. Without that name: ErrTokenNotFound.
+// When no admin without scopes would be left: ErrConfirmationRequired, unless forced.
 func (c *Client) RevokeToken(ctx context.Context, name string, force bool) (RevokeReceipt, error) {
 	request := &dncv1.RevokeTokenRequest{Name: name, Force: force, Context: c.writeContext("")}
 	id := request.GetContext().GetRequestId()
@@ -244,7 +245,7 @@ func (c *Client) WhoAmI(ctx context.Context) (Identity, error) {
 }
 
 // Acts yields the administrative acts from one time on and before another, oldest first.
-// A zero time is no limit. An error is the last thing yielded.
+// A zero time means no limit. An error is the last thing yielded.
 func (c *Client) Acts(ctx context.Context, from, to time.Time) iter.Seq2[Act, error] {
 	return pages(func(token string) ([]Act, string, error) {
 		request := &dncv1.ListActsRequest{From: toTime(from), To: toTime(to), PageSize: pageSize, PageToken: token}

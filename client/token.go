@@ -14,11 +14,11 @@ import (
 // tokenPrefix is how every token begins, so that scanners for secrets find one that leaked.
 const tokenPrefix = "dncd_"
 
-// ErrMalformedToken is New's refusal of a token of WithToken that is not "dncd_" and 64 hexadecimal digits.
+// ErrMalformedToken is returned by New for a token that is not "dncd_" and 64 hexadecimal digits.
 var ErrMalformedToken = errors.New(`the token is not "dncd_" and 64 hexadecimal digits, without a space or a line break`)
 
 // NewToken makes the secret of a new token from 256 random bits, and its SHA-256 for
-// TokenSpec. The secret is known only to the caller: keep it, no server can show it.
+// TokenSpec. Keep the token: only the caller knows it, and no server can show it.
 func NewToken() (token string, sha [sha256.Size]byte) {
 	var secret [32]byte
 	_, _ = rand.Read(secret[:]) // it never fails
@@ -26,14 +26,14 @@ func NewToken() (token string, sha [sha256.Size]byte) {
 	return token, sha256.Sum256([]byte(token))
 }
 
-// WithToken shows the server a bearer token with each call. New refuses one that is
-// malformed (ErrMalformedToken), the empty one too. The token is in no error, and it is sent
-// in plain text only where New allows plain text.
+// WithToken shows the server a bearer token with each call. New refuses a malformed or empty
+// token with ErrMalformedToken. No error holds the token, and it is sent in plain text only
+// where New allows plain text.
 func WithToken(token string) Option {
 	return func(o *options) { o.token = &bearer{header: map[string]string{"authorization": "Bearer " + token}} }
 }
 
-// bearer sends a token with each call. Options hold a pointer to it, which no format prints.
+// bearer sends a token with each call. Options hold a pointer to it, so that printing them does not print the token.
 type bearer struct {
 	header    map[string]string
 	encrypted bool // the connection must be

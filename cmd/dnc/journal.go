@@ -92,7 +92,7 @@ func (p *period) read(cmd *cobra.Command) (from, to time.Time, err error) {
 	return from, to, nil
 }
 
-// parseMoment reads a time, a date, or a number of days such as 7d, which away takes from now.
+// parseMoment reads a time, a date, or a number of days such as 7d, which away turns into a time.
 func parseMoment(cmd *cobra.Command, flag, text string, away func(time.Duration) time.Time) (time.Time, error) {
 	if d, ok := daysOf(text); ok {
 		return away(d), nil

@@ -60,7 +60,7 @@ func (a *app) listUpdate(cmd *cobra.Command, name string, change client.ListChan
 	}
 	done, err := c.UpdateList(cmd.Context(), name, change)
 	if errors.Is(err, client.ErrConfirmationRequired) {
-		return explainFreeing(err)
+		return explainConfirmation(err)
 	}
 	if err != nil {
 		return ofJurisdiction(namesList(err, name))
@@ -104,7 +104,7 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 	}
 	gone, err := c.DeleteList(cmd.Context(), name, yes)
 	if errors.Is(err, client.ErrConfirmationRequired) {
-		return explainFreeing(err)
+		return explainConfirmation(err)
 	}
 	if err != nil {
 		return namesList(err, name)
@@ -114,8 +114,8 @@ func (a *app) listDelete(cmd *cobra.Command, name string, yes bool) error {
 	})
 }
 
-// explainFreeing says which numbers a change would make callable; --yes is the hint for that.
-func explainFreeing(refusal error) error {
+// explainConfirmation says what a change would do that must be confirmed; --yes is the hint for that.
+func explainConfirmation(refusal error) error {
 	var e *client.Error
 	if !errors.As(refusal, &e) {
 		return refusal

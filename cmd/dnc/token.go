@@ -96,7 +96,7 @@ func parseRoles(cmd *cobra.Command, given []string) ([]client.Role, error) {
 	return out, nil
 }
 
-// tokenNew grants, and prints the secret once it counts.
+// tokenNew makes a grant, and prints the secret once the server has it.
 func (a *app) tokenNew(cmd *cobra.Command, spec client.TokenSpec) error {
 	c, err := a.connect()
 	if err != nil {
@@ -121,7 +121,7 @@ func (a *app) tokenNew(cmd *cobra.Command, spec client.TokenSpec) error {
 	return nil
 }
 
-// printSecret writes the secret to standard output, and what it is granted to standard error.
+// printSecret writes the secret to standard output, and the grant to standard error.
 func (a *app) printSecret(token string, made client.TokenReceipt) error {
 	if a.output == "json" {
 		return a.printTo(a.stdout, madeToken{token, made})
@@ -154,7 +154,7 @@ func (m madeToken) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, `{"token":%s,%s`, token, receipt[1:]), err
 }
 
-// describeGrant is what is granted, in words: "checker, recorder at acme until 2027-01-01T00:00:00Z".
+// describeGrant returns a grant in words: "checker, recorder at acme until 2027-01-01T00:00:00Z".
 func describeGrant(roles []client.Role, scopes []string, expires time.Time) string {
 	text := lowerAll(roles) + " " + where(scopes)
 	if !expires.IsZero() {
@@ -203,7 +203,7 @@ func (a *app) tokenLsCommand() *cobra.Command {
 	}
 }
 
-// tokens are what the server grants.
+// tokens returns the server's grants.
 func (a *app) tokens(ctx context.Context) ([]client.Token, error) {
 	c, err := a.connect()
 	if err != nil {
@@ -267,7 +267,7 @@ func (a *app) tokenRevoke(cmd *cobra.Command, name string, yes bool) error {
 	}
 	gone, err := c.RevokeToken(cmd.Context(), name, yes)
 	if errors.Is(err, client.ErrConfirmationRequired) {
-		return explainFreeing(err)
+		return explainConfirmation(err)
 	}
 	if err != nil {
 		return err

@@ -1,5 +1,5 @@
-// Package settings sets the flags of a program from environment variables and from a YAML file. What is given on the
-// command line overrides a variable, and a variable overrides the file: call Environment first, then File.
+// Package settings sets the flags of a program from environment variables and from a YAML file. Flags on the command line
+// override variables, and variables override the file: call Environment first, then File.
 package settings
 
 import (
@@ -14,8 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Environment sets each flag of set that was not given and whose variable is set. variable names the variable of a flag;
-// empty: it has none.
+// Environment sets each flag of set that was not given and whose variable is set. variable returns the name of a flag's
+// variable; empty: it has none. An error names the variable.
 func Environment(set *pflag.FlagSet, variable func(*pflag.Flag) string) error {
 	var failed error
 	set.VisitAll(func(f *pflag.Flag) {
@@ -31,7 +31,7 @@ func Environment(set *pflag.FlagSet, variable func(*pflag.Flag) string) error {
 	return failed
 }
 
-// reason is why a value was refused. pflag's own error repeats the name of the flag, which was not given, and the value.
+// reason returns why a value was refused. pflag's own error also names the flag, which was not given.
 func reason(err error) error {
 	var invalid *pflag.InvalidValueError
 	if errors.As(err, &invalid) {
@@ -40,7 +40,7 @@ func reason(err error) error {
 	return err
 }
 
-// Unknown lists the variables that begin with prefix and that known does not know, sorted.
+// Unknown returns the variables that begin with prefix and that known does not know, sorted.
 func Unknown(prefix string, known func(name string) bool) []string {
 	var unknown []string
 	for _, pair := range os.Environ() {
@@ -53,8 +53,9 @@ func Unknown(prefix string, known func(name string) bool) []string {
 	return unknown
 }
 
-// File sets flags from a YAML file: a mapping of flags' names to values. all are the flags that the file may name; of
-// them it sets those that set has too and that were not set before. The file may be empty.
+// File sets flags from a YAML file: a mapping of flags' names to values. The file may name any flag of all; File sets those that
+// are also in set and were not set before. The file may be empty. An error about a setting names the file, the line and the
+// column.
 func File(path string, all, set *pflag.FlagSet) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -101,7 +102,7 @@ func setAll(path string, mapping *yaml.Node, all, set *pflag.FlagSet) error {
 	return nil
 }
 
-// isOfCommand reports whether a flag is about one call of the program, and so no setting.
+// isOfCommand reports whether a flag is about one run of the program, and so not a setting.
 func isOfCommand(name string) bool { return name == "help" || name == "version" || name == "config" }
 
 func at(path string, node *yaml.Node, message string) error {

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -41,16 +40,16 @@ func (*authMode) Type() string { return "mode" }
 
 // Refusals to start.
 var (
-	// errOpenDoor is the refusal to let other machines in without asking who they are.
-	errOpenDoor = errors.New("is reachable from other machines, and callers show nothing")
-	// errNoMapping is the refusal to serve with certificates that may do nothing.
+	// errOpenDoor refuses an address that other machines reach while callers need not show who they are.
+	errOpenDoor = errors.New("other machines reach it, and callers need not show who they are")
+	// errNoMapping refuses to start with a client CA while no certificate may do anything.
 	errNoMapping = errors.New("clients show certificates, and none of them was granted anything")
 )
 
 // adminTokenFile holds the token of the first admin, in the data directory.
 const adminTokenFile = "admin-token"
 
-// firstAdmin makes an admin when there is none: the certificate that --admin-name names, else a new token, which it writes
+// firstAdmin makes an admin when none is in force: the certificate that --admin-name names, else a new token, which it writes
 // into the data directory.
 func (c *config) firstAdmin(ctx context.Context, st *store.Store, log *slog.Logger) error {
 	if server.Auth(c.auth) == server.AuthOff {
@@ -106,7 +105,7 @@ func (c *config) firstToken(ctx context.Context, st *store.Store, log *slog.Logg
 	return nil
 }
 
-// grantAdmin grants all that an admin may do. A name that is in use gets a number behind it.
+// grantAdmin grants the role admin. If the name of a token is in use, a number is appended to it.
 func (c *config) grantAdmin(ctx context.Context, st *store.Store, log *slog.Logger, g access.Grant) error {
 	g.Roles = access.RolesOf(access.Admin)
 	name := g.Name
@@ -141,7 +140,7 @@ func writeSecret(path, line string) error {
 		return err
 	}
 	_, err = fmt.Fprintln(f, line)
-	err = errors.Join(err, f.Chmod(fs.FileMode(0o600)), f.Sync(), f.Close())
+	err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()) // the file may be there with another mode
 	if err != nil {
 		return err
 	}
@@ -152,7 +151,7 @@ func writeSecret(path, line string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// checkDoor refuses to let other machines in without asking who they are.
+// checkDoor refuses an address that other machines reach, unless callers must show who they are.
 func (c *config) checkDoor() error {
 	if c.adminName != "" && c.tls.ClientCA == "" {
 		return usageError{errors.New("--admin-name names a client certificate: give --tls-client-ca too")}

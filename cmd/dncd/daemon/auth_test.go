@@ -252,9 +252,9 @@ func TestDoorsThatAreLeftOpenAreRefused(t *testing.T) {
 		args []string
 		want []string
 	}{
-		{"beyond this machine", open, []string{"--listen", "callers show nothing", "hint: give --auth required, or --insecure"}},
-		{"optional", append(slices.Clone(open), "--auth", "optional"), []string{"--listen", "callers show nothing"}},
-		{"off", append(slices.Clone(open), "--auth", "off"), []string{"--listen", "callers show nothing"}},
+		{"beyond this machine", open, []string{"--listen", "callers need not show", "hint: give --auth required, or --insecure"}},
+		{"optional", append(slices.Clone(open), "--auth", "optional"), []string{"--listen", "callers need not show"}},
+		{"off", append(slices.Clone(open), "--auth", "off"), []string{"--listen", "callers need not show"}},
 		{"no mode", serveArgs(dir, "--auth", "on"), []string{"--auth", "off, optional or required"}},
 		{"an admin by certificate without a CA", serveArgs(dir, "--auth", "required", "--admin-name", "root"), []string{"--admin-name", "--tls-client-ca"}},
 	} {

@@ -10,8 +10,8 @@ import (
 	"github.com/dncd/dncd/internal/settings"
 )
 
-// readSettings sets the flags that were not given: from DNCD_* and then from the file of settings. What fsck does is
-// never taken from there.
+// readSettings sets the flags that were not given: from DNCD_* variables and then from the file of settings. Flags that only
+// fsck has can be set in neither.
 func readSettings(cmd *cobra.Command, c *config) error {
 	all := serverFlags(cmd)
 	if err := refuseUnknown(all); err != nil {
@@ -35,7 +35,7 @@ func readSettings(cmd *cobra.Command, c *config) error {
 	return refuseEmpty(cmd)
 }
 
-// serverFlags are the flags of dncd that are settings: those of the command without a name.
+// serverFlags returns the flags of dncd that are settings: those of the root command.
 func serverFlags(cmd *cobra.Command) *pflag.FlagSet {
 	all := pflag.NewFlagSet("dncd", pflag.ContinueOnError)
 	for _, set := range []*pflag.FlagSet{cmd.Root().Flags(), cmd.Root().PersistentFlags()} {
@@ -54,8 +54,8 @@ func variable(f *pflag.Flag) string {
 	return variablePrefix + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 }
 
-// refuseUnknown refuses variables that begin as dncd's and are none: most often one is misspelt, and the default would do
-// something else. Kubernetes sets some for a service with the name dncd.
+// refuseUnknown refuses variables with dncd's prefix that are not settings. Most often a name is misspelt, and dncd would use the
+// default instead. Kubernetes sets some variables for a service named dncd: those are ignored.
 func refuseUnknown(all *pflag.FlagSet) error {
 	known := map[string]bool{"DNCD_PORT": true}
 	all.VisitAll(func(f *pflag.Flag) { known[variable(f)] = true })
@@ -69,8 +69,8 @@ func refuseUnknown(all *pflag.FlagSet) error {
 		strings.Join(unknown, ", "))}
 }
 
-// refuseEmpty refuses a setting that was given without a value. Most often a variable of the caller is not set, and the
-// default would do something else: serve without asking for certificates, or on another address.
+// refuseEmpty refuses a setting that was given without a value. Most often a variable of the caller's shell is not set, and dncd
+// would use the default instead: serve without asking for certificates, or on another address.
 func refuseEmpty(cmd *cobra.Command) error {
 	var failed error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -81,5 +81,5 @@ func refuseEmpty(cmd *cobra.Command) error {
 	return failed
 }
 
-// mayBeEmpty is the flag that says none by being empty.
+// mayBeEmpty is the flag whose empty value means none.
 const mayBeEmpty = "http"

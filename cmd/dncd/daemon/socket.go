@@ -12,13 +12,13 @@ import (
 	"strconv"
 )
 
-// socketMode is who may connect to unix sockets.
+// socketMode says who may connect to unix sockets.
 type socketMode struct {
 	mode  fileMode // 0: what the umask leaves
 	group string   // empty: that of the process
 }
 
-// listen makes a socket. Nobody but the owner connects before its group and mode are as they should be.
+// listen makes a socket. Only the owner can connect until its group and mode are set.
 func (s socketMode) listen(ctx context.Context, path string) (net.Listener, error) {
 	if s.mode == 0 && s.group == "" {
 		return new(net.ListenConfig).Listen(ctx, "unix", path)
@@ -35,7 +35,7 @@ func (s socketMode) listen(ctx context.Context, path string) (net.Listener, erro
 	return l, nil
 }
 
-// groupMode is the mode of a socket whose group is named and whose mode is not.
+// groupMode is the mode of a socket with a group and without a mode.
 const groupMode = 0o660
 
 func (s socketMode) apply(path string) error {
@@ -56,7 +56,7 @@ func (s socketMode) apply(path string) error {
 	return nil
 }
 
-// groupID is the id of a group, which may be given itself.
+// groupID returns the id of a group, which is given by its name or its id.
 func groupID(group string) (int, error) {
 	if id, err := strconv.Atoi(group); err == nil && id >= 0 {
 		return id, nil
