@@ -51,7 +51,9 @@ func openDoor(t testing.TB, change ...func(*server.Options)) *door {
 	return d
 }
 
-func listAt(scope policy.Scope) string { return "list-" + string(scope) + "-x" }
+func listAt(scope policy.Scope) string {
+	return "list-" + strings.ReplaceAll(string(scope), "/", "-") + "-x"
+}
 
 func (d *door) makeList(scope policy.Scope, name string) {
 	d.t.Helper()
@@ -320,8 +322,10 @@ func wantLetIn(rpc string, role access.Role, bound, scope policy.Scope) bool {
 	case access.Unbounded:
 		return bound == ""
 	}
-	return bound == "" || bound == scope
+	return bound.Holds(scope)
 }
+
+const belowAcme = policy.Scope("acme/brand")
 
 // TestMatrixOfRolesAndCalls makes every call of the contract with every role, by token and by certificate, within its
 // scope, below, above and outside.
@@ -339,6 +343,7 @@ func TestMatrixOfRolesAndCalls(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := openDoor(t, func(o *server.Options) { o.TLS = files })
+	d.makeList(belowAcme, listAt(belowAcme))
 	for _, role := range allRoles {
 		for _, bound := range []policy.Scope{"acme", ""} {
 			for _, kind := range []access.Kind{access.Token, access.Certificate} {
@@ -367,7 +372,7 @@ func (d *door) tryAll(ca *authority, role access.Role, bound policy.Scope, kind 
 	}
 	defer conn.Close()
 	for rpc, c := range calls {
-		for _, scope := range []policy.Scope{"acme", "", "other"} {
+		for _, scope := range []policy.Scope{"acme", belowAcme, "", "other"} {
 			got, want := reasonOf(c.make(ctx, d, conn, scope)), wantLetIn(rpc, role, bound, scope)
 			letIn := got == "" || slices.Contains(c.fails, got)
 			if letIn != want || (!want && got != "PERMISSION_DENIED") {
@@ -384,7 +389,7 @@ func TestCallersThatAreNobody(t *testing.T) {
 	everything := access.Grant{Kind: access.Token, Roles: access.Everything}
 	with := func(name string) access.Grant { g := everything; g.Name = name; return g }
 
-	foreign.unique.Store(1000)
+	foreign.unique.Store(1_000_000) // none of the tokens of d
 	ofAnother := foreign.grant(with("foreign"))
 	revoked := d.grant(with("revoked"))
 	d.grant(with("keeper"))
@@ -395,9 +400,10 @@ func TestCallersThatAreNobody(t *testing.T) {
 	late.ExpiresAt = testDay.Add(1)
 	expired := d.grant(late)
 	d.clock.add(2)
+	unknown := tokenOf(2_000_001) // above all that the calls below grant
 	for name, header := range map[string][]string{
 		"nothing":              nil,
-		"an unknown token":     {"Bearer " + tokenOf(77)},
+		"an unknown token":     {"Bearer " + unknown},
 		"a foreign token":      {"Bearer " + ofAnother},
 		"a revoked token":      {"Bearer " + revoked},
 		"an expired token":     {"Bearer " + expired},
@@ -406,7 +412,7 @@ func TestCallersThatAreNobody(t *testing.T) {
 		"no bearer":            {revoked},
 		"basic":                {"Basic YWRtaW46YWRtaW4="},
 		"the hash of a secret": {fmt.Sprintf("Bearer %x", access.SecretOf(revoked))},
-		"two tokens":           {"Bearer " + tokenOf(77), "Bearer " + tokenOf(78)},
+		"two tokens":           {"Bearer " + unknown, "Bearer " + tokenOf(2_000_002)},
 		"a very long token":    {"Bearer " + strings.Repeat("x", 4000)},
 	} {
 		ctx := testContext(t)

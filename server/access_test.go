@@ -3,6 +3,7 @@ package server_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -131,8 +132,15 @@ func TestHistoryAndExportAreFilteredAlike(t *testing.T) {
 			}
 		}
 	}
-	for _, scope := range []*string{nil, text("acme"), text("other"), text("")} {
-		s, err := d.record.ExportRecords(ctx, &dncv1.ExportRecordsRequest{Scope: scope})
+	for _, c := range []struct {
+		scope *string
+		want  string // the scopes of the records, in the order of their numbers
+	}{
+		{nil, `["acme" ""]`}, {text(""), `["acme" ""]`}, {text("acme"), `["acme" ""]`}, {text("other"), `[""]`},
+	} {
+		var got []string
+		req := &dncv1.ExportRecordsRequest{Scope: c.scope}
+		s, err := d.record.ExportRecords(ctx, req)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,10 +153,15 @@ func TestHistoryAndExportAreFilteredAlike(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, r := range resp.GetChunk().GetRecords() {
-				if at := r.GetRecord().GetScope(); at == "other" || (r.GetRecord().GetStory().GetDesk() != "") != (at == "acme") {
+				at := r.GetRecord().GetScope()
+				got = append(got, at)
+				if (r.GetRecord().GetStory().GetDesk() != "") != (at == "acme") {
 					t.Errorf("export: got a record at %q with story %v", at, r.GetRecord().GetStory())
 				}
 			}
+		}
+		if fmt.Sprintf("%q", got) != c.want {
+			t.Errorf("export {%v}: got records at %q, want %s", req, got, c.want)
 		}
 	}
 }
