@@ -75,21 +75,21 @@ func (p *progress) stop() {
 	}
 }
 
-// next is the state to be shown, and whether other work began.
-func (p *progress) next() (s progressState, isNew bool) {
-	s = p.state()
-	if isNew = p.what != s.what; isNew {
+// next returns the state to be shown. It notes when other work began.
+func (p *progress) next() progressState {
+	s := p.state()
+	if p.what != s.what {
 		p.what, p.since, p.from = s.what, time.Now(), s.done
 	}
-	return s, isNew
+	return s
 }
 
 func (p *progress) line() {
-	s, _ := p.next()
+	s := p.next()
 	fmt.Fprintln(p.out, describeProgress(s, s.done-p.from, time.Since(p.since), plain))
 }
 
-// describeProgress is a state as text, with counts written one way or the other. The work did so much of it in the time given.
+// describeProgress returns a state as text, with counts as written shows them. did is how much of the work was done in took.
 func describeProgress(s progressState, did int64, took time.Duration, written func(uint64) string) string {
 	number := func(n int64) string {
 		if s.isBytes {
@@ -122,7 +122,7 @@ const clearLine = "\r\x1b[K"
 
 // draw shows the state on one line of a terminal, whatever its width: a longer line would wrap, and stay.
 func (p *progress) draw() {
-	s, _ := p.next()
+	s := p.next()
 	room := p.width() - 1 // a cursor behind the last column wraps on some
 	text := describeProgress(s, s.done-p.from, time.Since(p.since), short)
 	if left := room - len(text) - 1; s.total > 0 && left >= minBar {
