@@ -179,9 +179,9 @@ var (
 	// ErrImportDamaged: what was sent of an import is damaged at the server. Begin the import again.
 	ErrImportDamaged = forReasons("import damaged", "STAGE_DAMAGED")
 
-	// ErrUnauthenticated: the server asks for a token or a client certificate, or does not take the one that was shown.
+	// ErrUnauthenticated: the server asks for a token or a client certificate, or refuses the one that was shown.
 	ErrUnauthenticated = forReasons("not authenticated", reasonUnauthenticated)
-	// ErrPermissionDenied: the caller lacks a role, or has it at other scopes only. Metadata "role" names the roles that allow it.
+	// ErrPermissionDenied: the caller lacks a role, or has it only at other scopes. Metadata "role" names the roles that allow it.
 	ErrPermissionDenied = forReasons("permission denied", reasonPermissionDenied)
 	// ErrTokenExists: a token or certificate of that name, or with that secret, is in use.
 	ErrTokenExists = forReasons("token exists", "TOKEN_EXISTS")

@@ -167,7 +167,7 @@ func tellDoubtful(w io.Writer, r *store.Report) {
 		fmt.Fprintf(w, "load these lists again, the lost revisions may have changed them: %s\n", strings.Join(r.Doubtful, ", "))
 	}
 	if len(r.DoubtfulGrants) > 0 {
-		fmt.Fprintf(w, "revoke these tokens and certificates again if they were revoked, the lost revisions may have done so: %s\n", strings.Join(r.DoubtfulGrants, ", "))
+		fmt.Fprintf(w, "the lost revisions may have revoked tokens or certificates: if you revoked one of these, revoke it again: %s\n", strings.Join(r.DoubtfulGrants, ", "))
 	}
 }
 
