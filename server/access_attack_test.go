@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"regexp"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 
 	"google.golang.org/grpc/codes"
@@ -203,5 +206,72 @@ func TestKindsOfActsAreThoseOfTheContract(t *testing.T) {
 	}
 	if got, want := len(dncv1.ActKind_name), int(store.ActTokenRevoked)+1; got != want {
 		t.Errorf("got %d kinds in the contract, want the %d of the store", got, want)
+	}
+}
+
+// TestRefusedLoginsDoNotHideRefusedActs: a flood of one leaves lines for the other, and what was left out is told when the
+// flood has ended.
+func TestRefusedLoginsDoNotHideRefusedActs(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ctx := d.as("curious", access.RolesOf(access.Checker), "acme")
+	const flood = 500
+	for range flood {
+		_, err := d.check.CheckNumber(showing(testContext(t), tokenOf(0xbad)), &dncv1.CheckNumberRequest{Number: numberOfAll.E164()})
+		wantReason(t, err, codes.Unauthenticated, "UNAUTHENTICATED")
+	}
+	_, err := d.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: listAt("acme"), Force: true})
+	wantReason(t, err, codes.PermissionDenied, "PERMISSION_DENIED")
+	if log := d.log.String(); !strings.Contains(log, "act refused") || !strings.Contains(log, "caller=curious") {
+		t.Errorf("got log %s, want the refused act with its caller", log)
+	}
+	leftOut := regexp.MustCompile(`left_out=(\d+)`)
+	eventually(t, "every refused login is told, one by one or in a summary", func() bool {
+		log := d.log.String()
+		told := strings.Count(log, "login refused\" kind")
+		for _, m := range leftOut.FindAllStringSubmatch(log, -1) {
+			n, _ := strconv.Atoi(m[1])
+			told += n
+		}
+		return told == flood
+	})
+}
+
+// TestReadThatWaitedPastItsGrant: a read that waits for a position is not answered when its token was revoked meanwhile.
+func TestReadThatWaitedPastItsGrant(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	d.grant(access.Grant{Name: "keeper", Kind: access.Token, Roles: access.RolesOf(access.Admin)})
+	ctx := d.as("leaver", access.Everything)
+	after := atLeast(d.store.View().Revision()+2, "") // the revocation and one more
+	reads := map[string]func() error{
+		"GetNumber": func() error {
+			_, err := d.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: numberOfAll.E164(), ReadAt: after})
+			return err
+		},
+		"ListHistory": func() error {
+			_, err := d.record.ListHistory(ctx, &dncv1.ListHistoryRequest{Number: numberOfAll.E164(), ReadAt: after})
+			return err
+		},
+		"CheckNumber": func() error {
+			_, err := d.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: numberOfAll.E164(), ReadAt: after})
+			return err
+		},
+		"CheckNumbers": func() error {
+			_, err := d.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{E164: []uint64{uint64(numberOfAll)}, ReadAt: after})
+			return err
+		},
+	}
+	ended := make(chan string, len(reads))
+	for name, read := range reads {
+		go func() { ended <- name + " " + reasonOf(read()) }()
+	}
+	d.awaitWaits(len(reads))
+	d.revoke("leaver")
+	d.makeList("acme", "one-more")
+	for range reads {
+		if got := <-ended; !strings.HasSuffix(got, " UNAUTHENTICATED") {
+			t.Errorf("got %q, want UNAUTHENTICATED", got)
+		}
 	}
 }

@@ -38,7 +38,8 @@ type authenticator struct {
 	mode    Auth
 	store   *store.Store
 	metrics *metrics
-	refused *refusals
+	refused *refusals // of callers
+	acts    *refusals // of acts; apart, so that refused logins do not crowd them out of the log
 }
 
 // callerKey is the key of the grant in the context of a call.
@@ -124,7 +125,7 @@ func (a *authenticator) refuse(ctx context.Context, method, kind, why string) er
 
 // deny refuses an administrative act that the caller's roles allow elsewhere, and logs it.
 func (a *authenticator) deny(ctx context.Context, method, why string) error {
-	a.refused.note(ctx, "act refused", "method", method, "caller", callerOf(ctx).Name, "reason", why, "peer", peerAddress(ctx))
+	a.acts.note(ctx, "act refused", "method", method, "caller", callerOf(ctx).Name, "reason", why, "peer", peerAddress(ctx))
 	return denied(why)
 }
 
@@ -132,29 +133,29 @@ func (a *authenticator) deny(ctx context.Context, method, why string) error {
 type refusals struct {
 	log     *slog.Logger
 	lines   *rate.Limiter
-	leftOut atomic.Int64
+	leftOut atomic.Int64 // since the last summary
 }
 
 // Lines that refusals writes.
 const (
 	refusalsPerSecond = 5
 	refusalsBurst     = 20
+	summaryEvery      = time.Second // of what was left out
 )
 
 func newRefusals(log *slog.Logger) *refusals {
 	return &refusals{log: log, lines: rate.NewLimiter(refusalsPerSecond, refusalsBurst)}
 }
 
-// note writes a line, or counts it for the next one that is written.
+// note writes a line, or counts it for the next summary.
 func (r *refusals) note(ctx context.Context, message string, args ...any) {
-	if !r.lines.Allow() {
-		r.leftOut.Add(1)
+	if r.lines.Allow() {
+		r.log.WarnContext(ctx, message, args...)
 		return
 	}
-	if n := r.leftOut.Swap(0); n > 0 {
-		args = append(args, "left_out", n)
+	if r.leftOut.Add(1) == 1 {
+		time.AfterFunc(summaryEvery, func() { r.log.Warn("more was refused", "like", message, "left_out", r.leftOut.Swap(0)) })
 	}
-	r.log.WarnContext(ctx, message, args...)
 }
 
 // refusedTLS logs and counts a client whose handshake failed: most often its certificate.

@@ -43,4 +43,4 @@ func (o *openStreams) end(ended func(*access.Grant) bool) {
 }
 
 var errGrantEnded = refuse(dncv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED,
-	"what the caller was granted was revoked, or has expired, while the stream was open")
+	"what the caller was granted was revoked, or has expired, while the call was open")

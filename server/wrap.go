@@ -78,8 +78,10 @@ func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		if err != nil {
 			return nil, w.refused(ctx, method, err)
 		}
+		waits := false
 		resp, err = m.Handler(impl, ctx, func(req any) error {
 			err := w.arrivals.receive(ctx, in, req)
+			waits = readAtOf(req) != nil
 			if err == nil {
 				err = may.request(ctx, caller, req)
 			}
@@ -91,6 +93,9 @@ func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 		if answer, ok := resp.(*dncv1.CheckNumbersResponse); ok && err == nil {
 			resp, err = w.track(ctx, answer)
 		}
+		if err == nil && waits && !w.auth.stands(caller) {
+			err = errGrantEnded
+		}
 		if err != nil {
 			return nil, w.refused(ctx, method, err)
 		}
@@ -98,9 +103,17 @@ func (w wrapper) unary(service string, m grpc.MethodDesc) grpc.MethodHandler {
 	}
 }
 
+// readAtOf is the position that a request waits for; nil when it is none that waits.
+func readAtOf(req any) *dncv1.ReadAt {
+	if r, ok := req.(interface{ GetReadAt() *dncv1.ReadAt }); ok {
+		return r.GetReadAt()
+	}
+	return nil
+}
+
 // authorizer returns who may call a method, "dnc.v1.ListService/DeleteList".
 func (w wrapper) authorizer(method string) *authorizer {
-	return newAuthorizer(w.base.store, w.auth.refused, method)
+	return newAuthorizer(w.base.store, w.auth.acts, method)
 }
 
 // enter finds out who calls, and lets the caller in if it may call the method at all. The context that it returns has
@@ -118,12 +131,8 @@ func (w wrapper) enter(ctx context.Context, may *authorizer) (context.Context, *
 
 // letIn calls enter for a request once its position is reached: a request that waits holds no room.
 func (w wrapper) letIn(ctx context.Context, req any, enter func(units int) (ticket, error)) (ticket, error) {
-	if r, ok := req.(interface {
-		GetReadAt() *dncv1.ReadAt
-	}); ok {
-		if _, err := w.base.view(ctx, r.GetReadAt()); err != nil {
-			return ticket{}, err
-		}
+	if _, err := w.base.view(ctx, readAtOf(req)); err != nil {
+		return ticket{}, err
 	}
 	return enter(1)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -133,16 +134,24 @@ func newToken() string {
 	return access.Prefix + hex.EncodeToString(b)
 }
 
-// writeSecret writes a line that only the owner can read, and makes it durable.
+// writeSecret writes a line that only the owner can read, and makes it durable. A file of that name is replaced and never
+// written to: it may be a link, or belong to another user.
 func writeSecret(path, line string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	fresh := path + ".new"
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(fresh, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(f, line)
-	err = errors.Join(err, f.Chmod(0o600), f.Sync(), f.Close()) // the file may be there with another mode
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(fresh, path)
+	}
 	if err != nil {
-		return err
+		return errors.Join(err, os.Remove(fresh))
 	}
 	dir, err := os.Open(filepath.Dir(path))
 	if err != nil {
