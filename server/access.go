@@ -39,7 +39,7 @@ func (s *accessService) CreateToken(ctx context.Context, req *dncv1.CreateTokenR
 	}, nil
 }
 
-// newGrant is what a request grants.
+// newGrant returns what a request grants.
 func (s *accessService) newGrant(req *dncv1.CreateTokenRequest) (access.Grant, error) {
 	g := access.Grant{Name: req.GetName(), Kind: access.Kind(req.GetKind())}
 	if err := knownEnum("kind", int32(req.GetKind()), dncv1.CredentialKind_name); err != nil {
@@ -103,7 +103,7 @@ func (s *accessService) ListTokens(ctx context.Context, req *dncv1.ListTokensReq
 	return resp, nil
 }
 
-// token is a grant on the wire, without its secret.
+// token returns a grant as a message, without its secret.
 func (s *accessService) token(v *store.View, g *access.Grant) *dncv1.Token {
 	return &dncv1.Token{
 		Name:      g.Name,

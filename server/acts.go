@@ -66,7 +66,7 @@ func actMessage(a *store.Act) *dncv1.Act {
 	}
 }
 
-// period reads the times between which a call looks; zero times are unset.
+// period reads the times between which acts or accesses are listed; zero: not set.
 func period(from, to *timestamppb.Timestamp) (begin, end time.Time, err error) {
 	if begin, err = timeOf("from", from); err != nil {
 		return begin, end, err

@@ -8,8 +8,8 @@ import (
 	"google.golang.org/grpc/status"
 )
 
-// messageTime is how long the message of a unary call may take to arrive, and the rest of a message of a stream while
-// another needs its room.
+// messageTime is how long the message of a unary call may take to arrive. It is also how long the rest of a message of a stream
+// may take while another stream needs its room.
 const messageTime = 10 * time.Second
 
 // arrivals bounds how long unary calls wait for their messages. A client that sends half a message would otherwise hold a
@@ -23,7 +23,7 @@ type arrivals struct {
 	look           int // counts the looks of watch
 }
 
-// looks is how many times watch looks during the limit.
+// looks is how many times watch looks for late calls during the limit.
 const looks = 4
 
 // awaited is a call in the list of arrivals, which is in the order in which the calls began to wait.

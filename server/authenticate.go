@@ -20,11 +20,11 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// Auth is what a server asks of its callers.
+// Auth says what a server asks of its callers.
 type Auth uint8
 
 const (
-	// AuthOff asks for nothing: every caller may do everything.
+	// AuthOff asks for nothing: every caller may do everything. It reads no token.
 	AuthOff Auth = iota
 	// AuthOptional holds a caller that shows a token, or a certificate that was granted something, to its grant. A caller
 	// that shows nothing may do everything.
@@ -33,7 +33,7 @@ const (
 	AuthRequired
 )
 
-// authenticator finds out by which grant a call is made.
+// authenticator finds the grant under which a call is made.
 type authenticator struct {
 	mode    Auth
 	store   *store.Store
@@ -45,7 +45,7 @@ type authenticator struct {
 // callerKey is the key of the grant in the context of a call.
 type callerKey struct{}
 
-// callerOf returns the grant by which the call is made that ctx belongs to.
+// callerOf returns the grant under which the call of ctx is made.
 func callerOf(ctx context.Context) *access.Grant {
 	if g, ok := ctx.Value(callerKey{}).(*access.Grant); ok {
 		return g
@@ -53,8 +53,8 @@ func callerOf(ctx context.Context) *access.Grant {
 	return access.Open
 }
 
-// authenticate returns the grant of the caller. A token takes precedence over a certificate. A token that is not good is
-// refused even where none is needed: the caller believes to have it.
+// authenticate returns the grant of the caller. A token takes precedence over a certificate. A bad token is refused even where
+// none is needed: its caller would otherwise believe that the token counts.
 func (a *authenticator) authenticate(ctx context.Context, method string) (*access.Grant, error) {
 	if a.mode == AuthOff {
 		return access.Open, nil
@@ -136,7 +136,7 @@ type refusals struct {
 	leftOut atomic.Int64 // since the last summary
 }
 
-// Lines that refusals writes.
+// How many lines refusals writes.
 const (
 	refusalsPerSecond = 5
 	refusalsBurst     = 20
@@ -188,7 +188,7 @@ func (w watchedTLS) Clone() credentials.TransportCredentials {
 	return watchedTLS{w.TransportCredentials.Clone(), w.refused}
 }
 
-// endRevoked ends streams whose grant was revoked or has expired, until done is closed.
+// endRevoked ends streams whose grant was revoked or has expired. It returns when done is closed.
 func (a *authenticator) endRevoked(done <-chan struct{}, streams *openStreams) {
 	if a.mode == AuthOff {
 		return
@@ -205,10 +205,10 @@ func (a *authenticator) endRevoked(done <-chan struct{}, streams *openStreams) {
 	}
 }
 
-// revokedEvery is how long a stream outlives its grant, at most.
+// revokedEvery is how often that is looked at. The contract promises 5 s.
 const revokedEvery = time.Second
 
-// knownCallers registers services of other packages, whose streams any caller may open that the server lets in.
+// knownCallers registers services of other packages. Any caller that the server lets in may open their streams.
 type knownCallers struct {
 	grpc.ServiceRegistrar
 	auth *authenticator

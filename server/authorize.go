@@ -28,7 +28,7 @@ func newAuthorizer(s *store.Store, refused *refusals, rpc string) *authorizer {
 	return &authorizer{method: strings.TrimPrefix(rpc, contractPackage), rule: rule, known: known, store: s, refused: refused}
 }
 
-// call lets a caller make the call, whatever it asks for. A call without a rule is for nobody who has roles.
+// call checks the caller's roles, before the request is read. A caller with a grant may make no call without a rule.
 func (a *authorizer) call(ctx context.Context, g *access.Grant) error {
 	if g == access.Open {
 		return nil

@@ -77,7 +77,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}, []string{"method", "code"})
 	m.latency = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "dncd_request_duration_seconds",
-		Help:    "How long calls took, by method, from their arrival to their answer. Streams of checks are not in it: they last.",
+		Help:    "How long calls took, by method, from their arrival to their answer. Streams of checks, which stay open, are not counted.",
 		Buckets: latencies,
 	}, []string{"method"})
 	for _, c := range []prometheus.Collector{checks, m.writes, m.refusals, m.panics, m.logins, m.requests, m.latency} {

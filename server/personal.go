@@ -17,8 +17,8 @@ type accessed struct {
 	list   string
 }
 
-// noteAccess writes to the access log who is about to read what. Without its entry nothing may be shown. A caller without
-// a grant is known by its certificate, if it has one.
+// noteAccess writes to the access log who is about to read what. With an error nothing may be shown. A caller without a grant
+// is named by its certificate, if it has one.
 func (s *service) noteAccess(ctx context.Context, method string, what accessed) error {
 	caller := callerOf(ctx)
 	e := store.AccessEntry{Name: caller.Name, Kind: caller.Kind, Method: method, Scope: what.scope, List: what.list}
@@ -55,7 +55,7 @@ func (s *accessService) ListAccess(ctx context.Context, req *dncv1.ListAccessReq
 	return resp, nil
 }
 
-// accessQuery is what a request asks for, and what its page tokens are bound to.
+// accessQuery returns what a request asks for, and what its page tokens are bound to.
 func (s *accessService) accessQuery(req *dncv1.ListAccessRequest) (q store.AccessQuery, subject string, err error) {
 	q.Limit = pageSize(req.GetPageSize())
 	if q.From, q.To, err = period(req.GetFrom(), req.GetTo()); err != nil {
