@@ -47,12 +47,15 @@ func (r BatchResult) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON implements json.Unmarshaler: see the package comment.
 func (r *BatchResult) UnmarshalJSON(text []byte) error {
 	var j batchJSON
-	err := decode(text, &j)
+	if err := decode(text, &j); err != nil {
+		*r = BatchResult{}
+		return err
+	}
 	*r = BatchResult{
 		Position: j.Position, CheckedAt: j.CheckedAt, PolicyVersion: j.PolicyVersion,
 		Reasons: j.Reasons, Details: j.Details, verdicts: each(j.Verdicts, toVerdict),
 	}
-	return err
+	return nil
 }
 
 // BatchDetail is more about one answer of a batch.

@@ -256,6 +256,7 @@ func FuzzJSONOfAnswers(f *testing.F) {
 			f.Fatal(err)
 		}
 		f.Add(uint8(i), text)
+		f.Add(uint8(i), []byte("0")) // no answer
 	}
 	f.Fuzz(func(t *testing.T, which uint8, text []byte) {
 		kind := reflect.TypeOf(answers[int(which)%len(answers)])
