@@ -2,6 +2,9 @@ package server_test
 
 import (
 	"context"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"io"
 	"regexp"
@@ -9,12 +12,17 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/server"
 	"github.com/dncd/dncd/store"
 )
 
@@ -36,6 +44,41 @@ func TestListMadeAfterTheCallWasLetIn(t *testing.T) {
 			t.Errorf("export of a list made at %s: got %v, want %q", c.at, err, c.want)
 		}
 	}
+}
+
+// TestImportStaysWithItsList: an import that was opened for a list of the caller's does not go into another of the same name.
+func TestImportStaysWithItsList(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	name := d.freshList("acme")
+	ctx := d.as("loader", access.RolesOf(access.Loader), "acme")
+	s, err := d.list.Import(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header := &dncv1.ImportHeader{List: name}
+	send(s, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: header}})
+	opened, err := s.Recv()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.list.DeleteList(ctx, &dncv1.DeleteListRequest{Name: name}); err != nil {
+		t.Fatal(err)
+	}
+	d.makeList("other", name)
+	send(s, chunkRequest(1, []uint64{uint64(numberOfAll)}))
+	send(s, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Commit{Commit: &dncv1.ImportCommit{Chunks: 1, Read: 1}}})
+	for err == nil {
+		_, err = s.Recv()
+	}
+	wantReason(t, err, codes.NotFound, "LIST_NOT_FOUND")
+	header.ImportId = opened.GetOpened().GetImportId()
+	if s, err = d.list.Import(d.as("loader-of-other", access.RolesOf(access.Loader), "other")); err != nil {
+		t.Fatal(err)
+	}
+	send(s, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: header}})
+	_, err = s.Recv()
+	wantReason(t, err, codes.NotFound, "IMPORT_NOT_FOUND")
 }
 
 // TestImportOfAnotherCallerIsNotContinued: neither its id nor that of its request lets a caller with another name, or the
@@ -272,6 +315,122 @@ func TestReadThatWaitedPastItsGrant(t *testing.T) {
 	for range reads {
 		if got := <-ended; !strings.HasSuffix(got, " UNAUTHENTICATED") {
 			t.Errorf("got %q, want UNAUTHENTICATED", got)
+		}
+	}
+}
+
+// TestCertificatesThatAreNotTheOneGranted: a name is compared as it is, and one of several is no name.
+func TestCertificatesThatAreNotTheOneGranted(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	cert, key := ca.issue("dncd", nil)
+	files, err := server.TLSFiles{Cert: cert, Key: key, ClientCA: ca.file, OrToken: true}.Config()
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := openDoor(t, func(o *server.Options) { o.TLS = files })
+	d.grant(access.Grant{Name: "root", Kind: access.Certificate, Roles: access.RolesOf(access.Admin)})
+	d.grant(access.Grant{Name: "dialer", Kind: access.Token, Roles: access.RolesOf(access.Checker)})
+	severalNames := func(names ...string) func(*x509.Certificate) {
+		return func(c *x509.Certificate) {
+			for _, n := range names {
+				c.Subject.ExtraNames = append(c.Subject.ExtraNames, pkix.AttributeTypeAndValue{Type: asn1.ObjectIdentifier{2, 5, 4, 3}, Value: n})
+			}
+		}
+	}
+	for what, c := range map[string]struct {
+		name   string
+		change func(*x509.Certificate)
+		want   string
+	}{
+		"the one granted":              {name: "root"},
+		"its name as a DNS name":       {change: func(c *x509.Certificate) { c.DNSNames = []string{"root"} }},
+		"a second DNS name":            {change: func(c *x509.Certificate) { c.DNSNames = []string{"nobody", "root"} }, want: "UNAUTHENTICATED"},
+		"a DNS name behind the common": {name: "nobody", change: func(c *x509.Certificate) { c.DNSNames = []string{"root"} }, want: "UNAUTHENTICATED"},
+		"other case":                   {name: "ROOT", want: "UNAUTHENTICATED"},
+		"a space":                      {name: "root ", want: "UNAUTHENTICATED"},
+		"a wildcard":                   {name: "*", want: "UNAUTHENTICATED"},
+		"no name":                      {want: "UNAUTHENTICATED"},
+		"the name of a token":          {name: "dialer", want: "UNAUTHENTICATED"},
+		"the last of two names":        {change: severalNames("nobody", "root"), want: "UNAUTHENTICATED"},
+		"the first of two names":       {change: severalNames("root", "nobody"), want: "UNAUTHENTICATED"},
+	} {
+		conn, err := grpc.NewClient(d.addr, grpc.WithTransportCredentials(credentials.NewTLS(ca.clientTLS(ca.issue(c.name, c.change)))))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := reasonOf(calls["AccessService/WhoAmI"].make(testContext(t), d, conn, "")); got != c.want {
+			t.Errorf("%s: got %q, want %q", what, got, c.want)
+		}
+		conn.Close()
+	}
+}
+
+// TestStreamsOfEveryKindEndWithTheirGrant: also those that wait for their client, or for a position.
+func TestStreamsOfEveryKindEndWithTheirGrant(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	d.grant(access.Grant{Name: "keeper", Kind: access.Token, Roles: access.RolesOf(access.Admin)})
+	ctx := d.as("leaver", access.Everything)
+	position := d.store.View().Revision() + 1000
+	imports, err := d.list.Import(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	send(imports, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: listAt("acme")}}})
+	records, err := d.record.ImportRecords(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = records.Send(&dncv1.ImportRecordsRequest{Frame: &dncv1.ImportRecordsRequest_Header{Header: &dncv1.ImportRecordsHeader{
+		Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT,
+	}}})
+	checks, err := d.check.StreamChecks(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = checks.Send(&dncv1.StreamChecksRequest{Checks: []*dncv1.StreamCheck{{
+		Id: 1, Subject: &dncv1.StreamCheck_E164{E164: uint64(numberOfAll)}, ReadAt: atLeast(position, ""), Timeout: durationpb.New(time.Minute),
+	}}})
+	export, err := d.list.Export(ctx, &dncv1.ExportRequest{List: listAt("acme"), ReadAt: atLeast(position, "")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := imports.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := records.Recv(); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	d.revoke("leaver")
+	for name, recv := range map[string]func() error{
+		"Import":        func() error { _, err := imports.Recv(); return err },
+		"ImportRecords": func() error { _, err := records.Recv(); return err },
+		"StreamChecks":  func() error { _, err := checks.Recv(); return err },
+		"Export":        func() error { _, err := export.Recv(); return err },
+	} {
+		if got := reasonOf(recv()); got != "UNAUTHENTICATED" {
+			t.Errorf("%s: got %q, want UNAUTHENTICATED", name, got)
+		}
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("the streams ended after %v, want at most 5 s", took)
+	}
+}
+
+// TestEveryRefusedActIsLogged: for want of a role, outside of the caller's scopes, and above them.
+func TestEveryRefusedActIsLogged(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	for name, c := range map[string]struct {
+		role  access.Role
+		scope policy.Scope
+	}{"without-role": {access.Checker, "acme"}, "outside": {access.Loader, "other"}, "above": {access.Loader, ""}} {
+		_, err := d.list.DeleteList(d.as(name, access.RolesOf(c.role), "acme"), &dncv1.DeleteListRequest{Name: listAt(c.scope), Force: true})
+		wantReason(t, err, codes.PermissionDenied, "PERMISSION_DENIED")
+		if log := d.log.String(); !strings.Contains(log, `msg="act refused" method=ListService/DeleteList caller=`+name) {
+			t.Errorf("%s: got log %s, want the refused act", name, log)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"crypto/x509"
+	"encoding/asn1"
 	"net"
 
 	"google.golang.org/grpc/credentials"
@@ -31,7 +32,7 @@ func recorder(ctx context.Context, claimed string, story *store.Story) error {
 	name := certificateName(cert)
 	if name == "" || checkText(field{value: name, max: maxRecordedBy}) != nil {
 		return refuse(dncv1.ErrorReason_ERROR_REASON_PERMISSION_DENIED,
-			"the client certificate names nobody: it needs a common name or a DNS name of at most 256 bytes")
+			"the client certificate names nobody: it needs one common name, or a DNS name, of at most 256 bytes")
 	}
 	story.RecordedBy, story.Proven = name, true
 	return nil
@@ -50,7 +51,18 @@ func verifiedCertificate(ctx context.Context) *x509.Certificate {
 	return info.State.VerifiedChains[0][0]
 }
 
+// certificateName is the common name, else the first DNS name. A certificate with several common names has none: programs
+// differ in which of them they read.
 func certificateName(c *x509.Certificate) string {
+	names := 0
+	for _, a := range c.Subject.Names {
+		if a.Type.Equal(commonName) {
+			names++
+		}
+	}
+	if names > 1 {
+		return ""
+	}
 	if c.Subject.CommonName != "" {
 		return c.Subject.CommonName
 	}
@@ -59,6 +71,9 @@ func certificateName(c *x509.Certificate) string {
 	}
 	return ""
 }
+
+// commonName is the type of a common name in the subject of a certificate.
+var commonName = asn1.ObjectIdentifier{2, 5, 4, 3}
 
 // peerAddress returns where a call comes from, without the port; empty for a unix socket.
 func peerAddress(ctx context.Context) string {
