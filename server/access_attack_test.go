@@ -207,6 +207,37 @@ func TestWhoLoadedAListAboveIsNotShown(t *testing.T) {
 	}
 }
 
+// TestNumberIsShownWithTheListsThatConcernTheCaller: it is on a list of each scope.
+func TestNumberIsShownWithTheListsThatConcernTheCaller(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	loader := d.as("loader-of-all", access.RolesOf(access.Loader))
+	for _, scope := range []policy.Scope{"", "acme", "other"} {
+		d.load(loader, listAt(scope))
+	}
+	for bound, want := range map[policy.Scope]string{"acme": "list--x list-acme-x", "": "list--x list-acme-x list-other-x"} {
+		ctx := d.as("checker-at-"+string(bound), access.RolesOf(access.Checker), boundTo(bound)...)
+		resp, err := d.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: numberOfAll.E164()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, l := range resp.GetLists() {
+			names = append(names, l.GetList())
+		}
+		if slices.Sort(names); strings.Join(names, " ") != want {
+			t.Errorf("bound to %q: got lists %v, want %s", bound, names, want)
+		}
+	}
+}
+
+func boundTo(bound policy.Scope) []policy.Scope {
+	if bound == "" {
+		return nil
+	}
+	return []policy.Scope{bound}
+}
+
 // load loads a list with one number, from one file.
 func (d *door) load(ctx context.Context, list string) {
 	d.t.Helper()

@@ -62,6 +62,7 @@ func (c *config) firstAdmin(ctx context.Context, st *store.Store, log *slog.Logg
 	}
 	if table.HasAdmin(st.Now()) {
 		c.remindOfToken(log)
+		c.remindOfName(table, log)
 		return nil
 	}
 	if !st.State().Writable() {
@@ -79,6 +80,13 @@ func (c *config) remindOfToken(log *slog.Logger) {
 	path := filepath.Join(c.data, adminTokenFile)
 	if _, err := os.Lstat(path); err == nil {
 		log.Warn("the first admin's token is still in its file: delete it when you have made other tokens", "file", path)
+	}
+}
+
+// remindOfName warns when --admin-name grants nothing, because there is an admin already.
+func (c *config) remindOfName(t *access.Table, log *slog.Logger) {
+	if c.adminName != "" && t.Certificate(c.adminName) == nil {
+		log.Warn("--admin-name grants nothing: there is an admin already, who can grant the certificate with dnc token new --certificate", "name", c.adminName)
 	}
 }
 

@@ -64,3 +64,16 @@ func TestTokenThatCannotBeWrittenGrantsNothing(t *testing.T) {
 	}
 	p.stop()
 }
+
+// TestAdminNameBesideAnAdminIsReported: a start with --admin-name where a token is admin grants nothing, and says so.
+func TestAdminNameBesideAnAdminIsReported(t *testing.T) {
+	t.Parallel()
+	c := newCertificates(t)
+	data := filepath.Join(t.TempDir(), "data")
+	startProcess(t, serveArgs(data, "--auth", "required")...).stop()
+	p := startProcess(t, serveArgs(data, append(c.flags(), "--auth", "required", "--admin-name", "root")...)...)
+	p.stop()
+	if log := p.stderr.String(); !strings.Contains(log, "--admin-name grants nothing") {
+		t.Errorf("got log %s, want that the name grants nothing", log)
+	}
+}
