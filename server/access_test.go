@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -451,6 +452,62 @@ func TestAuthOptionalHoldsWhoShowsSomething(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, c.got, c.want)
 		}
 	}
+}
+
+// TestRefusedLoginsWaitForTheirTurn: beyond 500 a second a refusal waits, and a caller that is known does not.
+func TestRefusedLoginsWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	known := d.as("dialer", access.RolesOf(access.Checker))
+	const tries, free, perSecond = 1500, 500, 500
+	bad := showing(testContext(t), tokenOf(0xbad))
+	began := time.Now()
+	var attackers sync.WaitGroup
+	for range 50 {
+		attackers.Go(func() {
+			for range tries / 50 {
+				_, err := d.check.CheckNumber(bad, &dncv1.CheckNumberRequest{Number: numberOfAll.E164()})
+				if reasonOf(err) != "UNAUTHENTICATED" {
+					t.Errorf("got %v, want UNAUTHENTICATED", err)
+				}
+			}
+		})
+	}
+	if _, err := d.check.CheckNumber(known, &dncv1.CheckNumberRequest{Number: numberOfAll.E164()}); err != nil {
+		t.Errorf("a known caller: got %v, want an answer", err)
+	}
+	answered := time.Since(began)
+	attackers.Wait()
+	if took, least := time.Since(began), time.Second*(tries-free)/perSecond; took < least || answered > took/2 {
+		t.Errorf("got %d refusals within %v and the known caller's answer after %v, want at least %v and no wait", tries, took, answered, least)
+	}
+}
+
+// TestStopDoesNotWaitForRefusals: answers that wait for their turn are given when a stop begins.
+func TestStopDoesNotWaitForRefusals(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	bad := showing(testContext(t), tokenOf(0xbad))
+	var attackers sync.WaitGroup
+	for range 200 {
+		attackers.Go(func() {
+			for range 20 {
+				_, _ = d.check.CheckNumber(bad, &dncv1.CheckNumberRequest{Number: numberOfAll.E164()})
+			}
+		})
+	}
+	eventually(t, "refusals wait", func() bool {
+		_, body := get(t, d.web+"/metrics")
+		return strings.Contains(body, `dncd_refused_logins_total{kind="token"} 7`)
+	})
+	began := time.Now()
+	if err := d.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(began); took > 3*time.Second {
+		t.Errorf("the stop took %v, want it not to wait for refusals", took)
+	}
+	attackers.Wait()
 }
 
 // TestTokensAreInNoLogMetricOrError also counts the lines of many refusals: an attacker does not fill the disk.

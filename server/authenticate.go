@@ -38,6 +38,7 @@ type authenticator struct {
 	mode    Auth
 	store   *store.Store
 	metrics *metrics
+	tarpit  *tarpit
 	refused *refusals // of callers
 	acts    *refusals // of acts; apart, so that refused logins do not crowd them out of the log
 }
@@ -116,9 +117,11 @@ func (a *authenticator) stands(g *access.Grant) bool {
 	return g == access.Open || (a.store.View().Access().Current(g) && !a.ended(g))
 }
 
-// refuse logs and counts a login that failed. The answer says why, and neither holds what was shown.
+// refuse logs and counts a login that failed, and waits for the turn of its answer. The answer says why, and neither the
+// answer nor the log holds what was shown.
 func (a *authenticator) refuse(ctx context.Context, method, kind, why string) error {
 	a.metrics.loginRefused(kind)
+	a.tarpit.wait(ctx)
 	a.refused.note(ctx, "login refused", "kind", kind, "reason", why, "method", method, "peer", peerAddress(ctx))
 	return refuse(dncv1.ErrorReason_ERROR_REASON_UNAUTHENTICATED, why)
 }

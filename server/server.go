@@ -123,7 +123,10 @@ func New(o Options) (*Server, error) {
 	}
 	s.loads, s.arrivals = newSharedRoom(admit[workLoads], loadIdle, 0), newArrivals()
 	base := s.service(m, admit)
-	s.auth = &authenticator{mode: o.Auth, store: o.Store, metrics: m, refused: newRefusals(o.Logger), acts: newRefusals(o.Logger)}
+	s.auth = &authenticator{
+		mode: o.Auth, store: o.Store, metrics: m, tarpit: newTarpit(s.draining),
+		refused: newRefusals(o.Logger), acts: newRefusals(o.Logger),
+	}
 	w := s.wrapper(base)
 	s.grpc = grpc.NewServer(append(s.grpcOptions(), grpc.UnknownServiceHandler(w.unknown))...)
 	w.next = s.grpc
