@@ -34,6 +34,7 @@ func (s *accessService) CreateToken(ctx context.Context, req *dncv1.CreateTokenR
 	if err != nil {
 		return nil, err
 	}
+	s.logAct(ctx, "AccessService/CreateToken", req.GetName())
 	return &dncv1.CreateTokenResponse{
 		Token: s.token(s.store.View(), made), Position: positionAt(receipt), Duplicate: receipt.Duplicate,
 	}, nil
@@ -149,6 +150,7 @@ func (s *accessService) RevokeToken(ctx context.Context, req *dncv1.RevokeTokenR
 	if err != nil {
 		return nil, err
 	}
+	s.logAct(ctx, "AccessService/RevokeToken", req.GetName())
 	return &dncv1.RevokeTokenResponse{Id: eventID(receipt.ID), Position: positionAt(receipt), Duplicate: receipt.Duplicate}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -452,6 +453,41 @@ func TestAuthOptionalHoldsWhoShowsSomething(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", name, c.got, c.want)
 		}
 	}
+}
+
+// TestEveryActIsLogged makes each call that the table calls an act, and finds its line; also of imports, which count with
+// their commit.
+func TestEveryActIsLogged(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	d.grant(access.Grant{Name: "root", Kind: access.Token, Roles: access.RolesOf(access.Admin)})
+	ctx := d.as("doer", access.Everything)
+	for rpc, rule := range access.Rules {
+		rpc = strings.TrimPrefix(rpc, "dnc.v1.")
+		before := len(d.log.String())
+		got := reasonOf(calls[rpc].make(ctx, d, d.conn, ""))
+		logged := strings.Contains(d.log.String()[before:], "msg=act method="+rpc+" ")
+		counted := got == "" && rpc != "ListService/Import" && rpc != "RecordService/ImportRecords" // which are not committed
+		if want := rule.Act && counted; logged != want {
+			t.Errorf("%s, which gave %q: got it logged %v, want %v", rpc, got, logged, want)
+		}
+	}
+	n := &node{t: t, list: dncv1.NewListServiceClient(withToken{d.conn, ctx})}
+	d.makeList("", "loaded")
+	n.replace("loaded", "2026-09-09", numbers(2)...)
+	if log := d.log.String(); !strings.Contains(log, "msg=act method=ListService/Import about=loaded caller=doer") {
+		t.Errorf("an import: got no line with its list and caller")
+	}
+}
+
+// withToken makes the calls of a connection with the token of a context.
+type withToken struct {
+	grpc.ClientConnInterface
+	ctx context.Context //nolint:containedctx // it carries the token
+}
+
+func (w withToken) NewStream(_ context.Context, desc *grpc.StreamDesc, method string, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	return w.ClientConnInterface.NewStream(w.ctx, desc, method, opts...)
 }
 
 // TestRefusedLoginsWaitForTheirTurn: beyond 500 a second a refusal waits, and a caller that is known does not.

@@ -129,7 +129,7 @@ func (a *authenticator) refuse(ctx context.Context, method, kind, why string) er
 // deny refuses an administrative act that the caller's roles allow elsewhere, and logs it.
 func (a *authenticator) deny(ctx context.Context, method, why string) error {
 	a.acts.note(ctx, "act refused", "method", method, "caller", callerOf(ctx).Name, "reason", why, "peer", peerAddress(ctx))
-	return denied(why)
+	return denied(why).with("role", access.Admin.String())
 }
 
 // refusals logs what was refused. It limits the lines, so that an attacker cannot fill the disk.

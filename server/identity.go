@@ -38,6 +38,16 @@ func recorder(ctx context.Context, claimed string, story *store.Story) error {
 	return nil
 }
 
+// logAct logs an administrative act that counted. about is the name of the list or the token, or the id of an import; none of
+// them can be a number. Who did it is the name that was proven: what a caller claims could be anything.
+func (s *service) logAct(ctx context.Context, method, about string) {
+	name := callerOf(ctx).Name
+	if cert := verifiedCertificate(ctx); name == "" && cert != nil {
+		name = withoutDigits(certificateName(cert))
+	}
+	s.log.InfoContext(ctx, "act", "method", method, "about", about, "caller", name, "peer", peerAddress(ctx))
+}
+
 // verifiedCertificate returns the caller's certificate if the client CA signed it; nil otherwise.
 func verifiedCertificate(ctx context.Context) *x509.Certificate {
 	p, ok := peer.FromContext(ctx)

@@ -203,6 +203,9 @@ func (i *importSession) commit(ctx context.Context, req *dncv1.ImportCommit, pro
 	if err != nil {
 		return nil, i.s.aboutList(i.header.GetList(), err)
 	}
+	if !result.Refused && !result.DryRun {
+		i.s.logAct(i.ctx, "ListService/Import", strings.ToLower(i.header.GetList()))
+	}
 	return &dncv1.ImportResponse{Frame: &dncv1.ImportResponse_Result{Result: resultMessage(&result)}}, nil
 }
 

@@ -77,6 +77,7 @@ func (s *listService) CreateList(ctx context.Context, req *dncv1.CreateListReque
 	if err != nil {
 		return nil, err
 	}
+	s.logAct(ctx, "ListService/CreateList", strings.ToLower(req.GetName()))
 	return &dncv1.CreateListResponse{List: s.message(w.List), Position: positionAt(w.Receipt), Duplicate: w.Duplicate}, nil
 }
 
@@ -242,6 +243,7 @@ func (s *listService) UpdateList(ctx context.Context, req *dncv1.UpdateListReque
 	if err != nil {
 		return nil, err
 	}
+	s.logAct(ctx, "ListService/UpdateList", strings.ToLower(req.GetList().GetName()))
 	return &dncv1.UpdateListResponse{
 		List: s.message(w.List), Position: positionAt(w.Receipt), Duplicate: w.Duplicate, Id: eventID(w.ID),
 	}, nil
@@ -308,6 +310,7 @@ func (s *listService) DeleteList(ctx context.Context, req *dncv1.DeleteListReque
 	if err != nil {
 		return nil, err
 	}
+	s.logAct(ctx, "ListService/DeleteList", strings.ToLower(req.GetName()))
 	return &dncv1.DeleteListResponse{
 		Position: positionAt(w.Receipt), Numbers: w.Numbers, Duplicate: w.Duplicate, Id: eventID(w.ID),
 	}, nil

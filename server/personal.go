@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 
+	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -23,7 +24,7 @@ func (s *service) noteAccess(ctx context.Context, method string, what accessed) 
 	caller := callerOf(ctx)
 	e := store.AccessEntry{Name: caller.Name, Kind: caller.Kind, Method: method, Scope: what.scope, List: what.list}
 	if cert := verifiedCertificate(ctx); e.Name == "" && cert != nil {
-		e.Name = certificateName(cert)
+		e.Name, e.Kind = certificateName(cert), access.Certificate
 	}
 	return s.store.LogAccess(ctx, e, what.number)
 }

@@ -136,6 +136,9 @@ func (i *recordImportSession) commit(ctx context.Context, c *dncv1.ImportCommit,
 	if err != nil {
 		return nil, err
 	}
+	if !result.Refused && !result.DryRun {
+		i.s.logAct(i.ctx, "RecordService/ImportRecords", i.imp.ID())
+	}
 	return &dncv1.ImportRecordsResponse{Frame: &dncv1.ImportRecordsResponse_Result{Result: i.s.recordsResult(&result)}}, nil
 }
 

@@ -36,5 +36,8 @@ func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportR
 	if err != nil {
 		return nil, s.aboutList(l.Name, err)
 	}
+	if !result.Refused && !result.DryRun {
+		s.logAct(ctx, "ListService/RevertImport", l.Name)
+	}
 	return &dncv1.RevertImportResponse{Result: resultMessage(&result)}, nil
 }
