@@ -369,11 +369,14 @@ func TestCertificatesThatAreNotTheOneGranted(t *testing.T) {
 			}
 		}
 	}
+	d.grant(access.Grant{Name: "late", Kind: access.Certificate, Roles: access.RolesOf(access.Admin), ExpiresAt: testDay.Add(1)})
+	d.clock.add(2)
 	for what, c := range map[string]struct {
 		name   string
 		change func(*x509.Certificate)
 		want   string
 	}{
+		"one that has expired":         {name: "late", want: "UNAUTHENTICATED"},
 		"the one granted":              {name: "root"},
 		"its name as a DNS name":       {change: func(c *x509.Certificate) { c.DNSNames = []string{"root"} }},
 		"a second DNS name":            {change: func(c *x509.Certificate) { c.DNSNames = []string{"nobody", "root"} }, want: "UNAUTHENTICATED"},
@@ -462,6 +465,32 @@ func TestEveryRefusedActIsLogged(t *testing.T) {
 		wantReason(t, err, codes.PermissionDenied, "PERMISSION_DENIED")
 		if log := d.log.String(); !strings.Contains(log, `msg="act refused" method=ListService/DeleteList caller=`+name) {
 			t.Errorf("%s: got log %s, want the refused act", name, log)
+		}
+	}
+}
+
+// TestActsWithoutAScopeAreNotForABoundCaller: grants that count everywhere, and files of opt-outs, are about every scope.
+func TestActsWithoutAScopeAreNotForABoundCaller(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	recorder := d.as("recorder-everywhere", access.RolesOf(access.Recorder))
+	if _, err := d.sendRows(recorder, &dncv1.ImportRecordsHeader{}, []*dncv1.RecordRow{{Number: "+14155550160"}}, true); err != nil {
+		t.Fatal(err)
+	}
+	client := dncv1.NewAccessServiceClient(d.conn)
+	for bound, want := range map[policy.Scope]string{
+		"acme": "LIST_CREATED list-acme-x, TOKEN_CREATED officer-acme", "other": "LIST_CREATED list-other-x, TOKEN_CREATED officer-other",
+	} {
+		resp, err := client.ListActs(d.as("officer-"+string(bound), access.RolesOf(access.Officer), bound), &dncv1.ListActsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, a := range resp.GetActs() {
+			got = append(got, strings.TrimPrefix(a.GetKind().String(), "ACT_KIND_")+" "+a.GetSubject())
+		}
+		if got := strings.Join(got, ", "); got != want {
+			t.Errorf("officer at %s: got acts %s, want %s", bound, got, want)
 		}
 	}
 }
