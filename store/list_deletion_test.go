@@ -46,3 +46,33 @@ func TestDeletionWithoutConfirmationKeepsOffALoad(t *testing.T) {
 		t.Errorf("confirmed deletion: %v", err)
 	}
 }
+
+// TestListOfTheSameNameIsAnother: what was asked of a list does not happen to a later one of its name.
+func TestListOfTheSameNameIsAnother(t *testing.T) {
+	t.Parallel()
+	ctx, s := context.Background(), open(t, t.TempDir())
+	first := createList(t, s, "a", usRegistry())
+	if _, err := s.DeleteList(ctx, first.ID, Request{Confirmed: true}); err != nil {
+		t.Fatal(err)
+	}
+	second := createList(t, s, "a", usRegistry())
+	h := header("a", Replace)
+	for id, want := range map[policy.EventID]error{first.ID: ErrListNotFound, second.ID: nil} {
+		h.ListID = id
+		i, err := s.BeginImport(h)
+		if !errors.Is(err, want) {
+			t.Errorf("import: got %v, want %v", err, want)
+		}
+		if err == nil {
+			must(t, i.Close())
+		}
+		_, _, err = s.UpdateList(ctx, id, setMaxAge, Request{})
+		if !errors.Is(err, want) {
+			t.Errorf("update: got %v, want %v", err, want)
+		}
+		_, err = s.Revert(ctx, h, noProgress)
+		if missing := errors.Is(err, ErrListNotFound); missing != (want != nil) {
+			t.Errorf("revert: got %v, want the list missing: %v", err, want != nil)
+		}
+	}
+}

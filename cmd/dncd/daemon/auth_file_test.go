@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -75,5 +78,20 @@ func TestAdminNameBesideAnAdminIsReported(t *testing.T) {
 	p.stop()
 	if log := p.stderr.String(); !strings.Contains(log, "--admin-name grants nothing") {
 		t.Errorf("got log %s, want that the name grants nothing", log)
+	}
+}
+
+// TestOnlyRequiredTakesATokenForACertificate: in the other modes a client CA requires a certificate of every client. Whoever
+// shows nothing could do everything there.
+func TestOnlyRequiredTakesATokenForACertificate(t *testing.T) {
+	t.Parallel()
+	c := newCertificates(t)
+	for mode, want := range map[string]codes.Code{"off": codes.Unavailable, "optional": codes.Unavailable, "required": codes.Unauthenticated} {
+		args := append(c.flags(), "--auth", mode, "--admin-name", "root")
+		p := startProcess(t, serveArgs(filepath.Join(t.TempDir(), "data"), args...)...)
+		if _, err := c.dial(p.addr, "").WhoAmI(testContext(t), &dncv1.WhoAmIRequest{}); status.Code(err) != want {
+			t.Errorf("--auth %s, without a certificate: got %v, want %v", mode, err, want)
+		}
+		p.stop()
 	}
 }
