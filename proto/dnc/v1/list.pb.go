@@ -1731,7 +1731,7 @@ type ListImport struct {
 	Origin ImportOrigin `protobuf:"varint,5,opt,name=origin,proto3,enum=dnc.v1.ImportOrigin" json:"origin,omitempty"`
 	// With UPLOAD: what it did to the list. Unset otherwise.
 	Mode ImportMode `protobuf:"varint,6,opt,name=mode,proto3,enum=dnc.v1.ImportMode" json:"mode,omitempty"`
-	// The files.
+	// The files. Left out, as recorded_by is, for a caller whose scopes are below the list's.
 	Sources []*ImportSource `protobuf:"bytes,7,rep,name=sources,proto3" json:"sources,omitempty"`
 	// The date of the content, YYYY-MM-DD.
 	SnapshotDate string `protobuf:"bytes,8,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`

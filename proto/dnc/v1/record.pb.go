@@ -2219,7 +2219,9 @@ type ImportRecordsHeader struct {
 	Guards *ImportGuards `protobuf:"bytes,4,opt,name=guards,proto3" json:"guards,omitempty"`
 	// Read, compare and evaluate the guards, and record nothing.
 	DryRun bool `protobuf:"varint,5,opt,name=dry_run,json=dryRun,proto3" json:"dry_run,omitempty"`
-	// The import to continue, from ImportOpened; empty: a new one. `kind` must be the same.
+	// The import to continue, from ImportOpened; empty: a new one. It must have begun with the same
+	// kind, file names, region, fallback_scope and author, and by a caller of the same scopes:
+	// IMPORT_NOT_FOUND otherwise.
 	ImportId string `protobuf:"bytes,6,opt,name=import_id,json=importId,proto3" json:"import_id,omitempty"`
 	// Without import_id: continue the last import of the same kind, file names, region,
 	// fallback_scope and author that was not committed, under a new import_id; else begin a new
@@ -2237,7 +2239,8 @@ type ImportRecordsHeader struct {
 	// below. UNSUPPORTED by this server when set.
 	LiftOptOuts bool `protobuf:"varint,9,opt,name=lift_opt_outs,json=liftOptOuts,proto3" json:"lift_opt_outs,omitempty"`
 	// The request id, and who the import is made for. The same request_id opened again, without
-	// an import_id, continues the import that it began.
+	// an import_id, continues the import that it began. It must have begun as for import_id:
+	// REQUEST_ID_REUSED otherwise.
 	Context       *WriteContext `protobuf:"bytes,10,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
