@@ -17,7 +17,12 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
+	reflectionv1 "google.golang.org/grpc/reflection/grpc_reflection_v1"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/policy"
@@ -491,6 +496,81 @@ func TestActsWithoutAScopeAreNotForABoundCaller(t *testing.T) {
 		}
 		if got := strings.Join(got, ", "); got != want {
 			t.Errorf("officer at %s: got acts %s, want %s", bound, got, want)
+		}
+	}
+}
+
+// TestGoodTokenBesideAnotherIsRefused: which of two headers a program reads differs.
+func TestGoodTokenBesideAnotherIsRefused(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ctx := d.as("good", access.Everything)
+	if got := reasonOf(calls["AccessService/WhoAmI"].make(ctx, d, d.conn, "")); got != "" {
+		t.Fatalf("alone: got %s", got)
+	}
+	for name, also := range map[string]context.Context{
+		"before another": showing(ctx, tokenOf(0xbad)), "twice": d.twice(ctx),
+		"behind another": d.behind(ctx, "Bearer "+tokenOf(0xbad)),
+	} {
+		if got := reasonOf(calls["AccessService/WhoAmI"].make(also, d, d.conn, "")); got != "UNAUTHENTICATED" {
+			t.Errorf("%s: got %q, want UNAUTHENTICATED", name, got)
+		}
+	}
+}
+
+func (d *door) twice(ctx context.Context) context.Context { return d.behind(ctx, authorizationOf(ctx)) }
+
+// behind shows also before what ctx shows.
+func (d *door) behind(ctx context.Context, also string) context.Context {
+	return metadata.AppendToOutgoingContext(testContext(d.t), "authorization", also, "authorization", authorizationOf(ctx))
+}
+
+func authorizationOf(ctx context.Context) string {
+	md, _ := metadata.FromOutgoingContext(ctx)
+	return md.Get("authorization")[0]
+}
+
+// TestGrantsThatEndBeforeTheyBegin: an expiry that has passed, or passes now, is refused.
+func TestGrantsThatEndBeforeTheyBegin(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	ctx, client := d.as("admin", access.RolesOf(access.Admin)), dncv1.NewAccessServiceClient(d.conn)
+	for name, c := range map[string]struct {
+		end  time.Duration
+		want string
+	}{"before": {-time.Second, "FIELD_INVALID"}, "now": {0, "FIELD_INVALID"}, "after": {time.Hour, ""}} {
+		secret := access.SecretOf(name)
+		_, err := client.CreateToken(ctx, &dncv1.CreateTokenRequest{
+			Name: name, Kind: dncv1.CredentialKind_CREDENTIAL_KIND_TOKEN, SecretSha256: secret[:],
+			Roles: []dncv1.Role{dncv1.Role_ROLE_CHECKER}, ExpiresAt: timestamppb.New(d.clock.Now().Add(c.end)),
+		})
+		if got := reasonOf(err); got != c.want {
+			t.Errorf("%s: got %q, want %q", name, got, c.want)
+		}
+	}
+}
+
+// TestReflectionNeedsACredential: a caller that shows nothing does not learn what the server serves. Health does not need one.
+func TestReflectionNeedsACredential(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t, func(o *server.Options) { o.Reflection = true })
+	for name, c := range map[string]struct {
+		ctx  context.Context
+		want codes.Code
+	}{
+		"nothing": {testContext(t), codes.Unauthenticated}, "a bad token": {showing(testContext(t), tokenOf(0xbad)), codes.Unauthenticated},
+		"a token": {d.as("anybody", access.RolesOf(access.Subscriber), "acme"), codes.OK},
+	} {
+		s, err := reflectionv1.NewServerReflectionClient(d.conn).ServerReflectionInfo(c.ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = s.Send(&reflectionv1.ServerReflectionRequest{MessageRequest: &reflectionv1.ServerReflectionRequest_ListServices{}})
+		if _, err := s.Recv(); status.Code(err) != c.want {
+			t.Errorf("reflection with %s: got %v, want %v", name, err, c.want)
+		}
+		if _, err := healthpb.NewHealthClient(d.conn).Check(c.ctx, &healthpb.HealthCheckRequest{}); err != nil {
+			t.Errorf("health with %s: got %v, want an answer", name, err)
 		}
 	}
 }

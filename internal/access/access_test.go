@@ -155,3 +155,22 @@ func TestGrantsThatCannotBeMade(t *testing.T) {
 		t.Errorf("a certificate's name: got %v, want no error", err)
 	}
 }
+
+func TestAdminGrantsWithinItsScopesOnly(t *testing.T) {
+	everywhere, acme := &Grant{}, &Grant{Scopes: []policy.Scope{"acme", "other"}}
+	for _, c := range []struct {
+		scopes []policy.Scope
+		want   bool
+	}{
+		{nil, false}, {[]policy.Scope{"acme"}, true}, {[]policy.Scope{"acme/x", "other"}, true}, {[]policy.Scope{"acme", "third"}, false},
+		{[]policy.Scope{"acme2"}, false},
+	} {
+		other := &Grant{Scopes: c.scopes}
+		if got := acme.MayGrant(other); got != c.want {
+			t.Errorf("an admin at acme and other, about %q: got %v, want %v", c.scopes, got, c.want)
+		}
+		if !everywhere.MayGrant(other) {
+			t.Errorf("an admin everywhere, about %q: got false, want true", c.scopes)
+		}
+	}
+}
