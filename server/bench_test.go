@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -100,67 +98,6 @@ func BenchmarkUnaryWithToken(b *testing.B) {
 	b.ReportMetric(medianRatio(t.cpu[1], t.cpu[0]), "cpu-ratio")
 	b.ReportMetric(medianRatio(t.spent[1], t.spent[0]), "time-ratio")
 	b.ReportMetric(0, "ns/op")
-}
-
-// BenchmarkRefusedLogins measures checks at 1,000 a second, with and without 10,000 refused logins a second beside them,
-// by turns of half a second. Client and server share the process. "p99-ratio" is that of all checks with by without; its
-// target is at most 1.5. "refused/s" is how many there were.
-func BenchmarkRefusedLogins(b *testing.B) {
-	n := withRegistry(b)
-	token := tokenOfDialer(b, n)
-	s, err := server.New(server.Options{Store: n.store, Auth: server.AuthRequired, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err != nil {
-		b.Fatal(err)
-	}
-	target := serveServer(b, s).Target()
-	check := checks(showing(context.Background(), token), connectTwice(b, target))
-	login := checks(showing(context.Background(), tokenOf(2)), connectTwice(b, target))
-	const turn, perSecond, loginsPerSecond = 500 * time.Millisecond, 1000, 10_000
-	var took [2][]time.Duration
-	var refused atomic.Int64
-	var flooded time.Duration
-	for b.Loop() {
-		for i := range took {
-			var wg sync.WaitGroup
-			if i == 1 {
-				wg.Go(func() {
-					flooded += turn
-					atRate(turn, loginsPerSecond, func(r *rand.Rand) {
-						if login(r) != nil {
-							refused.Add(1)
-						}
-					})
-				})
-			}
-			var mu sync.Mutex
-			atRate(turn, perSecond, func(r *rand.Rand) {
-				start := time.Now()
-				if err := check(r); err != nil {
-					b.Error(err)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				took[i] = append(took[i], time.Since(start))
-			})
-			wg.Wait()
-		}
-	}
-	b.ReportMetric(float64(quantile(took[1], 0.99))/float64(quantile(took[0], 0.99)), "p99-ratio")
-	b.ReportMetric(float64(refused.Load())/flooded.Seconds(), "refused/s")
-	b.ReportMetric(0, "ns/op")
-}
-
-// atRate makes calls for that long, each in a goroutine of its own when it is due, and waits for them.
-func atRate(long time.Duration, perSecond int, call func(*rand.Rand)) {
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	start := time.Now()
-	for i := range int(long.Seconds() * float64(perSecond)) {
-		if wait := time.Until(start.Add(time.Duration(i) * time.Second / time.Duration(perSecond))); wait > 0 {
-			time.Sleep(wait)
-		}
-		wg.Go(func() { call(rand.New(rand.NewPCG(uint64(i), 2))) })
-	}
 }
 
 func connectTwice(b *testing.B, target string) []*grpc.ClientConn {
