@@ -563,7 +563,7 @@ func TestTokensAreInNoLogMetricOrError(t *testing.T) {
 	errs.WriteString(err.Error())
 	log := d.log.String()
 	_, metrics := get(t, d.web+"/metrics")
-	if n, most := strings.Count(log, "login refused"), 25+int(5*time.Since(began).Seconds()); n < 1 || n > most || n == tries {
+	if n, most := strings.Count(log, `msg="login refused"`), 25+int(5*time.Since(began).Seconds()); n < 1 || n > most || n == tries {
 		t.Errorf("got %d lines of %d refused logins, want at most %d", n, tries, most)
 	}
 	for where, text := range map[string]string{"the log": log, "an error": errs.String(), "a metric": metrics} {
