@@ -491,12 +491,12 @@ func (w withToken) NewStream(_ context.Context, desc *grpc.StreamDesc, method st
 	return w.ClientConnInterface.NewStream(w.ctx, desc, method, opts...)
 }
 
-// TestRefusedLoginsWaitForTheirTurn: beyond 500 a second a refusal waits, and a caller that is known does not.
+// TestRefusedLoginsWaitForTheirTurn: beyond some 500 a second a refusal waits, and a caller that is known does not.
 func TestRefusedLoginsWaitForTheirTurn(t *testing.T) {
 	t.Parallel()
 	d := openDoor(t)
 	known := d.as("dialer", access.RolesOf(access.Checker))
-	const tries, free, perSecond = 1500, 500, 500
+	const tries, free, perSecond = 1500, 500, 600
 	bad := showing(testContext(t), tokenOf(0xbad))
 	began := time.Now()
 	var attackers sync.WaitGroup
@@ -517,6 +517,42 @@ func TestRefusedLoginsWaitForTheirTurn(t *testing.T) {
 	attackers.Wait()
 	if took, least := time.Since(began), time.Second*(tries-free)/perSecond; took < least || answered > took/2 {
 		t.Errorf("got %d refusals within %v and the known caller's answer after %v, want at least %v and no wait", tries, took, answered, least)
+	}
+}
+
+// TestRefusalsLeaveStreamsToOthers: a connection that callers share, as behind a proxy, is not filled by refusals that wait.
+func TestRefusalsLeaveStreamsToOthers(t *testing.T) {
+	t.Parallel()
+	d := openDoor(t)
+	known := d.as("dialer", access.RolesOf(access.Checker))
+	bad, stop := context.WithCancel(showing(testContext(t), tokenOf(0xbad)))
+	var attackers sync.WaitGroup
+	for range 1000 { // on one connection, which has 256 streams
+		attackers.Go(func() {
+			for bad.Err() == nil {
+				short, end := context.WithTimeout(bad, 20*time.Millisecond)
+				_, _ = d.check.CheckNumber(short, &dncv1.CheckNumberRequest{Number: numberOfAll.E164()})
+				end()
+			}
+		})
+	}
+	eventually(t, "refusals wait", func() bool {
+		_, body := get(t, d.web+"/metrics")
+		_, after, _ := strings.Cut(body, `dncd_refused_logins_total{kind="token"} `)
+		count, _, _ := strings.Cut(after, "\n")
+		refused, _ := strconv.Atoi(count) // 0: there is none yet
+		return refused > 2000
+	})
+	if _, err := d.check.CheckNumber(known, &dncv1.CheckNumberRequest{Number: numberOfAll.E164()}); err != nil {
+		t.Errorf("a known caller on the same connection: got %v, want an answer", err)
+	}
+	stop()
+	attackers.Wait()
+	// Those that left leave no delay behind.
+	began := time.Now()
+	_, err := d.check.CheckNumber(showing(testContext(t), tokenOf(0xbad)), &dncv1.CheckNumberRequest{Number: numberOfAll.E164()})
+	if took := time.Since(began); reasonOf(err) != "UNAUTHENTICATED" || took > 2*time.Second {
+		t.Errorf("after the flood: got %v after %v, want UNAUTHENTICATED soon", err, took)
 	}
 }
 

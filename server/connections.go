@@ -65,7 +65,8 @@ type countedConn struct {
 	share *sharedRoom // of its check streams
 	made  sync.Once   // guards share
 
-	unread unread
+	unread  unread
+	delayed atomic.Int64 // answers to refused logins that wait, see tarpit
 }
 
 // RemoteAddr implements net.Conn. By it a call finds its connection.
