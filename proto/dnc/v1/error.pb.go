@@ -160,6 +160,18 @@ const (
 	// UNAVAILABLE. The access log cannot be written, so personal data is not shown. Checks and writes are not
 	// affected. Look at the server's log and its disk.
 	ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED ErrorReason = 75
+	// NOT_FOUND. No subscriber has that name.
+	ErrorReason_ERROR_REASON_SUBSCRIBER_NOT_FOUND ErrorReason = 80
+	// FAILED_PRECONDITION. The subscriber cannot be as asked: the message says why (its filter is not within its parent's, a
+	// cycle of parents, it has children, a registry without allow_registry). Do not retry.
+	ErrorReason_ERROR_REASON_SUBSCRIBER_INVALID ErrorReason = 81
+	// FAILED_PRECONDITION. The cursor is of another epoch: the filter was changed or the feed rebased. Get a full feed.
+	ErrorReason_ERROR_REASON_FILTER_CHANGED ErrorReason = 82
+	// INVALID_ARGUMENT. The acknowledgement is malformed, of another subscriber, not signed by a key that is registered, or does
+	// not say what the log holds at that position; the message says which. Do not retry.
+	ErrorReason_ERROR_REASON_ACK_INVALID ErrorReason = 83
+	// NOT_FOUND. No desk has that name.
+	ErrorReason_ERROR_REASON_DESK_NOT_FOUND ErrorReason = 84
 )
 
 // Enum value maps for ErrorReason.
@@ -214,6 +226,11 @@ var (
 		73: "ERROR_REASON_TOKEN_EXISTS",
 		74: "ERROR_REASON_TOKEN_NOT_FOUND",
 		75: "ERROR_REASON_ACCESS_LOG_FAILED",
+		80: "ERROR_REASON_SUBSCRIBER_NOT_FOUND",
+		81: "ERROR_REASON_SUBSCRIBER_INVALID",
+		82: "ERROR_REASON_FILTER_CHANGED",
+		83: "ERROR_REASON_ACK_INVALID",
+		84: "ERROR_REASON_DESK_NOT_FOUND",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -265,6 +282,11 @@ var (
 		"ERROR_REASON_TOKEN_EXISTS":           73,
 		"ERROR_REASON_TOKEN_NOT_FOUND":        74,
 		"ERROR_REASON_ACCESS_LOG_FAILED":      75,
+		"ERROR_REASON_SUBSCRIBER_NOT_FOUND":   80,
+		"ERROR_REASON_SUBSCRIBER_INVALID":     81,
+		"ERROR_REASON_FILTER_CHANGED":         82,
+		"ERROR_REASON_ACK_INVALID":            83,
+		"ERROR_REASON_DESK_NOT_FOUND":         84,
 	}
 )
 
@@ -357,7 +379,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xfd\f\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xa9\x0e\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -408,7 +430,12 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1cERROR_REASON_UNAUTHENTICATED\x10H\x12\x1d\n" +
 	"\x19ERROR_REASON_TOKEN_EXISTS\x10I\x12 \n" +
 	"\x1cERROR_REASON_TOKEN_NOT_FOUND\x10J\x12\"\n" +
-	"\x1eERROR_REASON_ACCESS_LOG_FAILED\x10KB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\x1eERROR_REASON_ACCESS_LOG_FAILED\x10K\x12%\n" +
+	"!ERROR_REASON_SUBSCRIBER_NOT_FOUND\x10P\x12#\n" +
+	"\x1fERROR_REASON_SUBSCRIBER_INVALID\x10Q\x12\x1f\n" +
+	"\x1bERROR_REASON_FILTER_CHANGED\x10R\x12\x1c\n" +
+	"\x18ERROR_REASON_ACK_INVALID\x10S\x12\x1f\n" +
+	"\x1bERROR_REASON_DESK_NOT_FOUND\x10TB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_error_proto_rawDescOnce sync.Once

@@ -187,6 +187,11 @@ type Event struct {
 	//	*Event_TokenRevoked
 	//	*Event_LossAccepted
 	//	*Event_Restored
+	//	*Event_SubscriberPut
+	//	*Event_SubscriberRemoved
+	//	*Event_Acknowledged
+	//	*Event_DeskPut
+	//	*Event_DeskRemoved
 	Change        isEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -408,6 +413,51 @@ func (x *Event) GetRestored() *Restored {
 	return nil
 }
 
+func (x *Event) GetSubscriberPut() *SubscriberPut {
+	if x != nil {
+		if x, ok := x.Change.(*Event_SubscriberPut); ok {
+			return x.SubscriberPut
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetSubscriberRemoved() *SubscriberRemoved {
+	if x != nil {
+		if x, ok := x.Change.(*Event_SubscriberRemoved); ok {
+			return x.SubscriberRemoved
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetAcknowledged() *Acknowledged {
+	if x != nil {
+		if x, ok := x.Change.(*Event_Acknowledged); ok {
+			return x.Acknowledged
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetDeskPut() *DeskPut {
+	if x != nil {
+		if x, ok := x.Change.(*Event_DeskPut); ok {
+			return x.DeskPut
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetDeskRemoved() *DeskRemoved {
+	if x != nil {
+		if x, ok := x.Change.(*Event_DeskRemoved); ok {
+			return x.DeskRemoved
+		}
+	}
+	return nil
+}
+
 type isEvent_Change interface {
 	isEvent_Change()
 }
@@ -476,6 +526,26 @@ type Event_Restored struct {
 	Restored *Restored `protobuf:"bytes,49,opt,name=restored,proto3,oneof"`
 }
 
+type Event_SubscriberPut struct {
+	SubscriberPut *SubscriberPut `protobuf:"bytes,50,opt,name=subscriber_put,json=subscriberPut,proto3,oneof"`
+}
+
+type Event_SubscriberRemoved struct {
+	SubscriberRemoved *SubscriberRemoved `protobuf:"bytes,51,opt,name=subscriber_removed,json=subscriberRemoved,proto3,oneof"`
+}
+
+type Event_Acknowledged struct {
+	Acknowledged *Acknowledged `protobuf:"bytes,52,opt,name=acknowledged,proto3,oneof"`
+}
+
+type Event_DeskPut struct {
+	DeskPut *DeskPut `protobuf:"bytes,53,opt,name=desk_put,json=deskPut,proto3,oneof"`
+}
+
+type Event_DeskRemoved struct {
+	DeskRemoved *DeskRemoved `protobuf:"bytes,54,opt,name=desk_removed,json=deskRemoved,proto3,oneof"`
+}
+
 func (*Event_OptOut) isEvent_Change() {}
 
 func (*Event_OptOutWithdrawn) isEvent_Change() {}
@@ -508,6 +578,16 @@ func (*Event_LossAccepted) isEvent_Change() {}
 
 func (*Event_Restored) isEvent_Change() {}
 
+func (*Event_SubscriberPut) isEvent_Change() {}
+
+func (*Event_SubscriberRemoved) isEvent_Change() {}
+
+func (*Event_Acknowledged) isEvent_Change() {}
+
+func (*Event_DeskPut) isEvent_Change() {}
+
+func (*Event_DeskRemoved) isEvent_Change() {}
+
 // OptOut: the person of the number objected to calls from the scope.
 type OptOut struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -522,7 +602,9 @@ type OptOut struct {
 	ExpiresAt int64 `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// A duplicate, not recorded, where the number holds an opt-out in force with the same scope and channel and, unless
 	// received_at is 0, the same received_at.
-	Unique        bool `protobuf:"varint,6,opt,name=unique,proto3" json:"unique,omitempty"`
+	Unique bool `protobuf:"varint,6,opt,name=unique,proto3" json:"unique,omitempty"`
+	// The event that registered the desk where it came in. Unset: none that is registered.
+	Desk          *EventRef `protobuf:"bytes,7,opt,name=desk,proto3" json:"desk,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -599,6 +681,66 @@ func (x *OptOut) GetUnique() bool {
 	return false
 }
 
+func (x *OptOut) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
+// EventRef is the id of an event.
+type EventRef struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revision      uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Index         uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EventRef) Reset() {
+	*x = EventRef{}
+	mi := &file_store_v1_journal_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EventRef) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EventRef) ProtoMessage() {}
+
+func (x *EventRef) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EventRef.ProtoReflect.Descriptor instead.
+func (*EventRef) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *EventRef) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *EventRef) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
 // OptOuts is many unique opt-outs in little room. It stands for one event a number, in order, each with an index of its
 // own: the event after it has the index that follows. A column holds a value for each number; it is empty where it would
 // hold zeros only.
@@ -625,7 +767,7 @@ type OptOuts struct {
 
 func (x *OptOuts) Reset() {
 	*x = OptOuts{}
-	mi := &file_store_v1_journal_proto_msgTypes[3]
+	mi := &file_store_v1_journal_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -637,7 +779,7 @@ func (x *OptOuts) String() string {
 func (*OptOuts) ProtoMessage() {}
 
 func (x *OptOuts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[3]
+	mi := &file_store_v1_journal_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -650,7 +792,7 @@ func (x *OptOuts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOuts.ProtoReflect.Descriptor instead.
 func (*OptOuts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *OptOuts) GetNumbers() []uint64 {
@@ -714,14 +856,16 @@ type OptOutKind struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Scope string                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
 	// policy.Channel.
-	Channel       uint32 `protobuf:"varint,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	Channel uint32 `protobuf:"varint,2,opt,name=channel,proto3" json:"channel,omitempty"`
+	// OptOut.desk.
+	Desk          *EventRef `protobuf:"bytes,3,opt,name=desk,proto3" json:"desk,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OptOutKind) Reset() {
 	*x = OptOutKind{}
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -733,7 +877,7 @@ func (x *OptOutKind) String() string {
 func (*OptOutKind) ProtoMessage() {}
 
 func (x *OptOutKind) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -746,7 +890,7 @@ func (x *OptOutKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutKind.ProtoReflect.Descriptor instead.
 func (*OptOutKind) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OptOutKind) GetScope() string {
@@ -763,18 +907,27 @@ func (x *OptOutKind) GetChannel() uint32 {
 	return 0
 }
 
+func (x *OptOutKind) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
 // OptOutWithdrawn ends every opt-out of the number at exactly the scope.
 type OptOutWithdrawn struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Number        uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
-	Scope         string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	Scope  string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// As OptOut.desk.
+	Desk          *EventRef `protobuf:"bytes,3,opt,name=desk,proto3" json:"desk,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OptOutWithdrawn) Reset() {
 	*x = OptOutWithdrawn{}
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -786,7 +939,7 @@ func (x *OptOutWithdrawn) String() string {
 func (*OptOutWithdrawn) ProtoMessage() {}
 
 func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -799,7 +952,7 @@ func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutWithdrawn.ProtoReflect.Descriptor instead.
 func (*OptOutWithdrawn) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OptOutWithdrawn) GetNumber() uint64 {
@@ -816,6 +969,13 @@ func (x *OptOutWithdrawn) GetScope() string {
 	return ""
 }
 
+func (x *OptOutWithdrawn) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
 // RecordsImported: all rows of an import of opt-outs were recorded, by events before this one.
 type RecordsImported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -829,7 +989,7 @@ type RecordsImported struct {
 
 func (x *RecordsImported) Reset() {
 	*x = RecordsImported{}
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -841,7 +1001,7 @@ func (x *RecordsImported) String() string {
 func (*RecordsImported) ProtoMessage() {}
 
 func (x *RecordsImported) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -854,7 +1014,7 @@ func (x *RecordsImported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordsImported.ProtoReflect.Descriptor instead.
 func (*RecordsImported) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *RecordsImported) GetLoad() *Load {
@@ -889,7 +1049,7 @@ type ListSettings struct {
 
 func (x *ListSettings) Reset() {
 	*x = ListSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -901,7 +1061,7 @@ func (x *ListSettings) String() string {
 func (*ListSettings) ProtoMessage() {}
 
 func (x *ListSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -914,7 +1074,7 @@ func (x *ListSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettings.ProtoReflect.Descriptor instead.
 func (*ListSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ListSettings) GetKind() uint32 {
@@ -963,7 +1123,7 @@ type ListCreated struct {
 
 func (x *ListCreated) Reset() {
 	*x = ListCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -975,7 +1135,7 @@ func (x *ListCreated) String() string {
 func (*ListCreated) ProtoMessage() {}
 
 func (x *ListCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -988,7 +1148,7 @@ func (x *ListCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCreated.ProtoReflect.Descriptor instead.
 func (*ListCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ListCreated) GetName() string {
@@ -1021,7 +1181,7 @@ type ListUpdated struct {
 
 func (x *ListUpdated) Reset() {
 	*x = ListUpdated{}
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1033,7 +1193,7 @@ func (x *ListUpdated) String() string {
 func (*ListUpdated) ProtoMessage() {}
 
 func (x *ListUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1046,7 +1206,7 @@ func (x *ListUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpdated.ProtoReflect.Descriptor instead.
 func (*ListUpdated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ListUpdated) GetList() *ListId {
@@ -1094,7 +1254,7 @@ type ListDeleted struct {
 
 func (x *ListDeleted) Reset() {
 	*x = ListDeleted{}
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1266,7 @@ func (x *ListDeleted) String() string {
 func (*ListDeleted) ProtoMessage() {}
 
 func (x *ListDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1279,7 @@ func (x *ListDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeleted.ProtoReflect.Descriptor instead.
 func (*ListDeleted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ListDeleted) GetList() *ListId {
@@ -1140,7 +1300,7 @@ type ListId struct {
 
 func (x *ListId) Reset() {
 	*x = ListId{}
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1152,7 +1312,7 @@ func (x *ListId) String() string {
 func (*ListId) ProtoMessage() {}
 
 func (x *ListId) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1165,7 +1325,7 @@ func (x *ListId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListId.ProtoReflect.Descriptor instead.
 func (*ListId) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListId) GetRevision() uint64 {
@@ -1198,7 +1358,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1210,7 +1370,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1223,7 +1383,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Source) GetName() string {
@@ -1274,7 +1434,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1286,7 +1446,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1299,7 +1459,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Counts) GetRead() uint64 {
@@ -1404,7 +1564,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1416,7 +1576,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1429,7 +1589,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Load) GetImportId() string {
@@ -1569,7 +1729,7 @@ type GuardFailure struct {
 
 func (x *GuardFailure) Reset() {
 	*x = GuardFailure{}
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1741,7 @@ func (x *GuardFailure) String() string {
 func (*GuardFailure) ProtoMessage() {}
 
 func (x *GuardFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1754,7 @@ func (x *GuardFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
 func (*GuardFailure) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *GuardFailure) GetGuard() uint32 {
@@ -1664,7 +1824,7 @@ type RejectTally struct {
 
 func (x *RejectTally) Reset() {
 	*x = RejectTally{}
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1836,7 @@ func (x *RejectTally) String() string {
 func (*RejectTally) ProtoMessage() {}
 
 func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1849,7 @@ func (x *RejectTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
 func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *RejectTally) GetReason() string {
@@ -1719,7 +1879,7 @@ type LoadPrepared struct {
 
 func (x *LoadPrepared) Reset() {
 	*x = LoadPrepared{}
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1731,7 +1891,7 @@ func (x *LoadPrepared) String() string {
 func (*LoadPrepared) ProtoMessage() {}
 
 func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1744,7 +1904,7 @@ func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadPrepared.ProtoReflect.Descriptor instead.
 func (*LoadPrepared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *LoadPrepared) GetList() *ListId {
@@ -1782,7 +1942,7 @@ type LoadSwitched struct {
 
 func (x *LoadSwitched) Reset() {
 	*x = LoadSwitched{}
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1794,7 +1954,7 @@ func (x *LoadSwitched) String() string {
 func (*LoadSwitched) ProtoMessage() {}
 
 func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1807,7 +1967,7 @@ func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadSwitched.ProtoReflect.Descriptor instead.
 func (*LoadSwitched) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LoadSwitched) GetList() *ListId {
@@ -1849,7 +2009,7 @@ type LoadAbandoned struct {
 
 func (x *LoadAbandoned) Reset() {
 	*x = LoadAbandoned{}
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +2021,7 @@ func (x *LoadAbandoned) String() string {
 func (*LoadAbandoned) ProtoMessage() {}
 
 func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +2034,7 @@ func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAbandoned.ProtoReflect.Descriptor instead.
 func (*LoadAbandoned) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LoadAbandoned) GetList() *ListId {
@@ -1904,7 +2064,7 @@ type LoadConfirmed struct {
 
 func (x *LoadConfirmed) Reset() {
 	*x = LoadConfirmed{}
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1916,7 +2076,7 @@ func (x *LoadConfirmed) String() string {
 func (*LoadConfirmed) ProtoMessage() {}
 
 func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1929,7 +2089,7 @@ func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadConfirmed.ProtoReflect.Descriptor instead.
 func (*LoadConfirmed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *LoadConfirmed) GetList() *ListId {
@@ -1963,7 +2123,7 @@ type ListUnloaded struct {
 
 func (x *ListUnloaded) Reset() {
 	*x = ListUnloaded{}
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1975,7 +2135,7 @@ func (x *ListUnloaded) String() string {
 func (*ListUnloaded) ProtoMessage() {}
 
 func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1988,7 +2148,7 @@ func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnloaded.ProtoReflect.Descriptor instead.
 func (*ListUnloaded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListUnloaded) GetList() *ListId {
@@ -2018,7 +2178,7 @@ type TokenCreated struct {
 
 func (x *TokenCreated) Reset() {
 	*x = TokenCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2030,7 +2190,7 @@ func (x *TokenCreated) String() string {
 func (*TokenCreated) ProtoMessage() {}
 
 func (x *TokenCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2043,7 +2203,7 @@ func (x *TokenCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreated.ProtoReflect.Descriptor instead.
 func (*TokenCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *TokenCreated) GetName() string {
@@ -2100,7 +2260,7 @@ type TokenRevoked struct {
 
 func (x *TokenRevoked) Reset() {
 	*x = TokenRevoked{}
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2112,7 +2272,7 @@ func (x *TokenRevoked) String() string {
 func (*TokenRevoked) ProtoMessage() {}
 
 func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2125,7 +2285,7 @@ func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRevoked.ProtoReflect.Descriptor instead.
 func (*TokenRevoked) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *TokenRevoked) GetName() string {
@@ -2153,7 +2313,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2165,7 +2325,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2178,7 +2338,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -2210,7 +2370,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_store_v1_journal_proto_msgTypes[25]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2382,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[25]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2395,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Restored) GetJournalId() []byte {
@@ -2277,7 +2437,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[26]
+	mi := &file_store_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2289,7 +2449,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[26]
+	mi := &file_store_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2302,7 +2462,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -2319,6 +2479,529 @@ func (x *Gap) GetTo() uint64 {
 	return 0
 }
 
+// SubscriberSettings is what a person says of a subscriber.
+type SubscriberSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// dnc.v1.SubscriberKind.
+	Kind  uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Owner string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	// Unset: none.
+	Parent  *EventRef `protobuf:"bytes,4,opt,name=parent,proto3" json:"parent,omitempty"`
+	Contact string    `protobuf:"bytes,5,opt,name=contact,proto3" json:"contact,omitempty"`
+	// feed.Filter, ascending. No scopes: every scope.
+	Scopes        []string  `protobuf:"bytes,6,rep,name=scopes,proto3" json:"scopes,omitempty"`
+	Lists         []*ListId `protobuf:"bytes,7,rep,name=lists,proto3" json:"lists,omitempty"`
+	AllowRegistry bool      `protobuf:"varint,8,opt,name=allow_registry,json=allowRegistry,proto3" json:"allow_registry,omitempty"`
+	// Nanoseconds.
+	Deadline int64 `protobuf:"varint,9,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Note verifiers.
+	Keys []string `protobuf:"bytes,10,rep,name=keys,proto3" json:"keys,omitempty"`
+	// The name of a grant. Empty: none.
+	Identity      string `protobuf:"bytes,11,opt,name=identity,proto3" json:"identity,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriberSettings) Reset() {
+	*x = SubscriberSettings{}
+	mi := &file_store_v1_journal_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriberSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriberSettings) ProtoMessage() {}
+
+func (x *SubscriberSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriberSettings.ProtoReflect.Descriptor instead.
+func (*SubscriberSettings) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SubscriberSettings) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *SubscriberSettings) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *SubscriberSettings) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *SubscriberSettings) GetParent() *EventRef {
+	if x != nil {
+		return x.Parent
+	}
+	return nil
+}
+
+func (x *SubscriberSettings) GetContact() string {
+	if x != nil {
+		return x.Contact
+	}
+	return ""
+}
+
+func (x *SubscriberSettings) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *SubscriberSettings) GetLists() []*ListId {
+	if x != nil {
+		return x.Lists
+	}
+	return nil
+}
+
+func (x *SubscriberSettings) GetAllowRegistry() bool {
+	if x != nil {
+		return x.AllowRegistry
+	}
+	return false
+}
+
+func (x *SubscriberSettings) GetDeadline() int64 {
+	if x != nil {
+		return x.Deadline
+	}
+	return 0
+}
+
+func (x *SubscriberSettings) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *SubscriberSettings) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+// SubscriberPut registers a subscriber, whose id is the event's, or replaces the settings of one.
+type SubscriberPut struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset: a new one.
+	Subscriber *EventRef           `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	Settings   *SubscriberSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Begin a new epoch, though the filter stays.
+	Rebase        bool `protobuf:"varint,3,opt,name=rebase,proto3" json:"rebase,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriberPut) Reset() {
+	*x = SubscriberPut{}
+	mi := &file_store_v1_journal_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriberPut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriberPut) ProtoMessage() {}
+
+func (x *SubscriberPut) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriberPut.ProtoReflect.Descriptor instead.
+func (*SubscriberPut) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *SubscriberPut) GetSubscriber() *EventRef {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+func (x *SubscriberPut) GetSettings() *SubscriberSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SubscriberPut) GetRebase() bool {
+	if x != nil {
+		return x.Rebase
+	}
+	return false
+}
+
+// SubscriberRemoved ends a subscriber. Its acknowledgements stay.
+type SubscriberRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subscriber    *EventRef              `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriberRemoved) Reset() {
+	*x = SubscriberRemoved{}
+	mi := &file_store_v1_journal_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriberRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriberRemoved) ProtoMessage() {}
+
+func (x *SubscriberRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriberRemoved.ProtoReflect.Descriptor instead.
+func (*SubscriberRemoved) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SubscriberRemoved) GetSubscriber() *EventRef {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+// Acknowledged: a subscriber said how far it got.
+type Acknowledged struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Subscriber *EventRef              `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	// feed.Stage.
+	Stage uint32 `protobuf:"varint,2,opt,name=stage,proto3" json:"stage,omitempty"`
+	// The epoch of the subscriber's log that it speaks of.
+	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Up to this revision, n changes of the epoch, which lead to the hash.
+	Revision uint64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
+	Changes  uint64 `protobuf:"varint,5,opt,name=changes,proto3" json:"changes,omitempty"`
+	Hash     []byte `protobuf:"bytes,6,opt,name=hash,proto3" json:"hash,omitempty"`
+	// The signed note. Empty: a claim.
+	Note []byte `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
+	// The key that signed it: a note verifier that the subscriber had when it was recorded.
+	Key string `protobuf:"bytes,8,opt,name=key,proto3" json:"key,omitempty"`
+	// What the signer says: Unix nanoseconds; 0: nothing.
+	SignedAt      int64 `protobuf:"varint,9,opt,name=signed_at,json=signedAt,proto3" json:"signed_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Acknowledged) Reset() {
+	*x = Acknowledged{}
+	mi := &file_store_v1_journal_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Acknowledged) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Acknowledged) ProtoMessage() {}
+
+func (x *Acknowledged) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Acknowledged.ProtoReflect.Descriptor instead.
+func (*Acknowledged) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Acknowledged) GetSubscriber() *EventRef {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+func (x *Acknowledged) GetStage() uint32 {
+	if x != nil {
+		return x.Stage
+	}
+	return 0
+}
+
+func (x *Acknowledged) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *Acknowledged) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *Acknowledged) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *Acknowledged) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *Acknowledged) GetNote() []byte {
+	if x != nil {
+		return x.Note
+	}
+	return nil
+}
+
+func (x *Acknowledged) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Acknowledged) GetSignedAt() int64 {
+	if x != nil {
+		return x.SignedAt
+	}
+	return 0
+}
+
+// DeskSettings is what a person says of a desk.
+type DeskSettings struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// dnc.v1.DeskKind.
+	Kind          uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	Owner         string `protobuf:"bytes,3,opt,name=owner,proto3" json:"owner,omitempty"`
+	Contact       string `protobuf:"bytes,4,opt,name=contact,proto3" json:"contact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskSettings) Reset() {
+	*x = DeskSettings{}
+	mi := &file_store_v1_journal_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskSettings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskSettings) ProtoMessage() {}
+
+func (x *DeskSettings) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskSettings.ProtoReflect.Descriptor instead.
+func (*DeskSettings) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *DeskSettings) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeskSettings) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *DeskSettings) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *DeskSettings) GetContact() string {
+	if x != nil {
+		return x.Contact
+	}
+	return ""
+}
+
+// DeskPut registers a desk, whose id is the event's, or replaces the settings of one.
+type DeskPut struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Unset: a new one.
+	Desk          *EventRef     `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
+	Settings      *DeskSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskPut) Reset() {
+	*x = DeskPut{}
+	mi := &file_store_v1_journal_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskPut) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskPut) ProtoMessage() {}
+
+func (x *DeskPut) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskPut.ProtoReflect.Descriptor instead.
+func (*DeskPut) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *DeskPut) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
+func (x *DeskPut) GetSettings() *DeskSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+// DeskRemoved ends a desk.
+type DeskRemoved struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Desk          *EventRef              `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskRemoved) Reset() {
+	*x = DeskRemoved{}
+	mi := &file_store_v1_journal_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskRemoved) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskRemoved) ProtoMessage() {}
+
+func (x *DeskRemoved) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskRemoved.ProtoReflect.Descriptor instead.
+func (*DeskRemoved) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *DeskRemoved) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
 var File_store_v1_journal_proto protoreflect.FileDescriptor
 
 const file_store_v1_journal_proto_rawDesc = "" +
@@ -2327,7 +3010,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xec\b\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xa6\v\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -2351,8 +3034,13 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\rtoken_created\x18( \x01(\v2\x16.store.v1.TokenCreatedH\x00R\ftokenCreated\x12=\n" +
 	"\rtoken_revoked\x18) \x01(\v2\x16.store.v1.TokenRevokedH\x00R\ftokenRevoked\x12=\n" +
 	"\rloss_accepted\x180 \x01(\v2\x16.store.v1.LossAcceptedH\x00R\flossAccepted\x120\n" +
-	"\brestored\x181 \x01(\v2\x12.store.v1.RestoredH\x00R\brestoredB\b\n" +
-	"\x06change\"\xa8\x01\n" +
+	"\brestored\x181 \x01(\v2\x12.store.v1.RestoredH\x00R\brestored\x12@\n" +
+	"\x0esubscriber_put\x182 \x01(\v2\x17.store.v1.SubscriberPutH\x00R\rsubscriberPut\x12L\n" +
+	"\x12subscriber_removed\x183 \x01(\v2\x1b.store.v1.SubscriberRemovedH\x00R\x11subscriberRemoved\x12<\n" +
+	"\facknowledged\x184 \x01(\v2\x16.store.v1.AcknowledgedH\x00R\facknowledged\x12.\n" +
+	"\bdesk_put\x185 \x01(\v2\x11.store.v1.DeskPutH\x00R\adeskPut\x12:\n" +
+	"\fdesk_removed\x186 \x01(\v2\x15.store.v1.DeskRemovedH\x00R\vdeskRemovedB\b\n" +
+	"\x06change\"\xd0\x01\n" +
 	"\x06OptOut\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
@@ -2361,7 +3049,11 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"receivedAt\x12\x1d\n" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12\x16\n" +
-	"\x06unique\x18\x06 \x01(\bR\x06unique\"\xfb\x01\n" +
+	"\x06unique\x18\x06 \x01(\bR\x06unique\x12&\n" +
+	"\x04desk\x18\a \x01(\v2\x12.store.v1.EventRefR\x04desk\"<\n" +
+	"\bEventRef\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\"\xfb\x01\n" +
 	"\aOptOuts\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\x06R\anumbers\x12*\n" +
 	"\x05kinds\x18\x02 \x03(\v2\x14.store.v1.OptOutKindR\x05kinds\x12\x12\n" +
@@ -2373,14 +3065,16 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\fstory_hashes\x18\x06 \x03(\fR\vstoryHashes\x12\x1d\n" +
 	"\n" +
 	"story_hash\x18\a \x03(\rR\tstoryHash\x12\x14\n" +
-	"\x05story\x18\b \x03(\rR\x05story\"<\n" +
+	"\x05story\x18\b \x03(\rR\x05story\"d\n" +
 	"\n" +
 	"OptOutKind\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x18\n" +
-	"\achannel\x18\x02 \x01(\rR\achannel\"?\n" +
+	"\achannel\x18\x02 \x01(\rR\achannel\x12&\n" +
+	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"g\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
-	"\x05scope\x18\x02 \x01(\tR\x05scope\"O\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12&\n" +
+	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"O\n" +
 	"\x0fRecordsImported\x12\"\n" +
 	"\x04load\x18\x01 \x01(\v2\x0e.store.v1.LoadR\x04load\x12\x18\n" +
 	"\astarted\x18\x02 \x01(\x03R\astarted\"\x9a\x01\n" +
@@ -2502,7 +3196,52 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"from_chain\x18\x04 \x01(\fR\tfromChain\")\n" +
 	"\x03Gap\x12\x12\n" +
 	"\x04from\x18\x01 \x01(\x04R\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\x04R\x02to*\xbe\x01\n" +
+	"\x02to\x18\x02 \x01(\x04R\x02to\"\xcb\x02\n" +
+	"\x12SubscriberSettings\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\x12*\n" +
+	"\x06parent\x18\x04 \x01(\v2\x12.store.v1.EventRefR\x06parent\x12\x18\n" +
+	"\acontact\x18\x05 \x01(\tR\acontact\x12\x16\n" +
+	"\x06scopes\x18\x06 \x03(\tR\x06scopes\x12&\n" +
+	"\x05lists\x18\a \x03(\v2\x10.store.v1.ListIdR\x05lists\x12%\n" +
+	"\x0eallow_registry\x18\b \x01(\bR\rallowRegistry\x12\x1a\n" +
+	"\bdeadline\x18\t \x01(\x03R\bdeadline\x12\x12\n" +
+	"\x04keys\x18\n" +
+	" \x03(\tR\x04keys\x12\x1a\n" +
+	"\bidentity\x18\v \x01(\tR\bidentity\"\x95\x01\n" +
+	"\rSubscriberPut\x122\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\v2\x12.store.v1.EventRefR\n" +
+	"subscriber\x128\n" +
+	"\bsettings\x18\x02 \x01(\v2\x1c.store.v1.SubscriberSettingsR\bsettings\x12\x16\n" +
+	"\x06rebase\x18\x03 \x01(\bR\x06rebase\"G\n" +
+	"\x11SubscriberRemoved\x122\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\v2\x12.store.v1.EventRefR\n" +
+	"subscriber\"\xfb\x01\n" +
+	"\fAcknowledged\x122\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\v2\x12.store.v1.EventRefR\n" +
+	"subscriber\x12\x14\n" +
+	"\x05stage\x18\x02 \x01(\rR\x05stage\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x04R\brevision\x12\x18\n" +
+	"\achanges\x18\x05 \x01(\x04R\achanges\x12\x12\n" +
+	"\x04hash\x18\x06 \x01(\fR\x04hash\x12\x12\n" +
+	"\x04note\x18\a \x01(\fR\x04note\x12\x10\n" +
+	"\x03key\x18\b \x01(\tR\x03key\x12\x1b\n" +
+	"\tsigned_at\x18\t \x01(\x03R\bsignedAt\"f\n" +
+	"\fDeskSettings\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
+	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x18\n" +
+	"\acontact\x18\x04 \x01(\tR\acontact\"e\n" +
+	"\aDeskPut\x12&\n" +
+	"\x04desk\x18\x01 \x01(\v2\x12.store.v1.EventRefR\x04desk\x122\n" +
+	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.DeskSettingsR\bsettings\"5\n" +
+	"\vDeskRemoved\x12&\n" +
+	"\x04desk\x18\x01 \x01(\v2\x12.store.v1.EventRefR\x04desk*\xbe\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
@@ -2526,79 +3265,104 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_store_v1_journal_proto_goTypes = []any{
-	(LoadMode)(0),           // 0: store.v1.LoadMode
-	(*Revision)(nil),        // 1: store.v1.Revision
-	(*Event)(nil),           // 2: store.v1.Event
-	(*OptOut)(nil),          // 3: store.v1.OptOut
-	(*OptOuts)(nil),         // 4: store.v1.OptOuts
-	(*OptOutKind)(nil),      // 5: store.v1.OptOutKind
-	(*OptOutWithdrawn)(nil), // 6: store.v1.OptOutWithdrawn
-	(*RecordsImported)(nil), // 7: store.v1.RecordsImported
-	(*ListSettings)(nil),    // 8: store.v1.ListSettings
-	(*ListCreated)(nil),     // 9: store.v1.ListCreated
-	(*ListUpdated)(nil),     // 10: store.v1.ListUpdated
-	(*ListDeleted)(nil),     // 11: store.v1.ListDeleted
-	(*ListId)(nil),          // 12: store.v1.ListId
-	(*Source)(nil),          // 13: store.v1.Source
-	(*Counts)(nil),          // 14: store.v1.Counts
-	(*Load)(nil),            // 15: store.v1.Load
-	(*GuardFailure)(nil),    // 16: store.v1.GuardFailure
-	(*RejectTally)(nil),     // 17: store.v1.RejectTally
-	(*LoadPrepared)(nil),    // 18: store.v1.LoadPrepared
-	(*LoadSwitched)(nil),    // 19: store.v1.LoadSwitched
-	(*LoadAbandoned)(nil),   // 20: store.v1.LoadAbandoned
-	(*LoadConfirmed)(nil),   // 21: store.v1.LoadConfirmed
-	(*ListUnloaded)(nil),    // 22: store.v1.ListUnloaded
-	(*TokenCreated)(nil),    // 23: store.v1.TokenCreated
-	(*TokenRevoked)(nil),    // 24: store.v1.TokenRevoked
-	(*LossAccepted)(nil),    // 25: store.v1.LossAccepted
-	(*Restored)(nil),        // 26: store.v1.Restored
-	(*Gap)(nil),             // 27: store.v1.Gap
+	(LoadMode)(0),              // 0: store.v1.LoadMode
+	(*Revision)(nil),           // 1: store.v1.Revision
+	(*Event)(nil),              // 2: store.v1.Event
+	(*OptOut)(nil),             // 3: store.v1.OptOut
+	(*EventRef)(nil),           // 4: store.v1.EventRef
+	(*OptOuts)(nil),            // 5: store.v1.OptOuts
+	(*OptOutKind)(nil),         // 6: store.v1.OptOutKind
+	(*OptOutWithdrawn)(nil),    // 7: store.v1.OptOutWithdrawn
+	(*RecordsImported)(nil),    // 8: store.v1.RecordsImported
+	(*ListSettings)(nil),       // 9: store.v1.ListSettings
+	(*ListCreated)(nil),        // 10: store.v1.ListCreated
+	(*ListUpdated)(nil),        // 11: store.v1.ListUpdated
+	(*ListDeleted)(nil),        // 12: store.v1.ListDeleted
+	(*ListId)(nil),             // 13: store.v1.ListId
+	(*Source)(nil),             // 14: store.v1.Source
+	(*Counts)(nil),             // 15: store.v1.Counts
+	(*Load)(nil),               // 16: store.v1.Load
+	(*GuardFailure)(nil),       // 17: store.v1.GuardFailure
+	(*RejectTally)(nil),        // 18: store.v1.RejectTally
+	(*LoadPrepared)(nil),       // 19: store.v1.LoadPrepared
+	(*LoadSwitched)(nil),       // 20: store.v1.LoadSwitched
+	(*LoadAbandoned)(nil),      // 21: store.v1.LoadAbandoned
+	(*LoadConfirmed)(nil),      // 22: store.v1.LoadConfirmed
+	(*ListUnloaded)(nil),       // 23: store.v1.ListUnloaded
+	(*TokenCreated)(nil),       // 24: store.v1.TokenCreated
+	(*TokenRevoked)(nil),       // 25: store.v1.TokenRevoked
+	(*LossAccepted)(nil),       // 26: store.v1.LossAccepted
+	(*Restored)(nil),           // 27: store.v1.Restored
+	(*Gap)(nil),                // 28: store.v1.Gap
+	(*SubscriberSettings)(nil), // 29: store.v1.SubscriberSettings
+	(*SubscriberPut)(nil),      // 30: store.v1.SubscriberPut
+	(*SubscriberRemoved)(nil),  // 31: store.v1.SubscriberRemoved
+	(*Acknowledged)(nil),       // 32: store.v1.Acknowledged
+	(*DeskSettings)(nil),       // 33: store.v1.DeskSettings
+	(*DeskPut)(nil),            // 34: store.v1.DeskPut
+	(*DeskRemoved)(nil),        // 35: store.v1.DeskRemoved
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
 	3,  // 1: store.v1.Event.opt_out:type_name -> store.v1.OptOut
-	6,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
-	7,  // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
-	4,  // 4: store.v1.Event.opt_outs:type_name -> store.v1.OptOuts
-	9,  // 5: store.v1.Event.list_created:type_name -> store.v1.ListCreated
-	10, // 6: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
-	11, // 7: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
-	18, // 8: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
-	19, // 9: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
-	20, // 10: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
-	21, // 11: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
-	22, // 12: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	23, // 13: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
-	24, // 14: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
-	25, // 15: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	26, // 16: store.v1.Event.restored:type_name -> store.v1.Restored
-	5,  // 17: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
-	15, // 18: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	8,  // 19: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	12, // 20: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	8,  // 21: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	12, // 22: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 23: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	13, // 24: store.v1.Load.sources:type_name -> store.v1.Source
-	14, // 25: store.v1.Load.counts:type_name -> store.v1.Counts
-	17, // 26: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	16, // 27: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	12, // 28: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	15, // 29: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	12, // 30: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	12, // 31: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	12, // 32: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	15, // 33: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	12, // 34: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	27, // 35: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	36, // [36:36] is the sub-list for method output_type
-	36, // [36:36] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	7,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
+	8,  // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
+	5,  // 4: store.v1.Event.opt_outs:type_name -> store.v1.OptOuts
+	10, // 5: store.v1.Event.list_created:type_name -> store.v1.ListCreated
+	11, // 6: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
+	12, // 7: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
+	19, // 8: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
+	20, // 9: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
+	21, // 10: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
+	22, // 11: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
+	23, // 12: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
+	24, // 13: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
+	25, // 14: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
+	26, // 15: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	27, // 16: store.v1.Event.restored:type_name -> store.v1.Restored
+	30, // 17: store.v1.Event.subscriber_put:type_name -> store.v1.SubscriberPut
+	31, // 18: store.v1.Event.subscriber_removed:type_name -> store.v1.SubscriberRemoved
+	32, // 19: store.v1.Event.acknowledged:type_name -> store.v1.Acknowledged
+	34, // 20: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
+	35, // 21: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
+	4,  // 22: store.v1.OptOut.desk:type_name -> store.v1.EventRef
+	6,  // 23: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	4,  // 24: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
+	4,  // 25: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
+	16, // 26: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	9,  // 27: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	13, // 28: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	9,  // 29: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	13, // 30: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 31: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	14, // 32: store.v1.Load.sources:type_name -> store.v1.Source
+	15, // 33: store.v1.Load.counts:type_name -> store.v1.Counts
+	18, // 34: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	17, // 35: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	13, // 36: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	16, // 37: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	13, // 38: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	13, // 39: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	13, // 40: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	16, // 41: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	13, // 42: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	28, // 43: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	4,  // 44: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
+	13, // 45: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
+	4,  // 46: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
+	29, // 47: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
+	4,  // 48: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
+	4,  // 49: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
+	4,  // 50: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
+	33, // 51: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
+	4,  // 52: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
+	53, // [53:53] is the sub-list for method output_type
+	53, // [53:53] is the sub-list for method input_type
+	53, // [53:53] is the sub-list for extension type_name
+	53, // [53:53] is the sub-list for extension extendee
+	0,  // [0:53] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -2623,15 +3387,20 @@ func file_store_v1_journal_proto_init() {
 		(*Event_TokenRevoked)(nil),
 		(*Event_LossAccepted)(nil),
 		(*Event_Restored)(nil),
+		(*Event_SubscriberPut)(nil),
+		(*Event_SubscriberRemoved)(nil),
+		(*Event_Acknowledged)(nil),
+		(*Event_DeskPut)(nil),
+		(*Event_DeskRemoved)(nil),
 	}
-	file_store_v1_journal_proto_msgTypes[14].OneofWrappers = []any{}
+	file_store_v1_journal_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   27,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1179,6 +1179,372 @@ func (x *StagedOptOuts) GetRemarks() uint32 {
 	return 0
 }
 
+// SubscriberState is the value of a subscriber's key. One that was removed keeps it: reports of the past name it.
+type SubscriberState struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Settings *SubscriberSettings    `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	// The revision with which its log began: that it was registered in, or whose event changed its filter, rebased it, or
+	// began another journal.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Unix nanoseconds.
+	CreatedTime     int64  `protobuf:"varint,3,opt,name=created_time,json=createdTime,proto3" json:"created_time,omitempty"`
+	UpdatedRevision uint64 `protobuf:"varint,4,opt,name=updated_revision,json=updatedRevision,proto3" json:"updated_revision,omitempty"`
+	UpdatedTime     int64  `protobuf:"varint,5,opt,name=updated_time,json=updatedTime,proto3" json:"updated_time,omitempty"`
+	// The revision that removed it; 0: it was not.
+	Removed     uint64 `protobuf:"varint,6,opt,name=removed,proto3" json:"removed,omitempty"`
+	RemovedTime int64  `protobuf:"varint,7,opt,name=removed_time,json=removedTime,proto3" json:"removed_time,omitempty"`
+	// The newest acknowledgement of each stage in this epoch, by stage from 1; unset: none.
+	Received      *AckState `protobuf:"bytes,8,opt,name=received,proto3" json:"received,omitempty"`
+	Durable       *AckState `protobuf:"bytes,9,opt,name=durable,proto3" json:"durable,omitempty"`
+	Applied       *AckState `protobuf:"bytes,10,opt,name=applied,proto3" json:"applied,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubscriberState) Reset() {
+	*x = SubscriberState{}
+	mi := &file_store_v1_state_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubscriberState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubscriberState) ProtoMessage() {}
+
+func (x *SubscriberState) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubscriberState.ProtoReflect.Descriptor instead.
+func (*SubscriberState) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *SubscriberState) GetSettings() *SubscriberSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *SubscriberState) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *SubscriberState) GetCreatedTime() int64 {
+	if x != nil {
+		return x.CreatedTime
+	}
+	return 0
+}
+
+func (x *SubscriberState) GetUpdatedRevision() uint64 {
+	if x != nil {
+		return x.UpdatedRevision
+	}
+	return 0
+}
+
+func (x *SubscriberState) GetUpdatedTime() int64 {
+	if x != nil {
+		return x.UpdatedTime
+	}
+	return 0
+}
+
+func (x *SubscriberState) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *SubscriberState) GetRemovedTime() int64 {
+	if x != nil {
+		return x.RemovedTime
+	}
+	return 0
+}
+
+func (x *SubscriberState) GetReceived() *AckState {
+	if x != nil {
+		return x.Received
+	}
+	return nil
+}
+
+func (x *SubscriberState) GetDurable() *AckState {
+	if x != nil {
+		return x.Durable
+	}
+	return nil
+}
+
+func (x *SubscriberState) GetApplied() *AckState {
+	if x != nil {
+		return x.Applied
+	}
+	return nil
+}
+
+// AckState is the value of the key of an acknowledgement: see Acknowledged.
+type AckState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event that recorded it.
+	Revision uint64 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Index    uint32 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Unix nanoseconds, of that event.
+	Time int64 `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
+	// What it says.
+	Epoch         uint64 `protobuf:"varint,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	UpTo          uint64 `protobuf:"varint,5,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
+	Changes       uint64 `protobuf:"varint,6,opt,name=changes,proto3" json:"changes,omitempty"`
+	Hash          []byte `protobuf:"bytes,7,opt,name=hash,proto3" json:"hash,omitempty"`
+	Signed        bool   `protobuf:"varint,8,opt,name=signed,proto3" json:"signed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AckState) Reset() {
+	*x = AckState{}
+	mi := &file_store_v1_state_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AckState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AckState) ProtoMessage() {}
+
+func (x *AckState) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AckState.ProtoReflect.Descriptor instead.
+func (*AckState) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *AckState) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *AckState) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *AckState) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *AckState) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *AckState) GetUpTo() uint64 {
+	if x != nil {
+		return x.UpTo
+	}
+	return 0
+}
+
+func (x *AckState) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *AckState) GetHash() []byte {
+	if x != nil {
+		return x.Hash
+	}
+	return nil
+}
+
+func (x *AckState) GetSigned() bool {
+	if x != nil {
+		return x.Signed
+	}
+	return false
+}
+
+// DeskState is the value of a desk's key. One that was removed keeps it.
+type DeskState struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Settings *DeskSettings          `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
+	// Unix nanoseconds.
+	CreatedTime     int64  `protobuf:"varint,2,opt,name=created_time,json=createdTime,proto3" json:"created_time,omitempty"`
+	UpdatedRevision uint64 `protobuf:"varint,3,opt,name=updated_revision,json=updatedRevision,proto3" json:"updated_revision,omitempty"`
+	UpdatedTime     int64  `protobuf:"varint,4,opt,name=updated_time,json=updatedTime,proto3" json:"updated_time,omitempty"`
+	// The revision that removed it; 0: it was not.
+	Removed       uint64 `protobuf:"varint,5,opt,name=removed,proto3" json:"removed,omitempty"`
+	RemovedTime   int64  `protobuf:"varint,6,opt,name=removed_time,json=removedTime,proto3" json:"removed_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeskState) Reset() {
+	*x = DeskState{}
+	mi := &file_store_v1_state_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeskState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeskState) ProtoMessage() {}
+
+func (x *DeskState) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeskState.ProtoReflect.Descriptor instead.
+func (*DeskState) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *DeskState) GetSettings() *DeskSettings {
+	if x != nil {
+		return x.Settings
+	}
+	return nil
+}
+
+func (x *DeskState) GetCreatedTime() int64 {
+	if x != nil {
+		return x.CreatedTime
+	}
+	return 0
+}
+
+func (x *DeskState) GetUpdatedRevision() uint64 {
+	if x != nil {
+		return x.UpdatedRevision
+	}
+	return 0
+}
+
+func (x *DeskState) GetUpdatedTime() int64 {
+	if x != nil {
+		return x.UpdatedTime
+	}
+	return 0
+}
+
+func (x *DeskState) GetRemoved() uint64 {
+	if x != nil {
+		return x.Removed
+	}
+	return 0
+}
+
+func (x *DeskState) GetRemovedTime() int64 {
+	if x != nil {
+		return x.RemovedTime
+	}
+	return 0
+}
+
+// FeedCount is how many changes a scope or a list has had, up to a revision and with it, since this was counted.
+type FeedCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Changes       uint64                 `protobuf:"varint,1,opt,name=changes,proto3" json:"changes,omitempty"`
+	Revision      uint64                 `protobuf:"varint,2,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FeedCount) Reset() {
+	*x = FeedCount{}
+	mi := &file_store_v1_state_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FeedCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FeedCount) ProtoMessage() {}
+
+func (x *FeedCount) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FeedCount.ProtoReflect.Descriptor instead.
+func (*FeedCount) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *FeedCount) GetChanges() uint64 {
+	if x != nil {
+		return x.Changes
+	}
+	return 0
+}
+
+func (x *FeedCount) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 var File_store_v1_state_proto protoreflect.FileDescriptor
 
 const file_store_v1_state_proto_rawDesc = "" +
@@ -1283,7 +1649,38 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
 	"\arefused\x18\x03 \x03(\rR\arefused\x12\x12\n" +
 	"\x04hash\x18\x04 \x01(\fR\x04hash\x12\x18\n" +
-	"\aremarks\x18\x05 \x01(\rR\aremarks*\xb4\x01\n" +
+	"\aremarks\x18\x05 \x01(\rR\aremarks\"\x9b\x03\n" +
+	"\x0fSubscriberState\x128\n" +
+	"\bsettings\x18\x01 \x01(\v2\x1c.store.v1.SubscriberSettingsR\bsettings\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12!\n" +
+	"\fcreated_time\x18\x03 \x01(\x03R\vcreatedTime\x12)\n" +
+	"\x10updated_revision\x18\x04 \x01(\x04R\x0fupdatedRevision\x12!\n" +
+	"\fupdated_time\x18\x05 \x01(\x03R\vupdatedTime\x12\x18\n" +
+	"\aremoved\x18\x06 \x01(\x04R\aremoved\x12!\n" +
+	"\fremoved_time\x18\a \x01(\x03R\vremovedTime\x12.\n" +
+	"\breceived\x18\b \x01(\v2\x12.store.v1.AckStateR\breceived\x12,\n" +
+	"\adurable\x18\t \x01(\v2\x12.store.v1.AckStateR\adurable\x12,\n" +
+	"\aapplied\x18\n" +
+	" \x01(\v2\x12.store.v1.AckStateR\aapplied\"\xc1\x01\n" +
+	"\bAckState\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\x12\x14\n" +
+	"\x05epoch\x18\x04 \x01(\x04R\x05epoch\x12\x13\n" +
+	"\x05up_to\x18\x05 \x01(\x04R\x04upTo\x12\x18\n" +
+	"\achanges\x18\x06 \x01(\x04R\achanges\x12\x12\n" +
+	"\x04hash\x18\a \x01(\fR\x04hash\x12\x16\n" +
+	"\x06signed\x18\b \x01(\bR\x06signed\"\xed\x01\n" +
+	"\tDeskState\x122\n" +
+	"\bsettings\x18\x01 \x01(\v2\x16.store.v1.DeskSettingsR\bsettings\x12!\n" +
+	"\fcreated_time\x18\x02 \x01(\x03R\vcreatedTime\x12)\n" +
+	"\x10updated_revision\x18\x03 \x01(\x04R\x0fupdatedRevision\x12!\n" +
+	"\fupdated_time\x18\x04 \x01(\x03R\vupdatedTime\x12\x18\n" +
+	"\aremoved\x18\x05 \x01(\x04R\aremoved\x12!\n" +
+	"\fremoved_time\x18\x06 \x01(\x03R\vremovedTime\"A\n" +
+	"\tFeedCount\x12\x18\n" +
+	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x1a\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision*\xb4\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x01\x12\x19\n" +
@@ -1305,43 +1702,54 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_store_v1_state_proto_goTypes = []any{
-	(ImportState)(0),      // 0: store.v1.ImportState
-	(*RecordSet)(nil),     // 1: store.v1.RecordSet
-	(*Record)(nil),        // 2: store.v1.Record
-	(*ListState)(nil),     // 3: store.v1.ListState
-	(*ImportEntry)(nil),   // 4: store.v1.ImportEntry
-	(*GrantState)(nil),    // 5: store.v1.GrantState
-	(*AccessEntry)(nil),   // 6: store.v1.AccessEntry
-	(*Request)(nil),       // 7: store.v1.Request
-	(*Totals)(nil),        // 8: store.v1.Totals
-	(*BlockCommit)(nil),   // 9: store.v1.BlockCommit
-	(*Story)(nil),         // 10: store.v1.Story
-	(*StoryEntry)(nil),    // 11: store.v1.StoryEntry
-	(*PackedStory)(nil),   // 12: store.v1.PackedStory
-	(*StagedOptOuts)(nil), // 13: store.v1.StagedOptOuts
-	(*ListSettings)(nil),  // 14: store.v1.ListSettings
-	(*Load)(nil),          // 15: store.v1.Load
-	(*TokenCreated)(nil),  // 16: store.v1.TokenCreated
-	(*OptOut)(nil),        // 17: store.v1.OptOut
+	(ImportState)(0),           // 0: store.v1.ImportState
+	(*RecordSet)(nil),          // 1: store.v1.RecordSet
+	(*Record)(nil),             // 2: store.v1.Record
+	(*ListState)(nil),          // 3: store.v1.ListState
+	(*ImportEntry)(nil),        // 4: store.v1.ImportEntry
+	(*GrantState)(nil),         // 5: store.v1.GrantState
+	(*AccessEntry)(nil),        // 6: store.v1.AccessEntry
+	(*Request)(nil),            // 7: store.v1.Request
+	(*Totals)(nil),             // 8: store.v1.Totals
+	(*BlockCommit)(nil),        // 9: store.v1.BlockCommit
+	(*Story)(nil),              // 10: store.v1.Story
+	(*StoryEntry)(nil),         // 11: store.v1.StoryEntry
+	(*PackedStory)(nil),        // 12: store.v1.PackedStory
+	(*StagedOptOuts)(nil),      // 13: store.v1.StagedOptOuts
+	(*SubscriberState)(nil),    // 14: store.v1.SubscriberState
+	(*AckState)(nil),           // 15: store.v1.AckState
+	(*DeskState)(nil),          // 16: store.v1.DeskState
+	(*FeedCount)(nil),          // 17: store.v1.FeedCount
+	(*ListSettings)(nil),       // 18: store.v1.ListSettings
+	(*Load)(nil),               // 19: store.v1.Load
+	(*TokenCreated)(nil),       // 20: store.v1.TokenCreated
+	(*OptOut)(nil),             // 21: store.v1.OptOut
+	(*SubscriberSettings)(nil), // 22: store.v1.SubscriberSettings
+	(*DeskSettings)(nil),       // 23: store.v1.DeskSettings
 }
 var file_store_v1_state_proto_depIdxs = []int32{
 	2,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
-	14, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	15, // 2: store.v1.ListState.load:type_name -> store.v1.Load
-	15, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	15, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	18, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	19, // 2: store.v1.ListState.load:type_name -> store.v1.Load
+	19, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	19, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
 	0,  // 5: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	16, // 6: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
+	20, // 6: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
 	12, // 7: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
-	17, // 8: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	21, // 8: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
 	10, // 9: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
-	10, // [10:10] is the sub-list for method output_type
-	10, // [10:10] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	22, // 10: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
+	15, // 11: store.v1.SubscriberState.received:type_name -> store.v1.AckState
+	15, // 12: store.v1.SubscriberState.durable:type_name -> store.v1.AckState
+	15, // 13: store.v1.SubscriberState.applied:type_name -> store.v1.AckState
+	23, // 14: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
+	15, // [15:15] is the sub-list for method output_type
+	15, // [15:15] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -1356,7 +1764,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   13,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
