@@ -233,6 +233,46 @@ var calls = map[string]struct {
 		_, err := dncv1.NewAccessServiceClient(conn).ListActs(ctx, &dncv1.ListActsRequest{})
 		return err
 	}},
+	"PropagationService/PutSubscriber": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).PutSubscriber(ctx, &dncv1.PutSubscriberRequest{})
+		return err
+	}},
+	"PropagationService/GetSubscriber": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).GetSubscriber(ctx, &dncv1.GetSubscriberRequest{})
+		return err
+	}},
+	"PropagationService/ListSubscribers": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).ListSubscribers(ctx, &dncv1.ListSubscribersRequest{})
+		return err
+	}},
+	"PropagationService/DeleteSubscriber": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).DeleteSubscriber(ctx, &dncv1.DeleteSubscriberRequest{})
+		return err
+	}},
+	"PropagationService/PutDesk": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).PutDesk(ctx, &dncv1.PutDeskRequest{})
+		return err
+	}},
+	"PropagationService/ListDesks": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).ListDesks(ctx, &dncv1.ListDesksRequest{})
+		return err
+	}},
+	"PropagationService/DeleteDesk": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).DeleteDesk(ctx, &dncv1.DeleteDeskRequest{})
+		return err
+	}},
+	"PropagationService/Acknowledge": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).Acknowledge(ctx, &dncv1.AcknowledgeRequest{})
+		return err
+	}},
+	"PropagationService/Watch": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		s, err := dncv1.NewPropagationServiceClient(conn).Watch(ctx, &dncv1.WatchRequest{})
+		return firstError(s, err)
+	}},
+	"PropagationService/GetFeed": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		s, err := dncv1.NewPropagationServiceClient(conn).GetFeed(ctx, &dncv1.GetFeedRequest{})
+		return firstError(s, err)
+	}},
 }
 
 func scopeList(scope policy.Scope) []string {

@@ -271,6 +271,11 @@ var outcomes = map[dncv1.ErrorReason]outcome{
 	dncv1.ErrorReason_ERROR_REASON_TOKEN_EXISTS:           {code: codes.AlreadyExists},
 	dncv1.ErrorReason_ERROR_REASON_TOKEN_NOT_FOUND:        {code: codes.NotFound},
 	dncv1.ErrorReason_ERROR_REASON_ACCESS_LOG_FAILED:      {code: codes.Unavailable},
+	dncv1.ErrorReason_ERROR_REASON_SUBSCRIBER_NOT_FOUND:   {code: codes.NotFound},
+	dncv1.ErrorReason_ERROR_REASON_SUBSCRIBER_INVALID:     {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_FILTER_CHANGED:         {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_ACK_INVALID:            {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_DESK_NOT_FOUND:         {code: codes.NotFound},
 }
 
 // Trailers of a call that failed.

@@ -20,6 +20,7 @@ var checkedServices = []string{
 	dncv1.ListService_ServiceDesc.ServiceName,
 	dncv1.AdminService_ServiceDesc.ServiceName,
 	dncv1.AccessService_ServiceDesc.ServiceName,
+	dncv1.PropagationService_ServiceDesc.ServiceName,
 }
 
 // followStore keeps health in step with the store's state, in both directions, until ctx ends.

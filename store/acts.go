@@ -68,6 +68,11 @@ var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
 	41: (*actReader).tokenRevoked,
 	48: (*actReader).lossAccepted,
 	49: (*actReader).restored,
+	50: nil, // subscriber_put: not written yet
+	51: nil, // subscriber_removed: not written yet
+	52: nil, // acknowledged: a subscriber's, many a day
+	53: nil, // desk_put: not written yet
+	54: nil, // desk_removed: not written yet
 }
 
 func (r *actReader) optOutsImported(e *storev1.Event) error {

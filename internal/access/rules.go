@@ -63,4 +63,15 @@ var Rules = map[string]Rule{
 	"dnc.v1.AccessService/WhoAmI":      {},
 	"dnc.v1.AccessService/ListAccess":  {Roles: RolesOf(Officer), Bound: Unbounded},
 	"dnc.v1.AccessService/ListActs":    {Roles: RolesOf(Officer, Admin), Bound: Filtered},
+
+	"dnc.v1.PropagationService/PutSubscriber":    {Roles: RolesOf(Admin), Bound: Filtered, Act: true},
+	"dnc.v1.PropagationService/GetSubscriber":    {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered},
+	"dnc.v1.PropagationService/ListSubscribers":  {Roles: RolesOf(Officer, Admin), Bound: Filtered},
+	"dnc.v1.PropagationService/DeleteSubscriber": {Roles: RolesOf(Admin), Bound: Filtered, Act: true},
+	"dnc.v1.PropagationService/PutDesk":          {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
+	"dnc.v1.PropagationService/ListDesks":        {Roles: RolesOf(Officer, Admin), Bound: Nothing},
+	"dnc.v1.PropagationService/DeleteDesk":       {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
+	"dnc.v1.PropagationService/Watch":            {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered},
+	"dnc.v1.PropagationService/GetFeed":          {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered},
+	"dnc.v1.PropagationService/Acknowledge":      {Roles: RolesOf(Subscriber, Admin), Bound: Filtered},
 }

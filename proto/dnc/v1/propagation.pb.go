@@ -31,7 +31,7 @@ const (
 	SubscriberKind_SUBSCRIBER_KIND_UNSPECIFIED SubscriberKind = 0
 	// A base of the organisation itself.
 	SubscriberKind_SUBSCRIBER_KIND_INTERNAL SubscriberKind = 1
-	// A base of somebody who calls for it.
+	// A base of another company that calls for it.
 	SubscriberKind_SUBSCRIBER_KIND_SUBCONTRACTOR SubscriberKind = 2
 )
 
@@ -209,7 +209,7 @@ type FeedCursor struct {
 	// The revision up to which the feed was read, with its tag. Always set.
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	// How many units of that revision's changes were read, when it was read in part: the
-	// cursor lies within a large change. 0: all of it was.
+	// cursor is within a large change. 0: all of it was.
 	Part uint32 `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"`
 	// The revision with which the subscriber's log began. 0 for a feed that is nobody's.
 	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -1543,10 +1543,10 @@ type Subscriber struct {
 	AllowRegistry bool `protobuf:"varint,8,opt,name=allow_registry,json=allowRegistry,proto3" json:"allow_registry,omitempty"`
 	// How long after it was recorded a change must be applied. Unset: 24 hours. At most 3660 days.
 	Deadline *durationpb.Duration `protobuf:"bytes,9,opt,name=deadline,proto3" json:"deadline,omitempty"`
-	// Its public keys, each as the text of a note verifier. Once it has one, it acknowledges by
-	// signature alone. At most 8.
+	// Its public keys, each as the text of a note verifier. Once it has one, it takes signed
+	// acknowledgements only. At most 8.
 	Keys []string `protobuf:"bytes,10,rep,name=keys,proto3" json:"keys,omitempty"`
-	// The token or certificate that may speak for it, by name. Empty: admins alone.
+	// The token or certificate that may speak for it, by name. Empty: only admins.
 	Identity string `protobuf:"bytes,11,opt,name=identity,proto3" json:"identity,omitempty"`
 	// The revision with which its log began. Ignored in a request.
 	Epoch uint64 `protobuf:"varint,12,opt,name=epoch,proto3" json:"epoch,omitempty"`
@@ -2212,7 +2212,7 @@ func (x *BeyondTip) GetNote() []byte {
 // Asks for a page of subscribers.
 type ListSubscribersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most so many; 0: 100, at most 1000.
+	// At most that many; 0: 100, at most 1000.
 	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the answer before. Empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -2614,7 +2614,7 @@ type AcknowledgeResponse struct {
 	// It was written to the journal. False: it adds no change to what was acknowledged before, less
 	// than an hour ago; it was noted as seen.
 	Recorded bool `protobuf:"varint,1,opt,name=recorded,proto3" json:"recorded,omitempty"`
-	// The event that recorded it, or the one before that it adds nothing to.
+	// The event that recorded it, or the previous one, to which it adds nothing.
 	Id *EventId `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
 	// The position from which it counts.
 	Position *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
@@ -2913,7 +2913,7 @@ func (x *PutDeskResponse) GetCreated() bool {
 // Asks for a page of desks.
 type ListDesksRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// At most so many; 0: 100, at most 1000.
+	// At most that many; 0: 100, at most 1000.
 	PageSize uint32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// From the answer before. Empty: the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

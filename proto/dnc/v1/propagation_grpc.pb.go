@@ -55,7 +55,7 @@ type PropagationServiceClient interface {
 	// Guarantees: *ordered* (by event id; additions to a list come before its removals), *unique* (no
 	// change twice on one stream), *reliable* (none is left out between two cursors of one
 	// stream), *resumable* (from any cursor, on any stream, with the same guarantees), *atomic* (a
-	// cursor without `part` lies between two revisions: what was sent up to it is exactly what the
+	// cursor without `part` is between two revisions: what was sent up to it is exactly what the
 	// journal holds up to it) and *bookmarked* (a cursor at least every 10 s, also when nothing
 	// changes).
 	//
@@ -244,7 +244,7 @@ type PropagationServiceServer interface {
 	// Guarantees: *ordered* (by event id; additions to a list come before its removals), *unique* (no
 	// change twice on one stream), *reliable* (none is left out between two cursors of one
 	// stream), *resumable* (from any cursor, on any stream, with the same guarantees), *atomic* (a
-	// cursor without `part` lies between two revisions: what was sent up to it is exactly what the
+	// cursor without `part` is between two revisions: what was sent up to it is exactly what the
 	// journal holds up to it) and *bookmarked* (a cursor at least every 10 s, also when nothing
 	// changes).
 	//
