@@ -140,6 +140,7 @@ type Store struct {
 
 	locks   *locks.Locks
 	results resultCache
+	deltas  deltas // of lists, that feeds read
 	loading loadProgress
 	refused sync.Map // by list: the import that a guard refused last, whose stage stays
 	records recordJobs
@@ -228,7 +229,7 @@ func (s *Store) open() error {
 		return nil
 	}
 	s.openFilters()
-	return s.space.keepBallast()
+	return errors.Join(s.dropDeltas(), s.space.keepBallast())
 }
 
 func (s *Store) makeDirs() error {
