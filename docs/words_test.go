@@ -66,13 +66,13 @@ func matchers() []matcher {
 // spoken are the files whose texts a person reads: help, hints, errors and log lines.
 var spoken = []string{
 	"../cmd/dnc/*.go", "../cmd/dncd/daemon/*.go", "../client/*.go", "../server/*.go", "../store/*.go",
-	"../internal/phone/*.go", "../internal/registry/*.go",
+	"../internal/feed/*.go", "../internal/phone/*.go", "../internal/registry/*.go",
 }
 
 // commented are the files whose comments are held to the same words.
 var commented = []string{
 	"../cmd/dncd/*.go", "../cmd/dncd/daemon/*.go", "../server/*.go",
-	"../internal/ascending/*.go", "../internal/chunkhash/*.go", "../internal/codec/*.go", "../internal/filter/*.go",
+	"../internal/ascending/*.go", "../internal/chunkhash/*.go", "../internal/codec/*.go", "../internal/feed/*.go", "../internal/filter/*.go",
 	"../internal/phone/*.go", "../internal/phone/national/*.go", "../internal/policy/*.go", "../internal/radix/*.go", "../internal/registry/*.go",
 }
 

@@ -24,7 +24,6 @@ type Settings struct {
 
 // Limits of settings.
 const (
-	MaxListName     = 64
 	MaxCoverage     = 10_000
 	MaxJurisdiction = 250
 	MaxAgeDays      = 3660
@@ -230,30 +229,10 @@ func prefixStrings(prefixes []phone.Prefix) []string {
 	return slices.Compact(out)
 }
 
-// maxNameDigits is how many digits a list's name may have without a letter between them: a date, and no phone number,
-// however it is divided.
-const maxNameDigits = 8
-
-// CheckListName returns ErrListName unless name is 1 to 64 of [a-z0-9._-], beginning with a letter or digit, without more
-// than 8 digits that no letter parts.
+// CheckListName returns ErrListName unless name is one: see policy.IsName.
 func CheckListName(name string) error {
-	if name == "" || len(name) > MaxListName || name[0] == '.' || name[0] == '_' || name[0] == '-' {
+	if !policy.IsName(name) {
 		return ErrListName
-	}
-	digits := 0
-	for _, c := range []byte(name) {
-		switch {
-		case '0' <= c && c <= '9':
-			digits++
-		case 'a' <= c && c <= 'z':
-			digits = 0
-		}
-		if digits > maxNameDigits { // it could be a person's number
-			return ErrListName
-		}
-		if !('a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '.' || c == '_' || c == '-') {
-			return ErrListName
-		}
 	}
 	return nil
 }
