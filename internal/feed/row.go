@@ -2,6 +2,7 @@ package feed
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"hash"
@@ -69,10 +70,15 @@ func ParseRow(line string) (Row, error) {
 	return r, nil
 }
 
-// Compare orders rows as their lines, bytewise. It is not the order of the integers: +4420 comes before +7.
+// Compare orders rows by number, as integers, and rows of one number as their lines, bytewise.
 func (r Row) Compare(o Row) int {
 	var a, b [2 * MaxLine]byte
-	return bytes.Compare(r.AppendText(a[:0]), o.AppendText(b[:0]))
+	return compareLines(r.AppendText(a[:0]), o.AppendText(b[:0]))
+}
+
+// compareLines orders the lines of rows. Numbers have no leading zero: the longer one is the larger.
+func compareLines(a, b []byte) int {
+	return cmp.Or(cmp.Compare(bytes.IndexByte(a, '\t'), bytes.IndexByte(b, '\t')), bytes.Compare(a, b))
 }
 
 // MaxLine is more than the bytes of any line of rows and changes: the scope has 255.
@@ -104,7 +110,7 @@ func (d *Digester) Add(line []byte) error {
 	if !isLine(line, 3) {
 		return malformed("a row is one line of four fields")
 	}
-	if bytes.Compare(d.last, line) >= 0 {
+	if d.count > 0 && compareLines(d.last, line) >= 0 {
 		return fmt.Errorf("%w: row %d does not come after the one before it", ErrOrder, d.count+1)
 	}
 	if bytes.Equal(rowKey(d.last), rowKey(line)) {

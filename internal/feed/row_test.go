@@ -1,9 +1,11 @@
 package feed
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +61,7 @@ func FuzzRow(f *testing.F) {
 	})
 }
 
-// Rows are ordered as their lines, which is not the order of their numbers, and their digest is the SHA-256 of the lines.
+// Rows are ordered by number, then as their lines, and their digest is the SHA-256 of the lines.
 func TestDigestIsThatOfSortedLines(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -80,7 +82,7 @@ func TestDigestIsThatOfSortedLines(t *testing.T) {
 			sorted, lines = append(sorted, r), append(lines, string(r.AppendText(nil)))
 		}
 		slices.SortFunc(sorted, Row.Compare)
-		slices.Sort(lines)
+		slices.SortFunc(lines, func(a, b string) int { return cmp.Or(cmp.Compare(numberIn(a), numberIn(b)), strings.Compare(a, b)) })
 		d := NewDigester()
 		for i, r := range sorted {
 			if line := string(r.AppendText(nil)); line != lines[i] {
@@ -95,6 +97,16 @@ func TestDigestIsThatOfSortedLines(t *testing.T) {
 			t.Fatalf("got %v, want %v", got, want)
 		}
 	})
+}
+
+// numberIn is the number that a line begins with.
+func numberIn(line string) uint64 {
+	digits, _, _ := strings.Cut(line[1:], "\t")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return n
 }
 
 func TestDigesterRefusesRowsOutOfOrder(t *testing.T) {
