@@ -11,6 +11,7 @@ import (
 	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -137,6 +138,7 @@ func (t *rowTaker) apply() error {
 		if err := a.PutOptOut(state.RecordID(j.record), uint64(t.b.rows[j.row].Number), j.set); err != nil {
 			return fmt.Errorf("apply a row: %w", err)
 		}
+		a.Touch(keys.ScopeTopic(t.b.rows[j.row].Scope))
 		t.b.outcomes[j.row] = Outcome{ID: state.RecordID(j.record)}
 		t.g.events++
 	}

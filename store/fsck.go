@@ -178,6 +178,7 @@ type checker struct {
 	lists []*List
 
 	grants        grantBook
+	changeBook    changeBook
 	fates         *stories.Fates
 	storiesUnread bool // their database cannot be opened: how many are missing is not known
 
@@ -196,7 +197,7 @@ func (c *checker) problem(err error) {
 func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
-	for _, step := range []func() error{c.tables, c.values, c.journal, c.storiesAreThere, c.grantStates, c.listStates, c.blocks, c.past, c.filters, c.newer} {
+	for _, step := range []func() error{c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.listStates, c.blocks, c.past, c.filters, c.newer} {
 		if err := step(); err != nil {
 			c.problem(err)
 		}
@@ -233,7 +234,8 @@ func (c *checker) values() error {
 // journal walks the whole chain, and compares each event with the state of its revision.
 func (c *checker) journal() error {
 	w := journal.NewWalk(c.mark)
-	err := c.follow(w)
+	err := c.changeBook.open(c.txn)
+	err = errors.Join(err, c.follow(w))
 	c.r.Revision = max(c.r.Revision, w.At.Revision)
 	c.r.Lost = w.End()
 	c.r.NoEnd = w.EndUnknown
@@ -249,6 +251,7 @@ func (c *checker) follow(w *journal.Walk) error {
 			return err
 		}
 		if unsound != nil {
+			c.changeBook.broken = true
 			continue // its checksum was reported already: here it is a gap
 		}
 		rev, err := w.Follow(e)
@@ -260,6 +263,7 @@ func (c *checker) follow(w *journal.Walk) error {
 			c.event(state.EventID(e.Revision, i), event)
 			c.grants.follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 		}
+		c.changes(e.Revision, rev)
 	}
 	return nil
 }

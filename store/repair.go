@@ -364,6 +364,7 @@ func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 // missed is an event that needs what a lost revision did. It stays in its number's history; a list whose load it was
 // does not count as loaded.
 func (r *repairer) missed(a *apply.Applier, id policy.EventID, e *storev1.Event, why error) error {
+	a.CountChange(e)
 	r.report.Missed = append(r.report.Missed, fmt.Sprintf("revision %d event %d: %v", id.Revision, id.Index, why))
 	if n := cmp.Or(e.GetOptOut().GetNumber(), e.GetOptOutWithdrawn().GetNumber()); n != 0 {
 		key := keys.History(n, id)

@@ -37,7 +37,10 @@ type Applier struct {
 	Numbers []uint64                              // that have a new record: for the filter
 	Lists   map[policy.EventID]*storev1.ListState // changed; nil: deleted
 	Grants  bool                                  // a grant was made or revoked
+	Touched []Touched                             // topics, in the order in which they were met
 	totals  *storev1.Totals                       // nil until needed
+
+	touchedAt map[keys.Topic]int // places in Touched
 
 	filter  *filter.Set     // of all numbers with records before the revision; nil: each is read
 	changed map[uint64]bool // numbers whose records the revision has changed; kept beside a filter
@@ -83,6 +86,7 @@ func (a *Applier) Apply(index int, e *storev1.Event) (Applied, error) {
 	if err != nil {
 		return Applied{}, err
 	}
+	a.CountChange(e)
 	if len(e.GetRequestId()) > 0 {
 		err = a.remember(id, e, len(ended))
 	}
@@ -180,6 +184,9 @@ func (a *Applier) Set(key, value []byte) error {
 
 // End writes what the revision changed as a whole.
 func (a *Applier) End() error {
+	if err := a.putTouched(); err != nil {
+		return err
+	}
 	if a.totals == nil {
 		return nil
 	}

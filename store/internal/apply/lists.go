@@ -48,6 +48,9 @@ func (a *Applier) updateList(c *storev1.ListUpdated) error {
 	if l.GetLoad() != nil && !slices.Equal(l.GetSettings().GetJurisdiction(), c.GetSettings().GetJurisdiction()) {
 		l.Load.Outside = nil
 	}
+	if l.GetSettings().GetScope() != c.GetSettings().GetScope() {
+		a.Touch(keys.ListTopic(id))
+	}
 	l.Settings = c.GetSettings()
 	if l.GetLoad() != nil {
 		l.Load.EffectiveCoverage, l.Load.CoversAll = c.GetEffectiveCoverage(), c.GetCoversAll()

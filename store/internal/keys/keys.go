@@ -13,6 +13,8 @@ const (
 	KindGrant   = 'a' // name of a token or certificate
 	KindBlock   = 'b' // list id, block: numbers, at the timestamp of their load
 	KindCommit  = 'c' // list id, P, n: proof of one block commit
+	KindTopic   = 'e' // topic: how many changes it has had
+	KindChange  = 'f' // topic, 0, revision: how many it had up to this revision, which changed it
 	KindHistory = 'h' // number, revision, index: empty; the event is in the journal; a row has none while its record is there
 	// 'j' is a revision: see journal.Key
 	KindList    = 'l' // list id
@@ -82,6 +84,47 @@ func Block(id policy.EventID, block uint64) []byte {
 	k = AppendListID(append(k, KindBlock), id)
 	return binary.BigEndian.AppendUint64(k, block)
 }
+
+// Topic is what a change that feeds carry is about: a scope, or a list.
+type Topic string
+
+// listTopic begins the topic of a list. A scope begins with no such byte.
+const listTopic = 1
+
+// ScopeTopic is the topic of a scope.
+func ScopeTopic(s policy.Scope) Topic { return Topic(s) }
+
+// ListTopic is the topic of a list.
+func ListTopic(id policy.EventID) Topic { return Topic(AppendListID([]byte{listTopic}, id)) }
+
+// IsList reports whether the topic is a list.
+func (t Topic) IsList() bool { return len(t) > 0 && t[0] == listTopic }
+
+// Counted is the key of how many changes a topic has had.
+func Counted(t Topic) []byte { return append([]byte{KindTopic}, t...) }
+
+// CountedSince is the key of the first revision whose changes are counted. It is among the keys of topics, before all of them
+// but the scope of everyone.
+func CountedSince() []byte { return []byte{KindTopic, 0} }
+
+// CountedTopic is the topic in a key of Counted.
+func CountedTopic(key []byte) Topic { return Topic(key[1:]) }
+
+// Changed is the key of a revision that changed a topic.
+func Changed(t Topic, revision uint64) []byte {
+	k := make([]byte, 0, 1+len(t)+1+8)
+	k = append(append(append(k, KindChange), t...), 0)
+	return binary.BigEndian.AppendUint64(k, revision)
+}
+
+// ChangedPrefix begins the keys of the revisions that changed a topic.
+func ChangedPrefix(t Topic) []byte {
+	k := Changed(t, 0)
+	return k[:len(k)-8]
+}
+
+// ChangedRevision is the revision in a key of Changed.
+func ChangedRevision(key []byte) uint64 { return binary.BigEndian.Uint64(key[len(key)-8:]) }
 
 // ListID is the id behind the first byte of a key.
 func ListID(key []byte) policy.EventID {
