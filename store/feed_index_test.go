@@ -10,6 +10,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
 	"github.com/dncd/dncd/store/internal/state"
@@ -151,4 +152,30 @@ func deleteAll(txn *badger.Txn, kind byte) error {
 		}
 	}
 	return nil
+}
+
+// A withdrawal whose opt-out is lost stays an event of the journal, which feeds carry: it counts, though a repair cannot apply
+// it.
+func TestWhatARepairCannotApplyCounts(t *testing.T) {
+	t.Parallel()
+	dir, n := t.TempDir(), fiction(415, 1)
+	s := open(t, dir)
+	lost := optOut(t, s, n, "acme").ID.Revision
+	_, err := s.WithdrawOptOut(context.Background(), n, "acme", Request{})
+	must(t, err)
+	txn := s.db.NewTransactionAt(lost, true)
+	must(t, txn.Delete(journal.Key(lost)))
+	must(t, txn.Delete(keys.Records(uint64(n))))
+	must(t, txn.CommitAt(lost, nil))
+	closeStore(t, s)
+	r, err := Repair(context.Background(), dir, true, testOptions())
+	if err != nil || len(r.Missed) != 1 {
+		t.Fatalf("repair: %+v, %v; want one event that could not be applied", r, err)
+	}
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck: %q", r.Problems)
+	}
+	if c := countOf(t, open(t, dir), keys.Counted("acme")); c.GetChanges() != 1 {
+		t.Errorf("got %d changes, want that of the withdrawal", c.GetChanges())
+	}
 }
