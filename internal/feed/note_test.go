@@ -13,10 +13,12 @@ import (
 )
 
 // Keys of this test, which are secret to nobody.
-var (
-	serverKey = mustKey("PRIVATE+KEY+dncd+3ac3e19f+AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB")
-	baseKey   = mustKey("PRIVATE+KEY+acme-callcentre+5d722df7+AQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC")
+const (
+	serverSecret = "PRIVATE+KEY+dncd+3ac3e19f+AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+	baseSecret   = "PRIVATE+KEY+acme-callcentre+5d722df7+AQICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"
 )
+
+var serverKey, baseKey = mustKey(serverSecret), mustKey(baseSecret)
 
 func sampleCheckpoint() Checkpoint {
 	return Checkpoint{
