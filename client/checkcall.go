@@ -47,7 +47,7 @@ func newCall(ctx context.Context, number string, o *callOptions, expires time.Ti
 	c := calls.Get().(*call)
 	c.number, c.options, c.expires = number, *o, expires
 	c.check.Region, c.check.Scope = o.region, o.scope
-	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.atLeast.JournalID)
+	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.atLeast.JournalID) + len(o.atLeast.Tag)
 	if n, err := phone.Parse(number); err == nil && o.region == "" {
 		c.digits.E164 = uint64(n)
 		c.check.Subject = &c.digits
@@ -57,7 +57,7 @@ func newCall(ctx context.Context, number string, o *callOptions, expires time.Ti
 		c.size += len(number)
 	}
 	if o.waits() {
-		c.place.Revision, c.place.JournalId = o.atLeast.Revision, o.atLeast.JournalID
+		c.place.Revision, c.place.JournalId, c.place.Tag = o.atLeast.Revision, o.atLeast.JournalID, o.atLeast.tagBytes()
 		c.atLeast.AtLeast, c.readAt.At, c.check.ReadAt = &c.place, &c.atLeast, &c.readAt
 		c.check.Timeout = durationpb.New(revisionWait(ctx, expires))
 	}
@@ -152,7 +152,8 @@ func fromAnswer(item *dncv1.ItemError, common *Result) *Error {
 	if e.Reason == reasonOverloaded {
 		e.retryAfter = overloadPause
 	}
-	if e.Reason == "JOURNAL_CHANGED" || e.Reason == "REVISION_NOT_REACHED" {
+	switch e.Reason {
+	case "JOURNAL_CHANGED", "JOURNAL_FORKED", "REVISION_NOT_REACHED":
 		return e.with("revision", strconv.FormatUint(common.Revision, 10)).with("journal_id", common.JournalID)
 	}
 	return e

@@ -140,6 +140,9 @@ var (
 
 	// ErrJournalChanged: revisions of another journal mean nothing here.
 	ErrJournalChanged = forReasons("journal changed", "JOURNAL_CHANGED")
+	// ErrJournalForked: the store holds another history at the position. What was known there may
+	// be missing.
+	ErrJournalForked = forReasons("journal forked", "JOURNAL_FORKED")
 	// ErrRevisionNotReached: the position of AtLeast was not reached in time.
 	ErrRevisionNotReached = forReasons("revision not reached", "REVISION_NOT_REACHED")
 	// ErrHistoryGone: older than the kept history.
@@ -275,7 +278,9 @@ func codeOfItem(reason string) codes.Code {
 
 var itemCodes = map[string]codes.Code{
 	"JOURNAL_CHANGED":      codes.FailedPrecondition,
+	"JOURNAL_FORKED":       codes.FailedPrecondition,
 	"REVISION_NOT_REACHED": codes.Unavailable,
+	"STORE_DAMAGED":        codes.Unavailable,
 	reasonShuttingDown:     codes.Unavailable,
 	reasonQueueFull:        codes.ResourceExhausted,
 	reasonOverloaded:       codes.ResourceExhausted,

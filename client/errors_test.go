@@ -68,7 +68,7 @@ func TestEverySentinelIsOfTheContract(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
 		ErrUnavailable, ErrInvalidNumber, ErrNumberEmpty, ErrNumberSyntax, ErrNumberNoCountry, ErrNumberCallingCode,
-		ErrNumberLength, ErrInvalidArgument, ErrUnsupported, ErrJournalChanged, ErrRevisionNotReached, ErrHistoryGone,
+		ErrNumberLength, ErrInvalidArgument, ErrUnsupported, ErrJournalChanged, ErrJournalForked, ErrRevisionNotReached, ErrHistoryGone,
 		ErrRequestIDReused, ErrNothingToWithdraw, ErrRecordLimit, ErrListNotFound, ErrListExists,
 		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrOverloaded, ErrStoreDamaged,
 		ErrStoreReadOnly, ErrImportDamaged, ErrPermissionDenied, ErrUnauthenticated, ErrTokenExists, ErrTokenNotFound, ErrAccessLog,

@@ -20,18 +20,18 @@ func TestJSON(t *testing.T) {
 		{
 			"a whole result",
 			client.Result{
-				Number: "+14155550100", Verdict: client.Block, Position: client.Position{Revision: 7, JournalID: "ab"}, CheckedAt: at,
+				Number: "+14155550100", Verdict: client.Block, Position: client.Position{Revision: 7, JournalID: "ab", Tag: "0f"}, CheckedAt: at,
 				Reasons: []client.Reason{{Kind: client.ReasonOptOut, Channel: client.ChannelInPerson, Since: at, Record: client.EventID{Revision: 3}}},
 			},
 			`{"number":"+14155550100","verdict":"BLOCK","cause":null,"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,` +
 				`"scope":"","channel":"IN_PERSON","since":"2026-09-10T12:00:00.005Z","snapshot_date":null,"rule":null,` +
-				`"record":{"revision":3,"index":0},"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab",` +
+				`"record":{"revision":3,"index":0},"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
 				`"checked_at":"2026-09-10T12:00:00.005Z","valid_until":null,"opens_at":null,"policy_version":null}`,
 		},
 		{
 			"the zero result",
 			client.Result{},
-			`{"number":null,"verdict":null,"cause":null,"reasons":[],"revision":0,"journal_id":null,` +
+			`{"number":null,"verdict":null,"cause":null,"reasons":[],"revision":0,"journal_id":null,"tag":null,` +
 				`"checked_at":null,"valid_until":null,"opens_at":null,"policy_version":null}`,
 		},
 		{
@@ -48,7 +48,7 @@ func TestJSON(t *testing.T) {
 		{
 			"a batch",
 			client.BatchResult{
-				Position: client.Position{Revision: 7, JournalID: "ab"}, CheckedAt: at, PolicyVersion: "1", Reasons: []client.Reason{{Kind: client.ReasonOptOut}},
+				Position: client.Position{Revision: 7, JournalID: "ab", Tag: "0f"}, CheckedAt: at, PolicyVersion: "1", Reasons: []client.Reason{{Kind: client.ReasonOptOut}},
 				Details: []client.BatchDetail{
 					{Index: 1, Reasons: []uint32{0}, ValidUntil: at}, {Index: 2, Err: errors.New("no such number")}, {Cause: client.CauseStaleList},
 				},
@@ -58,7 +58,7 @@ func TestJSON(t *testing.T) {
 				`{"index":2,"cause":null,"reasons":[],"valid_until":null,"opens_at":null,"error":{"reason":null,"message":"no such number"}},` +
 				`{"index":0,"cause":"STALE_LIST","reasons":[],"valid_until":null,"opens_at":null,"error":null}],` +
 				`"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,"scope":"","channel":null,"since":null,"snapshot_date":null,` +
-				`"rule":null,"record":null,"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab",` +
+				`"rule":null,"record":null,"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
 				`"checked_at":"2026-09-10T12:00:00.005Z","policy_version":"1"}`,
 		},
 	}
@@ -80,13 +80,13 @@ func TestJSONFields(t *testing.T) {
 		value  any
 		fields int
 	}{
-		{client.Result{}, 10}, {client.Receipt{}, 7}, {client.WithdrawReceipt{}, 8}, {client.NumberInfo{}, 7},
-		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 6},
-		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.ListReceipt{}, 3}, {client.DeleteReceipt{}, 3},
+		{client.Result{}, 11}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.NumberInfo{}, 8},
+		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
+		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
-		{client.ImportResult{}, 22}, {client.ImportOptOutsResult{}, 14}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 21}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
-		{client.FilterStats{}, 6}, {client.BatchResult{}, 7}, {client.BatchDetail{}, 6},
-		{client.Token{}, 9}, {client.TokenReceipt{}, 13}, {client.RevokeReceipt{}, 5}, {client.Identity{}, 6}, {client.Act{}, 7}, {client.Access{}, 7},
+		{client.ImportResult{}, 23}, {client.ImportOptOutsResult{}, 15}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 22}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
+		{client.FilterStats{}, 6}, {client.BatchResult{}, 8}, {client.BatchDetail{}, 6},
+		{client.Token{}, 9}, {client.TokenReceipt{}, 14}, {client.RevokeReceipt{}, 6}, {client.Identity{}, 6}, {client.Act{}, 7}, {client.Access{}, 7},
 	} {
 		text, err := json.Marshal(tt.value)
 		if err != nil {

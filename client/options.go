@@ -131,8 +131,8 @@ type AtLeastOption struct{ position Position }
 
 // AtLeast asks for an answer from that position or a later one: what a write returned. The
 // call waits for it within its deadline, otherwise ErrRevisionNotReached; with another
-// journal ErrJournalChanged. An empty JournalID is not compared. The zero Position asks for
-// nothing.
+// journal ErrJournalChanged, and with another history of that journal ErrJournalForked. An empty
+// JournalID or Tag is not compared. The zero Position asks for nothing.
 func AtLeast(p Position) AtLeastOption { return AtLeastOption{p} }
 
 func (a AtLeastOption) applyCheck(o *callOptions)  { o.atLeast = a.position }
@@ -152,7 +152,7 @@ func (o *callOptions) readAt() *dncv1.ReadAt {
 	if !o.waits() {
 		return nil
 	}
-	position := &dncv1.Position{Revision: o.atLeast.Revision, JournalId: o.atLeast.JournalID}
+	position := &dncv1.Position{Revision: o.atLeast.Revision, JournalId: o.atLeast.JournalID, Tag: o.atLeast.tagBytes()}
 	return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: position}}
 }
 
@@ -188,11 +188,13 @@ const (
 	maxSharedScope  = 255
 	maxSharedRegion = 8
 	maxSharedID     = 64
+	maxSharedTag    = maxTagDigits
 )
 
 // canShare reports whether the options of a check can be in one message with others.
 func (o *callOptions) canShare() bool {
 	return len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
 		len(o.region) <= maxSharedRegion && utf8.ValidString(o.region) &&
-		len(o.atLeast.JournalID) <= maxSharedID && utf8.ValidString(o.atLeast.JournalID)
+		len(o.atLeast.JournalID) <= maxSharedID && utf8.ValidString(o.atLeast.JournalID) &&
+		len(o.atLeast.Tag) <= maxSharedTag
 }

@@ -6,9 +6,9 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// following is the position after p, which a store reaches with its next write.
+// following is the position after p, which a store reaches with its next write. Nobody knows its tag yet.
 func following(p client.Position) client.Position {
-	p.Revision++
+	p.Revision, p.Tag = p.Revision+1, ""
 	return p
 }
 

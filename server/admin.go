@@ -63,7 +63,7 @@ func (s *adminService) GetStats(ctx context.Context, _ *dncv1.GetStatsRequest) (
 	st.Lists = slices.DeleteFunc(slices.Clone(st.Lists), func(l *store.List) bool { return !caller.Sees(l.Scope) })
 	now := s.store.Now()
 	resp := &dncv1.GetStatsResponse{
-		Position:        &dncv1.Position{Revision: st.Revision, JournalId: st.JournalID},
+		Position:        &dncv1.Position{Revision: st.Revision, JournalId: st.JournalID, Tag: st.Tag},
 		RevisionTime:    stamp(st.Time),
 		HistoryFrom:     historyFrom,
 		State:           stateOf(st.State),

@@ -44,7 +44,7 @@ func (a *answerWriter) begin(v *store.View, count int) {
 	a.let = a.s.admit[workStream].enterSome(count)
 	a.left = a.let.units
 	a.view, a.at = v, instantOf(v)
-	a.place.Revision, a.place.JournalId = v.Revision(), v.JournalID()
+	a.place.Revision, a.place.JournalId, a.place.Tag = v.Revision(), v.JournalID(), v.Tag()
 	a.time.Seconds, a.time.Nanos = a.at.now.Unix(), int32(a.at.now.Nanosecond())
 	a.message.Position, a.message.CheckedAt = &a.place, &a.time
 }

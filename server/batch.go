@@ -113,7 +113,7 @@ func (b *batchCheck) begin(n int) {
 		position dncv1.Position
 		at       timestamppb.Timestamp
 	})
-	r.position.Revision, r.position.JournalId = b.view.Revision(), b.view.JournalID()
+	r.position.Revision, r.position.JournalId, r.position.Tag = b.view.Revision(), b.view.JournalID(), b.view.Tag()
 	r.at.Seconds, r.at.Nanos = b.at.now.Unix(), int32(b.at.now.Nanosecond())
 	r.resp.Position, r.resp.CheckedAt = &r.position, &r.at
 	r.resp.Verdicts = make([]dncv1.Verdict, n)

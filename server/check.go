@@ -112,7 +112,7 @@ func answer(v *store.View, n phone.Number, asked string, f *policy.Facts, d *pol
 	r.resp.Number = e164(n, asked)
 	r.resp.Verdict = verdictOf(d.Verdict)
 	r.resp.Cause = causeOf(d.Cause)
-	r.position.Revision, r.position.JournalId = v.Revision(), v.JournalID()
+	r.position.Revision, r.position.JournalId, r.position.Tag = v.Revision(), v.JournalID(), v.Tag()
 	r.resp.Position = &r.position
 	r.resp.CheckedAt = &r.at
 	r.resp.ValidUntil = stamp(d.ValidUntil)

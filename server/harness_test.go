@@ -198,7 +198,7 @@ func listen(t testing.TB) net.Listener {
 
 func (n *node) dial(o ...grpc.DialOption) {
 	n.t.Helper()
-	conn, err := grpc.NewClient(n.addr, o...)
+	conn, err := grpc.NewClient(n.addr, append(o, n.wantTags()...)...)
 	if err != nil {
 		n.t.Fatal(err)
 	}

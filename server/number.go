@@ -147,7 +147,7 @@ func (s *recordService) ListHistory(ctx context.Context, req *dncv1.ListHistoryR
 	resp := &dncv1.ListHistoryResponse{
 		Number:      n.E164(),
 		Events:      events,
-		Position:    &dncv1.Position{Revision: page.until, JournalId: v.JournalID()},
+		Position:    &dncv1.Position{Revision: page.until, JournalId: v.JournalID(), Tag: v.TagAt(page.until)},
 		HistoryFrom: historyFrom,
 
 		KindsCovered: kindsCovered,

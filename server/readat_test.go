@@ -21,14 +21,11 @@ func TestReadAtThatIsNotSupportedIsRefused(t *testing.T) {
 	n.createList(suppression("mine"))
 	later := new(dncv1.ReadAt) // of a contract to come
 	later.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
-	tagged := atLeast(1, "")
-	tagged.GetAtLeast().Tag = []byte{1}
 	now := timestamppb.New(testDay.Add(-time.Hour))
 	for name, at := range map[string]*dncv1.ReadAt{
 		"position":     past(1),
 		"now":          {At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: now}}},
 		"both":         {At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: now, Position: &dncv1.Position{Revision: 1}}}},
-		"tag":          tagged,
 		"another kind": later,
 	} {
 		t.Run(name, func(t *testing.T) {

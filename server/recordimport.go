@@ -154,11 +154,11 @@ func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecor
 		Empty:         r.Empty,
 		Rows:          r.Rows,
 		FirstRevision: r.First,
-		Position:      &dncv1.Position{Revision: r.Last, JournalId: r.JournalID},
+		Position:      &dncv1.Position{Revision: r.Last, JournalId: r.JournalID, Tag: r.Tag},
 		Elapsed:       durationpb.New(r.Elapsed),
 	}
 	if r.Last == 0 {
-		m.Position.Revision = s.store.View().Revision()
+		m.Position = positionOf(s.store.View())
 	}
 	for i := range r.GuardFailures {
 		m.GuardFailures = append(m.GuardFailures, guardFailure(&r.GuardFailures[i]))

@@ -43,7 +43,7 @@ func (s *service) view(ctx context.Context, at *dncv1.ReadAt) (*store.View, erro
 		return nil, journalChanged(v)
 	}
 	if p.GetRevision() <= v.Revision() {
-		return v, nil
+		return v, verifyTag(v, p.GetRevision(), p.GetTag())
 	}
 	t, err := s.admit[workWaits].enter(1)
 	if err != nil {
@@ -60,7 +60,7 @@ func (s *service) view(ctx context.Context, at *dncv1.ReadAt) (*store.View, erro
 	if !isOfJournal(v, p) {
 		return nil, journalChanged(v)
 	}
-	return v, nil
+	return v, verifyTag(v, p.GetRevision(), p.GetTag())
 }
 
 // atLeast returns the position that a read waits for; nil: none. It refuses every other form of read_at, including
@@ -70,8 +70,6 @@ func atLeast(at *dncv1.ReadAt) (*dncv1.Position, error) {
 	switch {
 	case at.GetPast() != nil:
 		return nil, unsupported("read_at.past")
-	case len(p.GetTag()) > 0:
-		return nil, unsupported("read_at.at_least.tag")
 	case at != nil && at.GetAt() == nil && len(at.ProtoReflect().GetUnknown()) > 0:
 		return nil, unsupported("read_at")
 	}
@@ -83,14 +81,26 @@ func isOfJournal(v *store.View, p *dncv1.Position) bool {
 	return p.GetJournalId() == "" || p.GetJournalId() == v.JournalID()
 }
 
+// verifyTag refuses a position whose tag is not that of its revision in v. A position without a tag belongs to any history.
+func verifyTag(v *store.View, revision uint64, tag []byte) error {
+	if len(tag) == 0 {
+		return nil
+	}
+	err := v.VerifyTag(revision, tag)
+	if errors.Is(err, store.ErrForked) {
+		return journalForked(v)
+	}
+	return err
+}
+
 // positionOf is the position of v.
 func positionOf(v *store.View) *dncv1.Position {
-	return &dncv1.Position{Revision: v.Revision(), JournalId: v.JournalID()}
+	return &dncv1.Position{Revision: v.Revision(), JournalId: v.JournalID(), Tag: v.Tag()}
 }
 
 // positionAt is the position from which a write counts.
 func positionAt(r store.Receipt) *dncv1.Position {
-	return &dncv1.Position{Revision: r.ID.Revision, JournalId: r.JournalID}
+	return &dncv1.Position{Revision: r.ID.Revision, JournalId: r.JournalID, Tag: []byte(r.Tag)}
 }
 
 // waitEnded is the error of a wait that ended with err. A stop of the server ends all waits.
@@ -125,6 +135,12 @@ func (s *service) notReached(err error) error {
 func journalChanged(v *store.View) error {
 	return refuse(dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED,
 		"the journal is not this store's: it was restored from a copy or a loss was accepted; read again without a position").at(v)
+}
+
+func journalForked(v *store.View) error {
+	return refuse(dncv1.ErrorReason_ERROR_REASON_JOURNAL_FORKED,
+		"the journal holds another history at that position: an older copy of the store was put back and continued, or its secret was lost; "+
+			"read again without a position").at(v)
 }
 
 // at adds the server's position to the metadata.

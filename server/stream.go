@@ -68,7 +68,16 @@ type waitingCheck struct {
 	question
 	revision uint64
 	journal  string // of the revision; empty: any
+	tag      string // of the revision; empty: any
 	until    time.Time
+}
+
+// verify refuses a position of another journal or history than that of v, which has reached it.
+func (w *waitingCheck) verify(v *store.View) error {
+	if w.journal != "" && w.journal != v.JournalID() {
+		return journalChanged(v)
+	}
+	return verifyTag(v, w.revision, []byte(w.tag))
 }
 
 // waitingChecks is a heap. The first check waits for the lowest revision.
@@ -204,7 +213,11 @@ func (c *checkSession) answer(req *dncv1.StreamChecksRequest) error {
 	}
 	for _, check := range req.GetChecks() {
 		q, at, err := c.read(check, v)
-		if err == nil && at.GetRevision() > v.Revision() {
+		switch {
+		case err != nil:
+		case at.GetRevision() <= v.Revision():
+			err = verifyTag(v, at.GetRevision(), at.GetTag())
+		default:
 			if err = c.wait(q, at, check.GetTimeout()); err == nil {
 				continue
 			}
@@ -263,6 +276,7 @@ func (c *checkSession) wait(q question, p *dncv1.Position, timeout *durationpb.D
 		question: q,
 		revision: p.GetRevision(),
 		journal:  p.GetJournalId(),
+		tag:      string(p.GetTag()), // the message is used again
 		until:    time.Now().Add(waitOf(timeout)),
 	}
 	heap.Push(&c.waiting, w)
@@ -303,10 +317,7 @@ func (c *checkSession) answerWaiting(v *store.View) error {
 	c.s.admit[workStreamWaits].give(len(due))
 	c.answers.begin(v, len(due))
 	for i := range due {
-		var err error
-		if id := due[i].journal; id != "" && id != v.JournalID() {
-			err = journalChanged(v)
-		}
+		err := due[i].verify(v)
 		if err := c.answers.add(due[i].question, err); err != nil {
 			return err
 		}

@@ -162,7 +162,23 @@ func (r *actReader) lossAccepted(e *storev1.Event) error {
 	if len(gaps) > 0 {
 		r.act.Detail = "revisions " + strings.Join(gaps, ", ")
 	}
+	r.act.Detail += lastKnownInWords(e.GetLossAccepted())
 	return nil
+}
+
+// lastKnownInWords says where the journal was last known to be; an event of an earlier version does not.
+func lastKnownInWords(l *storev1.LossAccepted) string {
+	if len(l.GetFromChain()) == 0 {
+		return ""
+	}
+	of, by := "the journal", "its last entry"
+	if id := l.GetFromJournalId(); len(id) > 0 {
+		of = fmt.Sprintf("journal %x", id)
+	}
+	if l.GetFromMark() {
+		by = "its mark"
+	}
+	return fmt.Sprintf("; %s was last known at revision %d, by %s", of, l.GetFromRevision(), by)
 }
 
 func (r *actReader) restored(e *storev1.Event) error {

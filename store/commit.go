@@ -64,6 +64,7 @@ type eventReply struct {
 type Receipt struct {
 	ID        policy.EventID // of the event
 	JournalID string
+	Tag       string    // of the event's revision; empty if the journal does not show it any more
 	Time      time.Time // of the event
 	Duplicate bool      // the request id, or a unique opt-out, was known: this is the receipt of the first time
 	Ended     int       // opt-outs that a withdrawal ended

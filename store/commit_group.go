@@ -224,7 +224,7 @@ func (g *group) entry() (e journal.Entry, err error) {
 func (g *group) view(e journal.Entry) (*View, error) {
 	v := *g.base
 	v.revision, v.time, v.chain = e.Revision, time.Unix(0, g.a.Time).UTC(), e.Hash()
-	v.next = make(chan struct{})
+	v.tag, v.next = g.s.tagAt(v.position()), make(chan struct{})
 	if len(g.a.Lists) > 0 {
 		var err error
 		if v.lists, err = g.lists(); err != nil {
@@ -269,6 +269,7 @@ func (g *group) lists() ([]*List, error) {
 
 // publish makes v what readers see, and wakes those who wait for it.
 func (s *Store) publish(v *View) {
+	s.tags.add(v.tag)
 	old := s.view.Swap(v)
 	if old.next != nil && old.next != v.next {
 		close(old.next)
@@ -293,6 +294,7 @@ func (g *group) replyTo(t takenEvent, err error) {
 		r.ID = policy.EventID{Revision: first.GetRevision(), Index: first.GetIndex()}
 		r.Duplicate, r.Time, r.Ended = true, state.Time(first.GetTime()), int(first.GetEnded())
 	}
+	r.Tag = string(g.s.View().TagAt(r.ID.Revision))
 	t.w.reply(eventReply{receipt: r})
 }
 

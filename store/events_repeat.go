@@ -42,7 +42,7 @@ func (s *Store) RepeatedListWrite(r Request) (w ListWrite, found bool, err error
 		return w, false, ErrRequestReused
 	}
 	id := state.EventID(first.GetRevision(), int(first.GetIndex()))
-	w.Receipt = Receipt{ID: id, JournalID: v.JournalID(), Time: state.Time(first.GetTime()), Duplicate: true}
+	w.Receipt = Receipt{ID: id, JournalID: v.JournalID(), Tag: string(v.TagAt(id.Revision)), Time: state.Time(first.GetTime()), Duplicate: true}
 	err = s.fillListWrite(txn, &w)
 	return w, true, err
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/seal"
+	"github.com/dncd/dncd/store/internal/secret"
 	"github.com/dncd/dncd/store/internal/state"
 	"github.com/dncd/dncd/store/internal/stories"
 )
@@ -43,6 +44,7 @@ type Report struct {
 	Problems       []string  // empty, as Newer: the store is whole
 	Newer          []string  // what is newer than the journal, which an older copy took the place of: see Restored
 	Past           []string  // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
+	Secret         error     // ErrDamaged, or fs.ErrNotExist, for the secret that positions are handed out with; no check depends on it
 	Lost           []Gap     // acknowledged revisions that are gone
 	NoEnd          bool      // no mark says where the journal ends: except for Lost nothing is missing up to Revision; what came after it is unknown
 	Repaired       bool
@@ -197,7 +199,7 @@ func (c *checker) problem(err error) {
 func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
-	for _, step := range []func() error{c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.listStates, c.blocks, c.past, c.filters, c.newer} {
+	for _, step := range []func() error{c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.listStates, c.blocks, c.past, c.filters, c.newer, c.secret} {
 		if err := step(); err != nil {
 			c.problem(err)
 		}
@@ -411,6 +413,19 @@ func (c *checker) newer() error {
 		c.r.problem(found)
 	}
 	return err
+}
+
+// secret reads the secret. One that is lost makes no check wrong: the next start makes another.
+func (c *checker) secret() error {
+	_, err := secret.Read(c.s.dir)
+	missing := errors.Is(err, fs.ErrNotExist)
+	if !missing && !errors.Is(err, ErrDamaged) {
+		return err
+	}
+	if !missing || c.r.Revision > 0 {
+		c.r.Secret = err
+	}
+	return nil
 }
 
 // filters checks that no saved filter says no to what the store holds.

@@ -73,7 +73,7 @@ func (i *Import) judge(owned context.Context, l *List, c *Commit, plan *plan, st
 // away does not leave its outcome unknown.
 func (i *Import) decide(ctx context.Context, l *List, load *storev1.Load, cmp *compare.Comparison, result Result) (prepared, error) {
 	v := i.s.View()
-	result.Receipt = Receipt{ID: policy.EventID{Revision: v.revision}, JournalID: v.JournalID()}
+	result.Receipt = Receipt{ID: policy.EventID{Revision: v.revision}, JournalID: v.JournalID(), Tag: string(v.Tag())}
 	result.Elapsed = time.Since(i.started)
 	switch {
 	case result.Refused, i.header.DryRun:

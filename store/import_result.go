@@ -143,7 +143,7 @@ func (v *View) importAt(list policy.EventID, prepared uint64) (ImportEntry, erro
 func (e *ImportEntry) result(v *View, now time.Time) Result {
 	r := Result{
 		Counts:        e.Counts,
-		Receipt:       Receipt{ID: policy.EventID{Revision: e.Ended}, JournalID: v.JournalID(), Time: e.EndedAt},
+		Receipt:       Receipt{ID: policy.EventID{Revision: e.Ended}, JournalID: v.JournalID(), Tag: string(v.TagAt(e.Ended)), Time: e.EndedAt},
 		ImportID:      e.ImportID,
 		AlreadyLoaded: e.State == ImportConfirmed,
 		Numbers:       e.Numbers,

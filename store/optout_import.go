@@ -50,6 +50,7 @@ type RecordsResult struct {
 	Refusals                             []Refusal // rows rejected when their turn came, at most maxRefusals
 	Noted                                []uint64  // chunks about whose rows the caller said something before
 	JournalID                            string
+	Tag                                  []byte // of Last; nil: none was recorded, or an earlier version did
 	Elapsed                              time.Duration
 }
 

@@ -169,6 +169,9 @@ func (j *recordJob) makeResult(c *recordCounts) {
 		First: c.First.Revision, Last: c.Last.Revision, Refusals: c.Refusals, Noted: j.order.Noted,
 		JournalID: view.JournalID(), Elapsed: time.Since(j.order.Started),
 	}
+	if j.result.Last > 0 {
+		j.result.Tag = view.TagAt(j.result.Last)
+	}
 }
 
 // noteImported notes the import in the journal. The request id makes that happen once, however often a crash comes before the

@@ -77,6 +77,7 @@ type repairer struct {
 	mark        journal.Mark
 	highest     uint64 // revision or version met anywhere, also in stories and names of files
 	tip         journal.Position
+	from        lastKnown
 	time        int64
 	refusal     error            // not nil: the journal cannot continue as it is, and a person must accept that
 	events      []*storev1.Event // to append to the journal
@@ -84,6 +85,13 @@ type repairer struct {
 	traces      *traces
 	gone        map[string]bool // keys of stories that an earlier repair could not find
 	lostRecords []savedRecords  // of revisions that are gone
+}
+
+// lastKnown is where the journal was last known to be, before its loss was accepted.
+type lastKnown struct {
+	journal journal.ID // zero: not known
+	at      journal.Position
+	marked  bool // the mark names it, and its revision is gone
 }
 
 func (r *repairer) run() error {
@@ -254,6 +262,7 @@ func (r *repairer) findLoss() error {
 		r.time = max(r.time, rev.GetTime())
 	}
 	r.tip = w.At
+	r.from.journal, r.from.at, r.from.marked = w.Known()
 	r.highest = max(r.highest, r.tip.Revision, r.mark.Tip.Revision)
 	for id := range r.traces.loads { // their files stay: the journal must not end before them
 		r.highest = max(r.highest, id.Prepared)
@@ -444,6 +453,12 @@ func (r *repairer) append() error {
 
 func (r *repairer) lossEvent() *storev1.Event {
 	loss := &storev1.LossAccepted{JournalId: r.mark.Journal[:]}
+	if at := &r.from.at; at.Revision > 0 {
+		loss.FromRevision, loss.FromChain, loss.FromMark = at.Revision, at.Chain[:], r.from.marked
+	}
+	if r.from.journal != (journal.ID{}) {
+		loss.FromJournalId = r.from.journal[:]
+	}
 	for _, g := range r.report.Lost {
 		loss.Gaps = append(loss.Gaps, &storev1.Gap{From: g.From, To: g.To})
 	}

@@ -33,6 +33,7 @@ import (
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/locks"
+	"github.com/dncd/dncd/store/internal/secret"
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
@@ -114,6 +115,7 @@ type Store struct {
 	lock     *os.File
 	db       *badger.DB
 	stories  *stories.DB
+	secret   *secret.Secret
 	space    space
 	clock    *clock.Clock
 	blocks   *blockCache
@@ -122,6 +124,7 @@ type Store struct {
 	openedIn time.Duration
 
 	view    atomic.Pointer[View]
+	tags    recentTags
 	queue   chan *pendingEvent // waiting writes, bounded
 	rows    chan *pendingEvent // batches of bulk: they come after
 	control chan func()        // run by the committer between two groups
@@ -221,6 +224,9 @@ func (s *Store) open() error {
 	}
 	if s.stories.Badger != nil {
 		s.watch.stories = badgerdir.NewWatch(s.stories.Badger)
+	}
+	if err := s.openSecret(); err != nil {
+		return err
 	}
 	if err := s.openJournal(); err != nil {
 		return err

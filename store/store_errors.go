@@ -44,6 +44,7 @@ var (
 	ErrSnapshotDateRequired = errors.New("the list has a maximum age: a load must name its snapshot date")
 	ErrMode                 = errors.New("the mode does not fit")
 	ErrCounts               = errors.New("the counts do not add up")
+	ErrForked               = errors.New("the journal holds another history at that position")
 	ErrHistoryGone          = errors.New("that revision is not kept")
 	ErrFutureRevision       = errors.New("that revision does not exist yet")
 	ErrStage                = fault.ErrStage

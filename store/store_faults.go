@@ -7,6 +7,7 @@ const (
 	stepStories    step = "stories of a group"
 	stepCommit     step = "commit of a group"
 	stepMark       step = "mark"
+	stepSecret     step = "secret"
 	stepBlockFile  step = "blocks in the file of a load"
 	stepBlocks     step = "commit of a load's blocks"
 	stepChunk      step = "chunk of a load"

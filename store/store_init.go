@@ -11,6 +11,7 @@ import (
 
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
+	"github.com/dncd/dncd/store/internal/secret"
 )
 
 // A store begins with its mark, of revision 0: all else is made when it is opened, as often as that takes. So a first start
@@ -32,7 +33,7 @@ func Find(dir string) error {
 }
 
 // look reports whether a directory holds anything of a store, and what else is there. What is left of a store without a
-// record, a list or a mark in it is nothing: the lock, the ballast, a stage, directories without a file.
+// record, a list or a mark in it is nothing: the lock, the ballast, the secret, a stage, directories without a file.
 func look(dir string) (held bool, others []string, err error) {
 	files, err := os.ReadDir(dir)
 	if err != nil {
@@ -42,7 +43,7 @@ func look(dir string) (held bool, others []string, err error) {
 		switch name := f.Name(); {
 		case name == journal.MarkName, name == swapFile:
 			held = true
-		case name == stageDir, name == lockFile, name == ballastFile, name == "lost+found", strings.HasPrefix(name, disk.NewPrefix):
+		case name == stageDir, name == lockFile, name == ballastFile, name == secret.Name, name == "lost+found", strings.HasPrefix(name, disk.NewPrefix):
 		case slices.Contains(storeParts, name):
 			inside, err := os.ReadDir(filepath.Join(dir, name))
 			if err != nil {

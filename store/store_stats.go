@@ -15,6 +15,7 @@ import (
 type Stats struct {
 	Revision      uint64
 	JournalID     string
+	Tag           []byte    // of the position
 	Time          time.Time // of the last event
 	Numbers       uint64    // with at least one record
 	Records       uint64
@@ -36,7 +37,7 @@ func (st Stats) ClockJumped() bool { return st.Ahead > clock.MaxJump }
 func (s *Store) Stats() Stats {
 	v := s.View()
 	st := Stats{
-		Revision: v.revision, JournalID: v.JournalID(), Time: v.time,
+		Revision: v.revision, JournalID: v.JournalID(), Tag: v.Tag(), Time: v.time,
 		RecordsFilter: filterStats(v.records),
 		Lists:         v.lists,
 		MinFree:       s.opt.MinFree,

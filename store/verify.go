@@ -77,6 +77,9 @@ func (s *Store) openDamaged(m journal.Mark, why error) error {
 	defer txn.Discard()
 	v.lists, _ = readLists(txn) // none when one cannot be read: all that is not found is unknown
 	v.access, _ = readAccess(txn)
+	if v.revision == m.Tip.Revision && m.Journal != (JournalID{}) {
+		v.tag = s.tagAt(m.Tip)
+	}
 	s.view.Store(v)
 	return nil
 }
@@ -106,7 +109,7 @@ func (s *Store) verifiedView(m journal.Mark) (*View, error) {
 	}
 	return &View{
 		s: s, journal: m.Journal, id: m.Journal.String(), revision: tip.Revision, chain: tip.Chain, time: last,
-		lists: lists, access: granted, next: make(chan struct{}),
+		lists: lists, access: granted, tag: s.tagAt(tip), next: make(chan struct{}),
 	}, nil
 }
 

@@ -35,6 +35,7 @@ type View struct {
 	revision uint64
 	time     time.Time // of the last event
 	chain    journal.Hash
+	tag      *tagged       // of the revision; nil: damage leaves its history open
 	lists    []*List       // by name
 	access   *access.Table // what callers are granted; nil for the past
 	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
@@ -195,6 +196,8 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	defer txn.Discard()
 	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, asOf: true}
 	if revision == 0 {
+		v.chain = journal.Start(v.journal)
+		v.tag = s.tagAt(v.position())
 		return v, nil
 	}
 	e, err := journal.Read(txn, revision)
@@ -209,6 +212,7 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 		return nil, err
 	}
 	v.time, v.chain = state.Time(rev.GetTime()), e.Hash()
+	v.tag = s.tagAt(v.position())
 	v.lists, err = readLists(txn)
 	return v, err
 }

@@ -181,6 +181,7 @@ var hints = map[string]string{
 	"NUMBER_NO_COUNTRY":      "write the number with + and its country code, or name its region, such as --region US",
 	"REGION_INVALID":         "a region is a two-letter ISO code, such as --region US",
 	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",
+	"JOURNAL_FORKED":         "an older copy of the store was put back and continued, or its secret was lost: ask without a position, and tell the person who runs the server",
 	"REVISION_NOT_REACHED":   "allow more time with --timeout, or ask without --min-revision",
 	"NOTHING_TO_WITHDRAW":    "`dnc show NUMBER` shows the scopes at which it is opted out; --scope names exactly one",
 	"LIST_NOT_FOUND":         "`dnc list ls` shows the lists, `dnc list create` makes one",

@@ -89,7 +89,7 @@ func fsck(ctx context.Context, c *config, w fsckWork, stdout, stderr io.Writer) 
 		tellRestored(stdout, &report)
 	case report.OK():
 		tellWhole(stdout, c.data, &report)
-		if len(report.Past) > 0 {
+		if len(report.Past) > 0 || errors.Is(report.Secret, store.ErrDamaged) {
 			return errProblems
 		}
 	case report.Repaired:
@@ -180,8 +180,20 @@ func tellWhole(w io.Writer, dir string, r *store.Report) {
 	for _, p := range r.Past {
 		fmt.Fprintln(w, "older content is damaged:", p)
 	}
+	tellSecret(w, r)
 	if len(r.Past) > 0 {
 		fmt.Fprintln(w, "no check depends on it and it cannot be repaired: as-of reads and a revert that need it fail; load the list again instead")
+	}
+}
+
+func tellSecret(w io.Writer, r *store.Report) {
+	const next = "no check depends on it: the next start makes another, and then positions handed out before are refused (JOURNAL_FORKED), " +
+		"unless the file is restored from a backup"
+	switch {
+	case errors.Is(r.Secret, store.ErrDamaged):
+		fmt.Fprintf(w, "the file secret is damaged; %s\n", next)
+	case r.Secret != nil:
+		fmt.Fprintf(w, "there is no file secret; %s\n", next)
 	}
 }
 

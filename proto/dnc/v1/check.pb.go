@@ -1228,8 +1228,9 @@ type StreamAnswer struct {
 	// What a number given as a string was read as; 0 for one given as digits.
 	E164 uint64 `protobuf:"fixed64,7,opt,name=e164,proto3" json:"e164,omitempty"`
 	// Why there is no answer: NUMBER_*, REGION_INVALID, SCOPE_INVALID, FIELD_INVALID,
-	// UNSUPPORTED, JOURNAL_CHANGED, REVISION_NOT_REACHED, QUEUE_FULL (10,000 checks of this
-	// stream, or 65,536 of the server, already wait for a revision), OVERLOADED, and
+	// UNSUPPORTED, JOURNAL_CHANGED, JOURNAL_FORKED, STORE_DAMAGED (the store cannot read
+	// whether the position's tag fits), REVISION_NOT_REACHED, QUEUE_FULL (10,000 checks of
+	// this stream, or 65,536 of the server, already wait for a revision), OVERLOADED, and
 	// SHUTTING_DOWN for a check that was still waiting when the server ended the stream: ask
 	// again on another one. An error is not a permission to call.
 	Error         *ItemError `protobuf:"bytes,8,opt,name=error,proto3" json:"error,omitempty"`

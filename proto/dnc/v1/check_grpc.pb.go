@@ -46,7 +46,7 @@ const (
 // it unset will always mean the strictest.
 type CheckServiceClient interface {
 	// Checks one number. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID,
-	// SCOPE_INVALID, FIELD_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE
+	// SCOPE_INVALID, FIELD_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE
 	// (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
 	// RESOURCE_EXHAUSTED (OVERLOADED), UNIMPLEMENTED (UNSUPPORTED). An error is not a
 	// permission to call. Safe to retry.
@@ -128,7 +128,7 @@ type CheckService_StreamChecksClient = grpc.BidiStreamingClient[StreamChecksRequ
 // it unset will always mean the strictest.
 type CheckServiceServer interface {
 	// Checks one number. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID,
-	// SCOPE_INVALID, FIELD_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE
+	// SCOPE_INVALID, FIELD_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE
 	// (REVISION_NOT_REACHED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
 	// RESOURCE_EXHAUSTED (OVERLOADED), UNIMPLEMENTED (UNSUPPORTED). An error is not a
 	// permission to call. Safe to retry.

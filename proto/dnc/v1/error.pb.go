@@ -71,6 +71,10 @@ const (
 	ErrorReason_ERROR_REASON_HISTORY_GONE ErrorReason = 22
 	// OUT_OF_RANGE. read_at.past is later than the last revision or in the future. Leave read_at unset to ask about now.
 	ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE ErrorReason = 23
+	// FAILED_PRECONDITION. The position's tag is not that of its revision here: the store holds another history at it than the one
+	// that the position was handed out for. An older copy was put back and continued, or the store's secret was lost. What was
+	// known at the position may be missing: read again without one. Do not retry as it is.
+	ErrorReason_ERROR_REASON_JOURNAL_FORKED ErrorReason = 24
 	// ALREADY_EXISTS. The request_id was used within 7 days for a write with other
 	// content. Nothing was written now. Make a new id for a new write; do not retry as it is.
 	ErrorReason_ERROR_REASON_REQUEST_ID_REUSED ErrorReason = 30
@@ -193,6 +197,7 @@ var (
 		21: "ERROR_REASON_REVISION_NOT_REACHED",
 		22: "ERROR_REASON_HISTORY_GONE",
 		23: "ERROR_REASON_AS_OF_IN_FUTURE",
+		24: "ERROR_REASON_JOURNAL_FORKED",
 		30: "ERROR_REASON_REQUEST_ID_REUSED",
 		31: "ERROR_REASON_NOTHING_TO_WITHDRAW",
 		32: "ERROR_REASON_RECORD_LIMIT",
@@ -249,6 +254,7 @@ var (
 		"ERROR_REASON_REVISION_NOT_REACHED":   21,
 		"ERROR_REASON_HISTORY_GONE":           22,
 		"ERROR_REASON_AS_OF_IN_FUTURE":        23,
+		"ERROR_REASON_JOURNAL_FORKED":         24,
 		"ERROR_REASON_REQUEST_ID_REUSED":      30,
 		"ERROR_REASON_NOTHING_TO_WITHDRAW":    31,
 		"ERROR_REASON_RECORD_LIMIT":           32,
@@ -379,7 +385,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xa9\x0e\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xca\x0e\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -397,7 +403,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1cERROR_REASON_JOURNAL_CHANGED\x10\x14\x12%\n" +
 	"!ERROR_REASON_REVISION_NOT_REACHED\x10\x15\x12\x1d\n" +
 	"\x19ERROR_REASON_HISTORY_GONE\x10\x16\x12 \n" +
-	"\x1cERROR_REASON_AS_OF_IN_FUTURE\x10\x17\x12\"\n" +
+	"\x1cERROR_REASON_AS_OF_IN_FUTURE\x10\x17\x12\x1f\n" +
+	"\x1bERROR_REASON_JOURNAL_FORKED\x10\x18\x12\"\n" +
 	"\x1eERROR_REASON_REQUEST_ID_REUSED\x10\x1e\x12$\n" +
 	" ERROR_REASON_NOTHING_TO_WITHDRAW\x10\x1f\x12\x1d\n" +
 	"\x19ERROR_REASON_RECORD_LIMIT\x10 \x12\x1f\n" +

@@ -88,7 +88,7 @@ type ListServiceClient interface {
 	ListImports(ctx context.Context, in *ListImportsRequest, opts ...grpc.CallOption) (*ListImportsResponse, error)
 	// Sends the numbers of a list at one revision, ascending: a header, chunks and a
 	// summary. A stream without its summary was interrupted. Errors: NOT_FOUND (LIST_NOT_FOUND),
-	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED,
+	// FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE (REVISION_NOT_REACHED,
 	// STORE_DAMAGED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE).
 	Export(ctx context.Context, in *ExportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportResponse], error)
 	// Restores the numbers, snapshot date and coverage that the list had before its last load;
@@ -266,7 +266,7 @@ type ListServiceServer interface {
 	ListImports(context.Context, *ListImportsRequest) (*ListImportsResponse, error)
 	// Sends the numbers of a list at one revision, ascending: a header, chunks and a
 	// summary. A stream without its summary was interrupted. Errors: NOT_FOUND (LIST_NOT_FOUND),
-	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED,
+	// FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE (REVISION_NOT_REACHED,
 	// STORE_DAMAGED), OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE).
 	Export(*ExportRequest, grpc.ServerStreamingServer[ExportResponse]) error
 	// Restores the numbers, snapshot date and coverage that the list had before its last load;

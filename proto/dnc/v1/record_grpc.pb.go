@@ -68,7 +68,7 @@ type RecordServiceClient interface {
 	GetNumber(ctx context.Context, in *GetNumberRequest, opts ...grpc.CallOption) (*GetNumberResponse, error)
 	// Events about a number, oldest first, of the kinds that the answer names in
 	// `kinds_covered`. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, PAGE_TOKEN_INVALID),
-	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED). Safe to retry.
+	// FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE (REVISION_NOT_REACHED). Safe to retry.
 	ListHistory(ctx context.Context, in *ListHistoryRequest, opts ...grpc.CallOption) (*ListHistoryResponse, error)
 	// Records many opt-outs or consents from files: see ImportChunk for the stream. Until
 	// the commit nothing counts. After it the rows become events in groups: each group counts
@@ -89,7 +89,7 @@ type RecordServiceClient interface {
 	ListRecordImports(ctx context.Context, in *ListRecordImportsRequest, opts ...grpc.CallOption) (*ListRecordImportsResponse, error)
 	// Sends every record at one revision, by ascending number: a header, chunks and a
 	// summary. A stream without its summary was interrupted. Errors: FAILED_PRECONDITION
-	// (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED, STORE_DAMAGED), OUT_OF_RANGE
+	// (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE (REVISION_NOT_REACHED, STORE_DAMAGED), OUT_OF_RANGE
 	// (HISTORY_GONE, AS_OF_IN_FUTURE).
 	ExportRecords(ctx context.Context, in *ExportRecordsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExportRecordsResponse], error)
 }
@@ -242,7 +242,7 @@ type RecordServiceServer interface {
 	GetNumber(context.Context, *GetNumberRequest) (*GetNumberResponse, error)
 	// Events about a number, oldest first, of the kinds that the answer names in
 	// `kinds_covered`. Errors: INVALID_ARGUMENT (NUMBER_*, REGION_INVALID, PAGE_TOKEN_INVALID),
-	// FAILED_PRECONDITION (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED). Safe to retry.
+	// FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE (REVISION_NOT_REACHED). Safe to retry.
 	ListHistory(context.Context, *ListHistoryRequest) (*ListHistoryResponse, error)
 	// Records many opt-outs or consents from files: see ImportChunk for the stream. Until
 	// the commit nothing counts. After it the rows become events in groups: each group counts
@@ -263,7 +263,7 @@ type RecordServiceServer interface {
 	ListRecordImports(context.Context, *ListRecordImportsRequest) (*ListRecordImportsResponse, error)
 	// Sends every record at one revision, by ascending number: a header, chunks and a
 	// summary. A stream without its summary was interrupted. Errors: FAILED_PRECONDITION
-	// (JOURNAL_CHANGED), UNAVAILABLE (REVISION_NOT_REACHED, STORE_DAMAGED), OUT_OF_RANGE
+	// (JOURNAL_CHANGED, JOURNAL_FORKED), UNAVAILABLE (REVISION_NOT_REACHED, STORE_DAMAGED), OUT_OF_RANGE
 	// (HISTORY_GONE, AS_OF_IN_FUTURE).
 	ExportRecords(*ExportRecordsRequest, grpc.ServerStreamingServer[ExportRecordsResponse]) error
 	mustEmbedUnimplementedRecordServiceServer()

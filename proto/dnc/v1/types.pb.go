@@ -397,9 +397,10 @@ type Position struct {
 	// is created, and changes when the store is restored from a copy or a loss is accepted.
 	// Empty in a request: any journal.
 	JournalId string `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
-	// Proves that the journal still holds the same history at this revision. Opaque, at
-	// most 64 bytes. Empty: not compared. This server returns it empty, and refuses any other
-	// with UNSUPPORTED.
+	// Shows whether the journal still holds the same history at this revision. Opaque, at
+	// most 64 bytes. Every position of an answer has one, unless damage leaves open which history the
+	// store holds. In a request: one of another length or content is refused (JOURNAL_FORKED).
+	// Empty: not compared.
 	Tag           []byte `protobuf:"bytes,3,opt,name=tag,proto3" json:"tag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,7 +534,7 @@ type isReadAt_At interface {
 type ReadAt_AtLeast struct {
 	// This position or a later one. The call waits for it until its deadline, and at most
 	// 60 s; without a deadline 2 s. Errors: UNAVAILABLE (REVISION_NOT_REACHED),
-	// FAILED_PRECONDITION (JOURNAL_CHANGED).
+	// FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED).
 	AtLeast *Position `protobuf:"bytes,1,opt,name=at_least,json=atLeast,proto3,oneof"`
 }
 
@@ -550,7 +551,7 @@ func (*ReadAt_Past) isReadAt_At() {}
 // revision at or before `now`, evaluated at `now`. With only `position`: that revision,
 // evaluated at its own time. With both: that revision, evaluated at `now`, which
 // reproduces a logged check exactly. Errors: OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
-// FAILED_PRECONDITION (JOURNAL_CHANGED).
+// FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED).
 type Past struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision to read.

@@ -15,6 +15,7 @@ type Walk struct {
 	Contradiction error    // nil, or what is wrong with the chain
 
 	mark     Mark
+	id       ID                // that an event gave the last chain; zero: none did
 	segment  Hash              // what the last chain began with
 	open     []Gap             // revisions that are missing and not accepted
 	marked   Hash              // at the mark's revision
@@ -64,9 +65,12 @@ func (w *Walk) Follow(e Entry) (*storev1.Revision, error) {
 // begin begins a chain of its own with e.
 func (w *Walk) begin(e Entry, journal []byte) {
 	w.segment = e.Prev
+	w.id = ID{}
 	if len(journal) != len(ID{}) || e.Prev != Start(ID(journal)) {
 		w.contradict(e.Revision)
+		return
 	}
+	w.id = ID(journal)
 }
 
 // putBack skips the revisions between the end of a copy and the one that says that it was put back: they were never used.
@@ -86,6 +90,18 @@ func (w *Walk) contradict(revision uint64) {
 	if w.Contradiction == nil {
 		w.Contradiction = fmt.Errorf("%w: revision %d is not chained to the one before it", fault.ErrDamaged, revision)
 	}
+}
+
+// Known is the last known position, with the id of its journal, which is zero if neither the mark nor an event names it: the
+// mark's if that is later than the last entry, and else the last entry's.
+func (w *Walk) Known() (of ID, at Position, marked bool) {
+	switch m := &w.mark; {
+	case m.Tip.Revision > w.At.Revision:
+		return m.Journal, m.Tip, true
+	case w.id == ID{} && w.At.Revision > 0 && w.segment == Start(m.Journal):
+		return m.Journal, w.At, false
+	}
+	return w.id, w.At, false
 }
 
 // End compares the end of the journal with the mark and returns what is lost.

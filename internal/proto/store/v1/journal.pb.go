@@ -2304,9 +2304,16 @@ func (x *TokenRevoked) GetForce() bool {
 
 // LossAccepted: a person accepted that the revisions from..to are gone. The chain starts again with journal_id.
 type LossAccepted struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Gaps          []*Gap                 `protobuf:"bytes,1,rep,name=gaps,proto3" json:"gaps,omitempty"`
-	JournalId     []byte                 `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Gaps      []*Gap                 `protobuf:"bytes,1,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	JournalId []byte                 `protobuf:"bytes,2,opt,name=journal_id,json=journalId,proto3" json:"journal_id,omitempty"`
+	// The last known position of the journal that was: its id, a revision and that revision's chain hash. They are empty in an
+	// event of an earlier version. Only the id is empty if neither the mark nor an event names it.
+	FromJournalId []byte `protobuf:"bytes,3,opt,name=from_journal_id,json=fromJournalId,proto3" json:"from_journal_id,omitempty"`
+	FromRevision  uint64 `protobuf:"varint,4,opt,name=from_revision,json=fromRevision,proto3" json:"from_revision,omitempty"`
+	FromChain     []byte `protobuf:"bytes,5,opt,name=from_chain,json=fromChain,proto3" json:"from_chain,omitempty"`
+	// The mark named that position, and its revision is gone. Otherwise it is that of the last revision that is there.
+	FromMark      bool `protobuf:"varint,6,opt,name=from_mark,json=fromMark,proto3" json:"from_mark,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2353,6 +2360,34 @@ func (x *LossAccepted) GetJournalId() []byte {
 		return x.JournalId
 	}
 	return nil
+}
+
+func (x *LossAccepted) GetFromJournalId() []byte {
+	if x != nil {
+		return x.FromJournalId
+	}
+	return nil
+}
+
+func (x *LossAccepted) GetFromRevision() uint64 {
+	if x != nil {
+		return x.FromRevision
+	}
+	return 0
+}
+
+func (x *LossAccepted) GetFromChain() []byte {
+	if x != nil {
+		return x.FromChain
+	}
+	return nil
+}
+
+func (x *LossAccepted) GetFromMark() bool {
+	if x != nil {
+		return x.FromMark
+	}
+	return false
 }
 
 // Restored: a person said that the store was put back from a copy. The chain starts again with journal_id, at a revision
@@ -3182,11 +3217,16 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"expires_at\x18\x06 \x01(\x03R\texpiresAt\"8\n" +
 	"\fTokenRevoked\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05force\x18\x02 \x01(\bR\x05force\"P\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"\xd9\x01\n" +
 	"\fLossAccepted\x12!\n" +
 	"\x04gaps\x18\x01 \x03(\v2\r.store.v1.GapR\x04gaps\x12\x1d\n" +
 	"\n" +
-	"journal_id\x18\x02 \x01(\fR\tjournalId\"\x95\x01\n" +
+	"journal_id\x18\x02 \x01(\fR\tjournalId\x12&\n" +
+	"\x0ffrom_journal_id\x18\x03 \x01(\fR\rfromJournalId\x12#\n" +
+	"\rfrom_revision\x18\x04 \x01(\x04R\ffromRevision\x12\x1d\n" +
+	"\n" +
+	"from_chain\x18\x05 \x01(\fR\tfromChain\x12\x1b\n" +
+	"\tfrom_mark\x18\x06 \x01(\bR\bfromMark\"\x95\x01\n" +
 	"\bRestored\x12\x1d\n" +
 	"\n" +
 	"journal_id\x18\x01 \x01(\fR\tjournalId\x12&\n" +
