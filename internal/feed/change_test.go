@@ -145,3 +145,17 @@ func refused(t *testing.T, text string, err error) {
 		}
 	}
 }
+
+func TestHashesHaveOneText(t *testing.T) {
+	t.Parallel()
+	for _, h := range []Hash{{}, someHash} {
+		if got, err := ParseHash(h.String()); got != h || err != nil {
+			t.Errorf("%v: %v, %v", h, got, err)
+		}
+	}
+	for _, s := range []string{"", "--", Hash{}.encoded(), strings.Replace(someSum, "8=", "9=", 1), someSum + "\n", someSum[:20] + "\n" + someSum[20:], someSum[:43], someSum + "="} {
+		if got, err := ParseHash(s); !errors.Is(err, ErrMalformed) || got != (Hash{}) {
+			t.Errorf("%q: %v, %v, want ErrMalformed", s, got, err)
+		}
+	}
+}
