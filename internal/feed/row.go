@@ -84,8 +84,9 @@ func compareLines(a, b []byte) int {
 // MaxLine is more than the bytes of any line of rows and changes: the scope has 255.
 const MaxLine = 512
 
-// Digest says what a set of rows is: how many, and the SHA-256 over their lines in order. The zero Digest is none; that of
-// no rows has a hash.
+// Digest says what a set of rows is: how many, and the SHA-256 over their lines in order. That of a position has the rows
+// in force at the time of its revision: one whose end is at or before it is left out. The zero Digest is none; that of no
+// rows has a hash.
 type Digest struct {
 	Count  uint64
 	SHA256 Hash

@@ -79,6 +79,7 @@ func vectorSnapshot() []Row {
 	return []Row{
 		{Number: 14155550123}, {Number: 14155550150, Scope: "acme/telecom", Until: someTime.AddDate(0, 0, 5)},
 		{Number: 14155550101, Scope: "acme", Source: list}, {Number: 33199001234, Scope: "acme", Source: list},
+		{Number: 61491570156, Scope: "acme/telecom"}, {Number: 61491570156}, // which comes before +44..., a larger number
 	}
 }
 
@@ -101,6 +102,7 @@ func vectorRows() []Row {
 	return []Row{
 		{Number: 14155550150, Scope: "acme/telecom", Until: someTime.AddDate(0, 0, 5)},
 		{Number: 14155550177, Scope: "acme/telecom", Until: someTime.AddDate(1, 0, 0)},
+		{Number: 61491570156, Scope: "acme/telecom"}, {Number: 61491570156},
 		{Number: 441632960123, Scope: "acme"},
 	}
 }
