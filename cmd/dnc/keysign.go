@@ -83,7 +83,7 @@ func (a *app) saySigned(ack feed.Acknowledgement, key feed.PrivateKey, by feed.S
 	c := ack.Checkpoint
 	fmt.Fprintf(a.stderr, "%s signs: subscriber %s of journal %s, position %d, %s since revision %d, %s\n", key,
 		feed.FormatEventID(c.Subscriber), c.Journal, c.Revision, count(c.Changes, "change"), c.Epoch, ack.Stage)
-	fmt.Fprintf(a.stderr, "the signature of the checkpoint, by %s+%08x, was not verified\n", by.Name, by.Hash)
+	fmt.Fprintf(a.stderr, "the signature of the checkpoint, by %s, was not verified\n", by)
 }
 
 // acknowledgement is what the flags say of it.

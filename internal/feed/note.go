@@ -18,6 +18,9 @@ type Signature struct {
 	Hash uint32 // the short hash in the text of the key
 }
 
+// String is "NAME+HASH", as the text of the public key begins.
+func (s Signature) String() string { return fmt.Sprintf("%s+%08x", s.Name, s.Hash) }
+
 // sign returns the note of a text.
 func sign(text string, key note.Signer) ([]byte, error) {
 	msg, err := note.Sign(&note.Note{Text: text}, key)
@@ -42,7 +45,7 @@ func openNote(msg []byte, keys []PublicKey) (string, Signature, error) {
 	var invalid *note.InvalidSignatureError
 	switch {
 	case errors.As(err, &unverified):
-		return "", signature, fmt.Errorf("%w: %s+%08x is not one of the keys to verify with", ErrUnknown, signature.Name, signature.Hash)
+		return "", signature, fmt.Errorf("%w: %s is not one of the keys to verify with", ErrUnknown, signature)
 	case errors.As(err, &invalid):
 		return "", signature, fmt.Errorf("%w: the text is not what %s signed, or the signature is of another text", ErrSignature, signature.Name)
 	case err != nil:
