@@ -41,6 +41,8 @@ type connection struct {
 	lists   dncv1.ListServiceClient
 	admin   dncv1.AdminServiceClient
 	access  dncv1.AccessServiceClient
+
+	propagation dncv1.PropagationServiceClient
 }
 
 // New returns a Client of the server at target: "host:port", "unix:///path" or
@@ -53,6 +55,7 @@ type connection struct {
 func New(target string, opts ...Option) (*Client, error) {
 	c := &Client{opts: options{
 		timeout: defaultTimeout, connections: defaultConnections, budget: defaultBudget, streamLife: streamLife, maxPending: maxPending,
+		feedSilence: feedSilence,
 	}}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	for _, opt := range opts {
@@ -77,6 +80,8 @@ func New(target string, opts ...Option) (*Client, error) {
 			lists:      dncv1.NewListServiceClient(cc),
 			admin:      dncv1.NewAdminServiceClient(cc),
 			access:     dncv1.NewAccessServiceClient(cc),
+
+			propagation: dncv1.NewPropagationServiceClient(cc),
 		}
 		c.conns = append(c.conns, conn)
 		c.lanes = append(c.lanes, &lane{client: c, conn: conn})

@@ -14,7 +14,8 @@
 //     and every error comes with a zero Result.
 //   - New never blocks and dials nothing; connections are made by the first calls.
 //   - A call whose context has no deadline ends after WithTimeout, 2 s by default.
-//     Import and Export move whole lists and have no deadline of their own.
+//     Import and Export move whole lists and have no deadline of their own; Watch and
+//     Follow have no end.
 //   - Without a connection, a call fails immediately with ErrUnavailable, unless
 //     WithWaitForReady was given.
 //   - Only what is safe is retried, within the deadline: reads, and writes under the
@@ -34,6 +35,9 @@
 //   - For a target that names its resolver, such as "dns:///dncd.example:7362", the
 //     servers that report that they serve checks take turns. "dncd.example:7362" stays
 //     with one server, and "unix:///run/dncd.sock" is one on this machine.
+//
+// Watch yields the changes of a feed as they are committed, and Follow keeps a database of the
+// caller's, a Base, in step with them. Both open a stream that breaks again, as often as it takes.
 //
 // A server that asks for it is shown a token (WithToken) or a client certificate
 // (WithTLSFiles). Without one: ErrUnauthenticated. A call that the caller's roles and scopes

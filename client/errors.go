@@ -190,6 +190,12 @@ var (
 	ErrTokenExists = forReasons("token exists", "TOKEN_EXISTS")
 	// ErrTokenNotFound: no token or certificate of that name is granted anything.
 	ErrTokenNotFound = forReasons("token not found", "TOKEN_NOT_FOUND")
+	// ErrSubscriberNotFound: no subscriber has that name.
+	ErrSubscriberNotFound = forReasons("subscriber not found", "SUBSCRIBER_NOT_FOUND")
+	// ErrFilterChanged: the cursor is of another epoch of the feed. Get a full feed.
+	ErrFilterChanged = forReasons("filter changed", "FILTER_CHANGED")
+	// ErrAcknowledgement: the acknowledgement is not one of this subscriber, or not signed by a key of it.
+	ErrAcknowledgement = forReasons("acknowledgement refused", "ACK_INVALID")
 	// ErrAccessLog: personal data is not shown, because the server cannot write who reads it. Checks and writes continue.
 	ErrAccessLog = forReasons("access log failed", "ACCESS_LOG_FAILED")
 )

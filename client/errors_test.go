@@ -72,6 +72,7 @@ func TestEverySentinelIsOfTheContract(t *testing.T) {
 		ErrRequestIDReused, ErrNothingToWithdraw, ErrRecordLimit, ErrListNotFound, ErrListExists,
 		ErrConfirmationRequired, ErrImportRunning, ErrSnapshotDate, ErrDiskFull, ErrQueueFull, ErrOverloaded, ErrStoreDamaged,
 		ErrStoreReadOnly, ErrImportDamaged, ErrPermissionDenied, ErrUnauthenticated, ErrTokenExists, ErrTokenNotFound, ErrAccessLog,
+		ErrSubscriberNotFound, ErrFilterChanged, ErrAcknowledgement,
 	} {
 		var s *sentinel
 		if !errors.As(err, &s) {

@@ -29,6 +29,7 @@ type options struct {
 	unary        bool                        // no shared streams of checks
 	streamLife   time.Duration               // of a shared stream
 	maxPending   int                         // checks of one stream that are not answered
+	feedSilence  time.Duration               // after which a stream of a feed is opened again
 	tls          func() (*tls.Config, error) // nil: plain text
 	token        *bearer                     // nil: none
 	dial         []grpc.DialOption           // the caller's
