@@ -241,6 +241,11 @@ const (
 	ActRestored        ActKind = "RESTORED"      // from a copy
 	ActTokenCreated    ActKind = "TOKEN_CREATED"
 	ActTokenRevoked    ActKind = "TOKEN_REVOKED"
+
+	ActSubscriberPut     ActKind = "SUBSCRIBER_PUT" // registered or changed
+	ActSubscriberRemoved ActKind = "SUBSCRIBER_REMOVED"
+	ActDeskPut           ActKind = "DESK_PUT" // registered or changed
+	ActDeskRemoved       ActKind = "DESK_REMOVED"
 )
 
 // protoEnum is an enum of the contract.

@@ -264,13 +264,14 @@ func TestKindsOfActsAreThoseOfTheContract(t *testing.T) {
 		"LIST_DELETED": store.ActListDeleted, "LIST_LOADED": store.ActListLoaded, "LIST_CONFIRMED": store.ActListConfirmed,
 		"LIST_REVERTED": store.ActListReverted, "LIST_UNLOADED": store.ActListUnloaded, "OPT_OUTS_IMPORTED": store.ActOptOutsImported,
 		"LOSS_ACCEPTED": store.ActLossAccepted, "RESTORED": store.ActRestored, "TOKEN_CREATED": store.ActTokenCreated,
-		"TOKEN_REVOKED": store.ActTokenRevoked,
+		"TOKEN_REVOKED": store.ActTokenRevoked, "SUBSCRIBER_PUT": store.ActSubscriberPut, "SUBSCRIBER_REMOVED": store.ActSubscriberRemoved,
+		"DESK_PUT": store.ActDeskPut, "DESK_REMOVED": store.ActDeskRemoved,
 	} {
 		if got := dncv1.ActKind_name[int32(kind)]; got != "ACT_KIND_"+name {
 			t.Errorf("kind %d: got %s, want %s", kind, got, name)
 		}
 	}
-	if got, want := len(dncv1.ActKind_name), int(store.ActTokenRevoked)+1; got != want {
+	if got, want := len(dncv1.ActKind_name), int(store.ActDeskRemoved)+1; got != want {
 		t.Errorf("got %d kinds in the contract, want the %d of the store", got, want)
 	}
 }

@@ -33,6 +33,10 @@ const (
 	ActRestored
 	ActTokenCreated
 	ActTokenRevoked
+	ActSubscriberPut
+	ActSubscriberRemoved
+	ActDeskPut
+	ActDeskRemoved
 )
 
 // Act is one administrative act. It holds no number of a person.
@@ -40,9 +44,9 @@ type Act struct {
 	ID      policy.EventID
 	Time    time.Time
 	Kind    ActKind
-	Subject string // the name of the list or the token; of an import, its id; empty where there is none
+	Subject string // the name of the list, token, subscriber or desk; of an import, its id; empty where there is none
 	Detail  string // the rest in words, for a person
-	// Scopes are those of the list, or of the token. None: it concerns every scope, or nobody knows which.
+	// Scopes are those of the list, token or subscriber. None: it concerns every scope, or nobody knows which.
 	Scopes     []policy.Scope
 	RecordedBy string // as in Story
 	Proven     bool
@@ -68,11 +72,11 @@ var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
 	41: (*actReader).tokenRevoked,
 	48: (*actReader).lossAccepted,
 	49: (*actReader).restored,
-	50: nil, // subscriber_put: not written yet
-	51: nil, // subscriber_removed: not written yet
+	50: (*actReader).subscriberPut,
+	51: (*actReader).subscriberRemoved,
 	52: nil, // acknowledged: a subscriber's, many a day
-	53: nil, // desk_put: not written yet
-	54: nil, // desk_removed: not written yet
+	53: (*actReader).deskPut,
+	54: (*actReader).deskRemoved,
 }
 
 func (r *actReader) optOutsImported(e *storev1.Event) error {

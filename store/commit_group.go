@@ -153,6 +153,7 @@ var refusals = []error{
 	ErrNothingToWithdraw, ErrTooManyRecords, ErrRequestReused,
 	ErrListExists, ErrListNotFound, ErrImportRunning, fault.ErrMoved,
 	ErrTokenExists, ErrTokenNotFound, ErrUnconfirmed,
+	ErrSubscriberNotFound, ErrSubscriberInvalid, ErrDeskNotFound,
 }
 
 func isRefusal(err error) bool {
@@ -236,6 +237,15 @@ func (g *group) view(e journal.Entry) (*View, error) {
 		if v.access, err = readAccess(g.txn); err != nil {
 			return nil, err
 		}
+	}
+	if g.a.Desks {
+		var err error
+		if v.desks, err = readDesks(g.txn); err != nil {
+			return nil, err
+		}
+	}
+	if len(g.a.Subscribers) > 0 {
+		v.subscribers = v.subscribers.with(g.a.Subscribers)
 	}
 	return &v, nil
 }

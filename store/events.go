@@ -46,6 +46,8 @@ type OptOut struct {
 	Channel    policy.Channel
 	ReceivedAt time.Time // zero: when it is recorded
 	ExpiresAt  time.Time // zero: never
+
+	desk policy.EventID // that the story names, if it is registered
 }
 
 // RecordOptOut records an objection. Once it returns without error, no view answers for that number, at that scope or
@@ -55,7 +57,13 @@ func (s *Store) RecordOptOut(ctx context.Context, o OptOut, r Request) (Receipt,
 	if err := o.check(); err != nil {
 		return Receipt{}, err
 	}
-	return s.record(ctx, &storev1.Event{Change: &storev1.Event_OptOut{OptOut: o.message()}}, r)
+	m := o.message()
+	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_OptOut{OptOut: m}}, r)
+	if err != nil {
+		return Receipt{}, err
+	}
+	m.Desk = state.Ref(s.View().deskOf(r.Story.Desk)) // no part of what was asked: it may be registered before a retry
+	return s.submit(ctx, w)
 }
 
 func (o *OptOut) check() error {
@@ -72,6 +80,7 @@ func (o *OptOut) message() *storev1.OptOut {
 		Channel:    uint32(o.Channel),
 		ReceivedAt: state.Nano(o.ReceivedAt),
 		ExpiresAt:  state.Nano(o.ExpiresAt),
+		Desk:       state.Ref(o.desk),
 	}
 }
 
@@ -85,10 +94,13 @@ func checkNumber(n phone.Number) error {
 // WithdrawOptOut ends every opt-out of the number in force at exactly the scope. Errors: ErrNothingToWithdraw,
 // ErrRequestReused, and those of every write.
 func (s *Store) WithdrawOptOut(ctx context.Context, n phone.Number, scope policy.Scope, r Request) (Receipt, error) {
-	return s.record(ctx, &storev1.Event{Change: &storev1.Event_OptOutWithdrawn{OptOutWithdrawn: &storev1.OptOutWithdrawn{
-		Number: uint64(n),
-		Scope:  string(scope),
-	}}}, r)
+	m := &storev1.OptOutWithdrawn{Number: uint64(n), Scope: string(scope)}
+	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_OptOutWithdrawn{OptOutWithdrawn: m}}, r)
+	if err != nil {
+		return Receipt{}, err
+	}
+	m.Desk = state.Ref(s.View().deskOf(r.Story.Desk))
+	return s.submit(ctx, w)
 }
 
 // CreateList creates an empty list. Errors: ErrListName, ErrSettings, ErrJurisdiction, ErrListExists, ErrListNotFound when

@@ -3,8 +3,6 @@ package store
 import (
 	"runtime/debug"
 
-	"github.com/dgraph-io/badger/v4"
-
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/apply"
@@ -25,8 +23,29 @@ type ListWrite struct {
 // there was none. It answers a retry whose first attempt was written. Errors: ErrRequestReused when the id was used for
 // something else, ErrListNotFound when the list was deleted since.
 func (s *Store) RepeatedListWrite(r Request) (w ListWrite, found bool, err error) {
+	receipt, e, err := s.repeated(r)
+	if e == nil || err != nil {
+		return w, e != nil, err
+	}
+	w.Receipt = receipt
+	switch c := e.GetChange().(type) {
+	case *storev1.Event_ListCreated:
+		w.List, _, err = s.writtenList(w.ID, w.Receipt)
+	case *storev1.Event_ListUpdated:
+		w.List, _, err = s.writtenList(state.ListID(c.ListUpdated.GetList()), w.Receipt)
+	case *storev1.Event_ListDeleted:
+		w.Numbers, err = s.numbersBefore(state.ListID(c.ListDeleted.GetList()), w.ID.Revision)
+	default:
+		err = ErrRequestReused
+	}
+	return w, true, err
+}
+
+// repeated returns the receipt and the event of a write that was made within 7 days with the request's id; nil: there was
+// none. Errors: ErrRequestReused when the id was used for something else.
+func (s *Store) repeated(r Request) (receipt Receipt, e *storev1.Event, err error) {
 	if r.ID == "" {
-		return w, false, nil
+		return receipt, nil, nil
 	}
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	v := s.View()
@@ -36,38 +55,19 @@ func (s *Store) RepeatedListWrite(r Request) (w ListWrite, found bool, err error
 	a := apply.New(txn, v.revision+1, now.UnixNano(), int64(ahead))
 	first, err := a.Repeated(&storev1.Event{RequestId: []byte(r.ID), RequestHash: r.Asked})
 	if err != nil || first == nil {
-		return w, false, err
+		return receipt, nil, err
 	}
 	if !s.sameStory(first, r.Story) {
-		return w, false, ErrRequestReused
+		return receipt, nil, ErrRequestReused
 	}
 	id := state.EventID(first.GetRevision(), int(first.GetIndex()))
-	w.Receipt = Receipt{ID: id, JournalID: v.JournalID(), Tag: string(v.TagAt(id.Revision)), Time: state.Time(first.GetTime()), Duplicate: true}
-	err = s.fillListWrite(txn, &w)
-	return w, true, err
-}
-
-// fillListWrite reads from the journal which list a write was about.
-func (s *Store) fillListWrite(txn *badger.Txn, w *ListWrite) error {
-	rev, err := journal.ReadRevision(txn, w.ID.Revision)
+	receipt = Receipt{ID: id, JournalID: v.JournalID(), Tag: string(v.TagAt(id.Revision)), Time: state.Time(first.GetTime()), Duplicate: true}
+	rev, err := journal.ReadRevision(txn, id.Revision)
 	if err != nil {
-		return err
+		return receipt, nil, err
 	}
-	e, err := eventAt(rev, w.ID)
-	if err != nil {
-		return err
-	}
-	switch c := e.GetChange().(type) {
-	case *storev1.Event_ListCreated:
-		w.List, _, err = s.writtenList(w.ID, w.Receipt)
-	case *storev1.Event_ListUpdated:
-		w.List, _, err = s.writtenList(state.ListID(c.ListUpdated.GetList()), w.Receipt)
-	case *storev1.Event_ListDeleted:
-		w.Numbers, err = s.numbersBefore(state.ListID(c.ListDeleted.GetList()), w.ID.Revision)
-	default:
-		return ErrRequestReused
-	}
-	return err
+	e, err = eventAt(rev, id)
+	return receipt, e, err
 }
 
 // numbersBefore is how many numbers a list held before a revision.

@@ -17,6 +17,7 @@ import (
 
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/block"
 	"github.com/dncd/dncd/store/internal/disk"
@@ -34,27 +35,28 @@ type Gap = journal.Gap
 
 // Report is what fsck found.
 type Report struct {
-	Revision       uint64
-	JournalID      string
-	Events         uint64
-	Lists          int
-	Stories        uint64
-	Missing        StoryLoss // stories that are not there; after a repair, those that it could not find
-	Gone           StoryLoss // stories that an earlier repair could not find: known, and no problem any more
-	Problems       []string  // empty, as Newer: the store is whole
-	Newer          []string  // what is newer than the journal, which an older copy took the place of: see Restored
-	Past           []string  // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
-	Secret         error     // ErrDamaged, or fs.ErrNotExist, for the secret that positions are handed out with; no check depends on it
-	Lost           []Gap     // acknowledged revisions that are gone
-	NoEnd          bool      // no mark says where the journal ends: except for Lost nothing is missing up to Revision; what came after it is unknown
-	Repaired       bool
-	Missed         []string // events that repair could not apply: they need what a lost revision did
-	Unloaded       []string // lists that repair marked as not loaded: load them again
-	LostLists      []string // lists that went with the lost revisions: create and load them again
-	Doubtful       []string // lists whose content is older than a lost revision, which may have loaded them: load them again
-	DoubtfulGrants []string // tokens and certificates that a lost revision may have revoked: look at each
-	Kept           string   // where repair left the damaged files, or Restored what is newer than the journal
-	Restored       *Copy    // that was put back, as Restored says in the journal
+	Revision            uint64
+	JournalID           string
+	Events              uint64
+	Lists               int
+	Stories             uint64
+	Missing             StoryLoss // stories that are not there; after a repair, those that it could not find
+	Gone                StoryLoss // stories that an earlier repair could not find: known, and no problem any more
+	Problems            []string  // empty, as Newer: the store is whole
+	Newer               []string  // what is newer than the journal, which an older copy took the place of: see Restored
+	Past                []string  // lists and the loads whose content, which only the past shows, cannot be read; no damage to any check
+	Secret              error     // ErrDamaged, or fs.ErrNotExist, for the secret that positions are handed out with; no check depends on it
+	Lost                []Gap     // acknowledged revisions that are gone
+	NoEnd               bool      // no mark says where the journal ends: except for Lost nothing is missing up to Revision; what came after it is unknown
+	Repaired            bool
+	Missed              []string // events that repair could not apply: they need what a lost revision did
+	Unloaded            []string // lists that repair marked as not loaded: load them again
+	LostLists           []string // lists that went with the lost revisions: create and load them again
+	Doubtful            []string // lists whose content is older than a lost revision, which may have loaded them: load them again
+	DoubtfulGrants      []string // tokens and certificates that a lost revision may have revoked: look at each
+	DoubtfulSubscribers []string // subscribers that a lost revision may have changed or removed: look at each
+	Kept                string   // where repair left the damaged files, or Restored what is newer than the journal
+	Restored            *Copy    // that was put back, as Restored says in the journal
 }
 
 // Copy is where a copy of a store ended.
@@ -162,7 +164,7 @@ func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) 
 		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
 	r.JournalID, r.Revision = m.Journal.String(), m.Tip.Revision
-	c := &checker{ctx: ctx, s: s, r: &r, mark: m, grants: grantBook{}, fates: s.stories.Fates(), storiesUnread: unread}
+	c := &checker{ctx: ctx, s: s, r: &r, mark: m, grants: grantBook{}, subscribers: apply.Subscribers{}, desks: apply.Desks{}, fates: s.stories.Fates(), storiesUnread: unread}
 	c.run()
 	if c.refused != nil {
 		return r, fmt.Errorf("fsck: %w", c.refused)
@@ -181,6 +183,8 @@ type checker struct {
 
 	grants        grantBook
 	changeBook    changeBook
+	subscribers   apply.Subscribers // as the journal has them
+	desks         apply.Desks
 	fates         *stories.Fates
 	storiesUnread bool // their database cannot be opened: how many are missing is not known
 
@@ -199,7 +203,10 @@ func (c *checker) problem(err error) {
 func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
-	for _, step := range []func() error{c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.listStates, c.blocks, c.past, c.filters, c.newer, c.secret} {
+	for _, step := range []func() error{
+		c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.subscriberStates, c.deskStates, c.listStates,
+		c.blocks, c.past, c.filters, c.newer, c.secret,
+	} {
 		if err := step(); err != nil {
 			c.problem(err)
 		}
@@ -264,6 +271,8 @@ func (c *checker) follow(w *journal.Walk) error {
 			c.r.Events++
 			c.event(state.EventID(e.Revision, i), event)
 			c.grants.follow(state.EventID(e.Revision, i), rev.GetTime(), event)
+			c.subscribers.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
+			c.desks.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 		}
 		c.changes(e.Revision, rev)
 	}

@@ -74,8 +74,9 @@ func (s *Store) bulk(ctx context.Context, onOutcomes func([]Outcome) error) *bul
 // add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is
 // reported.
 func (b *bulk) add(rows []OptOutRow) error {
-	all := newBatch(b.ctx, rows)
-	b.s.View().findHeld(all)
+	all, v := newBatch(b.ctx, rows), b.s.View()
+	v.findDesks(rows)
+	v.findHeld(all)
 	for at := 0; at < len(rows); at += batchRows {
 		if err := b.submit(all.slice(at, min(at+batchRows, len(rows)))); err != nil {
 			return err

@@ -22,6 +22,7 @@ type optOutColumns struct {
 type optOutKind struct {
 	scope   policy.Scope
 	channel policy.Channel
+	desk    policy.EventID
 }
 
 func newOptOutColumns(rows int) *optOutColumns {
@@ -44,12 +45,12 @@ func (c *optOutColumns) add(o *OptOut, story stories.Ref) {
 }
 
 func (c *optOutColumns) kindOf(o *OptOut) uint32 {
-	kind := optOutKind{o.Scope, o.Channel}
+	kind := optOutKind{o.Scope, o.Channel, o.desk}
 	at, met := c.kinds[kind]
 	if !met {
 		at = uint32(len(c.m.Kinds))
 		c.kinds[kind] = at
-		c.m.Kinds = append(c.m.Kinds, &storev1.OptOutKind{Scope: string(o.Scope), Channel: uint32(o.Channel)})
+		c.m.Kinds = append(c.m.Kinds, &storev1.OptOutKind{Scope: string(o.Scope), Channel: uint32(o.Channel), Desk: state.Ref(o.desk)})
 	}
 	return at
 }

@@ -174,7 +174,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = stories.Open(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.checkGrants, r.giveUpStories, r.refuse, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.checkGrants, r.checkSubscribers, r.giveUpStories, r.refuse, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -321,7 +321,8 @@ func (r *repairer) copyLost() error {
 }
 
 // stateKinds are the keys of state that is complete without its events. History needs the events that it points to. What a
-// lost revision granted is not among them: a revocation may be lost with it.
+// lost revision granted is not among them: a revocation may be lost with it. Nor are subscribers and desks: Fsck holds them against
+// the journal.
 var stateKinds = []byte{keys.KindRecords, keys.KindList, keys.KindImport, keys.KindRequest, keys.KindTotals}
 
 func (r *repairer) isLost(revision uint64) bool {

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
+	"github.com/dncd/dncd/store/internal/apply"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/disk"
 	"github.com/dncd/dncd/store/internal/journal"
@@ -164,6 +165,15 @@ func (r *restorer) commit(e *journal.Entry, rev *storev1.Revision) (err error) {
 	}
 	txn := r.s.db.NewTransactionAt(r.tip.Revision, true)
 	defer txn.Discard()
+	a := apply.Replay(txn, e.Revision, rev)
+	for i, event := range rev.GetEvents() {
+		if _, err := a.Apply(i, event); err != nil {
+			return err
+		}
+	}
+	if err := a.End(); err != nil {
+		return err
+	}
 	if err := txn.Set(journal.Key(e.Revision), e.Sealed()); err != nil {
 		return err
 	}

@@ -133,10 +133,16 @@ func (d *damageTest) makeStores() {
 	d.optOut(s, 0, damageInTable)
 	createGrant(d.t, s, tokenGrant("revoked", access.Checker))
 	createGrant(d.t, s, tokenGrant("early", access.Checker))
+	mustPut(d.t, s, "early", atScopes("acme"))
+	mustPut(d.t, s, "removed", nothing)
+	mustPutDesk(d.t, s, "Early")
 	closeStore(d.t, s)
 	s = openWith(d.t, d.store("closed"), d.options())
 	createGrant(d.t, s, tokenGrant("late", access.Checker))
 	revokeGrant(d.t, s, "revoked")
+	mustPut(d.t, s, "late", nothing)
+	mustRemove(d.t, s, "removed")
+	mustPutDesk(d.t, s, "Late")
 	d.optOut(s, damageInTable, damageOptOuts)
 	d.leaveImport(s, false)
 	d.leaveImport(s, true)
@@ -355,6 +361,7 @@ func (d *damageTest) check(c damage) string {
 		settle(d.t, s)
 		d.wantNoAllow(c, s)
 		d.wantGrantsSound(c, s)
+		d.wantSubscribersSound(c, s)
 		cause := s.State().Cause
 		if cause != nil {
 			outcome = detected
@@ -406,6 +413,26 @@ func (d *damageTest) wantGrantsSound(c damage, s *Store) {
 	}
 	if got, want := grantNames(s), []string{"early", "late"}; whole && !slices.Equal(got, want) {
 		d.t.Errorf("%v: granted: got %v, want %v, or damage", c, got, want)
+	}
+}
+
+// wantSubscribersSound wants the subscribers and desks that were registered and not removed, or some that were registered from a
+// store that says that it is damaged.
+func (d *damageTest) wantSubscribersSound(c damage, s *Store) {
+	var got []string
+	for _, one := range s.View().Subscribers().All() {
+		got = append(got, one.Name)
+	}
+	for _, desk := range s.View().Desks().All() {
+		got = append(got, desk.Name)
+	}
+	made := []string{"early", "late", "removed", "Early", "Late"}
+	if slices.ContainsFunc(got, func(name string) bool { return !slices.Contains(made, name) }) {
+		d.t.Errorf("%v: got subscribers and desks %q, want none that nobody registered", c, got)
+	}
+	whole := !errors.Is(s.State().Cause, ErrDamaged)
+	if want := []string{"early", "late", "Early", "Late"}; whole && !slices.Equal(got, want) {
+		d.t.Errorf("%v: got subscribers and desks %q, want %q, or damage", c, got, want)
 	}
 }
 

@@ -33,6 +33,11 @@ var (
 	ErrJurisdiction         = errors.New("a registry must name its jurisdiction")
 	ErrTokenExists          = fault.ErrTokenExists
 	ErrTokenNotFound        = fault.ErrTokenNotFound
+	ErrSubscriberNotFound   = fault.ErrNoSubscriber
+	ErrSubscriberInvalid    = fault.ErrSubscriber
+	ErrSubscriberSettings   = errors.New("invalid settings of a subscriber")
+	ErrDeskNotFound         = fault.ErrNoDesk
+	ErrDeskSettings         = errors.New("invalid settings of a desk")
 	ErrImportRunning        = fault.ErrImportRunning
 	ErrTakenOver            = fault.ErrTakenOver
 	ErrNothingToRevert      = errors.New("the list shows its first load: there is nothing to go back to")

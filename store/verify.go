@@ -77,6 +77,8 @@ func (s *Store) openDamaged(m journal.Mark, why error) error {
 	defer txn.Discard()
 	v.lists, _ = readLists(txn) // none when one cannot be read: all that is not found is unknown
 	v.access, _ = readAccess(txn)
+	v.subscribers, _ = readSubscribers(txn)
+	v.desks, _ = readDesks(txn)
 	if v.revision == m.Tip.Revision && m.Journal != (JournalID{}) {
 		v.tag = s.tagAt(m.Tip)
 	}
@@ -107,9 +109,17 @@ func (s *Store) verifiedView(m journal.Mark) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	subscribers, err := readSubscribers(at)
+	if err != nil {
+		return nil, err
+	}
+	desks, err := readDesks(at)
+	if err != nil {
+		return nil, err
+	}
 	return &View{
 		s: s, journal: m.Journal, id: m.Journal.String(), revision: tip.Revision, chain: tip.Chain, time: last,
-		lists: lists, access: granted, tag: s.tagAt(tip), next: make(chan struct{}),
+		lists: lists, access: granted, subscribers: subscribers, desks: desks, tag: s.tagAt(tip), next: make(chan struct{}),
 	}, nil
 }
 

@@ -29,18 +29,21 @@ type JournalID = journal.ID
 // View is the whole store as of one revision. It never changes; a reader loads it once, first, and takes everything
 // from it.
 type View struct {
-	s        *Store
-	journal  journal.ID
-	id       string // journal as text: every answer carries it
-	revision uint64
-	time     time.Time // of the last event
-	chain    journal.Hash
-	tag      *tagged       // of the revision; nil: damage leaves its history open
-	lists    []*List       // by name
-	access   *access.Table // what callers are granted; nil for the past
-	records  *filter.Set   // nil: not there yet, or an older revision: look in the store
-	asOf     bool          // not the newest revision: past the block cache, which is of the present
-	next     chan struct{} // closed when a newer view is there; nil for the past
+	s           *Store
+	journal     journal.ID
+	id          string // journal as text: every answer carries it
+	revision    uint64
+	time        time.Time // of the last event
+	chain       journal.Hash
+	tag         *tagged       // of the revision; nil: damage leaves its history open
+	lists       []*List       // by name
+	access      *access.Table // what callers are granted; nil for the past
+	records     *filter.Set   // nil: not there yet, or an older revision: look in the store
+	subscribers *Subscribers  // nil for the past
+	desks       *Desks        // nil for the past
+
+	asOf bool          // not the newest revision: past the block cache, which is of the present
+	next chan struct{} // closed when a newer view is there; nil for the past
 }
 
 // Revision is the last revision that the view holds; 0: none yet.

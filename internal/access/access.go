@@ -178,6 +178,9 @@ func (g *Grant) Check() error {
 	return nil
 }
 
+// CheckName refuses what no token or certificate can be named. Errors: ErrGrant.
+func CheckName(name string) error { return checkName(name, Certificate) }
+
 func checkName(name string, kind Kind) error {
 	most, allowed := MaxTokenName, isOfTokenName
 	switch kind {
@@ -192,7 +195,7 @@ func checkName(name string, kind Kind) error {
 		return fmt.Errorf("%w: a name has 1 to %d bytes", ErrGrant, most)
 	case strings.ContainsFunc(name, func(r rune) bool { return !allowed(r) }):
 		return fmt.Errorf("%w: a character that a name cannot hold", ErrGrant)
-	case mayBeNumber(name):
+	case MayBeNumber(name):
 		return fmt.Errorf("%w: more than %d digits without a letter between them: a name must not hold a phone number", ErrGrant, maxDigits)
 	}
 	return nil
@@ -202,7 +205,8 @@ func isOfTokenName(r rune) bool {
 	return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._@-", r)
 }
 
-func mayBeNumber(s string) bool {
+// MayBeNumber reports whether a text could hold a phone number: more than 8 digits without a letter between them.
+func MayBeNumber(s string) bool {
 	digits := 0
 	for _, r := range s {
 		switch {

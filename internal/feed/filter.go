@@ -29,6 +29,17 @@ func (f Filter) Concerns(scope Scope) bool {
 // ConcernsList reports whether the entries of a list concern the subscriber.
 func (f Filter) ConcernsList(id EventID) bool { return slices.Contains(f.Lists, id) }
 
+// Within reports whether all that concerns a subscriber with f concerns one with outer.
+func (f Filter) Within(outer Filter) bool {
+	isOutside := func(s Scope) bool {
+		return !slices.ContainsFunc(outer.Scopes, func(o Scope) bool { return o.Holds(s) })
+	}
+	if len(outer.Scopes) > 0 && (len(f.Scopes) == 0 || slices.ContainsFunc(f.Scopes, isOutside)) {
+		return false
+	}
+	return !slices.ContainsFunc(f.Lists, func(id EventID) bool { return !outer.ConcernsList(id) })
+}
+
 // Check returns ErrFilter for a filter beyond the limits, or with a scope or list that is none. The empty scope is not
 // named: a filter of every scope names none.
 func (f Filter) Check() error {

@@ -25,6 +25,29 @@ func TestFilterConcernsWhatIsAtAboveAndBelow(t *testing.T) {
 	}
 }
 
+func TestFilterIsWithinAnother(t *testing.T) {
+	t.Parallel()
+	seven, eight := EventID{Revision: 7}, EventID{Revision: 8}
+	for _, tt := range []struct {
+		f, outer Filter
+		want     bool
+	}{
+		{Filter{}, Filter{}, true},
+		{Filter{Scopes: []Scope{"a"}}, Filter{}, true},
+		{Filter{}, Filter{Scopes: []Scope{"a"}}, false},
+		{Filter{Scopes: []Scope{"a", "b/c"}}, Filter{Scopes: []Scope{"b", "a"}}, true},
+		{Filter{Scopes: []Scope{"a", "b"}}, Filter{Scopes: []Scope{"b/c", "a"}}, false},
+		{Filter{Scopes: []Scope{"ab"}}, Filter{Scopes: []Scope{"a"}}, false},
+		{Filter{Lists: []EventID{seven}}, Filter{Lists: []EventID{eight, seven}}, true},
+		{Filter{Lists: []EventID{seven, eight}}, Filter{Lists: []EventID{seven}}, false},
+		{Filter{Scopes: []Scope{"a"}, Lists: []EventID{seven}}, Filter{}, false},
+	} {
+		if got := tt.f.Within(tt.outer); got != tt.want {
+			t.Errorf("%+v within %+v: got %v, want %v", tt.f, tt.outer, got, tt.want)
+		}
+	}
+}
+
 func TestFilterHasOneText(t *testing.T) {
 	t.Parallel()
 	messy := Filter{Scopes: []Scope{"b", "a/c", "a", "b"}, Lists: []EventID{{Revision: 12}, {Revision: 7, Index: 1}, {Revision: 7}, {Revision: 12}}}

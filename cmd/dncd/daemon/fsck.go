@@ -166,6 +166,9 @@ func tellDoubtful(w io.Writer, r *store.Report) {
 	if len(r.Doubtful) > 0 {
 		fmt.Fprintf(w, "load these lists again, the lost revisions may have changed them: %s\n", strings.Join(r.Doubtful, ", "))
 	}
+	if len(r.DoubtfulSubscribers) > 0 {
+		fmt.Fprintf(w, "the lost revisions may have changed or removed subscribers: look at each of these with `dnc subscriber show`: %s\n", strings.Join(r.DoubtfulSubscribers, ", "))
+	}
 	if len(r.DoubtfulGrants) > 0 {
 		fmt.Fprintf(w, "the lost revisions may have revoked tokens or certificates: if you revoked one of these, revoke it again: %s\n", strings.Join(r.DoubtfulGrants, ", "))
 	}

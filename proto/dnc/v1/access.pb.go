@@ -177,6 +177,14 @@ const (
 	ActKind_ACT_KIND_TOKEN_CREATED ActKind = 11
 	// A token or certificate was revoked.
 	ActKind_ACT_KIND_TOKEN_REVOKED ActKind = 12
+	// A subscriber was registered or changed.
+	ActKind_ACT_KIND_SUBSCRIBER_PUT ActKind = 13
+	// A subscriber was removed.
+	ActKind_ACT_KIND_SUBSCRIBER_REMOVED ActKind = 14
+	// A desk was registered or changed.
+	ActKind_ACT_KIND_DESK_PUT ActKind = 15
+	// A desk was removed.
+	ActKind_ACT_KIND_DESK_REMOVED ActKind = 16
 )
 
 // Enum value maps for ActKind.
@@ -195,21 +203,29 @@ var (
 		10: "ACT_KIND_RESTORED",
 		11: "ACT_KIND_TOKEN_CREATED",
 		12: "ACT_KIND_TOKEN_REVOKED",
+		13: "ACT_KIND_SUBSCRIBER_PUT",
+		14: "ACT_KIND_SUBSCRIBER_REMOVED",
+		15: "ACT_KIND_DESK_PUT",
+		16: "ACT_KIND_DESK_REMOVED",
 	}
 	ActKind_value = map[string]int32{
-		"ACT_KIND_UNSPECIFIED":       0,
-		"ACT_KIND_LIST_CREATED":      1,
-		"ACT_KIND_LIST_UPDATED":      2,
-		"ACT_KIND_LIST_DELETED":      3,
-		"ACT_KIND_LIST_LOADED":       4,
-		"ACT_KIND_LIST_CONFIRMED":    5,
-		"ACT_KIND_LIST_REVERTED":     6,
-		"ACT_KIND_LIST_UNLOADED":     7,
-		"ACT_KIND_OPT_OUTS_IMPORTED": 8,
-		"ACT_KIND_LOSS_ACCEPTED":     9,
-		"ACT_KIND_RESTORED":          10,
-		"ACT_KIND_TOKEN_CREATED":     11,
-		"ACT_KIND_TOKEN_REVOKED":     12,
+		"ACT_KIND_UNSPECIFIED":        0,
+		"ACT_KIND_LIST_CREATED":       1,
+		"ACT_KIND_LIST_UPDATED":       2,
+		"ACT_KIND_LIST_DELETED":       3,
+		"ACT_KIND_LIST_LOADED":        4,
+		"ACT_KIND_LIST_CONFIRMED":     5,
+		"ACT_KIND_LIST_REVERTED":      6,
+		"ACT_KIND_LIST_UNLOADED":      7,
+		"ACT_KIND_OPT_OUTS_IMPORTED":  8,
+		"ACT_KIND_LOSS_ACCEPTED":      9,
+		"ACT_KIND_RESTORED":           10,
+		"ACT_KIND_TOKEN_CREATED":      11,
+		"ACT_KIND_TOKEN_REVOKED":      12,
+		"ACT_KIND_SUBSCRIBER_PUT":     13,
+		"ACT_KIND_SUBSCRIBER_REMOVED": 14,
+		"ACT_KIND_DESK_PUT":           15,
+		"ACT_KIND_DESK_REMOVED":       16,
 	}
 )
 
@@ -1319,7 +1335,7 @@ type Act struct {
 	RecordedBy string `protobuf:"bytes,4,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
 	// Whether a certificate or a token proved it.
 	RecordedByProven bool `protobuf:"varint,5,opt,name=recorded_by_proven,json=recordedByProven,proto3" json:"recorded_by_proven,omitempty"`
-	// The name of the list, or of the token, that it is about; of an import, its id. Empty where
+	// The name of the list, token, subscriber or desk that it is about; of an import, its id. Empty where
 	// there is none.
 	Subject string `protobuf:"bytes,6,opt,name=subject,proto3" json:"subject,omitempty"`
 	// The rest in words, for a person: "mode replace, 3,000,000 numbers". Holds no number of a
@@ -1518,7 +1534,7 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CREDENTIAL_KIND_TOKEN\x10\x01\x12\x1f\n" +
-	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\xee\x02\n" +
+	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\xde\x03\n" +
 	"\aActKind\x12\x18\n" +
 	"\x14ACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ACT_KIND_LIST_CREATED\x10\x01\x12\x19\n" +
@@ -1533,7 +1549,11 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x11ACT_KIND_RESTORED\x10\n" +
 	"\x12\x1a\n" +
 	"\x16ACT_KIND_TOKEN_CREATED\x10\v\x12\x1a\n" +
-	"\x16ACT_KIND_TOKEN_REVOKED\x10\f2\xa1\x03\n" +
+	"\x16ACT_KIND_TOKEN_REVOKED\x10\f\x12\x1b\n" +
+	"\x17ACT_KIND_SUBSCRIBER_PUT\x10\r\x12\x1f\n" +
+	"\x1bACT_KIND_SUBSCRIBER_REMOVED\x10\x0e\x12\x15\n" +
+	"\x11ACT_KIND_DESK_PUT\x10\x0f\x12\x19\n" +
+	"\x15ACT_KIND_DESK_REMOVED\x10\x102\xa1\x03\n" +
 	"\rAccessService\x12F\n" +
 	"\vCreateToken\x12\x1a.dnc.v1.CreateTokenRequest\x1a\x1b.dnc.v1.CreateTokenResponse\x12C\n" +
 	"\n" +

@@ -367,7 +367,9 @@ type WithdrawOptOutRequest struct {
 	// Why. Required, 1 to 1024 bytes: the number becomes callable.
 	Reason string `protobuf:"bytes,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The request id, and who the write is made for.
-	Context       *WriteContext `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
+	Context *WriteContext `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
+	// Where the withdrawal came in, as in RecordOptOutRequest. At most 256 bytes.
+	Desk          string `protobuf:"bytes,6,opt,name=desk,proto3" json:"desk,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -435,6 +437,13 @@ func (x *WithdrawOptOutRequest) GetContext() *WriteContext {
 		return x.Context
 	}
 	return nil
+}
+
+func (x *WithdrawOptOutRequest) GetDesk() string {
+	if x != nil {
+		return x.Desk
+	}
+	return ""
 }
 
 // A withdrawal, durable.
@@ -3417,13 +3426,14 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
 	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xa5\x01\n" +
+	"recordedAt\"\xb9\x01\n" +
 	"\x15WithdrawOptOutRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12.\n" +
-	"\acontext\x18\x05 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xf8\x01\n" +
+	"\acontext\x18\x05 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\x12\x12\n" +
+	"\x04desk\x18\x06 \x01(\tR\x04desk\"\xf8\x01\n" +
 	"\x16WithdrawOptOutResponse\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
 	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +

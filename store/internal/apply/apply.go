@@ -38,9 +38,11 @@ type Applier struct {
 	Lists   map[policy.EventID]*storev1.ListState // changed; nil: deleted
 	Grants  bool                                  // a grant was made or revoked
 	Touched []Touched                             // topics, in the order in which they were met
+	Desks   bool                                  // a desk was registered, changed or removed
 	totals  *storev1.Totals                       // nil until needed
 
-	touchedAt map[keys.Topic]int // places in Touched
+	Subscribers map[policy.EventID]*storev1.SubscriberState // changed
+	touchedAt   map[keys.Topic]int                          // places in Touched
 
 	filter  *filter.Set     // of all numbers with records before the revision; nil: each is read
 	changed map[uint64]bool // numbers whose records the revision has changed; kept beside a filter
@@ -60,7 +62,7 @@ func (o *Applied) Repeats() bool { return o.First != nil || o.Held }
 // New applies the events of the revision that comes after what the transaction reads. Their time is t, in Unix nanoseconds,
 // which may be ahead of the true time by ahead.
 func New(txn *badger.Txn, revision uint64, t, ahead int64) *Applier {
-	return &Applier{txn: txn, Revision: revision, Time: t, Ahead: ahead, Lists: map[policy.EventID]*storev1.ListState{}}
+	return &Applier{txn: txn, Revision: revision, Time: t, Ahead: ahead, Lists: map[policy.EventID]*storev1.ListState{}, Subscribers: map[policy.EventID]*storev1.SubscriberState{}}
 }
 
 // Replay applies the events of a revision of the journal again.
@@ -129,8 +131,10 @@ func (a *Applier) Change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.createGrant(id, c.TokenCreated, e.GetStoryHash())
 	case *storev1.Event_TokenRevoked:
 		return nil, a.revokeGrant(c.TokenRevoked)
-	case *storev1.Event_LossAccepted, *storev1.Event_Restored:
-		return nil, nil // they change the journal, not the state
+	case *storev1.Event_SubscriberPut, *storev1.Event_SubscriberRemoved, *storev1.Event_LossAccepted, *storev1.Event_Restored:
+		return nil, a.subscriberEvent(id, e)
+	case *storev1.Event_DeskPut, *storev1.Event_DeskRemoved:
+		return nil, a.deskEvent(id, e)
 	}
 	return nil, fmt.Errorf("event of an unknown kind: written by a later version")
 }

@@ -30,11 +30,15 @@ var (
 	ErrListNotFound      = errors.New("no such list")
 	ErrTokenExists       = errors.New("a token or certificate of that name, or a token with that secret, is granted something already")
 	ErrTokenNotFound     = errors.New("no such token or certificate")
+	ErrNoSubscriber      = errors.New("no such subscriber")
+	ErrSubscriber        = errors.New("the subscriber cannot be as asked")
+	ErrNoDesk            = errors.New("no such desk")
 	ErrTooManyRecords    = errors.New("the number holds too many records")
 	ErrUnconfirmed       = errors.New("it has to be confirmed")
 
-	// ErrMoved says that the list changed while a load was compared with it: compare again.
-	ErrMoved = errors.New("the list changed since the load was compared")
+	// ErrMoved says that what a change was made from changed since, such as a list while a load was compared with it: make it
+	// again.
+	ErrMoved = errors.New("it changed since the change was made from it")
 
 	// ErrStage is a stage file that is missing or damaged.
 	ErrStage = errors.New("the staged numbers are missing or damaged")
@@ -91,3 +95,11 @@ func (u Unconfirmed) Error() string { return string(u) }
 
 // Unwrap returns ErrUnconfirmed.
 func (u Unconfirmed) Unwrap() error { return ErrUnconfirmed }
+
+// Subscriber is an ErrSubscriber that says why.
+type Subscriber string
+
+func (s Subscriber) Error() string { return string(s) }
+
+// Unwrap returns ErrSubscriber.
+func (s Subscriber) Unwrap() error { return ErrSubscriber }

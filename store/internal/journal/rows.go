@@ -45,7 +45,7 @@ func appendEvents(to []*storev1.Event, m *storev1.OptOuts) ([]*storev1.Event, er
 		expires += at(m.GetExpiresAt(), i)
 		kind, o, e := m.GetKinds()[at(m.GetKind(), i)], &optOuts[i], &events[i]
 		o.Number, o.Scope, o.Channel, o.Unique = number, kind.GetScope(), kind.GetChannel(), true
-		o.ReceivedAt, o.ExpiresAt = received, expires
+		o.ReceivedAt, o.ExpiresAt, o.Desk = received, expires, kind.GetDesk()
 		if h := at(m.GetStoryHash(), i); h > 0 {
 			e.StoryHash, e.Story = m.GetStoryHashes()[h-1], at(m.GetStory(), i)
 		}

@@ -13,6 +13,7 @@ const (
 	KindGrant   = 'a' // name of a token or certificate
 	KindBlock   = 'b' // list id, block: numbers, at the timestamp of their load
 	KindCommit  = 'c' // list id, P, n: proof of one block commit
+	KindDesk    = 'd' // desk id
 	KindTopic   = 'e' // topic: how many changes it has had
 	KindChange  = 'f' // topic, 0, revision: how many it had up to this revision, which changed it
 	KindHistory = 'h' // number, revision, index: empty; the event is in the journal; a row has none while its record is there
@@ -22,6 +23,8 @@ const (
 	KindRequest = 'q' // first half of the SHA-256 of a request id
 	KindRecords = 'r' // number
 	KindTotals  = 't'
+
+	KindSubscriber = 'u' // subscriber id
 )
 
 // ListIDBytes is the length of a list's id in a key.
@@ -53,6 +56,12 @@ func Totals() []byte { return []byte{KindTotals} }
 
 // Grant is the key of what a token or certificate is granted, by its name.
 func Grant(name string) []byte { return append([]byte{KindGrant}, name...) }
+
+// Subscriber is the key of a subscriber.
+func Subscriber(id policy.EventID) []byte { return AppendListID([]byte{KindSubscriber}, id) }
+
+// Desk is the key of a desk.
+func Desk(id policy.EventID) []byte { return AppendListID([]byte{KindDesk}, id) }
 
 // List is the key of a list.
 func List(id policy.EventID) []byte { return AppendListID([]byte{KindList}, id) }

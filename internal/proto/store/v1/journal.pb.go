@@ -2652,7 +2652,9 @@ type SubscriberPut struct {
 	Subscriber *EventRef           `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
 	Settings   *SubscriberSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
 	// Begin a new epoch, though the filter stays.
-	Rebase        bool `protobuf:"varint,3,opt,name=rebase,proto3" json:"rebase,omitempty"`
+	Rebase bool `protobuf:"varint,3,opt,name=rebase,proto3" json:"rebase,omitempty"`
+	// SubscriberState.updated_revision of what the settings were made from. 0: of a new one.
+	Base          uint64 `protobuf:"varint,4,opt,name=base,proto3" json:"base,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2706,6 +2708,13 @@ func (x *SubscriberPut) GetRebase() bool {
 		return x.Rebase
 	}
 	return false
+}
+
+func (x *SubscriberPut) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
 }
 
 // SubscriberRemoved ends a subscriber. Its acknowledgements stay.
@@ -2942,8 +2951,10 @@ func (x *DeskSettings) GetContact() string {
 type DeskPut struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Unset: a new one.
-	Desk          *EventRef     `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
-	Settings      *DeskSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	Desk     *EventRef     `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
+	Settings *DeskSettings `protobuf:"bytes,2,opt,name=settings,proto3" json:"settings,omitempty"`
+	// DeskState.updated_revision of what the settings were made from. 0: of a new one.
+	Base          uint64 `protobuf:"varint,3,opt,name=base,proto3" json:"base,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2990,6 +3001,13 @@ func (x *DeskPut) GetSettings() *DeskSettings {
 		return x.Settings
 	}
 	return nil
+}
+
+func (x *DeskPut) GetBase() uint64 {
+	if x != nil {
+		return x.Base
+	}
+	return 0
 }
 
 // DeskRemoved ends a desk.
@@ -3249,13 +3267,14 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bdeadline\x18\t \x01(\x03R\bdeadline\x12\x12\n" +
 	"\x04keys\x18\n" +
 	" \x03(\tR\x04keys\x12\x1a\n" +
-	"\bidentity\x18\v \x01(\tR\bidentity\"\x95\x01\n" +
+	"\bidentity\x18\v \x01(\tR\bidentity\"\xa9\x01\n" +
 	"\rSubscriberPut\x122\n" +
 	"\n" +
 	"subscriber\x18\x01 \x01(\v2\x12.store.v1.EventRefR\n" +
 	"subscriber\x128\n" +
 	"\bsettings\x18\x02 \x01(\v2\x1c.store.v1.SubscriberSettingsR\bsettings\x12\x16\n" +
-	"\x06rebase\x18\x03 \x01(\bR\x06rebase\"G\n" +
+	"\x06rebase\x18\x03 \x01(\bR\x06rebase\x12\x12\n" +
+	"\x04base\x18\x04 \x01(\x04R\x04base\"G\n" +
 	"\x11SubscriberRemoved\x122\n" +
 	"\n" +
 	"subscriber\x18\x01 \x01(\v2\x12.store.v1.EventRefR\n" +
@@ -3276,10 +3295,11 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x14\n" +
 	"\x05owner\x18\x03 \x01(\tR\x05owner\x12\x18\n" +
-	"\acontact\x18\x04 \x01(\tR\acontact\"e\n" +
+	"\acontact\x18\x04 \x01(\tR\acontact\"y\n" +
 	"\aDeskPut\x12&\n" +
 	"\x04desk\x18\x01 \x01(\v2\x12.store.v1.EventRefR\x04desk\x122\n" +
-	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.DeskSettingsR\bsettings\"5\n" +
+	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.DeskSettingsR\bsettings\x12\x12\n" +
+	"\x04base\x18\x03 \x01(\x04R\x04base\"5\n" +
 	"\vDeskRemoved\x12&\n" +
 	"\x04desk\x18\x01 \x01(\v2\x12.store.v1.EventRefR\x04desk*\xbe\x01\n" +
 	"\bLoadMode\x12\x19\n" +
