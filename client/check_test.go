@@ -79,6 +79,8 @@ func TestCheckErrors(t *testing.T) {
 		{"+14155550100", []client.CheckOption{client.Scope("a//b")}, client.ErrInvalidArgument},
 		{"+14155550100", []client.CheckOption{client.Region("XX")}, client.ErrInvalidArgument},
 		{"+14155550100", []client.CheckOption{client.AtLeast(client.Position{Revision: 1, JournalID: strings.Repeat("0", 32)})}, client.ErrJournalChanged},
+		{"+14155550100", []client.CheckOption{client.AtLeast(client.Position{Tag: strings.Repeat("0", 16)})}, client.ErrJournalForked},
+		{"+14155550100", []client.CheckOption{client.AtLeast(client.Position{Tag: "no tag"})}, client.ErrJournalForked},
 	}
 	for _, tt := range tests {
 		r, err := c.Check(t.Context(), tt.number, tt.opts...)

@@ -61,6 +61,7 @@ func TestCheckBatchErrors(t *testing.T) {
 		"too many":      {make([]uint64, client.MaxBatch+1), nil, client.ErrInvalidArgument},
 		"a bad scope":   {[]uint64{14155550100}, []client.CheckOption{client.Scope("a//b")}, client.ErrInvalidArgument},
 		"other journal": {[]uint64{14155550100}, []client.CheckOption{client.AtLeast(client.Position{Revision: 1, JournalID: "other"})}, client.ErrJournalChanged},
+		"other history": {[]uint64{14155550100}, []client.CheckOption{client.AtLeast(client.Position{Tag: "00"})}, client.ErrJournalForked},
 	} {
 		r, err := c.CheckBatch(t.Context(), tt.numbers, tt.opts...)
 		if !errors.Is(err, tt.want) || !reflect.ValueOf(r).IsZero() {

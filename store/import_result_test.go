@@ -78,17 +78,20 @@ func TestCommitAgainWaitsForItsLoad(t *testing.T) {
 	}
 	release()
 	want := Counts{Read: c.Read, Accepted: c.Read, Added: c.Read - 100, Unchanged: 100}
+	var tag string
 	for range cap(answers) {
 		a := <-answers
+		tag = a.r.Tag
 		if a.err != nil || a.r.Counts != want || a.r.ImportID != h.ImportID || a.r.Numbers != c.Read || a.r.ID.Revision == 0 {
 			t.Errorf("%+v (%v), want the result of the load", a.r, a.err)
 		}
 	}
 	wantImports(t, s, 2)
 	awaitIdle(t, s, "a")
+	optOut(t, s, fiction(415, 1), "acme")
 	closeStore(t, s)
 	s = open(t, dir)
-	if r, err := beginAgain(t, s, h).Commit(context.Background(), c, silent); err != nil || r.Counts != want {
+	if r, err := beginAgain(t, s, h).Commit(context.Background(), c, silent); err != nil || r.Counts != want || r.Tag != tag || tag == "" {
 		t.Errorf("after a restart: %+v (%v), want the result of the load", r, err)
 	}
 	h.Mode = Add

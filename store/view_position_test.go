@@ -276,6 +276,21 @@ func TestSecretThatIsNotWritten(t *testing.T) {
 	}
 }
 
+// A first start that was killed can leave a secret and no store: a store can still be made there, which uses it.
+func TestSecretIsNoStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	made, err := secret.Make(dir)
+	must(t, err)
+	if err := Find(dir); !errors.Is(err, ErrNoStore) {
+		t.Errorf("find: got %v, want that there is no store", err)
+	}
+	must(t, Init(dir))
+	if s := open(t, dir); *s.secret != *made {
+		t.Error("the store has another secret")
+	}
+}
+
 // Repair and its swap leave the secret where it is: positions that were handed out stay good.
 func TestSecretSurvivesRepair(t *testing.T) {
 	t.Parallel()
@@ -328,6 +343,34 @@ func lossOf(t *testing.T, s *Store) *storev1.LossAccepted {
 	return rev.GetEvents()[0].GetLossAccepted()
 }
 
+func withoutMark(dir string) error { return os.Remove(filepath.Join(dir, journal.MarkName)) }
+
+// A store that has lost its end still knows the tags of what is there. Where no mark says which history it holds, its newest
+// revision has no tag, and a position of it can be neither confirmed nor refused as a fork.
+func TestTagsOfADamagedStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	optOut(t, s, fiction(415, 1), "acme")
+	_, begin := logOf(t, dir)
+	optOut(t, s, fiction(415, 2), "acme")
+	_, end := logOf(t, dir)
+	handedOut := tagsOf(t, s)
+	cut := open(t, loseLog(t, dir, begin, end))
+	wantTags(t, cut, "without its end", map[uint64]string{1: handedOut[1], 2: handedOut[2]}, nil)
+	wantTags(t, cut, "without its end", map[uint64]string{1: handedOut[2]}, ErrForked)
+
+	unmarked := loseLog(t, dir, 0, 0)
+	must(t, withoutMark(unmarked))
+	s = open(t, unmarked)
+	if tag := s.View().Tag(); !errors.Is(s.State().Cause, ErrDamaged) || tag != nil {
+		t.Errorf("without a mark: got the tag %x and %v", tag, s.State().Cause)
+	}
+	wantTags(t, s, "without a mark", map[uint64]string{1: handedOut[1]}, nil)
+	wantTags(t, s, "without a mark", map[uint64]string{2: handedOut[2]}, ErrDamaged)
+	wantTags(t, s, "without a mark", map[uint64]string{2: handedOut[1]}, ErrDamaged)
+}
+
 // An accepted loss says where the journal was last known to be: by its mark, where that is later than what is there, and else by
 // its last entry. The positions of what is lost are refused.
 func TestAcceptedLossNamesTheLastKnownPosition(t *testing.T) {
@@ -344,21 +387,22 @@ func TestAcceptedLossNamesTheLastKnownPosition(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		from, to int
-		noMark   bool
+		mark     func(dir string) error // nil: it stays
 		lost     []uint64
 		at       uint64 // the last known revision
 		marked   bool
 		journal  bool // is known
 	}{
-		{"the end", begin, end, false, []uint64{2, 3}, 3, true, true},
-		{"the middle", begin, middle, false, []uint64{2}, 3, false, true},
-		{"the mark", 0, 0, true, nil, 3, false, false},
-		{"the end and the mark", middle, end, true, []uint64{3}, 2, false, false},
+		{"the end", begin, end, nil, []uint64{2, 3}, 3, true, true},
+		{"the middle", begin, middle, nil, []uint64{2}, 3, false, true},
+		{"the mark", 0, 0, withoutMark, nil, 3, false, false},
+		{"another store's mark", 0, 0, journal.CreateMark, nil, 3, false, false},
+		{"the end and the mark", middle, end, withoutMark, []uint64{3}, 2, false, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := loseLog(t, dir, c.from, c.to)
-			if c.noMark {
-				must(t, os.Remove(filepath.Join(d, journal.MarkName)))
+			if c.mark != nil {
+				must(t, c.mark(d))
 			}
 			_, err := Repair(context.Background(), d, true, testOptions())
 			must(t, err)
