@@ -171,7 +171,7 @@ func (f lineFunc) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

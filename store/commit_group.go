@@ -197,6 +197,7 @@ func (g *group) write() error {
 		return err
 	}
 	s.publish(view)
+	s.feeds.note(view, g.a.Touched)
 	return nil
 }
 

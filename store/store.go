@@ -144,6 +144,7 @@ type Store struct {
 	locks   *locks.Locks
 	results resultCache
 	deltas  deltas // of lists, that feeds read
+	feeds   feeds
 	loading loadProgress
 	refused sync.Map // by list: the import that a guard refused last, whose stage stays
 	records recordJobs
@@ -165,6 +166,7 @@ func Open(dir string, o Options) (*Store, error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("open store: %w", errors.Join(orSystem(err), s.closeFiles()))
 	}
+	s.feeds.begin(s.View())
 	s.accessLog = s.openAccessLog()
 	s.openedIn = time.Since(start)
 	go s.commitLoop()

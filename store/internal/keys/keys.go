@@ -106,8 +106,8 @@ func ScopeTopic(s policy.Scope) Topic { return Topic(s) }
 // ListTopic is the topic of a list.
 func ListTopic(id policy.EventID) Topic { return Topic(AppendListID([]byte{listTopic}, id)) }
 
-// IsList reports whether the topic is a list.
-func (t Topic) IsList() bool { return len(t) > 0 && t[0] == listTopic }
+// IsScope reports whether the topic is a scope.
+func (t Topic) IsScope() bool { return t == "" || t[0] > listTopic }
 
 // Counted is the key of how many changes a topic has had.
 func Counted(t Topic) []byte { return append([]byte{KindTopic}, t...) }
