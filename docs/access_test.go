@@ -20,8 +20,11 @@ var bounds = map[access.Bound]string{
 	access.RequestScope: "the scope of the request",
 	access.ListScope:    "the scope of the list",
 	access.EachItem:     "the scope of each item",
-	access.Filtered:     "the answer is filtered",
-	access.Unbounded:    "only callers without a bound",
+
+	access.SubscriberScopes: "the scopes of the subscriber",
+
+	access.Filtered:  "the answer is filtered",
+	access.Unbounded: "only callers without a bound",
 }
 
 // TestAccessTable compares the table of calls in docs/access.md with the rules.

@@ -71,6 +71,29 @@ func (d *door) freshList(scope policy.Scope) string {
 	return name
 }
 
+// callerName is the key of the name of a context's caller.
+type callerName struct{}
+
+// freshSubscriber registers a subscriber at scope, for which the caller may speak, under a name that nothing else has.
+func (d *door) freshSubscriber(ctx context.Context, scope policy.Scope) string {
+	d.t.Helper()
+	name := fmt.Sprintf("fresh-%d", d.unique.Add(1))
+	identity, _ := ctx.Value(callerName{}).(string)
+	d.putSubscriber(name, identity, boundTo(scope)...)
+	return name
+}
+
+func (d *door) putSubscriber(name, identity string, scopes ...policy.Scope) {
+	d.t.Helper()
+	change := func(_ *store.View, _ *store.Subscriber, set *store.SubscriberSettings) error {
+		set.Kind, set.Filter.Scopes, set.Identity = store.Internal, scopes, identity
+		return nil
+	}
+	if _, err := d.store.PutSubscriber(testContext(d.t), name, change, false, store.Request{}); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
 // grant grants roles, and returns the token if it is for one.
 func (d *door) grant(g access.Grant) (token string) {
 	d.t.Helper()
@@ -233,32 +256,39 @@ var calls = map[string]struct {
 		_, err := dncv1.NewAccessServiceClient(conn).ListActs(ctx, &dncv1.ListActsRequest{})
 		return err
 	}},
-	"PropagationService/PutSubscriber": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).PutSubscriber(ctx, &dncv1.PutSubscriberRequest{})
+	"PropagationService/PutSubscriber": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).PutSubscriber(ctx, &dncv1.PutSubscriberRequest{Subscriber: &dncv1.Subscriber{
+			Name: fmt.Sprintf("new-%d", d.unique.Add(1)), Kind: dncv1.SubscriberKind_SUBSCRIBER_KIND_INTERNAL,
+			Filter: &dncv1.FeedFilter{Scopes: scopeList(scope)},
+		}})
 		return err
 	}},
-	"PropagationService/GetSubscriber": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).GetSubscriber(ctx, &dncv1.GetSubscriberRequest{})
+	"PropagationService/GetSubscriber": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).GetSubscriber(ctx, &dncv1.GetSubscriberRequest{Name: d.freshSubscriber(ctx, "acme")})
 		return err
 	}},
-	"PropagationService/ListSubscribers": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+	"PropagationService/ListSubscribers": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).ListSubscribers(ctx, &dncv1.ListSubscribersRequest{})
 		return err
 	}},
-	"PropagationService/DeleteSubscriber": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).DeleteSubscriber(ctx, &dncv1.DeleteSubscriberRequest{})
+	"PropagationService/DeleteSubscriber": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).DeleteSubscriber(ctx, &dncv1.DeleteSubscriberRequest{Name: d.freshSubscriber(ctx, scope)})
 		return err
 	}},
-	"PropagationService/PutDesk": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).PutDesk(ctx, &dncv1.PutDeskRequest{})
+	"PropagationService/PutDesk": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).PutDesk(ctx, &dncv1.PutDeskRequest{Desk: &dncv1.Desk{Name: fmt.Sprintf("new %d", d.unique.Add(1))}})
 		return err
 	}},
-	"PropagationService/ListDesks": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+	"PropagationService/ListDesks": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).ListDesks(ctx, &dncv1.ListDesksRequest{})
 		return err
 	}},
-	"PropagationService/DeleteDesk": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).DeleteDesk(ctx, &dncv1.DeleteDeskRequest{})
+	"PropagationService/DeleteDesk": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		name := fmt.Sprintf("fresh %d", d.unique.Add(1))
+		if _, err := d.store.PutDesk(testContext(d.t), name, func(*store.Desk, *store.DeskSettings) error { return nil }, store.Request{}); err != nil {
+			d.t.Fatal(err)
+		}
+		_, err := dncv1.NewPropagationServiceClient(conn).DeleteDesk(ctx, &dncv1.DeleteDeskRequest{Name: name})
 		return err
 	}},
 	"PropagationService/Acknowledge": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
@@ -400,7 +430,7 @@ func (d *door) tryAll(ca *authority, role access.Role, bound policy.Scope, kind 
 	if bound != "" {
 		g.Scopes = []policy.Scope{bound}
 	}
-	tlsConfig, ctx := ca.clientTLS("", ""), testContext(d.t)
+	tlsConfig, ctx := ca.clientTLS("", ""), context.WithValue(testContext(d.t), callerName{}, g.Name)
 	if token := d.grant(g); kind == access.Token {
 		ctx = showing(ctx, token)
 	} else {

@@ -248,7 +248,8 @@ func (a *admission) ofCall(service, method string) *limiter {
 	switch {
 	case method == "RecordOptOut", method == "WithdrawOptOut":
 		return a[workOptOuts]
-	case service == dncv1.RecordService_ServiceDesc.ServiceName, service == dncv1.ListService_ServiceDesc.ServiceName:
+	case service == dncv1.RecordService_ServiceDesc.ServiceName, service == dncv1.ListService_ServiceDesc.ServiceName,
+		service == dncv1.PropagationService_ServiceDesc.ServiceName:
 		return a[workRecords]
 	}
 	return nil

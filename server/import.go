@@ -44,7 +44,7 @@ func (i *importSession) begin(req *dncv1.ImportRequest) (staged, error) {
 	}
 	h, err := i.storeHeader()
 	if err != nil {
-		return nil, i.s.aboutList(i.header.GetList(), err)
+		return nil, aboutList(i.header.GetList(), err)
 	}
 	if i.header.GetResume() && h.ImportID == "" {
 		i.imp, err = resumed(i.ctx, &i.s.service, h, i.s.store.ResumeImport)
@@ -52,7 +52,7 @@ func (i *importSession) begin(req *dncv1.ImportRequest) (staged, error) {
 		i.imp, err = i.s.store.BeginImport(h)
 	}
 	if err != nil {
-		return nil, i.s.aboutList(i.header.GetList(), err)
+		return nil, aboutList(i.header.GetList(), err)
 	}
 	return i.imp, nil
 }
@@ -201,7 +201,7 @@ func (i *importSession) commit(ctx context.Context, req *dncv1.ImportCommit, pro
 	}
 	result, err := i.imp.Commit(ctx, c, progress)
 	if err != nil {
-		return nil, i.s.aboutList(i.header.GetList(), err)
+		return nil, aboutList(i.header.GetList(), err)
 	}
 	if !result.Refused && !result.DryRun {
 		i.s.logAct(i.ctx, "ListService/Import", strings.ToLower(i.header.GetList()))

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"strings"
 	"time"
@@ -37,7 +36,7 @@ func (s *listService) find(v *store.View, name string) (*store.List, error) {
 	}
 	l, err := v.List(name)
 	if err != nil {
-		return nil, s.aboutList(name, err)
+		return nil, aboutList(name, err)
 	}
 	return l, nil
 }
@@ -46,7 +45,7 @@ func (s *listService) find(v *store.View, name string) (*store.List, error) {
 func (s *listService) findFor(v *store.View, caller *access.Grant, name string) (*store.List, error) {
 	l, err := s.find(v, name)
 	if err == nil && !caller.Sees(l.Scope) {
-		return nil, s.aboutList(l.Name, store.ErrListNotFound)
+		return nil, aboutList(l.Name, store.ErrListNotFound)
 	}
 	return l, err
 }
@@ -62,7 +61,7 @@ func (s *listService) findHeld(ctx context.Context, v *store.View, name string) 
 }
 
 // aboutList adds the list to the metadata of an error, unless the name itself is invalid.
-func (s *listService) aboutList(name string, err error) error {
+func aboutList(name string, err error) error {
 	f := faultOf(err)
 	if store.CheckListName(name) != nil { // it may be a person's number
 		return f
@@ -90,7 +89,7 @@ func (s *listService) createList(ctx context.Context, req *dncv1.CreateListReque
 	if err != nil {
 		return store.ListWrite{}, err
 	}
-	by, err := s.listRequest(ctx, req)
+	by, err := s.repeatable(ctx, req)
 	if err != nil {
 		return store.ListWrite{}, err
 	}
@@ -100,42 +99,11 @@ func (s *listService) createList(ctx context.Context, req *dncv1.CreateListReque
 	})
 }
 
-// listWrite is a request that changes a list.
-type listWrite interface {
-	proto.Message
-	GetContext() *dncv1.WriteContext
-}
-
-// listRequest returns the id and story of a write to a list. A retry is compared by what it asks for: its outcome would
-// depend on the list's present state.
-func (s *listService) listRequest(ctx context.Context, req listWrite) (store.Request, error) {
-	r, err := s.request(ctx, req.GetContext(), store.Story{})
-	if err != nil || r.ID == "" {
-		return r, err
-	}
-	body, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
-	if err != nil {
-		return r, fmt.Errorf("encode request: %w", err)
-	}
-	asked := sha256.Sum256(append([]byte(req.ProtoReflect().Descriptor().FullName()), body...))
-	r.Asked = asked[:]
-	return r, nil
-}
-
-// once makes a list write once for each request id. A retry finds the outcome of the first attempt, even if that was
-// written while the retry was being refused because of it.
+// once makes a list write once for each request id.
 func (s *listService) once(name string, by store.Request, write func() (store.ListWrite, error)) (store.ListWrite, error) {
-	w, found, err := s.store.RepeatedListWrite(by)
-	if !found && err == nil {
-		w, err = write()
-	}
-	if err != nil && !found {
-		if first, found, failed := s.store.RepeatedListWrite(by); found {
-			w, err = first, failed
-		}
-	}
+	w, err := once(by, s.store.RepeatedListWrite, write)
 	if err != nil {
-		return store.ListWrite{}, s.aboutList(name, err)
+		return store.ListWrite{}, aboutList(name, err)
 	}
 	return w, nil
 }
@@ -258,7 +226,7 @@ func (s *listService) updateList(ctx context.Context, req *dncv1.UpdateListReque
 	if err != nil {
 		return store.ListWrite{}, err
 	}
-	by, err := s.listRequest(ctx, req)
+	by, err := s.repeatable(ctx, req)
 	if err != nil {
 		return store.ListWrite{}, err
 	}
@@ -321,7 +289,7 @@ func (s *listService) deleteList(ctx context.Context, req *dncv1.DeleteListReque
 	if err != nil {
 		return store.ListWrite{}, err
 	}
-	by, err := s.listRequest(ctx, req)
+	by, err := s.repeatable(ctx, req)
 	if err != nil {
 		return store.ListWrite{}, err
 	}

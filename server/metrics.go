@@ -32,6 +32,8 @@ const (
 	writeLoad       = "load"
 	writeRecords    = "records_import"
 	writeToken      = "token"
+	writeSubscriber = "subscriber"
+	writeDesk       = "desk"
 )
 
 // metrics counts what the services do. No label holds anything about a number.

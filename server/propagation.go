@@ -6,4 +6,5 @@ import dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 type propagationService struct {
 	dncv1.UnimplementedPropagationServiceServer
 	service
+	auth *authenticator
 }

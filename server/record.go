@@ -140,7 +140,7 @@ func (s *recordService) withdrawOptOut(ctx context.Context, req *dncv1.WithdrawO
 	if req.GetReason() == "" {
 		return nil, invalidField("reason", "is missing: say why the number becomes callable")
 	}
-	r, err := s.request(ctx, req.GetContext(), store.Story{Reason: req.GetReason()})
+	r, err := s.request(ctx, req.GetContext(), store.Story{Reason: req.GetReason(), Desk: req.GetDesk()})
 	if err != nil {
 		return nil, err
 	}

@@ -34,7 +34,7 @@ func (s *listService) RevertImport(ctx context.Context, req *dncv1.RevertImportR
 	}, func(store.Progress) {})
 	s.metrics.wrote(writeLoad, false, err)
 	if err != nil {
-		return nil, s.aboutList(l.Name, err)
+		return nil, aboutList(l.Name, err)
 	}
 	if !result.Refused && !result.DryRun {
 		s.logAct(ctx, "ListService/RevertImport", l.Name)

@@ -97,6 +97,16 @@ func (t *Desks) All() []*Desk {
 	return t.byName
 }
 
+// After are those behind a name, by name.
+func (t *Desks) After(name string) []*Desk {
+	folded := state.FoldDesk(name)
+	i, found := slices.BinarySearchFunc(t.All(), folded, func(d *Desk, folded string) int { return strings.Compare(state.FoldDesk(d.Name), folded) })
+	if found {
+		i++
+	}
+	return t.All()[i:]
+}
+
 // Named is the desk that a text names, whatever its case and the spaces around it; nil: there is none.
 func (t *Desks) Named(text string) *Desk {
 	if t == nil || len(t.folded) == 0 || text == "" {

@@ -12,6 +12,9 @@ const (
 	ListScope
 	// EachItem: the same of the scope of each item of a batch, a stream or a file. The handler checks it.
 	EachItem
+	// SubscriberScopes: the same of each scope of the filter of the subscriber that the request names, and of one of every scope
+	// none. The handler checks it.
+	SubscriberScopes
 	// Filtered: the handler leaves out of the answer what is outside the caller's scopes, and the stories of what is above
 	// them.
 	Filtered
@@ -64,10 +67,10 @@ var Rules = map[string]Rule{
 	"dnc.v1.AccessService/ListAccess":  {Roles: RolesOf(Officer), Bound: Unbounded},
 	"dnc.v1.AccessService/ListActs":    {Roles: RolesOf(Officer, Admin), Bound: Filtered},
 
-	"dnc.v1.PropagationService/PutSubscriber":    {Roles: RolesOf(Admin), Bound: Filtered, Act: true},
+	"dnc.v1.PropagationService/PutSubscriber":    {Roles: RolesOf(Admin), Bound: SubscriberScopes, Act: true},
 	"dnc.v1.PropagationService/GetSubscriber":    {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered},
 	"dnc.v1.PropagationService/ListSubscribers":  {Roles: RolesOf(Officer, Admin), Bound: Filtered},
-	"dnc.v1.PropagationService/DeleteSubscriber": {Roles: RolesOf(Admin), Bound: Filtered, Act: true},
+	"dnc.v1.PropagationService/DeleteSubscriber": {Roles: RolesOf(Admin), Bound: SubscriberScopes, Act: true},
 	"dnc.v1.PropagationService/PutDesk":          {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
 	"dnc.v1.PropagationService/ListDesks":        {Roles: RolesOf(Officer, Admin), Bound: Nothing},
 	"dnc.v1.PropagationService/DeleteDesk":       {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
