@@ -72,8 +72,8 @@ func ParsePosition(text string) (Position, error) {
 	if !hasJournal {
 		return p, nil
 	}
-	hasTag := false
-	p.JournalID, p.Tag, hasTag = strings.Cut(rest, ":")
+	journal, tag, hasTag := strings.Cut(rest, ":")
+	p.JournalID, p.Tag = journal, tag
 	switch {
 	case p.JournalID == "" && hasTag: // of any journal
 	case len(p.JournalID) != journalIDDigits, !isHex(p.JournalID):
