@@ -219,3 +219,39 @@ func TestHalfABackupIsNotReady(t *testing.T) {
 		t.Errorf("after it: %s", p.stderr)
 	}
 }
+
+// fsck says what a lost secret means. One that is damaged is a problem, one that is not there need not be: an earlier version
+// made none.
+func TestFsckReportsTheSecret(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "data")
+	p := startProcess(t, serveArgs(dir)...)
+	if _, err := dncv1.NewRecordServiceClient(dial(t, p.addr)).RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: "+33199001234"}); err != nil {
+		t.Fatal(err)
+	}
+	p.stop()
+	path := filepath.Join(dir, "secret")
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := run(t, "fsck", "--data", dir); code != 0 || strings.Contains(stdout, "secret") {
+		t.Errorf("whole: got %d and %q", code, stdout)
+	}
+	whole[0] ^= 1
+	if err := os.WriteFile(path, whole, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := run(t, "fsck", "--data", dir); code != 1 || !strings.Contains(stdout, "the file secret is damaged") {
+		t.Errorf("damaged: got %d and %q", code, stdout)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if code, stdout, _ := run(t, "fsck", "--data", dir); code != 0 || !strings.Contains(stdout, "there is no file secret") {
+		t.Errorf("gone: got %d and %q", code, stdout)
+	}
+	if _, err := os.Stat(path); err == nil {
+		t.Error("fsck made a secret")
+	}
+}
