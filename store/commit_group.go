@@ -153,7 +153,7 @@ var refusals = []error{
 	ErrNothingToWithdraw, ErrTooManyRecords, ErrRequestReused,
 	ErrListExists, ErrListNotFound, ErrImportRunning, fault.ErrMoved,
 	ErrTokenExists, ErrTokenNotFound, ErrUnconfirmed,
-	ErrSubscriberNotFound, ErrSubscriberInvalid, ErrDeskNotFound,
+	ErrSubscriberNotFound, ErrSubscriberInvalid, ErrDeskNotFound, ErrEpochEnded, ErrAckInvalid,
 }
 
 func isRefusal(err error) bool {

@@ -185,6 +185,7 @@ type checker struct {
 	changeBook    changeBook
 	subscribers   apply.Subscribers // as the journal has them
 	desks         apply.Desks
+	acks          int // of the journal, that the state holds
 	fates         *stories.Fates
 	storiesUnread bool // their database cannot be opened: how many are missing is not known
 
@@ -204,7 +205,7 @@ func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
 	for _, step := range []func() error{
-		c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.subscriberStates, c.deskStates, c.listStates,
+		c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.subscriberStates, c.acksAsRecorded, c.deskStates, c.listStates,
 		c.blocks, c.past, c.filters, c.newer, c.secret,
 	} {
 		if err := step(); err != nil {
@@ -273,6 +274,9 @@ func (c *checker) follow(w *journal.Walk) error {
 			c.grants.follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.subscribers.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.desks.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
+			if err := c.acknowledged(state.EventID(e.Revision, i), rev.GetTime(), event); err != nil {
+				c.problem(err)
+			}
 		}
 		c.changes(e.Revision, rev)
 	}

@@ -36,6 +36,8 @@ var (
 	ErrSubscriberNotFound   = fault.ErrNoSubscriber
 	ErrSubscriberInvalid    = fault.ErrSubscriber
 	ErrSubscriberSettings   = errors.New("invalid settings of a subscriber")
+	ErrEpochEnded           = fault.ErrEpoch
+	ErrAckInvalid           = fault.ErrAck
 	ErrDeskNotFound         = fault.ErrNoDesk
 	ErrDeskSettings         = errors.New("invalid settings of a desk")
 	ErrImportRunning        = fault.ErrImportRunning
@@ -50,6 +52,7 @@ var (
 	ErrMode                 = errors.New("the mode does not fit")
 	ErrCounts               = errors.New("the counts do not add up")
 	ErrForked               = errors.New("the journal holds another history at that position")
+	ErrOtherJournal         = errors.New("it is of another journal")
 	ErrHistoryGone          = errors.New("that revision is not kept")
 	ErrFutureRevision       = errors.New("that revision does not exist yet")
 	ErrStage                = fault.ErrStage

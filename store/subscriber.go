@@ -64,13 +64,14 @@ type Subscriber struct {
 type Acknowledgement struct {
 	ID       policy.EventID // of the event that recorded it
 	Time     time.Time      // of that event
-	Revision uint64         // up to this one,
-	Changes  uint64         // so many changes of the epoch,
-	Hash     feed.Hash      // which lead to this hash
+	Epoch    uint64
+	Revision uint64    // up to this one,
+	Changes  uint64    // so many changes of the epoch,
+	Hash     feed.Hash // which lead to this hash
 	Signed   bool
 }
 
-// Acknowledged is the newest acknowledgement of a stage in this epoch; nil: there is none.
+// Acknowledged is the newest acknowledgement of a stage, or of one that includes it, in this epoch; nil: there is none.
 func (s *Subscriber) Acknowledged(stage feed.Stage) *Acknowledgement { return s.acknowledged[stage] }
 
 // compileSubscriber makes the value that a view holds from the stored state of a subscriber.
@@ -102,6 +103,7 @@ func acknowledgementOf(m *storev1.AckState) *Acknowledgement {
 	a := &Acknowledgement{
 		ID:       policy.EventID{Revision: m.GetRevision(), Index: m.GetIndex()},
 		Time:     state.Time(m.GetTime()),
+		Epoch:    m.GetEpoch(),
 		Revision: m.GetUpTo(),
 		Changes:  m.GetChanges(),
 		Signed:   m.GetSigned(),

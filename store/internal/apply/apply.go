@@ -133,6 +133,8 @@ func (a *Applier) Change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.revokeGrant(c.TokenRevoked)
 	case *storev1.Event_SubscriberPut, *storev1.Event_SubscriberRemoved, *storev1.Event_LossAccepted, *storev1.Event_Restored:
 		return nil, a.subscriberEvent(id, e)
+	case *storev1.Event_Acknowledged:
+		return nil, a.acknowledge(id, c.Acknowledged)
 	case *storev1.Event_DeskPut, *storev1.Event_DeskRemoved:
 		return nil, a.deskEvent(id, e)
 	}

@@ -27,6 +27,8 @@ func (b Subscribers) Follow(id policy.EventID, time int64, e *storev1.Event) (ch
 		return b.remove(state.RefID(c.SubscriberRemoved.GetSubscriber()), id.Revision, time)
 	case *storev1.Event_LossAccepted, *storev1.Event_Restored:
 		return b.beginAgain(id.Revision)
+	case *storev1.Event_Acknowledged:
+		return b.acknowledge(id, time, c.Acknowledged)
 	}
 	return nil
 }

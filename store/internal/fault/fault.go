@@ -32,6 +32,8 @@ var (
 	ErrTokenNotFound     = errors.New("no such token or certificate")
 	ErrNoSubscriber      = errors.New("no such subscriber")
 	ErrSubscriber        = errors.New("the subscriber cannot be as asked")
+	ErrEpoch             = errors.New("the subscriber's filter was changed, or its feed rebased")
+	ErrAck               = errors.New("the acknowledgement does not count")
 	ErrNoDesk            = errors.New("no such desk")
 	ErrTooManyRecords    = errors.New("the number holds too many records")
 	ErrUnconfirmed       = errors.New("it has to be confirmed")
@@ -103,3 +105,11 @@ func (s Subscriber) Error() string { return string(s) }
 
 // Unwrap returns ErrSubscriber.
 func (s Subscriber) Unwrap() error { return ErrSubscriber }
+
+// Ack is an ErrAck that says why.
+type Ack string
+
+func (a Ack) Error() string { return string(a) }
+
+// Unwrap returns ErrAck.
+func (a Ack) Unwrap() error { return ErrAck }

@@ -18,6 +18,7 @@ const (
 	KindChange  = 'f' // topic, 0, revision: how many it had up to this revision, which changed it
 	KindHistory = 'h' // number, revision, index: empty; the event is in the journal; a row has none while its record is there
 	// 'j' is a revision: see journal.Key
+	KindAck     = 'k' // subscriber id, stage, revision up to which it acknowledged
 	KindList    = 'l' // list id
 	KindImport  = 'p' // list id, P; of opt-outs: 0, the event's index, its revision
 	KindRequest = 'q' // first half of the SHA-256 of a request id
@@ -59,6 +60,17 @@ func Grant(name string) []byte { return append([]byte{KindGrant}, name...) }
 
 // Subscriber is the key of a subscriber.
 func Subscriber(id policy.EventID) []byte { return AppendListID([]byte{KindSubscriber}, id) }
+
+// Ack is the key of what a subscriber acknowledged at a stage, up to a revision.
+func Ack(subscriber policy.EventID, stage uint8, revision uint64) []byte {
+	return binary.BigEndian.AppendUint64(AckPrefix(subscriber, stage), revision)
+}
+
+// AckPrefix begins the keys of what a subscriber acknowledged at a stage.
+func AckPrefix(subscriber policy.EventID, stage uint8) []byte {
+	k := make([]byte, 0, 1+ListIDBytes+1+8)
+	return append(AppendListID(append(k, KindAck), subscriber), stage)
+}
 
 // Desk is the key of a desk.
 func Desk(id policy.EventID) []byte { return AppendListID([]byte{KindDesk}, id) }
