@@ -219,9 +219,6 @@ var errCaughtUp = errors.New("caught up")
 func (f *follower) run(ctx context.Context) error {
 	var reason error
 	needed, snapshots := f.state.Cursor == "", 0
-	if f.state.Resync {
-		needed, reason = true, errResync
-	}
 	for {
 		if needed {
 			if snapshots++; snapshots > 1 { // the one before did not help

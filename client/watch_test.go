@@ -181,3 +181,41 @@ func TestWatchStops(t *testing.T) {
 		}
 	}
 }
+
+// TestWatchNoticesDisorder holds that changes which are repeated or out of order end a feed, also one that has no log.
+func TestWatchNoticesDisorder(t *testing.T) {
+	t.Parallel()
+	type message = *dncv1.WatchResponse
+	for name, mangle := range map[string]func(s *feedServer, m message) []message{
+		"repeats":         func(_ *feedServer, m message) []message { return []message{m, m} },
+		"reorders":        func(_ *feedServer, m message) []message { slices.Reverse(m.GetChanges()); return []message{m} },
+		"no cursor":       func(_ *feedServer, m message) []message { m.Cursor = nil; return []message{m} },
+		"goes back":       func(s *feedServer, m message) []message { return []message{m, {Cursor: s.cursor(5, 0)}} },
+		"an unknown kind": func(_ *feedServer, m message) []message { m.GetChanges()[1].Change = nil; return []message{m} },
+		"ahead":           func(s *feedServer, m message) []message { m.Cursor = s.cursor(5, 0); return []message{m} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, addr := serveFeed(t, nil)
+			s.mangle = func(m message) []message {
+				if len(m.GetChanges()) == 0 {
+					return []message{m}
+				}
+				return mangle(s, m)
+			}
+			s.commit(one(rowSet(fiction(1), "acme"), rowSet(fiction(2), "acme")))
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			s.mu.Lock()
+			from := client.FromCursor(s.cursor(5, 0))
+			s.mu.Unlock()
+			var end error
+			for _, err := range connect(t, addr).Watch(ctx, from) {
+				end = err
+			}
+			if !errors.Is(end, client.ErrFeedBroken) {
+				t.Errorf("ended with %v, want ErrFeedBroken", end)
+			}
+		})
+	}
+}
