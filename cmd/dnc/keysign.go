@@ -121,28 +121,34 @@ func hashFile(path string) (feed.Hash, error) {
 
 // readKey reads a private key from a file that nobody but its owner can read.
 func readKey(path string) (feed.PrivateKey, error) {
+	key, _, err := readKeyText(path)
+	return key, err
+}
+
+// readKeyText also returns the text of the file, which is the secret.
+func readKeyText(path string) (key feed.PrivateKey, secret string, err error) {
 	file, err := os.Open(path)
 	if err != nil {
-		return feed.PrivateKey{}, fmt.Errorf("--key: %w", err)
+		return key, "", fmt.Errorf("--key: %w", err)
 	}
 	defer file.Close()
 	info, err := file.Stat()
 	if err != nil {
-		return feed.PrivateKey{}, fmt.Errorf("--key: %w", err)
+		return key, "", fmt.Errorf("--key: %w", err)
 	}
 	text, err := io.ReadAll(io.LimitReader(file, feed.MaxNote))
 	if err != nil {
-		return feed.PrivateKey{}, fmt.Errorf("--key: %w", err)
+		return key, "", fmt.Errorf("--key: %w", err)
 	}
-	key, err := feed.ParsePrivateKey(string(text))
+	key, err = feed.ParsePrivateKey(string(text))
 	if err != nil {
-		return feed.PrivateKey{}, withHint(fmt.Errorf("--key: %s: %w", path, err), "name the file that `dnc key new` made, not the one that ends with .pub")
+		return key, "", withHint(fmt.Errorf("--key: %s: %w", path, err), "name the file that `dnc key new` made, not the one that ends with .pub")
 	}
 	if perm := info.Mode().Perm(); perm&0o077 != 0 && runtime.GOOS != "windows" {
-		return feed.PrivateKey{}, withHint(fmt.Errorf("--key: others than its owner can read or change %s: its mode is %04o", path, perm),
+		return key, "", withHint(fmt.Errorf("--key: others than its owner can read or change %s: its mode is %04o", path, perm),
 			"`chmod 600` it; if it may have been copied, make another key and register that")
 	}
-	return key, nil
+	return key, string(text), nil
 }
 
 // readNote reads a file, or standard input for a dash.
