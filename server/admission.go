@@ -19,6 +19,7 @@ const (
 	workRecords               // short calls about records and lists, reads and writes
 	workOptOuts               // RecordOptOut and WithdrawOptOut
 	workLoads                 // imports and exports, while they last
+	workWatches               // streams of changes, while they last
 	workWaits                 // calls that wait for a position
 	workStreamWaits           // checks of streams that wait for a position
 	workStreamMessages        // bytes of messages of check streams, and of their answers
@@ -27,7 +28,7 @@ const (
 )
 
 var workNames = [workKinds]string{
-	"unary", "stream", "batch", "records", "opt_outs", "loads", "waits", "stream_waits", "stream_messages", "batch_answers",
+	"unary", "stream", "batch", "records", "opt_outs", "loads", "watches", "waits", "stream_waits", "stream_messages", "batch_answers",
 }
 
 // admission holds the limiter of each kind of work.
@@ -45,6 +46,7 @@ func newAdmission() *admission {
 		workRecords:        newFixed(4096),
 		workOptOuts:        newFixed(4096),
 		workLoads:          newFixed(32),
+		workWatches:        newFixed(10_000),
 		workWaits:          newFixed(4096),
 		workStreamWaits:    newFixed(65_536),
 		workStreamMessages: newFixed(256 << 20),

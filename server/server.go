@@ -31,6 +31,7 @@ import (
 	"google.golang.org/grpc/reflection"
 
 	"github.com/dncd/dncd/internal/codec"
+	"github.com/dncd/dncd/internal/feed"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -44,6 +45,7 @@ type Options struct {
 	Version    string               // reported by GetStats and by dncd_build_info
 	Reflection bool                 // serve gRPC reflection
 	Auth       Auth                 // what callers have to show; the zero value asks for nothing
+	SigningKey feed.PrivateKey      // signs checkpoints; the zero value: they are not signed
 	Grace      time.Duration        // how long calls in flight may run after a stop begins; 0: 30 s
 
 	// Connections is the limit of concurrent gRPC connections. Further ones are closed immediately. 0: no limit.
@@ -61,6 +63,7 @@ type Server struct {
 	conns  connections
 
 	loads    *sharedRoom    // imports and exports
+	watches  *sharedRoom    // streams of changes
 	arrivals *arrivals      // of the messages of unary calls
 	handlers sync.WaitGroup // of streams
 	auth     *authenticator
@@ -79,7 +82,7 @@ const (
 	connectionWindow = 2 << 20
 )
 
-// loadIdle is how long an import or an export may wait for its client and keep its room while another needs it.
+// loadIdle is how long an import, an export or a stream of changes may wait for its client and keep its room while another needs it.
 const loadIdle = time.Minute
 
 // Limits of connections and messages.
@@ -122,6 +125,7 @@ func New(o Options) (*Server, error) {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
 	s.loads, s.arrivals = newSharedRoom(admit[workLoads], loadIdle, 0), newArrivals()
+	s.watches = newSharedRoom(admit[workWatches], loadIdle, 0)
 	base := s.service(m, admit)
 	s.auth = &authenticator{
 		mode: o.Auth, store: o.Store, metrics: m, tarpit: newTarpit(s.draining),
@@ -198,6 +202,7 @@ func (s *Server) wrapper(base *service) wrapper {
 	return wrapper{
 		next: s.grpc, base: base, log: base.log, metrics: base.metrics, admit: base.admit,
 		loads:    s.loads,
+		watches:  s.watches,
 		handlers: &s.handlers, arrivals: s.arrivals, memory: new(memory),
 		auth: s.auth, granted: &s.granted,
 	}
@@ -209,7 +214,7 @@ func (s *Server) register(w wrapper, base service) {
 	dncv1.RegisterListServiceServer(w, &listService{service: base})
 	dncv1.RegisterAdminServiceServer(w, &adminService{service: base})
 	dncv1.RegisterAccessServiceServer(w, &accessService{service: base, auth: s.auth})
-	dncv1.RegisterPropagationServiceServer(w, &propagationService{service: base, auth: s.auth})
+	dncv1.RegisterPropagationServiceServer(w, &propagationService{service: base, auth: s.auth, key: s.opt.SigningKey})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
 	if s.opt.Reflection {
 		reflection.Register(knownCallers{s.grpc, s.auth})

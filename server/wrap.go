@@ -30,6 +30,7 @@ type wrapper struct {
 	metrics  *metrics
 	admit    *admission
 	loads    *sharedRoom     // of imports and exports
+	watches  *sharedRoom     // of streams of changes
 	handlers *sync.WaitGroup // of streams
 	arrivals *arrivals       // of the messages of unary calls
 	auth     *authenticator
@@ -150,10 +151,7 @@ func (w wrapper) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 		if err := stream.Context().Err(); err != nil {
 			return w.refused(stream.Context(), method, err)
 		}
-		room := w.loads
-		if checks {
-			room = shareOf(stream.Context(), w.base.messages)
-		}
+		room := w.roomOf(stream.Context(), method, checks)
 		ctx, caller, err := w.enter(stream.Context(), may)
 		if err != nil {
 			return w.refused(ctx, method, err)
@@ -181,6 +179,17 @@ func (w wrapper) stream(service string, s grpc.StreamDesc) grpc.StreamHandler {
 	}
 }
 
+// roomOf returns the room that a stream takes part of.
+func (w wrapper) roomOf(ctx context.Context, method string, checks bool) *sharedRoom {
+	switch {
+	case checks:
+		return shareOf(ctx, w.base.messages)
+	case method == dncv1.PropagationService_Watch_FullMethodName[1:]:
+		return w.watches
+	}
+	return w.loads
+}
+
 // serve runs the handler of a stream.
 func (w wrapper) serve(method string, handler grpc.StreamHandler, impl any, s *session) (err error) {
 	defer func() {
@@ -197,7 +206,7 @@ func (w wrapper) serve(method string, handler grpc.StreamHandler, impl any, s *s
 // headerTime is how long an import or an export may take to send its first message.
 const headerTime = 10 * time.Second
 
-// admitLoad gives an import or an export its room with its first message, which must come soon. end is called when it
+// admitLoad gives an import, an export or a stream of changes its room with its first message, which must come soon. end is called when it
 // has ended.
 func (w wrapper) admitLoad(s *session, may *authorizer, caller *access.Grant) (end func()) {
 	late := time.AfterFunc(headerTime, func() { s.cancel(errNoHeader) })

@@ -28,6 +28,9 @@ type FeedQuery struct {
 	Filter     feed.Filter
 	Subscriber policy.EventID // zero: the feed is nobody's, and has neither log nor blinds
 	After      FeedCursor
+
+	UpTo        uint64 // the revision to stop at; 0: none
+	WithoutRows bool   // leave out the numbers that come and go with a list. The parts of a cursor are others then
 }
 
 // FeedBatch is changes of a feed, in order.
@@ -56,6 +59,8 @@ type Feed struct {
 	s       *Store
 	topics  *topicSet
 	cursor  FeedCursor
+	upTo    uint64 // see FeedQuery
+	noRows  bool
 	log     feedLog
 	at      *feedPlace    // within a revision; nil: between two
 	behind  *changeIndex  // nil: not needed so far
@@ -72,7 +77,7 @@ func (s *Store) OpenFeed(q FeedQuery) (*Feed, error) {
 		return nil, err
 	}
 	f := &Feed{
-		s: s, topics: newTopicSet(q.Filter), cursor: q.After, log: feedLog{s: s, subscriber: q.Subscriber},
+		s: s, topics: newTopicSet(q.Filter), cursor: q.After, upTo: q.UpTo, noRows: q.WithoutRows, log: feedLog{s: s, subscriber: q.Subscriber},
 		wake: make(chan struct{}, 1),
 	}
 	if last := s.feeds.view.Load().revision; q.After.Revision > last || q.After.Revision == last && q.After.Part > 0 {
@@ -139,7 +144,7 @@ func (f *Feed) enterNext(ctx context.Context, v *View) (found bool, err error) {
 		}
 	}
 	if next == 0 {
-		f.cursor.Revision = v.revision
+		f.cursor.Revision = f.last(v)
 		return false, nil
 	}
 	rev, err := f.s.feeds.recent.get(next, f.s.readFeedRevision)
@@ -148,16 +153,33 @@ func (f *Feed) enterNext(ctx context.Context, v *View) (found bool, err error) {
 	}
 	f.cursor.Revision = next - 1
 	f.at = newFeedPlace(rev, f.topics)
+	f.at.noRows = f.noRows
 	if f.cursor.Part > 0 {
 		err = f.at.skip(ctx, f.s, f.cursor.Part)
 	}
 	return true, err
 }
 
+// last is the last revision to read from a view.
+func (f *Feed) last(v *View) uint64 {
+	if f.upTo != 0 {
+		return min(f.upTo, v.revision)
+	}
+	return v.revision
+}
+
 // next is the next revision of the view that may concern the filter; 0: there is none.
 func (f *Feed) next(v *View) (uint64, error) {
+	next, err := f.nextIn(v)
+	if next > f.last(v) {
+		next = 0
+	}
+	return next, err
+}
+
+func (f *Feed) nextIn(v *View) (uint64, error) {
 	after := f.cursor.Revision
-	if f.touched.Load() <= after || after >= v.revision {
+	if f.touched.Load() <= after || after >= f.last(v) {
 		return 0, nil
 	}
 	if next, known := f.s.feeds.recent.after(after, v.revision, f.topics); known {

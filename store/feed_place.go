@@ -12,6 +12,7 @@ import (
 type feedPlace struct {
 	rev    *feedRevision
 	topics *topicSet
+	noRows bool      // the numbers that come and go are no units
 	next   int       // the change of the next unit
 	rows   *openRows // of that change; nil: not open
 	part   int       // of rows, that comes next
@@ -44,7 +45,7 @@ func (p *feedPlace) isEnd() bool { return p.next == len(p.rev.changes) }
 // advance passes a unit: a change, or a part of the numbers before it.
 func (p *feedPlace) advance(ctx context.Context, s *Store) (c *topicChange, part *rowPart, err error) {
 	c = &p.rev.changes[p.next]
-	if p.rows == nil && len(c.rows) > 0 {
+	if p.rows == nil && len(c.rows) > 0 && !p.noRows {
 		if p.rows, err = s.openRows(ctx, c.rows); err != nil {
 			return nil, nil, err
 		}

@@ -84,6 +84,9 @@ func compileList(id policy.EventID, st *storev1.ListState) (*List, error) {
 	}, nil
 }
 
+// ContentSHA256 is the SHA-256 of the list's numbers, coded as in an export; nil: not known.
+func (l *List) ContentSHA256() []byte { return l.state.GetLoad().GetResult() }
+
 // covers reports whether the list, as loaded, speaks about n.
 func (l *List) covers(n phone.Number) bool {
 	if l.CoversAll {

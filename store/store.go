@@ -144,6 +144,7 @@ type Store struct {
 	locks   *locks.Locks
 	results resultCache
 	deltas  deltas // of lists, that feeds read
+	logs    feedLogs
 	feeds   feeds
 	loading loadProgress
 	refused sync.Map // by list: the import that a guard refused last, whose stage stays

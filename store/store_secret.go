@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -42,4 +43,10 @@ func (s *Store) keepSecret() (name string, err error) {
 		return "", fmt.Errorf("set the damaged secret aside: %w", err)
 	}
 	return name, disk.SyncDir(s.dir)
+}
+
+// MAC is the HMAC-SHA-256 under the directory's secret of a label and the parts, one after the other. Each use has a label
+// of its own, and none of them begins another.
+func (s *Store) MAC(label string, parts ...[]byte) [sha256.Size]byte {
+	return s.secret.MAC(label, parts...)
 }

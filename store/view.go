@@ -79,6 +79,9 @@ func (v *View) List(name string) (*List, error) {
 	return v.lists[i], nil
 }
 
+// ListByID is the list with that id, nil when there is none.
+func (v *View) ListByID(id policy.EventID) *List { return v.listByID(id) }
+
 // listByID is the list with that id, nil when there is none.
 func (v *View) listByID(id policy.EventID) *List {
 	for _, l := range v.lists {

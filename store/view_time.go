@@ -3,11 +3,13 @@ package store
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"sort"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
 
+	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/journal"
 )
 
@@ -42,4 +44,15 @@ func (s *Store) revisionTime(txn *badger.Txn, revision uint64) (time.Time, error
 		return time.Time{}, err
 	}
 	return time.Unix(0, rev.GetTime()).UTC(), nil
+}
+
+// TimeAt is the time of the newest revision at or before revision, which the view holds. Errors: ErrDamaged.
+func (v *View) TimeAt(revision uint64) (at time.Time, err error) {
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	if revision == v.revision {
+		return v.time, nil
+	}
+	txn := v.s.db.NewTransactionAt(v.revision, false)
+	defer txn.Discard()
+	return v.s.revisionTime(txn, revision)
 }

@@ -25,6 +25,7 @@ type config struct {
 	insecure           bool
 	auth               authMode
 	adminName          string
+	signingKey         string
 	accessRetention    days
 	history            string
 	filterFPR          float64
@@ -59,6 +60,7 @@ func (c *config) addFlags(root *cobra.Command) {
 	f.BoolVar(&c.insecure, "insecure", false, "listen beyond this machine without TLS, or without --auth required")
 	f.Var(&c.auth, "auth", "what callers must show: off and optional (nothing), required (a token or a client certificate)")
 	f.StringVar(&c.adminName, "admin-name", "", "`name` of the client certificate that is made an admin when there is none")
+	f.StringVar(&c.signingKey, "signing-key", "", "`file` of the key that signs checkpoints, made with dnc key new (default: signing-key in --data, made at the first start)")
 	f.Var(&c.accessRetention, "access-retention", "how long the log of who read personal data is kept; 0: for ever")
 	f.StringVar(&c.history, "history", "0", "how far back the journal goes; 0 keeps everything, the only value so far")
 	f.Float64Var(&c.filterFPR, "filter-fpr", 0.001, "false-positive `rate` of the filters")

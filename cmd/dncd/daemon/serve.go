@@ -60,11 +60,15 @@ func serve(ctx context.Context, c *config, stdout, stderr io.Writer) (err error)
 	if err := c.firstAdmin(ctx, st, log); err != nil {
 		return err
 	}
+	key, err := c.loadSigningKey(st, log)
+	if err != nil {
+		return err
+	}
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := server.Options{
 		Store: st, TLS: tls, Registry: registry, Logger: log, Version: version(), Reflection: c.reflection,
-		Connections: connectionsOf(files, used), Auth: server.Auth(c.auth),
+		Connections: connectionsOf(files, used), Auth: server.Auth(c.auth), SigningKey: key,
 	}
 	s, err := server.New(options)
 	if err != nil {

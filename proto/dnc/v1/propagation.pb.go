@@ -208,8 +208,8 @@ type FeedCursor struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision up to which the feed was read, with its tag. Always set.
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
-	// How many units of that revision's changes were read, when it was read in part: the
-	// cursor is within a large change. 0: all of it was.
+	// How many units of the next revision's changes were read beyond that: the cursor is within a
+	// large change. 0: none.
 	Part uint32 `protobuf:"varint,2,opt,name=part,proto3" json:"part,omitempty"`
 	// The revision with which the subscriber's log began. 0 for a feed that is nobody's.
 	Epoch uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`

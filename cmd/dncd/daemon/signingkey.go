@@ -1,0 +1,63 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"github.com/dncd/dncd/internal/feed"
+	"github.com/dncd/dncd/store"
+)
+
+// signingKeyFile holds the key that signs checkpoints, in the data directory, unless --signing-key names another file.
+const signingKeyFile = "signing-key"
+
+// loadSigningKey reads the key that signs checkpoints. It makes one in the data directory when none is there; the file that
+// --signing-key names must exist: a disk that is not mounted must not lead to a key that no base knows.
+func (c *config) loadSigningKey(st *store.Store, log *slog.Logger) (feed.PrivateKey, error) {
+	path := c.signingKey
+	if path == "" {
+		path = filepath.Join(c.data, signingKeyFile)
+	}
+	key, err := readSigningKey(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && c.signingKey == "":
+		return makeSigningKey(path, st, log)
+	case errors.Is(err, fs.ErrNotExist):
+		return key, fmt.Errorf("--signing-key: %w: make it with dnc key new %s", err, path)
+	case err != nil:
+		return key, fmt.Errorf("the key that signs checkpoints, %s: %w", path, err)
+	}
+	return key, nil
+}
+
+func readSigningKey(path string) (feed.PrivateKey, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return feed.PrivateKey{}, err
+	}
+	if info.Mode().Perm()&0o077 != 0 {
+		return feed.PrivateKey{}, fmt.Errorf("other users may read it (mode %04o): chmod 600, and make another key if one of them did", info.Mode().Perm())
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return feed.PrivateKey{}, err
+	}
+	return feed.ParsePrivateKey(string(text))
+}
+
+// makeSigningKey makes a key and its public half beside it. A base that knows another key of this server will ask why.
+func makeSigningKey(path string, st *store.Store, log *slog.Logger) (feed.PrivateKey, error) {
+	text, public, err := feed.NewKey("dncd-" + st.View().JournalID()[:8])
+	if err != nil {
+		return feed.PrivateKey{}, err
+	}
+	if err := errors.Join(writeSecret(path, text), os.WriteFile(path+".pub", []byte(public.Text()+"\n"), 0o644)); err != nil {
+		return feed.PrivateKey{}, fmt.Errorf("write the key that signs checkpoints: %w", err)
+	}
+	log.Info("made the key that signs checkpoints", "file", path, "fingerprint", public.Fingerprint())
+	return feed.ParsePrivateKey(text)
+}
