@@ -248,6 +248,38 @@ const (
 	ActDeskRemoved       ActKind = "DESK_REMOVED"
 )
 
+// SubscriberKind is what a subscriber is to the organisation.
+type SubscriberKind string
+
+// The kinds of subscribers.
+const (
+	SubscriberInternal      SubscriberKind = "INTERNAL"      // a base of the organisation itself
+	SubscriberSubcontractor SubscriberKind = "SUBCONTRACTOR" // a base of another company, which calls for it
+)
+
+// Stage is how far a base got with a change. Each includes those before it.
+type Stage string
+
+// The stages.
+const (
+	StageReceived Stage = "RECEIVED"
+	StageDurable  Stage = "DURABLE"
+	StageApplied  Stage = "APPLIED"
+)
+
+// DeskKind is what a desk is; empty: not stated.
+type DeskKind string
+
+// The kinds of desks.
+const (
+	DeskDirectorate   DeskKind = "DIRECTORATE" // management
+	DeskAfterSales    DeskKind = "AFTER_SALES"
+	DeskDPO           DeskKind = "DPO" // the data protection officer
+	DeskSubcontractor DeskKind = "SUBCONTRACTOR"
+	DeskWeb           DeskKind = "WEB"
+	DeskOther         DeskKind = "OTHER"
+)
+
 // protoEnum is an enum of the contract.
 type protoEnum interface {
 	~int32

@@ -36,6 +36,9 @@ func TestConstantsAreTheContracts(t *testing.T) {
 		"Role":        valuesOf("ROLE_", dncv1.Role_value),
 		"ActKind":     valuesOf("ACT_KIND_", dncv1.ActKind_value),
 
+		"SubscriberKind": valuesOf("SUBSCRIBER_KIND_", dncv1.SubscriberKind_value),
+		"Stage":          valuesOf("STAGE_", dncv1.Stage_value),
+		"DeskKind":       valuesOf("DESK_KIND_", dncv1.DeskKind_value),
 		"CredentialKind": valuesOf("CREDENTIAL_KIND_", dncv1.CredentialKind_value),
 	}
 	got := stringConstants(t, "enum.go")

@@ -192,6 +192,10 @@ var (
 	ErrTokenNotFound = forReasons("token not found", "TOKEN_NOT_FOUND")
 	// ErrSubscriberNotFound: no subscriber has that name.
 	ErrSubscriberNotFound = forReasons("subscriber not found", "SUBSCRIBER_NOT_FOUND")
+	// ErrSubscriberInvalid: its filter, parent or lists cannot be as asked, or it has children. The message says why.
+	ErrSubscriberInvalid = forReasons("subscriber invalid", "SUBSCRIBER_INVALID")
+	// ErrDeskNotFound: no desk has that name.
+	ErrDeskNotFound = forReasons("desk not found", "DESK_NOT_FOUND")
 	// ErrFilterChanged: the cursor is of another epoch of the feed. Get a full feed.
 	ErrFilterChanged = forReasons("filter changed", "FILTER_CHANGED")
 	// ErrAcknowledgement: the acknowledgement is not one of this subscriber, or not signed by a key of it.

@@ -39,6 +39,8 @@ type Withdrawal struct {
 	Scope string
 	// Reason why. Required: the number becomes callable.
 	Reason string
+	// Desk that received it.
+	Desk string
 	// RequestID as in OptOut.
 	RequestID string
 }
@@ -119,6 +121,7 @@ func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawRece
 		Region:  w.Region,
 		Scope:   w.Scope,
 		Reason:  w.Reason,
+		Desk:    w.Desk,
 		Context: c.writeContext(w.RequestID),
 	}
 	answer, err := callWrite(ctx, c, func(ctx context.Context, on *connection) (*dncv1.WithdrawOptOutResponse, error) {

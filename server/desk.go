@@ -10,6 +10,7 @@ import (
 
 // deskFields has, for each field that PutDeskRequest.fields may name, what takes it.
 var deskFields = map[string]func(from *dncv1.Desk, to *store.DeskSettings){
+	"name":    func(*dncv1.Desk, *store.DeskSettings) {},
 	"kind":    func(from *dncv1.Desk, to *store.DeskSettings) { to.Kind = store.DeskKind(from.GetKind()) },
 	"owner":   func(from *dncv1.Desk, to *store.DeskSettings) { to.Owner = from.GetOwner() },
 	"contact": func(from *dncv1.Desk, to *store.DeskSettings) { to.Contact = from.GetContact() },

@@ -146,6 +146,7 @@ type subscriberChange struct {
 
 // subscriberFields has, for each field that PutSubscriberRequest.fields may name, what takes it.
 var subscriberFields = map[string]func(*subscriberChange) error{
+	"name":           func(*subscriberChange) error { return nil },
 	"kind":           (*subscriberChange).kind,
 	"owner":          func(c *subscriberChange) error { c.to.Owner = c.from.GetOwner(); return nil },
 	"parent":         (*subscriberChange).parent,

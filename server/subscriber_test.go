@@ -133,7 +133,7 @@ func TestPutSubscriberIsRefused(t *testing.T) {
 		"a number as a name": {&dncv1.Subscriber{Name: "14155550123", Kind: internalBase}, nil, codes.InvalidArgument, "FIELD_INVALID"},
 		"no kind":            {&dncv1.Subscriber{Name: "a"}, nil, codes.InvalidArgument, "FIELD_INVALID"},
 		"an unknown kind":    {&dncv1.Subscriber{Name: "a", Kind: 9}, nil, codes.InvalidArgument, "FIELD_INVALID"},
-		"an unknown field":   {&dncv1.Subscriber{Name: "a", Kind: internalBase}, []string{"name"}, codes.InvalidArgument, "FIELD_INVALID"},
+		"an unknown field":   {&dncv1.Subscriber{Name: "a", Kind: internalBase}, []string{"id"}, codes.InvalidArgument, "FIELD_INVALID"},
 		"a long owner":       {&dncv1.Subscriber{Name: "a", Kind: internalBase, Owner: long}, nil, codes.InvalidArgument, "FIELD_INVALID"},
 		"a line in contact":  {&dncv1.Subscriber{Name: "a", Kind: internalBase, Contact: "x\ny"}, nil, codes.InvalidArgument, "FIELD_INVALID"},
 		"a bad scope":        {&dncv1.Subscriber{Name: "a", Kind: internalBase, Filter: &dncv1.FeedFilter{Scopes: []string{"a//b"}}}, nil, codes.InvalidArgument, "SCOPE_INVALID"},

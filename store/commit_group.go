@@ -196,8 +196,8 @@ func (g *group) write() error {
 	if err := s.writeMark(at, s.tail.Advance(at, s.written.Load())); err != nil {
 		return err
 	}
+	s.feeds.note(view, g.a.Touched) // first: a cursor of a view is never newer than what feeds know
 	s.publish(view)
-	s.feeds.note(view, g.a.Touched)
 	return nil
 }
 

@@ -196,6 +196,8 @@ var hints = map[string]string{
 	"PERMISSION_DENIED":      "`dnc whoami` shows your roles and scopes; an admin grants others with `dnc token new`",
 	"TOKEN_EXISTS":           "`dnc token ls` shows it; revoke it first, or choose another name",
 	"TOKEN_NOT_FOUND":        "`dnc token ls` shows the names",
+	"SUBSCRIBER_NOT_FOUND":   "`dnc subscriber ls` shows the names",
+	"DESK_NOT_FOUND":         "`dnc desk ls` shows the names",
 	"ACCESS_LOG_FAILED":      "look at the server's log and its disk; checks and writes continue meanwhile",
 	"CLOCK_JUMPED":           "correct the server's clock, or restart dncd if it is right now; checks continue meanwhile",
 	"DISK_FULL":              "free space on the server's disk; checks continue meanwhile",

@@ -104,6 +104,7 @@ Those at scopes above and below stay. If there are none, the exit code is 2.`,
 	f.StringVar(&w.Region, "region", "", "how a national number is read, such as FR")
 	f.StringVar(&w.Scope, "scope", "", "the exact scope of the opt-outs (default: those for everyone)")
 	f.StringVar(&w.Reason, "reason", "", "why, for the history (required)")
+	f.StringVar(&w.Desk, "desk", "", "who received it")
 	return cmd
 }
 

@@ -1701,8 +1701,8 @@ type PutSubscriberRequest struct {
 	// The subscriber by its name, with what it should be. Required.
 	Subscriber *Subscriber `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
 	// For one that exists: replace only these fields: `kind`, `owner`, `parent`, `contact`,
-	// `filter.scopes`, `filter.lists`, `allow_registry`, `deadline`, `keys`, `identity`. Empty: all of
-	// them.
+	// `filter.scopes`, `filter.lists`, `allow_registry`, `deadline`, `keys`, `identity`; `name`
+	// replaces nothing. Empty: all of them.
 	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	// Begin a new epoch, though the filter stays.
 	Rebase bool `protobuf:"varint,3,opt,name=rebase,proto3" json:"rebase,omitempty"`
@@ -2778,7 +2778,8 @@ type PutDeskRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The desk by its name, with what it should be. Required.
 	Desk *Desk `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
-	// For one that exists: replace only these fields: `kind`, `owner`, `contact`. Empty: all of them.
+	// For one that exists: replace only these fields: `kind`, `owner`, `contact`; `name`
+	// replaces nothing. Empty: all of them.
 	Fields []string `protobuf:"bytes,2,rep,name=fields,proto3" json:"fields,omitempty"`
 	// The request id, and who the write is made for.
 	Context       *WriteContext `protobuf:"bytes,3,opt,name=context,proto3" json:"context,omitempty"`

@@ -206,20 +206,17 @@ func (a *Applier) checkParents(all Subscribers, id policy.EventID, set *storev1.
 	if parent == nil {
 		return fmt.Errorf("parent: %w", fault.ErrNoSubscriber)
 	}
-	ok, err := a.within(set, parent.GetSettings())
-	if err != nil {
-		return err
-	}
-	if !ok {
-		return fault.Subscriber("its filter is not within that of its parent " + parent.GetSettings().GetName())
-	}
 	for above, depth := set.GetParent(), 0; above != nil; depth++ {
 		if state.RefID(above) == id || depth > len(all) {
 			return fault.Subscriber("it would be above itself: " + parent.GetSettings().GetName() + " is below it")
 		}
 		above = all.live(state.RefID(above)).GetSettings().GetParent()
 	}
-	return nil
+	ok, err := a.within(set, parent.GetSettings())
+	if err == nil && !ok {
+		err = fault.Subscriber("its filter is not within that of its parent " + parent.GetSettings().GetName())
+	}
+	return err
 }
 
 // within reports whether all that concerns the child concerns the parent. Of a list that is gone nothing comes any more.
