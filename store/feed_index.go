@@ -108,11 +108,7 @@ func (x *changeIndex) nextFor(after uint64) (uint64, bool, error) {
 		next, found := x.after(after)
 		return next, found, nil
 	}
-	next, found, err := revisionAfter(x.txn, after)
-	if err == nil && found && !x.topics.all() && x.since > 0 && next >= x.since {
-		next, found = x.after(x.since - 1)
-	}
-	return next, found, err
+	return revisionAfter(x.txn, after)
 }
 
 // seekAll finds the next revision after one of each topic.

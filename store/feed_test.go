@@ -269,3 +269,23 @@ func TestFeedOfAnEarlierBuildReadsTheJournal(t *testing.T) {
 		t.Errorf("%d revisions read, want the %d before counting began, and three", read, since-1)
 	}
 }
+
+// Of a revision with rows of many scopes, a feed carries those of its own; an end at another scope is not theirs.
+func TestFeedOfARevisionOfManyScopes(t *testing.T) {
+	t.Parallel()
+	s := openAt(t, t.TempDir(), clockAt(day(8)))
+	ending := func(i int, scope policy.Scope) OptOutRow {
+		return OptOutRow{OptOut: OptOut{Number: fiction(415, i), Scope: scope, ExpiresAt: day(20 + i)}}
+	}
+	forever := OptOutRow{OptOut: OptOut{Number: fiction(415, 1), Scope: "other"}}
+	recordAll(t, s, []OptOutRow{ending(0, "other"), ending(1, "acme"), forever, ending(2, "acme"), ending(3, "acme/telecom"), ending(4, "other")})
+	got, _ := readAll(t, openFeed(t, s, FeedQuery{Filter: inScopes("acme")}), 1<<20)
+	want := []string{
+		"1.1\tset\t+14155550101\tacme\t2026-09-21T00:00:00Z\n",
+		"1.3\tset\t+14155550102\tacme\t2026-09-22T00:00:00Z\n",
+		"1.4\tset\t+14155550103\tacme/telecom\t2026-09-23T00:00:00Z\n",
+	}
+	if diff := cmp.Diff(want, textsOf(got)); diff != "" {
+		t.Errorf("changes (-want +got):\n%s", diff)
+	}
+}
