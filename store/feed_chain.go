@@ -8,45 +8,128 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 )
 
-// feedLogs remembers how far the log of each subscriber was worked out last, since the store was opened. The zero value
-// remembers nothing.
+// feedLogs remembers places of the logs of subscribers that were worked out since the store was opened. The zero value remembers
+// nothing.
 type feedLogs struct {
 	mu    sync.Mutex
-	known map[logID]FeedCursor
+	known map[policy.EventID]*knownLog
 }
 
-// logID names one log of a subscriber.
-type logID struct {
-	subscriber policy.EventID
-	epoch      uint64
+// knownLog is what is known of a subscriber's log.
+type knownLog struct {
+	epoch  uint64
+	busy   chan struct{} // holds a value while it is worked out: a subscriber makes the server work at one of its places at a time
+	places logPlaces
 }
 
-// upTo is what is known of a log at a revision or before it.
-func (l *feedLogs) upTo(id logID, revision uint64) (c FeedCursor, known bool) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	c, known = l.known[id]
-	return c, known && c.Revision <= revision
-}
-
-func (l *feedLogs) remember(id logID, c FeedCursor) {
+// of is what is known of a subscriber's log of this epoch. Of an epoch that has ended nothing is kept.
+func (l *feedLogs) of(sub *Subscriber) *knownLog {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.known == nil {
-		l.known = map[logID]FeedCursor{}
+		l.known = map[policy.EventID]*knownLog{}
 	}
-	l.known[id] = c
+	log := l.known[sub.ID]
+	if log == nil || log.epoch < sub.Epoch {
+		log = newKnownLog(sub)
+		l.known[sub.ID] = log
+	}
+	if log.epoch > sub.Epoch { // of an older view
+		return newKnownLog(sub)
+	}
+	return log
+}
+
+func newKnownLog(sub *Subscriber) *knownLog {
+	return &knownLog{epoch: sub.Epoch, busy: make(chan struct{}, 1)}
+}
+
+// logPlaces are some places of a log, by revision. They are spread over all of it, so that from one of them to any other place
+// is a small part of it.
+type logPlaces struct {
+	mu    sync.Mutex
+	all   []FeedCursor // at most maxPlaces
+	apart uint64       // changes between two of them
+}
+
+// Limits of the places of one log: 64 times 64 bytes for each subscriber.
+const (
+	maxPlaces  = 64
+	leastApart = 1024
+)
+
+// before is the last known place at a revision or before it.
+func (p *logPlaces) before(revision uint64) (c FeedCursor, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, place := range p.all {
+		if place.Revision > revision {
+			break
+		}
+		c, known = place, true
+	}
+	return c, known
+}
+
+// add remembers a place. One that is near to those around it takes the place of the last one, so that there are not too many; the
+// first stays.
+func (p *logPlaces) add(c FeedCursor) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := 0
+	for at < len(p.all) && p.all[at].Revision < c.Revision {
+		at++
+	}
+	switch {
+	case at < len(p.all) && (p.all[at].Revision == c.Revision || at > 0 && c.Changes-p.all[at-1].Changes < max(p.apart, leastApart)):
+		return
+	case at == len(p.all) && at > 1 && c.Changes-p.all[at-2].Changes < max(p.apart, leastApart):
+		p.all[at-1] = c
+		return
+	}
+	p.all = append(p.all[:at:at], append([]FeedCursor{c}, p.all[at:]...)...)
+	if len(p.all) > maxPlaces {
+		p.thin()
+	}
+}
+
+// thin forgets every other place between the first and the last.
+func (p *logPlaces) thin() {
+	p.apart = 2 * max(p.apart, leastApart)
+	kept := p.all[:0]
+	for i, c := range p.all {
+		if i%2 == 0 || i == len(p.all)-1 {
+			kept = append(kept, c)
+		}
+	}
+	p.all = kept
 }
 
 // FeedLog works out where the log of a subscriber is at a revision of its epoch: how many changes it has, and the hash that they
-// lead to. It begins at the nearest place that is known: the last acknowledgement, what was worked out before, else the
-// beginning of the epoch, for which it reads all rows of the filter. Errors: ErrDamaged, ErrHistoryGone, ErrClosed, and the context's.
+// lead to. It reads on from the nearest place that is known: an acknowledgement, what was worked out before, else the
+// beginning of the epoch, for which it reads all rows of the filter. Of one subscriber it works out one place at a time. Errors:
+// ErrDamaged, ErrHistoryGone, ErrClosed, and the context's.
 func (s *Store) FeedLog(ctx context.Context, sub *Subscriber, revision uint64) (FeedCursor, error) {
-	id := logID{sub.ID, sub.Epoch}
-	from, err := s.logBefore(ctx, sub, revision)
-	if err != nil {
-		return FeedCursor{}, err
+	log := s.logs.of(sub)
+	select {
+	case log.busy <- struct{}{}:
+		defer func() { <-log.busy }()
+	case <-ctx.Done():
+		return FeedCursor{}, ctx.Err()
 	}
+	from, known, err := s.logBefore(s.View(), sub, &log.places, revision)
+	if err == nil && !known {
+		from, err = s.logStart(ctx, sub)
+		log.places.add(from)
+	}
+	if err != nil || from.Revision == revision {
+		return from, err
+	}
+	return s.readLog(ctx, sub, &log.places, from, revision)
+}
+
+// readLog reads a log from a place on up to a revision, and remembers places on the way.
+func (s *Store) readLog(ctx context.Context, sub *Subscriber, places *logPlaces, from FeedCursor, revision uint64) (FeedCursor, error) {
 	reader, err := s.OpenFeed(FeedQuery{Filter: sub.Filter, Subscriber: sub.ID, After: from, UpTo: revision, WithoutRows: true})
 	if err != nil {
 		return FeedCursor{}, err
@@ -60,24 +143,38 @@ func (s *Store) FeedLog(ctx context.Context, sub *Subscriber, revision uint64) (
 		if err != nil {
 			return FeedCursor{}, err
 		}
-		from = batch.Cursor
+		if from = batch.Cursor; from.Part == 0 {
+			places.add(from)
+		}
 	}
-	s.logs.remember(id, from)
 	return from, nil
 }
 
-// logBefore is the nearest known place of a log at a revision or before it.
-func (s *Store) logBefore(ctx context.Context, sub *Subscriber, revision uint64) (FeedCursor, error) {
-	best, known := s.logs.upTo(logID{sub.ID, sub.Epoch}, revision)
-	for stage := feed.Received; stage <= feed.Applied; stage++ {
-		if a := sub.Acknowledged(stage); a != nil && a.Revision <= revision && (!known || a.Revision > best.Revision) {
-			best, known = a.Cursor(), true
-		}
+// logBefore is the nearest known place of a log at a revision or before it: remembered, or acknowledged and so verified.
+func (s *Store) logBefore(v *View, sub *Subscriber, places *logPlaces, revision uint64) (best FeedCursor, known bool, err error) {
+	best, known = places.before(revision)
+	ack, err := v.LastAcknowledged(sub.ID, feed.Received, revision)
+	if ack != nil && ack.Epoch == sub.Epoch && (!known || ack.Revision > best.Revision) {
+		best, known = ack.Cursor(), true
 	}
-	if known {
-		return best, nil
+	return best, known, err
+}
+
+// nearLog is how many changes are read at most to verify an acknowledgement that adds nothing.
+const nearLog = 10_000
+
+// isLogNear reports whether the log of a subscriber at a revision can be worked out from a place that is not far before it.
+func (s *Store) isLogNear(v *View, sub *Subscriber, revision uint64) (bool, error) {
+	from, known, err := s.logBefore(v, sub, &s.logs.of(sub).places, revision)
+	if err != nil || !known {
+		return false, err
 	}
-	return s.logStart(ctx, sub)
+	since, err := v.CountChanges(sub.Filter, from.Revision)
+	if err != nil {
+		return false, err
+	}
+	after, err := v.CountChanges(sub.Filter, revision)
+	return since-after <= nearLog, err
 }
 
 // logStart is the log of an epoch before its first change.
@@ -90,9 +187,7 @@ func (s *Store) logStart(ctx context.Context, sub *Subscriber) (FeedCursor, erro
 	if err != nil {
 		return FeedCursor{}, err
 	}
-	c := FeedCursor{Revision: sub.Epoch, Hash: feed.Start(sub.ID, sub.Epoch, sub.Filter.Hash(), digest.SHA256)}
-	s.logs.remember(logID{sub.ID, sub.Epoch}, c)
-	return c, nil
+	return FeedCursor{Revision: sub.Epoch, Hash: feed.Start(sub.ID, sub.Epoch, sub.FilterHash, digest.SHA256)}, nil
 }
 
 // Cursor is how far the acknowledgement says the feed was read.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"iter"
 	"runtime/debug"
 
 	"github.com/dgraph-io/badger/v4"
@@ -13,6 +14,19 @@ import (
 // Subscribers are the subscribers that were not removed. A view of the past has none. In a damaged store, one that cannot be
 // read is missing.
 func (v *View) Subscribers() *Subscribers { return v.subscribers }
+
+// Above yields the parent of a subscriber, its parent, and so on. None is above itself: where a repair left a circle, it ends.
+func (v *View) Above(s *Subscriber) iter.Seq[*Subscriber] {
+	return func(yield func(*Subscriber) bool) {
+		above := v.subscribers.ByID(s.Parent)
+		for range v.subscribers.All() {
+			if above == nil || above.ID == s.ID || !yield(above) {
+				return
+			}
+			above = v.subscribers.ByID(above.Parent)
+		}
+	}
+}
 
 // Desks are the desks that were not removed, as Subscribers.
 func (v *View) Desks() *Desks { return v.desks }
