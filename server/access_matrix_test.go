@@ -291,8 +291,15 @@ var calls = map[string]struct {
 		_, err := dncv1.NewPropagationServiceClient(conn).DeleteDesk(ctx, &dncv1.DeleteDeskRequest{Name: name})
 		return err
 	}},
-	"PropagationService/Acknowledge": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).Acknowledge(ctx, &dncv1.AcknowledgeRequest{})
+	"PropagationService/Acknowledge": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		name := d.freshSubscriber(ctx, "acme")
+		_, err := dncv1.NewPropagationServiceClient(conn).Acknowledge(ctx, &dncv1.AcknowledgeRequest{
+			Subscriber: name,
+			Acknowledgement: &dncv1.AcknowledgeRequest_Claim{Claim: &dncv1.ClaimedAcknowledgement{
+				Cursor: &dncv1.FeedCursor{Position: &dncv1.Position{Revision: d.store.View().Subscribers().Named(name).Epoch}},
+				Stage:  dncv1.Stage_STAGE_APPLIED,
+			}},
+		})
 		return err
 	}},
 	"PropagationService/Watch": {fails: []string{"FIELD_INVALID"}, make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {

@@ -34,6 +34,7 @@ const (
 	writeToken      = "token"
 	writeSubscriber = "subscriber"
 	writeDesk       = "desk"
+	writeAck        = "acknowledgement"
 )
 
 // metrics counts what the services do. No label holds anything about a number.

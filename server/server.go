@@ -68,6 +68,7 @@ type Server struct {
 	handlers sync.WaitGroup // of streams
 	auth     *authenticator
 	granted  openStreams // that end with their caller's grant
+	presence *presence   // of subscribers
 
 	draining chan struct{} // closed when a stop begins: waiting streams end
 	stopping chan struct{} // closed when the grace is nearly over: working streams end
@@ -115,7 +116,7 @@ func New(o Options) (*Server, error) {
 	if o.ConnectionAge == 0 {
 		o.ConnectionAge = defaultAge
 	}
-	s := &Server{opt: o, conns: connections{most: int64(o.Connections)}, health: health.NewServer(), draining: make(chan struct{}), stopping: make(chan struct{})}
+	s := &Server{opt: o, conns: connections{most: int64(o.Connections)}, health: health.NewServer(), presence: newPresence(), draining: make(chan struct{}), stopping: make(chan struct{})}
 	m, err := newMetrics(o.Registry)
 	if err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
@@ -141,7 +142,7 @@ func New(o Options) (*Server, error) {
 
 // expose registers the metrics that are read at each scrape.
 func (s *Server) expose(admit *admission) error {
-	all := append(s.conns.metrics(), admit, newCollector(s.opt.Store, s.opt.Version))
+	all := append(s.conns.metrics(), admit, newCollector(s.opt.Store, s.opt.Version), newLagCollector(s.opt.Store, s.presence))
 	if s.opt.TLS != nil {
 		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "dncd_tls_certificate_expiry_timestamp_seconds",
@@ -214,7 +215,7 @@ func (s *Server) register(w wrapper, base service) {
 	dncv1.RegisterListServiceServer(w, &listService{service: base})
 	dncv1.RegisterAdminServiceServer(w, &adminService{service: base})
 	dncv1.RegisterAccessServiceServer(w, &accessService{service: base, auth: s.auth})
-	dncv1.RegisterPropagationServiceServer(w, &propagationService{service: base, auth: s.auth, key: s.opt.SigningKey})
+	dncv1.RegisterPropagationServiceServer(w, &propagationService{service: base, auth: s.auth, key: s.opt.SigningKey, presence: s.presence})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
 	if s.opt.Reflection {
 		reflection.Register(knownCallers{s.grpc, s.auth})

@@ -225,43 +225,6 @@ func (c *subscriberChange) deadline() error {
 	return nil
 }
 
-// GetSubscriber implements dncv1.PropagationServiceServer.
-func (s *propagationService) GetSubscriber(ctx context.Context, req *dncv1.GetSubscriberRequest) (*dncv1.GetSubscriberResponse, error) {
-	v := s.store.View()
-	one, err := findSubscriber(v, callerOf(ctx), req.GetName())
-	if err != nil {
-		return nil, err
-	}
-	return &dncv1.GetSubscriberResponse{Status: subscriberStatus(v, one), Position: positionOf(v)}, nil
-}
-
-const subscribersCall = "ListSubscribers"
-
-// ListSubscribers implements dncv1.PropagationServiceServer.
-func (s *propagationService) ListSubscribers(ctx context.Context, req *dncv1.ListSubscribersRequest) (*dncv1.ListSubscribersResponse, error) {
-	v, caller := s.store.View(), callerOf(ctx)
-	after := ""
-	if req.GetPageToken() != "" {
-		cursor, err := s.tokens.read(req.GetPageToken(), subscribersCall, "")
-		if err != nil {
-			return nil, err
-		}
-		after = string(cursor)
-	}
-	resp := &dncv1.ListSubscribersResponse{Position: positionOf(v)}
-	for _, one := range v.Subscribers().All() {
-		if one.Name <= after || !seesFilter(caller, one.Filter) {
-			continue
-		}
-		if n := len(resp.Subscribers); n == pageSize(req.GetPageSize()) {
-			resp.NextPageToken = s.tokens.make(subscribersCall, "", []byte(resp.Subscribers[n-1].GetSubscriber().GetName()))
-			break
-		}
-		resp.Subscribers = append(resp.Subscribers, subscriberStatus(v, one))
-	}
-	return resp, nil
-}
-
 // DeleteSubscriber implements dncv1.PropagationServiceServer.
 func (s *propagationService) DeleteSubscriber(ctx context.Context, req *dncv1.DeleteSubscriberRequest) (*dncv1.DeleteSubscriberResponse, error) {
 	receipt, err := s.deleteSubscriber(ctx, req)
@@ -332,25 +295,4 @@ func listNames(v *store.View, ids []policy.EventID) []string {
 		names = append(names, name)
 	}
 	return names
-}
-
-func subscriberStatus(v *store.View, s *store.Subscriber) *dncv1.SubscriberStatus {
-	return &dncv1.SubscriberStatus{Subscriber: subscriberMessage(v, s), Stages: lagOf(v, s)}
-}
-
-// lagOf says how far a subscriber got, by stage.
-func lagOf(v *store.View, s *store.Subscriber) []*dncv1.StageStatus {
-	var stages []*dncv1.StageStatus
-	for stage := feed.Received; stage <= feed.Applied; stage++ {
-		m := &dncv1.StageStatus{Stage: dncv1.Stage(stage)}
-		if a := s.Acknowledged(stage); a != nil {
-			m.Acknowledged = &dncv1.FeedCursor{
-				Position: &dncv1.Position{Revision: a.Revision, JournalId: v.JournalID(), Tag: v.TagAt(a.Revision)},
-				Epoch:    s.Epoch, Changes: a.Changes, Hash: a.Hash[:],
-			}
-			m.AcknowledgedAt, m.IsSigned = stamp(a.Time), a.Signed
-		}
-		stages = append(stages, m)
-	}
-	return stages
 }

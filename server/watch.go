@@ -39,6 +39,7 @@ func (s *propagationService) Watch(req *dncv1.WatchRequest, stream changeStream)
 		return err
 	}
 	defer reader.Close()
+	defer s.join(callerOf(ctx), t.subscriber)()
 	w := &watcher{s: s, t: t, caller: callerOf(ctx), reader: reader, stream: stream}
 	return w.run(ctx)
 }
