@@ -25,7 +25,7 @@ func (c Cursor) Position() Position {
 	return fromPosition(m.GetPosition())
 }
 
-// IsWithin reports whether the cursor is within a large change of its revision: what was read so far may
+// IsWithin reports whether the cursor is within a large change, after its revision: what was read so far may
 // be applied, and blocks too many numbers until the rest is.
 func (c Cursor) IsWithin() bool {
 	m, _ := c.message()

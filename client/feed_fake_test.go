@@ -148,12 +148,12 @@ func (s *feedServer) log(revision uint64) (uint64, feed.Hash) {
 }
 
 func (s *feedServer) cursor(revision uint64, part int) *dncv1.FeedCursor {
+	if part > 0 {
+		revision-- // of which all was read; its changes come with the last part
+	}
 	c := &dncv1.FeedCursor{
 		Position: &dncv1.Position{Revision: revision, JournalId: s.journal, Tag: []byte{s.tag, 0, 0, 0, 0, 0, 0, byte(revision)}},
 		Part:     uint32(part), Epoch: s.epoch, Mac: []byte("mac"),
-	}
-	if part > 0 {
-		revision-- // its changes come with the last part
 	}
 	n, h := s.log(revision)
 	c.Changes, c.Hash = n, h[:]
@@ -251,9 +251,7 @@ func (s *feedServer) check(at *dncv1.FeedCursor) error {
 // next is the message after a cursor; nil: there is none.
 func (s *feedServer) next(at *dncv1.FeedCursor) *dncv1.WatchResponse {
 	revision, part := at.GetPosition().GetRevision(), int(at.GetPart())
-	if part == 0 {
-		revision++
-	}
+	revision++
 	if revision > s.tip() {
 		return nil
 	}

@@ -112,7 +112,7 @@ type FollowOptions struct {
 	// Applied, if not nil, returns the cursor up to which dialers see the rows: Base.Apply returns before they do. It is called about once a
 	// second, by another goroutine than that of Base. If nil, what Apply or Swap stored is applied.
 	Applied func() Cursor
-	// Once ends Follow when the base has what the server had when it was called.
+	// Once ends Follow when the server has no more changes.
 	Once bool
 
 	// OnTrouble, if not nil, is called with problems after which Follow continues: a stream that broke, a snapshot that begins again, an acknowledgement
@@ -212,8 +212,12 @@ func (c *Client) newFollower(ctx context.Context, o FollowOptions) (*follower, e
 // errResync ends a stream because a snapshot is needed, for want of what the base should hold.
 var errResync = errors.New("a list that was in doubt is loaded again")
 
-// errCaughtUp ends a stream because of FollowOptions.Once.
-var errCaughtUp = errors.New("caught up")
+// errCaughtUp ends a stream because of FollowOptions.Once. errReopen finds out whether it is so: the first message of a
+// stream has changes if there are any, the next one may take seconds.
+var (
+	errCaughtUp = errors.New("caught up")
+	errReopen   = errors.New("caught up, perhaps")
+)
 
 // run follows from snapshot to snapshot.
 func (f *follower) run(ctx context.Context) error {
@@ -235,7 +239,7 @@ func (f *follower) run(ctx context.Context) error {
 		if errors.Is(reason, errCaughtUp) {
 			return nil
 		}
-		if needed = needsSnapshot(reason); !needed {
+		if needed = needsSnapshot(reason); !needed && !errors.Is(reason, errReopen) {
 			return reason
 		}
 		if f.state.Cursor != before {
@@ -346,15 +350,21 @@ func (f *follower) endOf(last *dncv1.WatchResponse) error {
 	if f.state.Resync {
 		return errResync
 	}
-	if len(last.GetChanges()) > 0 || last.GetCursor().GetPart() > 0 {
-		f.idle = 0
+	if !f.o.Once || last.GetCursor().GetPart() > 0 {
 		return nil
 	}
-	f.idle++
-	if f.o.Once && (f.isCovered() || f.idle > maxIdle) {
-		return errCaughtUp
+	if len(last.GetChanges()) == 0 {
+		f.idle++
+	} else {
+		f.idle = 0
 	}
-	return nil
+	switch {
+	case !f.isCovered() && f.idle <= maxIdle:
+		return nil
+	case f.idle == 0:
+		return errReopen
+	}
+	return errCaughtUp
 }
 
 func (f *follower) trouble(err error) {

@@ -252,12 +252,16 @@ func (s *snapshot) isAfterLoss() bool {
 	return losesData(s.progress.Reason) || before.JournalID != now.JournalID || now.Revision < before.Revision
 }
 
+// followed are the lists of the snapshot. One in doubt that the base does not know has no rows there: it may never have been loaded.
 func (s *snapshot) followed() []FollowedList {
-	lists := make([]FollowedList, len(s.lists))
-	for i, l := range s.lists {
-		lists[i] = FollowedList{ID: l.id, Name: l.GetName(), Scope: l.GetScope(), InDoubt: l.inDoubt}
-		if old := s.known(l.id); l.FeedList == nil && old != nil {
-			lists[i].Name, lists[i].Scope = old.Name, old.Scope
+	var lists []FollowedList
+	for _, l := range s.lists {
+		old := s.known(l.id)
+		switch {
+		case !l.inDoubt:
+			lists = append(lists, FollowedList{ID: l.id, Name: l.GetName(), Scope: l.GetScope()})
+		case old != nil:
+			lists = append(lists, FollowedList{ID: l.id, Name: old.Name, Scope: old.Scope, InDoubt: true})
 		}
 	}
 	return lists
@@ -280,7 +284,7 @@ func (s *snapshot) inDoubt() []string {
 func (s *snapshot) foreign() []string {
 	return idsOf(s.lists, func(l *listContent) bool {
 		old := s.known(l.id)
-		return old != nil && l.FeedList != nil && old.Name != l.GetName()
+		return old != nil && !l.inDoubt && old.Name != l.GetName()
 	})
 }
 

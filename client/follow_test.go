@@ -213,7 +213,9 @@ func TestFollowNoticesForgery(t *testing.T) {
 			before := b.sorted()
 			s.commit(one(rowSet(fiction(2), "acme"), rowRemove(fiction(1), "acme")))
 			s.commit(one(rowSet(fiction(3), "acme")))
-			if err := catchUp(t, addr, o); !errors.Is(err, tt.want) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if err := connect(t, addr).Follow(ctx, withName(o)); !errors.Is(err, tt.want) {
 				t.Errorf("ended with %v, want %v", err, tt.want)
 			}
 			if name == "repeats" || name == "goes back" { // behind what is true

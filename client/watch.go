@@ -261,9 +261,9 @@ func (o *feedOrder) take(m *dncv1.WatchResponse) error {
 		}
 		id := fromEventID(c.GetId())
 		switch {
-		case compareIDs(id, o.last) <= 0 || !o.isAfterCursor(id):
+		case compareIDs(id, o.last) <= 0 || id.Revision <= o.cursor.GetPosition().GetRevision():
 			return feedBroken(fmt.Sprintf("a change that was sent before, or out of order, at revision %d", id.Revision))
-		case id.Revision > to.GetPosition().GetRevision():
+		case id.Revision > to.GetPosition().GetRevision() && to.GetPart() == 0:
 			return feedBroken(fmt.Sprintf("a change behind its cursor, at revision %d", id.Revision))
 		}
 		o.last = id
@@ -272,19 +272,10 @@ func (o *feedOrder) take(m *dncv1.WatchResponse) error {
 	return nil
 }
 
-// isAfterCursor reports whether a change comes after the cursor before it, which may be within its revision.
-func (o *feedOrder) isAfterCursor(id EventID) bool {
-	at := o.cursor.GetPosition().GetRevision()
-	return id.Revision > at || id.Revision == at && o.cursor.GetPart() > 0
-}
-
-// comparePlaces compares how far two cursors of one feed are.
+// comparePlaces compares how far two cursors of one feed are. A part is of what comes after the revision.
 func comparePlaces(a, b *dncv1.FeedCursor) int {
-	return cmp.Or(cmp.Compare(a.GetPosition().GetRevision(), b.GetPosition().GetRevision()), comparePart(a.GetPart(), b.GetPart()))
+	return cmp.Or(cmp.Compare(a.GetPosition().GetRevision(), b.GetPosition().GetRevision()), cmp.Compare(a.GetPart(), b.GetPart()))
 }
-
-// comparePart compares parts of one revision: 0 is all of it.
-func comparePart(a, b uint32) int { return cmp.Compare(a-1, b-1) }
 
 func compareIDs(a, b EventID) int {
 	return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Index, b.Index))

@@ -41,7 +41,7 @@ With --key, acknowledgements are signed. Without, they are claims, which a subsc
 keys may not make. --server-key verifies what the server signs: its public key, and the old one too
 while it changes. Without, the first key that signs is remembered by name and hash.
 
-It ends with 0 when it is stopped, or with --once when FILE has what the server had.`,
+It ends with 0 when it is stopped, or with --once when the server has no more changes.`,
 		Example: `  dnc follow --db blocked.sqlite --subscriber acme-south --key acme-south.key
   dnc follow --db blocked.sqlite --subscriber acme-south --once
   sqlite3 blocked.sqlite "SELECT 1 FROM blocked WHERE number = 14155550123 LIMIT 1"`,
@@ -54,7 +54,7 @@ It ends with 0 when it is stopped, or with --once when FILE has what the server 
 	f.StringVar(&flags.subscriber, "subscriber", "", "the subscriber, by name (required)")
 	f.StringVar(&flags.key, "key", "", "`file` of the base's private key, which `dnc key new` made: signs acknowledgements")
 	f.StringSliceVar(&flags.serverKeys, "server-key", nil, "`file` of the server's public key; may be repeated")
-	f.BoolVar(&flags.once, "once", false, "end when the file has what the server has now")
+	f.BoolVar(&flags.once, "once", false, "end when the server has no more changes")
 	cmd.AddCommand(a.orphansCommand())
 	return cmd
 }
@@ -167,6 +167,8 @@ func (s *snapshotProgress) report(p client.SnapshotProgress) {
 		s.line("snapshot of %s counts", count(p.Staged, "row"))
 	case p.Staged == 0 && p.Reason != nil:
 		s.line("%v: reading a snapshot", p.Reason)
+	case p.Staged == 0:
+		s.line("reading a snapshot")
 	case p.Staged > 0 && time.Since(s.at) > lineEvery:
 		s.line("read %s of the snapshot", count(p.Staged, "row"))
 	}

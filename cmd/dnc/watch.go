@@ -36,13 +36,13 @@ Lists are shown if --list names them. In json, the last event of a write has a c
 This shows changes. To keep a table of blocked numbers in step, use dnc follow.`,
 		Example: `  dnc watch
   dnc watch --scope acme --kind opt-out,withdrawal -o json
-  dnc watch --list us-ftc --from 1200`,
+  dnc watch --list us-ftc --from 1200@d0ca37e4b1f2486d9a05c3e87b6f1234:9f86d081884c7d65`,
 		Args:              counted(0, 0, ""),
 		RunE:              func(cmd *cobra.Command, _ []string) error { return a.watch(cmd, flags) },
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.from, "from", "", "show what came after this position, as REVISION, REVISION@JOURNALID:TAG or a cursor (default: from now on)")
+	f.StringVar(&flags.from, "from", "", "show what came after this position, as REVISION@JOURNALID:TAG, or after a cursor (default: from now on)")
 	f.StringSliceVar(&flags.scopes, "scope", nil, "opt-outs at this scope, above and below it; may be repeated (default: at every scope)")
 	f.StringSliceVar(&flags.kinds, "kind", nil, "opt-out, withdrawal or list; several with commas (default: all)")
 	f.StringSliceVar(&flags.lists, "list", nil, "changes of this list; may be repeated (default: no list)")
@@ -90,11 +90,11 @@ func (w *watchFlags) read(cmd *cobra.Command) (from client.Cursor, opts []client
 	if w.from == "" {
 		return "", opts, nil
 	}
-	if p, err := client.ParsePosition(w.from); err == nil {
+	if p, err := client.ParsePosition(w.from); err == nil && p.Tag != "" {
 		return client.CursorAt(p), opts, nil
 	}
 	if from = client.Cursor(w.from); from.Position().Revision == 0 {
-		return "", nil, usagef(cmd, "--from is neither a position such as 1200 nor a cursor that dnc watch printed")
+		return "", nil, usagef(cmd, "--from is neither REVISION@JOURNALID:TAG, as a write returns with -o json, nor a cursor that dnc watch printed")
 	}
 	return from, opts, nil
 }
@@ -259,8 +259,13 @@ const troubleEvery = time.Minute
 func (a *app) newTroubles() *troubles { return &troubles{app: a} }
 
 func (t *troubles) report(err error) {
-	if text := err.Error(); text != t.last || time.Since(t.at) > troubleEvery {
-		t.last, t.at = text, time.Now()
-		fmt.Fprintf(t.app.stderr, "dnc: %s %s: trying again\n", t.at.UTC().Format(time.RFC3339), text)
+	cause := err.Error()
+	var e *client.Error
+	if errors.As(err, &e) { // without what it was about, such as a position
+		cause = e.Message
+	}
+	if cause != t.last || time.Since(t.at) > troubleEvery {
+		t.last, t.at = cause, time.Now()
+		fmt.Fprintf(t.app.stderr, "dnc: %s %v: continuing\n", t.at.UTC().Format(time.RFC3339), err)
 	}
 }
