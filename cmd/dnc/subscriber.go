@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,7 +23,8 @@ func (a *app) subscriberCommand() *cobra.Command {
   dnc subscriber show call-centre`,
 	}
 	requireSubcommand(cmd)
-	cmd.AddCommand(a.subscriberPutCommand(), a.subscriberLsCommand(), a.subscriberShowCommand(), a.subscriberRmCommand(), a.subscriberRebaseCommand())
+	cmd.AddCommand(a.subscriberPutCommand(), a.subscriberLsCommand(), a.subscriberShowCommand(), a.subscriberRmCommand(), a.subscriberRebaseCommand(),
+		a.subscriberAckCommand())
 	return cmd
 }
 
@@ -234,118 +234,6 @@ func span(d time.Duration) string {
 		}
 	}
 	return text
-}
-
-func (a *app) subscriberLsCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "ls",
-		Short:   "Show how far each calling base got, the slowest first",
-		Example: "  dnc subscriber ls\n  dnc subscriber ls -o json",
-		Args:    counted(0, 0, ""),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := a.subscribers(cmd.Context())
-			if err != nil {
-				return err
-			}
-			if a.output == "text" {
-				return a.subscriberTable(all)
-			}
-			for _, s := range all {
-				if err := a.print(s, nil); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-		ValidArgsFunction: cobra.NoFileCompletions,
-	}
-}
-
-// subscribers returns the server's subscribers.
-func (a *app) subscribers(ctx context.Context) ([]client.SubscriberStatus, error) {
-	c, err := a.connect()
-	if err != nil {
-		return nil, err
-	}
-	var all []client.SubscriberStatus
-	for s, err := range c.Subscribers(ctx) {
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, s)
-	}
-	return all, nil
-}
-
-func (a *app) subscriberTable(all []client.SubscriberStatus) error {
-	if len(all) == 0 {
-		fmt.Fprintln(a.stdout, "no subscribers")
-		return nil
-	}
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "NAME\tKIND\tPARENT\tSCOPES\tLISTS\tRECEIVED\tDURABLE\tAPPLIED\tDEADLINE")
-	for _, s := range all {
-		scopes := strings.Join(s.Scopes, ",")
-		if scopes == "" {
-			scopes = "everywhere"
-		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", s.Name, lower(s.Kind), orDash(s.Parent), scopes, orDash(strings.Join(s.Lists, ",")),
-			stageColumns(s), span(s.Deadline))
-	}
-	return w.Flush()
-}
-
-// stageColumns are the three stages of a row.
-func stageColumns(s client.SubscriberStatus) string {
-	columns := make([]string, len(s.Stages))
-	for i, stage := range s.Stages {
-		columns[i] = describeStage(stage)
-	}
-	return strings.Join(columns, "\t")
-}
-
-func describeStage(s client.StageStatus) string {
-	if s.AcknowledgedAt.IsZero() {
-		return "never"
-	}
-	text := fmt.Sprintf("revision %d", s.AcknowledgedRevision)
-	if !s.Signed {
-		text += " (claimed)"
-	}
-	return text
-}
-
-func (a *app) subscriberShowCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:     "show NAME",
-		Short:   "Show a calling base: its settings, its keys, and how far it got",
-		Example: "  dnc subscriber show call-centre",
-		Args:    counted(1, 1, "name"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			s, err := c.Subscriber(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			return a.print(s, func() string { return describeStatus(s) })
-		},
-		ValidArgsFunction: a.firstIsSubscriber,
-	}
-}
-
-func describeStatus(s client.SubscriberStatus) string {
-	lines := []string{fmt.Sprintf("%s  registered %s", s.Name, stamp(s.CreatedAt)), subscriberDetails(s.SubscriberInfo)}
-	for _, stage := range s.Stages {
-		line := fmt.Sprintf("  %s: %s", lower(stage.Stage), describeStage(stage))
-		if !stage.AcknowledgedAt.IsZero() {
-			line += "  at " + stamp(stage.AcknowledgedAt)
-		}
-		lines = append(lines, line)
-	}
-	return strings.Join(lines, "\n")
 }
 
 func (a *app) subscriberRmCommand() *cobra.Command {
