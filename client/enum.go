@@ -242,10 +242,11 @@ const (
 	ActTokenCreated    ActKind = "TOKEN_CREATED"
 	ActTokenRevoked    ActKind = "TOKEN_REVOKED"
 
-	ActSubscriberPut     ActKind = "SUBSCRIBER_PUT" // registered or changed
-	ActSubscriberRemoved ActKind = "SUBSCRIBER_REMOVED"
-	ActDeskPut           ActKind = "DESK_PUT" // registered or changed
-	ActDeskRemoved       ActKind = "DESK_REMOVED"
+	ActSubscriberPut      ActKind = "SUBSCRIBER_PUT" // registered or changed
+	ActSubscriberRemoved  ActKind = "SUBSCRIBER_REMOVED"
+	ActDeskPut            ActKind = "DESK_PUT" // registered or changed
+	ActDeskRemoved        ActKind = "DESK_REMOVED"
+	ActSubscriberCompared ActKind = "SUBSCRIBER_COMPARED"
 )
 
 // SubscriberKind is what a subscriber is to the organisation.

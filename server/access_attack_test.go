@@ -266,12 +266,13 @@ func TestKindsOfActsAreThoseOfTheContract(t *testing.T) {
 		"LOSS_ACCEPTED": store.ActLossAccepted, "RESTORED": store.ActRestored, "TOKEN_CREATED": store.ActTokenCreated,
 		"TOKEN_REVOKED": store.ActTokenRevoked, "SUBSCRIBER_PUT": store.ActSubscriberPut, "SUBSCRIBER_REMOVED": store.ActSubscriberRemoved,
 		"DESK_PUT": store.ActDeskPut, "DESK_REMOVED": store.ActDeskRemoved,
+		"SUBSCRIBER_COMPARED": store.ActSubscriberCompared,
 	} {
 		if got := dncv1.ActKind_name[int32(kind)]; got != "ACT_KIND_"+name {
 			t.Errorf("kind %d: got %s, want %s", kind, got, name)
 		}
 	}
-	if got, want := len(dncv1.ActKind_name), int(store.ActDeskRemoved)+1; got != want {
+	if got, want := len(dncv1.ActKind_name), int(store.ActSubscriberCompared)+1; got != want {
 		t.Errorf("got %d kinds in the contract, want the %d of the store", got, want)
 	}
 }

@@ -275,6 +275,15 @@ var calls = map[string]struct {
 		_, err := dncv1.NewPropagationServiceClient(conn).DeleteSubscriber(ctx, &dncv1.DeleteSubscriberRequest{Name: d.freshSubscriber(ctx, scope)})
 		return err
 	}},
+	"PropagationService/CompareBase": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
+		s, err := dncv1.NewPropagationServiceClient(conn).CompareBase(ctx)
+		if err != nil {
+			return err
+		}
+		_ = s.Send(&dncv1.CompareBaseRequest{Frame: &dncv1.CompareBaseRequest_Header{Header: &dncv1.CompareHeader{Subscriber: d.freshSubscriber(ctx, scope)}}})
+		_, err = s.Recv()
+		return err
+	}},
 	"PropagationService/PutDesk": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).PutDesk(ctx, &dncv1.PutDeskRequest{Desk: &dncv1.Desk{Name: fmt.Sprintf("new %d", d.unique.Add(1))}})
 		return err

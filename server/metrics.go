@@ -35,6 +35,7 @@ const (
 	writeSubscriber = "subscriber"
 	writeDesk       = "desk"
 	writeAck        = "acknowledgement"
+	writeComparison = "comparison"
 )
 
 // metrics counts what the services do. No label holds anything about a number.

@@ -92,6 +92,8 @@ func statusMessage(v *store.View, caller *access.Grant, st *standing) *dncv1.Sub
 		Connected:  uint32(st.present.streams),
 		LastSeen:   stamp(st.present.seen),
 		Late:       st.isLate(),
+
+		LastComparison: comparisonMessage(v, st.sub.Compared),
 	}
 	if st.worst != nil && (seesFilter(caller, st.worst.sub.Filter) || speaksFor(caller, st.sub)) {
 		m.WorstChild = st.worst.sub.Name

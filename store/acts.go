@@ -37,6 +37,7 @@ const (
 	ActSubscriberRemoved
 	ActDeskPut
 	ActDeskRemoved
+	ActSubscriberCompared
 )
 
 // Act is one administrative act. It holds no number of a person.
@@ -77,6 +78,7 @@ var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
 	52: nil, // acknowledged: a subscriber's, many a day
 	53: (*actReader).deskPut,
 	54: (*actReader).deskRemoved,
+	55: (*actReader).baseCompared,
 }
 
 func (r *actReader) optOutsImported(e *storev1.Event) error {

@@ -28,6 +28,25 @@ func (r *actReader) subscriberRemoved(e *storev1.Event) error {
 	return err
 }
 
+// baseCompared has counts of numbers, which are nobody's.
+func (r *actReader) baseCompared(e *storev1.Event) error {
+	c := e.GetBaseCompared()
+	var st storev1.SubscriberState
+	_, err := state.Get(r.txn, keys.Subscriber(state.RefID(c.GetSubscriber())), &st)
+	words := numbersInWords(c.GetNumbers())
+	if n := c.GetRejected(); n > 0 {
+		words += ", " + thousands(n) + " unreadable"
+	}
+	words += fmt.Sprintf(": %s of %s missing, %s in flight, %s extra",
+		thousands(c.GetMissing()), thousands(c.GetExpected()), thousands(c.GetInFlight()), thousands(c.GetExtra()))
+	if n := len(c.GetInDoubt()); n > 0 {
+		words += ", " + plural(n, "list") + " in doubt"
+	}
+	r.is(ActSubscriberCompared, st.GetSettings().GetName(), words)
+	r.act.Scopes = state.Filter(st.GetSettings()).Scopes
+	return err
+}
+
 func (r *actReader) deskPut(e *storev1.Event) error {
 	c := e.GetDeskPut()
 	r.is(ActDeskPut, c.GetSettings().GetName(), doneInWords(c.GetDesk() == nil))

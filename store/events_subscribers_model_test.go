@@ -44,9 +44,12 @@ func TestModelSubscribers(t *testing.T) {
 		scopes := []policy.Scope{"", "acme", "acme/x", "other"}
 		for range rapid.IntRange(1, 25).Draw(rt, "writes") {
 			name := rapid.SampledFrom(names).Draw(rt, "name")
-			if rapid.IntRange(0, 4).Draw(rt, "what") == 0 {
+			switch rapid.IntRange(0, 5).Draw(rt, "what") {
+			case 0:
 				modelRemove(rt, s, m, name)
-			} else {
+			case 1:
+				modelCompare(rt, s, name)
+			default:
 				modelPut(rt, s, m, name, rapid.SampledFrom(scopes).Draw(rt, "scope"),
 					rapid.SampledFrom(append(names, "")).Draw(rt, "parent"), rapid.Bool().Draw(rt, "rebase"))
 			}
@@ -135,6 +138,22 @@ func modelRemove(t *rapid.T, s *Store, m map[string]*modelBase, name string) {
 	}
 	if want == nil {
 		delete(m, name)
+	}
+}
+
+func modelCompare(t *rapid.T, s *Store, name string) {
+	one := s.View().Subscribers().Named(name)
+	if one == nil {
+		return
+	}
+	found := Compared{TakenAt: s.View().Time(), Missing: rapid.Uint64().Draw(t, "missing"), Elapsed: 1}
+	receipt, err := s.record(context.Background(), found.event(one), Request{})
+	if err != nil {
+		t.Fatalf("compare %s: got %v", name, err)
+	}
+	found.ID, found.Time = receipt.ID, receipt.Time
+	if diff := gocmp.Diff(&found, s.View().Subscribers().Named(name).Compared); diff != "" {
+		t.Fatalf("the comparison of %s (-want +got): %s", name, diff)
 	}
 }
 

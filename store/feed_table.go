@@ -46,6 +46,7 @@ var feedTable = map[protowire.Number]func(d *feedDecoder, e *storev1.Event) erro
 	52: nil, // acknowledged
 	53: nil, // desk_put
 	54: nil, // desk_removed
+	55: nil, // base_compared
 }
 
 // feedRevision is what one revision means to feeds.

@@ -238,7 +238,7 @@ func (s *Store) open() error {
 		return nil
 	}
 	s.openFilters()
-	return errors.Join(s.dropDeltas(), s.space.keepBallast())
+	return errors.Join(s.dropDeltas(), s.dropComparisons(), s.space.keepBallast())
 }
 
 func (s *Store) makeDirs() error {

@@ -15,6 +15,7 @@ const (
 	stepContent    step = "sorted content of a load"
 	stepRows       step = "chunk of opt-outs"
 	stepRowsCommit step = "order to record opt-outs"
+	stepCompare    step = "numbers that are compared"
 )
 
 // faults is how tests make a write fail. It is called in place of the write: it may do it, fail instead, do a part of it, or

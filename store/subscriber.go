@@ -56,6 +56,7 @@ type Subscriber struct {
 	UpdatedAt       time.Time
 	UpdatedRevision uint64
 	RemovedAt       time.Time // zero: it was not
+	Compared        *Compared // the last comparison with an export of the base; nil: there was none
 
 	acknowledged [feed.Applied + 1]*Acknowledgement
 }
@@ -84,6 +85,7 @@ func compileSubscriber(id policy.EventID, st *storev1.SubscriberState) *Subscrib
 		UpdatedAt:          state.Time(st.GetUpdatedTime()),
 		UpdatedRevision:    st.GetUpdatedRevision(),
 		RemovedAt:          state.Time(st.GetRemovedTime()),
+		Compared:           comparedOf(st.GetCompared()),
 	}
 	s.FilterHash = s.Filter.Hash()
 	for _, text := range s.Keys {

@@ -71,6 +71,7 @@ var Rules = map[string]Rule{
 	"dnc.v1.PropagationService/GetSubscriber":    {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered},
 	"dnc.v1.PropagationService/ListSubscribers":  {Roles: RolesOf(Officer, Admin), Bound: Filtered},
 	"dnc.v1.PropagationService/DeleteSubscriber": {Roles: RolesOf(Admin), Bound: SubscriberScopes, Act: true},
+	"dnc.v1.PropagationService/CompareBase":      {Roles: RolesOf(Subscriber, Officer, Admin), Bound: SubscriberScopes, Log: true, Act: true},
 	"dnc.v1.PropagationService/PutDesk":          {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
 	"dnc.v1.PropagationService/ListDesks":        {Roles: RolesOf(Officer, Admin), Bound: Nothing},
 	"dnc.v1.PropagationService/DeleteDesk":       {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},

@@ -185,6 +185,8 @@ const (
 	ActKind_ACT_KIND_DESK_PUT ActKind = 15
 	// A desk was removed.
 	ActKind_ACT_KIND_DESK_REMOVED ActKind = 16
+	// The export of a calling base was compared with what it had acknowledged.
+	ActKind_ACT_KIND_SUBSCRIBER_COMPARED ActKind = 17
 )
 
 // Enum value maps for ActKind.
@@ -207,25 +209,27 @@ var (
 		14: "ACT_KIND_SUBSCRIBER_REMOVED",
 		15: "ACT_KIND_DESK_PUT",
 		16: "ACT_KIND_DESK_REMOVED",
+		17: "ACT_KIND_SUBSCRIBER_COMPARED",
 	}
 	ActKind_value = map[string]int32{
-		"ACT_KIND_UNSPECIFIED":        0,
-		"ACT_KIND_LIST_CREATED":       1,
-		"ACT_KIND_LIST_UPDATED":       2,
-		"ACT_KIND_LIST_DELETED":       3,
-		"ACT_KIND_LIST_LOADED":        4,
-		"ACT_KIND_LIST_CONFIRMED":     5,
-		"ACT_KIND_LIST_REVERTED":      6,
-		"ACT_KIND_LIST_UNLOADED":      7,
-		"ACT_KIND_OPT_OUTS_IMPORTED":  8,
-		"ACT_KIND_LOSS_ACCEPTED":      9,
-		"ACT_KIND_RESTORED":           10,
-		"ACT_KIND_TOKEN_CREATED":      11,
-		"ACT_KIND_TOKEN_REVOKED":      12,
-		"ACT_KIND_SUBSCRIBER_PUT":     13,
-		"ACT_KIND_SUBSCRIBER_REMOVED": 14,
-		"ACT_KIND_DESK_PUT":           15,
-		"ACT_KIND_DESK_REMOVED":       16,
+		"ACT_KIND_UNSPECIFIED":         0,
+		"ACT_KIND_LIST_CREATED":        1,
+		"ACT_KIND_LIST_UPDATED":        2,
+		"ACT_KIND_LIST_DELETED":        3,
+		"ACT_KIND_LIST_LOADED":         4,
+		"ACT_KIND_LIST_CONFIRMED":      5,
+		"ACT_KIND_LIST_REVERTED":       6,
+		"ACT_KIND_LIST_UNLOADED":       7,
+		"ACT_KIND_OPT_OUTS_IMPORTED":   8,
+		"ACT_KIND_LOSS_ACCEPTED":       9,
+		"ACT_KIND_RESTORED":            10,
+		"ACT_KIND_TOKEN_CREATED":       11,
+		"ACT_KIND_TOKEN_REVOKED":       12,
+		"ACT_KIND_SUBSCRIBER_PUT":      13,
+		"ACT_KIND_SUBSCRIBER_REMOVED":  14,
+		"ACT_KIND_DESK_PUT":            15,
+		"ACT_KIND_DESK_REMOVED":        16,
+		"ACT_KIND_SUBSCRIBER_COMPARED": 17,
 	}
 )
 
@@ -1534,7 +1538,7 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CREDENTIAL_KIND_TOKEN\x10\x01\x12\x1f\n" +
-	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\xde\x03\n" +
+	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\x80\x04\n" +
 	"\aActKind\x12\x18\n" +
 	"\x14ACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ACT_KIND_LIST_CREATED\x10\x01\x12\x19\n" +
@@ -1553,7 +1557,8 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x17ACT_KIND_SUBSCRIBER_PUT\x10\r\x12\x1f\n" +
 	"\x1bACT_KIND_SUBSCRIBER_REMOVED\x10\x0e\x12\x15\n" +
 	"\x11ACT_KIND_DESK_PUT\x10\x0f\x12\x19\n" +
-	"\x15ACT_KIND_DESK_REMOVED\x10\x102\xa1\x03\n" +
+	"\x15ACT_KIND_DESK_REMOVED\x10\x10\x12 \n" +
+	"\x1cACT_KIND_SUBSCRIBER_COMPARED\x10\x112\xa1\x03\n" +
 	"\rAccessService\x12F\n" +
 	"\vCreateToken\x12\x1a.dnc.v1.CreateTokenRequest\x1a\x1b.dnc.v1.CreateTokenResponse\x12C\n" +
 	"\n" +

@@ -202,6 +202,65 @@ func (DeskKind) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{2}
 }
 
+// What a difference is.
+type DifferenceKind int32
+
+const (
+	// Not set.
+	DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED DifferenceKind = 0
+	// The base acknowledged it as applied, it was in force when the export was taken, and it is not in the export: the base
+	// may be calling this number.
+	DifferenceKind_DIFFERENCE_KIND_MISSING DifferenceKind = 1
+	// It is in force and not in the export: it was recorded after what the base acknowledged, or after the export was taken.
+	DifferenceKind_DIFFERENCE_KIND_IN_FLIGHT DifferenceKind = 2
+	// It is in the export, no row of the subscriber blocks it any more, and a withdrawal that concerns the subscriber explains
+	// that. The base may have a reason of its own to block it.
+	DifferenceKind_DIFFERENCE_KIND_REMOVABLE DifferenceKind = 3
+)
+
+// Enum value maps for DifferenceKind.
+var (
+	DifferenceKind_name = map[int32]string{
+		0: "DIFFERENCE_KIND_UNSPECIFIED",
+		1: "DIFFERENCE_KIND_MISSING",
+		2: "DIFFERENCE_KIND_IN_FLIGHT",
+		3: "DIFFERENCE_KIND_REMOVABLE",
+	}
+	DifferenceKind_value = map[string]int32{
+		"DIFFERENCE_KIND_UNSPECIFIED": 0,
+		"DIFFERENCE_KIND_MISSING":     1,
+		"DIFFERENCE_KIND_IN_FLIGHT":   2,
+		"DIFFERENCE_KIND_REMOVABLE":   3,
+	}
+)
+
+func (x DifferenceKind) Enum() *DifferenceKind {
+	p := new(DifferenceKind)
+	*p = x
+	return p
+}
+
+func (x DifferenceKind) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (DifferenceKind) Descriptor() protoreflect.EnumDescriptor {
+	return file_dnc_v1_propagation_proto_enumTypes[3].Descriptor()
+}
+
+func (DifferenceKind) Type() protoreflect.EnumType {
+	return &file_dnc_v1_propagation_proto_enumTypes[3]
+}
+
+func (x DifferenceKind) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use DifferenceKind.Descriptor instead.
+func (DifferenceKind) EnumDescriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{3}
+}
+
 // How far a feed was read. Treat it as one value: keep what the server sent, and send it back
 // unchanged.
 type FeedCursor struct {
@@ -1960,9 +2019,11 @@ type SubscriberStatus struct {
 	// A change is older than the deadline, and not applied; or one of its children is late.
 	Late bool `protobuf:"varint,6,opt,name=late,proto3" json:"late,omitempty"`
 	// The worst of its children and theirs, by name. Empty: it has none that is behind.
-	WorstChild    string `protobuf:"bytes,7,opt,name=worst_child,json=worstChild,proto3" json:"worst_child,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	WorstChild string `protobuf:"bytes,7,opt,name=worst_child,json=worstChild,proto3" json:"worst_child,omitempty"`
+	// The last comparison with an export of its own. Unset: it was never compared.
+	LastComparison *Comparison `protobuf:"bytes,8,opt,name=last_comparison,json=lastComparison,proto3" json:"last_comparison,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *SubscriberStatus) Reset() {
@@ -2042,6 +2103,13 @@ func (x *SubscriberStatus) GetWorstChild() string {
 		return x.WorstChild
 	}
 	return ""
+}
+
+func (x *SubscriberStatus) GetLastComparison() *Comparison {
+	if x != nil {
+		return x.LastComparison
+	}
+	return nil
 }
 
 // How far a subscriber got at one stage.
@@ -3149,6 +3217,838 @@ func (x *DeleteDeskResponse) GetDuplicate() bool {
 	return false
 }
 
+// A frame of what a base blocks.
+type CompareBaseRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The frame. None keeps the stream open.
+	//
+	// Types that are valid to be assigned to Frame:
+	//
+	//	*CompareBaseRequest_Header
+	//	*CompareBaseRequest_Chunk
+	//	*CompareBaseRequest_Commit
+	Frame         isCompareBaseRequest_Frame `protobuf_oneof:"frame"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareBaseRequest) Reset() {
+	*x = CompareBaseRequest{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareBaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareBaseRequest) ProtoMessage() {}
+
+func (x *CompareBaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareBaseRequest.ProtoReflect.Descriptor instead.
+func (*CompareBaseRequest) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *CompareBaseRequest) GetFrame() isCompareBaseRequest_Frame {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *CompareBaseRequest) GetHeader() *CompareHeader {
+	if x != nil {
+		if x, ok := x.Frame.(*CompareBaseRequest_Header); ok {
+			return x.Header
+		}
+	}
+	return nil
+}
+
+func (x *CompareBaseRequest) GetChunk() *CompareChunk {
+	if x != nil {
+		if x, ok := x.Frame.(*CompareBaseRequest_Chunk); ok {
+			return x.Chunk
+		}
+	}
+	return nil
+}
+
+func (x *CompareBaseRequest) GetCommit() *CompareCommit {
+	if x != nil {
+		if x, ok := x.Frame.(*CompareBaseRequest_Commit); ok {
+			return x.Commit
+		}
+	}
+	return nil
+}
+
+type isCompareBaseRequest_Frame interface {
+	isCompareBaseRequest_Frame()
+}
+
+type CompareBaseRequest_Header struct {
+	// First.
+	Header *CompareHeader `protobuf:"bytes,1,opt,name=header,proto3,oneof"`
+}
+
+type CompareBaseRequest_Chunk struct {
+	// Any number of them.
+	Chunk *CompareChunk `protobuf:"bytes,2,opt,name=chunk,proto3,oneof"`
+}
+
+type CompareBaseRequest_Commit struct {
+	// Last.
+	Commit *CompareCommit `protobuf:"bytes,3,opt,name=commit,proto3,oneof"`
+}
+
+func (*CompareBaseRequest_Header) isCompareBaseRequest_Frame() {}
+
+func (*CompareBaseRequest_Chunk) isCompareBaseRequest_Frame() {}
+
+func (*CompareBaseRequest_Commit) isCompareBaseRequest_Frame() {}
+
+// Whose export is compared, and with what.
+type CompareHeader struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscriber, by name. Required.
+	Subscriber string `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	// When the export was taken. Unset: now. At most a minute after
+	// the server's clock.
+	TakenAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=taken_at,json=takenAt,proto3" json:"taken_at,omitempty"`
+	// List the numbers of the export that may go: see DIFFERENCE_KIND_REMOVABLE.
+	Removals bool `protobuf:"varint,3,opt,name=removals,proto3" json:"removals,omitempty"`
+	// Who compares. Its request_id must be empty: a comparison that was interrupted is made again.
+	Context       *WriteContext `protobuf:"bytes,4,opt,name=context,proto3" json:"context,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareHeader) Reset() {
+	*x = CompareHeader{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareHeader) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareHeader) ProtoMessage() {}
+
+func (x *CompareHeader) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareHeader.ProtoReflect.Descriptor instead.
+func (*CompareHeader) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *CompareHeader) GetSubscriber() string {
+	if x != nil {
+		return x.Subscriber
+	}
+	return ""
+}
+
+func (x *CompareHeader) GetTakenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TakenAt
+	}
+	return nil
+}
+
+func (x *CompareHeader) GetRemovals() bool {
+	if x != nil {
+		return x.Removals
+	}
+	return false
+}
+
+func (x *CompareHeader) GetContext() *WriteContext {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+// Some numbers that the base blocks.
+type CompareChunk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// E.164 digits, 1 to 15 of them, as in NumberSet.ascending. Chunks may overlap and come in any order; a number that
+	// comes again counts once. At most 512 KiB.
+	Ascending     []byte `protobuf:"bytes,1,opt,name=ascending,proto3" json:"ascending,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareChunk) Reset() {
+	*x = CompareChunk{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareChunk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareChunk) ProtoMessage() {}
+
+func (x *CompareChunk) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareChunk.ProtoReflect.Descriptor instead.
+func (*CompareChunk) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *CompareChunk) GetAscending() []byte {
+	if x != nil {
+		return x.Ascending
+	}
+	return nil
+}
+
+// The end of the export.
+type CompareCommit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many numbers the chunks held, repeats among them.
+	Numbers uint64 `protobuf:"varint,1,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Entries of the export that were read as no number: one of them may be a missing one.
+	Rejected      uint64 `protobuf:"varint,2,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareCommit) Reset() {
+	*x = CompareCommit{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareCommit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareCommit) ProtoMessage() {}
+
+func (x *CompareCommit) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareCommit.ProtoReflect.Descriptor instead.
+func (*CompareCommit) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CompareCommit) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *CompareCommit) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+// A frame of the answer.
+type CompareBaseResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The frame.
+	//
+	// Types that are valid to be assigned to Frame:
+	//
+	//	*CompareBaseResponse_Progress
+	//	*CompareBaseResponse_Differences
+	//	*CompareBaseResponse_Summary
+	Frame         isCompareBaseResponse_Frame `protobuf_oneof:"frame"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareBaseResponse) Reset() {
+	*x = CompareBaseResponse{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareBaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareBaseResponse) ProtoMessage() {}
+
+func (x *CompareBaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareBaseResponse.ProtoReflect.Descriptor instead.
+func (*CompareBaseResponse) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CompareBaseResponse) GetFrame() isCompareBaseResponse_Frame {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *CompareBaseResponse) GetProgress() *CompareProgress {
+	if x != nil {
+		if x, ok := x.Frame.(*CompareBaseResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *CompareBaseResponse) GetDifferences() *Differences {
+	if x != nil {
+		if x, ok := x.Frame.(*CompareBaseResponse_Differences); ok {
+			return x.Differences
+		}
+	}
+	return nil
+}
+
+func (x *CompareBaseResponse) GetSummary() *CompareSummary {
+	if x != nil {
+		if x, ok := x.Frame.(*CompareBaseResponse_Summary); ok {
+			return x.Summary
+		}
+	}
+	return nil
+}
+
+type isCompareBaseResponse_Frame interface {
+	isCompareBaseResponse_Frame()
+}
+
+type CompareBaseResponse_Progress struct {
+	// Answers the header; then from time to time.
+	Progress *CompareProgress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type CompareBaseResponse_Differences struct {
+	// Some differences, by ascending number.
+	Differences *Differences `protobuf:"bytes,2,opt,name=differences,proto3,oneof"`
+}
+
+type CompareBaseResponse_Summary struct {
+	// Last.
+	Summary *CompareSummary `protobuf:"bytes,3,opt,name=summary,proto3,oneof"`
+}
+
+func (*CompareBaseResponse_Progress) isCompareBaseResponse_Frame() {}
+
+func (*CompareBaseResponse_Differences) isCompareBaseResponse_Frame() {}
+
+func (*CompareBaseResponse_Summary) isCompareBaseResponse_Frame() {}
+
+// How far a comparison is.
+type CompareProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Numbers that were received.
+	Received uint64 `protobuf:"varint,1,opt,name=received,proto3" json:"received,omitempty"`
+	// Numbers that were compared: those of the export, and those that are blocked here. 0: the export is not complete yet.
+	Compared uint64 `protobuf:"varint,2,opt,name=compared,proto3" json:"compared,omitempty"`
+	// With the first frame: the stream may be cut if it sends nothing for this long.
+	IdleLimit     *durationpb.Duration `protobuf:"bytes,3,opt,name=idle_limit,json=idleLimit,proto3" json:"idle_limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareProgress) Reset() {
+	*x = CompareProgress{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareProgress) ProtoMessage() {}
+
+func (x *CompareProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareProgress.ProtoReflect.Descriptor instead.
+func (*CompareProgress) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *CompareProgress) GetReceived() uint64 {
+	if x != nil {
+		return x.Received
+	}
+	return 0
+}
+
+func (x *CompareProgress) GetCompared() uint64 {
+	if x != nil {
+		return x.Compared
+	}
+	return 0
+}
+
+func (x *CompareProgress) GetIdleLimit() *durationpb.Duration {
+	if x != nil {
+		return x.IdleLimit
+	}
+	return nil
+}
+
+// Differences between an export and what it was compared with.
+type Differences struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// At most 1024. A number is in one of them.
+	Differences   []*Difference `protobuf:"bytes,1,rep,name=differences,proto3" json:"differences,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Differences) Reset() {
+	*x = Differences{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Differences) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Differences) ProtoMessage() {}
+
+func (x *Differences) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Differences.ProtoReflect.Descriptor instead.
+func (*Differences) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Differences) GetDifferences() []*Difference {
+	if x != nil {
+		return x.Differences
+	}
+	return nil
+}
+
+// One number.
+type Difference struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// E.164 digits.
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// What it is.
+	Kind DifferenceKind `protobuf:"varint,2,opt,name=kind,proto3,enum=dnc.v1.DifferenceKind" json:"kind,omitempty"`
+	// Where the row that blocks it counts. Of a removable number: where it was withdrawn.
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The list of that row. Unset: it is of opt-outs.
+	List *EventId `protobuf:"bytes,4,opt,name=list,proto3" json:"list,omitempty"`
+	// The list's name.
+	ListName string `protobuf:"bytes,5,opt,name=list_name,json=listName,proto3" json:"list_name,omitempty"`
+	// When the opt-out was recorded, or the content of the list loaded that held it first of what is compared. Of a
+	// removable number: when it was withdrawn.
+	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
+	// A row is in force now: the base must block it.
+	InForce       bool `protobuf:"varint,7,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Difference) Reset() {
+	*x = Difference{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Difference) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Difference) ProtoMessage() {}
+
+func (x *Difference) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Difference.ProtoReflect.Descriptor instead.
+func (*Difference) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Difference) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Difference) GetKind() DifferenceKind {
+	if x != nil {
+		return x.Kind
+	}
+	return DifferenceKind_DIFFERENCE_KIND_UNSPECIFIED
+}
+
+func (x *Difference) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *Difference) GetList() *EventId {
+	if x != nil {
+		return x.List
+	}
+	return nil
+}
+
+func (x *Difference) GetListName() string {
+	if x != nil {
+		return x.ListName
+	}
+	return ""
+}
+
+func (x *Difference) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Difference) GetInForce() bool {
+	if x != nil {
+		return x.InForce
+	}
+	return false
+}
+
+// The end of a complete comparison.
+type CompareSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was found.
+	Comparison *Comparison `protobuf:"bytes,1,opt,name=comparison,proto3" json:"comparison,omitempty"`
+	// Numbers of the export that may go, with `removals`.
+	Removable uint64 `protobuf:"varint,2,opt,name=removable,proto3" json:"removable,omitempty"`
+	// The position from which the comparison counts.
+	Position      *Position `protobuf:"bytes,3,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CompareSummary) Reset() {
+	*x = CompareSummary{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CompareSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CompareSummary) ProtoMessage() {}
+
+func (x *CompareSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CompareSummary.ProtoReflect.Descriptor instead.
+func (*CompareSummary) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *CompareSummary) GetComparison() *Comparison {
+	if x != nil {
+		return x.Comparison
+	}
+	return nil
+}
+
+func (x *CompareSummary) GetRemovable() uint64 {
+	if x != nil {
+		return x.Removable
+	}
+	return 0
+}
+
+func (x *CompareSummary) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
+// A recorded comparison of a base's export with what it acknowledged.
+type Comparison struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event.
+	Id *EventId `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	// When it was recorded.
+	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
+	// When the export was taken, as was said.
+	TakenAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=taken_at,json=takenAt,proto3" json:"taken_at,omitempty"`
+	// Up to where the base had acknowledged the feed as applied. Unset: it had not in this epoch, and the export was
+	// compared with everything that was recorded until it was taken.
+	Acknowledged *Position `protobuf:"bytes,4,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	// Compared with what was recorded up to here: the earlier one of `acknowledged` and `taken_at`.
+	UpTo *Position `protobuf:"bytes,5,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
+	// Numbers of the export, each once.
+	Numbers uint64 `protobuf:"varint,6,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	// Entries of the export that were read as no number.
+	Rejected uint64 `protobuf:"varint,7,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	// Numbers that had to be in the export. One that several rows block counts once.
+	Expected uint64 `protobuf:"varint,8,opt,name=expected,proto3" json:"expected,omitempty"`
+	// Of the expected ones, those that were not in it.
+	Missing uint64 `protobuf:"varint,9,opt,name=missing,proto3" json:"missing,omitempty"`
+	// Numbers that are in force and were not expected, nor in the export, yet.
+	InFlight uint64 `protobuf:"varint,10,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	// Numbers of the export that no row of the subscriber blocks. That is no fault: a base serves others too.
+	Extra uint64 `protobuf:"varint,11,opt,name=extra,proto3" json:"extra,omitempty"`
+	// SHA-256 of the export's numbers, as ExportSummary.content_sha256.
+	NumbersSha256 []byte `protobuf:"bytes,12,opt,name=numbers_sha256,json=numbersSha256,proto3" json:"numbers_sha256,omitempty"`
+	// The same of the missing ones.
+	MissingSha256 []byte `protobuf:"bytes,13,opt,name=missing_sha256,json=missingSha256,proto3" json:"missing_sha256,omitempty"`
+	// How long it took.
+	Elapsed *durationpb.Duration `protobuf:"bytes,14,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// Lists of the filter, by name, that could not be compared: their content is in doubt since a repair.
+	ListsInDoubt  []string `protobuf:"bytes,15,rep,name=lists_in_doubt,json=listsInDoubt,proto3" json:"lists_in_doubt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Comparison) Reset() {
+	*x = Comparison{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Comparison) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Comparison) ProtoMessage() {}
+
+func (x *Comparison) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
+func (*Comparison) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *Comparison) GetId() *EventId {
+	if x != nil {
+		return x.Id
+	}
+	return nil
+}
+
+func (x *Comparison) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *Comparison) GetTakenAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.TakenAt
+	}
+	return nil
+}
+
+func (x *Comparison) GetAcknowledged() *Position {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return nil
+}
+
+func (x *Comparison) GetUpTo() *Position {
+	if x != nil {
+		return x.UpTo
+	}
+	return nil
+}
+
+func (x *Comparison) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *Comparison) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *Comparison) GetExpected() uint64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *Comparison) GetMissing() uint64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *Comparison) GetInFlight() uint64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *Comparison) GetExtra() uint64 {
+	if x != nil {
+		return x.Extra
+	}
+	return 0
+}
+
+func (x *Comparison) GetNumbersSha256() []byte {
+	if x != nil {
+		return x.NumbersSha256
+	}
+	return nil
+}
+
+func (x *Comparison) GetMissingSha256() []byte {
+	if x != nil {
+		return x.MissingSha256
+	}
+	return nil
+}
+
+func (x *Comparison) GetElapsed() *durationpb.Duration {
+	if x != nil {
+		return x.Elapsed
+	}
+	return nil
+}
+
+func (x *Comparison) GetListsInDoubt() []string {
+	if x != nil {
+		return x.ListsInDoubt
+	}
+	return nil
+}
+
 var File_dnc_v1_propagation_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_propagation_proto_rawDesc = "" +
@@ -3290,7 +4190,7 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"w\n" +
 	"\x15GetSubscriberResponse\x120\n" +
 	"\x06status\x18\x01 \x01(\v2\x18.dnc.v1.SubscriberStatusR\x06status\x12,\n" +
-	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\"\xb1\x02\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\"\xee\x02\n" +
 	"\x10SubscriberStatus\x122\n" +
 	"\n" +
 	"subscriber\x18\x01 \x01(\v2\x12.dnc.v1.SubscriberR\n" +
@@ -3302,7 +4202,8 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"beyond_tip\x18\x05 \x03(\v2\x11.dnc.v1.BeyondTipR\tbeyondTip\x12\x12\n" +
 	"\x04late\x18\x06 \x01(\bR\x04late\x12\x1f\n" +
 	"\vworst_child\x18\a \x01(\tR\n" +
-	"worstChild\"\xbd\x02\n" +
+	"worstChild\x12;\n" +
+	"\x0flast_comparison\x18\b \x01(\v2\x12.dnc.v1.ComparisonR\x0elastComparison\"\xbd\x02\n" +
 	"\vStageStatus\x12#\n" +
 	"\x05stage\x18\x01 \x01(\x0e2\r.dnc.v1.StageR\x05stage\x126\n" +
 	"\facknowledged\x18\x02 \x01(\v2\x12.dnc.v1.FeedCursorR\facknowledged\x12C\n" +
@@ -3377,7 +4278,69 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x12DeleteDeskResponse\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
 	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
-	"\tduplicate\x18\x03 \x01(\bR\tduplicate*r\n" +
+	"\tduplicate\x18\x03 \x01(\bR\tduplicate\"\xad\x01\n" +
+	"\x12CompareBaseRequest\x12/\n" +
+	"\x06header\x18\x01 \x01(\v2\x15.dnc.v1.CompareHeaderH\x00R\x06header\x12,\n" +
+	"\x05chunk\x18\x02 \x01(\v2\x14.dnc.v1.CompareChunkH\x00R\x05chunk\x12/\n" +
+	"\x06commit\x18\x03 \x01(\v2\x15.dnc.v1.CompareCommitH\x00R\x06commitB\a\n" +
+	"\x05frame\"\xb2\x01\n" +
+	"\rCompareHeader\x12\x1e\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\tR\n" +
+	"subscriber\x125\n" +
+	"\btaken_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x12\x1a\n" +
+	"\bremovals\x18\x03 \x01(\bR\bremovals\x12.\n" +
+	"\acontext\x18\x04 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\",\n" +
+	"\fCompareChunk\x12\x1c\n" +
+	"\tascending\x18\x01 \x01(\fR\tascending\"E\n" +
+	"\rCompareCommit\x12\x18\n" +
+	"\anumbers\x18\x01 \x01(\x04R\anumbers\x12\x1a\n" +
+	"\brejected\x18\x02 \x01(\x04R\brejected\"\xc2\x01\n" +
+	"\x13CompareBaseResponse\x125\n" +
+	"\bprogress\x18\x01 \x01(\v2\x17.dnc.v1.CompareProgressH\x00R\bprogress\x127\n" +
+	"\vdifferences\x18\x02 \x01(\v2\x13.dnc.v1.DifferencesH\x00R\vdifferences\x122\n" +
+	"\asummary\x18\x03 \x01(\v2\x16.dnc.v1.CompareSummaryH\x00R\asummaryB\a\n" +
+	"\x05frame\"\x83\x01\n" +
+	"\x0fCompareProgress\x12\x1a\n" +
+	"\breceived\x18\x01 \x01(\x04R\breceived\x12\x1a\n" +
+	"\bcompared\x18\x02 \x01(\x04R\bcompared\x128\n" +
+	"\n" +
+	"idle_limit\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\tidleLimit\"C\n" +
+	"\vDifferences\x124\n" +
+	"\vdifferences\x18\x01 \x03(\v2\x12.dnc.v1.DifferenceR\vdifferences\"\xf5\x01\n" +
+	"\n" +
+	"Difference\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12*\n" +
+	"\x04kind\x18\x02 \x01(\x0e2\x16.dnc.v1.DifferenceKindR\x04kind\x12\x14\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope\x12#\n" +
+	"\x04list\x18\x04 \x01(\v2\x0f.dnc.v1.EventIdR\x04list\x12\x1b\n" +
+	"\tlist_name\x18\x05 \x01(\tR\blistName\x120\n" +
+	"\x05since\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x19\n" +
+	"\bin_force\x18\a \x01(\bR\ainForce\"\x90\x01\n" +
+	"\x0eCompareSummary\x122\n" +
+	"\n" +
+	"comparison\x18\x01 \x01(\v2\x12.dnc.v1.ComparisonR\n" +
+	"comparison\x12\x1c\n" +
+	"\tremovable\x18\x02 \x01(\x04R\tremovable\x12,\n" +
+	"\bposition\x18\x03 \x01(\v2\x10.dnc.v1.PositionR\bposition\"\xb9\x04\n" +
+	"\n" +
+	"Comparison\x12\x1f\n" +
+	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12.\n" +
+	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x125\n" +
+	"\btaken_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\atakenAt\x124\n" +
+	"\facknowledged\x18\x04 \x01(\v2\x10.dnc.v1.PositionR\facknowledged\x12%\n" +
+	"\x05up_to\x18\x05 \x01(\v2\x10.dnc.v1.PositionR\x04upTo\x12\x18\n" +
+	"\anumbers\x18\x06 \x01(\x04R\anumbers\x12\x1a\n" +
+	"\brejected\x18\a \x01(\x04R\brejected\x12\x1a\n" +
+	"\bexpected\x18\b \x01(\x04R\bexpected\x12\x18\n" +
+	"\amissing\x18\t \x01(\x04R\amissing\x12\x1b\n" +
+	"\tin_flight\x18\n" +
+	" \x01(\x04R\binFlight\x12\x14\n" +
+	"\x05extra\x18\v \x01(\x04R\x05extra\x12%\n" +
+	"\x0enumbers_sha256\x18\f \x01(\fR\rnumbersSha256\x12%\n" +
+	"\x0emissing_sha256\x18\r \x01(\fR\rmissingSha256\x123\n" +
+	"\aelapsed\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\aelapsed\x12$\n" +
+	"\x0elists_in_doubt\x18\x0f \x03(\tR\flistsInDoubt*r\n" +
 	"\x0eSubscriberKind\x12\x1f\n" +
 	"\x1bSUBSCRIBER_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SUBSCRIBER_KIND_INTERNAL\x10\x01\x12!\n" +
@@ -3394,7 +4357,12 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\rDESK_KIND_DPO\x10\x03\x12\x1b\n" +
 	"\x17DESK_KIND_SUBCONTRACTOR\x10\x04\x12\x11\n" +
 	"\rDESK_KIND_WEB\x10\x05\x12\x13\n" +
-	"\x0fDESK_KIND_OTHER\x10\x062\xdc\x05\n" +
+	"\x0fDESK_KIND_OTHER\x10\x06*\x8c\x01\n" +
+	"\x0eDifferenceKind\x12\x1f\n" +
+	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
+	"\x17DIFFERENCE_KIND_MISSING\x10\x01\x12\x1d\n" +
+	"\x19DIFFERENCE_KIND_IN_FLIGHT\x10\x02\x12\x1d\n" +
+	"\x19DIFFERENCE_KIND_REMOVABLE\x10\x032\xa8\x06\n" +
 	"\x12PropagationService\x126\n" +
 	"\x05Watch\x12\x14.dnc.v1.WatchRequest\x1a\x15.dnc.v1.WatchResponse0\x01\x12<\n" +
 	"\aGetFeed\x12\x16.dnc.v1.GetFeedRequest\x1a\x17.dnc.v1.GetFeedResponse0\x01\x12L\n" +
@@ -3402,7 +4370,8 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\rGetSubscriber\x12\x1c.dnc.v1.GetSubscriberRequest\x1a\x1d.dnc.v1.GetSubscriberResponse\x12R\n" +
 	"\x0fListSubscribers\x12\x1e.dnc.v1.ListSubscribersRequest\x1a\x1f.dnc.v1.ListSubscribersResponse\x12U\n" +
 	"\x10DeleteSubscriber\x12\x1f.dnc.v1.DeleteSubscriberRequest\x1a .dnc.v1.DeleteSubscriberResponse\x12F\n" +
-	"\vAcknowledge\x12\x1a.dnc.v1.AcknowledgeRequest\x1a\x1b.dnc.v1.AcknowledgeResponse\x12:\n" +
+	"\vAcknowledge\x12\x1a.dnc.v1.AcknowledgeRequest\x1a\x1b.dnc.v1.AcknowledgeResponse\x12J\n" +
+	"\vCompareBase\x12\x1a.dnc.v1.CompareBaseRequest\x1a\x1b.dnc.v1.CompareBaseResponse(\x010\x01\x12:\n" +
 	"\aPutDesk\x12\x16.dnc.v1.PutDeskRequest\x1a\x17.dnc.v1.PutDeskResponse\x12@\n" +
 	"\tListDesks\x12\x18.dnc.v1.ListDesksRequest\x1a\x19.dnc.v1.ListDesksResponse\x12C\n" +
 	"\n" +
@@ -3420,157 +4389,192 @@ func file_dnc_v1_propagation_proto_rawDescGZIP() []byte {
 	return file_dnc_v1_propagation_proto_rawDescData
 }
 
-var file_dnc_v1_propagation_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_dnc_v1_propagation_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 47)
 var file_dnc_v1_propagation_proto_goTypes = []any{
 	(SubscriberKind)(0),              // 0: dnc.v1.SubscriberKind
 	(Stage)(0),                       // 1: dnc.v1.Stage
 	(DeskKind)(0),                    // 2: dnc.v1.DeskKind
-	(*FeedCursor)(nil),               // 3: dnc.v1.FeedCursor
-	(*FeedFilter)(nil),               // 4: dnc.v1.FeedFilter
-	(*WatchRequest)(nil),             // 5: dnc.v1.WatchRequest
-	(*WatchResponse)(nil),            // 6: dnc.v1.WatchResponse
-	(*FeedChange)(nil),               // 7: dnc.v1.FeedChange
-	(*FeedSet)(nil),                  // 8: dnc.v1.FeedSet
-	(*FeedRemove)(nil),               // 9: dnc.v1.FeedRemove
-	(*FeedList)(nil),                 // 10: dnc.v1.FeedList
-	(*FeedListRows)(nil),             // 11: dnc.v1.FeedListRows
-	(*GetFeedRequest)(nil),           // 12: dnc.v1.GetFeedRequest
-	(*GetFeedResponse)(nil),          // 13: dnc.v1.GetFeedResponse
-	(*FeedHeader)(nil),               // 14: dnc.v1.FeedHeader
-	(*FeedChunk)(nil),                // 15: dnc.v1.FeedChunk
-	(*FeedRow)(nil),                  // 16: dnc.v1.FeedRow
-	(*FeedSummary)(nil),              // 17: dnc.v1.FeedSummary
-	(*Subscriber)(nil),               // 18: dnc.v1.Subscriber
-	(*PutSubscriberRequest)(nil),     // 19: dnc.v1.PutSubscriberRequest
-	(*PutSubscriberResponse)(nil),    // 20: dnc.v1.PutSubscriberResponse
-	(*GetSubscriberRequest)(nil),     // 21: dnc.v1.GetSubscriberRequest
-	(*GetSubscriberResponse)(nil),    // 22: dnc.v1.GetSubscriberResponse
-	(*SubscriberStatus)(nil),         // 23: dnc.v1.SubscriberStatus
-	(*StageStatus)(nil),              // 24: dnc.v1.StageStatus
-	(*BeyondTip)(nil),                // 25: dnc.v1.BeyondTip
-	(*ListSubscribersRequest)(nil),   // 26: dnc.v1.ListSubscribersRequest
-	(*ListSubscribersResponse)(nil),  // 27: dnc.v1.ListSubscribersResponse
-	(*DeleteSubscriberRequest)(nil),  // 28: dnc.v1.DeleteSubscriberRequest
-	(*DeleteSubscriberResponse)(nil), // 29: dnc.v1.DeleteSubscriberResponse
-	(*AcknowledgeRequest)(nil),       // 30: dnc.v1.AcknowledgeRequest
-	(*ClaimedAcknowledgement)(nil),   // 31: dnc.v1.ClaimedAcknowledgement
-	(*AcknowledgeResponse)(nil),      // 32: dnc.v1.AcknowledgeResponse
-	(*Desk)(nil),                     // 33: dnc.v1.Desk
-	(*PutDeskRequest)(nil),           // 34: dnc.v1.PutDeskRequest
-	(*PutDeskResponse)(nil),          // 35: dnc.v1.PutDeskResponse
-	(*ListDesksRequest)(nil),         // 36: dnc.v1.ListDesksRequest
-	(*ListDesksResponse)(nil),        // 37: dnc.v1.ListDesksResponse
-	(*DeleteDeskRequest)(nil),        // 38: dnc.v1.DeleteDeskRequest
-	(*DeleteDeskResponse)(nil),       // 39: dnc.v1.DeleteDeskResponse
-	(*Position)(nil),                 // 40: dnc.v1.Position
-	(*EventId)(nil),                  // 41: dnc.v1.EventId
-	(*timestamppb.Timestamp)(nil),    // 42: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 43: google.protobuf.Duration
-	(*WriteContext)(nil),             // 44: dnc.v1.WriteContext
+	(DifferenceKind)(0),              // 3: dnc.v1.DifferenceKind
+	(*FeedCursor)(nil),               // 4: dnc.v1.FeedCursor
+	(*FeedFilter)(nil),               // 5: dnc.v1.FeedFilter
+	(*WatchRequest)(nil),             // 6: dnc.v1.WatchRequest
+	(*WatchResponse)(nil),            // 7: dnc.v1.WatchResponse
+	(*FeedChange)(nil),               // 8: dnc.v1.FeedChange
+	(*FeedSet)(nil),                  // 9: dnc.v1.FeedSet
+	(*FeedRemove)(nil),               // 10: dnc.v1.FeedRemove
+	(*FeedList)(nil),                 // 11: dnc.v1.FeedList
+	(*FeedListRows)(nil),             // 12: dnc.v1.FeedListRows
+	(*GetFeedRequest)(nil),           // 13: dnc.v1.GetFeedRequest
+	(*GetFeedResponse)(nil),          // 14: dnc.v1.GetFeedResponse
+	(*FeedHeader)(nil),               // 15: dnc.v1.FeedHeader
+	(*FeedChunk)(nil),                // 16: dnc.v1.FeedChunk
+	(*FeedRow)(nil),                  // 17: dnc.v1.FeedRow
+	(*FeedSummary)(nil),              // 18: dnc.v1.FeedSummary
+	(*Subscriber)(nil),               // 19: dnc.v1.Subscriber
+	(*PutSubscriberRequest)(nil),     // 20: dnc.v1.PutSubscriberRequest
+	(*PutSubscriberResponse)(nil),    // 21: dnc.v1.PutSubscriberResponse
+	(*GetSubscriberRequest)(nil),     // 22: dnc.v1.GetSubscriberRequest
+	(*GetSubscriberResponse)(nil),    // 23: dnc.v1.GetSubscriberResponse
+	(*SubscriberStatus)(nil),         // 24: dnc.v1.SubscriberStatus
+	(*StageStatus)(nil),              // 25: dnc.v1.StageStatus
+	(*BeyondTip)(nil),                // 26: dnc.v1.BeyondTip
+	(*ListSubscribersRequest)(nil),   // 27: dnc.v1.ListSubscribersRequest
+	(*ListSubscribersResponse)(nil),  // 28: dnc.v1.ListSubscribersResponse
+	(*DeleteSubscriberRequest)(nil),  // 29: dnc.v1.DeleteSubscriberRequest
+	(*DeleteSubscriberResponse)(nil), // 30: dnc.v1.DeleteSubscriberResponse
+	(*AcknowledgeRequest)(nil),       // 31: dnc.v1.AcknowledgeRequest
+	(*ClaimedAcknowledgement)(nil),   // 32: dnc.v1.ClaimedAcknowledgement
+	(*AcknowledgeResponse)(nil),      // 33: dnc.v1.AcknowledgeResponse
+	(*Desk)(nil),                     // 34: dnc.v1.Desk
+	(*PutDeskRequest)(nil),           // 35: dnc.v1.PutDeskRequest
+	(*PutDeskResponse)(nil),          // 36: dnc.v1.PutDeskResponse
+	(*ListDesksRequest)(nil),         // 37: dnc.v1.ListDesksRequest
+	(*ListDesksResponse)(nil),        // 38: dnc.v1.ListDesksResponse
+	(*DeleteDeskRequest)(nil),        // 39: dnc.v1.DeleteDeskRequest
+	(*DeleteDeskResponse)(nil),       // 40: dnc.v1.DeleteDeskResponse
+	(*CompareBaseRequest)(nil),       // 41: dnc.v1.CompareBaseRequest
+	(*CompareHeader)(nil),            // 42: dnc.v1.CompareHeader
+	(*CompareChunk)(nil),             // 43: dnc.v1.CompareChunk
+	(*CompareCommit)(nil),            // 44: dnc.v1.CompareCommit
+	(*CompareBaseResponse)(nil),      // 45: dnc.v1.CompareBaseResponse
+	(*CompareProgress)(nil),          // 46: dnc.v1.CompareProgress
+	(*Differences)(nil),              // 47: dnc.v1.Differences
+	(*Difference)(nil),               // 48: dnc.v1.Difference
+	(*CompareSummary)(nil),           // 49: dnc.v1.CompareSummary
+	(*Comparison)(nil),               // 50: dnc.v1.Comparison
+	(*Position)(nil),                 // 51: dnc.v1.Position
+	(*EventId)(nil),                  // 52: dnc.v1.EventId
+	(*timestamppb.Timestamp)(nil),    // 53: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 54: google.protobuf.Duration
+	(*WriteContext)(nil),             // 55: dnc.v1.WriteContext
 }
 var file_dnc_v1_propagation_proto_depIdxs = []int32{
-	40, // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
-	4,  // 1: dnc.v1.WatchRequest.filter:type_name -> dnc.v1.FeedFilter
-	3,  // 2: dnc.v1.WatchRequest.after:type_name -> dnc.v1.FeedCursor
-	7,  // 3: dnc.v1.WatchResponse.changes:type_name -> dnc.v1.FeedChange
-	3,  // 4: dnc.v1.WatchResponse.cursor:type_name -> dnc.v1.FeedCursor
-	41, // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
-	42, // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
-	8,  // 7: dnc.v1.FeedChange.set:type_name -> dnc.v1.FeedSet
-	9,  // 8: dnc.v1.FeedChange.remove:type_name -> dnc.v1.FeedRemove
-	10, // 9: dnc.v1.FeedChange.list:type_name -> dnc.v1.FeedList
-	11, // 10: dnc.v1.FeedChange.list_rows:type_name -> dnc.v1.FeedListRows
-	10, // 11: dnc.v1.FeedChange.moved:type_name -> dnc.v1.FeedList
-	10, // 12: dnc.v1.FeedChange.gone:type_name -> dnc.v1.FeedList
-	10, // 13: dnc.v1.FeedChange.doubt:type_name -> dnc.v1.FeedList
-	42, // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
-	41, // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
-	41, // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
-	4,  // 17: dnc.v1.GetFeedRequest.filter:type_name -> dnc.v1.FeedFilter
-	3,  // 18: dnc.v1.GetFeedRequest.after:type_name -> dnc.v1.FeedCursor
-	14, // 19: dnc.v1.GetFeedResponse.header:type_name -> dnc.v1.FeedHeader
-	15, // 20: dnc.v1.GetFeedResponse.chunk:type_name -> dnc.v1.FeedChunk
-	17, // 21: dnc.v1.GetFeedResponse.summary:type_name -> dnc.v1.FeedSummary
-	3,  // 22: dnc.v1.FeedHeader.cursor:type_name -> dnc.v1.FeedCursor
-	3,  // 23: dnc.v1.FeedHeader.after:type_name -> dnc.v1.FeedCursor
-	10, // 24: dnc.v1.FeedHeader.lists:type_name -> dnc.v1.FeedList
-	41, // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
-	41, // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
-	4,  // 27: dnc.v1.FeedHeader.filter:type_name -> dnc.v1.FeedFilter
-	42, // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
-	16, // 29: dnc.v1.FeedChunk.rows:type_name -> dnc.v1.FeedRow
-	11, // 30: dnc.v1.FeedChunk.list_rows:type_name -> dnc.v1.FeedListRows
-	42, // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
-	41, // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
-	0,  // 33: dnc.v1.Subscriber.kind:type_name -> dnc.v1.SubscriberKind
-	4,  // 34: dnc.v1.Subscriber.filter:type_name -> dnc.v1.FeedFilter
-	43, // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
-	42, // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
-	18, // 37: dnc.v1.PutSubscriberRequest.subscriber:type_name -> dnc.v1.Subscriber
-	44, // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
-	18, // 39: dnc.v1.PutSubscriberResponse.subscriber:type_name -> dnc.v1.Subscriber
-	40, // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
-	23, // 41: dnc.v1.GetSubscriberResponse.status:type_name -> dnc.v1.SubscriberStatus
-	40, // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
-	18, // 43: dnc.v1.SubscriberStatus.subscriber:type_name -> dnc.v1.Subscriber
-	24, // 44: dnc.v1.SubscriberStatus.stages:type_name -> dnc.v1.StageStatus
-	42, // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
-	25, // 46: dnc.v1.SubscriberStatus.beyond_tip:type_name -> dnc.v1.BeyondTip
-	1,  // 47: dnc.v1.StageStatus.stage:type_name -> dnc.v1.Stage
-	3,  // 48: dnc.v1.StageStatus.acknowledged:type_name -> dnc.v1.FeedCursor
-	42, // 49: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
-	42, // 50: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
-	40, // 51: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
-	42, // 52: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
-	23, // 53: dnc.v1.ListSubscribersResponse.subscribers:type_name -> dnc.v1.SubscriberStatus
-	40, // 54: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
-	44, // 55: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
-	41, // 56: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
-	40, // 57: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
-	31, // 58: dnc.v1.AcknowledgeRequest.claim:type_name -> dnc.v1.ClaimedAcknowledgement
-	44, // 59: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
-	3,  // 60: dnc.v1.ClaimedAcknowledgement.cursor:type_name -> dnc.v1.FeedCursor
-	1,  // 61: dnc.v1.ClaimedAcknowledgement.stage:type_name -> dnc.v1.Stage
-	41, // 62: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
-	40, // 63: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
-	41, // 64: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
-	2,  // 65: dnc.v1.Desk.kind:type_name -> dnc.v1.DeskKind
-	42, // 66: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
-	33, // 67: dnc.v1.PutDeskRequest.desk:type_name -> dnc.v1.Desk
-	44, // 68: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
-	33, // 69: dnc.v1.PutDeskResponse.desk:type_name -> dnc.v1.Desk
-	40, // 70: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
-	33, // 71: dnc.v1.ListDesksResponse.desks:type_name -> dnc.v1.Desk
-	40, // 72: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
-	44, // 73: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
-	41, // 74: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
-	40, // 75: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
-	5,  // 76: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
-	12, // 77: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
-	19, // 78: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
-	21, // 79: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
-	26, // 80: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
-	28, // 81: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
-	30, // 82: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
-	34, // 83: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
-	36, // 84: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
-	38, // 85: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
-	6,  // 86: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
-	13, // 87: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
-	20, // 88: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
-	22, // 89: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
-	27, // 90: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
-	29, // 91: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
-	32, // 92: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
-	35, // 93: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
-	37, // 94: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
-	39, // 95: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
-	86, // [86:96] is the sub-list for method output_type
-	76, // [76:86] is the sub-list for method input_type
-	76, // [76:76] is the sub-list for extension type_name
-	76, // [76:76] is the sub-list for extension extendee
-	0,  // [0:76] is the sub-list for field type_name
+	51,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
+	5,   // 1: dnc.v1.WatchRequest.filter:type_name -> dnc.v1.FeedFilter
+	4,   // 2: dnc.v1.WatchRequest.after:type_name -> dnc.v1.FeedCursor
+	8,   // 3: dnc.v1.WatchResponse.changes:type_name -> dnc.v1.FeedChange
+	4,   // 4: dnc.v1.WatchResponse.cursor:type_name -> dnc.v1.FeedCursor
+	52,  // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
+	53,  // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
+	9,   // 7: dnc.v1.FeedChange.set:type_name -> dnc.v1.FeedSet
+	10,  // 8: dnc.v1.FeedChange.remove:type_name -> dnc.v1.FeedRemove
+	11,  // 9: dnc.v1.FeedChange.list:type_name -> dnc.v1.FeedList
+	12,  // 10: dnc.v1.FeedChange.list_rows:type_name -> dnc.v1.FeedListRows
+	11,  // 11: dnc.v1.FeedChange.moved:type_name -> dnc.v1.FeedList
+	11,  // 12: dnc.v1.FeedChange.gone:type_name -> dnc.v1.FeedList
+	11,  // 13: dnc.v1.FeedChange.doubt:type_name -> dnc.v1.FeedList
+	53,  // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
+	52,  // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
+	52,  // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
+	5,   // 17: dnc.v1.GetFeedRequest.filter:type_name -> dnc.v1.FeedFilter
+	4,   // 18: dnc.v1.GetFeedRequest.after:type_name -> dnc.v1.FeedCursor
+	15,  // 19: dnc.v1.GetFeedResponse.header:type_name -> dnc.v1.FeedHeader
+	16,  // 20: dnc.v1.GetFeedResponse.chunk:type_name -> dnc.v1.FeedChunk
+	18,  // 21: dnc.v1.GetFeedResponse.summary:type_name -> dnc.v1.FeedSummary
+	4,   // 22: dnc.v1.FeedHeader.cursor:type_name -> dnc.v1.FeedCursor
+	4,   // 23: dnc.v1.FeedHeader.after:type_name -> dnc.v1.FeedCursor
+	11,  // 24: dnc.v1.FeedHeader.lists:type_name -> dnc.v1.FeedList
+	52,  // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
+	52,  // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
+	5,   // 27: dnc.v1.FeedHeader.filter:type_name -> dnc.v1.FeedFilter
+	53,  // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
+	17,  // 29: dnc.v1.FeedChunk.rows:type_name -> dnc.v1.FeedRow
+	12,  // 30: dnc.v1.FeedChunk.list_rows:type_name -> dnc.v1.FeedListRows
+	53,  // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
+	52,  // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
+	0,   // 33: dnc.v1.Subscriber.kind:type_name -> dnc.v1.SubscriberKind
+	5,   // 34: dnc.v1.Subscriber.filter:type_name -> dnc.v1.FeedFilter
+	54,  // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
+	53,  // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
+	19,  // 37: dnc.v1.PutSubscriberRequest.subscriber:type_name -> dnc.v1.Subscriber
+	55,  // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	19,  // 39: dnc.v1.PutSubscriberResponse.subscriber:type_name -> dnc.v1.Subscriber
+	51,  // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
+	24,  // 41: dnc.v1.GetSubscriberResponse.status:type_name -> dnc.v1.SubscriberStatus
+	51,  // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
+	19,  // 43: dnc.v1.SubscriberStatus.subscriber:type_name -> dnc.v1.Subscriber
+	25,  // 44: dnc.v1.SubscriberStatus.stages:type_name -> dnc.v1.StageStatus
+	53,  // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
+	26,  // 46: dnc.v1.SubscriberStatus.beyond_tip:type_name -> dnc.v1.BeyondTip
+	50,  // 47: dnc.v1.SubscriberStatus.last_comparison:type_name -> dnc.v1.Comparison
+	1,   // 48: dnc.v1.StageStatus.stage:type_name -> dnc.v1.Stage
+	4,   // 49: dnc.v1.StageStatus.acknowledged:type_name -> dnc.v1.FeedCursor
+	53,  // 50: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
+	53,  // 51: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
+	51,  // 52: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
+	53,  // 53: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
+	24,  // 54: dnc.v1.ListSubscribersResponse.subscribers:type_name -> dnc.v1.SubscriberStatus
+	51,  // 55: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
+	55,  // 56: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	52,  // 57: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
+	51,  // 58: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
+	32,  // 59: dnc.v1.AcknowledgeRequest.claim:type_name -> dnc.v1.ClaimedAcknowledgement
+	55,  // 60: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
+	4,   // 61: dnc.v1.ClaimedAcknowledgement.cursor:type_name -> dnc.v1.FeedCursor
+	1,   // 62: dnc.v1.ClaimedAcknowledgement.stage:type_name -> dnc.v1.Stage
+	52,  // 63: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
+	51,  // 64: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
+	52,  // 65: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
+	2,   // 66: dnc.v1.Desk.kind:type_name -> dnc.v1.DeskKind
+	53,  // 67: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
+	34,  // 68: dnc.v1.PutDeskRequest.desk:type_name -> dnc.v1.Desk
+	55,  // 69: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
+	34,  // 70: dnc.v1.PutDeskResponse.desk:type_name -> dnc.v1.Desk
+	51,  // 71: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
+	34,  // 72: dnc.v1.ListDesksResponse.desks:type_name -> dnc.v1.Desk
+	51,  // 73: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
+	55,  // 74: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
+	52,  // 75: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
+	51,  // 76: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
+	42,  // 77: dnc.v1.CompareBaseRequest.header:type_name -> dnc.v1.CompareHeader
+	43,  // 78: dnc.v1.CompareBaseRequest.chunk:type_name -> dnc.v1.CompareChunk
+	44,  // 79: dnc.v1.CompareBaseRequest.commit:type_name -> dnc.v1.CompareCommit
+	53,  // 80: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
+	55,  // 81: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
+	46,  // 82: dnc.v1.CompareBaseResponse.progress:type_name -> dnc.v1.CompareProgress
+	47,  // 83: dnc.v1.CompareBaseResponse.differences:type_name -> dnc.v1.Differences
+	49,  // 84: dnc.v1.CompareBaseResponse.summary:type_name -> dnc.v1.CompareSummary
+	54,  // 85: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
+	48,  // 86: dnc.v1.Differences.differences:type_name -> dnc.v1.Difference
+	3,   // 87: dnc.v1.Difference.kind:type_name -> dnc.v1.DifferenceKind
+	52,  // 88: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
+	53,  // 89: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
+	50,  // 90: dnc.v1.CompareSummary.comparison:type_name -> dnc.v1.Comparison
+	51,  // 91: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
+	52,  // 92: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
+	53,  // 93: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
+	53,  // 94: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
+	51,  // 95: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
+	51,  // 96: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
+	54,  // 97: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
+	6,   // 98: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
+	13,  // 99: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
+	20,  // 100: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
+	22,  // 101: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
+	27,  // 102: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
+	29,  // 103: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
+	31,  // 104: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
+	41,  // 105: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
+	35,  // 106: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
+	37,  // 107: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
+	39,  // 108: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
+	7,   // 109: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
+	14,  // 110: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
+	21,  // 111: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
+	23,  // 112: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
+	28,  // 113: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
+	30,  // 114: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
+	33,  // 115: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
+	45,  // 116: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
+	36,  // 117: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
+	38,  // 118: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
+	40,  // 119: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
+	109, // [109:120] is the sub-list for method output_type
+	98,  // [98:109] is the sub-list for method input_type
+	98,  // [98:98] is the sub-list for extension type_name
+	98,  // [98:98] is the sub-list for extension extendee
+	0,   // [0:98] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_propagation_proto_init() }
@@ -3605,13 +4609,23 @@ func file_dnc_v1_propagation_proto_init() {
 		(*AcknowledgeRequest_Note)(nil),
 		(*AcknowledgeRequest_Claim)(nil),
 	}
+	file_dnc_v1_propagation_proto_msgTypes[37].OneofWrappers = []any{
+		(*CompareBaseRequest_Header)(nil),
+		(*CompareBaseRequest_Chunk)(nil),
+		(*CompareBaseRequest_Commit)(nil),
+	}
+	file_dnc_v1_propagation_proto_msgTypes[41].OneofWrappers = []any{
+		(*CompareBaseResponse_Progress)(nil),
+		(*CompareBaseResponse_Differences)(nil),
+		(*CompareBaseResponse_Summary)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_propagation_proto_rawDesc), len(file_dnc_v1_propagation_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   37,
+			NumEnums:      4,
+			NumMessages:   47,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -26,6 +26,7 @@ const (
 	PropagationService_ListSubscribers_FullMethodName  = "/dnc.v1.PropagationService/ListSubscribers"
 	PropagationService_DeleteSubscriber_FullMethodName = "/dnc.v1.PropagationService/DeleteSubscriber"
 	PropagationService_Acknowledge_FullMethodName      = "/dnc.v1.PropagationService/Acknowledge"
+	PropagationService_CompareBase_FullMethodName      = "/dnc.v1.PropagationService/CompareBase"
 	PropagationService_PutDesk_FullMethodName          = "/dnc.v1.PropagationService/PutDesk"
 	PropagationService_ListDesks_FullMethodName        = "/dnc.v1.PropagationService/ListDesks"
 	PropagationService_DeleteDesk_FullMethodName       = "/dnc.v1.PropagationService/DeleteDesk"
@@ -85,6 +86,12 @@ type PropagationServiceClient interface {
 	// Records how far a subscriber got. Errors: of every write, and INVALID_ARGUMENT
 	// (ACK_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED, FILTER_CHANGED).
 	Acknowledge(ctx context.Context, in *AcknowledgeRequest, opts ...grpc.CallOption) (*AcknowledgeResponse, error)
+	// Compares what a base blocks, by its own export, with what it acknowledged as applied. A header, chunks of the export's
+	// numbers and a commit; the answer is progress, differences and a summary. The comparison is recorded, with counts and
+	// hashes and without a number. A stream that ends before its summary recorded nothing and leaves nothing behind. Errors: of
+	// every write, and INVALID_ARGUMENT (FIELD_INVALID, CHUNK_INVALID), ABORTED
+	// (IMPORT_NOT_COMMITTED), RESOURCE_EXHAUSTED (OVERLOADED).
+	CompareBase(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CompareBaseRequest, CompareBaseResponse], error)
 	// Registers a desk, where objections come in, or changes one. Errors: of every write.
 	PutDesk(ctx context.Context, in *PutDeskRequest, opts ...grpc.CallOption) (*PutDeskResponse, error)
 	// Lists desks by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID). Safe to retry.
@@ -190,6 +197,19 @@ func (c *propagationServiceClient) Acknowledge(ctx context.Context, in *Acknowle
 	return out, nil
 }
 
+func (c *propagationServiceClient) CompareBase(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CompareBaseRequest, CompareBaseResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PropagationService_ServiceDesc.Streams[2], PropagationService_CompareBase_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[CompareBaseRequest, CompareBaseResponse]{ClientStream: stream}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PropagationService_CompareBaseClient = grpc.BidiStreamingClient[CompareBaseRequest, CompareBaseResponse]
+
 func (c *propagationServiceClient) PutDesk(ctx context.Context, in *PutDeskRequest, opts ...grpc.CallOption) (*PutDeskResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PutDeskResponse)
@@ -274,6 +294,12 @@ type PropagationServiceServer interface {
 	// Records how far a subscriber got. Errors: of every write, and INVALID_ARGUMENT
 	// (ACK_INVALID), FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED, FILTER_CHANGED).
 	Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error)
+	// Compares what a base blocks, by its own export, with what it acknowledged as applied. A header, chunks of the export's
+	// numbers and a commit; the answer is progress, differences and a summary. The comparison is recorded, with counts and
+	// hashes and without a number. A stream that ends before its summary recorded nothing and leaves nothing behind. Errors: of
+	// every write, and INVALID_ARGUMENT (FIELD_INVALID, CHUNK_INVALID), ABORTED
+	// (IMPORT_NOT_COMMITTED), RESOURCE_EXHAUSTED (OVERLOADED).
+	CompareBase(grpc.BidiStreamingServer[CompareBaseRequest, CompareBaseResponse]) error
 	// Registers a desk, where objections come in, or changes one. Errors: of every write.
 	PutDesk(context.Context, *PutDeskRequest) (*PutDeskResponse, error)
 	// Lists desks by name. Errors: INVALID_ARGUMENT (PAGE_TOKEN_INVALID). Safe to retry.
@@ -311,6 +337,9 @@ func (UnimplementedPropagationServiceServer) DeleteSubscriber(context.Context, *
 }
 func (UnimplementedPropagationServiceServer) Acknowledge(context.Context, *AcknowledgeRequest) (*AcknowledgeResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Acknowledge not implemented")
+}
+func (UnimplementedPropagationServiceServer) CompareBase(grpc.BidiStreamingServer[CompareBaseRequest, CompareBaseResponse]) error {
+	return status.Error(codes.Unimplemented, "method CompareBase not implemented")
 }
 func (UnimplementedPropagationServiceServer) PutDesk(context.Context, *PutDeskRequest) (*PutDeskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PutDesk not implemented")
@@ -454,6 +483,13 @@ func _PropagationService_Acknowledge_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PropagationService_CompareBase_Handler(srv interface{}, stream grpc.ServerStream) error {
+	return srv.(PropagationServiceServer).CompareBase(&grpc.GenericServerStream[CompareBaseRequest, CompareBaseResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PropagationService_CompareBaseServer = grpc.BidiStreamingServer[CompareBaseRequest, CompareBaseResponse]
+
 func _PropagationService_PutDesk_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PutDeskRequest)
 	if err := dec(in); err != nil {
@@ -558,6 +594,12 @@ var PropagationService_ServiceDesc = grpc.ServiceDesc{
 			StreamName:    "GetFeed",
 			Handler:       _PropagationService_GetFeed_Handler,
 			ServerStreams: true,
+		},
+		{
+			StreamName:    "CompareBase",
+			Handler:       _PropagationService_CompareBase_Handler,
+			ServerStreams: true,
+			ClientStreams: true,
 		},
 	},
 	Metadata: "dnc/v1/propagation.proto",

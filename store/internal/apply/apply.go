@@ -131,7 +131,8 @@ func (a *Applier) Change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.createGrant(id, c.TokenCreated, e.GetStoryHash())
 	case *storev1.Event_TokenRevoked:
 		return nil, a.revokeGrant(c.TokenRevoked)
-	case *storev1.Event_SubscriberPut, *storev1.Event_SubscriberRemoved, *storev1.Event_LossAccepted, *storev1.Event_Restored:
+	case *storev1.Event_SubscriberPut, *storev1.Event_SubscriberRemoved, *storev1.Event_BaseCompared,
+		*storev1.Event_LossAccepted, *storev1.Event_Restored:
 		return nil, a.subscriberEvent(id, e)
 	case *storev1.Event_Acknowledged:
 		return nil, a.acknowledge(id, c.Acknowledged)

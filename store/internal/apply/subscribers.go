@@ -25,6 +25,8 @@ func (b Subscribers) Follow(id policy.EventID, time int64, e *storev1.Event) (ch
 		return b.put(id, time, c.SubscriberPut)
 	case *storev1.Event_SubscriberRemoved:
 		return b.remove(state.RefID(c.SubscriberRemoved.GetSubscriber()), id.Revision, time)
+	case *storev1.Event_BaseCompared:
+		return b.compared(id, time, c.BaseCompared)
 	case *storev1.Event_LossAccepted, *storev1.Event_Restored:
 		return b.beginAgain(id.Revision)
 	case *storev1.Event_Acknowledged:
@@ -59,6 +61,16 @@ func (b Subscribers) remove(at policy.EventID, revision uint64, time int64) (cha
 		return nil
 	}
 	st.Removed, st.RemovedTime = revision, time
+	return []policy.EventID{at}
+}
+
+func (b Subscribers) compared(id policy.EventID, time int64, c *storev1.BaseCompared) (changed []policy.EventID) {
+	at := state.RefID(c.GetSubscriber())
+	st := b[at]
+	if st == nil {
+		return nil
+	}
+	st.Compared = &storev1.ComparedState{Revision: id.Revision, Index: id.Index, Time: time, What: c}
 	return []policy.EventID{at}
 }
 
@@ -123,6 +135,10 @@ func (a *Applier) checkSubscriber(all Subscribers, e *storev1.Event) error {
 		return a.checkPut(all, c.SubscriberPut)
 	case *storev1.Event_SubscriberRemoved:
 		return all.checkRemoval(state.RefID(c.SubscriberRemoved.GetSubscriber()))
+	case *storev1.Event_BaseCompared:
+		if all.live(state.RefID(c.BaseCompared.GetSubscriber())) == nil {
+			return fault.ErrNoSubscriber
+		}
 	}
 	return nil
 }

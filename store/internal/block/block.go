@@ -47,6 +47,12 @@ func (b *Bitmap) Count() int {
 	return n
 }
 
+// Holds reports whether a number of the block is in it.
+func (b *Bitmap) Holds(number uint64) bool {
+	offset := number & (1<<Bits - 1)
+	return b[offset>>6]>>(offset&63)&1 != 0
+}
+
 // Numbers yields the numbers of the block, ascending.
 func (b *Bitmap) Numbers(block uint64) iter.Seq[uint64] {
 	return func(yield func(uint64) bool) {

@@ -192,6 +192,7 @@ type Event struct {
 	//	*Event_Acknowledged
 	//	*Event_DeskPut
 	//	*Event_DeskRemoved
+	//	*Event_BaseCompared
 	Change        isEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -458,6 +459,15 @@ func (x *Event) GetDeskRemoved() *DeskRemoved {
 	return nil
 }
 
+func (x *Event) GetBaseCompared() *BaseCompared {
+	if x != nil {
+		if x, ok := x.Change.(*Event_BaseCompared); ok {
+			return x.BaseCompared
+		}
+	}
+	return nil
+}
+
 type isEvent_Change interface {
 	isEvent_Change()
 }
@@ -546,6 +556,10 @@ type Event_DeskRemoved struct {
 	DeskRemoved *DeskRemoved `protobuf:"bytes,54,opt,name=desk_removed,json=deskRemoved,proto3,oneof"`
 }
 
+type Event_BaseCompared struct {
+	BaseCompared *BaseCompared `protobuf:"bytes,55,opt,name=base_compared,json=baseCompared,proto3,oneof"`
+}
+
 func (*Event_OptOut) isEvent_Change() {}
 
 func (*Event_OptOutWithdrawn) isEvent_Change() {}
@@ -587,6 +601,8 @@ func (*Event_Acknowledged) isEvent_Change() {}
 func (*Event_DeskPut) isEvent_Change() {}
 
 func (*Event_DeskRemoved) isEvent_Change() {}
+
+func (*Event_BaseCompared) isEvent_Change() {}
 
 // OptOut: the person of the number objected to calls from the scope.
 type OptOut struct {
@@ -3055,6 +3071,173 @@ func (x *DeskRemoved) GetDesk() *EventRef {
 	return nil
 }
 
+// BaseCompared: what a base blocks, by its own export, was compared with what it had acknowledged as applied. It holds no number
+// of a person.
+type BaseCompared struct {
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Subscriber *EventRef              `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	// When the export was taken, as was said: Unix nanoseconds.
+	TakenAt int64 `protobuf:"varint,2,opt,name=taken_at,json=takenAt,proto3" json:"taken_at,omitempty"`
+	// The epoch, and the position up to which the subscriber had acknowledged it as applied; 0: it had not in this epoch.
+	Epoch        uint64 `protobuf:"varint,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	Acknowledged uint64 `protobuf:"varint,4,opt,name=acknowledged,proto3" json:"acknowledged,omitempty"`
+	// Compared with what was recorded up to this revision: the earlier one of that position and of taken_at.
+	UpTo uint64 `protobuf:"varint,5,opt,name=up_to,json=upTo,proto3" json:"up_to,omitempty"`
+	// Numbers of the export, each once; entries that were read in it as no number; numbers that had to be in it.
+	Numbers  uint64 `protobuf:"varint,6,opt,name=numbers,proto3" json:"numbers,omitempty"`
+	Rejected uint64 `protobuf:"varint,7,opt,name=rejected,proto3" json:"rejected,omitempty"`
+	Expected uint64 `protobuf:"varint,8,opt,name=expected,proto3" json:"expected,omitempty"`
+	// Of the expected ones those that were not in the export; those that are not yet expected in it, and were not; those of the
+	// export that no row blocks.
+	Missing  uint64 `protobuf:"varint,9,opt,name=missing,proto3" json:"missing,omitempty"`
+	InFlight uint64 `protobuf:"varint,10,opt,name=in_flight,json=inFlight,proto3" json:"in_flight,omitempty"`
+	Extra    uint64 `protobuf:"varint,11,opt,name=extra,proto3" json:"extra,omitempty"`
+	// SHA-256 over the numbers of the export, and over the missing ones, as over the content of a list.
+	NumbersSha256 []byte `protobuf:"bytes,12,opt,name=numbers_sha256,json=numbersSha256,proto3" json:"numbers_sha256,omitempty"`
+	MissingSha256 []byte `protobuf:"bytes,13,opt,name=missing_sha256,json=missingSha256,proto3" json:"missing_sha256,omitempty"`
+	// Nanoseconds.
+	Elapsed int64 `protobuf:"varint,14,opt,name=elapsed,proto3" json:"elapsed,omitempty"`
+	// Lists of the filter whose content could not be read: what is missing of them is not known.
+	InDoubt       []*ListId `protobuf:"bytes,15,rep,name=in_doubt,json=inDoubt,proto3" json:"in_doubt,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BaseCompared) Reset() {
+	*x = BaseCompared{}
+	mi := &file_store_v1_journal_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BaseCompared) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BaseCompared) ProtoMessage() {}
+
+func (x *BaseCompared) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BaseCompared.ProtoReflect.Descriptor instead.
+func (*BaseCompared) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *BaseCompared) GetSubscriber() *EventRef {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+func (x *BaseCompared) GetTakenAt() int64 {
+	if x != nil {
+		return x.TakenAt
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetAcknowledged() uint64 {
+	if x != nil {
+		return x.Acknowledged
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetUpTo() uint64 {
+	if x != nil {
+		return x.UpTo
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetNumbers() uint64 {
+	if x != nil {
+		return x.Numbers
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetRejected() uint64 {
+	if x != nil {
+		return x.Rejected
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetExpected() uint64 {
+	if x != nil {
+		return x.Expected
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetMissing() uint64 {
+	if x != nil {
+		return x.Missing
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetInFlight() uint64 {
+	if x != nil {
+		return x.InFlight
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetExtra() uint64 {
+	if x != nil {
+		return x.Extra
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetNumbersSha256() []byte {
+	if x != nil {
+		return x.NumbersSha256
+	}
+	return nil
+}
+
+func (x *BaseCompared) GetMissingSha256() []byte {
+	if x != nil {
+		return x.MissingSha256
+	}
+	return nil
+}
+
+func (x *BaseCompared) GetElapsed() int64 {
+	if x != nil {
+		return x.Elapsed
+	}
+	return 0
+}
+
+func (x *BaseCompared) GetInDoubt() []*ListId {
+	if x != nil {
+		return x.InDoubt
+	}
+	return nil
+}
+
 var File_store_v1_journal_proto protoreflect.FileDescriptor
 
 const file_store_v1_journal_proto_rawDesc = "" +
@@ -3063,7 +3246,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xa6\v\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xe5\v\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -3092,7 +3275,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x12subscriber_removed\x183 \x01(\v2\x1b.store.v1.SubscriberRemovedH\x00R\x11subscriberRemoved\x12<\n" +
 	"\facknowledged\x184 \x01(\v2\x16.store.v1.AcknowledgedH\x00R\facknowledged\x12.\n" +
 	"\bdesk_put\x185 \x01(\v2\x11.store.v1.DeskPutH\x00R\adeskPut\x12:\n" +
-	"\fdesk_removed\x186 \x01(\v2\x15.store.v1.DeskRemovedH\x00R\vdeskRemovedB\b\n" +
+	"\fdesk_removed\x186 \x01(\v2\x15.store.v1.DeskRemovedH\x00R\vdeskRemoved\x12=\n" +
+	"\rbase_compared\x187 \x01(\v2\x16.store.v1.BaseComparedH\x00R\fbaseComparedB\b\n" +
 	"\x06change\"\xd0\x01\n" +
 	"\x06OptOut\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
@@ -3301,7 +3485,26 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.DeskSettingsR\bsettings\x12\x12\n" +
 	"\x04base\x18\x03 \x01(\x04R\x04base\"5\n" +
 	"\vDeskRemoved\x12&\n" +
-	"\x04desk\x18\x01 \x01(\v2\x12.store.v1.EventRefR\x04desk*\xbe\x01\n" +
+	"\x04desk\x18\x01 \x01(\v2\x12.store.v1.EventRefR\x04desk\"\xe0\x03\n" +
+	"\fBaseCompared\x122\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\v2\x12.store.v1.EventRefR\n" +
+	"subscriber\x12\x19\n" +
+	"\btaken_at\x18\x02 \x01(\x03R\atakenAt\x12\x14\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\x12\"\n" +
+	"\facknowledged\x18\x04 \x01(\x04R\facknowledged\x12\x13\n" +
+	"\x05up_to\x18\x05 \x01(\x04R\x04upTo\x12\x18\n" +
+	"\anumbers\x18\x06 \x01(\x04R\anumbers\x12\x1a\n" +
+	"\brejected\x18\a \x01(\x04R\brejected\x12\x1a\n" +
+	"\bexpected\x18\b \x01(\x04R\bexpected\x12\x18\n" +
+	"\amissing\x18\t \x01(\x04R\amissing\x12\x1b\n" +
+	"\tin_flight\x18\n" +
+	" \x01(\x04R\binFlight\x12\x14\n" +
+	"\x05extra\x18\v \x01(\x04R\x05extra\x12%\n" +
+	"\x0enumbers_sha256\x18\f \x01(\fR\rnumbersSha256\x12%\n" +
+	"\x0emissing_sha256\x18\r \x01(\fR\rmissingSha256\x12\x18\n" +
+	"\aelapsed\x18\x0e \x01(\x03R\aelapsed\x12+\n" +
+	"\bin_doubt\x18\x0f \x03(\v2\x10.store.v1.ListIdR\ainDoubt*\xbe\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
@@ -3325,7 +3528,7 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),              // 0: store.v1.LoadMode
 	(*Revision)(nil),           // 1: store.v1.Revision
@@ -3363,6 +3566,7 @@ var file_store_v1_journal_proto_goTypes = []any{
 	(*DeskSettings)(nil),       // 33: store.v1.DeskSettings
 	(*DeskPut)(nil),            // 34: store.v1.DeskPut
 	(*DeskRemoved)(nil),        // 35: store.v1.DeskRemoved
+	(*BaseCompared)(nil),       // 36: store.v1.BaseCompared
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
@@ -3387,42 +3591,45 @@ var file_store_v1_journal_proto_depIdxs = []int32{
 	32, // 19: store.v1.Event.acknowledged:type_name -> store.v1.Acknowledged
 	34, // 20: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
 	35, // 21: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
-	4,  // 22: store.v1.OptOut.desk:type_name -> store.v1.EventRef
-	6,  // 23: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
-	4,  // 24: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
-	4,  // 25: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
-	16, // 26: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	9,  // 27: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	13, // 28: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	9,  // 29: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	13, // 30: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 31: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	14, // 32: store.v1.Load.sources:type_name -> store.v1.Source
-	15, // 33: store.v1.Load.counts:type_name -> store.v1.Counts
-	18, // 34: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	17, // 35: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	13, // 36: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	16, // 37: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	13, // 38: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	13, // 39: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	13, // 40: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	16, // 41: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	13, // 42: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	28, // 43: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	4,  // 44: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
-	13, // 45: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
-	4,  // 46: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
-	29, // 47: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
-	4,  // 48: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
-	4,  // 49: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
-	4,  // 50: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
-	33, // 51: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
-	4,  // 52: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
-	53, // [53:53] is the sub-list for method output_type
-	53, // [53:53] is the sub-list for method input_type
-	53, // [53:53] is the sub-list for extension type_name
-	53, // [53:53] is the sub-list for extension extendee
-	0,  // [0:53] is the sub-list for field type_name
+	36, // 22: store.v1.Event.base_compared:type_name -> store.v1.BaseCompared
+	4,  // 23: store.v1.OptOut.desk:type_name -> store.v1.EventRef
+	6,  // 24: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	4,  // 25: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
+	4,  // 26: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
+	16, // 27: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	9,  // 28: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	13, // 29: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	9,  // 30: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	13, // 31: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 32: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	14, // 33: store.v1.Load.sources:type_name -> store.v1.Source
+	15, // 34: store.v1.Load.counts:type_name -> store.v1.Counts
+	18, // 35: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	17, // 36: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	13, // 37: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	16, // 38: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	13, // 39: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	13, // 40: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	13, // 41: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	16, // 42: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	13, // 43: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	28, // 44: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	4,  // 45: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
+	13, // 46: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
+	4,  // 47: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
+	29, // 48: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
+	4,  // 49: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
+	4,  // 50: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
+	4,  // 51: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
+	33, // 52: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
+	4,  // 53: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
+	4,  // 54: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
+	13, // 55: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
+	56, // [56:56] is the sub-list for method output_type
+	56, // [56:56] is the sub-list for method input_type
+	56, // [56:56] is the sub-list for extension type_name
+	56, // [56:56] is the sub-list for extension extendee
+	0,  // [0:56] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -3452,6 +3659,7 @@ func file_store_v1_journal_proto_init() {
 		(*Event_Acknowledged)(nil),
 		(*Event_DeskPut)(nil),
 		(*Event_DeskRemoved)(nil),
+		(*Event_BaseCompared)(nil),
 	}
 	file_store_v1_journal_proto_msgTypes[15].OneofWrappers = []any{}
 	type x struct{}
@@ -3460,7 +3668,7 @@ func file_store_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1194,9 +1194,11 @@ type SubscriberState struct {
 	Removed     uint64 `protobuf:"varint,6,opt,name=removed,proto3" json:"removed,omitempty"`
 	RemovedTime int64  `protobuf:"varint,7,opt,name=removed_time,json=removedTime,proto3" json:"removed_time,omitempty"`
 	// The newest acknowledgement of each stage in this epoch, by stage from 1; unset: none.
-	Received      *AckState `protobuf:"bytes,8,opt,name=received,proto3" json:"received,omitempty"`
-	Durable       *AckState `protobuf:"bytes,9,opt,name=durable,proto3" json:"durable,omitempty"`
-	Applied       *AckState `protobuf:"bytes,10,opt,name=applied,proto3" json:"applied,omitempty"`
+	Received *AckState `protobuf:"bytes,8,opt,name=received,proto3" json:"received,omitempty"`
+	Durable  *AckState `protobuf:"bytes,9,opt,name=durable,proto3" json:"durable,omitempty"`
+	Applied  *AckState `protobuf:"bytes,10,opt,name=applied,proto3" json:"applied,omitempty"`
+	// The last comparison with an export of the base, of whatever epoch; unset: none.
+	Compared      *ComparedState `protobuf:"bytes,11,opt,name=compared,proto3" json:"compared,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1301,6 +1303,83 @@ func (x *SubscriberState) GetApplied() *AckState {
 	return nil
 }
 
+func (x *SubscriberState) GetCompared() *ComparedState {
+	if x != nil {
+		return x.Compared
+	}
+	return nil
+}
+
+// ComparedState is a comparison, and the event that recorded it.
+type ComparedState struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Revision uint64                 `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Index    uint32                 `protobuf:"varint,2,opt,name=index,proto3" json:"index,omitempty"`
+	// Unix nanoseconds, of that event.
+	Time          int64         `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
+	What          *BaseCompared `protobuf:"bytes,4,opt,name=what,proto3" json:"what,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ComparedState) Reset() {
+	*x = ComparedState{}
+	mi := &file_store_v1_state_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ComparedState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ComparedState) ProtoMessage() {}
+
+func (x *ComparedState) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ComparedState.ProtoReflect.Descriptor instead.
+func (*ComparedState) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ComparedState) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *ComparedState) GetIndex() uint32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ComparedState) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *ComparedState) GetWhat() *BaseCompared {
+	if x != nil {
+		return x.What
+	}
+	return nil
+}
+
 // AckState is the value of the key of an acknowledgement: see Acknowledged.
 type AckState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1321,7 +1400,7 @@ type AckState struct {
 
 func (x *AckState) Reset() {
 	*x = AckState{}
-	mi := &file_store_v1_state_proto_msgTypes[14]
+	mi := &file_store_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1333,7 +1412,7 @@ func (x *AckState) String() string {
 func (*AckState) ProtoMessage() {}
 
 func (x *AckState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[14]
+	mi := &file_store_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1346,7 +1425,7 @@ func (x *AckState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckState.ProtoReflect.Descriptor instead.
 func (*AckState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *AckState) GetRevision() uint64 {
@@ -1422,7 +1501,7 @@ type DeskState struct {
 
 func (x *DeskState) Reset() {
 	*x = DeskState{}
-	mi := &file_store_v1_state_proto_msgTypes[15]
+	mi := &file_store_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1434,7 +1513,7 @@ func (x *DeskState) String() string {
 func (*DeskState) ProtoMessage() {}
 
 func (x *DeskState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[15]
+	mi := &file_store_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1447,7 +1526,7 @@ func (x *DeskState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskState.ProtoReflect.Descriptor instead.
 func (*DeskState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *DeskState) GetSettings() *DeskSettings {
@@ -1503,7 +1582,7 @@ type FeedCount struct {
 
 func (x *FeedCount) Reset() {
 	*x = FeedCount{}
-	mi := &file_store_v1_state_proto_msgTypes[16]
+	mi := &file_store_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1515,7 +1594,7 @@ func (x *FeedCount) String() string {
 func (*FeedCount) ProtoMessage() {}
 
 func (x *FeedCount) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[16]
+	mi := &file_store_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1528,7 +1607,7 @@ func (x *FeedCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedCount.ProtoReflect.Descriptor instead.
 func (*FeedCount) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *FeedCount) GetChanges() uint64 {
@@ -1649,7 +1728,7 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
 	"\arefused\x18\x03 \x03(\rR\arefused\x12\x12\n" +
 	"\x04hash\x18\x04 \x01(\fR\x04hash\x12\x18\n" +
-	"\aremarks\x18\x05 \x01(\rR\aremarks\"\x9b\x03\n" +
+	"\aremarks\x18\x05 \x01(\rR\aremarks\"\xd0\x03\n" +
 	"\x0fSubscriberState\x128\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1c.store.v1.SubscriberSettingsR\bsettings\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12!\n" +
@@ -1661,7 +1740,13 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\breceived\x18\b \x01(\v2\x12.store.v1.AckStateR\breceived\x12,\n" +
 	"\adurable\x18\t \x01(\v2\x12.store.v1.AckStateR\adurable\x12,\n" +
 	"\aapplied\x18\n" +
-	" \x01(\v2\x12.store.v1.AckStateR\aapplied\"\xc1\x01\n" +
+	" \x01(\v2\x12.store.v1.AckStateR\aapplied\x123\n" +
+	"\bcompared\x18\v \x01(\v2\x17.store.v1.ComparedStateR\bcompared\"\x81\x01\n" +
+	"\rComparedState\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
+	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\x12*\n" +
+	"\x04what\x18\x04 \x01(\v2\x16.store.v1.BaseComparedR\x04what\"\xc1\x01\n" +
 	"\bAckState\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
@@ -1702,7 +1787,7 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
 var file_store_v1_state_proto_goTypes = []any{
 	(ImportState)(0),           // 0: store.v1.ImportState
 	(*RecordSet)(nil),          // 1: store.v1.RecordSet
@@ -1719,37 +1804,41 @@ var file_store_v1_state_proto_goTypes = []any{
 	(*PackedStory)(nil),        // 12: store.v1.PackedStory
 	(*StagedOptOuts)(nil),      // 13: store.v1.StagedOptOuts
 	(*SubscriberState)(nil),    // 14: store.v1.SubscriberState
-	(*AckState)(nil),           // 15: store.v1.AckState
-	(*DeskState)(nil),          // 16: store.v1.DeskState
-	(*FeedCount)(nil),          // 17: store.v1.FeedCount
-	(*ListSettings)(nil),       // 18: store.v1.ListSettings
-	(*Load)(nil),               // 19: store.v1.Load
-	(*TokenCreated)(nil),       // 20: store.v1.TokenCreated
-	(*OptOut)(nil),             // 21: store.v1.OptOut
-	(*SubscriberSettings)(nil), // 22: store.v1.SubscriberSettings
-	(*DeskSettings)(nil),       // 23: store.v1.DeskSettings
+	(*ComparedState)(nil),      // 15: store.v1.ComparedState
+	(*AckState)(nil),           // 16: store.v1.AckState
+	(*DeskState)(nil),          // 17: store.v1.DeskState
+	(*FeedCount)(nil),          // 18: store.v1.FeedCount
+	(*ListSettings)(nil),       // 19: store.v1.ListSettings
+	(*Load)(nil),               // 20: store.v1.Load
+	(*TokenCreated)(nil),       // 21: store.v1.TokenCreated
+	(*OptOut)(nil),             // 22: store.v1.OptOut
+	(*SubscriberSettings)(nil), // 23: store.v1.SubscriberSettings
+	(*BaseCompared)(nil),       // 24: store.v1.BaseCompared
+	(*DeskSettings)(nil),       // 25: store.v1.DeskSettings
 }
 var file_store_v1_state_proto_depIdxs = []int32{
 	2,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
-	18, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	19, // 2: store.v1.ListState.load:type_name -> store.v1.Load
-	19, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	19, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	19, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	20, // 2: store.v1.ListState.load:type_name -> store.v1.Load
+	20, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	20, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
 	0,  // 5: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	20, // 6: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
+	21, // 6: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
 	12, // 7: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
-	21, // 8: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	22, // 8: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
 	10, // 9: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
-	22, // 10: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
-	15, // 11: store.v1.SubscriberState.received:type_name -> store.v1.AckState
-	15, // 12: store.v1.SubscriberState.durable:type_name -> store.v1.AckState
-	15, // 13: store.v1.SubscriberState.applied:type_name -> store.v1.AckState
-	23, // 14: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
-	15, // [15:15] is the sub-list for method output_type
-	15, // [15:15] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	23, // 10: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
+	16, // 11: store.v1.SubscriberState.received:type_name -> store.v1.AckState
+	16, // 12: store.v1.SubscriberState.durable:type_name -> store.v1.AckState
+	16, // 13: store.v1.SubscriberState.applied:type_name -> store.v1.AckState
+	15, // 14: store.v1.SubscriberState.compared:type_name -> store.v1.ComparedState
+	24, // 15: store.v1.ComparedState.what:type_name -> store.v1.BaseCompared
+	25, // 16: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -1764,7 +1853,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   17,
+			NumMessages:   18,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
