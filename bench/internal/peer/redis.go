@@ -1,6 +1,7 @@
 package peer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,7 +25,8 @@ import (
 type redisLoad struct {
 	members int // of a command
 	file    bool
-	port    int // of TCP on loopback, beside the socket; 0: none
+	fsync   string // of the file; empty: every second
+	port    int    // of TCP on loopback, beside the socket; 0: none
 }
 
 const (
@@ -138,7 +140,7 @@ func (l redisLoad) start(ctx context.Context, dir string) (*redisServer, error) 
 	path := filepath.Join(socket, "s")
 	args := []string{"--port", strconv.Itoa(l.port), "--bind", "127.0.0.1", "--unixsocket", path, "--dir", dir, "--save", "", "--appendonly", "no"}
 	if l.file {
-		args = append(args, "--appendonly", "yes", "--appendfsync", "everysec")
+		args = append(args, "--appendonly", "yes", "--appendfsync", cmp.Or(l.fsync, "everysec"))
 	}
 	s.cmd = exec.CommandContext(ctx, "redis-server", args...)
 	s.cmd.Stdout, s.cmd.Stderr = &s.said, &s.said
