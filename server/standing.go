@@ -34,7 +34,7 @@ func (p *presence) standings(v *store.View, subs []*store.Subscriber) ([]*standi
 	return all, nil
 }
 
-// raise tells each parent which of its tree is the worst.
+// raise gives each parent the worst of its tree.
 func raise(v *store.View, all []*standing) {
 	byID := make(map[policy.EventID]*standing, len(all))
 	for _, s := range all {
@@ -84,7 +84,7 @@ func (s *standing) compare(o *standing) int {
 	return cmp.Or(cmp.Compare(late(s), late(o)), s.place().compare(o.place()))
 }
 
-// place is where a subscriber stands among others: pages of a list go on after it.
+// place is where a subscriber stands among others: pages of a list continue after it.
 type place struct {
 	Whole  bool  // it acknowledged nothing beyond the journal
 	Oldest int64 // Unix nanoseconds of its oldest pending change; the greatest: none
