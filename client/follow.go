@@ -47,7 +47,8 @@ type Swap struct {
 	// Foreign are sources that were other lists before the server lost data: their rows become orphans, also
 	// those that the snapshot has.
 	Foreign []string
-	// Keep are sources whose rows stay as they are: lists that the server cannot read now.
+	// Keep are sources whose rows stay as they are: lists that the server cannot read now. With KeepOrphans there are
+	// none: their rows become orphans, like others that the snapshot lacks.
 	Keep []string
 }
 

@@ -218,6 +218,7 @@ func (s *snapshot) swap() error {
 	if err := log.begin(s.header.GetCursor()); err != nil {
 		return err
 	}
+	s.progress.KeepsOrphans = s.isAfterLoss()
 	next := FollowState{
 		Subscriber: f.o.Subscriber, Cursor: fromCursor(s.header.GetCursor()), Time: fromTime(s.header.GetTime()),
 		Lists: s.followed(), ServerKey: f.state.ServerKey, DigestDay: f.state.DigestDay,
@@ -229,10 +230,11 @@ func (s *snapshot) swap() error {
 		return err
 	}
 	f.acks.reached(feed.Received, next.Checkpoint, feed.Digest{})
-	s.progress.KeepsOrphans = s.isAfterLoss()
-	swap := Swap{State: next, KeepOrphans: s.progress.KeepsOrphans, Keep: s.inDoubt()}
+	swap := Swap{State: next, KeepOrphans: s.progress.KeepsOrphans}
 	if swap.KeepOrphans {
 		swap.Foreign = s.foreign()
+	} else {
+		swap.Keep = s.inDoubt()
 	}
 	if err := f.o.Base.Swap(s.ctx, swap); err != nil {
 		return fmt.Errorf("swap a snapshot into the base: %w", err)
@@ -252,7 +254,8 @@ func (s *snapshot) isAfterLoss() bool {
 	return losesData(s.progress.Reason) || before.JournalID != now.JournalID || now.Revision < before.Revision
 }
 
-// followed are the lists of the snapshot. One in doubt that the base does not know has no rows there: it may never have been loaded.
+// followed are the lists of which the base has rows after the swap, or may have. One in doubt that it does not know has none there, and may
+// never have been loaded; after a loss the rows of one in doubt are orphans. Both come whole with their next load.
 func (s *snapshot) followed() []FollowedList {
 	var lists []FollowedList
 	for _, l := range s.lists {
@@ -260,7 +263,7 @@ func (s *snapshot) followed() []FollowedList {
 		switch {
 		case !l.inDoubt:
 			lists = append(lists, FollowedList{ID: l.id, Name: l.GetName(), Scope: l.GetScope()})
-		case old != nil:
+		case old != nil && !s.progress.KeepsOrphans:
 			lists = append(lists, FollowedList{ID: l.id, Name: old.Name, Scope: old.Scope, InDoubt: true})
 		}
 	}
