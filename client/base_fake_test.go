@@ -47,7 +47,8 @@ func (b *memoryBase) fails(step string) error {
 func (b *memoryBase) Load(context.Context) (s client.FollowState, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return s, json.Unmarshal(b.state, &s)
+	err = json.Unmarshal(b.state, &s)
+	return s, err
 }
 
 func (b *memoryBase) Stage(_ context.Context, rows iter.Seq[client.Row], first bool) error {

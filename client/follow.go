@@ -295,8 +295,8 @@ func (f *follower) watch(ctx context.Context) error {
 // applyAll applies messages, those that wait together. It returns nil when there are no more.
 func (f *follower) applyAll(ctx context.Context, messages <-chan *dncv1.WatchResponse) error {
 	for first := range messages {
-		if ctx.Err() != nil {
-			return nil
+		if err := ctx.Err(); err != nil {
+			return err
 		}
 		some := []*dncv1.WatchResponse{first}
 		for len(some) < coalesced && len(messages) > 0 {
@@ -331,7 +331,7 @@ func (f *follower) apply(ctx context.Context, some []*dncv1.WatchResponse) error
 	if isSigned {
 		f.acks.reached(feed.Received, next.Checkpoint, feed.Digest{})
 	}
-	if !b.isEmpty() || isSigned || time.Since(f.stored) > storeEvery {
+	if !b.isEmpty() || isSigned || f.o.Once || time.Since(f.stored) > storeEvery {
 		if err := f.o.Base.Apply(ctx, Batch{State: next, Edits: b.all}); err != nil {
 			return fmt.Errorf("apply changes to the base: %w", err)
 		}

@@ -64,8 +64,8 @@ func leafOf(m *dncv1.FeedChange) (feed.Hash, error) {
 }
 
 // toFeedChange is the change of which the log has the text.
-func toFeedChange(m *dncv1.FeedChange) (feed.Change, error) {
-	c := feed.Change{ID: toEventID(m.GetId())}
+func toFeedChange(m *dncv1.FeedChange) (c feed.Change, err error) {
+	c.ID = toEventID(m.GetId())
 	switch kind := m.GetChange().(type) {
 	case *dncv1.FeedChange_Set:
 		c.Kind, c.Number, c.Scope = feed.Set, phone.Number(kind.Set.GetNumber()), feed.Scope(kind.Set.GetScope())
@@ -73,17 +73,17 @@ func toFeedChange(m *dncv1.FeedChange) (feed.Change, error) {
 	case *dncv1.FeedChange_Remove:
 		c.Kind, c.Number, c.Scope = feed.Remove, phone.Number(kind.Remove.GetNumber()), feed.Scope(kind.Remove.GetScope())
 	case *dncv1.FeedChange_List:
-		return c, setList(&c, feed.ListSet, kind.List)
+		err = setList(&c, feed.ListSet, kind.List)
 	case *dncv1.FeedChange_Moved:
-		return c, setList(&c, feed.ListMoved, kind.Moved)
+		err = setList(&c, feed.ListMoved, kind.Moved)
 	case *dncv1.FeedChange_Gone:
-		return c, setList(&c, feed.ListGone, kind.Gone)
+		err = setList(&c, feed.ListGone, kind.Gone)
 	case *dncv1.FeedChange_Doubt:
-		return c, setList(&c, feed.ListDoubt, kind.Doubt)
+		err = setList(&c, feed.ListDoubt, kind.Doubt)
 	default:
-		return c, feedBroken("a change of a kind that this version does not know: install a newer one")
+		err = feedBroken("a change of a kind that this version does not know: install a newer one")
 	}
-	return c, nil
+	return c, err
 }
 
 func setList(c *feed.Change, kind feed.Kind, m *dncv1.FeedList) error {

@@ -203,7 +203,7 @@ func (w *watcher) stream(ctx context.Context, take func(*dncv1.WatchResponse) er
 			err = w.take(m, take)
 		}
 	}
-	if context.Cause(ctx) == errSilent {
+	if errors.Is(context.Cause(ctx), errSilent) {
 		return errSilent
 	}
 	return err

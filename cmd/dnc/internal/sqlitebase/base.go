@@ -206,7 +206,8 @@ func (b *Base) Load(ctx context.Context) (s client.FollowState, err error) {
 	if err != nil {
 		return s, err
 	}
-	return s, json.Unmarshal([]byte(text), &s)
+	err = json.Unmarshal([]byte(text), &s)
+	return s, err
 }
 
 // setState stores the state, and what people want to see of it.
