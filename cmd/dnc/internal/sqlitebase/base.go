@@ -76,18 +76,18 @@ func Open(ctx context.Context, path string) (*Base, error) {
 
 func openLocked(ctx context.Context, path string) (*Base, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
 	if err != nil {
 		return nil, err
 	}
-	info, err := f.Stat()
-	if err := errors.Join(err, f.Close()); err != nil {
-		return nil, err
-	}
-	b, err := connect(path, "_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	b, err := connect(path, "_txlock=immediate&_pragma=synchronous(FULL)")
 	if err != nil {
 		return nil, err
 	}
-	if info.Size() > 0 {
+	isNew, err := b.isEmpty(ctx, path)
+	if err == nil && !isNew {
 		err = b.check(ctx, path)
 	}
 	if err == nil {
@@ -133,6 +133,15 @@ func connect(path, options string) (*Base, error) {
 	return &Base{db: db}, nil
 }
 
+// isEmpty reports whether a database has no tables: it is new, or the process that made it was killed before they were there.
+func (b *Base) isEmpty(ctx context.Context, path string) (bool, error) {
+	var tables int
+	if err := b.db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
+		return false, fmt.Errorf("%w: %s: %w", ErrNoBase, path, err)
+	}
+	return tables == 0, nil
+}
+
 // check refuses a file of something else, or of a later version.
 func (b *Base) check(ctx context.Context, path string) error {
 	var got int
@@ -146,7 +155,11 @@ func (b *Base) check(ctx context.Context, path string) error {
 	return nil
 }
 
+// init makes what is missing. Before it, nothing has changed a file that is not a base.
 func (b *Base) init(ctx context.Context) error {
+	if _, err := b.db.ExecContext(ctx, `PRAGMA journal_mode = WAL`); err != nil {
+		return err
+	}
 	return b.update(ctx, func(t *transaction) error {
 		t.run(schema)
 		t.run(`INSERT OR IGNORE INTO meta VALUES ('schema', ?)`, version)

@@ -288,6 +288,25 @@ func TestOneWriter(t *testing.T) {
 	}
 }
 
+// TestKilledWhileItWasMade holds that a file without tables, which is left when its maker is killed, becomes a base.
+func TestKilledWhileItWasMade(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "base.sqlite")
+	b, err := connect(path, "_pragma=journal_mode(WAL)")
+	if err == nil {
+		err = errors.Join(b.db.PingContext(t.Context()), b.db.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Size() == 0 {
+		t.Fatalf("the file is %v, %v: nothing was made", info, err)
+	}
+	if _, _, err := open(t, path).Counts(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestOtherFiles holds that a file which is no base is refused and not changed.
 func TestOtherFiles(t *testing.T) {
 	t.Parallel()
@@ -312,6 +331,22 @@ func TestOtherFiles(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || !slices.Equal(got, text) {
 		t.Errorf("the file is %q now (%v)", got, err)
+	}
+	foreign := filepath.Join(t.TempDir(), "foreign.sqlite")
+	f, err := connect(foreign, "")
+	if err == nil {
+		_, err = f.db.Exec(`CREATE TABLE calls (number INTEGER)`)
+		err = errors.Join(err, f.db.Close())
+	}
+	before, err2 := os.ReadFile(foreign)
+	if err := errors.Join(err, err2); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), foreign); !errors.Is(err, ErrNoBase) {
+		t.Errorf("of another database: %v, want ErrNoBase", err)
+	}
+	if after, err := os.ReadFile(foreign); err != nil || !slices.Equal(after, before) {
+		t.Errorf("another database was changed (%v)", err)
 	}
 	later := filepath.Join(t.TempDir(), "later.sqlite")
 	b := open(t, later)
