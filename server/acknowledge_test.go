@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -340,8 +342,39 @@ func TestAcknowledgementBeyondTheJournal(t *testing.T) {
 	}
 }
 
+// TestAlertsNameMetricsThatAreExported: a rule about a metric that nobody exports would never fire.
+func TestAlertsNameMetricsThatAreExported(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	n.put("south", func(*store.SubscriberSettings) {})
+	n.createList(suppression("dnc"))
+	rules, err := os.ReadFile("../docs/alerts.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	metrics, scraped := regexp.MustCompile(`\bdncd_[a-z_]+`).FindAllString(string(rules), -1), n.scrape()
+	if len(metrics) == 0 {
+		t.Fatal("alerts.yml names no metric")
+	}
+	for _, metric := range metrics {
+		if !strings.Contains(scraped, "\n"+metric+"{") && !strings.Contains(scraped, "\n"+metric+" ") {
+			t.Errorf("docs/alerts.yml names %s, which is not exported", metric)
+		}
+	}
+}
+
 // metric is the value of a metric, as it is scraped.
 func (n *node) metric(name string) string {
+	n.t.Helper()
+	for line := range strings.Lines(n.scrape()) {
+		if rest, is := strings.CutPrefix(line, name+" "); is {
+			return strings.TrimSpace(rest)
+		}
+	}
+	return ""
+}
+
+func (n *node) scrape() string {
 	n.t.Helper()
 	resp, err := http.Get(n.web + "/metrics")
 	if err != nil {
@@ -352,12 +385,7 @@ func (n *node) metric(name string) string {
 	if err != nil {
 		n.t.Fatal(err)
 	}
-	for line := range strings.Lines(string(body)) {
-		if rest, is := strings.CutPrefix(line, name+" "); is {
-			return strings.TrimSpace(rest)
-		}
-	}
-	return ""
+	return string(body)
 }
 
 // TestLagIsShown: pending, age and late by stage, the worst of a tree, and the slowest first; the same in the metrics.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/feed"
+	"github.com/dncd/dncd/store/internal/journal"
 )
 
 // signer makes a key, and has a subscriber listed with it.
@@ -253,5 +254,104 @@ func TestAcknowledgementIsWrittenOncePerRequest(t *testing.T) {
 	}
 	if _, err := s.AcknowledgeClaim(context.Background(), a.ID, c, Request{ID: "1", Asked: []byte("another")}); !errors.Is(err, ErrRequestReused) {
 		t.Errorf("another under the same id: got %v, want ErrRequestReused", err)
+	}
+}
+
+// spoilJournal makes every revision from first to last unreadable: what succeeds then has read none of them.
+func spoilJournal(t *testing.T, s *Store, first, last uint64) {
+	t.Helper()
+	s.feeds.recent.begin(s.View().Revision()) // which forgets what was read
+	for revision := first; revision <= last; revision++ {
+		txn := s.db.NewTransactionAt(revision, true)
+		must(t, txn.Set(journal.Key(revision), []byte("not to be read")))
+		must(t, txn.CommitAt(revision, nil))
+	}
+}
+
+// A forged note costs the reading of the log once, however often it comes, and at whatever later position.
+func TestForgedAcknowledgementsAreCheapToRefuse(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	mustPut(t, s, "a", nothing)
+	key := signer(t, s, "a")
+	first := optOut(t, s, fiction(212, 100), "").ID.Revision
+	for i := range 50 {
+		optOut(t, s, fiction(212+i, 101), "")
+	}
+	at := s.View().Revision()
+	forged := checkpointAt(t, s, "a", at)
+	forged.Hash[0] ^= 1
+	note := signed(t, key, forged, feed.Applied)
+	if _, err := acknowledgeNote(s, "a", note); !errors.Is(err, ErrAckInvalid) {
+		t.Fatalf("got %v, want ErrAckInvalid", err)
+	}
+	spoilJournal(t, s, first, at-1)
+	for range 3 {
+		if _, err := acknowledgeNote(s, "a", note); !errors.Is(err, ErrAckInvalid) || errors.Is(err, ErrDamaged) {
+			t.Errorf("again: got %v, want ErrAckInvalid", err)
+		}
+	}
+	if cause := s.State().Cause; cause != nil {
+		t.Errorf("the log was read again: %v", cause)
+	}
+}
+
+// An old position adds nothing. Where the log would have to be read from far before it, it is not.
+func TestOldAcknowledgementsAreNotReadAgain(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	mustPut(t, s, "a", nothing)
+	key := signer(t, s, "a")
+	first := optOut(t, s, fiction(212, 100), "").ID.Revision
+	for i := range 30 {
+		optOut(t, s, fiction(212+i, 101), "")
+	}
+	old, at := first+10, s.View().Revision()
+	before, newest := signed(t, key, checkpointAt(t, s, "a", old), feed.Applied), signed(t, key, checkpointAt(t, s, "a", at), feed.Applied)
+	w, err := acknowledgeNote(s, "a", newest)
+	must(t, err)
+	closeStore(t, s)
+	s = open(t, dir)
+	spoilJournal(t, s, first, old-1)
+	spoilJournal(t, s, old+1, at-1)
+	for range 3 {
+		again, err := acknowledgeNote(s, "a", before)
+		if err != nil || again.Recorded || again.ID != w.ID {
+			t.Errorf("got %+v, %v; want that it adds nothing to %v", again, err, w.ID)
+		}
+	}
+	if cause := s.State().Cause; cause != nil {
+		t.Errorf("the log was read: %v", cause)
+	}
+}
+
+// Of a log few places are remembered, spread over all of it, whatever the order in which they come.
+func TestPlacesOfALogStayFew(t *testing.T) {
+	t.Parallel()
+	const changes = 1_000_000
+	var p logPlaces
+	at := func(n uint64) FeedCursor { return FeedCursor{Revision: n + 7, Changes: n} }
+	for n := uint64(0); n <= changes; n += 500 {
+		p.add(at(n))
+		p.add(at(n * 7919 % (n + 1)))
+	}
+	widest := uint64(0)
+	for i := 1; i < len(p.all); i++ {
+		if p.all[i].Revision <= p.all[i-1].Revision {
+			t.Fatalf("places are not in order: %v", p.all)
+		}
+		widest = max(widest, p.all[i].Changes-p.all[i-1].Changes)
+	}
+	if len(p.all) > maxPlaces || len(p.all) < maxPlaces/4 || widest > 8*changes/maxPlaces || p.all[0] != at(0) || p.all[len(p.all)-1] != at(changes) {
+		t.Errorf("%d places, at most %d changes apart, from %v to %v", len(p.all), widest, p.all[0], p.all[len(p.all)-1])
+	}
+	for _, n := range []uint64{0, 1, 31_337, changes - 1, changes, 2 * changes} {
+		if c, known := p.before(at(n).Revision); !known || c.Changes > n || n <= changes && n-c.Changes > widest {
+			t.Errorf("before %d: got %v, %v", n, c, known)
+		}
+	}
+	if _, known := p.before(6); known {
+		t.Error("before the first: got a place, want none")
 	}
 }

@@ -7,7 +7,6 @@ import (
 
 	"github.com/dncd/dncd/internal/feed"
 	"github.com/dncd/dncd/internal/policy"
-	"github.com/dncd/dncd/store/internal/journal"
 )
 
 // wantLag compares what is pending of a subscriber at a stage, and since when.
@@ -80,9 +79,7 @@ func TestLagOfADeadSubscriberReadsNoChange(t *testing.T) {
 		optOut(t, s, fiction(212+i, 101), policy.Scope(fmt.Sprint("acme/s", i%3)))
 	}
 	last := optOut(t, s, fiction(212, 102), "other").ID.Revision
-	for revision := first + 1; revision < last; revision++ {
-		putState(t, s, journal.Key(revision), []byte("not to be read"))
-	}
+	spoilJournal(t, s, first+1, last-1)
 	wantLag(t, s, "dead", feed.Applied, missed, day(2))
 	wantLag(t, s, "never", feed.Applied, missed+2, day(1))
 	if cause := s.State().Cause; cause != nil {
