@@ -29,7 +29,10 @@ func (f *follower) acknowledge(ctx context.Context) error {
 		if digest, err = digestOf(ctx, f.o.Base.(RowReader).Rows(ctx), f.held().Time); err != nil {
 			return fmt.Errorf("compute the digest of the base: %w", err)
 		}
-		f.state.DigestDay = day(now) // stored with the next batch: at worst the day has two
+		f.state.DigestDay = day(now)
+		if err := f.o.Base.Apply(ctx, Batch{State: f.state, Edits: slices.Values([]Edit(nil))}); err != nil {
+			return fmt.Errorf("store the day of the digest in the base: %w", err)
+		}
 	}
 	f.acks.reached(feed.Durable, f.state.Checkpoint, digest)
 	f.acks.reached(feed.Applied, f.state.Checkpoint, digest)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+	"time"
 
 	"google.golang.org/grpc/codes"
 
@@ -468,6 +469,9 @@ func TestAcknowledgements(t *testing.T) {
 	}
 	if first.Digest != want.Digest() || first.Digest.Count == uint64(len(b.sorted())) {
 		t.Errorf("digest %v, want %v, without the row that ended", first.Digest, want.Digest())
+	}
+	if b.loaded().DigestDay != time.Now().UTC().Format(time.DateOnly) {
+		t.Errorf("the base has %q as the day of the digest", b.loaded().DigestDay)
 	}
 	for range 50 {
 		s.commit(one(rowSet(fiction(3), "acme"), rowRemove(fiction(3), "acme")))
