@@ -27,7 +27,7 @@ var answers = []any{
 	Record{}, Story{}, ListEntry{}, History{}, HistoryEvent{}, List{}, ListReceipt{}, DeleteReceipt{}, ImportRecord{},
 	ImportSource{}, RejectTally{}, ImportResult{}, GuardFailure{}, ImportOptOutsResult{}, OptOutRecord{}, ServerStats{},
 	ListStats{}, FilterStats{}, Stats{}, ConnectionStats{}, Token{}, TokenReceipt{}, RevokeReceipt{}, Identity{}, Act{}, Access{},
-	SubscriberInfo{}, SubscriberStatus{}, StageStatus{}, SubscriberReceipt{}, RemoveReceipt{}, Desk{}, DeskReceipt{}, Change{}, FollowState{},
+	SubscriberInfo{}, SubscriberStatus{}, StageStatus{}, SubscriberReceipt{}, AckReceipt{}, RemoveReceipt{}, Desk{}, DeskReceipt{}, Change{}, FollowState{},
 }
 
 // TestJSONReadsBack marshals and reads back each answer: with a value of its own in every field, and without any.
