@@ -35,12 +35,12 @@ const (
 	Role_ROLE_RECORDER Role = 2
 	// Creates, changes, deletes, loads, reverts and exports lists; imports opt-outs.
 	Role_ROLE_LOADER Role = 3
-	// Reads the change feed of its own name and acknowledges it. Not built yet.
+	// Reads the change feed of the subscriber whose identity it is, and acknowledges it.
 	Role_ROLE_SUBSCRIBER Role = 4
 	// Checks, and reads everything: stories, history, exports, grants, acts and accesses.
 	Role_ROLE_OFFICER Role = 5
-	// Grants and revokes; reads grants and acts. Configures policy, subscribers and desks, which
-	// are not built yet.
+	// Grants and revokes; reads grants and acts. Configures subscribers and desks, and the policy,
+	// which is not built yet.
 	Role_ROLE_ADMIN Role = 6
 )
 
