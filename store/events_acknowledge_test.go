@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -351,7 +352,54 @@ func TestPlacesOfALogStayFew(t *testing.T) {
 			t.Errorf("before %d: got %v, %v", n, c, known)
 		}
 	}
+	var within logPlaces
+	for _, part := range []uint32{0, 9_000, 3_000, 6_000} {
+		within.add(FeedCursor{Revision: 7, Part: part, Changes: uint64(part)})
+	}
+	if !slices.IsSortedFunc(within.all, comparePlaces) || len(within.all) != 4 {
+		t.Errorf("within a revision: got %v, want all of them in order", within.all)
+	}
 	if _, known := p.before(6); known {
 		t.Error("before the first: got a place, want none")
+	}
+}
+
+// A log has one hash at a position, from whichever place it is worked out.
+func TestLogIsTheSameFromEveryPlace(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	mustPut(t, s, "a", atScopes("acme"))
+	const count, each = 40_000, 1_000
+	for i := 0; i < count; i += each {
+		rows := make([]OptOutRow, each)
+		for k := range rows {
+			rows[k].OptOut = OptOut{Number: writersNumber(1, uint64(i+k)), Scope: "acme", ReceivedAt: day(1)}
+		}
+		recordAll(t, s, rows)
+	}
+	a, last := s.View().Subscribers().Named("a"), s.View().Revision()
+	at := func(revision uint64) FeedCursor {
+		t.Helper()
+		c, err := s.FeedLog(context.Background(), a, revision)
+		must(t, err)
+		return c
+	}
+	if c := at(last); c.Changes != count || c.Revision != last || c.Part != 0 {
+		t.Fatalf("got %+v", c)
+	}
+	places := slices.Clone(s.logs.of(a).places.all)
+	within := slices.IndexFunc(places, func(c FeedCursor) bool { return c.Part > 0 })
+	if within < 0 || len(places) < 3 {
+		t.Fatalf("got places %v, want some within a revision", places)
+	}
+	for _, revision := range []uint64{a.Epoch, a.Epoch + 1, places[within].Revision, places[within].Revision + 1, last - 1, last} {
+		got := at(revision)
+		s.logs = feedLogs{}
+		if want := at(revision); got != want {
+			t.Errorf("revision %d: got %+v, want %+v", revision, got, want)
+		}
+		for _, c := range places {
+			s.logs.of(a).places.add(c)
+		}
 	}
 }

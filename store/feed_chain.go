@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
@@ -44,8 +45,8 @@ func newKnownLog(sub *Subscriber) *knownLog {
 	return &knownLog{epoch: sub.Epoch, busy: make(chan struct{}, 1)}
 }
 
-// logPlaces are some places of a log, by revision. They are spread over all of it, so that from one of them to any other place
-// is a small part of it.
+// logPlaces are some places of a log, in order, also within a revision: they are for reading without rows. They are spread over
+// all of it, so that from one of them to any other place is a small part of it.
 type logPlaces struct {
 	mu    sync.Mutex
 	all   []FeedCursor // at most maxPlaces
@@ -63,7 +64,7 @@ func (p *logPlaces) before(revision uint64) (c FeedCursor, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, place := range p.all {
-		if place.Revision > revision {
+		if place.Revision > revision || place.Revision == revision && place.Part > 0 {
 			break
 		}
 		c, known = place, true
@@ -77,11 +78,11 @@ func (p *logPlaces) add(c FeedCursor) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := 0
-	for at < len(p.all) && p.all[at].Revision < c.Revision {
+	for at < len(p.all) && comparePlaces(p.all[at], c) < 0 {
 		at++
 	}
 	switch {
-	case at < len(p.all) && (p.all[at].Revision == c.Revision || at > 0 && c.Changes-p.all[at-1].Changes < max(p.apart, leastApart)):
+	case at < len(p.all) && (comparePlaces(p.all[at], c) == 0 || at > 0 && c.Changes-p.all[at-1].Changes < max(p.apart, leastApart)):
 		return
 	case at == len(p.all) && at > 1 && c.Changes-p.all[at-2].Changes < max(p.apart, leastApart):
 		p.all[at-1] = c
@@ -91,6 +92,10 @@ func (p *logPlaces) add(c FeedCursor) {
 	if len(p.all) > maxPlaces {
 		p.thin()
 	}
+}
+
+func comparePlaces(a, b FeedCursor) int {
+	return cmp.Or(cmp.Compare(a.Revision, b.Revision), cmp.Compare(a.Part, b.Part))
 }
 
 // thin forgets every other place between the first and the last.
@@ -143,9 +148,8 @@ func (s *Store) readLog(ctx context.Context, sub *Subscriber, places *logPlaces,
 		if err != nil {
 			return FeedCursor{}, err
 		}
-		if from = batch.Cursor; from.Part == 0 {
-			places.add(from)
-		}
+		from = batch.Cursor
+		places.add(from)
 	}
 	return from, nil
 }

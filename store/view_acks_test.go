@@ -19,7 +19,7 @@ import (
 )
 
 // recordAck records an acknowledgement as it comes, without comparing it with the log.
-func recordAck(t *testing.T, s *Store, name string, stage feed.Stage, revision uint64) {
+func recordAck(t testing.TB, s *Store, name string, stage feed.Stage, revision uint64) {
 	t.Helper()
 	sub := s.View().Subscribers().Named(name)
 	_, err := s.record(context.Background(), &storev1.Event{Change: &storev1.Event_Acknowledged{Acknowledged: &storev1.Acknowledged{

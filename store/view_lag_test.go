@@ -66,7 +66,8 @@ func TestLagCountsWhatConcernsTheSubscriber(t *testing.T) {
 func TestLagOfADeadSubscriberReadsNoChange(t *testing.T) {
 	t.Parallel()
 	clock := clockAt(day(1))
-	s := openAt(t, t.TempDir(), clock)
+	dir := t.TempDir()
+	s := openAt(t, dir, clock)
 	mustPut(t, s, "dead", atScopes("acme"))
 	mustPut(t, s, "never", atScopes("acme"))
 	at := optOut(t, s, fiction(212, 100), "acme").ID.Revision
@@ -79,31 +80,44 @@ func TestLagOfADeadSubscriberReadsNoChange(t *testing.T) {
 		optOut(t, s, fiction(212+i, 101), policy.Scope(fmt.Sprint("acme/s", i%3)))
 	}
 	last := optOut(t, s, fiction(212, 102), "other").ID.Revision
+	killed := copyOf(t, dir)
 	spoilJournal(t, s, first+1, last-1)
 	wantLag(t, s, "dead", feed.Applied, missed, day(2))
 	wantLag(t, s, "never", feed.Applied, missed+2, day(1))
 	if cause := s.State().Cause; cause != nil {
 		t.Errorf("it met what cannot be read: %v", cause)
 	}
+	again := openAt(t, killed, clock)
+	wantLag(t, again, "dead", feed.Applied, missed, day(2))
+	wantLag(t, again, "never", feed.Applied, missed+2, day(1))
+	if read := again.feeds.read.Load(); read != 0 {
+		t.Errorf("after a restart feeds have read %d revisions, want none", read)
+	}
 }
 
-// Many subscribers behind the same place of the same filter cost what one costs.
+// 1,000 subscribers, of which each is behind at another place, by one filter or by one for each, at one stage or at three.
 func BenchmarkLags(b *testing.B) {
 	for _, c := range []struct {
-		name   string
-		scopes int
-	}{{"one filter", 1}, {"1000 filters", 1000}} {
+		name    string
+		filters int
+		places  int
+	}{{"one filter, the snapshot", 1, 0}, {"1000 filters, the snapshot", 1000, 0}, {"one filter, 3 places", 1, 3}, {"1000 filters, 3 places", 1000, 3}} {
 		b.Run(c.name, func(b *testing.B) {
 			s := open(b, b.TempDir())
 			const subscribers = 1000
 			for i := range subscribers {
-				scope := policy.Scope(fmt.Sprint("s", i%c.scopes))
-				if _, err := putSub(s, fmt.Sprint("base-", i), atScopes(scope)); err != nil {
+				if _, err := putSub(s, fmt.Sprint("base-", i), atScopes(policy.Scope(fmt.Sprint("s", i%c.filters)))); err != nil {
 					b.Fatal(err)
 				}
 			}
-			for i := range subscribers {
-				optOut(b, s, fiction(212+i%700, i%100), policy.Scope(fmt.Sprint("s", i%c.scopes)))
+			for i := range 2 * subscribers {
+				optOut(b, s, fiction(212+i%700, i%100), policy.Scope(fmt.Sprint("s", i%c.filters)))
+			}
+			last := s.View().Revision()
+			for i, sub := range s.View().Subscribers().All() {
+				for stage := 1; stage <= c.places; stage++ {
+					recordAck(b, s, sub.Name, feed.Stage(stage), last-uint64(3*i%900+stage*30))
+				}
 			}
 			v := s.View()
 			subs := v.Subscribers().All()
