@@ -268,6 +268,19 @@ const (
 	StageApplied  Stage = "APPLIED"
 )
 
+// DifferenceKind is what a difference between an export and what was acknowledged is.
+type DifferenceKind string
+
+// The kinds of differences.
+const (
+	// DifferenceMissing: the base acknowledged it as applied, it was in force when the export was taken, and it is not in it.
+	DifferenceMissing DifferenceKind = "MISSING"
+	// DifferenceInFlight: in force and not in the export, and recorded after what was acknowledged, or after it was taken.
+	DifferenceInFlight DifferenceKind = "IN_FLIGHT"
+	// DifferenceRemovable: in the export, blocked by no row any more, and withdrawn. The base may have a reason of its own.
+	DifferenceRemovable DifferenceKind = "REMOVABLE"
+)
+
 // DeskKind is what a desk is; empty: not stated.
 type DeskKind string
 

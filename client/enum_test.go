@@ -38,6 +38,7 @@ func TestConstantsAreTheContracts(t *testing.T) {
 
 		"SubscriberKind": valuesOf("SUBSCRIBER_KIND_", dncv1.SubscriberKind_value),
 		"Stage":          valuesOf("STAGE_", dncv1.Stage_value),
+		"DifferenceKind": valuesOf("DIFFERENCE_KIND_", dncv1.DifferenceKind_value),
 		"DeskKind":       valuesOf("DESK_KIND_", dncv1.DeskKind_value),
 		"CredentialKind": valuesOf("CREDENTIAL_KIND_", dncv1.CredentialKind_value),
 	}

@@ -28,6 +28,7 @@ var answers = []any{
 	ImportSource{}, RejectTally{}, ImportResult{}, GuardFailure{}, ImportOptOutsResult{}, OptOutRecord{}, ServerStats{},
 	ListStats{}, FilterStats{}, Stats{}, ConnectionStats{}, Token{}, TokenReceipt{}, RevokeReceipt{}, Identity{}, Act{}, Access{},
 	SubscriberInfo{}, SubscriberStatus{}, StageStatus{}, SubscriberReceipt{}, AckReceipt{}, RemoveReceipt{}, Desk{}, DeskReceipt{}, Change{}, FollowState{},
+	Difference{}, Comparison{}, CompareResult{},
 }
 
 // TestJSONReadsBack marshals and reads back each answer: with a value of its own in every field, and without any.

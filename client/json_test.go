@@ -87,7 +87,7 @@ func TestJSONFields(t *testing.T) {
 		{client.ImportResult{}, 23}, {client.ImportOptOutsResult{}, 15}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 22}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 8}, {client.BatchDetail{}, 6},
 		{client.Token{}, 9}, {client.TokenReceipt{}, 14}, {client.RevokeReceipt{}, 6}, {client.Identity{}, 6}, {client.Act{}, 7}, {client.Access{}, 7},
-		{client.SubscriberInfo{}, 16}, {client.SubscriberStatus{}, 22}, {client.StageStatus{}, 8}, {client.SubscriberReceipt{}, 22},
+		{client.SubscriberInfo{}, 16}, {client.SubscriberStatus{}, 23}, {client.StageStatus{}, 8}, {client.SubscriberReceipt{}, 22},
 		{client.RemoveReceipt{}, 6}, {client.AckReceipt{}, 7}, {client.Desk{}, 6}, {client.DeskReceipt{}, 12},
 		{client.Change{}, 12}, {client.FollowState{}, 10},
 	} {

@@ -62,6 +62,8 @@ type SubscriberStatus struct {
 	WorstChild string `json:"worst_child"`
 	// BeyondTip is how many acknowledgements it gave of what the server no longer holds: the server lost data.
 	BeyondTip int `json:"beyond_tip"`
+	// LastComparison is the last one with an export of the base; nil: it was never compared.
+	LastComparison *Comparison `json:"last_comparison"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
@@ -266,6 +268,7 @@ func fromSubscriberStatus(m *dncv1.SubscriberStatus) SubscriberStatus {
 		Late:           m.GetLate(),
 		WorstChild:     m.GetWorstChild(),
 		BeyondTip:      len(m.GetBeyondTip()),
+		LastComparison: fromComparison(m.GetLastComparison()),
 	}
 }
 

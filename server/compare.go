@@ -42,6 +42,7 @@ type compareSession struct {
 	chunks   int
 	numbers  []uint64 // of a chunk
 	told     time.Time
+	begun    bool                // progress of the comparison itself was sent
 	found    []*dncv1.Difference // not sent yet
 }
 
@@ -181,16 +182,17 @@ func (c *compareSession) compare() error {
 	}}})
 }
 
-// tell sends progress, from time to time.
+// tell sends progress: the first of each phase, and further ones from time to time.
 func (c *compareSession) tell(p *dncv1.CompareProgress) error {
-	if time.Since(c.told) < progressEvery {
+	begins := p.GetCompared() > 0 && !c.begun
+	if !begins && time.Since(c.told) < progressEvery {
 		return nil
 	}
+	c.begun, c.told = c.begun || begins, time.Now()
 	return c.send(p)
 }
 
 func (c *compareSession) send(p *dncv1.CompareProgress) error {
-	c.told = time.Now()
 	return c.stream.Send(&dncv1.CompareBaseResponse{Frame: &dncv1.CompareBaseResponse_Progress{Progress: p}})
 }
 

@@ -23,7 +23,7 @@ func (a *app) subscriberCommand() *cobra.Command {
   dnc subscriber show call-centre`,
 	}
 	requireSubcommand(cmd)
-	cmd.AddCommand(a.subscriberPutCommand(), a.subscriberLsCommand(), a.subscriberShowCommand(), a.subscriberRmCommand(), a.subscriberRebaseCommand(),
+	cmd.AddCommand(a.subscriberPutCommand(), a.subscriberLsCommand(), a.subscriberShowCommand(), a.subscriberRmCommand(), a.subscriberCompareCommand(), a.subscriberRebaseCommand(),
 		a.subscriberAckCommand())
 	return cmd
 }

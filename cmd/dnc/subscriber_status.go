@@ -190,7 +190,7 @@ func describeStatus(s client.SubscriberStatus) string {
 				stage.AcknowledgedRevision, count(stage.AcknowledgedChanges, "change")))
 		}
 	}
-	lines = append(lines, "  late: "+describeLate(s))
+	lines = append(lines, "  late: "+describeLate(s), "  compared: "+describeLastComparison(s.LastComparison))
 	if s.WorstChild != "" && !s.Late {
 		lines = append(lines, "  furthest behind below it: "+s.WorstChild)
 	}
