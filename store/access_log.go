@@ -41,6 +41,9 @@ func (s *Store) ReadAccess(q AccessQuery) (AccessPage, error) { return s.accessL
 // AccessKeptSince is the time of the oldest entry of the access log; zero: there is none.
 func (s *Store) AccessKeptSince() (time.Time, error) { return s.accessLog.KeptSince() }
 
+// AccessRetention is how long the access log is kept, by whole days; negative: without limit.
+func (s *Store) AccessRetention() time.Duration { return s.opt.AccessRetention }
+
 // openAccessLog opens the access log. It may use three quarters of the room on the disk that writes must leave free: reads go on
 // when writes have stopped, and each must be logged.
 func (s *Store) openAccessLog() *accesslog.Log {

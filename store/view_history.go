@@ -41,6 +41,7 @@ type HistoryEvent struct {
 	ReceivedAt time.Time        // of an opt-out
 	ExpiresAt  time.Time        // of an opt-out; zero: never
 	Ended      []policy.EventID // of a withdrawal: the opt-outs that it ended
+	Desk       policy.EventID   // that is registered; zero: none
 	Story      Story
 	StoryState StoryState
 }
@@ -156,8 +157,10 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 		e.Channel = policy.Channel(c.OptOut.GetChannel())
 		e.ReceivedAt = state.Time(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
 		e.ExpiresAt = state.Time(c.OptOut.GetExpiresAt())
+		e.Desk = state.RefID(c.OptOut.GetDesk())
 	case *storev1.Event_OptOutWithdrawn:
 		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
+		e.Desk = state.RefID(c.OptOutWithdrawn.GetDesk())
 		if e.Ended, err = h.endedBy(id); err != nil {
 			return e, err
 		}

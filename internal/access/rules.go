@@ -78,4 +78,5 @@ var Rules = map[string]Rule{
 	"dnc.v1.PropagationService/Watch":            {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered, Log: true},
 	"dnc.v1.PropagationService/GetFeed":          {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered, Log: true},
 	"dnc.v1.PropagationService/Acknowledge":      {Roles: RolesOf(Subscriber, Admin), Bound: Filtered},
+	"dnc.v1.PropagationService/GetDossier":       {Roles: RolesOf(Officer), Bound: Filtered, Log: true},
 }

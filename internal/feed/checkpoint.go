@@ -67,7 +67,7 @@ func ParseCheckpoint(text string) (Checkpoint, error) {
 
 // OpenCheckpoint reads a checkpoint that one of the keys has signed.
 func OpenCheckpoint(msg []byte, keys ...PublicKey) (Checkpoint, Signature, error) {
-	text, signature, err := openNote(msg, keys)
+	text, signature, err := openNote(msg, MaxNote, keys)
 	if err != nil {
 		return Checkpoint{}, signature, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -77,7 +77,7 @@ func OpenCheckpoint(msg []byte, keys ...PublicKey) (Checkpoint, Signature, error
 
 // ReadCheckpoint reads a checkpoint without verifying its signature, and says whose it is said to be.
 func ReadCheckpoint(msg []byte) (Checkpoint, Signature, error) {
-	text, signature, err := readNote(msg)
+	text, signature, err := readNote(msg, MaxNote)
 	if err != nil {
 		return Checkpoint{}, signature, fmt.Errorf("checkpoint: %w", err)
 	}

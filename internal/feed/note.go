@@ -30,13 +30,13 @@ func sign(text string, key note.Signer) ([]byte, error) {
 	return msg, nil
 }
 
-// openNote returns the text of a note that one of the keys has signed.
-func openNote(msg []byte, keys []PublicKey) (string, Signature, error) {
+// openNote returns the text of a note of at most so many bytes that one of the keys has signed.
+func openNote(msg []byte, most int, keys []PublicKey) (string, Signature, error) {
 	verifiers := make([]note.Verifier, len(keys))
 	for i, k := range keys {
 		verifiers[i] = k.verifier
 	}
-	text, signature, err := readNote(msg)
+	text, signature, err := readNote(msg, most)
 	if err != nil {
 		return "", Signature{}, err
 	}
@@ -56,9 +56,9 @@ func openNote(msg []byte, keys []PublicKey) (string, Signature, error) {
 
 // readNote returns the text of a note and whose signature it says it has, without verifying it. There is exactly one
 // signature, written as note.Sign writes it, so that nobody can change a byte of a note that still verifies.
-func readNote(msg []byte) (string, Signature, error) {
-	if len(msg) > MaxNote {
-		return "", Signature{}, malformed("a note has at most 4 KiB")
+func readNote(msg []byte, most int) (string, Signature, error) {
+	if len(msg) > most {
+		return "", Signature{}, malformed(fmt.Sprintf("this note has at most %d KiB", most>>10))
 	}
 	_, err := note.Open(msg, note.VerifierList())
 	var unverified *note.UnverifiedNoteError

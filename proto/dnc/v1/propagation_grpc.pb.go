@@ -30,6 +30,7 @@ const (
 	PropagationService_PutDesk_FullMethodName          = "/dnc.v1.PropagationService/PutDesk"
 	PropagationService_ListDesks_FullMethodName        = "/dnc.v1.PropagationService/ListDesks"
 	PropagationService_DeleteDesk_FullMethodName       = "/dnc.v1.PropagationService/DeleteDesk"
+	PropagationService_GetDossier_FullMethodName       = "/dnc.v1.PropagationService/GetDossier"
 )
 
 // PropagationServiceClient is the client API for PropagationService service.
@@ -99,6 +100,11 @@ type PropagationServiceClient interface {
 	// Removes a desk. What came in there stays, and its name is free for another. Errors: of every
 	// write, and NOT_FOUND (DESK_NOT_FOUND).
 	DeleteDesk(ctx context.Context, in *DeleteDeskRequest, opts ...grpc.CallOption) (*DeleteDeskResponse, error)
+	// Returns what is known of one number, and which subscriber knew it when, as a signed note with the proofs of it. It holds no
+	// other number. The caller must be an officer; of a bound one, what is outside its scopes is left out. The reading is written to
+	// the access log. Errors: INVALID_ARGUMENT (NUMBER_INVALID, SCOPE_INVALID), RESOURCE_EXHAUSTED (RECORD_LIMIT) for a
+	// number with more than one answer may hold, UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
+	GetDossier(ctx context.Context, in *GetDossierRequest, opts ...grpc.CallOption) (*GetDossierResponse, error)
 }
 
 type propagationServiceClient struct {
@@ -240,6 +246,16 @@ func (c *propagationServiceClient) DeleteDesk(ctx context.Context, in *DeleteDes
 	return out, nil
 }
 
+func (c *propagationServiceClient) GetDossier(ctx context.Context, in *GetDossierRequest, opts ...grpc.CallOption) (*GetDossierResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetDossierResponse)
+	err := c.cc.Invoke(ctx, PropagationService_GetDossier_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PropagationServiceServer is the server API for PropagationService service.
 // All implementations must embed UnimplementedPropagationServiceServer
 // for forward compatibility.
@@ -307,6 +323,11 @@ type PropagationServiceServer interface {
 	// Removes a desk. What came in there stays, and its name is free for another. Errors: of every
 	// write, and NOT_FOUND (DESK_NOT_FOUND).
 	DeleteDesk(context.Context, *DeleteDeskRequest) (*DeleteDeskResponse, error)
+	// Returns what is known of one number, and which subscriber knew it when, as a signed note with the proofs of it. It holds no
+	// other number. The caller must be an officer; of a bound one, what is outside its scopes is left out. The reading is written to
+	// the access log. Errors: INVALID_ARGUMENT (NUMBER_INVALID, SCOPE_INVALID), RESOURCE_EXHAUSTED (RECORD_LIMIT) for a
+	// number with more than one answer may hold, UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
+	GetDossier(context.Context, *GetDossierRequest) (*GetDossierResponse, error)
 	mustEmbedUnimplementedPropagationServiceServer()
 }
 
@@ -349,6 +370,9 @@ func (UnimplementedPropagationServiceServer) ListDesks(context.Context, *ListDes
 }
 func (UnimplementedPropagationServiceServer) DeleteDesk(context.Context, *DeleteDeskRequest) (*DeleteDeskResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method DeleteDesk not implemented")
+}
+func (UnimplementedPropagationServiceServer) GetDossier(context.Context, *GetDossierRequest) (*GetDossierResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetDossier not implemented")
 }
 func (UnimplementedPropagationServiceServer) mustEmbedUnimplementedPropagationServiceServer() {}
 func (UnimplementedPropagationServiceServer) testEmbeddedByValue()                            {}
@@ -544,6 +568,24 @@ func _PropagationService_DeleteDesk_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PropagationService_GetDossier_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetDossierRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PropagationServiceServer).GetDossier(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PropagationService_GetDossier_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PropagationServiceServer).GetDossier(ctx, req.(*GetDossierRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PropagationService_ServiceDesc is the grpc.ServiceDesc for PropagationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -582,6 +624,10 @@ var PropagationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "DeleteDesk",
 			Handler:    _PropagationService_DeleteDesk_Handler,
+		},
+		{
+			MethodName: "GetDossier",
+			Handler:    _PropagationService_GetDossier_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
