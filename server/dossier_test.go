@@ -141,8 +141,8 @@ func stageText(item feed.DossierItem) string {
 	return strings.Join(append(words, map[bool]string{true: "proven", false: "not"}[item.Proof != nil]), " ")
 }
 
-// TestDossierIsBroughtByNoOtherByte: one changed byte of a dossier is caught with the server's key alone.
-func TestDossierIsBroughtByNoOtherByte(t *testing.T) {
+// TestChangedDossierIsRefused: one changed byte of a dossier is caught with the server's key alone.
+func TestChangedDossierIsRefused(t *testing.T) {
 	t.Parallel()
 	n := startDossier(t)
 	note, _ := n.dossier(&dncv1.GetDossierRequest{Number: theirs})

@@ -137,7 +137,11 @@ func describeStage(s client.StageStatus) string {
 
 // age is how long ago a time was, in its largest unit: "3d".
 func age(t time.Time) string {
-	d := max(time.Since(t), 0)
+	return length(max(time.Since(t), 0))
+}
+
+// length is a length of time in its largest unit.
+func length(d time.Duration) string {
 	switch {
 	case d >= 24*time.Hour:
 		return fmt.Sprintf("%dd", d/(24*time.Hour))

@@ -26,7 +26,8 @@ type Dossier struct {
 	JournalID  string    `json:"journal_id"`
 	Revision   uint64    `json:"revision"`
 	Tag        string    `json:"tag"`                // hexadecimal
-	Within     []string  `json:"within"`             // what lies outside these scopes is left out; empty: nothing is
+	ServerKey  string    `json:"server_key"`         // that signs it
+	Within     []string  `json:"within"`             // what is outside these scopes is left out; empty: nothing is
 	KeptFrom   uint64    `json:"kept_from_revision"` // the first revision that the journal keeps
 	KeptFor    string    `json:"kept_for"`           // how long entries are kept
 	AccessDays int       `json:"access_log_days"`    // how long reads of the number are kept; 0: without limit

@@ -167,6 +167,9 @@ type witnessed struct {
 // changes at a later position, and a revision has one tag.
 func (w *Witness) Add(source string, c Checkpoint) (findings []string) {
 	for _, o := range w.seen {
+		if o.source == source && o.Checkpoint == c {
+			return nil
+		}
 		if o.Journal != c.Journal {
 			continue
 		}

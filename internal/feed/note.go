@@ -30,7 +30,7 @@ func sign(text string, key note.Signer) ([]byte, error) {
 	return msg, nil
 }
 
-// openNote returns the text of a note of at most so many bytes that one of the keys has signed.
+// openNote returns the text of a note that one of the keys has signed, and that has at most most bytes.
 func openNote(msg []byte, most int, keys []PublicKey) (string, Signature, error) {
 	verifiers := make([]note.Verifier, len(keys))
 	for i, k := range keys {
