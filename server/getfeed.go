@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 
 	"google.golang.org/grpc"
 
@@ -38,6 +39,9 @@ func (s *propagationService) sendFeed(ctx context.Context, t *feedTarget, v *sto
 		return err
 	}
 	f, err := s.feedAt(ctx, t, v, after)
+	if req.GetSinceAcknowledged() && (errors.Is(err, store.ErrHistoryGone) || err == nil && f.OnlyFromAfter()) {
+		f, err = s.feedAt(ctx, t, v, nil)
+	}
 	if err != nil {
 		return err
 	}
@@ -68,7 +72,7 @@ func (s *propagationService) feedAfter(t *feedTarget, v *store.View, req *dncv1.
 	case req.GetSinceAcknowledged() && t.subscriber == nil:
 		return nil, invalidField("since_acknowledged", "is about a subscriber: name one")
 	case req.GetSinceAcknowledged():
-		return t.subscriber.LastAcknowledged(), nil
+		return t.subscriber.LastKept(), nil
 	}
 	return nil, nil
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -26,6 +27,8 @@ type FeedAt struct {
 	filter  feed.Filter
 	touched []touchedRow // by number, then scope; not of a snapshot
 	lists   []listStep
+	changed map[policy.EventID]int // how often lists got other numbers; not of a snapshot
+	remade  bool                   // a list was deleted, or has another scope; not of a snapshot
 }
 
 // touchedRow is a row of opt-outs that changed.
@@ -61,7 +64,7 @@ func (s *Store) FeedSince(ctx context.Context, q FeedQuery) (*FeedAt, error) {
 		return nil, err
 	}
 	defer reader.Close()
-	f := &FeedAt{After: q.After, s: s, filter: q.Filter}
+	f := &FeedAt{After: q.After, s: s, filter: q.Filter, changed: map[policy.EventID]int{}}
 	for {
 		if err := s.feedStopped(ctx); err != nil {
 			return nil, err
@@ -89,10 +92,23 @@ const feedBatchBytes = 1 << 20
 
 func (f *FeedAt) touch(changes []FeedChange) {
 	for i := range changes {
-		if c := &changes[i]; c.Kind == feed.Set || c.Kind == feed.Remove {
+		switch c := &changes[i]; c.Kind {
+		case feed.Set, feed.Remove:
 			f.touched = append(f.touched, touchedRow{c.Number, c.Scope})
+		case feed.ListSet:
+			f.changed[c.List]++
+		case feed.ListMoved, feed.ListGone:
+			f.remade = true
 		}
 	}
+}
+
+// OnlyFromAfter reports whether the feed is right only for who holds what there was at After. Who applied another feed since then
+// needs a snapshot: numbers may have come to a list and gone again, or gone and come again, and a list that was deleted or moved
+// has rows that no part of the feed names.
+func (f *FeedAt) OnlyFromAfter() bool {
+	again := func(times int) bool { return times > 1 }
+	return f.remade || slices.ContainsFunc(slices.Collect(maps.Values(f.changed)), again)
 }
 
 // listSteps says what became of the lists of a filter since a cursor.
@@ -192,15 +208,21 @@ func (f *FeedAt) yieldNumber(ctx context.Context, touched []touchedRow, yield fu
 	return true
 }
 
-// heldOf are the rows of opt-outs of a number, and whether a list of the filter holds it.
+// heldOf are the rows of opt-outs of a number, and whether a list of the filter holds it. A list in doubt may hold any.
 func (f *FeedAt) heldOf(n phone.Number) (held []feed.Row, listed bool, err error) {
 	set, err := f.View.recordSet(n)
 	if err != nil {
 		return nil, false, err
 	}
 	listed, err = f.View.FeedHolds(n, f.filter)
-	return optOutRows(n, set, f.filter, f.View.time), listed, err
+	return optOutRows(n, set, f.filter, f.View.time), listed || f.doubts(), err
 }
+
+// doubts reports whether a list of the feed is in doubt.
+func (f *FeedAt) doubts() bool { return slices.ContainsFunc(f.lists, listStep.isInDoubt) }
+
+// isInDoubt reports whether a repair unloaded the list. One that was never loaded holds no number.
+func (s listStep) isInDoubt() bool { return s.list != nil && !s.list.Loaded && s.list.wasLoaded() }
 
 // Blocks reports whether any row of the feed blocks a number.
 func (f *FeedAt) Blocks(n phone.Number) (bool, error) {
@@ -231,7 +253,7 @@ func (f *FeedAt) Gone() (ids []policy.EventID) {
 // InDoubt are the lists that a repair unloaded: their rows stay as they are.
 func (f *FeedAt) InDoubt() (ids []policy.EventID) {
 	for _, step := range f.lists {
-		if step.list != nil && !step.list.Loaded {
+		if step.isInDoubt() {
 			ids = append(ids, step.id)
 		}
 	}

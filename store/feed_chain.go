@@ -199,17 +199,13 @@ func (a *Acknowledgement) Cursor() FeedCursor {
 	return FeedCursor{Revision: a.Revision, Changes: a.Changes, Hash: a.Hash}
 }
 
-// LastAcknowledged is how far the subscriber acknowledged its feed, at any stage; nil: not at all in this epoch.
-func (s *Subscriber) LastAcknowledged() *FeedCursor {
-	var last *Acknowledgement
-	for stage := feed.Received; stage <= feed.Applied; stage++ {
-		if a := s.Acknowledged(stage); a != nil && (last == nil || a.Revision > last.Revision) {
-			last = a
-		}
-	}
-	if last == nil {
+// LastKept is how far the subscriber acknowledged that it has its feed on disk; nil: not at all in this epoch. What was only received
+// may be lost again.
+func (s *Subscriber) LastKept() *FeedCursor {
+	a := s.Acknowledged(feed.Durable)
+	if a == nil {
 		return nil
 	}
-	c := last.Cursor()
+	c := a.Cursor()
 	return &c
 }

@@ -1052,8 +1052,11 @@ type GetFeedRequest struct {
 	Feed isGetFeedRequest_Feed `protobuf_oneof:"feed"`
 	// The final state of what was touched after this cursor. Unset: a snapshot.
 	After *FeedCursor `protobuf:"bytes,3,opt,name=after,proto3" json:"after,omitempty"`
-	// In place of `after`: since what the subscriber acknowledged last, at any stage; a snapshot if
-	// it acknowledged nothing in this epoch.
+	// In place of `after`: since what the subscriber acknowledged last as durable or applied: what it
+	// only received it may have lost. Such a feed may be applied on top of any earlier one since then.
+	// It is a snapshot if nothing was acknowledged so in this epoch, if the history since then is gone,
+	// or if a list was deleted, moved or changed more than once since: no difference says what a feed
+	// in between said about its numbers.
 	SinceAcknowledged bool `protobuf:"varint,4,opt,name=since_acknowledged,json=sinceAcknowledged,proto3" json:"since_acknowledged,omitempty"`
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
