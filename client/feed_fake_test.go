@@ -252,7 +252,7 @@ func (s *feedServer) check(at *dncv1.FeedCursor) error {
 func (s *feedServer) next(at *dncv1.FeedCursor) *dncv1.WatchResponse {
 	revision, part := at.GetPosition().GetRevision(), int(at.GetPart())
 	revision++
-	if revision > s.tip() {
+	if revision > s.tip() || revision <= s.epoch { // the latter: the server lost its data while the stream was open
 		return nil
 	}
 	r := s.revisions[revision-s.epoch-1]

@@ -60,6 +60,19 @@ func (f *follower) takeCheckpoint(next *FollowState, at *dncv1.FeedCursor, msg [
 		return err
 	}
 	subscriber := feed.FormatEventID(c.Subscriber)
+	if err := isOfCursor(c, at); err != nil {
+		return err
+	}
+	if next.SubscriberID != "" && next.SubscriberID != subscriber || next.Filter != "" && next.Filter != c.Filter.String() {
+		return fmt.Errorf("%w: the checkpoint of position %d is of another subscriber or filter", ErrFeedBroken, c.Revision)
+	}
+	next.SubscriberID, next.Filter, next.ServerKey = subscriber, c.Filter.String(), by
+	next.Time, next.Checkpoint = c.Time, string(msg)
+	return nil
+}
+
+// isOfCursor returns ErrFeedBroken unless a checkpoint says what its cursor says.
+func isOfCursor(c feed.Checkpoint, at *dncv1.FeedCursor) error {
 	want := checkpointOf(at)
 	want.Time, want.Subscriber, want.Filter = c.Time, c.Subscriber, c.Filter
 	if err := c.Same(want); err != nil {
@@ -68,11 +81,6 @@ func (f *follower) takeCheckpoint(next *FollowState, at *dncv1.FeedCursor, msg [
 	if at.GetPart() > 0 {
 		return feedBroken("a checkpoint within a revision")
 	}
-	if next.SubscriberID != "" && next.SubscriberID != subscriber || next.Filter != "" && next.Filter != c.Filter.String() {
-		return fmt.Errorf("%w: the checkpoint of position %d is of another subscriber or filter", ErrFeedBroken, c.Revision)
-	}
-	next.SubscriberID, next.Filter, next.ServerKey = subscriber, c.Filter.String(), by
-	next.Time, next.Checkpoint = c.Time, string(msg)
 	return nil
 }
 

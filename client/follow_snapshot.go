@@ -1,17 +1,12 @@
 package client
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"time"
 
-	"google.golang.org/grpc/codes"
-
-	"github.com/dncd/dncd/internal/ascending"
 	"github.com/dncd/dncd/internal/feed"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -39,8 +34,8 @@ func (f *follower) snapshotOnce(ctx context.Context, reason error) error {
 	if err != nil {
 		return fromStatus(err)
 	}
-	s := &snapshot{f: f, ctx: ctx, receive: stream.Recv, progress: SnapshotProgress{Reason: reason}}
-	if err := s.read(); err != nil {
+	s := &snapshot{f: f, ctx: ctx, progress: SnapshotProgress{Reason: reason}}
+	if err := s.read(stream.Recv); err != nil {
 		return err
 	}
 	return s.swap()
@@ -48,137 +43,31 @@ func (f *follower) snapshotOnce(ctx context.Context, reason error) error {
 
 // snapshot is one feed as it is staged.
 type snapshot struct {
+	feedReader
 	f        *follower
 	ctx      context.Context
-	receive  func() (*dncv1.GetFeedResponse, error)
-	header   *dncv1.FeedHeader
-	lists    []*listContent // of the header
-	optOuts  uint64
-	last     Row // of the opt-outs
-	summary  *dncv1.FeedSummary
 	progress SnapshotProgress
 }
 
-// listContent is a list of a snapshot and what came of it.
-type listContent struct {
-	*dncv1.FeedList
-	id      string
-	inDoubt bool
-	hash    *ascending.Hash[uint64]
-	last    uint64
-}
-
 // read stages the feed, and verifies that it is whole.
-func (s *snapshot) read() error {
-	m, err := s.receive()
-	if err != nil {
-		return snapshotCut(err)
-	}
-	if err := s.begin(m.GetHeader()); err != nil {
-		return err
-	}
-	if err := s.stage(nil, true); err != nil {
-		return err
-	}
-	for s.summary == nil {
-		m, err := s.receive()
-		if err != nil {
-			return snapshotCut(err)
+func (s *snapshot) read(receive func() (*dncv1.GetFeedResponse, error)) error {
+	return s.feedReader.read(receive, func() error {
+		if s.header.GetAfter() != nil {
+			return feedBroken("a difference where a snapshot was asked for")
 		}
-		switch frame := m.GetFrame().(type) {
-		case *dncv1.GetFeedResponse_Chunk:
-			err = s.takeChunk(frame.Chunk)
-		case *dncv1.GetFeedResponse_Summary:
-			err = s.end(frame.Summary)
-		default:
-			err = feedBroken("a frame of a feed that this version does not know: install a newer one")
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
+		return s.stage(nil, true)
+	}, func(rows []FeedRow) error { return s.stage(rows, false) })
 }
 
-// snapshotCut is the error for a feed that ended before its summary.
-func snapshotCut(err error) error {
-	if errors.Is(err, io.EOF) {
-		return &Error{Reason: reasonUnavailable, Message: "the feed was cut before its end", code: codes.Unavailable}
-	}
-	return fromStatus(err)
-}
-
-func (s *snapshot) begin(h *dncv1.FeedHeader) error {
-	if h.GetCursor().GetPosition().GetRevision() == 0 || h.GetAfter() != nil {
-		return feedBroken("a feed that does not begin as a snapshot does")
-	}
-	s.header = h
-	for _, l := range h.GetLists() {
-		s.lists = append(s.lists, &listContent{FeedList: l, id: listID(l.GetId()), hash: ascending.NewHash[uint64]()})
-	}
-	for _, id := range h.GetInDoubt() {
-		l := s.list(listID(id))
-		if l == nil {
-			l = &listContent{id: listID(id)}
-			s.lists = append(s.lists, l)
+func (s *snapshot) stage(rows []FeedRow, first bool) error {
+	plain := func(yield func(Row) bool) {
+		for i := range rows {
+			if !yield(rows[i].Row) {
+				return
+			}
 		}
-		l.inDoubt = true
 	}
-	return nil
-}
-
-func (s *snapshot) list(id string) *listContent {
-	i := slices.IndexFunc(s.lists, func(l *listContent) bool { return l.id == id })
-	if i < 0 {
-		return nil
-	}
-	return s.lists[i]
-}
-
-func (s *snapshot) takeChunk(c *dncv1.FeedChunk) error {
-	rows := make([]Row, 0, len(c.GetRows()))
-	for _, m := range c.GetRows() {
-		r := Row{Number: m.GetNumber(), Scope: m.GetScope(), Source: SourceOptOut, Until: fromTime(m.GetUntil())}
-		if m.GetRemoved() || r.Number == 0 || r.Number > maxNumber || s.optOuts > 0 && r.Compare(s.last) <= 0 {
-			return feedBroken("rows of a snapshot that are out of order, or gone")
-		}
-		s.last = r
-		s.optOuts++
-		rows = append(rows, r)
-	}
-	if m := c.GetListRows(); m != nil {
-		content, err := s.takeListRows(m)
-		if err != nil {
-			return err
-		}
-		rows = append(rows, content...)
-	}
-	return s.stage(rows, false)
-}
-
-func (s *snapshot) takeListRows(m *dncv1.FeedListRows) ([]Row, error) {
-	numbers, err := rowDigits(m)
-	if err != nil {
-		return nil, err
-	}
-	l := s.list(listID(m.GetList()))
-	if l == nil || l.inDoubt || m.GetRemoved() {
-		return nil, feedBroken("rows of a list that the snapshot does not have")
-	}
-	rows := make([]Row, len(numbers))
-	for i, n := range numbers {
-		if n <= l.last {
-			return nil, feedBroken("numbers of a list that are out of order")
-		}
-		l.last = n
-		rows[i] = Row{Number: n, Scope: l.GetScope(), Source: l.id}
-	}
-	l.hash.Add(numbers)
-	return rows, nil
-}
-
-func (s *snapshot) stage(rows []Row, first bool) error {
-	if err := s.f.o.Base.Stage(s.ctx, slices.Values(rows), first); err != nil {
+	if err := s.f.o.Base.Stage(s.ctx, plain, first); err != nil {
 		return fmt.Errorf("stage a snapshot in the base: %w", err)
 	}
 	s.progress.Staged += uint64(len(rows))
@@ -190,25 +79,6 @@ func (s *snapshot) report() {
 	if s.f.o.OnSnapshot != nil {
 		s.f.o.OnSnapshot(s.progress)
 	}
-}
-
-// end verifies that the feed is what its header and its summary say.
-func (s *snapshot) end(sum *dncv1.FeedSummary) error {
-	listed := uint64(0)
-	for _, l := range s.lists {
-		if l.inDoubt {
-			continue
-		}
-		listed += l.hash.Count()
-		if want := l.GetContentSha256(); l.hash.Count() != l.GetNumbers() || len(want) > 0 && l.GetNumbers() > 0 && !bytes.Equal(want, l.hash.Sum()) {
-			return feedBroken("a list with other numbers than its count or SHA-256 says")
-		}
-	}
-	if sum.GetSet() != s.optOuts || sum.GetRemoved() != 0 || sum.GetListAdded() != listed || sum.GetListRemoved() != 0 {
-		return feedBroken("a snapshot with other rows than its summary counts")
-	}
-	s.summary = sum
-	return nil
 }
 
 // swap makes the snapshot what counts.
