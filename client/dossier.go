@@ -29,3 +29,15 @@ func (c *Client) GetDossier(ctx context.Context, number string, opts ...DossierO
 	})
 	return answer.GetNote(), err
 }
+
+// GetCheckpoint has the server compute the log of a subscriber at a revision of an epoch again, and returns it as a note that the server
+// signed. Errors: ErrSubscriberNotFound, ErrFilterChanged, ErrJournalForked, ErrHistoryGone.
+func (c *Client) GetCheckpoint(ctx context.Context, subscriber EventID, epoch, revision uint64) (note []byte, err error) {
+	request := &dncv1.GetCheckpointRequest{
+		Subscriber: &dncv1.EventId{Revision: subscriber.Revision, Index: subscriber.Index}, Epoch: epoch, Revision: revision,
+	}
+	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetCheckpointResponse, error) {
+		return on.propagation.GetCheckpoint(ctx, request)
+	})
+	return answer.GetCheckpoint(), err
+}

@@ -300,6 +300,10 @@ var calls = map[string]struct {
 		_, err := dncv1.NewPropagationServiceClient(conn).DeleteDesk(ctx, &dncv1.DeleteDeskRequest{Name: name})
 		return err
 	}},
+	"PropagationService/GetCheckpoint": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPropagationServiceClient(conn).GetCheckpoint(ctx, &dncv1.GetCheckpointRequest{})
+		return err
+	}},
 	"PropagationService/GetDossier": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).GetDossier(ctx, &dncv1.GetDossierRequest{Number: numberOfAll.E164()})
 		return err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -9,14 +11,21 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dncd/dncd/client"
 	"github.com/dncd/dncd/internal/feed"
 )
 
+// verifyFlags are those of `dnc verify`.
+type verifyFlags struct {
+	keys   string
+	server bool
+}
+
 func (a *app) verifyCommand() *cobra.Command {
-	var keys string
+	var flags verifyFlags
 	cmd := &cobra.Command{
 		Use:   "verify FILE... --keys FILE",
-		Short: "Verify checkpoints, acknowledgements and dossiers, without a server",
+		Short: "Verify checkpoints, acknowledgements and dossiers, without a server or against one",
 		Long: `Verify signed notes, without a server: checkpoints, acknowledgements, and dossiers as json or html. FILE may
 be - for standard input.
 
@@ -27,15 +36,19 @@ notes contradict each other: one log has one hash after N changes, and never has
 --keys names a file of public keys, one a line: the server's, and those of the bases. Compare their
 fingerprints with the contracts: ` + "`dnc key show FILE.pub`" + `. What was not signed by one of them is a finding.
 
+--server also has the server compute the log of each base again from its journal, and compares it with each
+note: a journal that was rewritten after a base had signed is found. It needs the role officer or admin.
+
 Each finding is a line. Exit code: 0 when nothing was found, 1 when something was, 2 when a file could
 not be read.`,
 		Example: `  cat signing-key.pub acme-south.key.pub > keys.txt
   dnc verify dossier.json --keys keys.txt
   dnc verify checkpoint.note checkpoint.note.ack dossier.html --keys keys.txt`,
 		Args: cobra.ArbitraryArgs,
-		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args, keys) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.verify(cmd, args, flags) },
 	}
-	cmd.Flags().StringVar(&keys, "keys", "", "`file` of public keys, one a line (required)")
+	cmd.Flags().BoolVar(&flags.server, "server", false, "compare each note with what the server computes from its journal")
+	cmd.Flags().StringVar(&flags.keys, "keys", "", "`file` of public keys, one a line (required)")
 	return cmd
 }
 
@@ -51,24 +64,34 @@ type verifiedFile struct {
 	What string `json:"what"`
 }
 
-func (a *app) verify(cmd *cobra.Command, files []string, keysFile string) error {
+func (a *app) verify(cmd *cobra.Command, files []string, flags verifyFlags) error {
 	switch {
 	case len(files) == 0:
 		return usagef(cmd, "a file is missing")
-	case keysFile == "":
+	case flags.keys == "":
 		return usagef(cmd, "--keys is missing: a file with the public keys of the server and of the bases")
 	}
-	keys, err := readPublicKeys(keysFile)
+	keys, err := readPublicKeys(flags.keys)
 	if err != nil {
 		return err
 	}
 	v := verifier{keys: keys}
+	if flags.server {
+		if v.server, err = a.connect(); err != nil {
+			return err
+		}
+	}
 	for _, file := range files {
 		content, err := readVerified(cmd, file)
 		if err != nil {
 			return err
 		}
-		what, findings := v.file(noteName(file), content)
+		what, findings, seen := v.file(noteName(file), content)
+		against, err := v.against(cmd.Context(), seen)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, against...)
 		if err := a.printVerified(noteName(file), what, findings); err != nil {
 			return err
 		}
@@ -136,45 +159,93 @@ func readVerified(cmd *cobra.Command, name string) ([]byte, error) {
 type verifier struct {
 	keys    []feed.PublicKey
 	witness feed.Witness
+	server  *client.Client // nil: none is asked
 }
 
-// file verifies one file, and says what it is.
-func (v *verifier) file(name string, content []byte) (what string, findings []string) {
-	if note, isPage := noteOfPage(content); isPage {
-		d, findings := v.dossier(name, note)
+// file verifies one file, and says what it is and which checkpoints it holds.
+func (v *verifier) file(name string, content []byte) (what string, findings []string, seen []feed.Checkpoint) {
+	note, isPage := noteOfPage(content)
+	switch {
+	case isPage:
+		d, findings := v.dossier(note)
 		if d != nil && !isPageOf(content, d, note) {
 			findings = append(findings, "the page does not say what the note in it says, or another version of dnc wrote it")
 		}
-		return "a page of a dossier", findings
-	}
-	switch {
+		return v.remember(name, "a page of a dossier", findings, d.Checkpoints())
 	case feed.IsDossier(content):
-		_, findings = v.dossier(name, content)
-		return "a dossier", findings
+		d, findings := v.dossier(content)
+		return v.remember(name, "a dossier", findings, d.Checkpoints())
 	case bytes.Contains(content, []byte("\nstage ")):
 		ack, _, err := feed.OpenAcknowledgement(content, v.keys...)
-		return "an acknowledgement", v.checkpoint(name, ack.Checkpoint, err)
+		return v.note(name, "an acknowledgement", ack.Checkpoint, err)
 	}
 	c, _, err := feed.OpenCheckpoint(content, v.keys...)
-	return "a checkpoint", v.checkpoint(name, c, err)
+	return v.note(name, "a checkpoint", c, err)
 }
 
-func (v *verifier) checkpoint(name string, c feed.Checkpoint, err error) []string {
+func (v *verifier) note(name, what string, c feed.Checkpoint, err error) (string, []string, []feed.Checkpoint) {
 	if err != nil {
-		return []string{err.Error()}
+		return what, []string{err.Error()}, nil
 	}
-	return v.witness.Add(name, c)
+	return v.remember(name, what, nil, []feed.Checkpoint{c})
 }
 
 // dossier returns the dossier too, unless its signature is wrong.
-func (v *verifier) dossier(name string, note []byte) (*feed.Dossier, []string) {
+func (v *verifier) dossier(note []byte) (*feed.Dossier, []string) {
 	d, _, err := feed.OpenDossier(note, v.keys...)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
-	findings := d.Verify(v.keys)
-	for _, c := range d.Checkpoints() {
+	return d, d.Verify(v.keys)
+}
+
+// remember adds what checkpoints contradict.
+func (v *verifier) remember(name, what string, findings []string, seen []feed.Checkpoint) (string, []string, []feed.Checkpoint) {
+	for _, c := range seen {
 		findings = append(findings, v.witness.Add(name, c)...)
 	}
-	return d, findings
+	return what, findings, seen
+}
+
+// against compares checkpoints with what the server computes.
+func (v *verifier) against(ctx context.Context, seen []feed.Checkpoint) (findings []string, err error) {
+	if v.server == nil {
+		return nil, nil
+	}
+	asked := map[feed.Checkpoint]bool{}
+	for _, c := range seen {
+		if asked[c] {
+			continue
+		}
+		asked[c] = true
+		why, err := v.compare(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if why != nil {
+			findings = append(findings, fmt.Sprintf("base %s, revision %d: the server's journal holds another log: %v", feed.FormatEventID(c.Subscriber), c.Revision, why))
+		}
+	}
+	return findings, nil
+}
+
+// lost are the errors of a server whose journal does not hold what was signed.
+var lost = []error{client.ErrSubscriberNotFound, client.ErrFilterChanged, client.ErrJournalForked, client.ErrHistoryGone}
+
+// compare says in what a checkpoint differs from the server's; nil: in nothing.
+func (v *verifier) compare(ctx context.Context, c feed.Checkpoint) (why, err error) {
+	note, err := v.server.GetCheckpoint(ctx, client.EventID{Revision: c.Subscriber.Revision, Index: c.Subscriber.Index}, c.Epoch, c.Revision)
+	for _, is := range lost {
+		if errors.Is(err, is) {
+			return err, nil
+		}
+	}
+	if err != nil {
+		return nil, err
+	}
+	now, _, err := feed.OpenCheckpoint(note, v.keys...)
+	if err != nil {
+		return err, nil
+	}
+	return c.Same(now), nil
 }

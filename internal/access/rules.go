@@ -79,4 +79,5 @@ var Rules = map[string]Rule{
 	"dnc.v1.PropagationService/GetFeed":          {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered, Log: true},
 	"dnc.v1.PropagationService/Acknowledge":      {Roles: RolesOf(Subscriber, Admin), Bound: Filtered},
 	"dnc.v1.PropagationService/GetDossier":       {Roles: RolesOf(Officer), Bound: Filtered, Log: true},
+	"dnc.v1.PropagationService/GetCheckpoint":    {Roles: RolesOf(Officer, Admin), Bound: Filtered},
 }

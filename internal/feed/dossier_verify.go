@@ -20,8 +20,11 @@ func (d *Dossier) Verify(keys []PublicKey) (findings []string) {
 	return findings
 }
 
-// Checkpoints are those that subscribers signed, of the notes that can be read.
+// Checkpoints are those that subscribers signed, of the notes that can be read. A nil Dossier has none.
 func (d *Dossier) Checkpoints() (all []Checkpoint) {
+	if d == nil {
+		return nil
+	}
 	for _, sub := range d.Subscribers {
 		for _, item := range sub.Items {
 			for _, stage := range item.Stages {

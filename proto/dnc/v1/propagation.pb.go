@@ -4171,6 +4171,116 @@ func (x *GetDossierResponse) GetPosition() *Position {
 	return nil
 }
 
+// Asks for the log of a subscriber at a position.
+type GetCheckpointRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The subscriber's id. Required.
+	Subscriber *EventId `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	// The revision with which the log began. Required.
+	Epoch uint64 `protobuf:"varint,2,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	// Up to this revision. Required.
+	Revision      uint64 `protobuf:"varint,3,opt,name=revision,proto3" json:"revision,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCheckpointRequest) Reset() {
+	*x = GetCheckpointRequest{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckpointRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckpointRequest) ProtoMessage() {}
+
+func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
+func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GetCheckpointRequest) GetSubscriber() *EventId {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+func (x *GetCheckpointRequest) GetEpoch() uint64 {
+	if x != nil {
+		return x.Epoch
+	}
+	return 0
+}
+
+func (x *GetCheckpointRequest) GetRevision() uint64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+// The log of a subscriber at a position.
+type GetCheckpointResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// A signed note: see docs/subscribers.md.
+	Checkpoint    []byte `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCheckpointResponse) Reset() {
+	*x = GetCheckpointResponse{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCheckpointResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCheckpointResponse) ProtoMessage() {}
+
+func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
+func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *GetCheckpointResponse) GetCheckpoint() []byte {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return nil
+}
+
 var File_dnc_v1_propagation_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_propagation_proto_rawDesc = "" +
@@ -4469,7 +4579,17 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x06scopes\x18\x03 \x03(\tR\x06scopes\"V\n" +
 	"\x12GetDossierResponse\x12\x12\n" +
 	"\x04note\x18\x01 \x01(\fR\x04note\x12,\n" +
-	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition*r\n" +
+	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\"y\n" +
+	"\x14GetCheckpointRequest\x12/\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\n" +
+	"subscriber\x12\x14\n" +
+	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"7\n" +
+	"\x15GetCheckpointResponse\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18\x01 \x01(\fR\n" +
+	"checkpoint*r\n" +
 	"\x0eSubscriberKind\x12\x1f\n" +
 	"\x1bSUBSCRIBER_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SUBSCRIBER_KIND_INTERNAL\x10\x01\x12!\n" +
@@ -4491,7 +4611,7 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DIFFERENCE_KIND_MISSING\x10\x01\x12\x1d\n" +
 	"\x19DIFFERENCE_KIND_IN_FLIGHT\x10\x02\x12\x1d\n" +
-	"\x19DIFFERENCE_KIND_REMOVABLE\x10\x032\xed\x06\n" +
+	"\x19DIFFERENCE_KIND_REMOVABLE\x10\x032\xbb\a\n" +
 	"\x12PropagationService\x126\n" +
 	"\x05Watch\x12\x14.dnc.v1.WatchRequest\x1a\x15.dnc.v1.WatchResponse0\x01\x12<\n" +
 	"\aGetFeed\x12\x16.dnc.v1.GetFeedRequest\x1a\x17.dnc.v1.GetFeedResponse0\x01\x12L\n" +
@@ -4506,7 +4626,8 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\n" +
 	"DeleteDesk\x12\x19.dnc.v1.DeleteDeskRequest\x1a\x1a.dnc.v1.DeleteDeskResponse\x12C\n" +
 	"\n" +
-	"GetDossier\x12\x19.dnc.v1.GetDossierRequest\x1a\x1a.dnc.v1.GetDossierResponseB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"GetDossier\x12\x19.dnc.v1.GetDossierRequest\x1a\x1a.dnc.v1.GetDossierResponse\x12L\n" +
+	"\rGetCheckpoint\x12\x1c.dnc.v1.GetCheckpointRequest\x1a\x1d.dnc.v1.GetCheckpointResponseB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_propagation_proto_rawDescOnce sync.Once
@@ -4521,7 +4642,7 @@ func file_dnc_v1_propagation_proto_rawDescGZIP() []byte {
 }
 
 var file_dnc_v1_propagation_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 49)
+var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
 var file_dnc_v1_propagation_proto_goTypes = []any{
 	(SubscriberKind)(0),              // 0: dnc.v1.SubscriberKind
 	(Stage)(0),                       // 1: dnc.v1.Stage
@@ -4576,20 +4697,22 @@ var file_dnc_v1_propagation_proto_goTypes = []any{
 	(*Comparison)(nil),               // 50: dnc.v1.Comparison
 	(*GetDossierRequest)(nil),        // 51: dnc.v1.GetDossierRequest
 	(*GetDossierResponse)(nil),       // 52: dnc.v1.GetDossierResponse
-	(*Position)(nil),                 // 53: dnc.v1.Position
-	(*EventId)(nil),                  // 54: dnc.v1.EventId
-	(*timestamppb.Timestamp)(nil),    // 55: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 56: google.protobuf.Duration
-	(*WriteContext)(nil),             // 57: dnc.v1.WriteContext
+	(*GetCheckpointRequest)(nil),     // 53: dnc.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),    // 54: dnc.v1.GetCheckpointResponse
+	(*Position)(nil),                 // 55: dnc.v1.Position
+	(*EventId)(nil),                  // 56: dnc.v1.EventId
+	(*timestamppb.Timestamp)(nil),    // 57: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 58: google.protobuf.Duration
+	(*WriteContext)(nil),             // 59: dnc.v1.WriteContext
 }
 var file_dnc_v1_propagation_proto_depIdxs = []int32{
-	53,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
+	55,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
 	5,   // 1: dnc.v1.WatchRequest.filter:type_name -> dnc.v1.FeedFilter
 	4,   // 2: dnc.v1.WatchRequest.after:type_name -> dnc.v1.FeedCursor
 	8,   // 3: dnc.v1.WatchResponse.changes:type_name -> dnc.v1.FeedChange
 	4,   // 4: dnc.v1.WatchResponse.cursor:type_name -> dnc.v1.FeedCursor
-	54,  // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
-	55,  // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
+	56,  // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
+	57,  // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
 	9,   // 7: dnc.v1.FeedChange.set:type_name -> dnc.v1.FeedSet
 	10,  // 8: dnc.v1.FeedChange.remove:type_name -> dnc.v1.FeedRemove
 	11,  // 9: dnc.v1.FeedChange.list:type_name -> dnc.v1.FeedList
@@ -4597,9 +4720,9 @@ var file_dnc_v1_propagation_proto_depIdxs = []int32{
 	11,  // 11: dnc.v1.FeedChange.moved:type_name -> dnc.v1.FeedList
 	11,  // 12: dnc.v1.FeedChange.gone:type_name -> dnc.v1.FeedList
 	11,  // 13: dnc.v1.FeedChange.doubt:type_name -> dnc.v1.FeedList
-	55,  // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
-	54,  // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
-	54,  // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
+	57,  // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
+	56,  // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
+	56,  // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
 	5,   // 17: dnc.v1.GetFeedRequest.filter:type_name -> dnc.v1.FeedFilter
 	4,   // 18: dnc.v1.GetFeedRequest.after:type_name -> dnc.v1.FeedCursor
 	15,  // 19: dnc.v1.GetFeedResponse.header:type_name -> dnc.v1.FeedHeader
@@ -4608,109 +4731,112 @@ var file_dnc_v1_propagation_proto_depIdxs = []int32{
 	4,   // 22: dnc.v1.FeedHeader.cursor:type_name -> dnc.v1.FeedCursor
 	4,   // 23: dnc.v1.FeedHeader.after:type_name -> dnc.v1.FeedCursor
 	11,  // 24: dnc.v1.FeedHeader.lists:type_name -> dnc.v1.FeedList
-	54,  // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
-	54,  // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
+	56,  // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
+	56,  // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
 	5,   // 27: dnc.v1.FeedHeader.filter:type_name -> dnc.v1.FeedFilter
-	55,  // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
+	57,  // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
 	17,  // 29: dnc.v1.FeedChunk.rows:type_name -> dnc.v1.FeedRow
 	12,  // 30: dnc.v1.FeedChunk.list_rows:type_name -> dnc.v1.FeedListRows
-	55,  // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
-	54,  // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
+	57,  // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
+	56,  // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
 	0,   // 33: dnc.v1.Subscriber.kind:type_name -> dnc.v1.SubscriberKind
 	5,   // 34: dnc.v1.Subscriber.filter:type_name -> dnc.v1.FeedFilter
-	56,  // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
-	55,  // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
+	58,  // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
+	57,  // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
 	19,  // 37: dnc.v1.PutSubscriberRequest.subscriber:type_name -> dnc.v1.Subscriber
-	57,  // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	59,  // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
 	19,  // 39: dnc.v1.PutSubscriberResponse.subscriber:type_name -> dnc.v1.Subscriber
-	53,  // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
+	55,  // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
 	24,  // 41: dnc.v1.GetSubscriberResponse.status:type_name -> dnc.v1.SubscriberStatus
-	53,  // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
+	55,  // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
 	19,  // 43: dnc.v1.SubscriberStatus.subscriber:type_name -> dnc.v1.Subscriber
 	25,  // 44: dnc.v1.SubscriberStatus.stages:type_name -> dnc.v1.StageStatus
-	55,  // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
+	57,  // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
 	26,  // 46: dnc.v1.SubscriberStatus.beyond_tip:type_name -> dnc.v1.BeyondTip
 	50,  // 47: dnc.v1.SubscriberStatus.last_comparison:type_name -> dnc.v1.Comparison
 	1,   // 48: dnc.v1.StageStatus.stage:type_name -> dnc.v1.Stage
 	4,   // 49: dnc.v1.StageStatus.acknowledged:type_name -> dnc.v1.FeedCursor
-	55,  // 50: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
-	55,  // 51: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
-	53,  // 52: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
-	55,  // 53: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
+	57,  // 50: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
+	57,  // 51: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
+	55,  // 52: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
+	57,  // 53: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
 	24,  // 54: dnc.v1.ListSubscribersResponse.subscribers:type_name -> dnc.v1.SubscriberStatus
-	53,  // 55: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
-	57,  // 56: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
-	54,  // 57: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
-	53,  // 58: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
+	55,  // 55: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
+	59,  // 56: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	56,  // 57: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
+	55,  // 58: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
 	32,  // 59: dnc.v1.AcknowledgeRequest.claim:type_name -> dnc.v1.ClaimedAcknowledgement
-	57,  // 60: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
+	59,  // 60: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
 	4,   // 61: dnc.v1.ClaimedAcknowledgement.cursor:type_name -> dnc.v1.FeedCursor
 	1,   // 62: dnc.v1.ClaimedAcknowledgement.stage:type_name -> dnc.v1.Stage
-	54,  // 63: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
-	53,  // 64: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
-	54,  // 65: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
+	56,  // 63: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
+	55,  // 64: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
+	56,  // 65: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
 	2,   // 66: dnc.v1.Desk.kind:type_name -> dnc.v1.DeskKind
-	55,  // 67: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
+	57,  // 67: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
 	34,  // 68: dnc.v1.PutDeskRequest.desk:type_name -> dnc.v1.Desk
-	57,  // 69: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
+	59,  // 69: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
 	34,  // 70: dnc.v1.PutDeskResponse.desk:type_name -> dnc.v1.Desk
-	53,  // 71: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
+	55,  // 71: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
 	34,  // 72: dnc.v1.ListDesksResponse.desks:type_name -> dnc.v1.Desk
-	53,  // 73: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
-	57,  // 74: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
-	54,  // 75: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
-	53,  // 76: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
+	55,  // 73: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
+	59,  // 74: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
+	56,  // 75: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
+	55,  // 76: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
 	42,  // 77: dnc.v1.CompareBaseRequest.header:type_name -> dnc.v1.CompareHeader
 	43,  // 78: dnc.v1.CompareBaseRequest.chunk:type_name -> dnc.v1.CompareChunk
 	44,  // 79: dnc.v1.CompareBaseRequest.commit:type_name -> dnc.v1.CompareCommit
-	55,  // 80: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
-	57,  // 81: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
+	57,  // 80: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
+	59,  // 81: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
 	46,  // 82: dnc.v1.CompareBaseResponse.progress:type_name -> dnc.v1.CompareProgress
 	47,  // 83: dnc.v1.CompareBaseResponse.differences:type_name -> dnc.v1.Differences
 	49,  // 84: dnc.v1.CompareBaseResponse.summary:type_name -> dnc.v1.CompareSummary
-	56,  // 85: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
+	58,  // 85: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
 	48,  // 86: dnc.v1.Differences.differences:type_name -> dnc.v1.Difference
 	3,   // 87: dnc.v1.Difference.kind:type_name -> dnc.v1.DifferenceKind
-	54,  // 88: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
-	55,  // 89: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
+	56,  // 88: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
+	57,  // 89: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
 	50,  // 90: dnc.v1.CompareSummary.comparison:type_name -> dnc.v1.Comparison
-	53,  // 91: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
-	54,  // 92: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
-	55,  // 93: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
-	55,  // 94: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
-	53,  // 95: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
-	53,  // 96: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
-	56,  // 97: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
-	53,  // 98: dnc.v1.GetDossierResponse.position:type_name -> dnc.v1.Position
-	6,   // 99: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
-	13,  // 100: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
-	20,  // 101: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
-	22,  // 102: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
-	27,  // 103: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
-	29,  // 104: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
-	31,  // 105: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
-	41,  // 106: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
-	35,  // 107: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
-	37,  // 108: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
-	39,  // 109: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
-	51,  // 110: dnc.v1.PropagationService.GetDossier:input_type -> dnc.v1.GetDossierRequest
-	7,   // 111: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
-	14,  // 112: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
-	21,  // 113: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
-	23,  // 114: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
-	28,  // 115: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
-	30,  // 116: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
-	33,  // 117: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
-	45,  // 118: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
-	36,  // 119: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
-	38,  // 120: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
-	40,  // 121: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
-	52,  // 122: dnc.v1.PropagationService.GetDossier:output_type -> dnc.v1.GetDossierResponse
-	111, // [111:123] is the sub-list for method output_type
-	99,  // [99:111] is the sub-list for method input_type
-	99,  // [99:99] is the sub-list for extension type_name
-	99,  // [99:99] is the sub-list for extension extendee
-	0,   // [0:99] is the sub-list for field type_name
+	55,  // 91: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
+	56,  // 92: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
+	57,  // 93: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
+	57,  // 94: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
+	55,  // 95: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
+	55,  // 96: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
+	58,  // 97: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
+	55,  // 98: dnc.v1.GetDossierResponse.position:type_name -> dnc.v1.Position
+	56,  // 99: dnc.v1.GetCheckpointRequest.subscriber:type_name -> dnc.v1.EventId
+	6,   // 100: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
+	13,  // 101: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
+	20,  // 102: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
+	22,  // 103: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
+	27,  // 104: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
+	29,  // 105: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
+	31,  // 106: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
+	41,  // 107: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
+	35,  // 108: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
+	37,  // 109: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
+	39,  // 110: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
+	51,  // 111: dnc.v1.PropagationService.GetDossier:input_type -> dnc.v1.GetDossierRequest
+	53,  // 112: dnc.v1.PropagationService.GetCheckpoint:input_type -> dnc.v1.GetCheckpointRequest
+	7,   // 113: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
+	14,  // 114: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
+	21,  // 115: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
+	23,  // 116: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
+	28,  // 117: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
+	30,  // 118: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
+	33,  // 119: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
+	45,  // 120: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
+	36,  // 121: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
+	38,  // 122: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
+	40,  // 123: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
+	52,  // 124: dnc.v1.PropagationService.GetDossier:output_type -> dnc.v1.GetDossierResponse
+	54,  // 125: dnc.v1.PropagationService.GetCheckpoint:output_type -> dnc.v1.GetCheckpointResponse
+	113, // [113:126] is the sub-list for method output_type
+	100, // [100:113] is the sub-list for method input_type
+	100, // [100:100] is the sub-list for extension type_name
+	100, // [100:100] is the sub-list for extension extendee
+	0,   // [0:100] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_propagation_proto_init() }
@@ -4761,7 +4887,7 @@ func file_dnc_v1_propagation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_propagation_proto_rawDesc), len(file_dnc_v1_propagation_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   49,
+			NumMessages:   51,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -31,6 +31,7 @@ const (
 	PropagationService_ListDesks_FullMethodName        = "/dnc.v1.PropagationService/ListDesks"
 	PropagationService_DeleteDesk_FullMethodName       = "/dnc.v1.PropagationService/DeleteDesk"
 	PropagationService_GetDossier_FullMethodName       = "/dnc.v1.PropagationService/GetDossier"
+	PropagationService_GetCheckpoint_FullMethodName    = "/dnc.v1.PropagationService/GetCheckpoint"
 )
 
 // PropagationServiceClient is the client API for PropagationService service.
@@ -105,6 +106,11 @@ type PropagationServiceClient interface {
 	// the access log. Errors: INVALID_ARGUMENT (NUMBER_INVALID, SCOPE_INVALID), RESOURCE_EXHAUSTED (RECORD_LIMIT) for a
 	// number with more than one answer may hold, UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
 	GetDossier(ctx context.Context, in *GetDossierRequest, opts ...grpc.CallOption) (*GetDossierResponse, error)
+	// Computes the log of a subscriber at a position from the journal, and returns it as a signed checkpoint: what a subscriber
+	// acknowledged there must say the same. A subscriber that was removed has its log too. Errors: NOT_FOUND (SUBSCRIBER_NOT_FOUND),
+	// FAILED_PRECONDITION (FILTER_CHANGED where the epoch does not hold the position, JOURNAL_FORKED where the journal does not
+	// hold it), OUT_OF_RANGE (HISTORY_GONE), UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
+	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
 }
 
 type propagationServiceClient struct {
@@ -256,6 +262,16 @@ func (c *propagationServiceClient) GetDossier(ctx context.Context, in *GetDossie
 	return out, nil
 }
 
+func (c *propagationServiceClient) GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetCheckpointResponse)
+	err := c.cc.Invoke(ctx, PropagationService_GetCheckpoint_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PropagationServiceServer is the server API for PropagationService service.
 // All implementations must embed UnimplementedPropagationServiceServer
 // for forward compatibility.
@@ -328,6 +344,11 @@ type PropagationServiceServer interface {
 	// the access log. Errors: INVALID_ARGUMENT (NUMBER_INVALID, SCOPE_INVALID), RESOURCE_EXHAUSTED (RECORD_LIMIT) for a
 	// number with more than one answer may hold, UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
 	GetDossier(context.Context, *GetDossierRequest) (*GetDossierResponse, error)
+	// Computes the log of a subscriber at a position from the journal, and returns it as a signed checkpoint: what a subscriber
+	// acknowledged there must say the same. A subscriber that was removed has its log too. Errors: NOT_FOUND (SUBSCRIBER_NOT_FOUND),
+	// FAILED_PRECONDITION (FILTER_CHANGED where the epoch does not hold the position, JOURNAL_FORKED where the journal does not
+	// hold it), OUT_OF_RANGE (HISTORY_GONE), UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
+	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
 	mustEmbedUnimplementedPropagationServiceServer()
 }
 
@@ -373,6 +394,9 @@ func (UnimplementedPropagationServiceServer) DeleteDesk(context.Context, *Delete
 }
 func (UnimplementedPropagationServiceServer) GetDossier(context.Context, *GetDossierRequest) (*GetDossierResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetDossier not implemented")
+}
+func (UnimplementedPropagationServiceServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
 }
 func (UnimplementedPropagationServiceServer) mustEmbedUnimplementedPropagationServiceServer() {}
 func (UnimplementedPropagationServiceServer) testEmbeddedByValue()                            {}
@@ -586,6 +610,24 @@ func _PropagationService_GetDossier_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PropagationService_GetCheckpoint_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetCheckpointRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PropagationServiceServer).GetCheckpoint(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PropagationService_GetCheckpoint_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PropagationServiceServer).GetCheckpoint(ctx, req.(*GetCheckpointRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PropagationService_ServiceDesc is the grpc.ServiceDesc for PropagationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -628,6 +670,10 @@ var PropagationService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "GetDossier",
 			Handler:    _PropagationService_GetDossier_Handler,
+		},
+		{
+			MethodName: "GetCheckpoint",
+			Handler:    _PropagationService_GetCheckpoint_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

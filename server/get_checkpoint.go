@@ -1,0 +1,31 @@
+package server
+
+import (
+	"context"
+	"errors"
+
+	"github.com/dncd/dncd/internal/policy"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
+)
+
+// GetCheckpoint implements dncv1.PropagationServiceServer.
+func (s *propagationService) GetCheckpoint(ctx context.Context, req *dncv1.GetCheckpointRequest) (*dncv1.GetCheckpointResponse, error) {
+	if s.key.Signer == nil {
+		return nil, unsupported("a checkpoint without a signing key")
+	}
+	id := policy.EventID{Revision: req.GetSubscriber().GetRevision(), Index: req.GetSubscriber().GetIndex()}
+	v := s.store.View()
+	sub, c, err := s.store.LogAt(ctx, v, id, req.GetEpoch(), req.GetRevision())
+	if errors.Is(err, store.ErrFutureRevision) {
+		return nil, journalForked(v)
+	}
+	if err == nil && !seesFilter(callerOf(ctx), sub.Filter) {
+		err = store.ErrSubscriberNotFound
+	}
+	if err != nil {
+		return nil, err
+	}
+	note, err := c.Sign(s.key)
+	return &dncv1.GetCheckpointResponse{Checkpoint: note}, err
+}
