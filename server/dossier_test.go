@@ -2,6 +2,8 @@ package server_test
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"strings"
 	"testing"
 	"time"
@@ -278,4 +280,41 @@ func TestDossierWithinTheCallersScopes(t *testing.T) {
 	if page, err := d.store.ReadAccess(store.AccessQuery{Limit: 100, Number: uint64(numberOfAcme)}); err != nil || len(page.Entries) == 0 {
 		t.Errorf("got %v, %v; want the reading in the access log", page, err)
 	}
+}
+
+// TestCheckpointIsComputedAgain: the server computes from its journal what a base signed, also of a base that was removed.
+func TestCheckpointIsComputedAgain(t *testing.T) {
+	t.Parallel()
+	n := startDossier(t)
+	sub := n.store.View().Subscribers().Named("south")
+	signed := n.checkpoint("south")
+	n.optOut("+14155550107", "")
+	get := func(ctx context.Context, epoch, revision uint64) (feed.Checkpoint, error) {
+		resp, err := propagation(n.node).GetCheckpoint(ctx, &dncv1.GetCheckpointRequest{
+			Subscriber: &dncv1.EventId{Revision: sub.ID.Revision, Index: sub.ID.Index}, Epoch: epoch, Revision: revision,
+		})
+		if err != nil {
+			return feed.Checkpoint{}, err
+		}
+		c, _, err := feed.OpenCheckpoint(resp.GetCheckpoint(), n.server)
+		return c, err
+	}
+	same := func(when string) {
+		t.Helper()
+		c, err := get(testContext(t), sub.Epoch, signed.Revision)
+		if err = cmp.Or(err, signed.Same(c)); err != nil {
+			t.Errorf("%s: got %v, want what was signed", when, err)
+		}
+	}
+	same("later")
+	_, err := get(testContext(t), sub.Epoch+1, signed.Revision)
+	wantReason(t, err, codes.FailedPrecondition, "FILTER_CHANGED")
+	_, err = get(testContext(t), sub.Epoch, n.store.View().Revision()+1)
+	wantReason(t, err, codes.FailedPrecondition, "JOURNAL_FORKED")
+	_, err = get(testContext(t), sub.Epoch, sub.ID.Revision-1)
+	wantReason(t, err, codes.NotFound, "SUBSCRIBER_NOT_FOUND")
+	if _, err := n.store.RemoveSubscriber(testContext(t), sub.ID, store.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	same("once it was removed")
 }
