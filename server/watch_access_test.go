@@ -13,7 +13,7 @@ import (
 )
 
 // feedsOf returns what a caller gets of a subscriber's feed: the reason of a refusal, or nothing.
-func feedsOf(t *testing.T, d *door, ctx context.Context, name string) (get, watch string) {
+func feedsOf(ctx context.Context, t *testing.T, d *door, name string) (get, watch string) {
 	t.Helper()
 	client := propagation(d.node)
 	g, err := client.GetFeed(ctx, &dncv1.GetFeedRequest{Feed: &dncv1.GetFeedRequest_Subscriber{Subscriber: name}})
@@ -54,7 +54,7 @@ func TestFeedsAreReadByTheirOwn(t *testing.T) {
 		{"an admin, within its scopes", d.as("bound-admin", admin, "acme"), "south", "", ""},
 		{"an admin, of every scope", d.as("bound-admin-2", admin, "acme"), "all", no, no},
 	} {
-		get, watch := feedsOf(t, d, c.ctx, c.of)
+		get, watch := feedsOf(c.ctx, t, d, c.of)
 		if get != c.get || watch != c.watch {
 			t.Errorf("%s: GetFeed got %q, want %q; Watch got %q, want %q", c.name, get, c.get, watch, c.watch)
 		}

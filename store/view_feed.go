@@ -170,12 +170,16 @@ func (v *View) FeedDigest(ctx context.Context, f feed.Filter) (feed.Digest, erro
 func mergeRows(sources []iter.Seq2[feed.Row, error]) iter.Seq2[feed.Row, error] {
 	return func(yield func(feed.Row, error) bool) {
 		var heads []*rowHead
+		var stops []func()
+		defer func() {
+			for _, stop := range stops {
+				stop()
+			}
+		}()
 		for _, source := range sources {
-			h := &rowHead{}
-			var stop func()
-			h.next, stop = iter.Pull2(source)
-			defer stop()
-			if h.advance() {
+			next, stop := iter.Pull2(source)
+			stops = append(stops, stop)
+			if h := (&rowHead{next: next}); h.advance() {
 				heads = append(heads, h)
 			}
 		}
