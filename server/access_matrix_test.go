@@ -263,6 +263,10 @@ var calls = map[string]struct {
 		}})
 		return err
 	}},
+	"PropagationService/GetReport": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		s, err := dncv1.NewPropagationServiceClient(conn).GetReport(ctx, &dncv1.GetReportRequest{})
+		return firstError(s, err)
+	}},
 	"PropagationService/GetSubscriber": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).GetSubscriber(ctx, &dncv1.GetSubscriberRequest{Name: d.freshSubscriber(ctx, "acme")})
 		return err

@@ -75,6 +75,7 @@ var Rules = map[string]Rule{
 	"dnc.v1.PropagationService/PutDesk":          {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
 	"dnc.v1.PropagationService/ListDesks":        {Roles: RolesOf(Officer, Admin), Bound: Nothing},
 	"dnc.v1.PropagationService/DeleteDesk":       {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
+	"dnc.v1.PropagationService/GetReport":        {Roles: RolesOf(Officer), Bound: Unbounded},
 	"dnc.v1.PropagationService/Watch":            {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered, Log: true},
 	"dnc.v1.PropagationService/GetFeed":          {Roles: RolesOf(Subscriber, Officer, Admin), Bound: Filtered, Log: true},
 	"dnc.v1.PropagationService/Acknowledge":      {Roles: RolesOf(Subscriber, Admin), Bound: Filtered},

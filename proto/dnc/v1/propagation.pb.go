@@ -4281,6 +4281,749 @@ func (x *GetCheckpointResponse) GetCheckpoint() []byte {
 	return nil
 }
 
+// Asks for a report.
+type GetReportRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Objections that were recorded at this time or later. Unset: from the first on.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Objections that were recorded before this time. Unset: until now.
+	To            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReportRequest) Reset() {
+	*x = GetReportRequest{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReportRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReportRequest) ProtoMessage() {}
+
+func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
+func (*GetReportRequest) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *GetReportRequest) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *GetReportRequest) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+// A frame of a report.
+type GetReportResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The frame.
+	//
+	// Types that are valid to be assigned to Frame:
+	//
+	//	*GetReportResponse_Progress
+	//	*GetReportResponse_Desk
+	//	*GetReportResponse_Subscriber
+	//	*GetReportResponse_Summary
+	Frame         isGetReportResponse_Frame `protobuf_oneof:"frame"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetReportResponse) Reset() {
+	*x = GetReportResponse{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetReportResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetReportResponse) ProtoMessage() {}
+
+func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
+func (*GetReportResponse) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *GetReportResponse) GetFrame() isGetReportResponse_Frame {
+	if x != nil {
+		return x.Frame
+	}
+	return nil
+}
+
+func (x *GetReportResponse) GetProgress() *ReportProgress {
+	if x != nil {
+		if x, ok := x.Frame.(*GetReportResponse_Progress); ok {
+			return x.Progress
+		}
+	}
+	return nil
+}
+
+func (x *GetReportResponse) GetDesk() *ReportDesk {
+	if x != nil {
+		if x, ok := x.Frame.(*GetReportResponse_Desk); ok {
+			return x.Desk
+		}
+	}
+	return nil
+}
+
+func (x *GetReportResponse) GetSubscriber() *ReportSubscriber {
+	if x != nil {
+		if x, ok := x.Frame.(*GetReportResponse_Subscriber); ok {
+			return x.Subscriber
+		}
+	}
+	return nil
+}
+
+func (x *GetReportResponse) GetSummary() *ReportSummary {
+	if x != nil {
+		if x, ok := x.Frame.(*GetReportResponse_Summary); ok {
+			return x.Summary
+		}
+	}
+	return nil
+}
+
+type isGetReportResponse_Frame interface {
+	isGetReportResponse_Frame()
+}
+
+type GetReportResponse_Progress struct {
+	// From time to time, before the lines.
+	Progress *ReportProgress `protobuf:"bytes,1,opt,name=progress,proto3,oneof"`
+}
+
+type GetReportResponse_Desk struct {
+	// A line about a desk; by the number of objections, the most first.
+	Desk *ReportDesk `protobuf:"bytes,2,opt,name=desk,proto3,oneof"`
+}
+
+type GetReportResponse_Subscriber struct {
+	// A line about a subscriber; by name. All those of desks come before the first.
+	Subscriber *ReportSubscriber `protobuf:"bytes,3,opt,name=subscriber,proto3,oneof"`
+}
+
+type GetReportResponse_Summary struct {
+	// Last.
+	Summary *ReportSummary `protobuf:"bytes,4,opt,name=summary,proto3,oneof"`
+}
+
+func (*GetReportResponse_Progress) isGetReportResponse_Frame() {}
+
+func (*GetReportResponse_Desk) isGetReportResponse_Frame() {}
+
+func (*GetReportResponse_Subscriber) isGetReportResponse_Frame() {}
+
+func (*GetReportResponse_Summary) isGetReportResponse_Frame() {}
+
+// How far a report is.
+type ReportProgress struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Revisions of the period that were read.
+	Revisions uint64 `protobuf:"varint,1,opt,name=revisions,proto3" json:"revisions,omitempty"`
+	// Revisions that the period has.
+	Total         uint64 `protobuf:"varint,2,opt,name=total,proto3" json:"total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportProgress) Reset() {
+	*x = ReportProgress{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportProgress) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportProgress) ProtoMessage() {}
+
+func (x *ReportProgress) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportProgress.ProtoReflect.Descriptor instead.
+func (*ReportProgress) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ReportProgress) GetRevisions() uint64 {
+	if x != nil {
+		return x.Revisions
+	}
+	return 0
+}
+
+func (x *ReportProgress) GetTotal() uint64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+// Lengths of time. They are measured in buckets: median and p95 are lengths that occurred, at most 0.8 % longer than the exact
+// ones and never shorter. The worst is exact.
+type Spread struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many were measured. The others are unset if it is 0.
+	Count uint64 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"`
+	// Half of them are not longer.
+	Median *durationpb.Duration `protobuf:"bytes,2,opt,name=median,proto3" json:"median,omitempty"`
+	// 95 % of them are not longer.
+	P95 *durationpb.Duration `protobuf:"bytes,3,opt,name=p95,proto3" json:"p95,omitempty"`
+	// The longest.
+	Worst         *durationpb.Duration `protobuf:"bytes,4,opt,name=worst,proto3" json:"worst,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Spread) Reset() {
+	*x = Spread{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Spread) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Spread) ProtoMessage() {}
+
+func (x *Spread) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Spread.ProtoReflect.Descriptor instead.
+func (*Spread) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *Spread) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Spread) GetMedian() *durationpb.Duration {
+	if x != nil {
+		return x.Median
+	}
+	return nil
+}
+
+func (x *Spread) GetP95() *durationpb.Duration {
+	if x != nil {
+		return x.P95
+	}
+	return nil
+}
+
+func (x *Spread) GetWorst() *durationpb.Duration {
+	if x != nil {
+		return x.Worst
+	}
+	return nil
+}
+
+// What came in at a desk, through a channel.
+type ReportDesk struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The desk. Unset: none that is registered, whatever the objection says of it.
+	Desk *EventId `protobuf:"bytes,1,opt,name=desk,proto3" json:"desk,omitempty"`
+	// Its name as it is now, or was when it was removed.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is.
+	Kind DeskKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.DeskKind" json:"kind,omitempty"`
+	// When it was removed. Unset: it was not.
+	RemovedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=removed_at,json=removedAt,proto3" json:"removed_at,omitempty"`
+	// How they came in.
+	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
+	// They are rows of files.
+	Imported bool `protobuf:"varint,6,opt,name=imported,proto3" json:"imported,omitempty"`
+	// How many objections there are.
+	OptOuts uint64 `protobuf:"varint,7,opt,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
+	// From received to recorded. An objection that did not say when it was received counts for none; one that
+	// says a later time counts as 0.
+	ReceivedToRecorded *Spread `protobuf:"bytes,8,opt,name=received_to_recorded,json=receivedToRecorded,proto3" json:"received_to_recorded,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ReportDesk) Reset() {
+	*x = ReportDesk{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportDesk) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportDesk) ProtoMessage() {}
+
+func (x *ReportDesk) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportDesk.ProtoReflect.Descriptor instead.
+func (*ReportDesk) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ReportDesk) GetDesk() *EventId {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
+func (x *ReportDesk) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReportDesk) GetKind() DeskKind {
+	if x != nil {
+		return x.Kind
+	}
+	return DeskKind_DESK_KIND_UNSPECIFIED
+}
+
+func (x *ReportDesk) GetRemovedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RemovedAt
+	}
+	return nil
+}
+
+func (x *ReportDesk) GetChannel() Channel {
+	if x != nil {
+		return x.Channel
+	}
+	return Channel_CHANNEL_UNSPECIFIED
+}
+
+func (x *ReportDesk) GetImported() bool {
+	if x != nil {
+		return x.Imported
+	}
+	return false
+}
+
+func (x *ReportDesk) GetOptOuts() uint64 {
+	if x != nil {
+		return x.OptOuts
+	}
+	return 0
+}
+
+func (x *ReportDesk) GetReceivedToRecorded() *Spread {
+	if x != nil {
+		return x.ReceivedToRecorded
+	}
+	return nil
+}
+
+// What a subscriber made of the objections that concerned it: those within the filter that it had when each was recorded.
+type ReportSubscriber struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The event that registered it.
+	Subscriber *EventId `protobuf:"bytes,1,opt,name=subscriber,proto3" json:"subscriber,omitempty"`
+	// Its name.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is.
+	Kind SubscriberKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.SubscriberKind" json:"kind,omitempty"`
+	// Who answers for it.
+	Owner string `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"`
+	// When it was removed. Unset: it was not.
+	RemovedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=removed_at,json=removedAt,proto3" json:"removed_at,omitempty"`
+	// How much time it has, as it is now.
+	Deadline *durationpb.Duration `protobuf:"bytes,6,opt,name=deadline,proto3" json:"deadline,omitempty"`
+	// Two for each stage, from received to applied: single objections, and rows of files.
+	Stages []*ReportStage `protobuf:"bytes,7,rep,name=stages,proto3" json:"stages,omitempty"`
+	// As SubscriberStatus.late, now, whatever the period. False for one that was removed.
+	Late bool `protobuf:"varint,8,opt,name=late,proto3" json:"late,omitempty"`
+	// The last comparison with an export of its own, whatever the period. Unset: it was never compared.
+	LastComparison *Comparison `protobuf:"bytes,9,opt,name=last_comparison,json=lastComparison,proto3" json:"last_comparison,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ReportSubscriber) Reset() {
+	*x = ReportSubscriber{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportSubscriber) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportSubscriber) ProtoMessage() {}
+
+func (x *ReportSubscriber) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportSubscriber.ProtoReflect.Descriptor instead.
+func (*ReportSubscriber) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ReportSubscriber) GetSubscriber() *EventId {
+	if x != nil {
+		return x.Subscriber
+	}
+	return nil
+}
+
+func (x *ReportSubscriber) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ReportSubscriber) GetKind() SubscriberKind {
+	if x != nil {
+		return x.Kind
+	}
+	return SubscriberKind_SUBSCRIBER_KIND_UNSPECIFIED
+}
+
+func (x *ReportSubscriber) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ReportSubscriber) GetRemovedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.RemovedAt
+	}
+	return nil
+}
+
+func (x *ReportSubscriber) GetDeadline() *durationpb.Duration {
+	if x != nil {
+		return x.Deadline
+	}
+	return nil
+}
+
+func (x *ReportSubscriber) GetStages() []*ReportStage {
+	if x != nil {
+		return x.Stages
+	}
+	return nil
+}
+
+func (x *ReportSubscriber) GetLate() bool {
+	if x != nil {
+		return x.Late
+	}
+	return false
+}
+
+func (x *ReportSubscriber) GetLastComparison() *Comparison {
+	if x != nil {
+		return x.LastComparison
+	}
+	return nil
+}
+
+// How far a subscriber got with the objections that concerned it.
+type ReportStage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The stage.
+	Stage Stage `protobuf:"varint,1,opt,name=stage,proto3,enum=dnc.v1.Stage" json:"stage,omitempty"`
+	// Rows of files.
+	Imported bool `protobuf:"varint,2,opt,name=imported,proto3" json:"imported,omitempty"`
+	// From recorded to acknowledged: until the first acknowledgement by position of this stage, or of one that includes it, was
+	// recorded. One of a later epoch counts for the objections that its filter did not leave out.
+	RecordedToAcknowledged *Spread `protobuf:"bytes,3,opt,name=recorded_to_acknowledged,json=recordedToAcknowledged,proto3" json:"recorded_to_acknowledged,omitempty"`
+	// Of those, how many are claimed: no signature proves them.
+	Claimed uint64 `protobuf:"varint,4,opt,name=claimed,proto3" json:"claimed,omitempty"`
+	// Objections that are not acknowledged.
+	Pending uint64 `protobuf:"varint,5,opt,name=pending,proto3" json:"pending,omitempty"`
+	// When the oldest of them was recorded. Unset: none is pending.
+	OldestPending *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=oldest_pending,json=oldestPending,proto3" json:"oldest_pending,omitempty"`
+	// Objections that took longer than the deadline of their time, or are pending for longer.
+	Late          uint64 `protobuf:"varint,7,opt,name=late,proto3" json:"late,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportStage) Reset() {
+	*x = ReportStage{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportStage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportStage) ProtoMessage() {}
+
+func (x *ReportStage) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportStage.ProtoReflect.Descriptor instead.
+func (*ReportStage) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ReportStage) GetStage() Stage {
+	if x != nil {
+		return x.Stage
+	}
+	return Stage_STAGE_UNSPECIFIED
+}
+
+func (x *ReportStage) GetImported() bool {
+	if x != nil {
+		return x.Imported
+	}
+	return false
+}
+
+func (x *ReportStage) GetRecordedToAcknowledged() *Spread {
+	if x != nil {
+		return x.RecordedToAcknowledged
+	}
+	return nil
+}
+
+func (x *ReportStage) GetClaimed() uint64 {
+	if x != nil {
+		return x.Claimed
+	}
+	return 0
+}
+
+func (x *ReportStage) GetPending() uint64 {
+	if x != nil {
+		return x.Pending
+	}
+	return 0
+}
+
+func (x *ReportStage) GetOldestPending() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OldestPending
+	}
+	return nil
+}
+
+func (x *ReportStage) GetLate() uint64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+// The end of a complete report.
+type ReportSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The period that was asked for.
+	From *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	// Its end.
+	To *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	// When the report was made: ages are as of this time.
+	Time *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
+	// Objections that were recorded.
+	OptOuts uint64 `protobuf:"varint,4,opt,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
+	// Of those, rows of files.
+	Imported uint64 `protobuf:"varint,5,opt,name=imported,proto3" json:"imported,omitempty"`
+	// Of those, how many have expired by now.
+	Expired uint64 `protobuf:"varint,6,opt,name=expired,proto3" json:"expired,omitempty"`
+	// Withdrawals that were recorded, of whatever objections.
+	Withdrawals uint64 `protobuf:"varint,7,opt,name=withdrawals,proto3" json:"withdrawals,omitempty"`
+	// The position that the report was computed from.
+	Position      *Position `protobuf:"bytes,8,opt,name=position,proto3" json:"position,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportSummary) Reset() {
+	*x = ReportSummary{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportSummary) ProtoMessage() {}
+
+func (x *ReportSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportSummary.ProtoReflect.Descriptor instead.
+func (*ReportSummary) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *ReportSummary) GetFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.From
+	}
+	return nil
+}
+
+func (x *ReportSummary) GetTo() *timestamppb.Timestamp {
+	if x != nil {
+		return x.To
+	}
+	return nil
+}
+
+func (x *ReportSummary) GetTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Time
+	}
+	return nil
+}
+
+func (x *ReportSummary) GetOptOuts() uint64 {
+	if x != nil {
+		return x.OptOuts
+	}
+	return 0
+}
+
+func (x *ReportSummary) GetImported() uint64 {
+	if x != nil {
+		return x.Imported
+	}
+	return 0
+}
+
+func (x *ReportSummary) GetExpired() uint64 {
+	if x != nil {
+		return x.Expired
+	}
+	return 0
+}
+
+func (x *ReportSummary) GetWithdrawals() uint64 {
+	if x != nil {
+		return x.Withdrawals
+	}
+	return 0
+}
+
+func (x *ReportSummary) GetPosition() *Position {
+	if x != nil {
+		return x.Position
+	}
+	return nil
+}
+
 var File_dnc_v1_propagation_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_propagation_proto_rawDesc = "" +
@@ -4589,7 +5332,67 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +
-	"checkpoint*r\n" +
+	"checkpoint\"n\n" +
+	"\x10GetReportRequest\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xeb\x01\n" +
+	"\x11GetReportResponse\x124\n" +
+	"\bprogress\x18\x01 \x01(\v2\x16.dnc.v1.ReportProgressH\x00R\bprogress\x12(\n" +
+	"\x04desk\x18\x02 \x01(\v2\x12.dnc.v1.ReportDeskH\x00R\x04desk\x12:\n" +
+	"\n" +
+	"subscriber\x18\x03 \x01(\v2\x18.dnc.v1.ReportSubscriberH\x00R\n" +
+	"subscriber\x121\n" +
+	"\asummary\x18\x04 \x01(\v2\x15.dnc.v1.ReportSummaryH\x00R\asummaryB\a\n" +
+	"\x05frame\"D\n" +
+	"\x0eReportProgress\x12\x1c\n" +
+	"\trevisions\x18\x01 \x01(\x04R\trevisions\x12\x14\n" +
+	"\x05total\x18\x02 \x01(\x04R\x05total\"\xaf\x01\n" +
+	"\x06Spread\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x121\n" +
+	"\x06median\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x06median\x12+\n" +
+	"\x03p95\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x03p95\x12/\n" +
+	"\x05worst\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05worst\"\xca\x02\n" +
+	"\n" +
+	"ReportDesk\x12#\n" +
+	"\x04desk\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x04desk\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12$\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x10.dnc.v1.DeskKindR\x04kind\x129\n" +
+	"\n" +
+	"removed_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tremovedAt\x12)\n" +
+	"\achannel\x18\x05 \x01(\x0e2\x0f.dnc.v1.ChannelR\achannel\x12\x1a\n" +
+	"\bimported\x18\x06 \x01(\bR\bimported\x12\x19\n" +
+	"\bopt_outs\x18\a \x01(\x04R\aoptOuts\x12@\n" +
+	"\x14received_to_recorded\x18\b \x01(\v2\x0e.dnc.v1.SpreadR\x12receivedToRecorded\"\x89\x03\n" +
+	"\x10ReportSubscriber\x12/\n" +
+	"\n" +
+	"subscriber\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\n" +
+	"subscriber\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12*\n" +
+	"\x04kind\x18\x03 \x01(\x0e2\x16.dnc.v1.SubscriberKindR\x04kind\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\tR\x05owner\x129\n" +
+	"\n" +
+	"removed_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tremovedAt\x125\n" +
+	"\bdeadline\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\bdeadline\x12+\n" +
+	"\x06stages\x18\a \x03(\v2\x13.dnc.v1.ReportStageR\x06stages\x12\x12\n" +
+	"\x04late\x18\b \x01(\bR\x04late\x12;\n" +
+	"\x0flast_comparison\x18\t \x01(\v2\x12.dnc.v1.ComparisonR\x0elastComparison\"\xa3\x02\n" +
+	"\vReportStage\x12#\n" +
+	"\x05stage\x18\x01 \x01(\x0e2\r.dnc.v1.StageR\x05stage\x12\x1a\n" +
+	"\bimported\x18\x02 \x01(\bR\bimported\x12H\n" +
+	"\x18recorded_to_acknowledged\x18\x03 \x01(\v2\x0e.dnc.v1.SpreadR\x16recordedToAcknowledged\x12\x18\n" +
+	"\aclaimed\x18\x04 \x01(\x04R\aclaimed\x12\x18\n" +
+	"\apending\x18\x05 \x01(\x04R\apending\x12A\n" +
+	"\x0eoldest_pending\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\roldestPending\x12\x12\n" +
+	"\x04late\x18\a \x01(\x04R\x04late\"\xbc\x02\n" +
+	"\rReportSummary\x12.\n" +
+	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
+	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12.\n" +
+	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12\x19\n" +
+	"\bopt_outs\x18\x04 \x01(\x04R\aoptOuts\x12\x1a\n" +
+	"\bimported\x18\x05 \x01(\x04R\bimported\x12\x18\n" +
+	"\aexpired\x18\x06 \x01(\x04R\aexpired\x12 \n" +
+	"\vwithdrawals\x18\a \x01(\x04R\vwithdrawals\x12,\n" +
+	"\bposition\x18\b \x01(\v2\x10.dnc.v1.PositionR\bposition*r\n" +
 	"\x0eSubscriberKind\x12\x1f\n" +
 	"\x1bSUBSCRIBER_KIND_UNSPECIFIED\x10\x00\x12\x1c\n" +
 	"\x18SUBSCRIBER_KIND_INTERNAL\x10\x01\x12!\n" +
@@ -4611,7 +5414,7 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x1bDIFFERENCE_KIND_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17DIFFERENCE_KIND_MISSING\x10\x01\x12\x1d\n" +
 	"\x19DIFFERENCE_KIND_IN_FLIGHT\x10\x02\x12\x1d\n" +
-	"\x19DIFFERENCE_KIND_REMOVABLE\x10\x032\xbb\a\n" +
+	"\x19DIFFERENCE_KIND_REMOVABLE\x10\x032\xff\a\n" +
 	"\x12PropagationService\x126\n" +
 	"\x05Watch\x12\x14.dnc.v1.WatchRequest\x1a\x15.dnc.v1.WatchResponse0\x01\x12<\n" +
 	"\aGetFeed\x12\x16.dnc.v1.GetFeedRequest\x1a\x17.dnc.v1.GetFeedResponse0\x01\x12L\n" +
@@ -4627,7 +5430,8 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"DeleteDesk\x12\x19.dnc.v1.DeleteDeskRequest\x1a\x1a.dnc.v1.DeleteDeskResponse\x12C\n" +
 	"\n" +
 	"GetDossier\x12\x19.dnc.v1.GetDossierRequest\x1a\x1a.dnc.v1.GetDossierResponse\x12L\n" +
-	"\rGetCheckpoint\x12\x1c.dnc.v1.GetCheckpointRequest\x1a\x1d.dnc.v1.GetCheckpointResponseB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\rGetCheckpoint\x12\x1c.dnc.v1.GetCheckpointRequest\x1a\x1d.dnc.v1.GetCheckpointResponse\x12B\n" +
+	"\tGetReport\x12\x18.dnc.v1.GetReportRequest\x1a\x19.dnc.v1.GetReportResponse0\x01B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_propagation_proto_rawDescOnce sync.Once
@@ -4642,7 +5446,7 @@ func file_dnc_v1_propagation_proto_rawDescGZIP() []byte {
 }
 
 var file_dnc_v1_propagation_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 51)
+var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
 var file_dnc_v1_propagation_proto_goTypes = []any{
 	(SubscriberKind)(0),              // 0: dnc.v1.SubscriberKind
 	(Stage)(0),                       // 1: dnc.v1.Stage
@@ -4699,20 +5503,29 @@ var file_dnc_v1_propagation_proto_goTypes = []any{
 	(*GetDossierResponse)(nil),       // 52: dnc.v1.GetDossierResponse
 	(*GetCheckpointRequest)(nil),     // 53: dnc.v1.GetCheckpointRequest
 	(*GetCheckpointResponse)(nil),    // 54: dnc.v1.GetCheckpointResponse
-	(*Position)(nil),                 // 55: dnc.v1.Position
-	(*EventId)(nil),                  // 56: dnc.v1.EventId
-	(*timestamppb.Timestamp)(nil),    // 57: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 58: google.protobuf.Duration
-	(*WriteContext)(nil),             // 59: dnc.v1.WriteContext
+	(*GetReportRequest)(nil),         // 55: dnc.v1.GetReportRequest
+	(*GetReportResponse)(nil),        // 56: dnc.v1.GetReportResponse
+	(*ReportProgress)(nil),           // 57: dnc.v1.ReportProgress
+	(*Spread)(nil),                   // 58: dnc.v1.Spread
+	(*ReportDesk)(nil),               // 59: dnc.v1.ReportDesk
+	(*ReportSubscriber)(nil),         // 60: dnc.v1.ReportSubscriber
+	(*ReportStage)(nil),              // 61: dnc.v1.ReportStage
+	(*ReportSummary)(nil),            // 62: dnc.v1.ReportSummary
+	(*Position)(nil),                 // 63: dnc.v1.Position
+	(*EventId)(nil),                  // 64: dnc.v1.EventId
+	(*timestamppb.Timestamp)(nil),    // 65: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 66: google.protobuf.Duration
+	(*WriteContext)(nil),             // 67: dnc.v1.WriteContext
+	(Channel)(0),                     // 68: dnc.v1.Channel
 }
 var file_dnc_v1_propagation_proto_depIdxs = []int32{
-	55,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
+	63,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
 	5,   // 1: dnc.v1.WatchRequest.filter:type_name -> dnc.v1.FeedFilter
 	4,   // 2: dnc.v1.WatchRequest.after:type_name -> dnc.v1.FeedCursor
 	8,   // 3: dnc.v1.WatchResponse.changes:type_name -> dnc.v1.FeedChange
 	4,   // 4: dnc.v1.WatchResponse.cursor:type_name -> dnc.v1.FeedCursor
-	56,  // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
-	57,  // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
+	64,  // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
+	65,  // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
 	9,   // 7: dnc.v1.FeedChange.set:type_name -> dnc.v1.FeedSet
 	10,  // 8: dnc.v1.FeedChange.remove:type_name -> dnc.v1.FeedRemove
 	11,  // 9: dnc.v1.FeedChange.list:type_name -> dnc.v1.FeedList
@@ -4720,9 +5533,9 @@ var file_dnc_v1_propagation_proto_depIdxs = []int32{
 	11,  // 11: dnc.v1.FeedChange.moved:type_name -> dnc.v1.FeedList
 	11,  // 12: dnc.v1.FeedChange.gone:type_name -> dnc.v1.FeedList
 	11,  // 13: dnc.v1.FeedChange.doubt:type_name -> dnc.v1.FeedList
-	57,  // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
-	56,  // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
-	56,  // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
+	65,  // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
+	64,  // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
+	64,  // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
 	5,   // 17: dnc.v1.GetFeedRequest.filter:type_name -> dnc.v1.FeedFilter
 	4,   // 18: dnc.v1.GetFeedRequest.after:type_name -> dnc.v1.FeedCursor
 	15,  // 19: dnc.v1.GetFeedResponse.header:type_name -> dnc.v1.FeedHeader
@@ -4731,112 +5544,141 @@ var file_dnc_v1_propagation_proto_depIdxs = []int32{
 	4,   // 22: dnc.v1.FeedHeader.cursor:type_name -> dnc.v1.FeedCursor
 	4,   // 23: dnc.v1.FeedHeader.after:type_name -> dnc.v1.FeedCursor
 	11,  // 24: dnc.v1.FeedHeader.lists:type_name -> dnc.v1.FeedList
-	56,  // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
-	56,  // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
+	64,  // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
+	64,  // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
 	5,   // 27: dnc.v1.FeedHeader.filter:type_name -> dnc.v1.FeedFilter
-	57,  // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
+	65,  // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
 	17,  // 29: dnc.v1.FeedChunk.rows:type_name -> dnc.v1.FeedRow
 	12,  // 30: dnc.v1.FeedChunk.list_rows:type_name -> dnc.v1.FeedListRows
-	57,  // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
-	56,  // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
+	65,  // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
+	64,  // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
 	0,   // 33: dnc.v1.Subscriber.kind:type_name -> dnc.v1.SubscriberKind
 	5,   // 34: dnc.v1.Subscriber.filter:type_name -> dnc.v1.FeedFilter
-	58,  // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
-	57,  // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
+	66,  // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
+	65,  // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
 	19,  // 37: dnc.v1.PutSubscriberRequest.subscriber:type_name -> dnc.v1.Subscriber
-	59,  // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	67,  // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
 	19,  // 39: dnc.v1.PutSubscriberResponse.subscriber:type_name -> dnc.v1.Subscriber
-	55,  // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
+	63,  // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
 	24,  // 41: dnc.v1.GetSubscriberResponse.status:type_name -> dnc.v1.SubscriberStatus
-	55,  // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
+	63,  // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
 	19,  // 43: dnc.v1.SubscriberStatus.subscriber:type_name -> dnc.v1.Subscriber
 	25,  // 44: dnc.v1.SubscriberStatus.stages:type_name -> dnc.v1.StageStatus
-	57,  // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
+	65,  // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
 	26,  // 46: dnc.v1.SubscriberStatus.beyond_tip:type_name -> dnc.v1.BeyondTip
 	50,  // 47: dnc.v1.SubscriberStatus.last_comparison:type_name -> dnc.v1.Comparison
 	1,   // 48: dnc.v1.StageStatus.stage:type_name -> dnc.v1.Stage
 	4,   // 49: dnc.v1.StageStatus.acknowledged:type_name -> dnc.v1.FeedCursor
-	57,  // 50: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
-	57,  // 51: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
-	55,  // 52: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
-	57,  // 53: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
+	65,  // 50: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
+	65,  // 51: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
+	63,  // 52: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
+	65,  // 53: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
 	24,  // 54: dnc.v1.ListSubscribersResponse.subscribers:type_name -> dnc.v1.SubscriberStatus
-	55,  // 55: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
-	59,  // 56: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
-	56,  // 57: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
-	55,  // 58: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
+	63,  // 55: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
+	67,  // 56: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	64,  // 57: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
+	63,  // 58: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
 	32,  // 59: dnc.v1.AcknowledgeRequest.claim:type_name -> dnc.v1.ClaimedAcknowledgement
-	59,  // 60: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
+	67,  // 60: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
 	4,   // 61: dnc.v1.ClaimedAcknowledgement.cursor:type_name -> dnc.v1.FeedCursor
 	1,   // 62: dnc.v1.ClaimedAcknowledgement.stage:type_name -> dnc.v1.Stage
-	56,  // 63: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
-	55,  // 64: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
-	56,  // 65: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
+	64,  // 63: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
+	63,  // 64: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
+	64,  // 65: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
 	2,   // 66: dnc.v1.Desk.kind:type_name -> dnc.v1.DeskKind
-	57,  // 67: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
+	65,  // 67: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
 	34,  // 68: dnc.v1.PutDeskRequest.desk:type_name -> dnc.v1.Desk
-	59,  // 69: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
+	67,  // 69: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
 	34,  // 70: dnc.v1.PutDeskResponse.desk:type_name -> dnc.v1.Desk
-	55,  // 71: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
+	63,  // 71: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
 	34,  // 72: dnc.v1.ListDesksResponse.desks:type_name -> dnc.v1.Desk
-	55,  // 73: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
-	59,  // 74: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
-	56,  // 75: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
-	55,  // 76: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
+	63,  // 73: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
+	67,  // 74: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
+	64,  // 75: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
+	63,  // 76: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
 	42,  // 77: dnc.v1.CompareBaseRequest.header:type_name -> dnc.v1.CompareHeader
 	43,  // 78: dnc.v1.CompareBaseRequest.chunk:type_name -> dnc.v1.CompareChunk
 	44,  // 79: dnc.v1.CompareBaseRequest.commit:type_name -> dnc.v1.CompareCommit
-	57,  // 80: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
-	59,  // 81: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
+	65,  // 80: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
+	67,  // 81: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
 	46,  // 82: dnc.v1.CompareBaseResponse.progress:type_name -> dnc.v1.CompareProgress
 	47,  // 83: dnc.v1.CompareBaseResponse.differences:type_name -> dnc.v1.Differences
 	49,  // 84: dnc.v1.CompareBaseResponse.summary:type_name -> dnc.v1.CompareSummary
-	58,  // 85: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
+	66,  // 85: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
 	48,  // 86: dnc.v1.Differences.differences:type_name -> dnc.v1.Difference
 	3,   // 87: dnc.v1.Difference.kind:type_name -> dnc.v1.DifferenceKind
-	56,  // 88: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
-	57,  // 89: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
+	64,  // 88: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
+	65,  // 89: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
 	50,  // 90: dnc.v1.CompareSummary.comparison:type_name -> dnc.v1.Comparison
-	55,  // 91: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
-	56,  // 92: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
-	57,  // 93: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
-	57,  // 94: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
-	55,  // 95: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
-	55,  // 96: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
-	58,  // 97: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
-	55,  // 98: dnc.v1.GetDossierResponse.position:type_name -> dnc.v1.Position
-	56,  // 99: dnc.v1.GetCheckpointRequest.subscriber:type_name -> dnc.v1.EventId
-	6,   // 100: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
-	13,  // 101: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
-	20,  // 102: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
-	22,  // 103: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
-	27,  // 104: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
-	29,  // 105: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
-	31,  // 106: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
-	41,  // 107: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
-	35,  // 108: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
-	37,  // 109: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
-	39,  // 110: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
-	51,  // 111: dnc.v1.PropagationService.GetDossier:input_type -> dnc.v1.GetDossierRequest
-	53,  // 112: dnc.v1.PropagationService.GetCheckpoint:input_type -> dnc.v1.GetCheckpointRequest
-	7,   // 113: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
-	14,  // 114: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
-	21,  // 115: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
-	23,  // 116: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
-	28,  // 117: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
-	30,  // 118: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
-	33,  // 119: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
-	45,  // 120: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
-	36,  // 121: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
-	38,  // 122: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
-	40,  // 123: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
-	52,  // 124: dnc.v1.PropagationService.GetDossier:output_type -> dnc.v1.GetDossierResponse
-	54,  // 125: dnc.v1.PropagationService.GetCheckpoint:output_type -> dnc.v1.GetCheckpointResponse
-	113, // [113:126] is the sub-list for method output_type
-	100, // [100:113] is the sub-list for method input_type
-	100, // [100:100] is the sub-list for extension type_name
-	100, // [100:100] is the sub-list for extension extendee
-	0,   // [0:100] is the sub-list for field type_name
+	63,  // 91: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
+	64,  // 92: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
+	65,  // 93: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
+	65,  // 94: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
+	63,  // 95: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
+	63,  // 96: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
+	66,  // 97: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
+	63,  // 98: dnc.v1.GetDossierResponse.position:type_name -> dnc.v1.Position
+	64,  // 99: dnc.v1.GetCheckpointRequest.subscriber:type_name -> dnc.v1.EventId
+	65,  // 100: dnc.v1.GetReportRequest.from:type_name -> google.protobuf.Timestamp
+	65,  // 101: dnc.v1.GetReportRequest.to:type_name -> google.protobuf.Timestamp
+	57,  // 102: dnc.v1.GetReportResponse.progress:type_name -> dnc.v1.ReportProgress
+	59,  // 103: dnc.v1.GetReportResponse.desk:type_name -> dnc.v1.ReportDesk
+	60,  // 104: dnc.v1.GetReportResponse.subscriber:type_name -> dnc.v1.ReportSubscriber
+	62,  // 105: dnc.v1.GetReportResponse.summary:type_name -> dnc.v1.ReportSummary
+	66,  // 106: dnc.v1.Spread.median:type_name -> google.protobuf.Duration
+	66,  // 107: dnc.v1.Spread.p95:type_name -> google.protobuf.Duration
+	66,  // 108: dnc.v1.Spread.worst:type_name -> google.protobuf.Duration
+	64,  // 109: dnc.v1.ReportDesk.desk:type_name -> dnc.v1.EventId
+	2,   // 110: dnc.v1.ReportDesk.kind:type_name -> dnc.v1.DeskKind
+	65,  // 111: dnc.v1.ReportDesk.removed_at:type_name -> google.protobuf.Timestamp
+	68,  // 112: dnc.v1.ReportDesk.channel:type_name -> dnc.v1.Channel
+	58,  // 113: dnc.v1.ReportDesk.received_to_recorded:type_name -> dnc.v1.Spread
+	64,  // 114: dnc.v1.ReportSubscriber.subscriber:type_name -> dnc.v1.EventId
+	0,   // 115: dnc.v1.ReportSubscriber.kind:type_name -> dnc.v1.SubscriberKind
+	65,  // 116: dnc.v1.ReportSubscriber.removed_at:type_name -> google.protobuf.Timestamp
+	66,  // 117: dnc.v1.ReportSubscriber.deadline:type_name -> google.protobuf.Duration
+	61,  // 118: dnc.v1.ReportSubscriber.stages:type_name -> dnc.v1.ReportStage
+	50,  // 119: dnc.v1.ReportSubscriber.last_comparison:type_name -> dnc.v1.Comparison
+	1,   // 120: dnc.v1.ReportStage.stage:type_name -> dnc.v1.Stage
+	58,  // 121: dnc.v1.ReportStage.recorded_to_acknowledged:type_name -> dnc.v1.Spread
+	65,  // 122: dnc.v1.ReportStage.oldest_pending:type_name -> google.protobuf.Timestamp
+	65,  // 123: dnc.v1.ReportSummary.from:type_name -> google.protobuf.Timestamp
+	65,  // 124: dnc.v1.ReportSummary.to:type_name -> google.protobuf.Timestamp
+	65,  // 125: dnc.v1.ReportSummary.time:type_name -> google.protobuf.Timestamp
+	63,  // 126: dnc.v1.ReportSummary.position:type_name -> dnc.v1.Position
+	6,   // 127: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
+	13,  // 128: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
+	20,  // 129: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
+	22,  // 130: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
+	27,  // 131: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
+	29,  // 132: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
+	31,  // 133: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
+	41,  // 134: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
+	35,  // 135: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
+	37,  // 136: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
+	39,  // 137: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
+	51,  // 138: dnc.v1.PropagationService.GetDossier:input_type -> dnc.v1.GetDossierRequest
+	53,  // 139: dnc.v1.PropagationService.GetCheckpoint:input_type -> dnc.v1.GetCheckpointRequest
+	55,  // 140: dnc.v1.PropagationService.GetReport:input_type -> dnc.v1.GetReportRequest
+	7,   // 141: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
+	14,  // 142: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
+	21,  // 143: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
+	23,  // 144: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
+	28,  // 145: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
+	30,  // 146: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
+	33,  // 147: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
+	45,  // 148: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
+	36,  // 149: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
+	38,  // 150: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
+	40,  // 151: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
+	52,  // 152: dnc.v1.PropagationService.GetDossier:output_type -> dnc.v1.GetDossierResponse
+	54,  // 153: dnc.v1.PropagationService.GetCheckpoint:output_type -> dnc.v1.GetCheckpointResponse
+	56,  // 154: dnc.v1.PropagationService.GetReport:output_type -> dnc.v1.GetReportResponse
+	141, // [141:155] is the sub-list for method output_type
+	127, // [127:141] is the sub-list for method input_type
+	127, // [127:127] is the sub-list for extension type_name
+	127, // [127:127] is the sub-list for extension extendee
+	0,   // [0:127] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_propagation_proto_init() }
@@ -4881,13 +5723,19 @@ func file_dnc_v1_propagation_proto_init() {
 		(*CompareBaseResponse_Differences)(nil),
 		(*CompareBaseResponse_Summary)(nil),
 	}
+	file_dnc_v1_propagation_proto_msgTypes[52].OneofWrappers = []any{
+		(*GetReportResponse_Progress)(nil),
+		(*GetReportResponse_Desk)(nil),
+		(*GetReportResponse_Subscriber)(nil),
+		(*GetReportResponse_Summary)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_propagation_proto_rawDesc), len(file_dnc_v1_propagation_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   51,
+			NumMessages:   59,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	PropagationService_DeleteDesk_FullMethodName       = "/dnc.v1.PropagationService/DeleteDesk"
 	PropagationService_GetDossier_FullMethodName       = "/dnc.v1.PropagationService/GetDossier"
 	PropagationService_GetCheckpoint_FullMethodName    = "/dnc.v1.PropagationService/GetCheckpoint"
+	PropagationService_GetReport_FullMethodName        = "/dnc.v1.PropagationService/GetReport"
 )
 
 // PropagationServiceClient is the client API for PropagationService service.
@@ -111,6 +112,13 @@ type PropagationServiceClient interface {
 	// FAILED_PRECONDITION (FILTER_CHANGED where the epoch does not hold the position, JOURNAL_FORKED where the journal does not
 	// hold it), OUT_OF_RANGE (HISTORY_GONE), UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
 	GetCheckpoint(ctx context.Context, in *GetCheckpointRequest, opts ...grpc.CallOption) (*GetCheckpointResponse, error)
+	// Reports on the objections that were recorded in a period: by which desks and channels they came in, how long until they
+	// were recorded, and how long from there until each subscriber had them. No number is in it. The answer is progress, lines
+	// and a summary; a stream without its summary was interrupted. It reads the revisions of the period once: a call that is
+	// cancelled stops reading. Only callers that no scope bounds may call it: a part of the report would look like all of it.
+	// Errors: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (OVERLOADED), UNAVAILABLE
+	// (SHUTTING_DOWN), DATA_LOSS (DATA_DAMAGED). Safe to retry.
+	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetReportResponse], error)
 }
 
 type propagationServiceClient struct {
@@ -272,6 +280,25 @@ func (c *propagationServiceClient) GetCheckpoint(ctx context.Context, in *GetChe
 	return out, nil
 }
 
+func (c *propagationServiceClient) GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetReportResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &PropagationService_ServiceDesc.Streams[3], PropagationService_GetReport_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[GetReportRequest, GetReportResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PropagationService_GetReportClient = grpc.ServerStreamingClient[GetReportResponse]
+
 // PropagationServiceServer is the server API for PropagationService service.
 // All implementations must embed UnimplementedPropagationServiceServer
 // for forward compatibility.
@@ -349,6 +376,13 @@ type PropagationServiceServer interface {
 	// FAILED_PRECONDITION (FILTER_CHANGED where the epoch does not hold the position, JOURNAL_FORKED where the journal does not
 	// hold it), OUT_OF_RANGE (HISTORY_GONE), UNIMPLEMENTED (UNSUPPORTED) on a server without a signing key. Safe to retry.
 	GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error)
+	// Reports on the objections that were recorded in a period: by which desks and channels they came in, how long until they
+	// were recorded, and how long from there until each subscriber had them. No number is in it. The answer is progress, lines
+	// and a summary; a stream without its summary was interrupted. It reads the revisions of the period once: a call that is
+	// cancelled stops reading. Only callers that no scope bounds may call it: a part of the report would look like all of it.
+	// Errors: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (OVERLOADED), UNAVAILABLE
+	// (SHUTTING_DOWN), DATA_LOSS (DATA_DAMAGED). Safe to retry.
+	GetReport(*GetReportRequest, grpc.ServerStreamingServer[GetReportResponse]) error
 	mustEmbedUnimplementedPropagationServiceServer()
 }
 
@@ -397,6 +431,9 @@ func (UnimplementedPropagationServiceServer) GetDossier(context.Context, *GetDos
 }
 func (UnimplementedPropagationServiceServer) GetCheckpoint(context.Context, *GetCheckpointRequest) (*GetCheckpointResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method GetCheckpoint not implemented")
+}
+func (UnimplementedPropagationServiceServer) GetReport(*GetReportRequest, grpc.ServerStreamingServer[GetReportResponse]) error {
+	return status.Error(codes.Unimplemented, "method GetReport not implemented")
 }
 func (UnimplementedPropagationServiceServer) mustEmbedUnimplementedPropagationServiceServer() {}
 func (UnimplementedPropagationServiceServer) testEmbeddedByValue()                            {}
@@ -628,6 +665,17 @@ func _PropagationService_GetCheckpoint_Handler(srv interface{}, ctx context.Cont
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PropagationService_GetReport_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(GetReportRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(PropagationServiceServer).GetReport(m, &grpc.GenericServerStream[GetReportRequest, GetReportResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type PropagationService_GetReportServer = grpc.ServerStreamingServer[GetReportResponse]
+
 // PropagationService_ServiceDesc is the grpc.ServiceDesc for PropagationService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -692,6 +740,11 @@ var PropagationService_ServiceDesc = grpc.ServiceDesc{
 			Handler:       _PropagationService_CompareBase_Handler,
 			ServerStreams: true,
 			ClientStreams: true,
+		},
+		{
+			StreamName:    "GetReport",
+			Handler:       _PropagationService_GetReport_Handler,
+			ServerStreams: true,
 		},
 	},
 	Metadata: "dnc/v1/propagation.proto",
