@@ -14,7 +14,8 @@ import (
 // encode renders a struct of this package: every field, in order, under the name in its
 // json tag; times in RFC 3339 UTC, durations in seconds; null for what is unset. An empty
 // string is unset, unless a tag says that it is kept: a scope of "" is everyone. Zero is a
-// number, unless a tag says that it is unset: no revision is 0.
+// number, unless a tag says that it is unset: no revision is 0. A duration of zero is unset,
+// unless a tag says that it is kept.
 func encode(v any) ([]byte, error) {
 	return appendStruct(make([]byte, 0, 512), reflect.ValueOf(v))
 }
@@ -26,8 +27,12 @@ func appendStruct(b []byte, v reflect.Value) (_ []byte, err error) {
 			b = append(b, ',')
 		}
 		b = append(strconv.AppendQuote(b, name), ':')
-		if field.unset && field.value.IsZero() {
+		if field.value.IsZero() && field.unset {
 			b = append(b, "null"...)
+			continue
+		}
+		if field.value.IsZero() && field.kept {
+			b = append(b, '0')
 			continue
 		}
 		if b, err = appendValue(b, field.value, field.empty); err != nil {
@@ -42,6 +47,7 @@ type field struct {
 	value reflect.Value
 	empty bool // an empty string is kept
 	unset bool // zero is null
+	kept  bool // a duration of zero is 0
 }
 
 // fieldsOf yields the fields of a struct by their names in JSON, those of an embedded one among them.
@@ -55,7 +61,7 @@ func fieldsOf(v reflect.Value) iter.Seq2[string, field] {
 						return
 					}
 				}
-			} else if !yield(tag.Get("json"), field{v.Field(i), tag.Get("empty") == "kept", tag.Get("zero") == "unset"}) {
+			} else if !yield(tag.Get("json"), field{v.Field(i), tag.Get("empty") == "kept", tag.Get("zero") == "unset", tag.Get("zero") == "kept"}) {
 				return
 			}
 		}
@@ -123,7 +129,7 @@ func appendTime(b []byte, t time.Time) []byte {
 	return append(b, '"')
 }
 
-// appendDuration renders seconds, to the nanosecond. Zero is null: the contract has no duration that is set to zero.
+// appendDuration renders seconds, to the nanosecond. Zero is null, unless a tag keeps it.
 func appendDuration(b []byte, d time.Duration) []byte {
 	if d == 0 {
 		return append(b, "null"...)

@@ -29,6 +29,7 @@ var answers = []any{
 	ListStats{}, FilterStats{}, Stats{}, ConnectionStats{}, Token{}, TokenReceipt{}, RevokeReceipt{}, Identity{}, Act{}, Access{},
 	SubscriberInfo{}, SubscriberStatus{}, StageStatus{}, SubscriberReceipt{}, AckReceipt{}, RemoveReceipt{}, Desk{}, DeskReceipt{}, Change{}, FollowState{},
 	Difference{}, Comparison{}, CompareResult{},
+	ReportSummary{}, ReportDesk{}, ReportSubscriber{}, ReportStage{},
 }
 
 // TestJSONReadsBack marshals and reads back each answer: with a value of its own in every field, and without any.

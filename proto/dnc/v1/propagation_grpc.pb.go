@@ -117,7 +117,7 @@ type PropagationServiceClient interface {
 	// and a summary; a stream without its summary was interrupted. It reads the revisions of the period once: a call that is
 	// cancelled stops reading. Only callers that no scope bounds may call it: a part of the report would look like all of it.
 	// Errors: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (OVERLOADED), UNAVAILABLE
-	// (SHUTTING_DOWN), DATA_LOSS (DATA_DAMAGED). Safe to retry.
+	// (SHUTTING_DOWN, STORE_DAMAGED). Safe to retry.
 	GetReport(ctx context.Context, in *GetReportRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[GetReportResponse], error)
 }
 
@@ -381,7 +381,7 @@ type PropagationServiceServer interface {
 	// and a summary; a stream without its summary was interrupted. It reads the revisions of the period once: a call that is
 	// cancelled stops reading. Only callers that no scope bounds may call it: a part of the report would look like all of it.
 	// Errors: INVALID_ARGUMENT (FIELD_INVALID), RESOURCE_EXHAUSTED (OVERLOADED), UNAVAILABLE
-	// (SHUTTING_DOWN), DATA_LOSS (DATA_DAMAGED). Safe to retry.
+	// (SHUTTING_DOWN, STORE_DAMAGED). Safe to retry.
 	GetReport(*GetReportRequest, grpc.ServerStreamingServer[GetReportResponse]) error
 	mustEmbedUnimplementedPropagationServiceServer()
 }
