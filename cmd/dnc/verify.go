@@ -196,7 +196,8 @@ func (v *verifier) dossier(note []byte) (*feed.Dossier, []string) {
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
-	return d, d.Verify(v.keys)
+	findings := d.Verify(v.keys)
+	return d, findings
 }
 
 // remember adds what checkpoints contradict.
