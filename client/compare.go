@@ -128,10 +128,9 @@ func (c *Client) CompareBase(ctx context.Context, r CompareRequest) (result Comp
 	}
 	sending := keepOpen(ctx, stream, idle)
 	sent := make(chan error, 1)
-	var fault *sourceError
 	go func() {
 		err := u.send(sending)
-		if errors.As(err, &fault) { // else the reason comes from the receiving side
+		if fault := (*sourceError)(nil); errors.As(err, &fault) { // else the reason comes from the receiving side
 			cancel()
 		}
 		sent <- err
@@ -140,7 +139,7 @@ func (c *Client) CompareBase(ctx context.Context, r CompareRequest) (result Comp
 	if err != nil {
 		cancel()
 	}
-	if <-sent; fault != nil {
+	if fault := (*sourceError)(nil); errors.As(<-sent, &fault) {
 		return result, fault.error
 	}
 	return fromSummary(r.Subscriber, summary), err

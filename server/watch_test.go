@@ -279,7 +279,7 @@ func TestWatchKeepsItsGuarantees(t *testing.T) {
 			h := newFeedHistory(t, seed)
 			for i := range each {
 				h.begin(i)
-				for range 3 {
+				for range 2 {
 					h.round()
 				}
 			}

@@ -114,7 +114,8 @@ func (w *knower) of(ctx context.Context, e *NumberEvent) (k Knowledge, concerned
 		}
 		k.Stages[stage-feed.Received] = ack
 	}
-	return k, true, w.prove(ctx, e, epoch, &k)
+	err = w.prove(ctx, e, epoch, &k)
+	return k, true, err
 }
 
 // subscriberAt is the subscriber as a revision left it; nil: it was not registered.
