@@ -39,7 +39,8 @@ var (
 func openDoor(t testing.TB, change ...func(*server.Options)) *door {
 	t.Helper()
 	d := &door{dir: t.TempDir()}
-	d.node = startIn(t, d.dir, store.Options{MinFree: -1}, append(change, func(o *server.Options) { o.Auth = server.AuthRequired })...)
+	_, signing := signingKey(t)
+	d.node = startIn(t, d.dir, store.Options{MinFree: -1}, append(change, signing, func(o *server.Options) { o.Auth = server.AuthRequired })...)
 	for scope, n := range map[policy.Scope]phone.Number{"acme": numberOfAcme, "other": numberOfOther, "": numberOfAll} {
 		_, err := d.store.RecordOptOut(testContext(t), store.OptOut{Number: n, Scope: scope},
 			store.Request{Story: store.Story{Desk: "desk of " + string(scope), Note: "a note"}})
@@ -304,11 +305,15 @@ var calls = map[string]struct {
 		_, err := dncv1.NewPropagationServiceClient(conn).DeleteDesk(ctx, &dncv1.DeleteDeskRequest{Name: name})
 		return err
 	}},
-	"PropagationService/GetCheckpoint": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
-		_, err := dncv1.NewPropagationServiceClient(conn).GetCheckpoint(ctx, &dncv1.GetCheckpointRequest{})
+	"PropagationService/GetCheckpoint": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		name := d.freshSubscriber(ctx, "acme")
+		sub := d.store.View().Subscribers().Named(name)
+		_, err := dncv1.NewPropagationServiceClient(conn).GetCheckpoint(ctx, &dncv1.GetCheckpointRequest{
+			Subscriber: &dncv1.EventId{Revision: sub.ID.Revision, Index: sub.ID.Index}, Epoch: sub.Epoch, Revision: sub.Epoch,
+		})
 		return err
 	}},
-	"PropagationService/GetDossier": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+	"PropagationService/GetDossier": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).GetDossier(ctx, &dncv1.GetDossierRequest{Number: numberOfAll.E164()})
 		return err
 	}},
