@@ -15,8 +15,8 @@ var reportPage string
 
 var reportTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"about": describeReport, "desk": deskName, "base": baseName, "as": cameAs, "took": took, "stamp": stamp, "span": span,
-	"channel": func(c client.Channel) string { return orDash(lower(c)) }, "stage": func(s client.Stage) string { return lower(s) },
-	"kind": func(k client.SubscriberKind) string { return lower(k) }, "orDash": orDash, "late": yesOrDash,
+	"channel": func(c client.Channel) string { return orDash(lower(c)) }, "stage": lower[client.Stage],
+	"kind": lower[client.SubscriberKind], "orDash": orDash, "late": yesOrDash,
 	"concerned": concerned, "acknowledged": acknowledged, "pending": pendingSince, "compared": compared, "found": found,
 }).Parse(reportPage))
 
