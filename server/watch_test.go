@@ -262,7 +262,7 @@ func histories(t *testing.T) int {
 		}
 		return count
 	case testing.Short():
-		return 16
+		return 8
 	}
 	return 200
 }

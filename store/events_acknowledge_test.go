@@ -367,6 +367,9 @@ func TestPlacesOfALogStayFew(t *testing.T) {
 // A log has one hash at a position, from whichever place it is worked out.
 func TestLogIsTheSameFromEveryPlace(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	s := open(t, t.TempDir())
 	mustPut(t, s, "a", atScopes("acme"))
 	const count, each = 40_000, 1_000
