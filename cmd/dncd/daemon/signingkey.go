@@ -22,7 +22,7 @@ func (c *config) loadSigningKey(st *store.Store, log *slog.Logger) (feed.Private
 	if path == "" {
 		path = filepath.Join(c.data, signingKeyFile)
 	}
-	key, err := readSigningKey(path)
+	key, err := readSigningKey(path, log)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && c.signingKey == "":
 		return makeSigningKey(path, st, log)
@@ -34,13 +34,15 @@ func (c *config) loadSigningKey(st *store.Store, log *slog.Logger) (feed.Private
 	return key, nil
 }
 
-func readSigningKey(path string) (feed.PrivateKey, error) {
+// readSigningKey reads a key. One that other users may read is used all the same: a copy that was put back without its modes
+// must not keep the server from answering.
+func readSigningKey(path string, log *slog.Logger) (feed.PrivateKey, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return feed.PrivateKey{}, err
 	}
 	if info.Mode().Perm()&0o077 != 0 {
-		return feed.PrivateKey{}, fmt.Errorf("other users may read it (mode %04o): chmod 600, and make another key if one of them did", info.Mode().Perm())
+		log.Warn("other users may read the key that signs checkpoints: chmod 600, and make another key if one of them did", "file", path)
 	}
 	text, err := os.ReadFile(path)
 	if err != nil {
