@@ -210,7 +210,8 @@ func settle(t *testing.T, s *Store) {
 	t.Helper()
 	for deadline := time.Now().Add(time.Minute); !settled(s); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatal("the store does not finish what was interrupted")
+			v := s.View()
+			t.Fatalf("the store does not finish what was interrupted: state %v, filter of records %v, lists %+v", s.State(), v.records != nil, v.Lists())
 		}
 	}
 }
