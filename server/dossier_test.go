@@ -146,6 +146,9 @@ func stageText(item feed.DossierItem) string {
 // TestChangedDossierIsRefused: one changed byte of a dossier is caught with the server's key alone.
 func TestChangedDossierIsRefused(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := startDossier(t)
 	note, _ := n.dossier(&dncv1.GetDossierRequest{Number: theirs})
 	for i := range note {

@@ -104,6 +104,9 @@ func TestWatchCarriesEachChange(t *testing.T) {
 // TestWatchResumesWithinAChange: a base that is cut while a list comes goes on at the part that it has not got.
 func TestWatchResumesWithinAChange(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	n.createList(&dncv1.CreateListRequest{Name: "dnc", Kind: dncv1.ListKind_LIST_KIND_SUPPRESSION})
 	n.subscribe("south", nil, []string{"dnc"})
