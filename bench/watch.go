@@ -45,7 +45,7 @@ func watchCommand() *cobra.Command {
 Opt-outs are recorded at a rate, each by a call that returns when it is durable. Every
 subscriber has a filter and a log of its own. A delivery is timed from that return to
 the moment at which the subscriber has the change; one that comes earlier counts as 0.
-With --stopped, so many subscribers more never read. Where redis-server is installed,
+With --stopped N, N further subscribers never read. Where redis-server is installed,
 redis streams carry as many entries to as many readers, with appendfsync always, and
 are timed alike. With --idle, the memory and the processor time of subscribers
 to which nothing happens are measured first.`,
@@ -60,7 +60,7 @@ to which nothing happens are measured first.`,
 	f.IntSliceVar(&b.subscribers, "subscribers", []int{10, 100}, "how many follow, one measurement for each")
 	f.IntVar(&b.stopped, "stopped", 0, "subscribers more that never read")
 	f.IntVar(&b.rate, "rate", 1000, "opt-outs a second")
-	f.IntVar(&b.recorders, "recorders", 64, "how many may be recorded at once")
+	f.IntVar(&b.recorders, "recorders", 64, "how many calls may be under way")
 	f.DurationVar(&b.duration, "duration", 10*time.Second, "of a measurement; a fifth before it does not count")
 	f.IntVar(&b.connections, "connections", 8, "over which subscribers follow")
 	f.IntVar(&b.idle, "idle", 0, "subscribers to which nothing happens; 0: do not measure them")
@@ -90,6 +90,7 @@ func (b *watchBench) run(ctx context.Context, out, log io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
+		b.space.say("%d subscribers: p50 %.0f µs, p99 %.0f µs", n, row.P50, row.P99)
 		rows = append(rows, row)
 		if peer.RedisMissing() != "" {
 			b.space.say("no redis streams beside it: %s", peer.RedisMissing())
@@ -113,7 +114,7 @@ type followed struct {
 	streams []dncv1.PropagationService_WatchClient
 }
 
-// onServer measures a server of its own, with so many subscribers.
+// onServer measures a server of its own, with that number of subscribers.
 func (b *watchBench) onServer(ctx context.Context, subscribers int, measure func(context.Context, *followed) (report.Watch, error)) (row report.Watch, err error) {
 	dir, err := b.space.empty()
 	if err != nil {
@@ -350,7 +351,7 @@ func (b *watchBench) deliver(ctx context.Context, d *deliveries, pid int, write 
 	return row, nil
 }
 
-// await waits until so many entries have come to all readers.
+// await waits until that number of entries has come to all readers.
 func (d *deliveries) await(ctx context.Context, entries int64) error {
 	want := entries * int64(d.readers)
 	for deadline := time.Now().Add(30 * time.Second); d.delivered() < want && time.Now().Before(deadline); {
@@ -379,10 +380,13 @@ func (b *watchBench) write(ctx context.Context, d *deliveries, length time.Durat
 	for range b.recorders {
 		all.Go(func() {
 			for range due {
+				if failure.Load() != nil {
+					continue // what is due is taken all the same: nothing may wait for its room
+				}
 				key, err := write(ctx)
 				if err != nil {
 					failure.CompareAndSwap(nil, &err)
-					return
+					continue
 				}
 				d.acknowledge(key, time.Now())
 				count.Add(1)

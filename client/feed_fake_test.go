@@ -149,7 +149,7 @@ func (s *feedServer) log(revision uint64) (uint64, feed.Hash) {
 
 func (s *feedServer) cursor(revision uint64, part int) *dncv1.FeedCursor {
 	if part > 0 {
-		revision-- // of which all was read; its changes come with the last part
+		revision-- // the one that was read whole: the next one's changes come with the last part
 	}
 	c := &dncv1.FeedCursor{
 		Position: &dncv1.Position{Revision: revision, JournalId: s.journal, Tag: []byte{s.tag, 0, 0, 0, 0, 0, 0, byte(revision)}},

@@ -63,7 +63,7 @@ func leafOf(m *dncv1.FeedChange) (feed.Hash, error) {
 	return feed.Leaf(c.AppendText(nil), feed.Hash(m.GetBlind())), nil
 }
 
-// toFeedChange is the change of which the log has the text.
+// toFeedChange is a change as the log has it.
 func toFeedChange(m *dncv1.FeedChange) (c feed.Change, err error) {
 	c.ID = toEventID(m.GetId())
 	switch kind := m.GetChange().(type) {

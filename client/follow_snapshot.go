@@ -124,7 +124,7 @@ func (s *snapshot) isAfterLoss() bool {
 	return losesData(s.progress.Reason) || before.JournalID != now.JournalID || now.Revision < before.Revision
 }
 
-// followed are the lists of which the base has rows after the swap, or may have. One in doubt that it does not know has none there, and may
+// followed are the lists whose rows the base has after the swap, or may have. One in doubt that it does not know has none there, and may
 // never have been loaded; after a loss the rows of one in doubt are orphans. Both come whole with their next load.
 func (s *snapshot) followed() []FollowedList {
 	var lists []FollowedList

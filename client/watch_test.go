@@ -15,7 +15,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// collect reads from a cursor until so many changes came, and returns them with the last bookmark.
+// collect reads from a cursor until that number of changes came, and returns them with the last bookmark.
 func collect(t *testing.T, c *client.Client, from client.Cursor, changes int, opts ...client.WatchOption) (kinds []string, last client.Cursor) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

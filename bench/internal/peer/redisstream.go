@@ -2,6 +2,7 @@ package peer
 
 import (
 	"context"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -10,9 +11,14 @@ import (
 type RedisStream struct {
 	PID    int
 	server *redisServer
+	adds   *redis.Client
 }
 
-const streamKey = "changes"
+const (
+	streamKey  = "changes"
+	addsAtOnce = 64
+	addTime    = 10 * time.Second // of an entry, at most
+)
 
 // StartRedisStream starts a redis-server with an empty directory.
 func StartRedisStream(ctx context.Context, dir string) (*RedisStream, error) {
@@ -20,12 +26,14 @@ func StartRedisStream(ctx context.Context, dir string) (*RedisStream, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &RedisStream{PID: server.cmd.Process.Pid, server: server}, nil
+	options := *server.client.Options()
+	options.PoolSize, options.ReadTimeout, options.PoolTimeout = addsAtOnce, addTime, addTime
+	return &RedisStream{PID: server.cmd.Process.Pid, server: server, adds: redis.NewClient(&options)}, nil
 }
 
 // Add adds an entry, and returns its id once it is durable.
 func (s *RedisStream) Add(ctx context.Context, number string) (id string, err error) {
-	return s.server.client.XAdd(ctx, &redis.XAddArgs{Stream: streamKey, Values: []any{"number", number, "scope", "acme"}}).Result()
+	return s.adds.XAdd(ctx, &redis.XAddArgs{Stream: streamKey, Values: []any{"number", number, "scope", "acme"}}).Result()
 }
 
 // Read calls take with the ids of entries as they come, over a connection of its own, until the context ends.
@@ -50,4 +58,7 @@ func (s *RedisStream) Read(ctx context.Context, take func(ids []string)) error {
 }
 
 // End ends the process.
-func (s *RedisStream) End() { s.server.end() }
+func (s *RedisStream) End() {
+	_ = s.adds.Close() // the process ends anyway
+	s.server.end()
+}
