@@ -215,7 +215,7 @@ func (f *FeedAt) heldOf(n phone.Number) (held []feed.Row, listed bool, err error
 		return nil, false, err
 	}
 	listed, err = f.View.FeedHolds(n, f.filter)
-	return optOutRows(n, set, f.filter, f.View.time), listed || f.doubts(), err
+	return optOutRows(n, set, f.filter, f.View.endedBy()), listed || f.doubts(), err
 }
 
 // doubts reports whether a list of the feed is in doubt.

@@ -21,12 +21,13 @@ import (
 	"github.com/dncd/dncd/store/internal/state"
 )
 
-// FeedRows yields the rows of opt-outs that concern a filter, by ascending number, then scope. Rows that had ended by the
-// time of the view's last event are left out. Errors: ErrDamaged, and the context's.
+// FeedRows yields the rows of opt-outs that concern a filter, by ascending number, then scope. Rows that had ended are left
+// out: see endedBy. Errors: ErrDamaged, and the context's.
 func (v *View) FeedRows(ctx context.Context, f feed.Filter) iter.Seq2[feed.Row, error] {
 	return func(yield func(feed.Row, error) bool) {
+		endedBy := v.endedBy()
 		err := v.eachRecordSet(ctx, func(n phone.Number, set *storev1.RecordSet) bool {
-			for _, r := range optOutRows(n, set, f, v.time) {
+			for _, r := range optOutRows(n, set, f, endedBy) {
 				if !yield(r, nil) {
 					return false
 				}
@@ -37,6 +38,16 @@ func (v *View) FeedRows(ctx context.Context, f feed.Filter) iter.Seq2[feed.Row, 
 			yield(feed.Row{}, err)
 		}
 	}
+}
+
+// endedBy is the time by which a row has ended. It is that of the view's last event: a view has the same rows whenever they
+// are read. Where that time is ahead of the true one it is the true one, as for checks: a row counts for as much longer.
+func (v *View) endedBy() time.Time {
+	now, ahead := v.Clock()
+	if now = now.Add(-ahead); now.Before(v.time) {
+		return now
+	}
+	return v.time
 }
 
 // eachRecordSet calls f with the records of each number, ascending, until it returns false.
@@ -66,7 +77,7 @@ func (v *View) eachRecordSet(ctx context.Context, f func(phone.Number, *storev1.
 func optOutRows(n phone.Number, set *storev1.RecordSet, f feed.Filter, at time.Time) (rows []feed.Row) {
 	for _, m := range set.GetRecords() {
 		r := state.Record(m)
-		if r.Kind != policy.RecordOptOut || !f.Concerns(r.Scope) || !r.ExpiresAt.IsZero() && !at.Before(r.ExpiresAt) {
+		if r.Kind != policy.RecordOptOut || !f.Concerns(r.Scope) || hasEnded(r.ExpiresAt, at) {
 			continue
 		}
 		i := slices.IndexFunc(rows, func(row feed.Row) bool { return row.Scope == r.Scope })
@@ -79,6 +90,9 @@ func optOutRows(n phone.Number, set *storev1.RecordSet, f feed.Filter, at time.T
 	slices.SortFunc(rows, func(a, b feed.Row) int { return strings.Compare(string(a.Scope), string(b.Scope)) })
 	return rows
 }
+
+// hasEnded reports whether what lasts until an end, or for ever if that is zero, has ended at a time.
+func hasEnded(end, at time.Time) bool { return !end.IsZero() && !at.Before(end) }
 
 // laterEnd is the later of two ends. None is later than any.
 func laterEnd(a, b time.Time) time.Time {
@@ -100,7 +114,7 @@ func (v *View) FeedRowsOf(n phone.Number, f feed.Filter) ([]feed.Row, error) {
 	if err != nil {
 		return nil, err
 	}
-	return optOutRows(n, set, f, v.time), v.complete()
+	return optOutRows(n, set, f, v.endedBy()), v.complete()
 }
 
 // FeedHolds reports whether a list of a filter holds a number. Errors: ErrDamaged.
@@ -143,8 +157,8 @@ func (v *View) listRows(ctx context.Context, l *List) iter.Seq2[feed.Row, error]
 	}
 }
 
-// FeedDigest returns the digest of all rows that concern a filter: opt-outs and lists. It reads all of them. Errors: ErrDamaged,
-// and the context's.
+// FeedDigest returns the digest of all rows that concern a filter, opt-outs and lists, without those that had ended by the
+// time of the view's last event. It reads all of them. Errors: ErrDamaged, and the context's.
 func (v *View) FeedDigest(ctx context.Context, f feed.Filter) (feed.Digest, error) {
 	sources := []iter.Seq2[feed.Row, error]{v.FeedRows(ctx, f)}
 	for _, id := range f.Lists {
@@ -157,6 +171,9 @@ func (v *View) FeedDigest(ctx context.Context, f feed.Filter) (feed.Digest, erro
 	for row, err := range mergeRows(sources) {
 		if err != nil {
 			return feed.Digest{}, err
+		}
+		if hasEnded(row.Until, v.time) {
+			continue
 		}
 		line = row.AppendText(line[:0])
 		if err := d.Add(line); err != nil {

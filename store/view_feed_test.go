@@ -137,3 +137,25 @@ func TestFeedHoldsWhatItsListsHold(t *testing.T) {
 		t.Error("in a damaged store: got an answer, want an error")
 	}
 }
+
+// TestFeedKeepsRowsWhileTheJournalIsAhead: what ends before the last event, whose time is ahead of the clock, counts for bases as it
+// does for checks.
+func TestFeedKeepsRowsWhileTheJournalIsAhead(t *testing.T) {
+	t.Parallel()
+	s, _, _ := boundStore(t)
+	n := fiction(415, 1)
+	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
+	holds := func(r feed.Row) bool { return r.Number == n }
+	if rows := feedRows(t, s.View(), feed.Filter{}); !slices.ContainsFunc(rows, holds) {
+		t.Error("a snapshot lacks an opt-out that checks count")
+	}
+	if rows, err := s.View().FeedRowsOf(n, feed.Filter{}); len(rows) != 1 || err != nil {
+		t.Errorf("of the number: got %d rows, %v, want 1", len(rows), err)
+	}
+	since := &FeedAt{View: s.View(), s: s, After: FeedCursor{Revision: 1}, touched: []touchedRow{{n, "acme"}}}
+	for row, err := range since.Rows(t.Context()) {
+		if err != nil || row.Removed {
+			t.Errorf("since a cursor: got a row that is removed %v, %v, want it there", row.Removed, err)
+		}
+	}
+}
