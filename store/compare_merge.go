@@ -24,6 +24,7 @@ type comparer struct {
 	v        *View
 	sub      *Subscriber
 	now      time.Time // that is certainly over: an opt-out that may still be in force is
+	owedAt   time.Time // when the export was taken, or now if that is earlier
 	removals bool
 	report   func(Difference) error
 	progress func(numbers uint64)
@@ -42,6 +43,9 @@ func (s *Store) newComparer(ctx context.Context, v *View, sub *Subscriber, q Com
 	c.result = Compared{TakenAt: q.TakenAt, Epoch: sub.Epoch}
 	if q.TakenAt.IsZero() {
 		c.result.TakenAt = now
+	}
+	if c.owedAt = c.result.TakenAt; c.now.Before(c.owedAt) { // times of the journal may be ahead of the true one
+		c.owedAt = c.now
 	}
 	var err error
 	c.result.Acknowledged, c.result.UpTo, err = s.expectedUpTo(v, sub, c.result.TakenAt)

@@ -62,7 +62,7 @@ func (c *comparer) appendRows(rows []comparedRow, n phone.Number, set *storev1.R
 		}
 		row := comparedRow{
 			number: uint64(n), scope: r.Scope, since: r.RecordedAt,
-			owed: r.ID.Revision <= c.result.UpTo && r.InForce(c.result.TakenAt), inForce: r.InForce(c.now),
+			owed: r.ID.Revision <= c.result.UpTo && r.InForce(c.owedAt), inForce: r.InForce(c.now),
 		}
 		if row.owed || row.inForce {
 			rows = join(rows, from, row)

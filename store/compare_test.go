@@ -211,6 +211,18 @@ func TestOptOutsThatEndAreExpectedUntilTheyDo(t *testing.T) {
 	}
 }
 
+// What ends before the last event, whose time is ahead of the clock, is expected of a base as long as checks count it.
+func TestOptOutsAreExpectedWhileTheJournalIsAhead(t *testing.T) {
+	t.Parallel()
+	s, _, _ := boundStore(t)
+	sub := mustPut(t, s, "north", nothing)
+	recordAck(t, s, "north", feed.Applied, s.View().Revision())
+	_, found := compared(t, s, CompareQuery{Subscriber: sub.ID})
+	if d, is := found[fiction(415, 1)]; !is || d.Kind != Missing {
+		t.Errorf("got %+v, %v, want the opt-out to be missing", d, is)
+	}
+}
+
 // TestNumbersOfAListAreExpectedSinceTheContentThatHeldThem follows a list through a switch, an unloading and its deletion.
 func TestNumbersOfAListAreExpectedSinceTheContentThatHeldThem(t *testing.T) {
 	t.Parallel()
