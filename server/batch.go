@@ -195,18 +195,16 @@ type reasonTable struct {
 	bytes int
 }
 
-// reasonKey distinguishes reasons: a record by its event, a list by its place in the view and the cause.
+// reasonKey distinguishes reasons: a record by its event, a list by its place in the view.
 type reasonKey struct {
 	record policy.EventID
 	list   *policy.List
-	cause  policy.Cause
+	rule   *policy.Rule
+	kind   policy.ReasonKind
 }
 
-func (t *reasonTable) indexes(f *policy.Facts, d *policy.Decision) []uint32 {
+func (t *reasonTable) indexes(d *policy.Decision) []uint32 {
 	found := orderedReasons(d)
-	if unnamedDamage(f, d) {
-		found = append(found, policy.Reason{Cause: policy.DataDamaged})
-	}
 	if len(found) == 1 {
 		if i, ok := t.add(&found[0]); ok {
 			return t.alone[i]
@@ -224,7 +222,7 @@ func (t *reasonTable) indexes(f *policy.Facts, d *policy.Decision) []uint32 {
 
 // add returns the index of r in the table; false when the table is full.
 func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
-	key := reasonKey{list: r.List, cause: r.Cause}
+	key := reasonKey{list: r.List, rule: r.Rule, kind: r.Kind}
 	if r.Record != nil {
 		key.record = r.Record.ID
 	}
@@ -238,8 +236,8 @@ func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
 		t.place = make(map[reasonKey]uint32)
 	}
 	i := uint32(len(t.list))
-	m := messageOf(r)
-	t.bytes += len(m.GetScope()) + len(m.GetList()) + reasonOverhead
+	m := reasonOf(r)
+	t.bytes += len(m.GetScope()) + len(m.GetList()) + len(m.GetRule()) + len(m.GetSource()) + reasonOverhead
 	t.place[key] = i
 	t.list = append(t.list, m)
 	if int(i) == len(t.alone) {
@@ -263,11 +261,3 @@ const keptReasons = 64
 
 // reasonOverhead is an upper bound of a reason's size on the wire, without its texts.
 const reasonOverhead = 80
-
-// messageOf is reasonOf, and also covers damage that no list reports.
-func messageOf(r *policy.Reason) *dncv1.Reason {
-	if r.Record == nil && r.List == nil {
-		return &dncv1.Reason{Kind: dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED}
-	}
-	return reasonOf(r)
-}

@@ -43,7 +43,7 @@ func decide(v *store.View, n phone.Number, scope policy.Scope, f *policy.Facts, 
 	f.Reset()
 	f.Scope, f.Ahead = scope, at.ahead
 	v.Lookup(n, f)
-	return policy.Decide(f, at.now)
+	return policy.Decide(f, v.Policy(), at.now)
 }
 
 // release puts f back into the pool, unless one unusual number made it large.
@@ -85,7 +85,7 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	defer release(f)
 	at := instantOf(v)
 	d := decide(v, n, scope, f, at)
-	return answer(v, n, req.GetNumber(), f, &d, at.now), d.Verdict, nil
+	return answer(v, n, req.GetNumber(), &d, at.now), d.Verdict, nil
 }
 
 // checkUnsupported refuses what the contract allows and this server does not evaluate yet.
@@ -106,7 +106,7 @@ type reply struct {
 	at       timestamppb.Timestamp
 }
 
-func answer(v *store.View, n phone.Number, asked string, f *policy.Facts, d *policy.Decision, now time.Time) *dncv1.CheckNumberResponse {
+func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, now time.Time) *dncv1.CheckNumberResponse {
 	r := new(reply)
 	r.at.Seconds, r.at.Nanos = now.Unix(), int32(now.Nanosecond())
 	r.resp.Number = e164(n, asked)
@@ -117,7 +117,7 @@ func answer(v *store.View, n phone.Number, asked string, f *policy.Facts, d *pol
 	r.resp.CheckedAt = &r.at
 	r.resp.ValidUntil = stamp(d.ValidUntil)
 	if d.Verdict != policy.Allow {
-		r.resp.Reasons = reasonsOf(f, d)
+		r.resp.Reasons = reasonsOf(d)
 	}
 	return &r.resp
 }

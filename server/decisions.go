@@ -27,7 +27,7 @@ var decisionPool = sync.Pool{New: func() any { return new(decisionBatch) }}
 func (d *decisionBatch) decide(v *store.View, scope policy.Scope, at instant) {
 	v.LookupMany(d.numbers, scope, at.ahead, &d.found)
 	for i := range d.found.Facts {
-		d.list = append(d.list, policy.Decide(&d.found.Facts[i], at.now))
+		d.list = append(d.list, policy.Decide(&d.found.Facts[i], v.Policy(), at.now))
 	}
 	d.encoded = slices.Grow(d.encoded, len(d.list))[:len(d.list)]
 }
@@ -67,7 +67,7 @@ func (r *reasonEncoder) encode(d *decisionBatch, at uint32) *encodedReasons {
 	decision := &d.list[at]
 	*e = encodedReasons{made: true, cause: causeOf(decision.Cause), until: r.stamp(decision.ValidUntil)}
 	if decision.Verdict != policy.Allow {
-		e.reasons = r.reasons.indexes(&d.found.Facts[at], decision)
+		e.reasons = r.reasons.indexes(decision)
 	}
 	return e
 }

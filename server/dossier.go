@@ -206,7 +206,7 @@ func (w *dossierWriter) verdict(scope policy.Scope) feed.DossierVerdict {
 	if decided.Verdict == policy.Allow {
 		return out
 	}
-	for _, r := range reasonsOf(f, &decided) {
+	for _, r := range reasonsOf(&decided) {
 		out.Reasons = append(out.Reasons, strings.TrimSpace(enumText(r.GetKind(), "REASON_KIND_")+" "+r.GetList()+r.GetScope()))
 	}
 	return out

@@ -18,35 +18,25 @@ func verdictOf(v policy.Verdict) dncv1.Verdict { return verdicts[v] }
 
 var causes = [...]dncv1.Cause{
 	policy.CauseNone:   dncv1.Cause_CAUSE_UNSPECIFIED,
+	policy.NoTimeZone:  dncv1.Cause_CAUSE_NO_TIME_ZONE,
 	policy.StaleList:   dncv1.Cause_CAUSE_STALE_LIST,
 	policy.NotCovered:  dncv1.Cause_CAUSE_NOT_COVERED,
 	policy.NotLoaded:   dncv1.Cause_CAUSE_NOT_LOADED,
+	policy.NoRule:      dncv1.Cause_CAUSE_NO_RULE,
 	policy.DataDamaged: dncv1.Cause_CAUSE_DATA_DAMAGED,
 }
 
 func causeOf(c policy.Cause) dncv1.Cause { return causes[c] }
 
-// listReasons are the kinds of reasons that a list gives, by cause.
-var listReasons = [...]dncv1.ReasonKind{
-	policy.CauseNone:   dncv1.ReasonKind_REASON_KIND_LISTED,
-	policy.StaleList:   dncv1.ReasonKind_REASON_KIND_STALE_LIST,
-	policy.NotCovered:  dncv1.ReasonKind_REASON_KIND_NOT_COVERED,
-	policy.NotLoaded:   dncv1.ReasonKind_REASON_KIND_NOT_LOADED,
-	policy.DataDamaged: dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED,
-}
-
 // maxReasons bounds the reasons of one answer. A number may hold thousands of opt-outs, and one is enough to block.
 const maxReasons = 32
 
-// reasonsOf returns the reasons of a decision that is not Allow, the deciding ones first.
-func reasonsOf(f *policy.Facts, d *policy.Decision) []*dncv1.Reason {
+// reasonsOf returns the reasons of a decision, the deciding ones first.
+func reasonsOf(d *policy.Decision) []*dncv1.Reason {
 	found := orderedReasons(d)
-	out := make([]*dncv1.Reason, 0, len(found)+1)
+	out := make([]*dncv1.Reason, 0, len(found))
 	for i := range found {
 		out = append(out, reasonOf(&found[i]))
-	}
-	if unnamedDamage(f, d) {
-		out = append(out, &dncv1.Reason{Kind: dncv1.ReasonKind_REASON_KIND_DATA_DAMAGED})
 	}
 	return out
 }
@@ -63,40 +53,29 @@ func orderedReasons(d *policy.Decision) []policy.Reason {
 	return d.Reasons[:min(len(d.Reasons), maxReasons)]
 }
 
-// unnamedDamage reports damage that no list's reason covers.
-func unnamedDamage(f *policy.Facts, d *policy.Decision) bool {
-	return d.Verdict == policy.Unknown && f.Damaged
-}
-
+// reasonOf is a reason on the wire. Of a consent that overrides a list it names both.
 func reasonOf(r *policy.Reason) *dncv1.Reason {
-	if r.Record != nil {
-		return recordReason(r.Record)
+	m := &dncv1.Reason{Kind: dncv1.ReasonKind(r.Kind), Source: r.Source}
+	if r.Rule != nil {
+		m.Rule = r.Rule.Name
 	}
-	return &dncv1.Reason{
-		Kind:         listReasons[r.Cause],
-		List:         r.List.Name,
-		ListKind:     listKindOf(r.List.Kind),
-		Scope:        string(r.List.Scope),
-		SnapshotDate: r.List.SnapshotDate.String(),
+	if l := r.List; l != nil {
+		m.List, m.ListKind, m.Scope, m.SnapshotDate = l.Name, listKindOf(l.Kind), string(l.Scope), l.SnapshotDate.String()
 	}
-}
-
-func recordReason(r *policy.Record) *dncv1.Reason {
-	return &dncv1.Reason{
-		Kind:      dncv1.ReasonKind_REASON_KIND_OPT_OUT,
-		Scope:     string(r.Scope),
-		Channel:   channelOf(r.Channel),
-		Since:     stamp(r.ReceivedAt),
-		Record:    eventID(r.ID),
-		ExpiresAt: stamp(r.ExpiresAt),
+	if c := r.Record; c != nil {
+		m.Scope, m.Channel, m.Since, m.Record, m.ExpiresAt = string(c.Scope), channelOf(c.Channel), stamp(c.ReceivedAt), eventID(c.ID), stamp(c.ExpiresAt)
+		if c.Consent != nil {
+			m.ConsentKind, m.ConsentForm = dncv1.ConsentKind(c.Consent.Kind), dncv1.ConsentForm(c.Consent.Form)
+		}
 	}
+	return m
 }
 
 func eventID(id policy.EventID) *dncv1.EventId {
 	return &dncv1.EventId{Revision: id.Revision, Index: id.Index}
 }
 
-// Channels and kinds of lists have the same numbers in both packages. A test compares them.
+// Channels, kinds of lists, consents and reasons have the same numbers in both packages. A test compares them.
 
 func channelOf(c policy.Channel) dncv1.Channel { return dncv1.Channel(c) }
 

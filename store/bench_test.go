@@ -354,7 +354,7 @@ func TestNegativeLookupAllocatesNothing(t *testing.T) {
 		f.Reset()
 		f.Scope = "acme/telecom"
 		s.View().Lookup(n, f)
-		if d := policy.Decide(f, s.Now()); d.Verdict != policy.Allow {
+		if d := policy.Decide(f, nil, s.Now()); d.Verdict != policy.Allow {
 			t.Error("not ALLOW")
 		}
 	})

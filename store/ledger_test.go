@@ -155,7 +155,7 @@ func (l *ledger) verifyNumbers(t *testing.T, s *Store) {
 	for n, want := range l.numbers {
 		f := &policy.Facts{Scope: "acme"}
 		s.View().Lookup(phone.Number(n), f)
-		holds := policy.Decide(f, s.Now()).Verdict == policy.Block
+		holds := policy.Decide(f, nil, s.Now()).Verdict == policy.Block
 		if f.Damaged || holds && !want.mayHold || !holds && !want.mayLack {
 			wrong++
 		}

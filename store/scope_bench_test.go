@@ -73,14 +73,14 @@ func benchScope(b *testing.B, s *Store, asked []phone.Number, lists int) {
 		for _, n := range numbers {
 			facts.Reset()
 			s.View().Lookup(n, facts)
-			policy.Decide(facts, now)
+			policy.Decide(facts, nil, now)
 		}
 	})
 	many := new(Findings)
 	measure("Thousand", func(numbers []phone.Number) {
 		s.View().LookupMany(numbers, "", 0, many)
 		for i := range many.Facts {
-			policy.Decide(&many.Facts[i], now)
+			policy.Decide(&many.Facts[i], nil, now)
 		}
 	})
 }

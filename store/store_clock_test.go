@@ -105,7 +105,7 @@ func TestManyAgreeOnAJumpedClock(t *testing.T) {
 	var f Findings
 	s.View().LookupMany([]phone.Number{fiction(415, 1), fiction(415, 2)}, "acme", ahead, &f)
 	for i, want := range []policy.Verdict{policy.Block, policy.Unknown} {
-		if d := policy.Decide(&f.Facts[f.At[i]], now); d.Verdict != want {
+		if d := policy.Decide(&f.Facts[f.At[i]], nil, now); d.Verdict != want {
 			t.Errorf("number %d: got verdict %d, want %d", i, d.Verdict, want)
 		}
 	}
@@ -126,7 +126,7 @@ func TestTimeKeepsHowFarItIsAhead(t *testing.T) {
 	var many Findings
 	s.View().LookupMany([]phone.Number{fiction(415, 1)}, "acme", ahead, &many)
 	for _, f := range []*policy.Facts{&one, &many.Facts[many.At[0]]} {
-		if d := policy.Decide(f, now); d.Verdict != policy.Block {
+		if d := policy.Decide(f, nil, now); d.Verdict != policy.Block {
 			t.Errorf("an opt-out in force: got verdict %d, want BLOCK", d.Verdict)
 		}
 	}

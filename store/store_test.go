@@ -72,7 +72,7 @@ func verdict(v *View, n phone.Number, scope policy.Scope, now time.Time) policy.
 	_, ahead := v.Clock()
 	f := &policy.Facts{Scope: scope, Ahead: ahead}
 	v.Lookup(n, f)
-	return policy.Decide(f, now)
+	return policy.Decide(f, nil, now)
 }
 
 func wantVerdict(t testing.TB, s *Store, n phone.Number, scope policy.Scope, want policy.Verdict, cause policy.Cause) {

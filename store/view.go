@@ -35,12 +35,13 @@ type View struct {
 	revision    uint64
 	time        time.Time // of the last event
 	chain       journal.Hash
-	tag         *tagged       // of the revision; nil: damage leaves its history open
-	lists       []*List       // by name
-	access      *access.Table // what callers are granted; nil for the past
-	records     *filter.Set   // nil: not there yet, or an older revision: look in the store
-	subscribers *Subscribers  // nil for the past
-	desks       *Desks        // nil for the past
+	tag         *tagged        // of the revision; nil: damage leaves its history open
+	lists       []*List        // by name
+	policy      *policy.Policy // nil: none is in force
+	access      *access.Table  // what callers are granted; nil for the past
+	records     *filter.Set    // nil: not there yet, or an older revision: look in the store
+	subscribers *Subscribers   // nil for the past
+	desks       *Desks         // nil for the past
 
 	asOf bool          // not the newest revision: past the block cache, which is of the present
 	next chan struct{} // closed when a newer view is there; nil for the past
@@ -61,6 +62,9 @@ func (v *View) Time() time.Time { return v.time }
 
 // Lists are all lists, by name.
 func (v *View) Lists() []*List { return v.lists }
+
+// Policy is the policy that is in force; nil: none.
+func (v *View) Policy() *policy.Policy { return v.policy }
 
 // List is the list of that name, or ErrListNotFound.
 func (v *View) List(name string) (*List, error) {
@@ -101,6 +105,7 @@ func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 		v.readRecords(n, f)
 	}
 	regions := n.Regions()
+	f.Regions = regions
 	first := len(f.Lists)
 	for _, l := range v.lists {
 		if l.Scope.Blocks(f.Scope) {

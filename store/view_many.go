@@ -83,10 +83,11 @@ func (f *Findings) Reset() {
 // Large reports that an unusual lookup made f hold much memory.
 func (f *Findings) Large() bool { return cap(f.Facts) > 256 || cap(f.cohorts) > 64 }
 
-// cohort is numbers for which the same lists speak. They wait until there are enough to look up together.
+// cohort is numbers for which the same lists speak, and the same rules. They wait until there are enough to look up together.
 type cohort struct {
-	outside uint64 // bit i: lists[i] does not speak for their regions
-	covered uint64 // bit i: lists[i] covers all of them
+	outside uint64          // bit i: lists[i] does not speak for their regions
+	covered uint64          // bit i: lists[i] covers all of them
+	regions phone.RegionSet // of its numbers; of the first, where no policy tells them apart
 	known   []known
 	waiting int
 	numbers [filter.MaxMany]uint64
@@ -135,12 +136,12 @@ func (f *Findings) newZone(regions phone.RegionSet) uint16 {
 		}
 	}
 	for i := range f.cohorts {
-		if f.cohorts[i].outside == outside {
+		if c := &f.cohorts[i]; c.outside == outside && (f.view.policy == nil || c.regions == regions) {
 			return uint16(i + 1)
 		}
 	}
 	c := f.newCohort()
-	c.outside, c.covered = outside, covered
+	c.outside, c.covered, c.regions = outside, covered, regions
 	return uint16(len(f.cohorts))
 }
 
@@ -203,6 +204,7 @@ func (f *Findings) share(c *cohort, covered, listed uint64) uint32 {
 		}
 	}
 	at, facts := f.newFacts()
+	facts.Regions = c.regions
 	for i, l := range f.lists {
 		facts.Lists = append(facts.Lists, policy.Membership{
 			List: &l.List, Outside: c.outside>>i&1 == 1, Covered: covered>>i&1 == 1, Listed: listed>>i&1 == 1,

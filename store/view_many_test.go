@@ -39,7 +39,7 @@ func wantManyAsLookup(t interface {
 		if got.Scope != want.Scope || got.Damaged != want.Damaged || !slices.Equal(got.Records, want.Records) || !slices.Equal(got.Lists, want.Lists) {
 			t.Fatalf("%s at scope %q: LookupMany finds\n%+v, Lookup\n%+v", n.E164(), scope, got, want)
 		}
-		gotDecision, wantDecision := policy.Decide(got, now), policy.Decide(want, now)
+		gotDecision, wantDecision := policy.Decide(got, nil, now), policy.Decide(want, nil, now)
 		if gotDecision.Verdict != wantDecision.Verdict || gotDecision.Cause != wantDecision.Cause || !gotDecision.ValidUntil.Equal(wantDecision.ValidUntil) {
 			t.Fatalf("%s at scope %q: LookupMany leads to %+v, Lookup to %+v", n.E164(), scope, gotDecision, wantDecision)
 		}
@@ -186,7 +186,7 @@ func TestLookupManyDoubtsWhereDamaged(t *testing.T) {
 	many := new(Findings)
 	s.View().LookupMany(batch, "", 0, many)
 	for i, want := range []policy.Verdict{policy.Unknown, policy.Unknown, policy.Block} {
-		if d := policy.Decide(&many.Facts[many.At[i]], s.Now()); d.Verdict != want {
+		if d := policy.Decide(&many.Facts[many.At[i]], nil, s.Now()); d.Verdict != want {
 			t.Errorf("number %d: verdict %d, want %d", i, d.Verdict, want)
 		}
 	}

@@ -22,6 +22,11 @@ func (s RegionSet) Union(o RegionSet) RegionSet {
 	return RegionSet{s[0] | o[0], s[1] | o[1], s[2] | o[2], s[3] | o[3]}
 }
 
+// Without returns the regions of s that are not in o.
+func (s RegionSet) Without(o RegionSet) RegionSet {
+	return RegionSet{s[0] &^ o[0], s[1] &^ o[1], s[2] &^ o[2], s[3] &^ o[3]}
+}
+
 // Has reports whether r is in s.
 func (s RegionSet) Has(r Region) bool { return s[r/64]>>(r%64)&1 == 1 }
 

@@ -1,7 +1,7 @@
 // Package policy turns what is known about a number into a verdict.
 //
-// It promises: Decide is a pure function of facts and time; doubt comes out as Unknown with its cause, never as Allow;
-// the zero value of every type here is not callable.
+// It promises: Decide is a pure function of facts, policy and time; doubt comes out as Unknown with its cause, never as
+// Allow; the zero value of every type here is not callable.
 package policy
 
 import "time"
@@ -18,112 +18,89 @@ const (
 	Unknown
 )
 
+// severity orders verdicts: where several rules apply, the answer is the most severe.
+var severity = [...]int{Allow: 1, NotNow: 2, Unknown: 3, Block: 4, Unspecified: 5}
+
 // Cause says why a verdict is Unknown. Where several hold, the largest is reported.
 type Cause uint8
 
 // The causes, in rising precedence.
 const (
-	CauseNone Cause = iota
+	CauseNone  Cause = iota
+	NoTimeZone       // the clock of the called party is not known, and the rule has calling hours
 	StaleList
 	NotCovered
 	NotLoaded
+	NoRule
 	DataDamaged
 )
 
-// Reason names one record or list behind a verdict. Exactly one of Record and List is set.
+// ReasonKind is what a reason says; the numbers are those of the contract.
+type ReasonKind uint8
+
+// The kinds of reason. Those after CallingHours are reasons of an Allow, but for BannedSector.
+const (
+	ReasonUnspecified ReasonKind = iota
+	OptedOut
+	Listed
+	ConsentRequired
+	ConsentCounts
+	ListNotCovering
+	ListStale
+	ListNotLoaded
+	CountryWithoutRule
+	Damage
+	CallingHours     // closed
+	BannedSector     // Block
+	ListClear        // asked, and the number is not on it
+	HoursOpen        // open by the rule, or by an appointment: then Record is its consent
+	HoursNotChecked  // the rule has none
+	ServicePermitted // the rule permits calls for service
+	NothingSpeaks    // no list and no rule speaks for the number's country
+)
+
+// Reason names one thing that a decision rests on.
 type Reason struct {
-	Record *Record
-	List   *List
-	Cause  Cause // CauseNone: the record or list blocks
+	Kind   ReasonKind
+	Cause  Cause   // of an Unknown
+	Record *Record // an opt-out or a consent
+	List   *List   // with ConsentCounts: the list that it overrode
+	Rule   *Rule   // nil: no policy
+	Source string  // of the part of the rule that speaks
 }
 
 // Decision is the verdict with what led to it.
 type Decision struct {
 	Verdict    Verdict
 	Cause      Cause
-	Reasons    []Reason  // point into the Facts: valid as long as those
+	Reasons    []Reason  // the deciding ones first; they point into the Facts: valid as long as those
 	ValidUntil time.Time // when the passing of time could change the verdict; zero: never
+	OpensAt    time.Time // with NotNow: when calls are next permitted; zero: not known
 }
 
-// Decide answers for one number at now. An own opt-out in force blocks. Then each list in scope is evaluated, and Block
-// takes precedence over Unknown, and Unknown over Allow. An entry on a list always blocks. The absence of an entry
-// means something only within the list's jurisdiction: outside it a list answers Block or nothing.
-func Decide(f *Facts, now time.Time) Decision {
-	if d := byRecords(f, now.Add(-f.Ahead)); d.Verdict == Block {
-		return d
-	}
-	return byLists(f, now)
-}
-
-func byRecords(f *Facts, now time.Time) Decision {
-	var d Decision
-	forever := false
-	for i := range f.Records {
-		r := &f.Records[i]
-		if r.Kind != RecordOptOut || !r.InForce(now) || !r.Scope.Blocks(f.Scope) {
-			continue
-		}
-		d.Verdict = Block
-		d.Reasons = append(d.Reasons, Reason{Record: r})
-		forever = forever || r.ExpiresAt.IsZero()
-		if r.ExpiresAt.After(d.ValidUntil) {
-			d.ValidUntil = r.ExpiresAt
-		}
-	}
-	if forever {
-		d.ValidUntil = time.Time{}
-	} else if d.Verdict == Block {
-		d.ValidUntil = d.ValidUntil.Add(f.Ahead)
-	}
-	return d
-}
-
-func byLists(f *Facts, now time.Time) Decision {
-	var unknown, block []Reason
-	cause := CauseNone
-	if f.Damaged {
-		cause = DataDamaged
-	}
+// Decide answers for one number at now. A banned sector blocks. An own opt-out in force blocks, unless a later permission
+// lifts it. A consent that is required and absent blocks. Then each list is asked: an entry blocks, unless a consent counts
+// that the rule lets override the list; the absence of an entry means something only within the list's jurisdiction. Last come
+// the calling hours. Block takes precedence over Unknown, Unknown over NotNow, and NotNow over Allow.
+//
+// Where several rules apply (a number of several countries, a caller that names no scope), the answer is the most severe.
+// Decide allocates nothing once f has room.
+func Decide(f *Facts, p *Policy, now time.Time) Decision {
+	f.rules = p.appendRules(f.rules[:0], f.Regions, f.Scope)
+	f.reasons, f.grounds = f.reasons[:0], f.grounds[:0]
+	var worst Decision
 	var until time.Time
-	for i := range f.Lists {
-		m := &f.Lists[i]
-		if m.Listed {
-			block = append(block, Reason{List: m.List})
-			continue
+	for i, rule := range f.rules {
+		d := decide(f, rule, now)
+		until = earlier(until, d.ValidUntil)
+		if i == 0 || severity[d.Verdict] > severity[worst.Verdict] {
+			worst = d
 		}
-		if m.Outside && !m.Damaged {
-			continue
-		}
-		stale := m.List.StaleFrom()
-		if c := m.doubt(stale, now); c != CauseNone {
-			unknown = append(unknown, Reason{List: m.List, Cause: c})
-			cause = max(cause, c)
-			continue
-		}
-		until = earlier(until, stale)
 	}
-	switch {
-	case block != nil:
-		return Decision{Verdict: Block, Reasons: block}
-	case cause != CauseNone:
-		return Decision{Verdict: Unknown, Cause: cause, Reasons: unknown}
+	if worst.Verdict != Block {
+		worst.ValidUntil = until
 	}
-	return Decision{Verdict: Allow, ValidUntil: until}
-}
-
-// doubt is the cause for which a list that does not hold the number cannot clear it.
-func (m *Membership) doubt(stale, now time.Time) Cause {
-	switch {
-	case m.Damaged:
-		return DataDamaged
-	case !m.List.Loaded:
-		return NotLoaded
-	case !m.Covered:
-		return NotCovered
-	case !stale.IsZero() && !now.Before(stale):
-		return StaleList
-	}
-	return CauseNone
+	return worst
 }
 
 // earlier is the earlier of two instants, where zero means never.
@@ -133,3 +110,6 @@ func earlier(a, b time.Time) time.Time {
 	}
 	return a
 }
+
+// later reports whether a is later than b, where zero means never.
+func later(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }

@@ -12,13 +12,14 @@ type EventID struct {
 	Index    uint32
 }
 
-// RecordKind is what a record states.
+// RecordKind is what a record states; the numbers are stored.
 type RecordKind uint8
 
-// The kinds of record. Consents come with the policies that read them.
+// The kinds of record.
 const (
 	RecordUnspecified RecordKind = iota
 	RecordOptOut
+	RecordConsent
 )
 
 // Channel is the way an objection came in.
@@ -42,9 +43,10 @@ type Record struct {
 	Kind       RecordKind
 	Scope      Scope
 	Channel    Channel
-	ReceivedAt time.Time
+	ReceivedAt time.Time // of a consent: when it was obtained
 	RecordedAt time.Time
 	ExpiresAt  time.Time // zero: never
+	Consent    *Consent  // of RecordConsent; else nil
 }
 
 // InForce reports whether the record holds at now: it does while now is before its expiry.
@@ -105,16 +107,38 @@ type Membership struct {
 	Damaged bool // the entry could not be read
 }
 
+// Purpose is what a call is for. The zero value is the purpose with the strictest rule.
+type Purpose uint8
+
+// The purposes.
+const (
+	Marketing Purpose = iota
+	Service           // to perform a contract or to answer a request
+)
+
+// Place is where the person of a number is, as far as it is known.
+type Place struct {
+	Zones       []*time.Location // where the clock may be theirs; empty: not known. Shared: never changed.
+	Subdivision string           // ISO 3166-2, such as FR-IDF; empty: not known
+}
+
 // Facts is all that is known about one number, at one revision, for one caller.
 type Facts struct {
-	Scope   Scope         // the caller's; empty: none named
+	Scope   Scope   // the caller's; empty: none named
+	Purpose Purpose // of the call
+	Regions phone.RegionSet
+	Place   Place         // of the called party
 	Records []Record      // all that are not withdrawn, at any scope
 	Lists   []Membership  // one for each list whose scope stands against the caller's
 	Damaged bool          // something that could have blocked could not be read
 	Ahead   time.Duration // how far now may be ahead of the true time: an opt-out that expires counts for as much longer
+
+	reasons []Reason // room for those against a call
+	grounds []Reason // and for those for one
+	rules   []*Rule  // room for those that apply
 }
 
 // Reset empties f and keeps its room, so that a check path can use it again.
 func (f *Facts) Reset() {
-	*f = Facts{Records: f.Records[:0], Lists: f.Lists[:0]}
+	*f = Facts{Records: f.Records[:0], Lists: f.Lists[:0], reasons: f.reasons[:0], grounds: f.grounds[:0], rules: f.rules[:0]}
 }

@@ -67,3 +67,11 @@ func (s Scope) Holds(t Scope) bool {
 // Blocks reports whether an opt-out or a list at s stands against a caller at scope caller.
 // A caller that names no scope is blocked by every scope.
 func (s Scope) Blocks(caller Scope) bool { return caller == "" || s.Holds(caller) }
+
+// Brand is the first segment: the organisation that the scope belongs to.
+func (s Scope) Brand() Scope {
+	if i := strings.IndexByte(string(s), '/'); i >= 0 {
+		return s[:i]
+	}
+	return s
+}

@@ -86,7 +86,7 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 }
 
 // Why an answer is UNKNOWN. When several causes apply, it is the first of: DATA_DAMAGED,
-// NO_RULE, NOT_LOADED, NOT_COVERED, STALE_LIST. `reasons` name all of them.
+// NO_RULE, NOT_LOADED, NOT_COVERED, STALE_LIST, NO_TIME_ZONE. `reasons` name all of them.
 type Cause int32
 
 const (
@@ -104,6 +104,8 @@ const (
 	Cause_CAUSE_NO_RULE Cause = 4
 	// The store found damage that may hide an entry.
 	Cause_CAUSE_DATA_DAMAGED Cause = 5
+	// The rule has calling hours, and the number does not say which clock the called party has.
+	Cause_CAUSE_NO_TIME_ZONE Cause = 6
 )
 
 // Enum value maps for Cause.
@@ -115,6 +117,7 @@ var (
 		3: "CAUSE_NOT_LOADED",
 		4: "CAUSE_NO_RULE",
 		5: "CAUSE_DATA_DAMAGED",
+		6: "CAUSE_NO_TIME_ZONE",
 	}
 	Cause_value = map[string]int32{
 		"CAUSE_UNSPECIFIED":  0,
@@ -123,6 +126,7 @@ var (
 		"CAUSE_NOT_LOADED":   3,
 		"CAUSE_NO_RULE":      4,
 		"CAUSE_DATA_DAMAGED": 5,
+		"CAUSE_NO_TIME_ZONE": 6,
 	}
 )
 
@@ -179,6 +183,18 @@ const (
 	ReasonKind_REASON_KIND_DATA_DAMAGED ReasonKind = 9
 	// Outside the calling hours of a rule. NOT_NOW.
 	ReasonKind_REASON_KIND_CALLING_HOURS ReasonKind = 10
+	// The caller's scope belongs to a sector that may not call. BLOCK.
+	ReasonKind_REASON_KIND_BANNED_SECTOR ReasonKind = 11
+	// A list was asked, and the number is not on it. ALLOW.
+	ReasonKind_REASON_KIND_LIST_CLEAR ReasonKind = 12
+	// Within the calling hours of a rule, or at an appointment: then `record` is the consent. ALLOW.
+	ReasonKind_REASON_KIND_HOURS_OPEN ReasonKind = 13
+	// No rule says when calls are permitted: calling hours were not checked. ALLOW.
+	ReasonKind_REASON_KIND_HOURS_NOT_CHECKED ReasonKind = 14
+	// A rule permits calls for service. ALLOW.
+	ReasonKind_REASON_KIND_SERVICE_PERMITTED ReasonKind = 15
+	// No list and no rule speaks for the number's country. ALLOW.
+	ReasonKind_REASON_KIND_NOTHING_SPEAKS ReasonKind = 16
 )
 
 // Enum value maps for ReasonKind.
@@ -195,19 +211,31 @@ var (
 		8:  "REASON_KIND_NO_RULE",
 		9:  "REASON_KIND_DATA_DAMAGED",
 		10: "REASON_KIND_CALLING_HOURS",
+		11: "REASON_KIND_BANNED_SECTOR",
+		12: "REASON_KIND_LIST_CLEAR",
+		13: "REASON_KIND_HOURS_OPEN",
+		14: "REASON_KIND_HOURS_NOT_CHECKED",
+		15: "REASON_KIND_SERVICE_PERMITTED",
+		16: "REASON_KIND_NOTHING_SPEAKS",
 	}
 	ReasonKind_value = map[string]int32{
-		"REASON_KIND_UNSPECIFIED":      0,
-		"REASON_KIND_OPT_OUT":          1,
-		"REASON_KIND_LISTED":           2,
-		"REASON_KIND_CONSENT_REQUIRED": 3,
-		"REASON_KIND_CONSENT":          4,
-		"REASON_KIND_NOT_COVERED":      5,
-		"REASON_KIND_STALE_LIST":       6,
-		"REASON_KIND_NOT_LOADED":       7,
-		"REASON_KIND_NO_RULE":          8,
-		"REASON_KIND_DATA_DAMAGED":     9,
-		"REASON_KIND_CALLING_HOURS":    10,
+		"REASON_KIND_UNSPECIFIED":       0,
+		"REASON_KIND_OPT_OUT":           1,
+		"REASON_KIND_LISTED":            2,
+		"REASON_KIND_CONSENT_REQUIRED":  3,
+		"REASON_KIND_CONSENT":           4,
+		"REASON_KIND_NOT_COVERED":       5,
+		"REASON_KIND_STALE_LIST":        6,
+		"REASON_KIND_NOT_LOADED":        7,
+		"REASON_KIND_NO_RULE":           8,
+		"REASON_KIND_DATA_DAMAGED":      9,
+		"REASON_KIND_CALLING_HOURS":     10,
+		"REASON_KIND_BANNED_SECTOR":     11,
+		"REASON_KIND_LIST_CLEAR":        12,
+		"REASON_KIND_HOURS_OPEN":        13,
+		"REASON_KIND_HOURS_NOT_CHECKED": 14,
+		"REASON_KIND_SERVICE_PERMITTED": 15,
+		"REASON_KIND_NOTHING_SPEAKS":    16,
 	}
 )
 
@@ -317,7 +345,9 @@ type Reason struct {
 	// When the record expires; unset: never.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// How a consent was given.
-	ConsentForm   ConsentForm `protobuf:"varint,12,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
+	ConsentForm ConsentForm `protobuf:"varint,12,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
+	// Where the part of the rule that speaks comes from: the law, with its article. Empty without a rule.
+	Source        string `protobuf:"bytes,13,opt,name=source,proto3" json:"source,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -434,6 +464,13 @@ func (x *Reason) GetConsentForm() ConsentForm {
 		return x.ConsentForm
 	}
 	return ConsentForm_CONSENT_FORM_UNSPECIFIED
+}
+
+func (x *Reason) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
 }
 
 // Asks about one number.
@@ -1328,7 +1365,7 @@ var File_dnc_v1_check_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_check_proto_rawDesc = "" +
 	"\n" +
-	"\x12dnc/v1/check.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf3\x03\n" +
+	"\x12dnc/v1/check.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n" +
 	"\x06Reason\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.ReasonKindR\x04kind\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\tR\x04list\x12-\n" +
@@ -1343,7 +1380,8 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\x129\n" +
 	"\n" +
 	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
-	"\fconsent_form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\"\xc8\x01\n" +
+	"\fconsent_form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\x12\x16\n" +
+	"\x06source\x18\r \x01(\tR\x06source\"\xc8\x01\n" +
 	"\x12CheckNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -1422,14 +1460,15 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\rVERDICT_ALLOW\x10\x01\x12\x11\n" +
 	"\rVERDICT_BLOCK\x10\x02\x12\x13\n" +
 	"\x0fVERDICT_NOT_NOW\x10\x03\x12\x13\n" +
-	"\x0fVERDICT_UNKNOWN\x10\x04*\x8c\x01\n" +
+	"\x0fVERDICT_UNKNOWN\x10\x04*\xa4\x01\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CAUSE_NOT_COVERED\x10\x01\x12\x14\n" +
 	"\x10CAUSE_STALE_LIST\x10\x02\x12\x14\n" +
 	"\x10CAUSE_NOT_LOADED\x10\x03\x12\x11\n" +
 	"\rCAUSE_NO_RULE\x10\x04\x12\x16\n" +
-	"\x12CAUSE_DATA_DAMAGED\x10\x05*\xc0\x02\n" +
+	"\x12CAUSE_DATA_DAMAGED\x10\x05\x12\x16\n" +
+	"\x12CAUSE_NO_TIME_ZONE\x10\x06*\xfd\x03\n" +
 	"\n" +
 	"ReasonKind\x12\x1b\n" +
 	"\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1443,7 +1482,13 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x13REASON_KIND_NO_RULE\x10\b\x12\x1c\n" +
 	"\x18REASON_KIND_DATA_DAMAGED\x10\t\x12\x1d\n" +
 	"\x19REASON_KIND_CALLING_HOURS\x10\n" +
-	"*N\n" +
+	"\x12\x1d\n" +
+	"\x19REASON_KIND_BANNED_SECTOR\x10\v\x12\x1a\n" +
+	"\x16REASON_KIND_LIST_CLEAR\x10\f\x12\x1a\n" +
+	"\x16REASON_KIND_HOURS_OPEN\x10\r\x12!\n" +
+	"\x1dREASON_KIND_HOURS_NOT_CHECKED\x10\x0e\x12!\n" +
+	"\x1dREASON_KIND_SERVICE_PERMITTED\x10\x0f\x12\x1e\n" +
+	"\x1aREASON_KIND_NOTHING_SPEAKS\x10\x10*N\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PURPOSE_MARKETING\x10\x01\x12\x13\n" +

@@ -1,0 +1,210 @@
+package policy
+
+import (
+	"time"
+
+	"github.com/dncd/dncd/internal/phone"
+)
+
+// Policy is the rules that a company holds itself to, by country. It never changes. A nil Policy is none: then every list
+// speaks for itself, and no rule does.
+type Policy struct {
+	// Version names it in answers.
+	Version string
+	// AllowUnnamed: a country that it does not name is answered as without a policy. Otherwise it is Unknown, NoRule.
+	AllowUnnamed bool
+	// Countries are its rules, in the order of their codes. No region is in two of them.
+	Countries []Country
+}
+
+// Country is the rules for the numbers of some regions.
+type Country struct {
+	Code    string          // ISO 3166, such as US
+	Regions phone.RegionSet // with its territories
+	Rule    *Rule           // for every scope that Scoped does not name
+	Scoped  []*Rule         // for a scope and below; of several the narrowest applies
+}
+
+// Rule is what holds for calls to numbers of one country from one scope. Sections left empty ask for nothing.
+type Rule struct {
+	Name    string          // such as FR, or FR at acme/energy
+	Scope   Scope           // of the callers it is for; empty: all
+	Regions phone.RegionSet // of its country
+	Consent ConsentRule
+	OptOuts OptOutRule
+	Lists   []ListRule // by name before by kind: the first that fits a list applies
+	Hours   *Hours     // nil: not checked
+	Banned  []Ban
+	Service ServiceRule
+
+	missing bool // the policy does not name the country
+}
+
+// ConsentRule says whether a call needs a consent, and which count.
+type ConsentRule struct {
+	Required bool
+	Counts   []Counts
+	Source   string
+}
+
+// Reach is how far an opt-out counts beyond its own scope.
+type Reach uint8
+
+// The reaches, each wider than the one before.
+const (
+	ReachScope    Reach = iota // its scope and below
+	ReachBrand                 // every scope with the same first segment
+	ReachEveryone              // every scope
+)
+
+// OptOutRule says how far opt-outs count and what lifts them.
+type OptOutRule struct {
+	Reach           Reach
+	PermissionLifts bool        // a later permission that may lift does
+	Form            ConsentForm // that such a permission must have
+	Valid           Period      // how long it lifts; zero: until it expires
+	Source          string
+}
+
+// ListRule is what holds for a list, or for lists of one kind.
+type ListRule struct {
+	Name       string   // of the list; empty: those of Kind
+	Kind       ListKind // of the lists whose jurisdiction includes the country, or that have none
+	Required   bool     // a list that it is for must be there and cover the number
+	MaxAgeDays int      // zero: as the list says. The smaller of the two holds.
+	Overridden []Counts // by these consents
+	Source     string
+}
+
+// listAlone is what holds for a list that no rule is for: what it says itself.
+var listAlone = &ListRule{}
+
+// list is the rule for a list.
+func (r *Rule) list(l *List) *ListRule {
+	found := listAlone
+	for i := range r.Lists {
+		rule := &r.Lists[i]
+		if rule.Name == l.Name {
+			return rule
+		}
+		if rule.Name == "" && rule.Kind == l.Kind && found == listAlone && l.SpeaksFor(r.Regions) {
+			found = rule
+		}
+	}
+	return found
+}
+
+// Ban is a sector that may not call, with consent or without.
+type Ban struct {
+	Scope  Scope // of the callers
+	Except []Counts
+	Source string
+}
+
+// stands reports whether the ban is for a caller.
+func (b *Ban) stands(caller Scope) bool { return b.Scope.Blocks(caller) }
+
+// ServiceRule says whether calls for service are permitted. They need no consent, and no ban and no hours are for them.
+// Opt-outs and lists count as for every call.
+type ServiceRule struct {
+	Permitted bool
+	Source    string
+}
+
+// noPolicy is the rule where no policy speaks; unnamed is that of a country which a policy does not name.
+var (
+	noPolicy = &Rule{}
+	unnamed  = &Rule{missing: true}
+)
+
+// appendRules appends the rules for a call to a number of these regions from a scope. A caller that names no scope has to
+// keep every rule of a country. There is always one.
+func (p *Policy) appendRules(rules []*Rule, regions phone.RegionSet, caller Scope) []*Rule {
+	if p == nil {
+		return append(rules, noPolicy)
+	}
+	left := regions
+	for i := range p.Countries {
+		c := &p.Countries[i]
+		if c.Regions.Intersects(regions) {
+			rules = c.appendRules(rules, caller)
+			left = left.Without(c.Regions)
+		}
+	}
+	switch {
+	case left.IsEmpty() && len(rules) > 0:
+	case p.AllowUnnamed:
+		rules = append(rules, noPolicy)
+	default:
+		rules = append(rules, unnamed)
+	}
+	return rules
+}
+
+func (c *Country) appendRules(rules []*Rule, caller Scope) []*Rule {
+	if caller == "" {
+		return append(append(rules, c.Rule), c.Scoped...)
+	}
+	narrowest := c.Rule
+	for _, r := range c.Scoped {
+		if r.Scope.Holds(caller) && len(r.Scope) >= len(narrowest.Scope) {
+			narrowest = r
+		}
+	}
+	return append(rules, narrowest)
+}
+
+// blocks reports whether an opt-out at a scope stands against the caller.
+func (r Reach) blocks(at, caller Scope) bool { return r.widen(at).Blocks(caller) }
+
+// widen is the scope at and below which an opt-out counts.
+func (r Reach) widen(at Scope) Scope {
+	switch r {
+	case ReachEveryone:
+		return ""
+	case ReachBrand:
+		return at.Brand()
+	}
+	return at
+}
+
+// doubt is why a list cannot clear the number, also where a consent overrides its entry. Outside of its jurisdiction a list has nothing to clear,
+// unless the rule requires it.
+func (m *Membership) doubt(rule *ListRule, at *Place, now time.Time) (ReasonKind, Cause) {
+	stale := rule.staleFrom(m.List, at)
+	switch {
+	case m.Damaged:
+		return Damage, DataDamaged
+	case m.Outside && !rule.Required:
+		return ReasonUnspecified, CauseNone
+	case !m.List.Loaded:
+		return ListNotLoaded, NotLoaded
+	case !m.Covered:
+		return ListNotCovering, NotCovered
+	case !stale.IsZero() && !now.Before(stale):
+		return ListStale, StaleList
+	}
+	return ReasonUnspecified, CauseNone
+}
+
+// staleFrom is the first instant at which a list is too old: midnight in UTC or, under a rule, where the called party is, if
+// that is earlier.
+func (r *ListRule) staleFrom(l *List, at *Place) time.Time {
+	if r == listAlone {
+		return l.StaleFrom()
+	}
+	days := l.MaxAgeDays
+	if r.MaxAgeDays > 0 && (days == 0 || r.MaxAgeDays < days) {
+		days = r.MaxAgeDays
+	}
+	aged := List{SnapshotDate: l.SnapshotDate, MaxAgeDays: days}
+	from := aged.StaleFrom()
+	if from.IsZero() || l.SnapshotDate == 0 {
+		return from
+	}
+	y, m, d := from.Date()
+	for _, zone := range at.Zones {
+		from = earlier(from, time.Date(y, m, d, 0, 0, 0, 0, zone))
+	}
+	return from
+}
