@@ -1,0 +1,265 @@
+package policydoc
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// noon is a Friday, in the days of known.
+var noon = time.Date(2026, 12, 4, 12, 0, 0, 0, time.UTC)
+
+func regions(code string) phone.RegionSet {
+	s, err := phone.Jurisdiction(code)
+	if err != nil {
+		panic(err)
+	}
+	return s
+}
+
+// lists are those that facts may hold: by name, kind and jurisdiction.
+var lists = []policy.List{
+	{Name: "donotcall", Kind: policy.ListRegistry, Jurisdiction: regions("US"), Loaded: true},
+	{Name: "tps", Kind: policy.ListRegistry, Jurisdiction: regions("FR"), Loaded: true},
+	{Name: "other", Kind: policy.ListRegistry, Jurisdiction: regions("CA"), Loaded: true},
+	{Name: "firm", Kind: policy.ListSuppression, Loaded: true},
+}
+
+func drawTime(t *rapid.T, name string) time.Time {
+	// Some days around noon, and within its day; also at the ends of the periods that rules have.
+	days := rapid.SampledFrom([]int{0, 0, 1, 2, 3, -1, -7, -31, -32, -40, -100, -370, -380, -1000, -1200}).Draw(t, name+" day")
+	return noon.AddDate(0, 0, days).Add(time.Duration(rapid.IntRange(-12, 12).Draw(t, name+" hour")) * time.Hour)
+}
+
+func drawRecord(t *rapid.T) policy.Record {
+	r := policy.Record{
+		Kind:       policy.RecordOptOut,
+		Scope:      rapid.SampledFrom(append([]policy.Scope{""}, scopes...)).Draw(t, "at"),
+		ReceivedAt: drawTime(t, "received"),
+	}
+	if rapid.IntRange(0, 2).Draw(t, "expires") == 0 {
+		r.ExpiresAt = drawTime(t, "expires")
+	}
+	if rapid.IntRange(0, 2).Draw(t, "consent") > 0 {
+		r.Kind = policy.RecordConsent
+		r.Consent = &policy.Consent{
+			Kind:    policy.ConsentKind(rapid.IntRange(1, 4).Draw(t, "kind")),
+			Form:    policy.ConsentForm(rapid.IntRange(0, 2).Draw(t, "form")),
+			MayLift: rapid.Bool().Draw(t, "may lift"),
+		}
+		if rapid.IntRange(0, 4).Draw(t, "appointment") == 0 {
+			r.Consent.From = drawTime(t, "from")
+			r.Consent.Until = r.Consent.From.Add(time.Hour)
+		}
+	}
+	return r
+}
+
+func drawFacts(t *rapid.T) *policy.Facts {
+	f := &policy.Facts{
+		Scope:   rapid.SampledFrom(append([]policy.Scope{""}, scopes...)).Draw(t, "caller"),
+		Purpose: policy.Purpose(rapid.IntRange(0, 1).Draw(t, "purpose")),
+	}
+	for range rapid.IntRange(0, 2).Draw(t, "regions") {
+		code := rapid.SampledFrom([]string{"FR", "RE", "US", "PR", "CA", "ES", "GB"}).Draw(t, "region")
+		r, err := phone.ParseRegion(code)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Regions = f.Regions.With(r)
+	}
+	if rapid.IntRange(0, 3).Draw(t, "zone") > 0 {
+		f.Place.Zones = []*time.Location{time.FixedZone("", 3600*rapid.IntRange(-6, 6).Draw(t, "offset"))}
+	}
+	f.Place.Subdivision = rapid.SampledFrom([]string{"", "", "FR-1", "FR-2", "US-1"}).Draw(t, "subdivision")
+	for range rapid.IntRange(0, 3).Draw(t, "records") {
+		f.Records = append(f.Records, drawRecord(t))
+	}
+	for i := range lists {
+		if rapid.Bool().Draw(t, "has "+lists[i].Name) {
+			l := lists[i]
+			l.SnapshotDate = policy.DateOf(noon) - policy.Date(rapid.SampledFrom([]int{0, 27, 28, 30, 31, 40}).Draw(t, "age"))
+			l.Loaded = rapid.IntRange(0, 5).Draw(t, "loaded") > 0
+			f.Lists = append(f.Lists, policy.Membership{
+				List:    &l,
+				Listed:  rapid.IntRange(0, 3).Draw(t, "listed") == 0,
+				Outside: !l.SpeaksFor(f.Regions),
+				Covered: rapid.IntRange(0, 5).Draw(t, "covered") > 0,
+			})
+		}
+	}
+	return f
+}
+
+// change draws a document that differs from d in little.
+func change(t *rapid.T, d *Document) *Document {
+	o := &Document{AllowUnnamed: d.AllowUnnamed, Countries: slices.Clone(d.Countries)}
+	for range rapid.IntRange(1, 2).Draw(t, "changes") {
+		switch what := rapid.IntRange(0, 9).Draw(t, "change"); {
+		case what == 0:
+			o.AllowUnnamed = !o.AllowUnnamed
+		case what == 1 || len(o.Countries) == 0:
+			code := rapid.SampledFrom([]string{"GB", "PR", "RE"}).Draw(t, "new country")
+			if clash := map[string]string{"PR": "US", "RE": "FR"}[code]; o.Country(code) == nil && (clash == "" || o.Country(clash) == nil) {
+				o.Countries = append(o.Countries, drawCountry(t, code))
+			}
+		case what == 2:
+			i := rapid.IntRange(0, len(o.Countries)-1).Draw(t, "removed")
+			o.Countries = slices.Delete(o.Countries, i, i+1)
+		default:
+			c := &o.Countries[rapid.IntRange(0, len(o.Countries)-1).Draw(t, "country")]
+			c.Scopes = slices.Clone(c.Scopes)
+			s := &c.Sections
+			if len(c.Scopes) > 0 && rapid.Bool().Draw(t, "in a scope") {
+				s = &c.Scopes[rapid.IntRange(0, len(c.Scopes)-1).Draw(t, "scope")].Sections
+			}
+			drawSection[rapid.SampledFrom(sectionNames).Draw(t, "section")](t, s, c.Code)
+		}
+	}
+	return o
+}
+
+// A change that is not listed permits nothing: over random facts no answer goes from not callable to ALLOW.
+func TestWhatIsNotListedLoosensNothing(t *testing.T) {
+	t.Parallel()
+	var tighter, looser, allowed int
+	rapid.Check(t, func(t *rapid.T) {
+		before := drawDocument(t)
+		after := change(t, before)
+		old, now := before.Compile("1", known), after.Compile("2", known)
+		if rapid.IntRange(0, 9).Draw(t, "no policy before") == 0 {
+			old = nil
+		}
+		listed := Loosens(old, now)
+		for range 20 {
+			f := drawFacts(t)
+			at := drawTime(t, "now")
+			was := policy.Decide(f, old, at).Verdict
+			is := policy.Decide(f, now, at).Verdict
+			switch {
+			case is == policy.Allow && was != policy.Allow:
+				looser++
+				if len(listed) == 0 {
+					t.Fatalf("verdict %d became ALLOW, and the change is not listed as loosening\nbefore:\n%s\nafter:\n%s\nfacts: %+v\nat %v",
+						was, before.Write(), after.Write(), f, at)
+				}
+			case was == policy.Allow && is != policy.Allow:
+				tighter++
+			case is == policy.Allow:
+				allowed++
+			}
+		}
+	})
+	t.Logf("%d answers became ALLOW, %d no longer are, %d stayed so", looser, tighter, allowed)
+	if !t.Failed() && (looser == 0 || tighter == 0 || allowed == 0) {
+		t.Error("the facts do not tell the policies apart")
+	}
+}
+
+// A policy loosens nothing against itself.
+func TestNoChangeLoosensNothing(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		d := drawDocument(t)
+		if got := Loosens(d.Compile("1", known), d.Compile("2", known)); len(got) > 0 {
+			t.Fatalf("%+v\n%s", got, d.Write())
+		}
+	})
+}
+
+func TestLoosens(t *testing.T) {
+	t.Parallel()
+	const base = `consent: {required: true, counts: [{kind: permission, valid: 12 months}]}
+opt_outs: {reach: brand}
+lists: [{kind: registry, required: true, max_age_days: 31, overridden_by: [{kind: purchase, valid: 18 months}]}, {list: tps, max_age_days: 28}]
+hours: {mon-fri: ["9:00-12:00", "14:00-18:00"], holidays: closed}
+banned: [{scope: acme/energy}]
+service: {permitted: false}`
+	with := func(section, line string) string {
+		var out []string
+		for _, l := range strings.Split(base, "\n") {
+			if strings.HasPrefix(l, section+":") {
+				l = line
+			}
+			out = append(out, l)
+		}
+		return country("FR", out...)
+	}
+	compile := func(text string) *policy.Policy {
+		d, err := Parse([]byte(text), known)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, text)
+		}
+		return d.Compile("", known)
+	}
+	old := compile(with("none", ""))
+	for _, c := range []struct {
+		name, after string
+		want        []string
+	}{
+		{"nothing", with("none", ""), nil},
+		{"no consent", with("consent", ""), []string{"FR: consent: no consent is required any more"}},
+		{"valid longer", with("consent", "consent: {required: true, counts: [{kind: permission, valid: 13 months}]}"), []string{"FR: consent: more consents count, or for longer"}},
+		{"valid without end", with("consent", "consent: {required: true, counts: [{kind: permission}]}"), []string{"FR: consent: more consents count, or for longer"}},
+		{"more kinds", with("consent", "consent: {required: true, counts: [{kind: permission, valid: 1 year}, {kind: contract}]}"), []string{"FR: consent: more consents count, or for longer"}},
+		{"valid shorter, in one form", with("consent", "consent: {required: true, counts: [{kind: permission, form: written, valid: 300 days}]}"), nil},
+		{"reach narrowed", with("opt_outs", "opt_outs: {reach: scope}"), []string{"FR: opt_outs: opt-outs count for fewer scopes"}},
+		{"reach widened", with("opt_outs", "opt_outs: {reach: everyone}"), nil},
+		{"permission lifts", with("opt_outs", "opt_outs: {reach: everyone, permission_lifts: true}"), []string{"FR: opt_outs: a permission lifts an opt-out"}},
+		{"override by another kind", with("lists", "lists: [{kind: registry, required: true, max_age_days: 31, overridden_by: [{kind: inquiry}]}, {list: tps, max_age_days: 28}]"),
+			[]string{"FR: lists: lists of kind registry: more consents override an entry, or for longer"}},
+		{"a larger age", with("lists", "lists: [{kind: registry, required: true, max_age_days: 32}, {list: tps, max_age_days: 28}]"), []string{"FR: lists: lists of kind registry: may be older"}},
+		{"not required", with("lists", "lists: [{kind: registry, max_age_days: 31}, {list: tps, max_age_days: 28}]"), []string{"FR: lists: lists of kind registry: not required any more"}},
+		{"no rules for lists", with("lists", ""), []string{
+			"FR: lists: lists of kind registry: the rule for it ends",
+			"FR: lists: lists of kind registry: not required any more",
+			"FR: lists: lists of kind registry: may be older",
+			"FR: lists: list tps: the rule for it ends",
+			"FR: lists: list tps: may be older",
+		}},
+		{"another list of the kind counts", with("lists", "lists: [{kind: registry, required: true, max_age_days: 28}]"), []string{
+			"FR: lists: list tps: the rule for it ends", // as a litigator list
+			"FR: lists: list tps: may be older",
+			"FR: lists: lists of kind registry: other lists are enough",
+		}},
+		{"a younger age, no override", with("lists", "lists: [{kind: registry, required: true, max_age_days: 30}, {list: tps, required: true, max_age_days: 28}]"), nil},
+		{"no hours", with("hours", "hours: not checked"), []string{"FR: hours: calling hours are not checked any more"}},
+		{"wider hours", with("hours", `hours: {mon-fri: ["9:00-12:01"], holidays: closed}`), []string{"FR: hours: calls are permitted at more times"}},
+		{"another day", with("hours", `hours: {sat: ["9:00-10:00"], holidays: closed}`), []string{"FR: hours: calls are permitted at more times"}},
+		{"holidays ignored", with("hours", `hours: {mon-fri: ["9:00-10:00"]}`), []string{"FR: hours: calls are permitted on public holidays"}},
+		{"regional ones ignored", with("hours", `hours: {mon-fri: ["9:00-10:00"], holidays: closed, regional_holidays: ignored}`), []string{"FR: hours: calls are permitted on regional holidays"}},
+		{"narrower hours, in two parts", with("hours", `hours: {mon-thu: ["9:00-10:00", "10:00-12:00"], holidays: closed}`), nil},
+		{"ban removed", with("banned", ""), []string{"FR: banned: the ban of acme/energy ends, is narrower, or has more exceptions"}},
+		{"ban narrowed", with("banned", "banned: [{scope: acme/energy/winter}]"), []string{"FR: banned: the ban of acme/energy ends, is narrower, or has more exceptions"}},
+		{"exceptions", with("banned", "banned: [{scope: acme/energy, except: [{kind: contract}]}]"), []string{"FR: banned: the ban of acme/energy ends, is narrower, or has more exceptions"}},
+		{"ban widened", with("banned", "banned: [{scope: acme}]"), nil},
+		{"service permitted", with("service", "service: {permitted: true}"), []string{"FR: service: calls for service are permitted without consent, at any hour"}},
+		{"one scope", strings.Replace(with("none", ""), "\n    service:", "\n    scopes: {acme: {consent: {required: false}}}\n    service:", 1), []string{"FR at acme: consent: no consent is required any more"}},
+		{"a country more", with("none", "") + "  DE: {consent: {required: true, counts: [{kind: permission}]}}\n", []string{"DE: named: calls are permitted within its rules"}},
+		{"default allow", strings.Replace(with("none", ""), "unknown", "allow", 1), []string{"countries not named: default: calls to countries that are not named are permitted"}},
+		{"no longer named", "format: 1\ndefault: unknown\n", nil},
+	} {
+		var got []string
+		for _, change := range Loosens(old, compile(c.after)) {
+			got = append(got, change.Where()+": "+change.What)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+	gone := Loosens(old, compile("format: 1\ndefault: allow\n"))
+	if len(gone) < 7 || !slices.ContainsFunc(gone, func(c Change) bool { return c.Where() == "FR" && strings.HasPrefix(c.What, "no longer named") }) {
+		t.Errorf("a country that is no longer named, by default allowed: %s", fmt.Sprint(gone))
+	}
+	if got := Loosens(nil, old); len(got) != 1 || got[0].Section != "lists" {
+		t.Errorf("the first policy: %+v, want its overridden lists", got)
+	}
+}

@@ -1,0 +1,184 @@
+package policydoc
+
+import (
+	"slices"
+
+	"pgregory.net/rapid"
+
+	"github.com/dncd/dncd/internal/policy"
+)
+
+// known has holidays for every country but Spain.
+func known(country string) (*policy.Holidays, bool) {
+	if country == "ES" {
+		return nil, false
+	}
+	from := policy.Date(20_790) // 2026-12-03
+	h := &policy.Holidays{
+		National:  []policy.Date{from + 1},
+		Regional:  map[string][]policy.Date{country + "-1": {from + 2}},
+		AnyRegion: []policy.Date{from + 2},
+		Until:     from + 400,
+	}
+	return h, true
+}
+
+var scopes = []policy.Scope{"acme", "acme/energy", "acme/energy/winter", "acme/telecom", "other"}
+
+func drawPeriod(t *rapid.T) policy.Period {
+	return rapid.SampledFrom([]policy.Period{{}, {Months: 1}, {Months: 3}, {Months: 12}, {Days: 31}, {Months: 36, Days: 14}, {Days: 7}}).Draw(t, "period")
+}
+
+func drawText(t *rapid.T) string {
+	return rapid.SampledFrom([]string{"", "the law", "a: b # c", "true", "- x", "31", "'quoted' \"twice\"", "d'État\nsecond line"}).Draw(t, "text")
+}
+
+func drawCounts(t *rapid.T, least int) (all []policy.Counts) {
+	for range rapid.IntRange(least, 2).Draw(t, "counts") {
+		c := policy.Counts{Kind: rapid.SampledFrom([]policy.ConsentKind{policy.Permission, policy.Purchase, policy.Inquiry, policy.Contract}).Draw(t, "kind"), Valid: drawPeriod(t)}
+		switch c.Kind {
+		case policy.Permission:
+			c.Form = policy.ConsentForm(rapid.IntRange(0, 2).Draw(t, "form"))
+		case policy.Contract:
+			c.AfterEnd = drawPeriod(t)
+		}
+		if !slices.Contains(all, c) {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+func drawConsent(t *rapid.T) *policy.ConsentRule {
+	c := &policy.ConsentRule{Required: rapid.Bool().Draw(t, "required"), Source: drawText(t)}
+	least := 0
+	if c.Required {
+		least = 1
+	}
+	c.Counts = drawCounts(t, least)
+	return c
+}
+
+func drawOptOuts(t *rapid.T) *policy.OptOutRule {
+	o := &policy.OptOutRule{
+		Reach:           policy.Reach(rapid.IntRange(0, 2).Draw(t, "reach")),
+		PermissionLifts: rapid.Bool().Draw(t, "lifts"),
+		Source:          drawText(t),
+	}
+	if o.PermissionLifts {
+		o.Form, o.Valid = policy.ConsentForm(rapid.IntRange(0, 2).Draw(t, "form")), drawPeriod(t)
+	}
+	return o
+}
+
+func drawLists(t *rapid.T) []policy.ListRule {
+	all := []policy.ListRule{}
+	rule := func() policy.ListRule {
+		return policy.ListRule{
+			Required:   rapid.Bool().Draw(t, "required"),
+			MaxAgeDays: rapid.SampledFrom([]int{0, 28, 31}).Draw(t, "age"),
+			Overridden: drawCounts(t, 0),
+			Source:     drawText(t),
+		}
+	}
+	for _, name := range []string{"donotcall", "tps"} {
+		if rapid.Bool().Draw(t, name) {
+			r := rule()
+			r.Name = name
+			all = append(all, r)
+		}
+	}
+	for _, kind := range []policy.ListKind{policy.ListRegistry, policy.ListSuppression} {
+		if rapid.Bool().Draw(t, "kind") {
+			r := rule()
+			r.Kind = kind
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
+func drawHours(t *rapid.T, country string) *Hours {
+	if rapid.IntRange(0, 3).Draw(t, "unchecked") == 0 {
+		return &Hours{Unchecked: true}
+	}
+	h := &Hours{Source: drawText(t)}
+	some := [][]policy.Span{nil, {{From: 540, To: 1260}}, {{From: 600, To: 780}, {From: 840, To: 1200}}, {{From: 0, To: 1440}}}
+	for day := range h.Open {
+		h.Open[day] = rapid.SampledFrom(some).Draw(t, "day")
+	}
+	if !slices.ContainsFunc(h.Open[:], func(s []policy.Span) bool { return s != nil }) {
+		h.Open[3] = some[1]
+	}
+	_, has := known(country)
+	h.Holidays = has && rapid.Bool().Draw(t, "holidays")
+	h.IgnoreRegional = h.Holidays && rapid.Bool().Draw(t, "ignore regional")
+	return h
+}
+
+func drawBans(t *rapid.T) []policy.Ban {
+	all := []policy.Ban{}
+	for range rapid.IntRange(0, 2).Draw(t, "bans") {
+		scope := rapid.SampledFrom(append([]policy.Scope{""}, scopes...)).Draw(t, "scope")
+		all = append(all, policy.Ban{Scope: scope, Except: drawCounts(t, 0), Source: drawText(t)})
+	}
+	return all
+}
+
+// section draws one of the sections anew.
+var drawSection = map[string]func(t *rapid.T, s *Sections, country string){
+	"consent":  func(t *rapid.T, s *Sections, _ string) { s.Consent = drawConsent(t) },
+	"opt_outs": func(t *rapid.T, s *Sections, _ string) { s.OptOuts = drawOptOuts(t) },
+	"lists":    func(t *rapid.T, s *Sections, _ string) { s.Lists = drawLists(t) },
+	"hours":    func(t *rapid.T, s *Sections, country string) { s.Hours = drawHours(t, country) },
+	"banned":   func(t *rapid.T, s *Sections, _ string) { s.Banned = drawBans(t) },
+	"service": func(t *rapid.T, s *Sections, _ string) {
+		s.Service = &policy.ServiceRule{Permitted: rapid.Bool().Draw(t, "permitted"), Source: drawText(t)}
+	},
+	"deadlines": func(t *rapid.T, s *Sections, _ string) { s.Deadlines = drawDeadlines(t) },
+}
+
+func drawDeadlines(t *rapid.T) *Deadlines {
+	d := &Deadlines{HonourDays: rapid.SampledFrom([]int{0, 1, 14}).Draw(t, "honour"), KeepOptOuts: drawPeriod(t), KeepProof: drawPeriod(t), Source: drawText(t)}
+	d.BusinessDays = d.HonourDays > 0 && rapid.Bool().Draw(t, "business")
+	d.FromEachUse = !d.KeepProof.IsZero() && rapid.Bool().Draw(t, "each use")
+	return d
+}
+
+func drawSections(t *rapid.T, country string, per int) (s Sections) {
+	for _, name := range sectionNames {
+		if rapid.IntRange(0, per).Draw(t, name) == 0 {
+			drawSection[name](t, &s, country)
+		}
+	}
+	return s
+}
+
+func drawCountry(t *rapid.T, code string) Country {
+	c := Country{
+		Code:     code,
+		AsOf:     policy.Date(rapid.SampledFrom([]int{0, 20_787}).Draw(t, "as of")),
+		Review:   Review(rapid.IntRange(0, 2).Draw(t, "review")),
+		Note:     drawText(t),
+		Sections: drawSections(t, code, 1),
+	}
+	if rapid.Bool().Draw(t, "not checked") {
+		c.NotChecked = []string{"attempts", drawText(t)}
+	}
+	for _, scope := range scopes {
+		if rapid.IntRange(0, 4).Draw(t, "scoped") == 0 {
+			c.Scopes = append(c.Scopes, Scoped{Scope: scope, Sections: drawSections(t, code, 3)})
+		}
+	}
+	return c
+}
+
+func drawDocument(t *rapid.T) *Document {
+	d := &Document{AllowUnnamed: rapid.Bool().Draw(t, "default")}
+	for _, code := range []string{"CA", "ES", "FR", "US"} {
+		if rapid.Bool().Draw(t, code) {
+			d.Countries = append(d.Countries, drawCountry(t, code))
+		}
+	}
+	return d
+}
