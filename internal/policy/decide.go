@@ -100,6 +100,9 @@ func Decide(f *Facts, p *Policy, now time.Time) Decision {
 	if worst.Verdict != Block {
 		worst.ValidUntil = until
 	}
+	if worst.Verdict == Allow {
+		worst.Reasons = tail(f.grounds, 0) // every rule allowed
+	}
 	return worst
 }
 

@@ -84,7 +84,7 @@ func (r *Rule) list(l *List) *ListRule {
 	found := listAlone
 	for i := range r.Lists {
 		rule := &r.Lists[i]
-		if rule.Name == l.Name {
+		if rule.Name != "" && rule.Name == l.Name {
 			return rule
 		}
 		if rule.Name == "" && rule.Kind == l.Kind && found == listAlone && l.SpeaksFor(r.Regions) {
