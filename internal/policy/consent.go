@@ -40,6 +40,9 @@ type Consent struct {
 // hasAppointment reports whether the person agreed to precise times.
 func (c *Consent) hasAppointment() bool { return !c.Until.IsZero() }
 
+// appointmentEnds is when an appointment is over.
+func (r *Record) appointmentEnds() time.Time { return earlier(r.Consent.Until, r.ExpiresAt) }
+
 // covers reports whether the consent stands for a caller: one at or above the caller's scope. A caller that names no scope
 // is covered only by a consent for everyone.
 func (r *Record) covers(caller Scope) bool {

@@ -41,12 +41,6 @@ func (d Date) Time() time.Time { return time.Unix(int64(d)*secondsPerDay, 0).UTC
 // Weekday is the day of the week.
 func (d Date) Weekday() time.Weekday { return time.Weekday((int(d)%7 + 11) % 7) } // 1970-01-01 was a Thursday
 
-// at is the instant at which a clock of the zone shows a minute of the day.
-func (d Date) at(minute int, zone *time.Location) time.Time {
-	y, m, day := d.Time().Date()
-	return time.Date(y, m, day, 0, minute, 0, 0, zone)
-}
-
 // String is YYYY-MM-DD, or empty for no date.
 func (d Date) String() string {
 	if d == 0 {

@@ -66,6 +66,7 @@ type Reason struct {
 	Record *Record // an opt-out or a consent
 	List   *List   // with ConsentCounts: the list that it overrode
 	Rule   *Rule   // nil: no policy
+	Zone   *Zone   // with CallingHours and HoursOpen: whose clock decided; nil: none did
 	Source string  // of the part of the rule that speaks
 }
 

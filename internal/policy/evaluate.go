@@ -14,11 +14,15 @@ type evaluation struct {
 	blockedUntil time.Time // when a block by opt-outs ends; zero: never
 	until        time.Time // the first instant at which the grounds could change; zero: never
 	opens        time.Time
+	appointed    *Record // the consent with the next appointment that is not over; nil: none
 }
 
 // decide evaluates one rule.
 func decide(f *Facts, rule *Rule, now time.Time) Decision {
 	e := evaluation{f: f, rule: rule, now: now, against: len(f.reasons), grounds: len(f.grounds)}
+	if rule.Hours != nil {
+		e.meet()
+	}
 	v := e.verdict()
 	d := Decision{Verdict: v, Cause: e.cause, Reasons: tail(f.reasons, e.against), ValidUntil: e.until, OpensAt: e.opens}
 	switch v {
@@ -214,8 +218,11 @@ func (e *evaluation) doubtful() bool {
 			e.doubt(Reason{Kind: ListNotLoaded, Cause: NotLoaded, Source: rule.Source})
 		}
 	}
-	if len(e.f.reasons) == before && e.rule.Hours != nil && len(e.f.Place.Zones) == 0 && !e.isService() {
+	if len(e.f.reasons) == before && e.hours() != nil && len(e.f.Place.Zones) == 0 && !e.meets() {
 		e.doubt(Reason{Kind: CallingHours, Cause: NoTimeZone, Source: e.rule.Hours.Source})
+		if e.appointed != nil {
+			e.until = earlier(e.until, e.appointed.Consent.From.Add(e.f.Ahead))
+		}
 	}
 	return len(e.f.reasons) > before
 }
@@ -232,38 +239,65 @@ func (e *evaluation) has(rule *ListRule) bool {
 
 // closed reports whether the rule's calling hours do not permit a call now. An appointment that the person agreed to does.
 func (e *evaluation) closed() bool {
-	hours := e.rule.Hours
-	if hours == nil || e.isService() {
+	hours := e.hours()
+	if hours == nil {
 		return false
 	}
-	r, from := e.appointment()
-	if r != nil && !e.now.Before(from) {
-		e.rest(Reason{Kind: HoursOpen, Record: r, Source: hours.Source}, r.Consent.Until)
+	if e.meets() {
+		e.rest(Reason{Kind: HoursOpen, Record: e.appointed, Source: hours.Source}, e.appointed.appointmentEnds())
 		return false
 	}
-	if open, until := hours.at(e.now, &e.f.Place); open {
-		e.rest(Reason{Kind: HoursOpen, Source: hours.Source}, until)
+	open, until, zone := hours.at(e.early(), e.now, &e.f.Place)
+	if open {
+		e.rest(Reason{Kind: HoursOpen, Zone: zone, Source: hours.Source}, until)
 		return false
 	}
-	e.opens = hours.opening(e.now, &e.f.Place)
-	if r != nil {
-		e.opens = earlier(e.opens, from)
+	e.object(Reason{Kind: CallingHours, Zone: zone, Source: hours.Source})
+	e.opens = e.opening()
+	e.until = earlier(e.until, earlier(e.opens, e.now.Add(horizon*24*time.Hour)))
+	for i := range e.f.Lists {
+		e.ages(&e.f.Lists[i])
 	}
-	e.until = earlier(e.until, e.opens)
-	e.object(Reason{Kind: CallingHours, Source: hours.Source})
 	return true
 }
 
-// appointment is the consent with the next appointment that is not over, and when that begins; nil: there is none.
-func (e *evaluation) appointment() (found *Record, from time.Time) {
+// opening is when the calling hours, which do not permit a call now, next do, or an appointment does; zero: not known.
+func (e *evaluation) opening() time.Time {
+	opens := e.rule.Hours.opening(e.now, &e.f.Place)
+	if !opens.IsZero() && !opens.After(e.now) { // they may be open for less time than the clock may be ahead
+		opens = e.rule.Hours.opening(e.early(), &e.f.Place).Add(e.f.Ahead)
+	}
+	if e.appointed != nil {
+		opens = earlier(opens, e.appointed.Consent.From.Add(e.f.Ahead))
+	}
+	return opens
+}
+
+// early is the earliest that the true time may be.
+func (e *evaluation) early() time.Time { return e.now.Add(-e.f.Ahead) }
+
+// hours are those that are for the call; nil: none.
+func (e *evaluation) hours() *Hours {
+	if e.isService() {
+		return nil
+	}
+	return e.rule.Hours
+}
+
+// meets reports whether an appointment goes on.
+func (e *evaluation) meets() bool {
+	return e.appointed != nil && !e.early().Before(e.appointed.Consent.From)
+}
+
+// meet finds the consent with the next appointment that is not over.
+func (e *evaluation) meet() {
 	for i := range e.f.Records {
 		r := &e.f.Records[i]
-		if r.Kind == RecordConsent && r.Consent.hasAppointment() && r.covers(e.f.Scope) && r.InForce(e.now) &&
-			e.now.Before(r.Consent.Until) && (found == nil || r.Consent.From.Before(from)) {
-			found, from = r, r.Consent.From
+		if r.Kind == RecordConsent && r.Consent.hasAppointment() && r.covers(e.f.Scope) && e.now.Before(r.appointmentEnds()) &&
+			(e.appointed == nil || r.Consent.From.Before(e.appointed.Consent.From)) {
+			e.appointed = r
 		}
 	}
-	return found, from
 }
 
 // explain adds what an Allow rests on beside consents and hours.
@@ -274,8 +308,8 @@ func (e *evaluation) explain() {
 		if m.Outside || m.Listed {
 			continue
 		}
-		rule := e.rule.list(m.List)
-		e.rest(Reason{Kind: ListClear, List: m.List, Source: rule.Source}, rule.staleFrom(m.List, &e.f.Place))
+		e.rest(Reason{Kind: ListClear, List: m.List, Source: e.rule.list(m.List).Source}, time.Time{})
+		e.ages(m)
 		spoken = true
 	}
 	switch {
@@ -286,5 +320,17 @@ func (e *evaluation) explain() {
 	}
 	if !spoken {
 		e.rest(Reason{Kind: NothingSpeaks}, time.Time{})
+	}
+}
+
+// ages notes when a list that clears the number will be too old. Where the called party is matters only if that is what
+// changes first.
+func (e *evaluation) ages(m *Membership) {
+	if m.Outside || m.Listed {
+		return
+	}
+	rule := e.rule.list(m.List)
+	if from := rule.staleInUTC(m.List); !from.IsZero() && (e.until.IsZero() || from.Add(-maxAhead).Before(e.until)) {
+		e.until = earlier(e.until, rule.staleFrom(m.List, &e.f.Place))
 	}
 }

@@ -1,9 +1,6 @@
 package policy
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // Hours are when calls are permitted, by the clock of the called party.
 type Hours struct {
@@ -12,109 +9,126 @@ type Hours struct {
 	Source   string
 }
 
-// Span is a part of a day: minutes since midnight, From included, To not.
+// Span is a part of a day: minutes since midnight, From included, To not. The end of the day is minute 1440.
 type Span struct{ From, To int }
 
-// Holidays are the public holidays of a country.
-type Holidays struct {
-	National []Date            // ascending
-	Regional map[string][]Date // by ISO 3166-2 code, of every subdivision: those beyond the national ones, ascending
-	// AnyRegion are all regional ones, ascending. They count for a person whose subdivision is not known. Nil: none do.
-	AnyRegion []Date
-	// Until is the last day that is known. Later days are closed.
-	Until Date
-}
-
-// closed reports whether no calls are permitted on a day to a person of a subdivision; empty: not known.
-func (h *Holidays) closed(day Date, subdivision string) bool {
-	if h == nil {
-		return false
-	}
-	if day > h.Until {
-		return true
-	}
-	if _, national := slices.BinarySearch(h.National, day); national {
-		return true
-	}
-	regional, known := h.Regional[subdivision]
-	if !known {
-		regional = h.AnyRegion
-	}
-	_, is := slices.BinarySearch(regional, day)
-	return is
-}
-
-// dayOf is the calendar day of t by its own clock.
-func dayOf(t time.Time) Date {
-	_, offset := t.Zone()
-	return Date(floorDiv(t.Unix()+int64(offset), secondsPerDay))
-}
-
-// horizon is how many days ahead an opening is looked for.
+// horizon is how many days ahead a change of the hours is looked for.
 const horizon = 32
 
-// spans are when a day is open for a person of a subdivision.
-func (h *Hours) spans(day Date, subdivision string) []Span {
-	if h.Holidays.closed(day, subdivision) {
+// clock reads hours by the clock of one zone, for a person at a place.
+type clock struct {
+	hours *Hours
+	off   daysOff
+	zone  *Zone
+}
+
+// openAt reports whether a second of the clock is open, counted from 1970 as the clock shows it.
+func (c *clock) openAt(local int64) bool {
+	day, second := dayAndSecond(local)
+	for _, span := range c.spans(day) {
+		if second < span.To*60 {
+			return second >= span.From*60
+		}
+	}
+	return false
+}
+
+// spans are when a day is open.
+func (c *clock) spans(day Date) []Span {
+	spans := c.hours.Open[day.Weekday()]
+	if len(spans) > 0 && c.off.has(day) {
 		return nil
 	}
-	return h.Open[day.Weekday()]
+	return spans
 }
 
-// atClock reports whether now is open by the clock of a zone, and when that changes; zero: not within the horizon.
-func (h *Hours) atClock(now time.Time, zone *time.Location, subdivision string) (open bool, change time.Time) {
-	local := now.In(zone)
-	today := dayOf(local)
-	minute := local.Hour()*60 + local.Minute()
-	for _, span := range h.spans(today, subdivision) {
-		switch {
-		case minute < span.From:
-			return false, today.at(span.From, zone)
-		case minute < span.To:
-			return true, today.at(span.To, zone)
+// flip is the first second of the clock after local that is not open, or is, unlike local; within the horizon.
+func (c *clock) flip(local int64, open bool) int64 {
+	day, second := dayAndSecond(local)
+	for end := day + horizon + 1; day < end; day, second = day+1, 0 {
+		for _, span := range c.spans(day) {
+			switch {
+			case second >= span.To*60:
+			case open && second >= span.From*60:
+				second = span.To * 60
+			case !open:
+				return int64(day)*secondsPerDay + int64(max(second, span.From*60))
+			}
+		}
+		if open && second < secondsPerDay {
+			return int64(day)*secondsPerDay + int64(second)
 		}
 	}
-	for day := today + 1; day < today+horizon; day++ {
-		if spans := h.spans(day, subdivision); len(spans) > 0 {
-			return false, day.at(spans[0].From, zone)
-		}
-	}
-	return false, time.Time{}
+	return int64(day) * secondsPerDay
 }
 
-// at reports whether now is open by every clock that may be the called party's, and until when: the first of them that closes.
-func (h *Hours) at(now time.Time, place *Place) (open bool, until time.Time) {
-	for _, zone := range place.Zones {
-		is, change := h.atClock(now, zone, place.Subdivision)
-		if !is {
-			return false, time.Time{}
+// at reports whether now is open, and when that changes; at the end of the horizon it may. A clock that is put forward or
+// back shows another time from then on: the change may be that very moment.
+func (c *clock) at(now int64) (open bool, change int64) {
+	offset, end := c.zone.at(now)
+	open = c.openAt(now + offset)
+	limit := now + horizon*secondsPerDay
+	for from := now; ; {
+		change = min(c.flip(from+offset, open)-offset, limit)
+		if change < end {
+			return open, change
 		}
-		until = earlier(until, change)
+		from = end
+		offset, end = c.zone.at(from)
+		if c.openAt(from+offset) != open {
+			return open, from
+		}
 	}
-	return true, until
+}
+
+// opens is the first instant from now on that is open.
+func (c *clock) opens(now int64) int64 {
+	open, change := c.at(now)
+	if open {
+		return now
+	}
+	return change
+}
+
+func dayAndSecond(local int64) (Date, int) {
+	day := floorDiv(local, secondsPerDay)
+	return Date(day), int(local - day*secondsPerDay)
+}
+
+func (h *Hours) clock(place *Place, zone *Zone) clock {
+	return clock{hours: h, off: h.Holidays.of(place.Subdivision), zone: zone}
+}
+
+// at reports whether all of the time from one instant to another is open by every clock that may be the called party's, and
+// until when: the first of them that closes. The zone is the one that decided.
+func (h *Hours) at(from, to time.Time, place *Place) (open bool, until time.Time, zone *Zone) {
+	c := h.clock(place, nil)
+	for _, c.zone = range place.Zones {
+		is, change := c.at(from.Unix())
+		closes := time.Unix(change, 0).UTC()
+		if !is || !to.Before(closes) {
+			return false, time.Time{}, c.zone
+		}
+		if until.IsZero() || closes.Before(until) {
+			until, zone = closes, c.zone
+		}
+	}
+	return true, until, zone
 }
 
 // opening is the first instant from now on that is open by every clock; zero: none within the horizon.
 func (h *Hours) opening(now time.Time, place *Place) time.Time {
-	end := now.AddDate(0, 0, horizon)
-	for now.Before(end) {
-		latest := now
-		for _, zone := range place.Zones {
-			is, change := h.atClock(now, zone, place.Subdivision)
-			if is {
-				continue
-			}
-			if change.IsZero() {
-				return change
-			}
-			if change.After(latest) {
-				latest = change
-			}
+	c := h.clock(place, nil)
+	begin := now.Unix()
+	for at := begin; at < begin+horizon*secondsPerDay; {
+		latest := at
+		for _, c.zone = range place.Zones {
+			latest = max(latest, c.opens(latest))
 		}
-		if latest.Equal(now) {
-			return now
+		if latest == at {
+			return time.Unix(at, 0).UTC()
 		}
-		now = latest
+		at = latest
 	}
 	return time.Time{}
 }

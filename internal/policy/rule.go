@@ -171,7 +171,6 @@ func (r Reach) widen(at Scope) Scope {
 // doubt is why a list cannot clear the number, also where a consent overrides its entry. Outside of its jurisdiction a list has nothing to clear,
 // unless the rule requires it.
 func (m *Membership) doubt(rule *ListRule, at *Place, now time.Time) (ReasonKind, Cause) {
-	stale := rule.staleFrom(m.List, at)
 	switch {
 	case m.Damaged:
 		return Damage, DataDamaged
@@ -181,30 +180,44 @@ func (m *Membership) doubt(rule *ListRule, at *Place, now time.Time) (ReasonKind
 		return ListNotLoaded, NotLoaded
 	case !m.Covered:
 		return ListNotCovering, NotCovered
-	case !stale.IsZero() && !now.Before(stale):
+	case rule.isStale(m.List, at, now):
 		return ListStale, StaleList
 	}
 	return ReasonUnspecified, CauseNone
 }
 
-// staleFrom is the first instant at which a list is too old: midnight in UTC or, under a rule, where the called party is, if
-// that is earlier.
+// maxAhead is how far the clocks of a zone may be ahead of UTC.
+const maxAhead = 14 * time.Hour
+
+// isStale reports whether a list is too old at now for a person at a place.
+func (r *ListRule) isStale(l *List, at *Place, now time.Time) bool {
+	from := r.staleInUTC(l)
+	return !from.IsZero() && !now.Before(from.Add(-maxAhead)) && !now.Before(r.staleFrom(l, at))
+}
+
+// staleFrom is the first instant at which a list is too old: midnight in UTC or, under a rule, where the called party may be,
+// if that is earlier.
 func (r *ListRule) staleFrom(l *List, at *Place) time.Time {
-	if r == listAlone {
-		return l.StaleFrom()
+	from := r.staleInUTC(l)
+	if r == listAlone || from.IsZero() {
+		return from
 	}
+	if len(at.Zones) == 0 {
+		return from.Add(-maxAhead)
+	}
+	y, m, d := from.Date()
+	for _, zone := range at.Zones {
+		from = earlier(from, time.Date(y, m, d, 0, 0, 0, 0, zone.location).UTC())
+	}
+	return from
+}
+
+// staleInUTC is the midnight in UTC from which a list is too old; zero: never.
+func (r *ListRule) staleInUTC(l *List) time.Time {
 	days := l.MaxAgeDays
 	if r.MaxAgeDays > 0 && (days == 0 || r.MaxAgeDays < days) {
 		days = r.MaxAgeDays
 	}
 	aged := List{SnapshotDate: l.SnapshotDate, MaxAgeDays: days}
-	from := aged.StaleFrom()
-	if from.IsZero() || l.SnapshotDate == 0 {
-		return from
-	}
-	y, m, d := from.Date()
-	for _, zone := range at.Zones {
-		from = earlier(from, time.Date(y, m, d, 0, 0, 0, 0, zone))
-	}
-	return from
+	return aged.StaleFrom()
 }
