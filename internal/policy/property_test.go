@@ -15,7 +15,7 @@ import (
 var (
 	someScopes  = []Scope{"", "acme", "acme/telecom", "acme/telecom/winter", "acme/energy", "other"}
 	someRegions = []string{"US", "CA", "FR"}
-	someZones   = []*time.Location{time.UTC, time.FixedZone("east", 9*60*60), time.FixedZone("west", -5*60*60-30*60)}
+	someZones   = []*Zone{NewZone(time.UTC), NewZone(time.FixedZone("east", 9*60*60)), NewZone(time.FixedZone("west", -5*60*60-30*60))}
 )
 
 func jurisdiction(code string) phone.RegionSet {

@@ -92,7 +92,7 @@ func (h *Hours) compile(country string, holidays Calendar) *policy.Hours {
 		days = known
 	}
 	if h.IgnoreRegional {
-		days = &policy.Holidays{National: days.National, Until: days.Until}
+		days = &policy.Holidays{National: days.National, From: days.From, Until: days.Until}
 	}
 	out.Holidays = days
 	return out

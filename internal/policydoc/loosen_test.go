@@ -77,7 +77,7 @@ func drawFacts(t *rapid.T) *policy.Facts {
 		f.Regions = f.Regions.With(r)
 	}
 	if rapid.IntRange(0, 3).Draw(t, "zone") > 0 {
-		f.Place.Zones = []*time.Location{time.FixedZone("", 3600*rapid.IntRange(-6, 6).Draw(t, "offset"))}
+		f.Place.Zones = []*policy.Zone{policy.NewZone(time.FixedZone("", 3600*rapid.IntRange(-6, 6).Draw(t, "offset")))}
 	}
 	f.Place.Subdivision = rapid.SampledFrom([]string{"", "", "FR-1", "FR-2", "US-1"}).Draw(t, "subdivision")
 	for range rapid.IntRange(0, 3).Draw(t, "records") {
