@@ -31,6 +31,7 @@ const (
 	CauseNotLoaded   Cause = "NOT_LOADED"
 	CauseNoRule      Cause = "NO_RULE"
 	CauseDataDamaged Cause = "DATA_DAMAGED"
+	CauseNoTimeZone  Cause = "NO_TIME_ZONE"
 )
 
 // ReasonKind is what a reason rests on.
@@ -48,6 +49,14 @@ const (
 	ReasonNoRule          ReasonKind = "NO_RULE"
 	ReasonDataDamaged     ReasonKind = "DATA_DAMAGED"
 	ReasonCallingHours    ReasonKind = "CALLING_HOURS"
+	ReasonBannedSector    ReasonKind = "BANNED_SECTOR"
+
+	// What an Allow rests on, beside ReasonConsent.
+	ReasonListClear        ReasonKind = "LIST_CLEAR"
+	ReasonHoursOpen        ReasonKind = "HOURS_OPEN"
+	ReasonHoursNotChecked  ReasonKind = "HOURS_NOT_CHECKED"
+	ReasonServicePermitted ReasonKind = "SERVICE_PERMITTED"
+	ReasonNothingSpeaks    ReasonKind = "NOTHING_SPEAKS"
 )
 
 // ListKind is what a list is for.
@@ -90,6 +99,24 @@ const (
 	ConsentContract   ConsentKind = "CONTRACT"
 )
 
+// ConsentForm is how a consent was given; empty: not stated.
+type ConsentForm string
+
+// The forms of consents.
+const (
+	ConsentOral    ConsentForm = "ORAL"
+	ConsentWritten ConsentForm = "WRITTEN"
+)
+
+// WithdrawalReason is why opt-outs or consents are withdrawn; empty: not stated.
+type WithdrawalReason string
+
+// The reasons of withdrawals.
+const (
+	WithdrawnRequested WithdrawalReason = "REQUESTED"           // the person asked for it
+	WithdrawnMistake   WithdrawalReason = "RECORDED_BY_MISTAKE" // it should not have been recorded
+)
+
 // EventKind is what happened to a number.
 type EventKind string
 
@@ -102,6 +129,7 @@ const (
 	EventListed           EventKind = "LISTED"
 	EventUnlisted         EventKind = "UNLISTED"
 	EventStoryErased      EventKind = "STORY_ERASED"
+	EventConsentUsed      EventKind = "CONSENT_USED" // a check relied on consents
 )
 
 // StoryState says whether the text of a record can be read.
@@ -147,6 +175,8 @@ const (
 	ModeRevert  ImportMode = "REVERT"   // Revert went back to earlier content
 	ModeReload  ImportMode = "RELOAD"   // the server wrote the list's own content again after an import was abandoned
 	ModeOptOuts ImportMode = "OPT_OUTS" // an import of opt-outs, into no list
+	// ModeConsents is an import of consents, into no list.
+	ModeConsents ImportMode = "CONSENTS"
 )
 
 // ImportState says what became of an import.
@@ -158,7 +188,7 @@ const (
 	ImportSwitched  ImportState = "SWITCHED"  // the list shows it
 	ImportConfirmed ImportState = "CONFIRMED" // the list already had its content
 	ImportAbandoned ImportState = "ABANDONED" // given up; the list kept its earlier content
-	ImportRecorded  ImportState = "RECORDED"  // of opt-outs: all accepted rows count
+	ImportRecorded  ImportState = "RECORDED"  // of opt-outs and consents: all accepted rows count
 )
 
 // Phase is how far an import has got.
@@ -187,6 +217,8 @@ const (
 	GuardCoverageWider    Guard = "COVERAGE_WIDER"
 	GuardCoverageInferred Guard = "COVERAGE_INFERRED"
 	GuardCut              Guard = "CUT"
+	// GuardLiftsOptOuts is of consents: overridden, they lift no opt-out.
+	GuardLiftsOptOuts Guard = "LIFTS_OPT_OUTS"
 )
 
 // StoreState says what a server's store can do.
@@ -208,10 +240,10 @@ type Role string
 // The roles.
 const (
 	RoleChecker    Role = "CHECKER"    // checks
-	RoleRecorder   Role = "RECORDER"   // opt-outs, one by one and by file
+	RoleRecorder   Role = "RECORDER"   // opt-outs and consents, one by one and by file
 	RoleLoader     Role = "LOADER"     // lists, and opt-outs by file
 	RoleSubscriber Role = "SUBSCRIBER" // the change feed of its own name
-	RoleOfficer    Role = "OFFICER"    // reads everything
+	RoleOfficer    Role = "OFFICER"    // reads everything; consents that may lift opt-outs
 	RoleAdmin      Role = "ADMIN"      // grants and revokes
 )
 
@@ -247,6 +279,7 @@ const (
 	ActDeskPut            ActKind = "DESK_PUT" // registered or changed
 	ActDeskRemoved        ActKind = "DESK_REMOVED"
 	ActSubscriberCompared ActKind = "SUBSCRIBER_COMPARED"
+	ActConsentsImported   ActKind = "CONSENTS_IMPORTED"
 )
 
 // SubscriberKind is what a subscriber is to the organisation.

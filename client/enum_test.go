@@ -25,10 +25,11 @@ func TestConstantsAreTheContracts(t *testing.T) {
 		"ListState":   valuesOf("LIST_STATE_", dncv1.ListState_value),
 		"RecordKind":  valuesOf("RECORD_KIND_", dncv1.RecordKind_value),
 		"ConsentKind": valuesOf("CONSENT_KIND_", dncv1.ConsentKind_value),
+		"ConsentForm": valuesOf("CONSENT_FORM_", dncv1.ConsentForm_value),
 		"EventKind":   valuesOf("EVENT_KIND_", dncv1.EventKind_value),
 		"StoryState":  valuesOf("STORY_STATE_", dncv1.StoryState_value),
 		"Channel":     valuesOf("CHANNEL_", dncv1.Channel_value),
-		"ImportMode":  append(valuesOf("IMPORT_MODE_", dncv1.ImportMode_value), "REVERT", "RELOAD", "OPT_OUTS"),
+		"ImportMode":  append(valuesOf("IMPORT_MODE_", dncv1.ImportMode_value), "REVERT", "RELOAD", "OPT_OUTS", "CONSENTS"),
 		"ImportState": append(valuesOf("LIST_IMPORT_STATE_", dncv1.ListImportState_value), valuesOf("RECORD_IMPORT_STATE_", dncv1.RecordImportState_value)...),
 		"Phase":       append(valuesOf("IMPORT_PHASE_", dncv1.ImportPhase_value), "SENDING"),
 		"Guard":       valuesOf("IMPORT_GUARD_", dncv1.ImportGuard_value),
@@ -41,6 +42,8 @@ func TestConstantsAreTheContracts(t *testing.T) {
 		"DifferenceKind": valuesOf("DIFFERENCE_KIND_", dncv1.DifferenceKind_value),
 		"DeskKind":       valuesOf("DESK_KIND_", dncv1.DeskKind_value),
 		"CredentialKind": valuesOf("CREDENTIAL_KIND_", dncv1.CredentialKind_value),
+
+		"WithdrawalReason": valuesOf("WITHDRAWAL_REASON_", dncv1.WithdrawalReason_value),
 	}
 	got := stringConstants(t, "enum.go")
 	for _, kind := range slices.Sorted(maps.Keys(want)) {

@@ -150,8 +150,10 @@ var (
 
 	// ErrRequestIDReused: the request id was used for another write.
 	ErrRequestIDReused = forReasons("request id reused", "REQUEST_ID_REUSED")
-	// ErrNothingToWithdraw: no opt-out is in force at exactly that scope.
+	// ErrNothingToWithdraw: no opt-out is in force, or no consent held, at exactly that scope.
 	ErrNothingToWithdraw = forReasons("nothing to withdraw", "NOTHING_TO_WITHDRAW")
+	// ErrConsentWithdrawn: consents at that scope were withdrawn after this one was obtained.
+	ErrConsentWithdrawn = forReasons("consent withdrawn", "CONSENT_WITHDRAWN")
 	// ErrRecordLimit: the number holds as many records as it may.
 	ErrRecordLimit = forReasons("too many records", "RECORD_LIMIT")
 

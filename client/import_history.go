@@ -10,8 +10,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// ImportRecord is one import, of a list or of opt-outs, as the journal has it. For an
-// import of opt-outs the list fields are zero.
+// ImportRecord is one import, of a list, of opt-outs or of consents, as the journal has it. For an
+// import of opt-outs or consents the list fields are zero.
 type ImportRecord struct {
 	ImportID string `json:"import_id"`
 	List     string `json:"list"`
@@ -64,7 +64,7 @@ type RejectTally struct {
 }
 
 // ImportHistory yields the loads of a list, newest first; of all lists, deleted ones
-// too, and the imports of opt-outs, when list is empty. An error is the last thing yielded.
+// too, and the imports of opt-outs and consents, when list is empty. An error is the last thing yielded.
 func (c *Client) ImportHistory(ctx context.Context, list string) iter.Seq2[ImportRecord, error] {
 	if list != "" {
 		return c.listImports(ctx, list)
@@ -191,10 +191,14 @@ func modeOf(r *dncv1.ListImport) ImportMode {
 }
 
 func fromRecordImport(r *dncv1.RecordImport) ImportRecord {
+	mode := ModeOptOuts
+	if r.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT {
+		mode = ModeConsents
+	}
 	return ImportRecord{
 		ImportID:         r.GetImportId(),
 		State:            name[ImportState](r.GetState(), "RECORD_IMPORT_STATE_"),
-		Mode:             ModeOptOuts,
+		Mode:             mode,
 		Sources:          each(r.GetSources(), fromSource),
 		RecordedBy:       r.GetRecordedBy(),
 		RecordedByProven: r.GetRecordedByProven(),

@@ -80,9 +80,9 @@ func TestJSONFields(t *testing.T) {
 		value  any
 		fields int
 	}{
-		{client.Result{}, 11}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.NumberInfo{}, 8},
-		{client.Record{}, 10}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
-		{client.HistoryEvent{}, 13}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
+		{client.Result{}, 11}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.NumberInfo{}, 8},
+		{client.Record{}, 16}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
+		{client.HistoryEvent{}, 22}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
 		{client.ImportResult{}, 23}, {client.ImportOptOutsResult{}, 15}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 22}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 8}, {client.BatchDetail{}, 6},

@@ -4,6 +4,8 @@ import (
 	"context"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -28,13 +30,28 @@ type Record struct {
 	ConsentKind ConsentKind `json:"consent_kind"`
 	Scope       string      `json:"scope" empty:"kept"`
 	Channel     Channel     `json:"channel"`
-	// ReceivedAt is when the person said it, RecordedAt when it became durable.
+	// ReceivedAt is when the person said it, or when a consent was obtained. RecordedAt is when it became durable.
 	ReceivedAt time.Time `json:"received_at"`
 	RecordedAt time.Time `json:"recorded_at"`
 	// ExpiresAt is when it ends; zero: never.
 	ExpiresAt time.Time `json:"expires_at"`
 	InForce   bool      `json:"in_force"`
 	Story     Story     `json:"story"`
+	ConsentTerms
+}
+
+// ConsentTerms is what a consent states beyond what every record does; empty for an opt-out.
+type ConsentTerms struct {
+	// ConsentForm is how it was given.
+	ConsentForm ConsentForm `json:"consent_form"`
+	// Goods is the nature of what it was given for, ThirdParties who else may call.
+	Goods        string `json:"goods"`
+	ThirdParties string `json:"third_parties"`
+	// The appointment that the person agreed to; zero: none.
+	AppointmentFrom  time.Time `json:"appointment_from"`
+	AppointmentUntil time.Time `json:"appointment_until"`
+	// MayLift: it may lift an older opt-out, where the policy says so.
+	MayLift bool `json:"may_lift"`
 }
 
 // Story is who received an objection, how it is proven and who wrote it down.
@@ -88,6 +105,12 @@ type HistoryEvent struct {
 	ListID       string    `json:"list_id"`
 	SnapshotDate string    `json:"snapshot_date"`
 	Story        Story     `json:"story"`
+	ConsentTerms
+	// WithdrawalReason is what kind of reason a withdrawal had.
+	WithdrawalReason WithdrawalReason `json:"withdrawal_reason"`
+	// Used are the consents that a check relied on, CheckedRevision where it was answered from.
+	Used            []EventID `json:"used"`
+	CheckedRevision uint64    `json:"checked_revision" zero:"unset"`
 }
 
 // GetNumber returns what holds for a number. One that nothing was recorded about
@@ -165,6 +188,22 @@ func fromRecord(r *dncv1.Record) Record {
 		ExpiresAt:   fromTime(r.GetExpiresAt()),
 		InForce:     r.GetInForce(),
 		Story:       fromStory(r.GetStory()),
+
+		ConsentTerms: fromTerms(r.GetConsentForm(), r),
+	}
+}
+
+// fromTerms is what a record or an event states of a consent.
+func fromTerms(form dncv1.ConsentForm, m interface {
+	GetGoods() string
+	GetThirdParties() string
+	GetAppointmentFrom() *timestamppb.Timestamp
+	GetAppointmentUntil() *timestamppb.Timestamp
+	GetMayLift() bool
+}) ConsentTerms {
+	return ConsentTerms{
+		ConsentForm: name[ConsentForm](form, "CONSENT_FORM_"), Goods: m.GetGoods(), ThirdParties: m.GetThirdParties(), MayLift: m.GetMayLift(),
+		AppointmentFrom: fromTime(m.GetAppointmentFrom()), AppointmentUntil: fromTime(m.GetAppointmentUntil()),
 	}
 }
 
@@ -199,6 +238,7 @@ func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
 		Time:  fromTime(m.GetTime()),
 		Kind:  fromEventKind(m.GetKind()),
 		Ended: []EventID{},
+		Used:  []EventID{},
 		Story: fromStory(m.GetStory()),
 	}
 	switch c := m.GetChange().(type) {
@@ -208,20 +248,30 @@ func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
 		e.ReceivedAt, e.ExpiresAt = fromTime(o.GetReceivedAt()), fromTime(o.GetExpiresAt())
 	case *dncv1.HistoryEvent_OptOutWithdrawn:
 		e.Scope, e.Ended = c.OptOutWithdrawn.GetScope(), each(c.OptOutWithdrawn.GetEnded(), fromEventID)
+		e.WithdrawalReason = fromWithdrawalReason(c.OptOutWithdrawn.GetWithdrawalReason())
 	case *dncv1.HistoryEvent_ConsentRecorded:
 		o := c.ConsentRecorded
 		e.Scope, e.Channel = o.GetScope(), name[Channel](o.GetChannel(), "CHANNEL_")
 		e.ConsentKind = name[ConsentKind](o.GetKind(), "CONSENT_KIND_")
 		e.ReceivedAt, e.ExpiresAt = fromTime(o.GetObtainedAt()), fromTime(o.GetExpiresAt())
+		e.ConsentTerms = fromTerms(o.GetForm(), o)
 	case *dncv1.HistoryEvent_ConsentWithdrawn:
 		e.Scope, e.Ended = c.ConsentWithdrawn.GetScope(), each(c.ConsentWithdrawn.GetEnded(), fromEventID)
 		e.ConsentKind = name[ConsentKind](c.ConsentWithdrawn.GetKind(), "CONSENT_KIND_")
+		e.WithdrawalReason = fromWithdrawalReason(c.ConsentWithdrawn.GetWithdrawalReason())
+	case *dncv1.HistoryEvent_ConsentUsed:
+		e.Scope, e.Used = c.ConsentUsed.GetScope(), each(c.ConsentUsed.GetConsents(), fromEventID)
+		e.CheckedRevision = c.ConsentUsed.GetCheckedRevision()
 	case *dncv1.HistoryEvent_Listed:
 		e.ofList(c.Listed)
 	case *dncv1.HistoryEvent_Unlisted:
 		e.ofList(c.Unlisted)
 	}
 	return e
+}
+
+func fromWithdrawalReason(r dncv1.WithdrawalReason) WithdrawalReason {
+	return name[WithdrawalReason](r, "WITHDRAWAL_REASON_")
 }
 
 // ofList sets what an event says about a list.

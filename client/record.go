@@ -37,8 +37,9 @@ type Withdrawal struct {
 	Region string
 	// Scope of the opt-outs; empty: those for everyone.
 	Scope string
-	// Reason why. Required: the number becomes callable.
+	// Reason why. Required: the number becomes callable. Why says what kind of reason it is.
 	Reason string
+	Why    WithdrawalReason
 	// Desk that received it.
 	Desk string
 	// RequestID as in OptOut.
@@ -67,7 +68,7 @@ type WithdrawReceipt struct {
 	Duplicate  bool      `json:"duplicate"`
 	RecordedAt time.Time `json:"recorded_at"`
 	RequestID  string    `json:"request_id"`
-	// Withdrawn is how many opt-outs it ended, 1 or more.
+	// Withdrawn is how many opt-outs or consents it ended, 1 or more.
 	Withdrawn uint32 `json:"withdrawn"`
 }
 
@@ -113,10 +114,16 @@ func (c *Client) RecordOptOut(ctx context.Context, o OptOut) (Receipt, error) {
 // WithdrawOptOut ends all opt-outs in force at exactly that scope; those above and
 // below stay. Without one: ErrNothingToWithdraw.
 func (c *Client) WithdrawOptOut(ctx context.Context, w Withdrawal) (WithdrawReceipt, error) {
+	why, err := value[dncv1.WithdrawalReason](w.Why, "WITHDRAWAL_REASON_", dncv1.WithdrawalReason_value)
+	if err != nil {
+		return WithdrawReceipt{}, err
+	}
 	if err := sendable(w.Number); err != nil {
 		return WithdrawReceipt{}, err
 	}
 	request := &dncv1.WithdrawOptOutRequest{
+		WithdrawalReason: why,
+
 		Number:  w.Number,
 		Region:  w.Region,
 		Scope:   w.Scope,

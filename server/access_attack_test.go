@@ -259,20 +259,21 @@ func (d *door) load(ctx context.Context, list string) {
 // TestKindsOfActsAreThoseOfTheContract: the store numbers them as the contract does.
 func TestKindsOfActsAreThoseOfTheContract(t *testing.T) {
 	t.Parallel()
-	for name, kind := range map[string]store.ActKind{
+	kinds := map[string]store.ActKind{
 		"UNSPECIFIED": store.ActUnspecified, "LIST_CREATED": store.ActListCreated, "LIST_UPDATED": store.ActListUpdated,
 		"LIST_DELETED": store.ActListDeleted, "LIST_LOADED": store.ActListLoaded, "LIST_CONFIRMED": store.ActListConfirmed,
 		"LIST_REVERTED": store.ActListReverted, "LIST_UNLOADED": store.ActListUnloaded, "OPT_OUTS_IMPORTED": store.ActOptOutsImported,
 		"LOSS_ACCEPTED": store.ActLossAccepted, "RESTORED": store.ActRestored, "TOKEN_CREATED": store.ActTokenCreated,
 		"TOKEN_REVOKED": store.ActTokenRevoked, "SUBSCRIBER_PUT": store.ActSubscriberPut, "SUBSCRIBER_REMOVED": store.ActSubscriberRemoved,
 		"DESK_PUT": store.ActDeskPut, "DESK_REMOVED": store.ActDeskRemoved,
-		"SUBSCRIBER_COMPARED": store.ActSubscriberCompared,
-	} {
+		"SUBSCRIBER_COMPARED": store.ActSubscriberCompared, "CONSENTS_IMPORTED": store.ActConsentsImported,
+	}
+	for name, kind := range kinds {
 		if got := dncv1.ActKind_name[int32(kind)]; got != "ACT_KIND_"+name {
 			t.Errorf("kind %d: got %s, want %s", kind, got, name)
 		}
 	}
-	if got, want := len(dncv1.ActKind_name), int(store.ActSubscriberCompared)+1; got != want {
+	if got, want := len(dncv1.ActKind_name), len(kinds); got != want {
 		t.Errorf("got %d kinds in the contract, want the %d of the store", got, want)
 	}
 }

@@ -148,12 +148,14 @@ var calls = map[string]struct {
 		_, err := dncv1.NewRecordServiceClient(conn).WithdrawOptOut(ctx, &dncv1.WithdrawOptOutRequest{Number: "+14155550111", Scope: string(scope), Reason: "asked"})
 		return err
 	}},
-	"RecordService/RecordConsent": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
-		_, err := dncv1.NewRecordServiceClient(conn).RecordConsent(ctx, &dncv1.RecordConsentRequest{Number: "+14155550112", Scope: string(scope)})
+	"RecordService/RecordConsent": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
+		_, err := dncv1.NewRecordServiceClient(conn).RecordConsent(ctx, &dncv1.RecordConsentRequest{
+			Number: "+14155550112", Scope: string(scope), Kind: dncv1.ConsentKind_CONSENT_KIND_PURCHASE,
+		})
 		return err
 	}},
-	"RecordService/WithdrawConsent": {fails: []string{"UNSUPPORTED"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
-		_, err := dncv1.NewRecordServiceClient(conn).WithdrawConsent(ctx, &dncv1.WithdrawConsentRequest{Number: "+14155550112", Scope: string(scope)})
+	"RecordService/WithdrawConsent": {fails: []string{"NOTHING_TO_WITHDRAW"}, make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
+		_, err := dncv1.NewRecordServiceClient(conn).WithdrawConsent(ctx, &dncv1.WithdrawConsentRequest{Number: "+14155550113", Scope: string(scope)})
 		return err
 	}},
 	"RecordService/ImportRecords": {make: importRow},

@@ -17,7 +17,7 @@ const (
 	workStream                // StreamChecks, in numbers
 	workBatch                 // CheckNumbers, in numbers
 	workRecords               // short calls about records and lists, reads and writes
-	workOptOuts               // RecordOptOut and WithdrawOptOut
+	workOptOuts               // RecordOptOut, WithdrawOptOut and WithdrawConsent
 	workLoads                 // imports and exports, while they last
 	workWatches               // streams of changes, while they last
 	workWaits                 // calls that wait for a position
@@ -248,7 +248,7 @@ func (l *limiter) roomAfter(took time.Duration) int64 {
 // have waited for their position, and for health and stats. No read takes the room of opt-outs.
 func (a *admission) ofCall(service, method string) *limiter {
 	switch {
-	case method == "RecordOptOut", method == "WithdrawOptOut":
+	case method == "RecordOptOut", method == "WithdrawOptOut", method == "WithdrawConsent":
 		return a[workOptOuts]
 	case service == dncv1.RecordService_ServiceDesc.ServiceName, service == dncv1.ListService_ServiceDesc.ServiceName,
 		service == dncv1.PropagationService_ServiceDesc.ServiceName:

@@ -116,7 +116,9 @@ func (w *dossierWriter) history() error {
 			after = found[i].ID
 			if e := &found[i]; w.caller.Sees(e.Scope) {
 				w.d.Events = append(w.d.Events, w.event(e, desks))
-				w.events = append(w.events, store.NumberEvent{ID: e.ID, Scope: e.Scope, Withdrawn: e.Kind == store.EventOptOutWithdrawn})
+				if e.Kind == store.EventOptOut || e.Kind == store.EventOptOutWithdrawn { // a feed carries no consents
+					w.events = append(w.events, store.NumberEvent{ID: e.ID, Scope: e.Scope, Withdrawn: e.Kind == store.EventOptOutWithdrawn})
+				}
 			}
 		}
 	}
@@ -133,11 +135,12 @@ func (w *dossierWriter) event(e *store.HistoryEvent, desks []*store.Desk) feed.D
 			Reason: story.GetReason(), RecordedBy: story.GetRecordedBy(), RecordedByProven: story.GetRecordedByProven(),
 		},
 	}
-	switch e.Kind {
-	case store.EventOptOut:
-		d.Kind, d.Channel = enumText(dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED, "EVENT_KIND_"), enumText(channelOf(e.Channel), "CHANNEL_")
-	case store.EventOptOutWithdrawn:
-		d.Kind = enumText(dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN, "EVENT_KIND_")
+	d.Kind = enumText(eventKinds[e.Kind], "EVENT_KIND_")
+	if e.Kind == store.EventOptOut || e.Kind == store.EventConsent {
+		d.Channel = enumText(channelOf(e.Channel), "CHANNEL_")
+	}
+	if e.Consent != nil && e.Consent.Kind != policy.ConsentUnspecified {
+		d.ConsentKind = enumText(dncv1.ConsentKind(e.Consent.Kind), "CONSENT_KIND_")
 	}
 	for _, id := range e.Ended {
 		d.Ended = append(d.Ended, feed.FormatEventID(id))

@@ -86,6 +86,7 @@ var reasons = []struct {
 	{store.ErrBusy, dncv1.ErrorReason_ERROR_REASON_QUEUE_FULL, "nothing was written; try again after a pause"},
 	{store.ErrRequestReused, dncv1.ErrorReason_ERROR_REASON_REQUEST_ID_REUSED, "nothing was written; make a new id for a new write"},
 	{store.ErrNothingToWithdraw, dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_WITHDRAW, "look at the number's records for the scopes that have one"},
+	{store.ErrConsentWithdrawn, dncv1.ErrorReason_ERROR_REASON_CONSENT_WITHDRAWN, "if the person consents again, record when"},
 	{store.ErrTooManyRecords, dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT, "withdraw some before adding more"},
 	{store.ErrListNotFound, dncv1.ErrorReason_ERROR_REASON_LIST_NOT_FOUND, "create it first, or check the name"},
 	{store.ErrListExists, dncv1.ErrorReason_ERROR_REASON_LIST_EXISTS, "use it, or choose another name"},
@@ -286,6 +287,7 @@ var outcomes = map[dncv1.ErrorReason]outcome{
 	dncv1.ErrorReason_ERROR_REASON_FILTER_CHANGED:         {code: codes.FailedPrecondition},
 	dncv1.ErrorReason_ERROR_REASON_ACK_INVALID:            {code: codes.InvalidArgument},
 	dncv1.ErrorReason_ERROR_REASON_DESK_NOT_FOUND:         {code: codes.NotFound},
+	dncv1.ErrorReason_ERROR_REASON_CONSENT_WITHDRAWN:      {code: codes.FailedPrecondition},
 }
 
 // Trailers of a call that failed.

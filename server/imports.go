@@ -249,9 +249,13 @@ func listImport(caller *access.Grant, scope policy.Scope, e *store.ImportEntry) 
 
 // recordImportMessage is an import of opt-outs. The journal names an import once all its rows are recorded.
 func recordImportMessage(e *store.ImportEntry) *dncv1.RecordImport {
+	kind := dncv1.RecordKind_RECORD_KIND_OPT_OUT
+	if e.Mode == store.Consents {
+		kind = dncv1.RecordKind_RECORD_KIND_CONSENT
+	}
 	return &dncv1.RecordImport{
 		ImportId:         e.ImportID,
-		Kind:             dncv1.RecordKind_RECORD_KIND_OPT_OUT,
+		Kind:             kind,
 		State:            dncv1.RecordImportState_RECORD_IMPORT_STATE_RECORDED,
 		Sources:          sourceMessages(e.Sources),
 		RecordedBy:       e.Story.RecordedBy,

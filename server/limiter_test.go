@@ -211,7 +211,7 @@ func BenchmarkLimiter(b *testing.B) {
 	})
 }
 
-// TestReadsLeaveRoomForOptOuts: recording and withdrawing an opt-out have room that no other call takes.
+// TestReadsLeaveRoomForOptOuts: recording and withdrawing an opt-out, and withdrawing a consent, have room that no other call takes.
 func TestReadsLeaveRoomForOptOuts(t *testing.T) {
 	t.Parallel()
 	a := newAdmission()
@@ -219,7 +219,7 @@ func TestReadsLeaveRoomForOptOuts(t *testing.T) {
 		dncv1.CheckService_ServiceDesc, dncv1.RecordService_ServiceDesc, dncv1.ListService_ServiceDesc, dncv1.AdminService_ServiceDesc,
 	} {
 		for _, m := range desc.Methods {
-			want := m.MethodName == "RecordOptOut" || m.MethodName == "WithdrawOptOut"
+			want := m.MethodName == "RecordOptOut" || m.MethodName == "WithdrawOptOut" || m.MethodName == "WithdrawConsent"
 			if got := a.ofCall(desc.ServiceName, m.MethodName) == a[workOptOuts]; got != want {
 				t.Errorf("%s takes the room of opt-outs: got %v, want %v", m.MethodName, got, want)
 			}

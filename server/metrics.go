@@ -28,6 +28,10 @@ var verdictNames = [...]string{"error", "allow", "block", "not_now", "unknown"}
 const (
 	writeOptOut     = "opt_out"
 	writeWithdrawal = "opt_out_withdrawal"
+	writeConsent    = "consent"
+
+	writeConsentWithdrawal = "consent_withdrawal"
+
 	writeList       = "list"
 	writeLoad       = "load"
 	writeRecords    = "records_import"

@@ -56,9 +56,9 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 
 // recordMessage is a record on the wire, with its story if the caller may read it.
 func recordMessage(caller *access.Grant, r *store.RecordDetail, now time.Time) *dncv1.Record {
-	return &dncv1.Record{
+	m := &dncv1.Record{
 		Id:         eventID(r.ID),
-		Kind:       dncv1.RecordKind_RECORD_KIND_OPT_OUT,
+		Kind:       dncv1.RecordKind(r.Kind),
 		Scope:      string(r.Scope),
 		Channel:    channelOf(r.Channel),
 		ReceivedAt: stamp(r.ReceivedAt),
@@ -67,6 +67,12 @@ func recordMessage(caller *access.Grant, r *store.RecordDetail, now time.Time) *
 		InForce:    r.InForce(now),
 		Story:      storyFor(caller, r.Scope, r.Story, r.StoryState),
 	}
+	if c := r.Consent; c != nil {
+		m.ConsentKind, m.ConsentForm, m.MayLift = dncv1.ConsentKind(c.Kind), dncv1.ConsentForm(c.Form), c.MayLift
+		m.Goods, m.ThirdParties = c.Goods, c.ThirdParties
+		m.AppointmentFrom, m.AppointmentUntil = stamp(c.From), stamp(c.Until)
+	}
+	return m
 }
 
 // storyRoles are the roles that read stories.
@@ -206,24 +212,59 @@ func (p *historyPage) cut(number string, found []store.HistoryEvent, after bool)
 var kindsCovered = []dncv1.EventKind{
 	dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED,
 	dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
+	dncv1.EventKind_EVENT_KIND_CONSENT_RECORDED,
+	dncv1.EventKind_EVENT_KIND_CONSENT_WITHDRAWN,
+	dncv1.EventKind_EVENT_KIND_CONSENT_USED,
+}
+
+var eventKinds = [...]dncv1.EventKind{
+	store.EventOptOut:           dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED,
+	store.EventOptOutWithdrawn:  dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
+	store.EventConsent:          dncv1.EventKind_EVENT_KIND_CONSENT_RECORDED,
+	store.EventConsentWithdrawn: dncv1.EventKind_EVENT_KIND_CONSENT_WITHDRAWN,
+	store.EventConsentUsed:      dncv1.EventKind_EVENT_KIND_CONSENT_USED,
 }
 
 func historyMessage(caller *access.Grant, number string, e *store.HistoryEvent) *dncv1.HistoryEvent {
-	m := &dncv1.HistoryEvent{Id: eventID(e.ID), Time: stamp(e.Time), Story: storyFor(caller, e.Scope, e.Story, e.StoryState)}
+	m := &dncv1.HistoryEvent{
+		Id: eventID(e.ID), Time: stamp(e.Time), Kind: eventKinds[e.Kind], Story: storyFor(caller, e.Scope, e.Story, e.StoryState),
+	}
 	switch e.Kind {
 	case store.EventOptOut:
-		m.Kind = dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED
 		m.Change = &dncv1.HistoryEvent_OptOutRecorded{OptOutRecorded: &dncv1.OptOutRecorded{
 			Number: number, Scope: string(e.Scope), Channel: channelOf(e.Channel),
 			ReceivedAt: stamp(e.ReceivedAt), ExpiresAt: stamp(e.ExpiresAt),
 		}}
 	case store.EventOptOutWithdrawn:
-		m.Kind = dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN
 		m.Change = &dncv1.HistoryEvent_OptOutWithdrawn{OptOutWithdrawn: &dncv1.OptOutWithdrawn{
-			Number: number, Scope: string(e.Scope), Ended: eventIDs(e.Ended),
+			Number: number, Scope: string(e.Scope), Ended: eventIDs(e.Ended), WithdrawalReason: dncv1.WithdrawalReason(e.Reason),
 		}}
+	default:
+		ofConsent(m, number, e)
 	}
 	return m
+}
+
+// ofConsent completes an event about consents.
+func ofConsent(m *dncv1.HistoryEvent, number string, e *store.HistoryEvent) {
+	switch e.Kind {
+	case store.EventConsent:
+		c := e.Consent
+		m.Change = &dncv1.HistoryEvent_ConsentRecorded{ConsentRecorded: &dncv1.ConsentRecorded{
+			Number: number, Scope: string(e.Scope), Kind: dncv1.ConsentKind(c.Kind), Form: dncv1.ConsentForm(c.Form), Channel: channelOf(e.Channel),
+			ObtainedAt: stamp(e.ReceivedAt), ExpiresAt: stamp(e.ExpiresAt), Goods: c.Goods, ThirdParties: c.ThirdParties,
+			AppointmentFrom: stamp(c.From), AppointmentUntil: stamp(c.Until), MayLift: c.MayLift,
+		}}
+	case store.EventConsentWithdrawn:
+		m.Change = &dncv1.HistoryEvent_ConsentWithdrawn{ConsentWithdrawn: &dncv1.ConsentWithdrawn{
+			Number: number, Scope: string(e.Scope), Kind: dncv1.ConsentKind(e.Consent.Kind), Ended: eventIDs(e.Ended),
+			WithdrawalReason: dncv1.WithdrawalReason(e.Reason),
+		}}
+	case store.EventConsentUsed:
+		m.Change = &dncv1.HistoryEvent_ConsentUsed{ConsentUsed: &dncv1.ConsentUsed{
+			Number: number, Scope: string(e.Scope), Consents: eventIDs(e.Used), CheckedRevision: e.Checked,
+		}}
+	}
 }
 
 func eventIDs(ids []policy.EventID) []*dncv1.EventId {

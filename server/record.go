@@ -144,6 +144,9 @@ func (s *recordService) withdrawOptOut(ctx context.Context, req *dncv1.WithdrawO
 	if err != nil {
 		return nil, err
 	}
+	if r.Why, err = withdrawalReason(req.GetWithdrawalReason()); err != nil {
+		return nil, err
+	}
 	receipt, err := s.store.WithdrawOptOut(ctx, n, scope, r)
 	if err != nil {
 		return nil, err

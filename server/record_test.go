@@ -217,7 +217,10 @@ func TestHistoryPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := all.GetEvents()[len(all.GetEvents())-1]
-	covered := []dncv1.EventKind{dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED, dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN}
+	covered := []dncv1.EventKind{
+		dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED, dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
+		dncv1.EventKind_EVENT_KIND_CONSENT_RECORDED, dncv1.EventKind_EVENT_KIND_CONSENT_WITHDRAWN, dncv1.EventKind_EVENT_KIND_CONSENT_USED,
+	}
 	if got := all.GetKindsCovered(); !slices.Equal(got, covered) {
 		t.Errorf("got a history complete for %v, want %v", got, covered)
 	}
@@ -251,10 +254,8 @@ func TestRecordRefusesWhatIsNotSupported(t *testing.T) {
 	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
-	_, consent := n.record.RecordConsent(ctx, &dncv1.RecordConsentRequest{})
-	_, withdraw := n.record.WithdrawConsent(ctx, &dncv1.WithdrawConsentRequest{})
 	_, asOf := n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, ReadAt: past(1)})
-	for name, err := range map[string]error{"RecordConsent": consent, "WithdrawConsent": withdraw, "read_at.past": asOf} {
+	for name, err := range map[string]error{"read_at.past": asOf} {
 		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
 		if got := errorInfo(err).GetMetadata()["feature"]; got != name {
 			t.Errorf("got feature %q, want %s", got, name)

@@ -22,9 +22,13 @@ func (s *recordService) ExportRecords(req *dncv1.ExportRecordsRequest, stream re
 		return err
 	}
 	caller := callerOf(stream.Context())
-	keep, err := scopeFilter(caller, req)
+	inScope, err := scopeFilter(caller, req)
 	if err != nil {
 		return err
+	}
+	kind := policy.RecordKind(req.GetKind())
+	keep := func(r *store.RecordDetail) bool {
+		return (kind == policy.RecordUnspecified || r.Kind == kind) && inScope(r)
 	}
 	if err := s.noteAccess(stream.Context(), "RecordService/ExportRecords", accessed{scope: policy.Scope(strings.ToLower(req.GetScope()))}); err != nil {
 		return err
@@ -40,9 +44,6 @@ func (s *recordService) ExportRecords(req *dncv1.ExportRecordsRequest, stream re
 
 // exportView returns the view that an export of records reads.
 func (s *recordService) exportView(ctx context.Context, req *dncv1.ExportRecordsRequest) (*store.View, error) {
-	if req.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT {
-		return nil, unsupported("RECORD_KIND_CONSENT")
-	}
 	if err := knownEnum("kind", int32(req.GetKind()), dncv1.RecordKind_name); err != nil {
 		return nil, err
 	}

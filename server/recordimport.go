@@ -6,6 +6,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	"github.com/dncd/dncd/internal/access"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -72,6 +73,10 @@ func (i *recordImportSession) header(h *dncv1.ImportRecordsHeader) (store.Record
 	if err := checkRecordsHeader(h); err != nil {
 		return out, err
 	}
+	if err := checkImporter(callerOf(i.ctx), h); err != nil {
+		return out, err
+	}
+	out.Consents, out.Lift = h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT, h.GetLiftOptOuts()
 	guards, err := guardsOf(h.GetGuards())
 	if err != nil {
 		return out, err
@@ -93,18 +98,32 @@ func (i *recordImportSession) header(h *dncv1.ImportRecordsHeader) (store.Record
 // checkRecordsHeader refuses what no import of records has, and what this server does not support.
 func checkRecordsHeader(h *dncv1.ImportRecordsHeader) error {
 	switch {
-	case h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT:
-		return unsupported("RECORD_KIND_CONSENT")
-	case h.GetKind() != dncv1.RecordKind_RECORD_KIND_OPT_OUT:
+	case h.GetKind() != dncv1.RecordKind_RECORD_KIND_OPT_OUT && h.GetKind() != dncv1.RecordKind_RECORD_KIND_CONSENT:
 		return invalidField("kind", "must say what the rows are, such as opt-outs")
 	case h.GetGuards() != nil && h.Guards.MaxShrinkRatio != nil:
 		return invalidField("guards.max_shrink_ratio", "is for lists only: leave it out")
 	case h.GetResume() && h.GetContext().GetRequestId() != "":
 		return invalidField("context.request_id", "must be empty with resume, which finds the import by its files")
-	case h.GetLiftOptOuts():
-		return unsupported("lift_opt_outs")
+	}
+	if h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT && h.FallbackScope != nil {
+		return invalidField("fallback_scope", "is for opt-outs only: a consent that cannot be read in full is rejected")
+	}
+	if h.GetKind() == dncv1.RecordKind_RECORD_KIND_OPT_OUT && h.GetLiftOptOuts() {
+		return invalidField("lift_opt_outs", "is for consents only: leave it out")
 	}
 	return nil
+}
+
+// checkImporter refuses consents of a caller that may only import opt-outs.
+func checkImporter(caller *access.Grant, h *dncv1.ImportRecordsHeader) error {
+	roles := access.RolesOf(access.Recorder, access.Officer)
+	if h.GetLiftOptOuts() {
+		roles = access.RolesOf(access.Officer)
+	}
+	if h.GetKind() != dncv1.RecordKind_RECORD_KIND_CONSENT || caller.Roles.Any(roles) {
+		return nil
+	}
+	return denied("these consents need the role "+roles.String()).with("role", roles.String())
 }
 
 // put implements intake.
@@ -163,9 +182,8 @@ func (s *recordService) recordsResult(r *store.RecordsResult) *dncv1.ImportRecor
 	for i := range r.GuardFailures {
 		m.GuardFailures = append(m.GuardFailures, guardFailure(&r.GuardFailures[i]))
 	}
-	limit := itemError(store.ErrTooManyRecords)
 	for _, refused := range r.Refusals {
-		m.Rejects = append(m.Rejects, &dncv1.RowReject{Seq: refused.Seq, Index: refused.Place, Error: limit})
+		m.Rejects = append(m.Rejects, &dncv1.RowReject{Seq: refused.Seq, Index: refused.Place, Error: itemError(refused.Err())})
 	}
 	return m
 }

@@ -326,14 +326,14 @@ func TestImportRecordsErrors(t *testing.T) {
 		code   codes.Code
 		reason string
 	}{
-		"consents":   {recordUpload{header: &dncv1.ImportRecordsHeader{Kind: dncv1.RecordKind_RECORD_KIND_CONSENT}}, codes.Unimplemented, "UNSUPPORTED"},
+		"instead":    {recordUpload{header: &dncv1.ImportRecordsHeader{Kind: dncv1.RecordKind_RECORD_KIND_CONSENT, FallbackScope: proto.String("acme")}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"no import":  {recordUpload{header: &dncv1.ImportRecordsHeader{ImportId: "../../x"}}, codes.NotFound, "IMPORT_NOT_FOUND"},
 		"no ratio":   {recordUpload{header: &dncv1.ImportRecordsHeader{Guards: &dncv1.ImportGuards{MaxRejectRatio: proto.Float64(2)}}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"no region":  {recordUpload{header: &dncv1.ImportRecordsHeader{Region: "XX"}}, codes.InvalidArgument, "REGION_INVALID"},
 		"long by":    {recordUpload{header: &dncv1.ImportRecordsHeader{Context: &dncv1.WriteContext{OnBehalfOf: strings.Repeat("x", 257)}}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"shrink":     {recordUpload{header: &dncv1.ImportRecordsHeader{Guards: &dncv1.ImportGuards{MaxShrinkRatio: proto.Float64(1)}}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"resume":     {recordUpload{header: &dncv1.ImportRecordsHeader{Resume: true, Context: request("r")}}, codes.InvalidArgument, "FIELD_INVALID"},
-		"lift":       {recordUpload{header: &dncv1.ImportRecordsHeader{LiftOptOuts: true}}, codes.Unimplemented, "UNSUPPORTED"},
+		"lift":       {recordUpload{header: &dncv1.ImportRecordsHeader{LiftOptOuts: true}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"long id":    {recordUpload{header: &dncv1.ImportRecordsHeader{Context: request(strings.Repeat("x", 129))}}, codes.InvalidArgument, "FIELD_INVALID"},
 		"many rows":  {recordUpload{chunks: [][]*dncv1.RecordRow{make([]*dncv1.RecordRow, 10_001)}}, codes.InvalidArgument, "CHUNK_INVALID"},
 		"large rows": {recordUpload{chunks: [][]*dncv1.RecordRow{{{Note: strings.Repeat("x", 520<<10)}}}}, codes.InvalidArgument, "CHUNK_INVALID"},

@@ -24,6 +24,8 @@ type rowReader struct {
 	story    store.Story // who records
 	caller   *access.Grant
 	region   phone.Region
+	consents bool         // the rows are
+	lift     bool         // consents may lift opt-outs
 	lenient  bool         // fields that cannot be read, except the number, are left out
 	fallback policy.Scope // in place of a scope that cannot be read
 	omitted  []error      // what is wrong with the fields that were left out of the current row
@@ -36,7 +38,9 @@ type rowReader struct {
 }
 
 func newRowReader(ctx context.Context, s *store.Store, h *dncv1.ImportRecordsHeader) (rowReader, error) {
-	r := rowReader{store: s, caller: callerOf(ctx)}
+	r := rowReader{
+		store: s, caller: callerOf(ctx), consents: h.GetKind() == dncv1.RecordKind_RECORD_KIND_CONSENT, lift: h.GetLiftOptOuts(),
+	}
 	if err := recorder(ctx, h.GetContext().GetOnBehalfOf(), &r.story); err != nil {
 		return r, err
 	}
@@ -69,6 +73,9 @@ func (r *rowReader) reading(region string) string {
 	if r.lenient {
 		reading += fmt.Sprintf(", scope %q instead", string(r.fallback))
 	}
+	if r.lift {
+		reading += ", lifting opt-outs"
+	}
 	if !r.caller.Everywhere() {
 		reading += fmt.Sprintf(", within %q", r.caller.Scopes)
 	}
@@ -82,7 +89,7 @@ func (r *rowReader) read(c *dncv1.ImportChunk) (store.RowChunk, *dncv1.ImportAck
 		return out, nil, err
 	}
 	out.Hash = chunkhash.OfRows(c.GetRows())
-	out.Rows = make([]store.OptOutRow, 0, len(c.GetRows()))
+	out.Rows = make([]store.RecordRow, 0, len(c.GetRows()))
 	at := instantOf(r.store.View())
 	for i, m := range c.GetRows() {
 		row, err := r.row(m, at)
@@ -136,11 +143,11 @@ func checkRecordsChunk(c *dncv1.ImportChunk) error {
 }
 
 // row returns what one row records, and keeps in r.omitted why fields were left out.
-func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error) {
-	out := store.OptOutRow{Story: r.story}
+func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.RecordRow, error) {
+	out := store.RecordRow{Story: r.story}
 	r.omitted = r.omitted[:0]
-	if m.GetConsentKind() != 0 || m.GetConsentForm() != 0 {
-		return out, invalidField("consent_kind", "and consent_form are for consents only")
+	if !r.consents && isOfConsent(m) {
+		return out, invalidField("consent_kind", "and what else says how a consent was given are for consents only")
 	}
 	region, err := r.regionOf(m.GetRegion())
 	if err != nil {
@@ -165,11 +172,42 @@ func (r *rowReader) row(m *dncv1.RecordRow, at instant) (store.OptOutRow, error)
 	if err := within(r.caller, out.Scope); err != nil {
 		return out, err
 	}
-	if err := r.times(m, &out.OptOut, at); err != nil {
+	if r.consents {
+		err = r.consent(m, &out, at)
+	} else {
+		err = r.times(m, &out.OptOut, at)
+	}
+	if err != nil {
 		return out, err
 	}
 	out.Story.Desk, out.Story.Evidence, out.Story.Note = m.GetDesk(), m.GetEvidence(), m.GetNote()
 	return out, r.texts(&out.Story)
+}
+
+// isOfConsent reports whether a row has a field that only consents have.
+func isOfConsent(m *dncv1.RecordRow) bool {
+	return m.GetConsentKind() != 0 || m.GetConsentForm() != 0 || m.GetGoods() != "" || m.GetThirdParties() != "" ||
+		m.GetAppointmentFrom() != nil || m.GetAppointmentUntil() != nil
+}
+
+// consent reads what only a consent has, and its times. When it was obtained is never guessed.
+func (r *rowReader) consent(m *dncv1.RecordRow, out *store.RecordRow, at instant) error {
+	terms, err := termsOf(m.GetConsentKind(), m.GetConsentForm(), m, at)
+	if err != nil {
+		return err
+	}
+	if out.ReceivedAt, err = timeOf("received_at", m.GetReceivedAt()); err != nil {
+		return err
+	}
+	if out.ReceivedAt.IsZero() {
+		return invalidField("received_at", "is missing: say when the consent was obtained")
+	}
+	if out.ExpiresAt, err = timeOf("expires_at", m.GetExpiresAt()); err != nil {
+		return err
+	}
+	terms.MayLift = r.lift && mayLift(r.caller, terms.Kind, m.GetEvidence())
+	out.Consent = &terms
+	return checkConsentTimes("received_at", out.ReceivedAt, out.ExpiresAt, terms.Kind, at)
 }
 
 // omit notes that a field is left out. If no field may be, it returns the error that rejects the row.

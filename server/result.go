@@ -51,6 +51,7 @@ var guardsByStore = map[store.Guard]dncv1.ImportGuard{
 	store.GuardCut:          dncv1.ImportGuard_IMPORT_GUARD_CUT,
 	store.GuardWider:        dncv1.ImportGuard_IMPORT_GUARD_COVERAGE_WIDER,
 	store.GuardInferred:     dncv1.ImportGuard_IMPORT_GUARD_COVERAGE_INFERRED,
+	store.GuardLifts:        dncv1.ImportGuard_IMPORT_GUARD_LIFTS_OPT_OUTS,
 }
 
 func guardFailure(f *store.GuardFailure) *dncv1.GuardFailure {
@@ -98,6 +99,9 @@ func guardMessage(f *store.GuardFailure) string {
 	case store.GuardInferred:
 		return fmt.Sprintf("no file is named for %s: the list would cover it because of %s in it%s: "+
 			"leave them out, name the files as the registry does, or declare the list's coverage", f.Outside[0], numbers(f.After), likewise(f))
+	case store.GuardLifts:
+		return fmt.Sprintf("%d of %d consents would lift an opt-out that is older: only an officer may let them, with lift_opt_outs; without it they lift none",
+			f.After, f.Before)
 	case store.GuardCut:
 		if f.After == 1 {
 			return "1 file ends inside a line: fetch it again"

@@ -52,7 +52,7 @@ func TestReasonIsInATrailer(t *testing.T) {
 		{dncv1.ListService_Export_FullMethodName, &dncv1.ExportRequest{List: "none"}, "LIST_NOT_FOUND"},
 		{dncv1.ListService_Import_FullMethodName, &dncv1.ImportRequest{Frame: &dncv1.ImportRequest_Header{Header: &dncv1.ImportHeader{List: "none"}}}, "LIST_NOT_FOUND"},
 		{dncv1.RecordService_ImportRecords_FullMethodName, &dncv1.ImportRecordsRequest{}, "FIELD_INVALID"},
-		{dncv1.RecordService_ExportRecords_FullMethodName, &dncv1.ExportRecordsRequest{Kind: dncv1.RecordKind_RECORD_KIND_CONSENT}, "UNSUPPORTED"},
+		{dncv1.RecordService_ExportRecords_FullMethodName, &dncv1.ExportRecordsRequest{Kind: 99}, "FIELD_INVALID"},
 	} {
 		stream, err := n.conn.NewStream(testContext(t), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, tt.method)
 		if err != nil {

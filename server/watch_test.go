@@ -425,7 +425,7 @@ func (h *feedHistory) writes() {
 
 // rows records many rows in one revision.
 func (h *feedHistory) rows(ctx context.Context) {
-	rows := make([]store.OptOutRow, 1+h.random.IntN(40))
+	rows := make([]store.RecordRow, 1+h.random.IntN(40))
 	for i := range rows {
 		rows[i].Number = phone.Number(14155550100 + h.random.Uint64N(60))
 		rows[i].Scope = h.scope()

@@ -38,6 +38,8 @@ const (
 	ActDeskPut
 	ActDeskRemoved
 	ActSubscriberCompared
+	_ // of a policy
+	ActConsentsImported
 )
 
 // Act is one administrative act. It holds no number of a person.
@@ -59,8 +61,11 @@ type Act struct {
 var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
 	16: nil, // opt_out
 	17: nil, // opt_out_withdrawn
-	18: (*actReader).optOutsImported,
+	18: (*actReader).recordsImported,
 	19: nil, // opt_outs
+	20: nil, // consent_recorded
+	21: nil, // consent_withdrawn
+	22: nil, // consent_used
 	32: (*actReader).listCreated,
 	33: (*actReader).listUpdated,
 	34: (*actReader).listDeleted,
@@ -81,10 +86,13 @@ var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
 	55: (*actReader).baseCompared,
 }
 
-func (r *actReader) optOutsImported(e *storev1.Event) error {
+func (r *actReader) recordsImported(e *storev1.Event) error {
 	load := e.GetRecordsImported().GetLoad()
-	counts := load.GetCounts()
-	r.is(ActOptOutsImported, load.GetImportId(), fmt.Sprintf("%s recorded, %s already there, %s rejected, %s",
+	counts, kind := load.GetCounts(), ActOptOutsImported
+	if Mode(load.GetMode()) == Consents {
+		kind = ActConsentsImported
+	}
+	r.is(kind, load.GetImportId(), fmt.Sprintf("%s recorded, %s already there, %s rejected, %s",
 		thousands(counts.GetAccepted()), thousands(counts.GetDuplicates()), thousands(counts.GetRejected()), plural(len(load.GetSources()), "file")))
 	return nil
 }

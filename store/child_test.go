@@ -249,9 +249,9 @@ func writeRecords(t *testing.T, s *Store, d *diary, writer int, random *rand.Ran
 // writeRows records rows of files, some with words of their own, and withdraws some of what it recorded.
 func writeRows(t *testing.T, s *Store, d *diary, writer int, random *rand.Rand) {
 	for !t.Failed() {
-		var rows []OptOutRow
+		var rows []RecordRow
 		for _, n := range random.Perm(childNumbers)[:1+random.IntN(100)] {
-			r := OptOutRow{OptOut: OptOut{Number: childNumber(writer, n), Scope: "acme"}, Story: Story{Desk: "after-sales"}}
+			r := RecordRow{OptOut: OptOut{Number: childNumber(writer, n), Scope: "acme"}, Story: Story{Desk: "after-sales"}}
 			if random.IntN(2) == 0 {
 				r.Story.Note = strconv.FormatUint(random.Uint64(), 36)
 			}

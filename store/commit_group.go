@@ -122,6 +122,15 @@ func (g *group) take(w *pendingEvent) error {
 	case out.Repeats():
 		return nil
 	}
+	g.keep(w)
+	if c := w.event.GetLoadSwitched(); c != nil && w.filter != nil {
+		g.filters[state.EventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
+	}
+	return nil
+}
+
+// keep adds an event that was applied to the revision.
+func (g *group) keep(w *pendingEvent) {
 	g.events++
 	g.body = journal.AppendEvent(g.body, w.bytes)
 	g.bytes += len(w.bytes)
@@ -129,10 +138,6 @@ func (g *group) take(w *pendingEvent) error {
 		g.stories = append(g.stories, w.sealed)
 		g.bytes += w.sealed.Size()
 	}
-	if c := w.event.GetLoadSwitched(); c != nil && w.filter != nil {
-		g.filters[state.EventID(c.GetList().GetRevision(), int(c.GetList().GetIndex()))] = w.filter
-	}
-	return nil
 }
 
 func (g *group) apply(e *storev1.Event) (out apply.Applied, err error) {
@@ -150,7 +155,7 @@ func (w *pendingEvent) isAbandoned() bool {
 }
 
 var refusals = []error{
-	ErrNothingToWithdraw, ErrTooManyRecords, ErrRequestReused,
+	ErrNothingToWithdraw, ErrConsentWithdrawn, ErrTooManyRecords, ErrRequestReused,
 	ErrListExists, ErrListNotFound, ErrImportRunning, fault.ErrMoved,
 	ErrTokenExists, ErrTokenNotFound, ErrUnconfirmed,
 	ErrSubscriberNotFound, ErrSubscriberInvalid, ErrDeskNotFound, ErrEpochEnded, ErrAckInvalid,

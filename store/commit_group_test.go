@@ -47,7 +47,7 @@ func TestGroupsAreBounded(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			s := open(t, t.TempDir())
-			rows := make([]OptOutRow, 190) // of 255 bytes and more
+			rows := make([]RecordRow, 190) // of 255 bytes and more
 			for i := range rows {
 				rows[i] = row(many.Number, longScope, policy.ChannelCall, day(1+i))
 			}

@@ -56,6 +56,9 @@ func (g *group) takeRows(w *pendingEvent) (err error) {
 	if w.batch.over || w.isAbandoned() {
 		return nil
 	}
+	if w.batch.isOfConsents() {
+		return g.takeConsents(w.batch)
+	}
 	left := len(w.batch.rows) - w.batch.next
 	t := rowTaker{
 		g: g, b: w.batch, columns: newOptOutColumns(left), stories: stories.NewPacker(),
@@ -135,7 +138,7 @@ func (t *rowTaker) apply() error {
 	for i := range t.judged {
 		j := &t.judged[i]
 		j.record.StoryHash, j.record.Story = j.story.Sealed.Hash(), j.story.Place
-		if err := a.PutOptOut(state.RecordID(j.record), uint64(t.b.rows[j.row].Number), j.set); err != nil {
+		if err := a.PutNew(state.RecordID(j.record), uint64(t.b.rows[j.row].Number), j.set); err != nil {
 			return fmt.Errorf("apply a row: %w", err)
 		}
 		a.Touch(keys.ScopeTopic(t.b.rows[j.row].Scope))

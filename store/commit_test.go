@@ -41,7 +41,7 @@ func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	release := holdCommitter(t, s)
-	rows := make([]OptOutRow, 2*batchRows)
+	rows := make([]RecordRow, 2*batchRows)
 	for i := range rows {
 		rows[i] = row(writersNumber(0, uint64(i)), "acme", policy.ChannelCall, day(1))
 	}
@@ -108,7 +108,7 @@ func TestRowsOfOneGroupSeeOneAnother(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
-	b := newBatch(context.Background(), []OptOutRow{
+	b := newBatch(context.Background(), []RecordRow{
 		row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(1)), row(n, "acme", policy.ChannelCall, day(2)),
 	})
 	release := holdCommitter(t, s)
@@ -292,7 +292,7 @@ var longScope = policy.Scope(strings.Repeat("a", 255))
 // fillButOne leaves a number with room for one record of longScope.
 func fillButOne(t *testing.T, s *Store, n phone.Number) {
 	t.Helper()
-	rows := []OptOutRow{row(n, longScope, policy.ChannelCall, day(1))}
+	rows := []RecordRow{row(n, longScope, policy.ChannelCall, day(1))}
 	for _, scope := range []policy.Scope{"b" + longScope[1:], "b"} { // what is left holds no long one, and then no short one
 		for i := range apply.MaxRecordSetBytes / len(longScope) {
 			rows = append(rows, row(n, scope, policy.ChannelCall, day(2+i)))

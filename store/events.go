@@ -36,7 +36,8 @@ type Request struct {
 	Asked []byte // SHA-256 of what was asked for, the same for the same id; empty: that of the event
 	Story Story
 
-	Confirmed bool // of UpdateList, DeleteList and RevokeGrant: the caller knows what ErrUnconfirmed would say
+	Why       WithdrawalReason // of a withdrawal
+	Confirmed bool             // of UpdateList, DeleteList and RevokeGrant: the caller knows what ErrUnconfirmed would say
 }
 
 // OptOut is a person's objection to calls from a scope.
@@ -91,10 +92,16 @@ func checkNumber(n phone.Number) error {
 	return nil
 }
 
+// WithdrawalReason says why something is withdrawn, numbered as the contract's dnc.v1.WithdrawalReason.
+type WithdrawalReason uint32
+
+// ReasonMistake is the reason for what should not have been recorded.
+const ReasonMistake WithdrawalReason = state.ReasonMistake
+
 // WithdrawOptOut ends every opt-out of the number in force at exactly the scope. Errors: ErrNothingToWithdraw,
 // ErrRequestReused, and those of every write.
 func (s *Store) WithdrawOptOut(ctx context.Context, n phone.Number, scope policy.Scope, r Request) (Receipt, error) {
-	m := &storev1.OptOutWithdrawn{Number: uint64(n), Scope: string(scope)}
+	m := &storev1.OptOutWithdrawn{Number: uint64(n), Scope: string(scope), Reason: uint32(r.Why)}
 	w, err := newPendingEvent(&storev1.Event{Change: &storev1.Event_OptOutWithdrawn{OptOutWithdrawn: m}}, r)
 	if err != nil {
 		return Receipt{}, err

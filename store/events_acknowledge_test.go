@@ -375,7 +375,7 @@ func TestLogIsTheSameFromEveryPlace(t *testing.T) {
 	mustPut(t, s, "a", atScopes("acme"))
 	const count, each = 40_000, 1_000
 	for i := 0; i < count; i += each {
-		rows := make([]OptOutRow, each)
+		rows := make([]RecordRow, each)
 		for k := range rows {
 			rows[k].OptOut = OptOut{Number: writersNumber(1, uint64(i+k)), Scope: "acme", ReceivedAt: day(1)}
 		}

@@ -157,9 +157,9 @@ func (m *feedModel) optOut(r *rapid.T) {
 }
 
 func (m *feedModel) rows(r *rapid.T) {
-	var rows []OptOutRow
+	var rows []RecordRow
 	for range rapid.IntRange(1, 8).Draw(r, "rows") {
-		rows = append(rows, OptOutRow{OptOut: m.drawOptOut(r)})
+		rows = append(rows, RecordRow{OptOut: m.drawOptOut(r)})
 	}
 	recordAll(m.t, m.s, rows)
 }

@@ -29,6 +29,9 @@ var feedTable = map[protowire.Number]func(d *feedDecoder, e *storev1.Event) erro
 	17: (*feedDecoder).withdrawal,
 	18: nil,                   // records_imported: its rows came before it
 	19: (*feedDecoder).optOut, // opt_outs: each row is an opt-out when a revision is read
+	20: nil,                   // consent_recorded: a feed carries prohibitions
+	21: nil,                   // consent_withdrawn
+	22: nil,                   // consent_used
 	32: nil,                   // list_created: it holds no number
 	33: (*feedDecoder).listUpdated,
 	34: (*feedDecoder).listDeleted,

@@ -274,11 +274,11 @@ func TestFeedOfAnEarlierBuildReadsTheJournal(t *testing.T) {
 func TestFeedOfARevisionOfManyScopes(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, t.TempDir(), clockAt(day(8)))
-	ending := func(i int, scope policy.Scope) OptOutRow {
-		return OptOutRow{OptOut: OptOut{Number: fiction(415, i), Scope: scope, ExpiresAt: day(20 + i)}}
+	ending := func(i int, scope policy.Scope) RecordRow {
+		return RecordRow{OptOut: OptOut{Number: fiction(415, i), Scope: scope, ExpiresAt: day(20 + i)}}
 	}
-	forever := OptOutRow{OptOut: OptOut{Number: fiction(415, 1), Scope: "other"}}
-	recordAll(t, s, []OptOutRow{ending(0, "other"), ending(1, "acme"), forever, ending(2, "acme"), ending(3, "acme/telecom"), ending(4, "other")})
+	forever := RecordRow{OptOut: OptOut{Number: fiction(415, 1), Scope: "other"}}
+	recordAll(t, s, []RecordRow{ending(0, "other"), ending(1, "acme"), forever, ending(2, "acme"), ending(3, "acme/telecom"), ending(4, "other")})
 	got, _ := readAll(t, openFeed(t, s, FeedQuery{Filter: inScopes("acme")}), 1<<20)
 	want := []string{
 		"1.1\tset\t+14155550101\tacme\t2026-09-21T00:00:00Z\n",

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/dgraph-io/badger/v4"
 
 	"github.com/dncd/dncd/internal/filter"
+	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
 	"github.com/dncd/dncd/store/internal/filters"
 	"github.com/dncd/dncd/store/internal/journal"
@@ -36,8 +38,8 @@ func (s *Store) loadRecordsFilter(v *View) (*filter.Set, error) {
 			return nil, err
 		}
 		for _, event := range rev.GetEvents() {
-			if o := event.GetOptOut(); o != nil {
-				batch = append(batch, o.GetNumber())
+			if n := recordedNumber(event); n != 0 {
+				batch = append(batch, n)
 			}
 		}
 		if len(batch) >= filterBatch {
@@ -47,6 +49,16 @@ func (s *Store) loadRecordsFilter(v *View) (*filter.Set, error) {
 	}
 	f.AddAll(batch)
 	return f, nil
+}
+
+// recordedNumber is the number that an event gives a record; 0: none.
+func recordedNumber(e *storev1.Event) uint64 {
+	return cmp.Or(e.GetOptOut().GetNumber(), e.GetConsentRecorded().GetNumber())
+}
+
+// aboutNumber is the number that an event is about; 0: none.
+func aboutNumber(e *storev1.Event) uint64 {
+	return cmp.Or(recordedNumber(e), e.GetOptOutWithdrawn().GetNumber(), e.GetConsentWithdrawn().GetNumber(), e.GetConsentUsed().GetNumber())
 }
 
 func (s *Store) keepRecordsFilter() {

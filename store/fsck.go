@@ -291,9 +291,19 @@ func (c *checker) event(id policy.EventID, e *storev1.Event) {
 		err = c.recordOf(id, ch.OptOut.GetNumber(), func(r *storev1.Record) bool {
 			return r.GetRevision() == id.Revision && r.GetIndex() == id.Index
 		}, true)
+	case *storev1.Event_ConsentRecorded:
+		err = c.recordOf(id, ch.ConsentRecorded.GetNumber(), func(r *storev1.Record) bool { return state.RecordID(r) == id }, true)
+	case *storev1.Event_ConsentWithdrawn:
+		w := ch.ConsentWithdrawn
+		err = c.recordOf(id, w.GetNumber(), func(r *storev1.Record) bool {
+			return r.GetConsent() != nil && r.GetScope() == w.GetScope() && r.GetRevision() < id.Revision &&
+				(w.GetKind() == 0 || w.GetKind() == r.GetConsent().GetKind())
+		}, false)
+	case *storev1.Event_ConsentUsed:
+		err = c.recordOf(id, ch.ConsentUsed.GetNumber(), func(*storev1.Record) bool { return false }, false)
 	case *storev1.Event_OptOutWithdrawn:
 		err = c.recordOf(id, ch.OptOutWithdrawn.GetNumber(), func(r *storev1.Record) bool {
-			return r.GetScope() == ch.OptOutWithdrawn.GetScope() && r.GetRevision() < id.Revision
+			return policy.RecordKind(r.GetKind()) == policy.RecordOptOut && r.GetScope() == ch.OptOutWithdrawn.GetScope() && r.GetRevision() < id.Revision
 		}, false)
 	}
 	if err != nil {

@@ -19,12 +19,13 @@ type Mode uint8
 
 // The modes of a load; the numbers are stored.
 const (
-	Replace Mode = Mode(storev1.LoadMode_LOAD_MODE_REPLACE)  // the list becomes the load
-	Add     Mode = Mode(storev1.LoadMode_LOAD_MODE_ADD)      // the load is added
-	Remove  Mode = Mode(storev1.LoadMode_LOAD_MODE_REMOVE)   // the load is taken away
-	Delta   Mode = Mode(storev1.LoadMode_LOAD_MODE_DELTA)    // additions and removals; a number in both stays
-	Revert  Mode = Mode(storev1.LoadMode_LOAD_MODE_REVERT)   // the list becomes what it was; see Store.Revert
-	OptOuts Mode = Mode(storev1.LoadMode_LOAD_MODE_OPT_OUTS) // only of an ImportEntry: rows of opt-outs, of no list
+	Replace  Mode = Mode(storev1.LoadMode_LOAD_MODE_REPLACE)  // the list becomes the load
+	Add      Mode = Mode(storev1.LoadMode_LOAD_MODE_ADD)      // the load is added
+	Remove   Mode = Mode(storev1.LoadMode_LOAD_MODE_REMOVE)   // the load is taken away
+	Delta    Mode = Mode(storev1.LoadMode_LOAD_MODE_DELTA)    // additions and removals; a number in both stays
+	Revert   Mode = Mode(storev1.LoadMode_LOAD_MODE_REVERT)   // the list becomes what it was; see Store.Revert
+	OptOuts  Mode = Mode(storev1.LoadMode_LOAD_MODE_OPT_OUTS) // only of an ImportEntry: rows of opt-outs, of no list
+	Consents Mode = Mode(storev1.LoadMode_LOAD_MODE_CONSENTS) // the same: rows of consents
 	// Reload writes the view as it is again, after a load was abandoned. The store's own.
 	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
 )

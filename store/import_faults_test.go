@@ -239,7 +239,7 @@ func (f *rowsFault) run(t *testing.T) {
 }
 
 // wantOnce opens what the failure left behind, and goes on with the import.
-func (f *rowsFault) wantOnce(t *testing.T, dir, id string, rows []OptOutRow) {
+func (f *rowsFault) wantOnce(t *testing.T, dir, id string, rows []RecordRow) {
 	t.Helper()
 	s := open(t, dir)
 	if f.there {

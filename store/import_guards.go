@@ -31,6 +31,7 @@ const (
 	GuardCut                // files end inside a line
 	GuardWider              // the list would cover its whole jurisdiction, although no coverage is declared
 	GuardInferred           // the list would cover more only because it has numbers there
+	GuardLifts              // consents would lift opt-outs
 )
 
 // GuardFailure is a guard that failed, with its figures.
@@ -38,7 +39,7 @@ type GuardFailure struct {
 	Guard         Guard
 	Prefix        string   // of GuardPrefixShrink
 	Outside       []string // of GuardCoverage: the first digits of some numbers outside; of GuardWider: some prefixes covered now; of GuardInferred: some that would be, that with the fewest numbers first
-	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut; of GuardWider: prefixes covered now, and 0; of GuardInferred: prefixes, and numbers in the first
+	Before, After uint64   // numbers; of GuardRejects: entries read and rejected; of GuardCoverage: of the list, and those outside; of GuardCut: files, and those cut; of GuardWider: prefixes covered now, and 0; of GuardInferred: prefixes, and numbers in the first; of GuardLifts: consents, and those that would lift an opt-out
 	Limit         float64
 	From, To      policy.Date // of GuardOlder: the list's date and the load's
 	Overridden    bool

@@ -137,7 +137,7 @@ func (m *storeModel) optOut(r *rapid.T) {
 // rows records some rows of a file, in which numbers meet; each is a duplicate where its number holds an opt-out from its
 // scope that lasts as long.
 func (m *storeModel) rows(r *rapid.T) {
-	var rows []OptOutRow
+	var rows []RecordRow
 	var want []bool
 	next, revision := m.now.clone(), m.s.View().Revision()+1
 	for range rapid.IntRange(1, 6).Draw(r, "rows") {
@@ -146,7 +146,7 @@ func (m *storeModel) rows(r *rapid.T) {
 			rec.ends = m.clock.now().Add(time.Duration(d) * time.Hour)
 		}
 		n := drawNumber(r)
-		rows = append(rows, OptOutRow{OptOut{Number: n, Scope: rec.scope, ExpiresAt: rec.ends}, Story{Desk: "desk", Note: rec.note}})
+		rows = append(rows, RecordRow{OptOut: OptOut{Number: n, Scope: rec.scope, ExpiresAt: rec.ends}, Story: Story{Desk: "desk", Note: rec.note}})
 		held := slices.DeleteFunc(slices.Clone(next.records[n]), func(r modelRecord) bool { return !r.holds(m.clock.now()) })
 		want = append(want, slices.ContainsFunc(held, func(h modelRecord) bool {
 			return h.scope == rec.scope && (h.ends.IsZero() || !rec.ends.IsZero() && !h.ends.Before(rec.ends))

@@ -9,17 +9,19 @@ import (
 	"github.com/dncd/dncd/store/internal/stories"
 )
 
-// OptOutRow is one objection of many, with its own story.
-type OptOutRow struct {
+// RecordRow is one record of many, with its own story: an objection or, where Consent is set, a consent. ReceivedAt of a consent is
+// when it was obtained.
+type RecordRow struct {
 	OptOut
-	Story Story
+	Consent *policy.Consent
+	Story   Story
 }
 
 // Outcome is what became of one row.
 type Outcome struct {
 	ID        policy.EventID // that recorded it, now or before
 	Duplicate bool           // the number held it already: nothing was recorded
-	Err       error          // refused for itself: ErrNumber, ErrTooManyRecords, ErrTooLarge or a time out of range
+	Err       error          // refused for itself: ErrNumber, ErrTooManyRecords, ErrConsentWithdrawn, ErrTooLarge or a time out of range
 }
 
 const (
@@ -34,7 +36,7 @@ const (
 // The outcomes are those of the rows that are durable or refused, from the first on: all of them, unless an error ended
 // the work. Then rows after them may have been recorded too; to record all of them again does no harm. Errors: those of
 // every write, and the context's.
-func (s *Store) RecordOptOuts(ctx context.Context, rows []OptOutRow) (outcomes []Outcome, err error) {
+func (s *Store) RecordOptOuts(ctx context.Context, rows []RecordRow) (outcomes []Outcome, err error) {
 	if s.isClosing() {
 		return nil, ErrClosed
 	}
@@ -47,7 +49,7 @@ func (s *Store) RecordOptOuts(ctx context.Context, rows []OptOutRow) (outcomes [
 	return outcomes, err
 }
 
-func (s *Store) recordOptOuts(ctx context.Context, rows []OptOutRow) ([]Outcome, error) {
+func (s *Store) recordOptOuts(ctx context.Context, rows []RecordRow) ([]Outcome, error) {
 	outcomes := make([]Outcome, 0, len(rows))
 	b := s.bulk(ctx, func(o []Outcome) error {
 		outcomes = append(outcomes, o...)
@@ -73,7 +75,7 @@ func (s *Store) bulk(ctx context.Context, onOutcomes func([]Outcome) error) *bul
 
 // add submits rows, which it keeps. It waits for earlier ones when too many are open. After an error nothing more is
 // reported.
-func (b *bulk) add(rows []OptOutRow) error {
+func (b *bulk) add(rows []RecordRow) error {
 	all, v := newBatch(b.ctx, rows), b.s.View()
 	v.findDesks(rows)
 	v.findHeld(all)
@@ -132,7 +134,7 @@ func (b *bulk) abandon() {
 // batch is rows on their way through the committer, which takes them in order: together, unless a group has less room.
 type batch struct {
 	ctx      context.Context
-	rows     []OptOutRow
+	rows     []RecordRow
 	outcomes []Outcome // of all rows; those that are refused for themselves, or known as duplicates, before the committer
 	next     int       // the first row that the committer has not taken
 	durable  int       // the rows before are answered
@@ -141,7 +143,7 @@ type batch struct {
 	done     chan struct{} // closed when it is over
 }
 
-func newBatch(ctx context.Context, rows []OptOutRow) *batch {
+func newBatch(ctx context.Context, rows []RecordRow) *batch {
 	b := &batch{ctx: ctx, rows: rows, outcomes: make([]Outcome, len(rows)), done: make(chan struct{})}
 	for i := range rows {
 		b.outcomes[i].Err = rows[i].check()
@@ -158,7 +160,11 @@ func (b *batch) slice(from, to int) *batch {
 func (o Outcome) isOpen() bool { return o == Outcome{} }
 
 // check refuses what never could be recorded.
-func (r *OptOutRow) check() error {
+func (r *RecordRow) check() error {
+	if r.Consent != nil {
+		c := r.consent()
+		return errors.Join(c.check(), stories.Check(r.Story))
+	}
 	if err := errors.Join(r.OptOut.check(), stories.Check(r.Story)); err != nil {
 		return err
 	}

@@ -11,11 +11,11 @@ import (
 )
 
 // bulkRows are rows of a file as a call centre's: each with a date, a desk and a ticket.
-func bulkRows(from, count int) []OptOutRow {
-	rows := make([]OptOutRow, count)
+func bulkRows(from, count int) []RecordRow {
+	rows := make([]RecordRow, count)
 	for i := range rows {
 		at := uint64(from + i)
-		rows[i] = OptOutRow{
+		rows[i] = RecordRow{
 			OptOut: OptOut{
 				Number:     phone.Number(12_012_000_000 + at*7919%780_000_000),
 				Scope:      "acme/telecom",

@@ -14,7 +14,7 @@ import (
 
 func day(d int) time.Time { return time.Date(2026, 9, d, 0, 0, 0, 0, time.UTC) }
 
-func recordAll(t testing.TB, s *Store, rows []OptOutRow) []Outcome {
+func recordAll(t testing.TB, s *Store, rows []RecordRow) []Outcome {
 	t.Helper()
 	outcomes, err := s.RecordOptOuts(context.Background(), rows)
 	if err != nil {
@@ -26,8 +26,8 @@ func recordAll(t testing.TB, s *Store, rows []OptOutRow) []Outcome {
 	return outcomes
 }
 
-func row(n phone.Number, scope policy.Scope, c policy.Channel, received time.Time) OptOutRow {
-	return OptOutRow{OptOut: OptOut{Number: n, Scope: scope, Channel: c, ReceivedAt: received}, Story: Story{Desk: "desk"}}
+func row(n phone.Number, scope policy.Scope, c policy.Channel, received time.Time) RecordRow {
+	return RecordRow{OptOut: OptOut{Number: n, Scope: scope, Channel: c, ReceivedAt: received}, Story: Story{Desk: "desk"}}
 }
 
 func duplicates(outcomes []Outcome) []bool {
@@ -42,7 +42,7 @@ func TestBulkTellsDuplicates(t *testing.T) {
 	t.Parallel()
 	a, b := fiction(415, 1), fiction(415, 2)
 	call, email := policy.ChannelCall, policy.ChannelEmail
-	rows := []OptOutRow{
+	rows := []RecordRow{
 		row(a, "acme", call, day(1)),
 		row(a, "acme", call, day(1)),         // the same, in the same group
 		row(a, "acme", call, day(2)),         // another day
@@ -79,7 +79,7 @@ func TestBulkTellsDuplicates(t *testing.T) {
 func TestBulkRecordsAgainWhatIsNoLongerInForce(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	rows := []OptOutRow{row(fiction(415, 1), "acme", policy.ChannelCall, day(1))}
+	rows := []RecordRow{row(fiction(415, 1), "acme", policy.ChannelCall, day(1))}
 	recordAll(t, s, rows)
 	if _, err := s.WithdrawOptOut(context.Background(), rows[0].Number, "acme", Request{}); err != nil {
 		t.Fatal(err)
@@ -94,7 +94,7 @@ func TestBulkRefusesRowsAlone(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
 	good, full := fiction(415, 1), fiction(415, 2)
-	rows := []OptOutRow{row(good, "", policy.ChannelCall, day(1)), row(1, "", policy.ChannelCall, day(1))}
+	rows := []RecordRow{row(good, "", policy.ChannelCall, day(1)), row(1, "", policy.ChannelCall, day(1))}
 	long := policy.Scope(strings.Repeat("a", 255))
 	for i := range 300 {
 		rows = append(rows, row(full, long, policy.ChannelCall, day(1).Add(time.Duration(i)*time.Second)))
@@ -162,7 +162,7 @@ func TestBulkKeepsTheLongerOptOut(t *testing.T) {
 	ending := row(n, "acme", policy.ChannelCall, time.Time{})
 	ending.ExpiresAt = day(2)
 	for i, c := range []struct {
-		row       OptOutRow
+		row       RecordRow
 		duplicate bool
 	}{
 		{ending, false},
@@ -170,7 +170,7 @@ func TestBulkKeepsTheLongerOptOut(t *testing.T) {
 		{row(n, "acme", policy.ChannelCall, time.Time{}), false},
 		{ending, true},
 	} {
-		if got := recordAll(t, s, []OptOutRow{c.row})[0].Duplicate; got != c.duplicate {
+		if got := recordAll(t, s, []RecordRow{c.row})[0].Duplicate; got != c.duplicate {
 			t.Errorf("row %d: duplicate %v, want %v", i, got, c.duplicate)
 		}
 	}

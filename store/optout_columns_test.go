@@ -28,7 +28,7 @@ import (
 )
 
 // rowsAsEvents are the events that columns of rows must be read back as.
-func rowsAsEvents(rows []OptOutRow, told []stories.Ref) (events []*storev1.Event) {
+func rowsAsEvents(rows []RecordRow, told []stories.Ref) (events []*storev1.Event) {
 	for i := range rows {
 		m := rows[i].message()
 		m.Unique = true
@@ -39,10 +39,10 @@ func rowsAsEvents(rows []OptOutRow, told []stories.Ref) (events []*storev1.Event
 	return events
 }
 
-func drawRow(r *rapid.T) OptOutRow {
+func drawRow(r *rapid.T) RecordRow {
 	at := rapid.SampledFrom([]time.Time{{}, day(1), day(2).Add(time.Nanosecond), time.Unix(0, 1), time.Date(2261, 12, 31, 0, 0, 0, 0, time.UTC)})
 	word := rapid.SampledFrom([]string{"", "a", "b"})
-	return OptOutRow{
+	return RecordRow{
 		OptOut: OptOut{
 			Number: drawNumber(r), Scope: drawScope(r), Channel: policy.Channel(rapid.IntRange(0, 3).Draw(r, "channel")),
 			ReceivedAt: at.Draw(r, "received"), ExpiresAt: at.Draw(r, "expires"),
@@ -176,7 +176,7 @@ func historyOf(t *testing.T, v *View, o OptOut) (told []string) {
 }
 
 // historyRows are rows of four numbers.
-func historyRows() (rows []OptOutRow) {
+func historyRows() (rows []RecordRow) {
 	for i := range 4 {
 		rows = append(rows, row(fiction(415, i), "acme", policy.ChannelCall, day(1)))
 	}
@@ -196,7 +196,7 @@ func writeRowHistories(t *testing.T, s *Store, clock *testClock) {
 	}
 	withdraw(rows[1].OptOut)
 	clock.set(day(8)) // the third has expired
-	recordAll(t, s, []OptOutRow{rows[1], row(rows[2].Number, "acme", policy.ChannelEmail, day(2)), row(rows[3].Number, "other", 0, day(1))})
+	recordAll(t, s, []RecordRow{rows[1], row(rows[2].Number, "acme", policy.ChannelEmail, day(2)), row(rows[3].Number, "other", 0, day(1))})
 	optOut(t, s, rows[3].Number, "acme")
 	withdraw(rows[3].OptOut) // two at once
 }
@@ -272,7 +272,7 @@ func TestFsckFindsRowsThatAreNotInTheState(t *testing.T) {
 			dir := t.TempDir()
 			s := open(t, dir)
 			r := row(fiction(415, 1), "acme", policy.ChannelCall, day(1))
-			recordAll(t, s, []OptOutRow{r, row(fiction(415, 2), "acme", policy.ChannelCall, day(1))})
+			recordAll(t, s, []RecordRow{r, row(fiction(415, 2), "acme", policy.ChannelCall, day(1))})
 			set, err := s.View().recordSet(r.Number)
 			must(t, err)
 			c.harm(set)
@@ -329,7 +329,7 @@ func TestRowsThatEndManyAreTakenInParts(t *testing.T) {
 	const numbers, each = 30, 100
 	dir, clock := t.TempDir(), clockAt(day(1))
 	s := openAt(t, dir, clock)
-	var rows, again []OptOutRow
+	var rows, again []RecordRow
 	for i := range each {
 		for n := range numbers {
 			r := row(fiction(415, n), "acme", policy.ChannelCall, day(1))
@@ -369,7 +369,7 @@ func TestRowsOfOneNumberAreJudgedInOrder(t *testing.T) {
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	optOut(t, s, n, "acme")
-	rows := []OptOutRow{row(n, "acme", 0, time.Time{}), row(n, "acme", 0, day(1)), row(fiction(415, 2), "acme", 0, time.Time{})}
+	rows := []RecordRow{row(n, "acme", 0, time.Time{}), row(n, "acme", 0, day(1)), row(fiction(415, 2), "acme", 0, time.Time{})}
 	b := newBatch(context.Background(), rows)
 	s.View().findHeld(b)
 	if got := duplicates(b.outcomes); !slices.Equal(got, []bool{true, false, false}) {
@@ -387,7 +387,7 @@ func TestRowsOfOneNumberAreJudgedInOrder(t *testing.T) {
 }
 
 // drawSaid is drawRow with so few words and times that two of them often say the same.
-func drawSaid(r *rapid.T) OptOutRow {
+func drawSaid(r *rapid.T) RecordRow {
 	at := rapid.SampledFrom([]time.Time{{}, day(1), day(2).Add(time.Nanosecond), day(3)})
 	row := drawRow(r)
 	row.Scope, row.Channel = rapid.SampledFrom([]policy.Scope{"", "acme"}).Draw(r, "scope"), policy.ChannelCall
@@ -438,7 +438,7 @@ func TestBytesOfRows(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		row := drawRow(r)
 		staged := new(storev1.StagedOptOuts)
-		if err := proto.Unmarshal(appendRows(nil, []OptOutRow{row, row}), staged); err != nil {
+		if err := proto.Unmarshal(appendRows(nil, []RecordRow{row, row}), staged); err != nil {
 			r.Fatal(err)
 		}
 		story := new(storev1.Story)

@@ -15,7 +15,7 @@ import (
 // that repeats a row before it in the batch: the committer judges the rest. A row that it finds is a duplicate as of the
 // view, whatever comes after.
 func (v *View) findHeld(b *batch) {
-	if v.records == nil {
+	if v.records == nil || b.isOfConsents() {
 		return
 	}
 	var perhaps []int
@@ -38,7 +38,7 @@ func (v *View) findHeld(b *batch) {
 }
 
 // readHeld reads, for each row at one of the places, what its number holds of it.
-func (v *View) readHeld(rows []OptOutRow, places []int, held []policy.EventID) (err error) {
+func (v *View) readHeld(rows []RecordRow, places []int, held []policy.EventID) (err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()

@@ -13,8 +13,10 @@ import (
 	"github.com/dncd/dncd/store/internal/stage"
 )
 
-// RecordsHeader opens an import of opt-outs.
+// RecordsHeader opens an import of opt-outs, or of consents.
 type RecordsHeader struct {
+	Consents   bool     // the rows are consents
+	Lift       bool     // of consents: the caller knows that some lift opt-outs
 	ImportID   string   // to continue one; empty: a new one
 	Request    string   // id of the request: without ImportID, to continue what it began; empty: none
 	Files      []string // names of the files that are known
@@ -54,10 +56,20 @@ type RecordsResult struct {
 	Elapsed                              time.Duration
 }
 
-// Refusal is a row whose number holds too many records (ErrTooManyRecords).
+// Refusal is a row whose number holds too many records (ErrTooManyRecords), or a consent that was withdrawn
+// (ErrConsentWithdrawn).
 type Refusal struct {
-	Seq   uint64 // its chunk
-	Place uint32 // among the chunk's rows
+	Seq       uint64 // its chunk
+	Place     uint32 // among the chunk's rows
+	Withdrawn bool   `json:",omitempty"`
+}
+
+// Err is why the row was refused.
+func (r Refusal) Err() error {
+	if r.Withdrawn {
+		return ErrConsentWithdrawn
+	}
+	return ErrTooManyRecords
 }
 
 const maxRefusals = 1000
@@ -79,9 +91,10 @@ var recordStages = stageKind[RowChunk]{recordStageDir, rowsFile, newRowChunks}
 
 // recordMeta is what the stage remembers of an import's header: what its rows were read by.
 type recordMeta struct {
-	Files   []string
-	Reading string
-	Story   Story
+	Files    []string
+	Reading  string
+	Story    Story
+	Consents bool `json:",omitempty"`
 }
 
 // RecordImport is one import of opt-outs on its way. Its methods are called by one goroutine at a time.
@@ -134,7 +147,7 @@ func (s *Store) ResumeRecords(ctx context.Context, h RecordsHeader) (*RecordImpo
 
 func (s *Store) newRecordImport(h RecordsHeader) *RecordImport {
 	return &RecordImport{
-		staging: staging[RowChunk]{s: s, kind: recordStages, began: recordMeta{h.Files, h.Reading, h.Story}},
+		staging: staging[RowChunk]{s: s, kind: recordStages, began: recordMeta{h.Files, h.Reading, h.Story, h.Consents}},
 		header:  h, started: time.Now(),
 	}
 }
@@ -216,6 +229,9 @@ func (i *RecordImport) Put(c RowChunk) error {
 		if err := c.Rows[r].check(); err != nil {
 			return err
 		}
+		if (c.Rows[r].Consent != nil) != i.header.Consents {
+			return fmt.Errorf("%w: an import holds opt-outs or consents", ErrMode)
+		}
 	}
 	return i.put(c, stage.MaxChunkBytes, stepRows)
 }
@@ -251,7 +267,7 @@ func (i *RecordImport) Commit(ctx context.Context, c RecordsCommit, progress fun
 		order := recordOrder{
 			RecordsCommit: c, Rejected: c.Rejected + i.log.Rejected, Rows: i.log.Entries, GuardFailures: result.GuardFailures,
 			Story: i.header.Story, Started: i.started, Revision: i.s.View().Revision(),
-			Noted: i.log.Noted(),
+			Noted: i.log.Noted(), Consents: i.header.Consents,
 		}
 		err = i.s.opt.faults.do(stepRowsCommit, func() error { return disk.WriteJSON(filepath.Join(i.dir, commitFile), order) })
 		if err != nil {
@@ -269,18 +285,23 @@ func (i *RecordImport) examine(ctx context.Context, c RecordsCommit) (RecordsRes
 	if !addUp(c.Read, i.log.Entries, i.log.Rejected, c.Rejected, c.Empty) || c.FileRows > c.Read {
 		return r, ErrCounts
 	}
+	view := i.s.View()
 	r.GuardFailures = i.guards(&r, &c)
+	lifting, err := i.guardLifting(ctx, view)
+	if err != nil {
+		return r, err
+	}
+	r.GuardFailures = append(r.GuardFailures, lifting...)
 	for _, g := range r.GuardFailures {
 		r.Refused = r.Refused || !g.Overridden
 	}
-	view := i.s.View()
 	r.JournalID = view.JournalID()
 	if r.Refused || r.DryRun {
-		duplicates, err := i.countDuplicates(ctx, view)
+		duplicates, withdrawn, err := i.countDuplicates(ctx, view)
 		if err != nil {
 			return r, err
 		}
-		r.Duplicates, r.Accepted = duplicates, i.log.Entries-duplicates
+		r.Duplicates, r.Rejected, r.Accepted = duplicates, r.Rejected+withdrawn, i.log.Entries-duplicates-withdrawn
 		r.Elapsed = time.Since(i.started)
 	}
 	return r, nil
@@ -315,4 +336,5 @@ type recordOrder struct {
 	Started       time.Time
 	Revision      uint64   // the last one before any row was recorded
 	Noted         []uint64 // chunks about whose rows the caller said something
+	Consents      bool     `json:",omitempty"` // the rows are
 }

@@ -11,29 +11,30 @@ import (
 	"github.com/dncd/dncd/store/internal/state"
 )
 
-// countDuplicates counts the staged rows that are duplicates, of records in the view and of one another, without recording
-// any. Its memory is bounded: it passes over the rows as often as it takes to keep dryRunRows of them in mind.
-func (i *RecordImport) countDuplicates(ctx context.Context, v *View) (duplicates uint64, err error) {
+// countDuplicates counts the staged rows that are duplicates, of records in the view and of one another, and the consents that
+// were withdrawn, without recording any. Its memory is bounded: it passes over the rows as often as it takes to keep dryRunRows of them in mind.
+func (i *RecordImport) countDuplicates(ctx context.Context, v *View) (duplicates, withdrawn uint64, err error) {
 	passes := 1 + i.log.Entries/dryRunRows
 	now, ahead := v.Clock()
 	for pass := range passes {
-		r := dryRun{view: v, now: now.Add(-ahead), seen: map[optOutKey]int64{}}
+		r := dryRun{view: v, now: now.Add(-ahead), seen: map[optOutKey]int64{}, consents: map[string]bool{}}
 		for c, err := range i.log.Chunks() {
 			if err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			for n := range c.Rows {
 				if uint64(c.Rows[n].Number)%passes == pass {
-					r.add(&c.Rows[n].OptOut)
+					r.take(&c.Rows[n])
 				}
 			}
 			if err := errors.Join(r.failed, ctx.Err()); err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 		}
 		duplicates += r.duplicates
+		withdrawn += r.withdrawn
 	}
-	return duplicates, nil
+	return duplicates, withdrawn, nil
 }
 
 const dryRunRows = 1 << 20
@@ -42,8 +43,18 @@ type dryRun struct {
 	view       *View
 	now        time.Time           // by the clock
 	seen       map[optOutKey]int64 // the latest end of those; math.MaxInt64: they never end
+	consents   map[string]bool     // those that came before, encoded
 	duplicates uint64
+	withdrawn  uint64 // consents
 	failed     error
+}
+
+func (r *dryRun) take(row *RecordRow) {
+	if row.Consent != nil {
+		r.addConsent(row)
+		return
+	}
+	r.add(&row.OptOut)
 }
 
 // optOutKey is what makes two objections the same; without a time, whatever its time.

@@ -110,14 +110,14 @@ func TestRowsThatAnotherRecordedAreDuplicates(t *testing.T) {
 func TestDryRunCountsWhatLastsLonger(t *testing.T) {
 	t.Parallel()
 	s := open(t, t.TempDir())
-	ends := func(o OptOutRow, at time.Time) OptOutRow {
+	ends := func(o RecordRow, at time.Time) RecordRow {
 		o.ExpiresAt = at
 		return o
 	}
 	one := row(fiction(415, 1), "acme", policy.ChannelEmail, time.Time{})
 	other := row(fiction(415, 2), "acme", policy.ChannelEmail, day(1))
 	year := s.Now().Add(oneYear)
-	rows := []OptOutRow{
+	rows := []RecordRow{
 		ends(one, year), one, ends(one, year), one, ends(one, year.Add(oneYear)),
 		ends(other, year), ends(other, year.Add(oneYear)), ends(other, year), other,
 	}

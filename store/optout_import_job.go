@@ -132,7 +132,7 @@ func (j *recordJob) record(log *rowLog, t *recordTally) error {
 		defer func() { j.recorded.Store(t.now.Rows) }()
 		return t.note(outcomes)
 	})
-	skip, ahead := t.now.Rows, []OptOutRow(nil)
+	skip, ahead := t.now.Rows, []RecordRow(nil)
 	for c, err := range log.Chunks() {
 		if err != nil {
 			return err
@@ -149,7 +149,7 @@ func (j *recordJob) record(log *rowLog, t *recordTally) error {
 			continue
 		}
 		rows := ahead
-		ahead = make([]OptOutRow, 0, cap(rows))
+		ahead = make([]RecordRow, 0, cap(rows))
 		if err := work.add(rows); err != nil {
 			return err
 		}
@@ -179,7 +179,7 @@ func (j *recordJob) makeResult(c *recordCounts) {
 func (j *recordJob) noteImported() error {
 	load := &storev1.Load{
 		ImportId: j.result.ImportID,
-		Mode:     storev1.LoadMode_LOAD_MODE_OPT_OUTS,
+		Mode:     j.mode(),
 		Sources:  sourceMessages(j.order.Sources),
 		Rejects:  tallyMessages(j.order.Rejects),
 		Counts: &storev1.Counts{
@@ -199,6 +199,14 @@ func (j *recordJob) noteImported() error {
 		return nil // noted before a crash, after which the rows were counted differently
 	}
 	return err
+}
+
+// mode is what the rows are.
+func (j *recordJob) mode() storev1.LoadMode {
+	if j.order.Consents {
+		return storev1.LoadMode_LOAD_MODE_CONSENTS
+	}
+	return storev1.LoadMode_LOAD_MODE_OPT_OUTS
 }
 
 // leaveResult keeps the result for a repeated commit, and drops the rows: they are personal data.

@@ -22,7 +22,7 @@ import (
 type RowChunk struct {
 	Seq     uint64         // 1, 2, 3 ...
 	Hash    chunkhash.Hash // of all that the caller was given, refused rows too; zero: not known
-	Rows    []OptOutRow    // that may be recorded
+	Rows    []RecordRow    // that may be recorded
 	Refused []uint32       // places of the rows that the caller refused, among all of the chunk's, ascending
 	Remarks uint64         // rows about which the caller said something else
 }
@@ -73,7 +73,9 @@ func (rowChunks) Append(b []byte, c RowChunk) ([]byte, stage.Head, error) {
 	if c.Remarks > 0 {
 		b = protowire.AppendVarint(protowire.AppendTag(b, stagedRemarks, protowire.VarintType), c.Remarks)
 	}
-	b, err := proto.MarshalOptions{}.MarshalAppend(appendRows(b, c.Rows), &storev1.StagedOptOuts{Refused: c.Refused})
+	b, err := proto.MarshalOptions{}.MarshalAppend(appendRows(b, c.Rows), &storev1.StagedOptOuts{
+		Refused: c.Refused, Consents: stagedConsents(c.Rows),
+	})
 	if err != nil {
 		return nil, h, fmt.Errorf("stage chunk: %w", err)
 	}
@@ -81,15 +83,28 @@ func (rowChunks) Append(b []byte, c RowChunk) ([]byte, stage.Head, error) {
 }
 
 // appendRows appends the rows to a storev1.StagedOptOuts.
-func appendRows(b []byte, rows []OptOutRow) []byte {
+func appendRows(b []byte, rows []RecordRow) []byte {
 	var m []byte
 	for i := range rows {
-		m = appendOptOut(m[:0], &rows[i].OptOut)
-		b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), m)
+		if rows[i].Consent == nil {
+			m = appendOptOut(m[:0], &rows[i].OptOut)
+			b = protowire.AppendBytes(protowire.AppendTag(b, 1, protowire.BytesType), m)
+		}
 		m = stories.Append(m[:0], rows[i].Story)
 		b = protowire.AppendBytes(protowire.AppendTag(b, 2, protowire.BytesType), m)
 	}
 	return b
+}
+
+// stagedConsents are the rows that are consents, as they are staged.
+func stagedConsents(rows []RecordRow) []*storev1.ConsentRecorded {
+	var out []*storev1.ConsentRecorded
+	for i := range rows {
+		if rows[i].Consent != nil {
+			out = append(out, rows[i].consentMessage())
+		}
+	}
+	return out
 }
 
 // appendOptOut appends the bytes of o.message().
@@ -136,13 +151,13 @@ func (rowChunks) Decode(payload []byte) (RowChunk, error) {
 		return c, err
 	}
 	m := new(storev1.StagedOptOuts)
-	if proto.Unmarshal(b, m) != nil || uint64(len(m.GetOptOuts())) != rows || uint64(len(m.GetStories())) != rows {
+	if proto.Unmarshal(b, m) != nil || uint64(len(m.GetOptOuts())+len(m.GetConsents())) != rows || uint64(len(m.GetStories())) != rows {
 		return c, ErrStage
 	}
-	c.Refused, c.Remarks, c.Rows = m.GetRefused(), uint64(m.GetRemarks()), make([]OptOutRow, rows)
+	c.Refused, c.Remarks, c.Rows = m.GetRefused(), uint64(m.GetRemarks()), make([]RecordRow, rows)
 	copy(c.Hash[:], m.GetHash())
 	for i, o := range m.GetOptOuts() {
-		c.Rows[i] = OptOutRow{
+		c.Rows[i] = RecordRow{
 			OptOut: OptOut{
 				Number:     phone.Number(o.GetNumber()),
 				Scope:      policy.Scope(o.GetScope()),
@@ -151,6 +166,19 @@ func (rowChunks) Decode(payload []byte) (RowChunk, error) {
 				ExpiresAt:  state.Time(o.GetExpiresAt()),
 			},
 			Story: stories.Of(m.GetStories()[i]),
+		}
+	}
+	for i, o := range m.GetConsents() { // a chunk holds one kind
+		c.Rows[i] = RecordRow{
+			OptOut: OptOut{
+				Number:     phone.Number(o.GetNumber()),
+				Scope:      policy.Scope(o.GetScope()),
+				Channel:    policy.Channel(o.GetChannel()),
+				ReceivedAt: state.Time(o.GetObtainedAt()),
+				ExpiresAt:  state.Time(o.GetExpiresAt()),
+			},
+			Consent: state.Consent(o.GetConsent()),
+			Story:   stories.Of(m.GetStories()[i]),
 		}
 	}
 	return c, nil

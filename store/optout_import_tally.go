@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -97,6 +98,7 @@ func (t *recordTally) count(o Outcome) {
 	switch {
 	case o.Err != nil:
 		t.now.Refused++
+		place.Withdrawn = errors.Is(o.Err, ErrConsentWithdrawn)
 		if len(t.now.Refusals) < maxRefusals {
 			t.now.Refusals = append(t.now.Refusals, place)
 		}

@@ -22,7 +22,7 @@ import (
 )
 
 // stageRows stages rows in chunks of 2,500.
-func stageRows(t testing.TB, s *Store, h RecordsHeader, rows []OptOutRow) *RecordImport {
+func stageRows(t testing.TB, s *Store, h RecordsHeader, rows []RecordRow) *RecordImport {
 	t.Helper()
 	i, err := s.BeginRecords(h)
 	if err != nil {
@@ -51,7 +51,7 @@ func commitRows(t testing.TB, i *RecordImport, c RecordsCommit) RecordsResult {
 	return r
 }
 
-func importRows(t testing.TB, s *Store, h RecordsHeader, rows []OptOutRow) RecordsResult {
+func importRows(t testing.TB, s *Store, h RecordsHeader, rows []RecordRow) RecordsResult {
 	t.Helper()
 	i := stageRows(t, s, h, rows)
 	defer i.Close()
@@ -75,7 +75,7 @@ func held(t testing.TB, s *Store) []NumberRecords {
 }
 
 // withRepeats is rows with every tenth said again at the end.
-func withRepeats(rows []OptOutRow) []OptOutRow {
+func withRepeats(rows []RecordRow) []RecordRow {
 	for i, n := 0, len(rows); i < n; i += 10 {
 		rows = append(rows, rows[i])
 	}
@@ -190,7 +190,7 @@ func TestRecordImportGuards(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		h        RecordsHeader
-		rows     []OptOutRow
+		rows     []RecordRow
 		rejected uint64
 		cut      uint32
 		refused  bool

@@ -17,7 +17,7 @@ import (
 )
 
 // tickets are rows with a story of their own each, and as many that share one.
-func tickets(count int) (rows []OptOutRow) {
+func tickets(count int) (rows []RecordRow) {
 	for i := range count {
 		own, shared := row(fiction(415, i), "acme", policy.ChannelCall, day(1)), row(fiction(818, i), "acme", policy.ChannelCall, day(1))
 		own.Story.Evidence = fmt.Sprintf("ticket %d", i)
@@ -27,7 +27,7 @@ func tickets(count int) (rows []OptOutRow) {
 }
 
 // wantStories checks the story of each row, in its record, its history and the export of all records.
-func wantStories(t *testing.T, s *Store, rows []OptOutRow, state func(i int) StoryState) {
+func wantStories(t *testing.T, s *Store, rows []RecordRow, state func(i int) StoryState) {
 	t.Helper()
 	exported := map[uint64]RecordDetail{}
 	for n, err := range s.View().Records(context.Background(), s.Now(), true, func(*RecordDetail) bool { return true }) {

@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -376,7 +375,7 @@ func (r *repairer) apply(revision uint64, rev *storev1.Revision) error {
 func (r *repairer) missed(a *apply.Applier, id policy.EventID, e *storev1.Event, why error) error {
 	a.CountChange(e)
 	r.report.Missed = append(r.report.Missed, fmt.Sprintf("revision %d event %d: %v", id.Revision, id.Index, why))
-	if n := cmp.Or(e.GetOptOut().GetNumber(), e.GetOptOutWithdrawn().GetNumber()); n != 0 {
+	if n := aboutNumber(e); n != 0 {
 		key := keys.History(n, id)
 		return a.Set(key, seal.Value(key, nil))
 	}

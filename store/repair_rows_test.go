@@ -45,10 +45,10 @@ func TestRowsOfALostRevisionHaveNoHistory(t *testing.T) {
 	t.Parallel()
 	dir, n := t.TempDir(), fiction(415, 1)
 	s := open(t, dir)
-	recordAll(t, s, []OptOutRow{row(n, "acme", policy.ChannelCall, day(1))})
+	recordAll(t, s, []RecordRow{row(n, "acme", policy.ChannelCall, day(1))})
 	lost := append(bulkRows(0, batchRows-1), row(n, "other", policy.ChannelCall, day(1)))
 	recordAll(t, s, lost)
-	recordAll(t, s, []OptOutRow{row(n, "third", policy.ChannelCall, day(1))})
+	recordAll(t, s, []RecordRow{row(n, "third", policy.ChannelCall, day(1))})
 	body := bodyOf(t, s, 2)
 	closeStore(t, s)
 	harmTable(t, dir, body[len(body)/2:])
@@ -83,7 +83,7 @@ func TestRowThatALostRevisionEndedKeepsItsHistory(t *testing.T) {
 	dir, n := t.TempDir(), fiction(415, 1)
 	s := open(t, dir)
 	o := OptOut{Number: n, Scope: "acme"}
-	recordAll(t, s, []OptOutRow{row(n, "acme", policy.ChannelCall, day(1)), row(n, "other", policy.ChannelCall, day(1))})
+	recordAll(t, s, []RecordRow{row(n, "acme", policy.ChannelCall, day(1)), row(n, "other", policy.ChannelCall, day(1))})
 	release := holdCommitter(t, s)
 	withdrawal := queued(t, s, withdrawEvent(o), Request{})
 	rows := newBatch(context.Background(), bulkRows(0, batchRows)) // so that the event is in a block of its own
@@ -114,7 +114,7 @@ func TestRowThatALostRevisionEndedKeepsItsHistory(t *testing.T) {
 func TestRepairRecordsWhatCameAfterALostWithdrawal(t *testing.T) {
 	t.Parallel()
 	for name, record := range map[string]func(*testing.T, *Store, OptOut){
-		"a row": func(t *testing.T, s *Store, o OptOut) { recordAll(t, s, []OptOutRow{{OptOut: o}}) },
+		"a row": func(t *testing.T, s *Store, o OptOut) { recordAll(t, s, []RecordRow{{OptOut: o}}) },
 		"a unique event": func(t *testing.T, s *Store, o OptOut) {
 			e := optOutEvent(o)
 			e.GetOptOut().Unique = true

@@ -78,7 +78,7 @@ func TestReportOfDesks(t *testing.T) {
 	second := mustPutDesk(t, s, "LYON")
 	receivedAt(t, s, fiction(212, 111), "acme", "Lyon", clock.now().Add(time.Hour)) // a clock that is ahead
 	optOut(t, s, fiction(212, 112), "")
-	rows := make([]OptOutRow, 3)
+	rows := make([]RecordRow, 3)
 	for i := range rows {
 		rows[i] = row(fiction(212, 120+i), "acme", policy.ChannelWeb, clock.now().Add(-time.Duration(i+1)*24*time.Hour))
 		rows[i].Story.Desk = "Lyon"
@@ -119,7 +119,7 @@ func TestReportOfSubscribers(t *testing.T) {
 	clock.advance(time.Minute)
 	mustClaim(t, s, "a", feed.Received, one)
 	two := optOut(t, s, fiction(212, 102), "").ID.Revision
-	recordAll(t, s, []OptOutRow{
+	recordAll(t, s, []RecordRow{
 		row(fiction(212, 103), "acme/energy", policy.ChannelWeb, day(1)), row(fiction(212, 104), "acme", policy.ChannelWeb, day(1)),
 	})
 	clock.advance(time.Hour)

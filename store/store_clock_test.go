@@ -196,9 +196,9 @@ func boundStore(t *testing.T) (s *Store, dir string, c *setClock) {
 func TestRehearsalOnABoundStore(t *testing.T) {
 	t.Parallel()
 	s, _, c := boundStore(t)
-	row := OptOutRow{OptOut: OptOut{Number: fiction(415, 1), Scope: "acme", ExpiresAt: c.options().Clock().Add(time.Hour)}}
+	row := RecordRow{OptOut: OptOut{Number: fiction(415, 1), Scope: "acme", ExpiresAt: c.options().Clock().Add(time.Hour)}}
 	for _, dry := range []bool{true, false} {
-		if r := importRows(t, s, RecordsHeader{DryRun: dry}, []OptOutRow{row}); r.Duplicates != 1 {
+		if r := importRows(t, s, RecordsHeader{DryRun: dry}, []RecordRow{row}); r.Duplicates != 1 {
 			t.Errorf("dry run %v: %+v, want a duplicate", dry, r)
 		}
 	}

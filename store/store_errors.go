@@ -24,6 +24,7 @@ var (
 	ErrTooLarge             = fault.ErrTooLarge
 	ErrTooManyRecords       = fault.ErrTooManyRecords
 	ErrNothingToWithdraw    = fault.ErrNothingToWithdraw
+	ErrConsentWithdrawn     = fault.ErrConsentWithdrawn
 	ErrRequestReused        = fault.ErrRequestReused
 	ErrListNotFound         = fault.ErrListNotFound
 	ErrListExists           = fault.ErrListExists

@@ -224,7 +224,7 @@ func wantNoMoreWrites(t *testing.T, s *Store) {
 	for what, write := range map[string]func() error{
 		"opt-out":    func() error { _, err := s.RecordOptOut(ctx, later, Request{}); return err },
 		"withdrawal": func() error { _, err := s.WithdrawOptOut(ctx, acked.Number, acked.Scope, Request{}); return err },
-		"many":       func() error { _, err := s.RecordOptOuts(ctx, []OptOutRow{{OptOut: later}}); return err },
+		"many":       func() error { _, err := s.RecordOptOuts(ctx, []RecordRow{{OptOut: later}}); return err },
 		"create":     func() error { _, _, err := s.CreateList(ctx, "other", usRegistry(), Request{}); return err },
 		"update": func() error {
 			_, _, err := s.UpdateList(ctx, listNamed(s, "registry"), setMaxAge, Request{})

@@ -10,13 +10,13 @@ import (
 )
 
 // fixtureRows are those that lie in tables, in a pack whose second story was erased, and those in logs.
-func fixtureRows() (inTables, inLogs []OptOutRow) {
+func fixtureRows() (inTables, inLogs []RecordRow) {
 	rows := tickets(40)
 	return rows[20:56:56], rows[56:]
 }
 
 // fixtureEnded is a row that lies in a table, and whose withdrawal lies in a log.
-func fixtureEnded() OptOutRow { return row(fiction(415, 60), "acme", policy.ChannelCall, day(1)) }
+func fixtureEnded() RecordRow { return row(fiction(415, 60), "acme", policy.ChannelCall, day(1)) }
 
 func writeRowsFixture(t *testing.T, dir string) {
 	clock := clockAt(day(6))

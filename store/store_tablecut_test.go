@@ -22,7 +22,7 @@ const cutNumbers = 1500
 // cutStore holds opt-outs and a list, all of them in a table.
 func cutStore(t *testing.T, dir string) {
 	s := open(t, dir)
-	var rows []OptOutRow
+	var rows []RecordRow
 	for _, n := range cutOptOuts() {
 		rows = append(rows, row(n, "acme", policy.ChannelCall, day(1)))
 	}

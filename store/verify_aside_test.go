@@ -124,9 +124,9 @@ func wantNoneAllowed(t *testing.T, s *Store, numbers []uint64) {
 // recordStories records n opt-outs, each with a story.
 func recordStories(t *testing.T, s *Store, n int) {
 	t.Helper()
-	rows := make([]OptOutRow, n)
+	rows := make([]RecordRow, n)
 	for i := range rows {
-		rows[i] = OptOutRow{
+		rows[i] = RecordRow{
 			OptOut: OptOut{Number: phone.Number(33_199_000_000 + i), Scope: "acme"},
 			Story:  Story{Desk: "after-sales", Evidence: fmt.Sprintf("call %d%s", i, strings.Repeat(" and so on", 20))},
 		}

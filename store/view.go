@@ -140,13 +140,14 @@ func (v *View) readRecords(n phone.Number, f *policy.Facts) {
 		f.Damaged = true
 		return
 	}
-	blocked := false
+	blocked, permitted := false, false
 	for _, r := range set.GetRecords() {
 		record := state.Record(r)
-		blocked = blocked || record.ExpiresAt.IsZero() && record.Scope.Blocks(f.Scope)
+		blocked = blocked || record.Kind == policy.RecordOptOut && record.ExpiresAt.IsZero() && record.Scope.Blocks(f.Scope)
+		permitted = permitted || record.Kind != policy.RecordOptOut
 		f.Records = append(f.Records, record)
 	}
-	f.Damaged = f.Damaged || !blocked && v.s.watch.intact() != nil
+	f.Damaged = f.Damaged || (!blocked || permitted) && v.s.watch.intact() != nil
 }
 
 func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {

@@ -29,6 +29,9 @@ const (
 	EventUnspecified EventKind = iota
 	EventOptOut
 	EventOptOutWithdrawn
+	EventConsent
+	EventConsentWithdrawn
+	EventConsentUsed
 )
 
 // HistoryEvent is one event about a number.
@@ -37,10 +40,14 @@ type HistoryEvent struct {
 	Time       time.Time
 	Kind       EventKind
 	Scope      policy.Scope
-	Channel    policy.Channel   // of an opt-out
-	ReceivedAt time.Time        // of an opt-out
-	ExpiresAt  time.Time        // of an opt-out; zero: never
-	Ended      []policy.EventID // of a withdrawal: the opt-outs that it ended
+	Channel    policy.Channel   // of an opt-out or a consent
+	ReceivedAt time.Time        // of an opt-out or a consent
+	ExpiresAt  time.Time        // of an opt-out or a consent; zero: never
+	Consent    *policy.Consent  // of a consent; of a withdrawal of consents, with no more than the kind; else nil
+	Ended      []policy.EventID // of a withdrawal: the records that it ended
+	Reason     WithdrawalReason // of a withdrawal
+	Used       []policy.EventID // of a use: the consents
+	Checked    uint64           // of a use: the revision that the check was answered from
 	Desk       policy.EventID   // that is registered; zero: none
 	Story      Story
 	StoryState StoryState
@@ -160,14 +167,37 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 		e.Desk = state.RefID(c.OptOut.GetDesk())
 	case *storev1.Event_OptOutWithdrawn:
 		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
-		e.Desk = state.RefID(c.OptOutWithdrawn.GetDesk())
-		if e.Ended, err = h.endedBy(id); err != nil {
-			return e, err
+		e.Desk, e.Reason = state.RefID(c.OptOutWithdrawn.GetDesk()), WithdrawalReason(c.OptOutWithdrawn.GetReason())
+		e.Ended, err = h.endedBy(id)
+	default:
+		return h.consentEvent(e, event)
+	}
+	return e, err
+}
+
+// consentEvent completes an event about consents.
+func (h *historyReader) consentEvent(e HistoryEvent, event *storev1.Event) (_ HistoryEvent, err error) {
+	switch c := event.GetChange().(type) {
+	case *storev1.Event_ConsentRecorded:
+		e.Kind, e.Scope = EventConsent, policy.Scope(c.ConsentRecorded.GetScope())
+		e.Channel, e.Consent = policy.Channel(c.ConsentRecorded.GetChannel()), state.Consent(c.ConsentRecorded.GetConsent())
+		e.ReceivedAt = state.Time(cmp.Or(c.ConsentRecorded.GetObtainedAt(), h.rev.GetTime()))
+		e.ExpiresAt = state.Time(c.ConsentRecorded.GetExpiresAt())
+		e.Desk = state.RefID(c.ConsentRecorded.GetDesk())
+	case *storev1.Event_ConsentWithdrawn:
+		e.Kind, e.Scope = EventConsentWithdrawn, policy.Scope(c.ConsentWithdrawn.GetScope())
+		e.Consent = &policy.Consent{Kind: policy.ConsentKind(c.ConsentWithdrawn.GetKind())}
+		e.Desk, e.Reason = state.RefID(c.ConsentWithdrawn.GetDesk()), WithdrawalReason(c.ConsentWithdrawn.GetReason())
+		e.Ended, err = h.endedBy(e.ID)
+	case *storev1.Event_ConsentUsed:
+		e.Kind, e.Scope, e.Checked = EventConsentUsed, policy.Scope(c.ConsentUsed.GetScope()), c.ConsentUsed.GetChecked()
+		for _, ref := range c.ConsentUsed.GetConsents() {
+			e.Used = append(e.Used, state.RefID(ref))
 		}
 	default:
-		return e, fmt.Errorf("%w: revision %d event %d is not about a number", ErrDamaged, id.Revision, id.Index)
+		return e, fmt.Errorf("%w: revision %d event %d is not about a number", ErrDamaged, e.ID.Revision, e.ID.Index)
 	}
-	return e, nil
+	return e, err
 }
 
 // endedBy applies the events of the number in the revision again, up to the one with that id, and returns what it ended.
@@ -178,7 +208,7 @@ func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 	}
 	for ; h.done <= int(id.Index); h.done++ {
 		e := h.rev.GetEvents()[h.done]
-		if e.GetOptOut().GetNumber() != h.number && e.GetOptOutWithdrawn().GetNumber() != h.number {
+		if aboutNumber(e) != h.number {
 			continue
 		}
 		var err error

@@ -17,7 +17,7 @@ func TestHistoryReadsOfLargeRevisionsAreBounded(t *testing.T) {
 	s := open(t, t.TempDir())
 	n := fiction(415, 1)
 	for g := range groups {
-		rows := []OptOutRow{row(n, policy.Scope(fmt.Sprintf("acme-%d", g)), policy.ChannelCall, day(1))}
+		rows := []RecordRow{row(n, policy.Scope(fmt.Sprintf("acme-%d", g)), policy.ChannelCall, day(1))}
 		for i := range each - 1 {
 			rows = append(rows, row(phone.Number(14160000000+uint64(i)), policy.Scope(fmt.Sprintf("other-%d", g)), policy.ChannelCall, day(1)))
 		}

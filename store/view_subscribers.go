@@ -90,7 +90,7 @@ func readDesks(txn *badger.Txn) (t *Desks, err error) {
 }
 
 // findDesks finds the desks of rows. Consecutive rows of a file mostly share one.
-func (v *View) findDesks(rows []OptOutRow) {
+func (v *View) findDesks(rows []RecordRow) {
 	if len(v.desks.All()) == 0 {
 		return
 	}

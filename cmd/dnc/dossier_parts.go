@@ -41,10 +41,16 @@ func orNothing(lines []string, nothing string) []string {
 	return lines
 }
 
+// whatHappened names the kinds of events.
+var whatHappened = map[string]string{
+	"OPT_OUT_RECORDED": "objection", "OPT_OUT_WITHDRAWN": "withdrawal",
+	"CONSENT_RECORDED": "consent", "CONSENT_WITHDRAWN": "withdrawal of consents", "CONSENT_USED": "a call relied on a consent",
+}
+
 func dossierEvents(d *feed.Dossier) (lines []string) {
 	for _, e := range d.Events {
-		what := map[string]string{"OPT_OUT_RECORDED": "objection", "OPT_OUT_WITHDRAWN": "withdrawal"}[e.Kind]
-		facts := []string{by(client.Channel(e.Channel)), received(e.ReceivedAt), until(timeOf(e.ExpiresAt))}
+		what := whatHappened[e.Kind]
+		facts := []string{lower(client.ConsentKind(e.ConsentKind)), by(client.Channel(e.Channel)), received(e.ReceivedAt), until(timeOf(e.ExpiresAt))}
 		if e.Desk != nil {
 			facts = append(facts, fmt.Sprintf("registered desk %s, %s", e.Desk.Name, e.Desk.ID))
 		}

@@ -83,6 +83,7 @@ func (a *app) optoutAdd(cmd *cobra.Command, o client.OptOut) error {
 
 func (a *app) optoutWithdrawCommand() *cobra.Command {
 	var w client.Withdrawal
+	var mistake bool
 	cmd := &cobra.Command{
 		Use:   "withdraw NUMBER --reason TEXT",
 		Short: "End all opt-outs of a number at exactly one scope",
@@ -95,7 +96,7 @@ Those at scopes above and below stay. If there are none, the exit code is 2.`,
 			if w.Reason == "" {
 				return usagef(cmd, "--reason is missing: the number becomes callable, say why")
 			}
-			w.Number = args[0]
+			w.Number, w.Why = args[0], withdrawnFor(mistake)
 			return a.optoutWithdraw(cmd, w)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -104,6 +105,7 @@ Those at scopes above and below stay. If there are none, the exit code is 2.`,
 	f.StringVar(&w.Region, "region", "", "how a national number is read, such as FR")
 	f.StringVar(&w.Scope, "scope", "", "the exact scope of the opt-outs (default: those for everyone)")
 	f.StringVar(&w.Reason, "reason", "", "why, for the history (required)")
+	f.BoolVar(&mistake, "mistake", false, "the opt-outs should not have been recorded: another number, another person")
 	f.StringVar(&w.Desk, "desk", "", "who received it")
 	return cmd
 }

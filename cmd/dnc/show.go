@@ -46,7 +46,7 @@ func describeNumber(n client.NumberInfo) string {
 			what += " " + lower(r.ConsentKind)
 		}
 		lines = append(lines, fmt.Sprintf("  %s for %s%s%s", what, forWhom(r.Scope),
-			note(state, by(r.Channel), since(r.ReceivedAt), until(r.ExpiresAt)), storyText(r.Story)))
+			note(append([]string{state, by(r.Channel), since(r.ReceivedAt), until(r.ExpiresAt)}, terms(r.ConsentKind, &r.ConsentTerms)...)...), storyText(r.Story)))
 	}
 	for _, l := range n.Lists {
 		stale := ""
@@ -82,7 +82,7 @@ func (a *app) historyCommand() *cobra.Command {
 	var region string
 	cmd := &cobra.Command{
 		Use:   "history NUMBER",
-		Short: "Show when opt-outs of a number were recorded and withdrawn, oldest first; `dnc show` has its lists",
+		Short: "Show when opt-outs and consents of a number were recorded and withdrawn, oldest first; `dnc show` has its lists",
 		Example: `  dnc history +14155550123
   dnc history +14155550123 -o json`,
 		Args: counted(1, 1, "number"),
@@ -124,6 +124,13 @@ func describeEvent(e client.HistoryEvent) string {
 	if e.List != "" {
 		where = e.List + note(dated("snapshot", e.SnapshotDate))
 	}
-	return fmt.Sprintf("%d.%d  %s  %s  %s%s%s", e.ID.Revision, e.ID.Index, stamp(e.Time), lower(e.Kind), where,
-		note(by(e.Channel), since(e.ReceivedAt), until(e.ExpiresAt)), storyText(e.Story))
+	facts := []string{lower(e.ConsentKind), by(e.Channel), since(e.ReceivedAt), until(e.ExpiresAt)}
+	facts = append(facts, terms(e.ConsentKind, &e.ConsentTerms)...)
+	if e.WithdrawalReason == client.WithdrawnMistake {
+		facts = append(facts, "recorded by mistake")
+	}
+	for _, id := range e.Used {
+		facts = append(facts, fmt.Sprintf("consent %d.%d", id.Revision, id.Index))
+	}
+	return fmt.Sprintf("%d.%d  %s  %s  %s%s%s", e.ID.Revision, e.ID.Index, stamp(e.Time), lower(e.Kind), where, note(facts...), storyText(e.Story))
 }

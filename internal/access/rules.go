@@ -40,9 +40,9 @@ var Rules = map[string]Rule{
 
 	"dnc.v1.RecordService/RecordOptOut":      {Roles: RolesOf(Recorder), Bound: RequestScope},
 	"dnc.v1.RecordService/WithdrawOptOut":    {Roles: RolesOf(Recorder), Bound: RequestScope},
-	"dnc.v1.RecordService/RecordConsent":     {Roles: RolesOf(Recorder), Bound: RequestScope},
-	"dnc.v1.RecordService/WithdrawConsent":   {Roles: RolesOf(Recorder), Bound: RequestScope},
-	"dnc.v1.RecordService/ImportRecords":     {Roles: RolesOf(Recorder, Loader), Bound: EachItem, Act: true},
+	"dnc.v1.RecordService/RecordConsent":     {Roles: RolesOf(Recorder, Officer), Bound: RequestScope},
+	"dnc.v1.RecordService/WithdrawConsent":   {Roles: RolesOf(Recorder, Officer), Bound: RequestScope},
+	"dnc.v1.RecordService/ImportRecords":     {Roles: RolesOf(Recorder, Loader, Officer), Bound: EachItem, Act: true},
 	"dnc.v1.RecordService/ListRecordImports": {Roles: RolesOf(Recorder, Loader, Officer), Bound: Filtered},
 	"dnc.v1.RecordService/GetNumber":         {Roles: RolesOf(Checker, Recorder, Officer), Bound: Filtered, Log: true},
 	"dnc.v1.RecordService/ListHistory":       {Roles: RolesOf(Recorder, Officer), Bound: Filtered, Log: true},

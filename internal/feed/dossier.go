@@ -47,9 +47,11 @@ type DossierEvent struct {
 	ReceivedAt *time.Time   `json:"received_at"`
 	RecordedAt time.Time    `json:"recorded_at"`
 	ExpiresAt  *time.Time   `json:"expires_at"`
-	Ended      []string     `json:"ended"` // of a withdrawal: ids of the objections that it ended
+	Ended      []string     `json:"ended"` // of a withdrawal: ids of the objections or consents that it ended
 	Desk       *DossierDesk `json:"desk"`  // registered; null: the story may name one in free text
 	Story      DossierStory `json:"story"`
+	// ConsentKind is of events about consents. A feed carries none of them.
+	ConsentKind string `json:"consent_kind,omitempty"`
 }
 
 // DossierDesk is a registered desk.

@@ -126,18 +126,12 @@ func (e *evaluation) optedOut() bool {
 
 // lift is the permission that lifts an opt-out, and until when; nil: none does.
 func (e *evaluation) lift(optOut *Record) (found *Record, until time.Time) {
-	rule := &e.rule.OptOuts
-	if !rule.PermissionLifts {
-		return nil, time.Time{}
-	}
-	counts := Counts{Kind: Permission, Form: rule.Form, Valid: rule.Valid}
 	for i := range e.f.Records {
 		r := &e.f.Records[i]
-		if r.Kind != RecordConsent || !r.Consent.MayLift || !r.covers(e.f.Scope) ||
-			!rule.Reach.widen(optOut.Scope).Holds(r.Scope) || !r.ReceivedAt.After(optOut.ReceivedAt) {
+		if r.Kind != RecordConsent || !r.covers(e.f.Scope) {
 			continue
 		}
-		if end, is := counts.accepts(r, e.now); is && (found == nil || later(end, until)) {
+		if end, is := e.rule.OptOuts.lifts(r, optOut, e.now); is && (found == nil || later(end, until)) {
 			found, until = r, end
 		}
 	}

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -64,6 +65,38 @@ type OptOutRule struct {
 	Form            ConsentForm // that such a permission must have
 	Valid           Period      // how long it lifts; zero: until it expires
 	Source          string
+}
+
+// lifts reports whether a consent lifts an opt-out at now, for those whom it covers, and until when; zero: without end.
+func (o *OptOutRule) lifts(consent, optOut *Record, now time.Time) (until time.Time, is bool) {
+	if !o.PermissionLifts || !consent.Consent.MayLift || !o.Reach.widen(optOut.Scope).Holds(consent.Scope) ||
+		!consent.ReceivedAt.After(optOut.ReceivedAt) {
+		return time.Time{}, false
+	}
+	counts := Counts{Kind: Permission, Form: o.Form, Valid: o.Valid}
+	return counts.accepts(consent, now)
+}
+
+// Lifts reports whether a consent lifts an opt-out of a number of these regions at now, for any caller. Both are records.
+func (p *Policy) Lifts(regions phone.RegionSet, consent, optOut *Record, now time.Time) bool {
+	if p == nil || !optOut.InForce(now) {
+		return false
+	}
+	for i := range p.Countries {
+		c := &p.Countries[i]
+		if !c.Regions.Intersects(regions) {
+			continue
+		}
+		for _, rule := range slices.Concat(c.Scoped, []*Rule{c.Rule}) {
+			if !rule.Scope.Holds(consent.Scope) && !consent.Scope.Holds(rule.Scope) {
+				continue
+			}
+			if _, is := rule.OptOuts.lifts(consent, optOut, now); is {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // ListRule is what holds for a list, or for lists of one kind.

@@ -187,6 +187,8 @@ const (
 	ActKind_ACT_KIND_DESK_REMOVED ActKind = 16
 	// The export of a calling base was compared with what it had acknowledged.
 	ActKind_ACT_KIND_SUBSCRIBER_COMPARED ActKind = 17
+	// A file of consents was recorded.
+	ActKind_ACT_KIND_CONSENTS_IMPORTED ActKind = 19
 )
 
 // Enum value maps for ActKind.
@@ -210,6 +212,7 @@ var (
 		15: "ACT_KIND_DESK_PUT",
 		16: "ACT_KIND_DESK_REMOVED",
 		17: "ACT_KIND_SUBSCRIBER_COMPARED",
+		19: "ACT_KIND_CONSENTS_IMPORTED",
 	}
 	ActKind_value = map[string]int32{
 		"ACT_KIND_UNSPECIFIED":         0,
@@ -230,6 +233,7 @@ var (
 		"ACT_KIND_DESK_PUT":            15,
 		"ACT_KIND_DESK_REMOVED":        16,
 		"ACT_KIND_SUBSCRIBER_COMPARED": 17,
+		"ACT_KIND_CONSENTS_IMPORTED":   19,
 	}
 )
 
@@ -1538,7 +1542,7 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CREDENTIAL_KIND_TOKEN\x10\x01\x12\x1f\n" +
-	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\x80\x04\n" +
+	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\xa0\x04\n" +
 	"\aActKind\x12\x18\n" +
 	"\x14ACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ACT_KIND_LIST_CREATED\x10\x01\x12\x19\n" +
@@ -1558,7 +1562,8 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x1bACT_KIND_SUBSCRIBER_REMOVED\x10\x0e\x12\x15\n" +
 	"\x11ACT_KIND_DESK_PUT\x10\x0f\x12\x19\n" +
 	"\x15ACT_KIND_DESK_REMOVED\x10\x10\x12 \n" +
-	"\x1cACT_KIND_SUBSCRIBER_COMPARED\x10\x112\xa1\x03\n" +
+	"\x1cACT_KIND_SUBSCRIBER_COMPARED\x10\x11\x12\x1e\n" +
+	"\x1aACT_KIND_CONSENTS_IMPORTED\x10\x132\xa1\x03\n" +
 	"\rAccessService\x12F\n" +
 	"\vCreateToken\x12\x1a.dnc.v1.CreateTokenRequest\x1a\x1b.dnc.v1.CreateTokenResponse\x12C\n" +
 	"\n" +

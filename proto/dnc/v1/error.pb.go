@@ -176,6 +176,9 @@ const (
 	ErrorReason_ERROR_REASON_ACK_INVALID ErrorReason = 83
 	// NOT_FOUND. No desk has that name.
 	ErrorReason_ERROR_REASON_DESK_NOT_FOUND ErrorReason = 84
+	// FAILED_PRECONDITION. Consents at that scope were withdrawn after this one was obtained. If the person consents again,
+	// record when.
+	ErrorReason_ERROR_REASON_CONSENT_WITHDRAWN ErrorReason = 90
 )
 
 // Enum value maps for ErrorReason.
@@ -236,6 +239,7 @@ var (
 		82: "ERROR_REASON_FILTER_CHANGED",
 		83: "ERROR_REASON_ACK_INVALID",
 		84: "ERROR_REASON_DESK_NOT_FOUND",
+		90: "ERROR_REASON_CONSENT_WITHDRAWN",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -293,6 +297,7 @@ var (
 		"ERROR_REASON_FILTER_CHANGED":         82,
 		"ERROR_REASON_ACK_INVALID":            83,
 		"ERROR_REASON_DESK_NOT_FOUND":         84,
+		"ERROR_REASON_CONSENT_WITHDRAWN":      90,
 	}
 )
 
@@ -385,7 +390,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xca\x0e\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xee\x0e\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -442,7 +447,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1fERROR_REASON_SUBSCRIBER_INVALID\x10Q\x12\x1f\n" +
 	"\x1bERROR_REASON_FILTER_CHANGED\x10R\x12\x1c\n" +
 	"\x18ERROR_REASON_ACK_INVALID\x10S\x12\x1f\n" +
-	"\x1bERROR_REASON_DESK_NOT_FOUND\x10TB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\x1bERROR_REASON_DESK_NOT_FOUND\x10T\x12\"\n" +
+	"\x1eERROR_REASON_CONSENT_WITHDRAWN\x10ZB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_error_proto_rawDescOnce sync.Once

@@ -184,21 +184,25 @@ const (
 	// The list declares no coverage, and would cover prefixes that it does not cover now and that no
 	// file is named for, only because the load has numbers in them.
 	ImportGuard_IMPORT_GUARD_COVERAGE_INFERRED ImportGuard = 9
+	// Consents: some are permissions with evidence, and under the policy in force they would lift opt-outs in
+	// force. Overridden, they are recorded and lift none: only lift_opt_outs lets them.
+	ImportGuard_IMPORT_GUARD_LIFTS_OPT_OUTS ImportGuard = 10
 )
 
 // Enum value maps for ImportGuard.
 var (
 	ImportGuard_name = map[int32]string{
-		0: "IMPORT_GUARD_UNSPECIFIED",
-		1: "IMPORT_GUARD_NOTHING_ACCEPTED",
-		2: "IMPORT_GUARD_SHRINK",
-		3: "IMPORT_GUARD_PREFIX_SHRINK",
-		4: "IMPORT_GUARD_REJECTS",
-		5: "IMPORT_GUARD_SNAPSHOT_OLDER",
-		6: "IMPORT_GUARD_COVERAGE",
-		7: "IMPORT_GUARD_CUT",
-		8: "IMPORT_GUARD_COVERAGE_WIDER",
-		9: "IMPORT_GUARD_COVERAGE_INFERRED",
+		0:  "IMPORT_GUARD_UNSPECIFIED",
+		1:  "IMPORT_GUARD_NOTHING_ACCEPTED",
+		2:  "IMPORT_GUARD_SHRINK",
+		3:  "IMPORT_GUARD_PREFIX_SHRINK",
+		4:  "IMPORT_GUARD_REJECTS",
+		5:  "IMPORT_GUARD_SNAPSHOT_OLDER",
+		6:  "IMPORT_GUARD_COVERAGE",
+		7:  "IMPORT_GUARD_CUT",
+		8:  "IMPORT_GUARD_COVERAGE_WIDER",
+		9:  "IMPORT_GUARD_COVERAGE_INFERRED",
+		10: "IMPORT_GUARD_LIFTS_OPT_OUTS",
 	}
 	ImportGuard_value = map[string]int32{
 		"IMPORT_GUARD_UNSPECIFIED":       0,
@@ -211,6 +215,7 @@ var (
 		"IMPORT_GUARD_CUT":               7,
 		"IMPORT_GUARD_COVERAGE_WIDER":    8,
 		"IMPORT_GUARD_COVERAGE_INFERRED": 9,
+		"IMPORT_GUARD_LIFTS_OPT_OUTS":    10,
 	}
 )
 
@@ -505,20 +510,28 @@ type RecordRow struct {
 	Channel Channel `protobuf:"varint,4,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
 	// Which desk received it. At most 256 bytes.
 	Desk string `protobuf:"bytes,5,opt,name=desk,proto3" json:"desk,omitempty"`
-	// When the objection was received, or the consent obtained. Unset: the time of the commit.
+	// When the objection was received; unset: the time of the commit. When the consent was obtained: required.
 	ReceivedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=received_at,json=receivedAt,proto3" json:"received_at,omitempty"`
 	// What proves it. At most 1024 bytes.
 	Evidence string `protobuf:"bytes,7,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Anything else; with CHANNEL_OTHER, which channel. At most 4096 bytes.
 	Note string `protobuf:"bytes,8,opt,name=note,proto3" json:"note,omitempty"`
-	// When it expires. Unset: never.
+	// When it expires. Unset: never; a consent: as long as the policy allows for its kind.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// Only for consents, and required there: what it rests on.
 	ConsentKind ConsentKind `protobuf:"varint,10,opt,name=consent_kind,json=consentKind,proto3,enum=dnc.v1.ConsentKind" json:"consent_kind,omitempty"`
 	// Only for consents: how it was given.
-	ConsentForm   ConsentForm `protobuf:"varint,11,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ConsentForm ConsentForm `protobuf:"varint,11,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
+	// Only for consents: what it was given for. At most 256 bytes.
+	Goods string `protobuf:"bytes,12,opt,name=goods,proto3" json:"goods,omitempty"`
+	// Only for consents: who else may call, as the person agreed. At most 256 bytes.
+	ThirdParties string `protobuf:"bytes,13,opt,name=third_parties,json=thirdParties,proto3" json:"third_parties,omitempty"`
+	// Only for consents: the appointment that the person agreed to, both ends or none.
+	AppointmentFrom *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=appointment_from,json=appointmentFrom,proto3" json:"appointment_from,omitempty"`
+	// Only for consents: its end.
+	AppointmentUntil *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=appointment_until,json=appointmentUntil,proto3" json:"appointment_until,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RecordRow) Reset() {
@@ -626,6 +639,34 @@ func (x *RecordRow) GetConsentForm() ConsentForm {
 		return x.ConsentForm
 	}
 	return ConsentForm_CONSENT_FORM_UNSPECIFIED
+}
+
+func (x *RecordRow) GetGoods() string {
+	if x != nil {
+		return x.Goods
+	}
+	return ""
+}
+
+func (x *RecordRow) GetThirdParties() string {
+	if x != nil {
+		return x.ThirdParties
+	}
+	return ""
+}
+
+func (x *RecordRow) GetAppointmentFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentFrom
+	}
+	return nil
+}
+
+func (x *RecordRow) GetAppointmentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentUntil
+	}
+	return nil
 }
 
 // A part of an import: numbers for a list, or rows of records. At most 512 KiB. An entry that
@@ -1150,10 +1191,11 @@ type GuardFailure struct {
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// Shrinks: numbers before. REJECTS: entries read. COVERAGE: numbers on the list after. CUT:
 	// files. COVERAGE_WIDER: prefixes that the list covers now. COVERAGE_INFERRED: prefixes that it
-	// would cover because the load has numbers in them.
+	// would cover because the load has numbers in them. LIFTS_OPT_OUTS: consents sent.
 	Before uint64 `protobuf:"varint,4,opt,name=before,proto3" json:"before,omitempty"`
 	// Shrinks: numbers after. REJECTS: entries rejected. COVERAGE: numbers outside. CUT: files
-	// that end within a line. COVERAGE_INFERRED: numbers in `prefix`.
+	// that end within a line. COVERAGE_INFERRED: numbers in `prefix`. LIFTS_OPT_OUTS: consents that would lift
+	// an opt-out.
 	After uint64 `protobuf:"varint,5,opt,name=after,proto3" json:"after,omitempty"`
 	// The ratio that was exceeded.
 	Limit float64 `protobuf:"fixed64,6,opt,name=limit,proto3" json:"limit,omitempty"`
@@ -1263,7 +1305,7 @@ const file_dnc_v1_import_proto_rawDesc = "" +
 	"\x11_max_reject_ratio\"C\n" +
 	"\tNumberSet\x12\x1c\n" +
 	"\tascending\x18\x01 \x01(\fR\tascending\x12\x18\n" +
-	"\anumbers\x18\x02 \x03(\x06R\anumbers\"\xa8\x03\n" +
+	"\anumbers\x18\x02 \x03(\x06R\anumbers\"\xf3\x04\n" +
 	"\tRecordRow\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -1278,7 +1320,11 @@ const file_dnc_v1_import_proto_rawDesc = "" +
 	"expires_at\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
 	"\fconsent_kind\x18\n" +
 	" \x01(\x0e2\x13.dnc.v1.ConsentKindR\vconsentKind\x126\n" +
-	"\fconsent_form\x18\v \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\"\x96\x01\n" +
+	"\fconsent_form\x18\v \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\x12\x14\n" +
+	"\x05goods\x18\f \x01(\tR\x05goods\x12#\n" +
+	"\rthird_parties\x18\r \x01(\tR\fthirdParties\x12E\n" +
+	"\x10appointment_from\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x0fappointmentFrom\x12G\n" +
+	"\x11appointment_until\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x10appointmentUntil\"\x96\x01\n" +
 	"\vImportChunk\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12#\n" +
 	"\x03add\x18\x02 \x01(\v2\x11.dnc.v1.NumberSetR\x03add\x12)\n" +
@@ -1341,7 +1387,7 @@ const file_dnc_v1_import_proto_rawDesc = "" +
 	"\x16IMPORT_PHASE_COMPARING\x10\x01\x12\x18\n" +
 	"\x14IMPORT_PHASE_WRITING\x10\x02\x12\x1a\n" +
 	"\x16IMPORT_PHASE_SWITCHING\x10\x03\x12\x1a\n" +
-	"\x16IMPORT_PHASE_RECORDING\x10\x04*\xb8\x02\n" +
+	"\x16IMPORT_PHASE_RECORDING\x10\x04*\xd9\x02\n" +
 	"\vImportGuard\x12\x1c\n" +
 	"\x18IMPORT_GUARD_UNSPECIFIED\x10\x00\x12!\n" +
 	"\x1dIMPORT_GUARD_NOTHING_ACCEPTED\x10\x01\x12\x17\n" +
@@ -1352,7 +1398,9 @@ const file_dnc_v1_import_proto_rawDesc = "" +
 	"\x15IMPORT_GUARD_COVERAGE\x10\x06\x12\x14\n" +
 	"\x10IMPORT_GUARD_CUT\x10\a\x12\x1f\n" +
 	"\x1bIMPORT_GUARD_COVERAGE_WIDER\x10\b\x12\"\n" +
-	"\x1eIMPORT_GUARD_COVERAGE_INFERRED\x10\tB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\x1eIMPORT_GUARD_COVERAGE_INFERRED\x10\t\x12\x1f\n" +
+	"\x1bIMPORT_GUARD_LIFTS_OPT_OUTS\x10\n" +
+	"B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_import_proto_rawDescOnce sync.Once
@@ -1398,22 +1446,24 @@ var file_dnc_v1_import_proto_depIdxs = []int32{
 	16, // 3: dnc.v1.RecordRow.expires_at:type_name -> google.protobuf.Timestamp
 	17, // 4: dnc.v1.RecordRow.consent_kind:type_name -> dnc.v1.ConsentKind
 	18, // 5: dnc.v1.RecordRow.consent_form:type_name -> dnc.v1.ConsentForm
-	6,  // 6: dnc.v1.ImportChunk.add:type_name -> dnc.v1.NumberSet
-	6,  // 7: dnc.v1.ImportChunk.remove:type_name -> dnc.v1.NumberSet
-	7,  // 8: dnc.v1.ImportChunk.rows:type_name -> dnc.v1.RecordRow
-	4,  // 9: dnc.v1.ImportCommit.reject_tallies:type_name -> dnc.v1.RejectTally
-	3,  // 10: dnc.v1.ImportCommit.sources:type_name -> dnc.v1.ImportSource
-	19, // 11: dnc.v1.ImportOpened.idle_limit:type_name -> google.protobuf.Duration
-	12, // 12: dnc.v1.ImportAck.rejects:type_name -> dnc.v1.ImportReject
-	12, // 13: dnc.v1.ImportAck.remarks:type_name -> dnc.v1.ImportReject
-	20, // 14: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
-	1,  // 15: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
-	2,  // 16: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	16, // 6: dnc.v1.RecordRow.appointment_from:type_name -> google.protobuf.Timestamp
+	16, // 7: dnc.v1.RecordRow.appointment_until:type_name -> google.protobuf.Timestamp
+	6,  // 8: dnc.v1.ImportChunk.add:type_name -> dnc.v1.NumberSet
+	6,  // 9: dnc.v1.ImportChunk.remove:type_name -> dnc.v1.NumberSet
+	7,  // 10: dnc.v1.ImportChunk.rows:type_name -> dnc.v1.RecordRow
+	4,  // 11: dnc.v1.ImportCommit.reject_tallies:type_name -> dnc.v1.RejectTally
+	3,  // 12: dnc.v1.ImportCommit.sources:type_name -> dnc.v1.ImportSource
+	19, // 13: dnc.v1.ImportOpened.idle_limit:type_name -> google.protobuf.Duration
+	12, // 14: dnc.v1.ImportAck.rejects:type_name -> dnc.v1.ImportReject
+	12, // 15: dnc.v1.ImportAck.remarks:type_name -> dnc.v1.ImportReject
+	20, // 16: dnc.v1.ImportReject.error:type_name -> dnc.v1.ItemError
+	1,  // 17: dnc.v1.ImportProgress.phase:type_name -> dnc.v1.ImportPhase
+	2,  // 18: dnc.v1.GuardFailure.guard:type_name -> dnc.v1.ImportGuard
+	19, // [19:19] is the sub-list for method output_type
+	19, // [19:19] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_import_proto_init() }

@@ -44,6 +44,8 @@ const (
 	EventKind_EVENT_KIND_UNLISTED EventKind = 6
 	// The story of an event was erased.
 	EventKind_EVENT_KIND_STORY_ERASED EventKind = 7
+	// A check relied on consents, and was asked to record that.
+	EventKind_EVENT_KIND_CONSENT_USED EventKind = 8
 )
 
 // Enum value maps for EventKind.
@@ -57,6 +59,7 @@ var (
 		5: "EVENT_KIND_LISTED",
 		6: "EVENT_KIND_UNLISTED",
 		7: "EVENT_KIND_STORY_ERASED",
+		8: "EVENT_KIND_CONSENT_USED",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":       0,
@@ -67,6 +70,7 @@ var (
 		"EVENT_KIND_LISTED":            5,
 		"EVENT_KIND_UNLISTED":          6,
 		"EVENT_KIND_STORY_ERASED":      7,
+		"EVENT_KIND_CONSENT_USED":      8,
 	}
 )
 
@@ -369,9 +373,11 @@ type WithdrawOptOutRequest struct {
 	// The request id, and who the write is made for.
 	Context *WriteContext `protobuf:"bytes,5,opt,name=context,proto3" json:"context,omitempty"`
 	// Where the withdrawal came in, as in RecordOptOutRequest. At most 256 bytes.
-	Desk          string `protobuf:"bytes,6,opt,name=desk,proto3" json:"desk,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Desk string `protobuf:"bytes,6,opt,name=desk,proto3" json:"desk,omitempty"`
+	// What kind of reason it is, for the history.
+	WithdrawalReason WithdrawalReason `protobuf:"varint,7,opt,name=withdrawal_reason,json=withdrawalReason,proto3,enum=dnc.v1.WithdrawalReason" json:"withdrawal_reason,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WithdrawOptOutRequest) Reset() {
@@ -444,6 +450,13 @@ func (x *WithdrawOptOutRequest) GetDesk() string {
 		return x.Desk
 	}
 	return ""
+}
+
+func (x *WithdrawOptOutRequest) GetWithdrawalReason() WithdrawalReason {
+	if x != nil {
+		return x.WithdrawalReason
+	}
+	return WithdrawalReason_WITHDRAWAL_REASON_UNSPECIFIED
 }
 
 // A withdrawal, durable.
@@ -552,20 +565,31 @@ type RecordConsentRequest struct {
 	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
 	// Which desk received it. At most 256 bytes.
 	Desk string `protobuf:"bytes,6,opt,name=desk,proto3" json:"desk,omitempty"`
-	// When it was obtained: when the purchase was made, the contract begun. Unset: now. At most one day in the future.
+	// When it was obtained: when the purchase was made, the contract begun. Unset: now. Not in the future.
 	ObtainedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=obtained_at,json=obtainedAt,proto3" json:"obtained_at,omitempty"`
 	// What proves it. At most 1024 bytes.
 	Evidence string `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	// Anything else. At most 4096 bytes.
 	Note string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
-	// It is in force while now < expires_at. Unset: as long as the policy allows for its kind. Must be later than obtained_at.
+	// It is in force while now < expires_at, and no longer than the policy allows for its kind. Unset: as long as that. Of a
+	// contract, when it ended: it may be in the past. Otherwise in the future. Must be later than obtained_at.
 	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
 	// The request id, and who the write is made for.
 	Context *WriteContext `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
 	// How it was given.
-	Form          ConsentForm `protobuf:"varint,12,opt,name=form,proto3,enum=dnc.v1.ConsentForm" json:"form,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Form ConsentForm `protobuf:"varint,12,opt,name=form,proto3,enum=dnc.v1.ConsentForm" json:"form,omitempty"`
+	// What it was given for: the nature of the goods or services. At most 256 bytes. It is kept with the event, not with
+	// the story.
+	Goods string `protobuf:"bytes,13,opt,name=goods,proto3" json:"goods,omitempty"`
+	// Who else may call on behalf of the caller, as the person agreed. At most 256 bytes. Kept like `goods`.
+	ThirdParties string `protobuf:"bytes,14,opt,name=third_parties,json=thirdParties,proto3" json:"third_parties,omitempty"`
+	// The appointment that the person agreed to, both ends or none: calls between them are permitted whatever the calling
+	// hours. At most 24 hours long.
+	AppointmentFrom *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=appointment_from,json=appointmentFrom,proto3" json:"appointment_from,omitempty"`
+	// Its end: calls are permitted while now < appointment_until. In the future.
+	AppointmentUntil *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=appointment_until,json=appointmentUntil,proto3" json:"appointment_until,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *RecordConsentRequest) Reset() {
@@ -682,6 +706,34 @@ func (x *RecordConsentRequest) GetForm() ConsentForm {
 	return ConsentForm_CONSENT_FORM_UNSPECIFIED
 }
 
+func (x *RecordConsentRequest) GetGoods() string {
+	if x != nil {
+		return x.Goods
+	}
+	return ""
+}
+
+func (x *RecordConsentRequest) GetThirdParties() string {
+	if x != nil {
+		return x.ThirdParties
+	}
+	return ""
+}
+
+func (x *RecordConsentRequest) GetAppointmentFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentFrom
+	}
+	return nil
+}
+
+func (x *RecordConsentRequest) GetAppointmentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentUntil
+	}
+	return nil
+}
+
 // A consent, durable.
 type RecordConsentResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -694,7 +746,9 @@ type RecordConsentResponse struct {
 	// The number in E.164.
 	Number string `protobuf:"bytes,4,opt,name=number,proto3" json:"number,omitempty"`
 	// The time of the event.
-	RecordedAt    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	RecordedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	// Whether it may lift an older opt-out where the policy says so.
+	MayLift       bool `protobuf:"varint,6,opt,name=may_lift,json=mayLift,proto3" json:"may_lift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -764,6 +818,13 @@ func (x *RecordConsentResponse) GetRecordedAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *RecordConsentResponse) GetMayLift() bool {
+	if x != nil {
+		return x.MayLift
+	}
+	return false
+}
+
 // A withdrawal of consents.
 type WithdrawConsentRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -778,9 +839,13 @@ type WithdrawConsentRequest struct {
 	// Why. At most 1024 bytes.
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The request id, and who the write is made for.
-	Context       *WriteContext `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Context *WriteContext `protobuf:"bytes,6,opt,name=context,proto3" json:"context,omitempty"`
+	// Where the withdrawal came in, as in RecordOptOutRequest. At most 256 bytes.
+	Desk string `protobuf:"bytes,7,opt,name=desk,proto3" json:"desk,omitempty"`
+	// What kind of reason it is. With RECORDED_BY_MISTAKE the same consents may be recorded again.
+	WithdrawalReason WithdrawalReason `protobuf:"varint,8,opt,name=withdrawal_reason,json=withdrawalReason,proto3,enum=dnc.v1.WithdrawalReason" json:"withdrawal_reason,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *WithdrawConsentRequest) Reset() {
@@ -853,6 +918,20 @@ func (x *WithdrawConsentRequest) GetContext() *WriteContext {
 		return x.Context
 	}
 	return nil
+}
+
+func (x *WithdrawConsentRequest) GetDesk() string {
+	if x != nil {
+		return x.Desk
+	}
+	return ""
+}
+
+func (x *WithdrawConsentRequest) GetWithdrawalReason() WithdrawalReason {
+	if x != nil {
+		return x.WithdrawalReason
+	}
+	return WithdrawalReason_WITHDRAWAL_REASON_UNSPECIFIED
 }
 
 // A withdrawal, durable.
@@ -1387,6 +1466,7 @@ type HistoryEvent struct {
 	//	*HistoryEvent_Listed
 	//	*HistoryEvent_Unlisted
 	//	*HistoryEvent_StoryErased
+	//	*HistoryEvent_ConsentUsed
 	Change        isHistoryEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1520,6 +1600,15 @@ func (x *HistoryEvent) GetStoryErased() *StoryErased {
 	return nil
 }
 
+func (x *HistoryEvent) GetConsentUsed() *ConsentUsed {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_ConsentUsed); ok {
+			return x.ConsentUsed
+		}
+	}
+	return nil
+}
+
 type isHistoryEvent_Change interface {
 	isHistoryEvent_Change()
 }
@@ -1559,6 +1648,11 @@ type HistoryEvent_StoryErased struct {
 	StoryErased *StoryErased `protobuf:"bytes,22,opt,name=story_erased,json=storyErased,proto3,oneof"`
 }
 
+type HistoryEvent_ConsentUsed struct {
+	// With CONSENT_USED.
+	ConsentUsed *ConsentUsed `protobuf:"bytes,23,opt,name=consent_used,json=consentUsed,proto3,oneof"`
+}
+
 func (*HistoryEvent_OptOutRecorded) isHistoryEvent_Change() {}
 
 func (*HistoryEvent_OptOutWithdrawn) isHistoryEvent_Change() {}
@@ -1572,6 +1666,8 @@ func (*HistoryEvent_Listed) isHistoryEvent_Change() {}
 func (*HistoryEvent_Unlisted) isHistoryEvent_Change() {}
 
 func (*HistoryEvent_StoryErased) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_ConsentUsed) isHistoryEvent_Change() {}
 
 // An opt-out was recorded.
 type OptOutRecorded struct {
@@ -1663,9 +1759,11 @@ type OptOutWithdrawn struct {
 	// The exact scope of the opt-outs.
 	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
 	// The events that recorded them.
-	Ended         []*EventId `protobuf:"bytes,3,rep,name=ended,proto3" json:"ended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ended []*EventId `protobuf:"bytes,3,rep,name=ended,proto3" json:"ended,omitempty"`
+	// What kind of reason it was.
+	WithdrawalReason WithdrawalReason `protobuf:"varint,4,opt,name=withdrawal_reason,json=withdrawalReason,proto3,enum=dnc.v1.WithdrawalReason" json:"withdrawal_reason,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *OptOutWithdrawn) Reset() {
@@ -1719,6 +1817,13 @@ func (x *OptOutWithdrawn) GetEnded() []*EventId {
 	return nil
 }
 
+func (x *OptOutWithdrawn) GetWithdrawalReason() WithdrawalReason {
+	if x != nil {
+		return x.WithdrawalReason
+	}
+	return WithdrawalReason_WITHDRAWAL_REASON_UNSPECIFIED
+}
+
 // A consent was recorded.
 type ConsentRecorded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1735,7 +1840,17 @@ type ConsentRecorded struct {
 	// When it was obtained.
 	ObtainedAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=obtained_at,json=obtainedAt,proto3" json:"obtained_at,omitempty"`
 	// When it expires; unset: as long as the policy allows for its kind.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// What it was given for.
+	Goods string `protobuf:"bytes,8,opt,name=goods,proto3" json:"goods,omitempty"`
+	// Who else may call, as the person agreed.
+	ThirdParties string `protobuf:"bytes,9,opt,name=third_parties,json=thirdParties,proto3" json:"third_parties,omitempty"`
+	// The appointment that the person agreed to; unset: none.
+	AppointmentFrom *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=appointment_from,json=appointmentFrom,proto3" json:"appointment_from,omitempty"`
+	// Its end.
+	AppointmentUntil *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=appointment_until,json=appointmentUntil,proto3" json:"appointment_until,omitempty"`
+	// Whether it may lift an older opt-out where the policy says so.
+	MayLift       bool `protobuf:"varint,12,opt,name=may_lift,json=mayLift,proto3" json:"may_lift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1819,6 +1934,41 @@ func (x *ConsentRecorded) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *ConsentRecorded) GetGoods() string {
+	if x != nil {
+		return x.Goods
+	}
+	return ""
+}
+
+func (x *ConsentRecorded) GetThirdParties() string {
+	if x != nil {
+		return x.ThirdParties
+	}
+	return ""
+}
+
+func (x *ConsentRecorded) GetAppointmentFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentFrom
+	}
+	return nil
+}
+
+func (x *ConsentRecorded) GetAppointmentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentUntil
+	}
+	return nil
+}
+
+func (x *ConsentRecorded) GetMayLift() bool {
+	if x != nil {
+		return x.MayLift
+	}
+	return false
+}
+
 // Consents were withdrawn.
 type ConsentWithdrawn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1829,9 +1979,11 @@ type ConsentWithdrawn struct {
 	// Which kind; unset: every kind.
 	Kind ConsentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=dnc.v1.ConsentKind" json:"kind,omitempty"`
 	// The events that recorded them.
-	Ended         []*EventId `protobuf:"bytes,4,rep,name=ended,proto3" json:"ended,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ended []*EventId `protobuf:"bytes,4,rep,name=ended,proto3" json:"ended,omitempty"`
+	// What kind of reason it was.
+	WithdrawalReason WithdrawalReason `protobuf:"varint,5,opt,name=withdrawal_reason,json=withdrawalReason,proto3,enum=dnc.v1.WithdrawalReason" json:"withdrawal_reason,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *ConsentWithdrawn) Reset() {
@@ -1892,6 +2044,86 @@ func (x *ConsentWithdrawn) GetEnded() []*EventId {
 	return nil
 }
 
+func (x *ConsentWithdrawn) GetWithdrawalReason() WithdrawalReason {
+	if x != nil {
+		return x.WithdrawalReason
+	}
+	return WithdrawalReason_WITHDRAWAL_REASON_UNSPECIFIED
+}
+
+// A check relied on consents.
+type ConsentUsed struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Who would call: the scope of the check.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The events that recorded the consents.
+	Consents []*EventId `protobuf:"bytes,3,rep,name=consents,proto3" json:"consents,omitempty"`
+	// The revision that the check was answered from.
+	CheckedRevision uint64 `protobuf:"varint,4,opt,name=checked_revision,json=checkedRevision,proto3" json:"checked_revision,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ConsentUsed) Reset() {
+	*x = ConsentUsed{}
+	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentUsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentUsed) ProtoMessage() {}
+
+func (x *ConsentUsed) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentUsed.ProtoReflect.Descriptor instead.
+func (*ConsentUsed) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ConsentUsed) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *ConsentUsed) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentUsed) GetConsents() []*EventId {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *ConsentUsed) GetCheckedRevision() uint64 {
+	if x != nil {
+		return x.CheckedRevision
+	}
+	return 0
+}
+
 // A number was added to a list.
 type Listed struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1911,7 +2143,7 @@ type Listed struct {
 
 func (x *Listed) Reset() {
 	*x = Listed{}
-	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	mi := &file_dnc_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1923,7 +2155,7 @@ func (x *Listed) String() string {
 func (*Listed) ProtoMessage() {}
 
 func (x *Listed) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	mi := &file_dnc_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1936,7 +2168,7 @@ func (x *Listed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listed.ProtoReflect.Descriptor instead.
 func (*Listed) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Listed) GetNumber() string {
@@ -1993,7 +2225,7 @@ type Unlisted struct {
 
 func (x *Unlisted) Reset() {
 	*x = Unlisted{}
-	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2005,7 +2237,7 @@ func (x *Unlisted) String() string {
 func (*Unlisted) ProtoMessage() {}
 
 func (x *Unlisted) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2018,7 +2250,7 @@ func (x *Unlisted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlisted.ProtoReflect.Descriptor instead.
 func (*Unlisted) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Unlisted) GetNumber() string {
@@ -2069,7 +2301,7 @@ type StoryErased struct {
 
 func (x *StoryErased) Reset() {
 	*x = StoryErased{}
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2081,7 +2313,7 @@ func (x *StoryErased) String() string {
 func (*StoryErased) ProtoMessage() {}
 
 func (x *StoryErased) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2094,7 +2326,7 @@ func (x *StoryErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoryErased.ProtoReflect.Descriptor instead.
 func (*StoryErased) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *StoryErased) GetNumber() string {
@@ -2128,7 +2360,7 @@ type ImportRecordsRequest struct {
 
 func (x *ImportRecordsRequest) Reset() {
 	*x = ImportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2140,7 +2372,7 @@ func (x *ImportRecordsRequest) String() string {
 func (*ImportRecordsRequest) ProtoMessage() {}
 
 func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2153,7 +2385,7 @@ func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ImportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ImportRecordsRequest) GetFrame() isImportRecordsRequest_Frame {
@@ -2218,7 +2450,7 @@ func (*ImportRecordsRequest_Commit) isImportRecordsRequest_Frame() {}
 // Begins or continues an import of records.
 type ImportRecordsHeader struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the rows are. Required. CONSENT is UNSUPPORTED by this server.
+	// What the rows are. Required.
 	Kind RecordKind `protobuf:"varint,1,opt,name=kind,proto3,enum=dnc.v1.RecordKind" json:"kind,omitempty"`
 	// The files, in order. At most 1,000.
 	Sources []*ImportSource `protobuf:"bytes,2,rep,name=sources,proto3" json:"sources,omitempty"`
@@ -2242,10 +2474,10 @@ type ImportRecordsHeader struct {
 	// unreadable scope becomes this one, an unreadable received_at or expires_at is left out, and a
 	// text that is too long is cut. The ack has a remark for each such row. A row whose
 	// expires_at has passed is rejected all the same: it would never count. Unset: such a row
-	// is rejected.
+	// is rejected. Not for consents: a consent that cannot be read in full is rejected.
 	FallbackScope *string `protobuf:"bytes,8,opt,name=fallback_scope,json=fallbackScope,proto3,oneof" json:"fallback_scope,omitempty"`
-	// Only for consents: a PERMISSION lifts older opt-outs of the same number at its scope and
-	// below. UNSUPPORTED by this server when set.
+	// Only for consents, and for officers: a PERMISSION with evidence may lift opt-outs that are older than it, where
+	// the policy says so. Unset: none of the import ever lifts one, and the guard LIFTS_OPT_OUTS fails if some would.
 	LiftOptOuts bool `protobuf:"varint,9,opt,name=lift_opt_outs,json=liftOptOuts,proto3" json:"lift_opt_outs,omitempty"`
 	// The request id, and who the import is made for. The same request_id opened again, without
 	// an import_id, continues the import that it began. It must have begun as for import_id:
@@ -2257,7 +2489,7 @@ type ImportRecordsHeader struct {
 
 func (x *ImportRecordsHeader) Reset() {
 	*x = ImportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2501,7 @@ func (x *ImportRecordsHeader) String() string {
 func (*ImportRecordsHeader) ProtoMessage() {}
 
 func (x *ImportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2514,7 @@ func (x *ImportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ImportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportRecordsHeader) GetKind() RecordKind {
@@ -2373,7 +2605,7 @@ type ImportRecordsResponse struct {
 
 func (x *ImportRecordsResponse) Reset() {
 	*x = ImportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2385,7 +2617,7 @@ func (x *ImportRecordsResponse) String() string {
 func (*ImportRecordsResponse) ProtoMessage() {}
 
 func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2398,7 +2630,7 @@ func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ImportRecordsResponse) GetFrame() isImportRecordsResponse_Frame {
@@ -2477,7 +2709,8 @@ func (*ImportRecordsResponse_Progress) isImportRecordsResponse_Frame() {}
 func (*ImportRecordsResponse_Result) isImportRecordsResponse_Frame() {}
 
 // A row that was rejected after the commit, when it was to be recorded: its number holds as
-// many records as it may (RECORD_LIMIT). It counts as rejected.
+// many records as it may (RECORD_LIMIT), or the consent was withdrawn after it was obtained (CONSENT_WITHDRAWN). It counts
+// as rejected.
 type RowReject struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its chunk.
@@ -2492,7 +2725,7 @@ type RowReject struct {
 
 func (x *RowReject) Reset() {
 	*x = RowReject{}
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2504,7 +2737,7 @@ func (x *RowReject) String() string {
 func (*RowReject) ProtoMessage() {}
 
 func (x *RowReject) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2517,7 +2750,7 @@ func (x *RowReject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowReject.ProtoReflect.Descriptor instead.
 func (*RowReject) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RowReject) GetSeq() uint64 {
@@ -2578,7 +2811,7 @@ type ImportRecordsResult struct {
 
 func (x *ImportRecordsResult) Reset() {
 	*x = ImportRecordsResult{}
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2590,7 +2823,7 @@ func (x *ImportRecordsResult) String() string {
 func (*ImportRecordsResult) ProtoMessage() {}
 
 func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2603,7 +2836,7 @@ func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResult.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResult) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ImportRecordsResult) GetImportId() string {
@@ -2747,7 +2980,7 @@ type RecordImport struct {
 
 func (x *RecordImport) Reset() {
 	*x = RecordImport{}
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +2992,7 @@ func (x *RecordImport) String() string {
 func (*RecordImport) ProtoMessage() {}
 
 func (x *RecordImport) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +3005,7 @@ func (x *RecordImport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordImport.ProtoReflect.Descriptor instead.
 func (*RecordImport) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RecordImport) GetImportId() string {
@@ -2907,7 +3140,7 @@ type ListRecordImportsRequest struct {
 
 func (x *ListRecordImportsRequest) Reset() {
 	*x = ListRecordImportsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	mi := &file_dnc_v1_record_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3152,7 @@ func (x *ListRecordImportsRequest) String() string {
 func (*ListRecordImportsRequest) ProtoMessage() {}
 
 func (x *ListRecordImportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	mi := &file_dnc_v1_record_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3165,7 @@ func (x *ListRecordImportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordImportsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecordImportsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRecordImportsRequest) GetPageSize() uint32 {
@@ -2964,7 +3197,7 @@ type ListRecordImportsResponse struct {
 
 func (x *ListRecordImportsResponse) Reset() {
 	*x = ListRecordImportsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[28]
+	mi := &file_dnc_v1_record_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2976,7 +3209,7 @@ func (x *ListRecordImportsResponse) String() string {
 func (*ListRecordImportsResponse) ProtoMessage() {}
 
 func (x *ListRecordImportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[28]
+	mi := &file_dnc_v1_record_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2989,7 +3222,7 @@ func (x *ListRecordImportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordImportsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecordImportsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{28}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRecordImportsResponse) GetImports() []*RecordImport {
@@ -3016,7 +3249,7 @@ func (x *ListRecordImportsResponse) GetPosition() *Position {
 // Asks for records at one revision.
 type ExportRecordsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Which kind. Unset: every kind. CONSENT is UNSUPPORTED by this server.
+	// Which kind. Unset: every kind.
 	Kind RecordKind `protobuf:"varint,1,opt,name=kind,proto3,enum=dnc.v1.RecordKind" json:"kind,omitempty"`
 	// Only records at this scope, above and below it. Unset: all scopes.
 	Scope *string `protobuf:"bytes,2,opt,name=scope,proto3,oneof" json:"scope,omitempty"`
@@ -3030,7 +3263,7 @@ type ExportRecordsRequest struct {
 
 func (x *ExportRecordsRequest) Reset() {
 	*x = ExportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[29]
+	mi := &file_dnc_v1_record_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3042,7 +3275,7 @@ func (x *ExportRecordsRequest) String() string {
 func (*ExportRecordsRequest) ProtoMessage() {}
 
 func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[29]
+	mi := &file_dnc_v1_record_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3055,7 +3288,7 @@ func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{29}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ExportRecordsRequest) GetKind() RecordKind {
@@ -3103,7 +3336,7 @@ type ExportRecordsResponse struct {
 
 func (x *ExportRecordsResponse) Reset() {
 	*x = ExportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[30]
+	mi := &file_dnc_v1_record_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3115,7 +3348,7 @@ func (x *ExportRecordsResponse) String() string {
 func (*ExportRecordsResponse) ProtoMessage() {}
 
 func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[30]
+	mi := &file_dnc_v1_record_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3128,7 +3361,7 @@ func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{30}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportRecordsResponse) GetFrame() isExportRecordsResponse_Frame {
@@ -3203,7 +3436,7 @@ type ExportRecordsHeader struct {
 
 func (x *ExportRecordsHeader) Reset() {
 	*x = ExportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[31]
+	mi := &file_dnc_v1_record_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3215,7 +3448,7 @@ func (x *ExportRecordsHeader) String() string {
 func (*ExportRecordsHeader) ProtoMessage() {}
 
 func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[31]
+	mi := &file_dnc_v1_record_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3228,7 +3461,7 @@ func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ExportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{31}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportRecordsHeader) GetPosition() *Position {
@@ -3256,7 +3489,7 @@ type ExportRecordsChunk struct {
 
 func (x *ExportRecordsChunk) Reset() {
 	*x = ExportRecordsChunk{}
-	mi := &file_dnc_v1_record_proto_msgTypes[32]
+	mi := &file_dnc_v1_record_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3501,7 @@ func (x *ExportRecordsChunk) String() string {
 func (*ExportRecordsChunk) ProtoMessage() {}
 
 func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[32]
+	mi := &file_dnc_v1_record_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +3514,7 @@ func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsChunk.ProtoReflect.Descriptor instead.
 func (*ExportRecordsChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{32}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportRecordsChunk) GetRecords() []*ExportedRecord {
@@ -3304,7 +3537,7 @@ type ExportedRecord struct {
 
 func (x *ExportedRecord) Reset() {
 	*x = ExportedRecord{}
-	mi := &file_dnc_v1_record_proto_msgTypes[33]
+	mi := &file_dnc_v1_record_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3316,7 +3549,7 @@ func (x *ExportedRecord) String() string {
 func (*ExportedRecord) ProtoMessage() {}
 
 func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[33]
+	mi := &file_dnc_v1_record_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3329,7 +3562,7 @@ func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedRecord.ProtoReflect.Descriptor instead.
 func (*ExportedRecord) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{33}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportedRecord) GetNumber() string {
@@ -3359,7 +3592,7 @@ type ExportRecordsSummary struct {
 
 func (x *ExportRecordsSummary) Reset() {
 	*x = ExportRecordsSummary{}
-	mi := &file_dnc_v1_record_proto_msgTypes[34]
+	mi := &file_dnc_v1_record_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3371,7 +3604,7 @@ func (x *ExportRecordsSummary) String() string {
 func (*ExportRecordsSummary) ProtoMessage() {}
 
 func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[34]
+	mi := &file_dnc_v1_record_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3384,7 +3617,7 @@ func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsSummary.ProtoReflect.Descriptor instead.
 func (*ExportRecordsSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{34}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportRecordsSummary) GetRecords() uint64 {
@@ -3426,14 +3659,15 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
 	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xb9\x01\n" +
+	"recordedAt\"\x80\x02\n" +
 	"\x15WithdrawOptOutRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12\x16\n" +
 	"\x06reason\x18\x04 \x01(\tR\x06reason\x12.\n" +
 	"\acontext\x18\x05 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\x12\x12\n" +
-	"\x04desk\x18\x06 \x01(\tR\x04desk\"\xf8\x01\n" +
+	"\x04desk\x18\x06 \x01(\tR\x04desk\x12E\n" +
+	"\x11withdrawal_reason\x18\a \x01(\x0e2\x18.dnc.v1.WithdrawalReasonR\x10withdrawalReason\"\xf8\x01\n" +
 	"\x16WithdrawOptOutResponse\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
 	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
@@ -3441,7 +3675,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
 	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\"\xc5\x03\n" +
+	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\"\x90\x05\n" +
 	"\x14RecordConsentRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -3457,21 +3691,28 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"expires_at\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12.\n" +
 	"\acontext\x18\v \x01(\v2\x14.dnc.v1.WriteContextR\acontext\x12'\n" +
-	"\x04form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\x04form\"\xd9\x01\n" +
+	"\x04form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\x04form\x12\x14\n" +
+	"\x05goods\x18\r \x01(\tR\x05goods\x12#\n" +
+	"\rthird_parties\x18\x0e \x01(\tR\fthirdParties\x12E\n" +
+	"\x10appointment_from\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x0fappointmentFrom\x12G\n" +
+	"\x11appointment_until\x18\x10 \x01(\v2\x1a.google.protobuf.TimestampR\x10appointmentUntil\"\xf4\x01\n" +
 	"\x15RecordConsentResponse\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
 	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
 	"\tduplicate\x18\x03 \x01(\bR\tduplicate\x12\x16\n" +
 	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
 	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
-	"recordedAt\"\xcf\x01\n" +
+	"recordedAt\x12\x19\n" +
+	"\bmay_lift\x18\x06 \x01(\bR\amayLift\"\xaa\x02\n" +
 	"\x16WithdrawConsentRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12'\n" +
 	"\x04kind\x18\x04 \x01(\x0e2\x13.dnc.v1.ConsentKindR\x04kind\x12\x16\n" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12.\n" +
-	"\acontext\x18\x06 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\"\xf9\x01\n" +
+	"\acontext\x18\x06 \x01(\v2\x14.dnc.v1.WriteContextR\acontext\x12\x12\n" +
+	"\x04desk\x18\a \x01(\tR\x04desk\x12E\n" +
+	"\x11withdrawal_reason\x18\b \x01(\x0e2\x18.dnc.v1.WithdrawalReasonR\x10withdrawalReason\"\xf9\x01\n" +
 	"\x17WithdrawConsentResponse\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12,\n" +
 	"\bposition\x18\x02 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12\x1c\n" +
@@ -3512,7 +3753,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12,\n" +
 	"\bposition\x18\x04 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12!\n" +
 	"\fhistory_from\x18\x05 \x01(\x04R\vhistoryFrom\x126\n" +
-	"\rkinds_covered\x18\x06 \x03(\x0e2\x11.dnc.v1.EventKindR\fkindsCovered\"\xe3\x04\n" +
+	"\rkinds_covered\x18\x06 \x03(\x0e2\x11.dnc.v1.EventKindR\fkindsCovered\"\x9d\x05\n" +
 	"\fHistoryEvent\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12%\n" +
@@ -3524,7 +3765,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x11consent_withdrawn\x18\x13 \x01(\v2\x18.dnc.v1.ConsentWithdrawnH\x00R\x10consentWithdrawn\x12(\n" +
 	"\x06listed\x18\x14 \x01(\v2\x0e.dnc.v1.ListedH\x00R\x06listed\x12.\n" +
 	"\bunlisted\x18\x15 \x01(\v2\x10.dnc.v1.UnlistedH\x00R\bunlisted\x128\n" +
-	"\fstory_erased\x18\x16 \x01(\v2\x13.dnc.v1.StoryErasedH\x00R\vstoryErasedB\b\n" +
+	"\fstory_erased\x18\x16 \x01(\v2\x13.dnc.v1.StoryErasedH\x00R\vstoryErased\x128\n" +
+	"\fconsent_used\x18\x17 \x01(\v2\x13.dnc.v1.ConsentUsedH\x00R\vconsentUsedB\b\n" +
 	"\x06change\"\xe1\x01\n" +
 	"\x0eOptOutRecorded\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
@@ -3533,11 +3775,12 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\vreceived_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"receivedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"f\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xad\x01\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12%\n" +
-	"\x05ended\x18\x03 \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\"\xb4\x02\n" +
+	"\x05ended\x18\x03 \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\x12E\n" +
+	"\x11withdrawal_reason\x18\x04 \x01(\x0e2\x18.dnc.v1.WithdrawalReasonR\x10withdrawalReason\"\x9a\x04\n" +
 	"\x0fConsentRecorded\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12'\n" +
@@ -3547,12 +3790,24 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\vobtained_at\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"obtainedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x90\x01\n" +
+	"expires_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x14\n" +
+	"\x05goods\x18\b \x01(\tR\x05goods\x12#\n" +
+	"\rthird_parties\x18\t \x01(\tR\fthirdParties\x12E\n" +
+	"\x10appointment_from\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\x0fappointmentFrom\x12G\n" +
+	"\x11appointment_until\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\x10appointmentUntil\x12\x19\n" +
+	"\bmay_lift\x18\f \x01(\bR\amayLift\"\xd7\x01\n" +
 	"\x10ConsentWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12'\n" +
 	"\x04kind\x18\x03 \x01(\x0e2\x13.dnc.v1.ConsentKindR\x04kind\x12%\n" +
-	"\x05ended\x18\x04 \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\"\x99\x01\n" +
+	"\x05ended\x18\x04 \x03(\v2\x0f.dnc.v1.EventIdR\x05ended\x12E\n" +
+	"\x11withdrawal_reason\x18\x05 \x01(\x0e2\x18.dnc.v1.WithdrawalReasonR\x10withdrawalReason\"\x93\x01\n" +
+	"\vConsentUsed\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12+\n" +
+	"\bconsents\x18\x03 \x03(\v2\x0f.dnc.v1.EventIdR\bconsents\x12)\n" +
+	"\x10checked_revision\x18\x04 \x01(\x04R\x0fcheckedRevision\"\x99\x01\n" +
 	"\x06Listed\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\tR\x04list\x12(\n" +
@@ -3667,7 +3922,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06record\x18\x02 \x01(\v2\x0e.dnc.v1.RecordR\x06record\"J\n" +
 	"\x14ExportRecordsSummary\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x18\n" +
-	"\anumbers\x18\x02 \x01(\x04R\anumbers*\xfa\x01\n" +
+	"\anumbers\x18\x02 \x01(\x04R\anumbers*\x97\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bEVENT_KIND_OPT_OUT_RECORDED\x10\x01\x12 \n" +
@@ -3676,7 +3931,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x1cEVENT_KIND_CONSENT_WITHDRAWN\x10\x04\x12\x15\n" +
 	"\x11EVENT_KIND_LISTED\x10\x05\x12\x17\n" +
 	"\x13EVENT_KIND_UNLISTED\x10\x06\x12\x1b\n" +
-	"\x17EVENT_KIND_STORY_ERASED\x10\a*Z\n" +
+	"\x17EVENT_KIND_STORY_ERASED\x10\a\x12\x1b\n" +
+	"\x17EVENT_KIND_CONSENT_USED\x10\b*Z\n" +
 	"\x11RecordImportState\x12#\n" +
 	"\x1fRECORD_IMPORT_STATE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cRECORD_IMPORT_STATE_RECORDED\x10\x012\xd3\x05\n" +
@@ -3704,7 +3960,7 @@ func file_dnc_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_dnc_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
+var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
 var file_dnc_v1_record_proto_goTypes = []any{
 	(EventKind)(0),                    // 0: dnc.v1.EventKind
 	(RecordImportState)(0),            // 1: dnc.v1.RecordImportState
@@ -3726,167 +3982,179 @@ var file_dnc_v1_record_proto_goTypes = []any{
 	(*OptOutWithdrawn)(nil),           // 17: dnc.v1.OptOutWithdrawn
 	(*ConsentRecorded)(nil),           // 18: dnc.v1.ConsentRecorded
 	(*ConsentWithdrawn)(nil),          // 19: dnc.v1.ConsentWithdrawn
-	(*Listed)(nil),                    // 20: dnc.v1.Listed
-	(*Unlisted)(nil),                  // 21: dnc.v1.Unlisted
-	(*StoryErased)(nil),               // 22: dnc.v1.StoryErased
-	(*ImportRecordsRequest)(nil),      // 23: dnc.v1.ImportRecordsRequest
-	(*ImportRecordsHeader)(nil),       // 24: dnc.v1.ImportRecordsHeader
-	(*ImportRecordsResponse)(nil),     // 25: dnc.v1.ImportRecordsResponse
-	(*RowReject)(nil),                 // 26: dnc.v1.RowReject
-	(*ImportRecordsResult)(nil),       // 27: dnc.v1.ImportRecordsResult
-	(*RecordImport)(nil),              // 28: dnc.v1.RecordImport
-	(*ListRecordImportsRequest)(nil),  // 29: dnc.v1.ListRecordImportsRequest
-	(*ListRecordImportsResponse)(nil), // 30: dnc.v1.ListRecordImportsResponse
-	(*ExportRecordsRequest)(nil),      // 31: dnc.v1.ExportRecordsRequest
-	(*ExportRecordsResponse)(nil),     // 32: dnc.v1.ExportRecordsResponse
-	(*ExportRecordsHeader)(nil),       // 33: dnc.v1.ExportRecordsHeader
-	(*ExportRecordsChunk)(nil),        // 34: dnc.v1.ExportRecordsChunk
-	(*ExportedRecord)(nil),            // 35: dnc.v1.ExportedRecord
-	(*ExportRecordsSummary)(nil),      // 36: dnc.v1.ExportRecordsSummary
-	(Channel)(0),                      // 37: dnc.v1.Channel
-	(*timestamppb.Timestamp)(nil),     // 38: google.protobuf.Timestamp
-	(*WriteContext)(nil),              // 39: dnc.v1.WriteContext
-	(*EventId)(nil),                   // 40: dnc.v1.EventId
-	(*Position)(nil),                  // 41: dnc.v1.Position
-	(ConsentKind)(0),                  // 42: dnc.v1.ConsentKind
-	(ConsentForm)(0),                  // 43: dnc.v1.ConsentForm
-	(*ReadAt)(nil),                    // 44: dnc.v1.ReadAt
-	(*Record)(nil),                    // 45: dnc.v1.Record
-	(ListKind)(0),                     // 46: dnc.v1.ListKind
-	(*Story)(nil),                     // 47: dnc.v1.Story
-	(*ImportChunk)(nil),               // 48: dnc.v1.ImportChunk
-	(*ImportCommit)(nil),              // 49: dnc.v1.ImportCommit
-	(RecordKind)(0),                   // 50: dnc.v1.RecordKind
-	(*ImportSource)(nil),              // 51: dnc.v1.ImportSource
-	(*ImportGuards)(nil),              // 52: dnc.v1.ImportGuards
-	(*ImportOpened)(nil),              // 53: dnc.v1.ImportOpened
-	(*ImportAck)(nil),                 // 54: dnc.v1.ImportAck
-	(*ImportProgress)(nil),            // 55: dnc.v1.ImportProgress
-	(*ItemError)(nil),                 // 56: dnc.v1.ItemError
-	(*GuardFailure)(nil),              // 57: dnc.v1.GuardFailure
-	(*durationpb.Duration)(nil),       // 58: google.protobuf.Duration
-	(*RejectTally)(nil),               // 59: dnc.v1.RejectTally
-	(ImportGuard)(0),                  // 60: dnc.v1.ImportGuard
+	(*ConsentUsed)(nil),               // 20: dnc.v1.ConsentUsed
+	(*Listed)(nil),                    // 21: dnc.v1.Listed
+	(*Unlisted)(nil),                  // 22: dnc.v1.Unlisted
+	(*StoryErased)(nil),               // 23: dnc.v1.StoryErased
+	(*ImportRecordsRequest)(nil),      // 24: dnc.v1.ImportRecordsRequest
+	(*ImportRecordsHeader)(nil),       // 25: dnc.v1.ImportRecordsHeader
+	(*ImportRecordsResponse)(nil),     // 26: dnc.v1.ImportRecordsResponse
+	(*RowReject)(nil),                 // 27: dnc.v1.RowReject
+	(*ImportRecordsResult)(nil),       // 28: dnc.v1.ImportRecordsResult
+	(*RecordImport)(nil),              // 29: dnc.v1.RecordImport
+	(*ListRecordImportsRequest)(nil),  // 30: dnc.v1.ListRecordImportsRequest
+	(*ListRecordImportsResponse)(nil), // 31: dnc.v1.ListRecordImportsResponse
+	(*ExportRecordsRequest)(nil),      // 32: dnc.v1.ExportRecordsRequest
+	(*ExportRecordsResponse)(nil),     // 33: dnc.v1.ExportRecordsResponse
+	(*ExportRecordsHeader)(nil),       // 34: dnc.v1.ExportRecordsHeader
+	(*ExportRecordsChunk)(nil),        // 35: dnc.v1.ExportRecordsChunk
+	(*ExportedRecord)(nil),            // 36: dnc.v1.ExportedRecord
+	(*ExportRecordsSummary)(nil),      // 37: dnc.v1.ExportRecordsSummary
+	(Channel)(0),                      // 38: dnc.v1.Channel
+	(*timestamppb.Timestamp)(nil),     // 39: google.protobuf.Timestamp
+	(*WriteContext)(nil),              // 40: dnc.v1.WriteContext
+	(*EventId)(nil),                   // 41: dnc.v1.EventId
+	(*Position)(nil),                  // 42: dnc.v1.Position
+	(WithdrawalReason)(0),             // 43: dnc.v1.WithdrawalReason
+	(ConsentKind)(0),                  // 44: dnc.v1.ConsentKind
+	(ConsentForm)(0),                  // 45: dnc.v1.ConsentForm
+	(*ReadAt)(nil),                    // 46: dnc.v1.ReadAt
+	(*Record)(nil),                    // 47: dnc.v1.Record
+	(ListKind)(0),                     // 48: dnc.v1.ListKind
+	(*Story)(nil),                     // 49: dnc.v1.Story
+	(*ImportChunk)(nil),               // 50: dnc.v1.ImportChunk
+	(*ImportCommit)(nil),              // 51: dnc.v1.ImportCommit
+	(RecordKind)(0),                   // 52: dnc.v1.RecordKind
+	(*ImportSource)(nil),              // 53: dnc.v1.ImportSource
+	(*ImportGuards)(nil),              // 54: dnc.v1.ImportGuards
+	(*ImportOpened)(nil),              // 55: dnc.v1.ImportOpened
+	(*ImportAck)(nil),                 // 56: dnc.v1.ImportAck
+	(*ImportProgress)(nil),            // 57: dnc.v1.ImportProgress
+	(*ItemError)(nil),                 // 58: dnc.v1.ItemError
+	(*GuardFailure)(nil),              // 59: dnc.v1.GuardFailure
+	(*durationpb.Duration)(nil),       // 60: google.protobuf.Duration
+	(*RejectTally)(nil),               // 61: dnc.v1.RejectTally
+	(ImportGuard)(0),                  // 62: dnc.v1.ImportGuard
 }
 var file_dnc_v1_record_proto_depIdxs = []int32{
-	37,  // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
-	38,  // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
-	38,  // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
-	39,  // 3: dnc.v1.RecordOptOutRequest.context:type_name -> dnc.v1.WriteContext
-	40,  // 4: dnc.v1.RecordOptOutResponse.id:type_name -> dnc.v1.EventId
-	41,  // 5: dnc.v1.RecordOptOutResponse.position:type_name -> dnc.v1.Position
-	38,  // 6: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	39,  // 7: dnc.v1.WithdrawOptOutRequest.context:type_name -> dnc.v1.WriteContext
-	40,  // 8: dnc.v1.WithdrawOptOutResponse.id:type_name -> dnc.v1.EventId
-	41,  // 9: dnc.v1.WithdrawOptOutResponse.position:type_name -> dnc.v1.Position
-	38,  // 10: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	42,  // 11: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	37,  // 12: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
-	38,  // 13: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
-	38,  // 14: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
-	39,  // 15: dnc.v1.RecordConsentRequest.context:type_name -> dnc.v1.WriteContext
-	43,  // 16: dnc.v1.RecordConsentRequest.form:type_name -> dnc.v1.ConsentForm
-	40,  // 17: dnc.v1.RecordConsentResponse.id:type_name -> dnc.v1.EventId
-	41,  // 18: dnc.v1.RecordConsentResponse.position:type_name -> dnc.v1.Position
-	38,  // 19: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	42,  // 20: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	39,  // 21: dnc.v1.WithdrawConsentRequest.context:type_name -> dnc.v1.WriteContext
-	40,  // 22: dnc.v1.WithdrawConsentResponse.id:type_name -> dnc.v1.EventId
-	41,  // 23: dnc.v1.WithdrawConsentResponse.position:type_name -> dnc.v1.Position
-	38,  // 24: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	44,  // 25: dnc.v1.GetNumberRequest.read_at:type_name -> dnc.v1.ReadAt
-	41,  // 26: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
-	38,  // 27: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
-	45,  // 28: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
-	12,  // 29: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
-	40,  // 30: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
-	46,  // 31: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
-	44,  // 32: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
-	15,  // 33: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
-	41,  // 34: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
-	0,   // 35: dnc.v1.ListHistoryResponse.kinds_covered:type_name -> dnc.v1.EventKind
-	40,  // 36: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
-	38,  // 37: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
-	0,   // 38: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
-	47,  // 39: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
-	16,  // 40: dnc.v1.HistoryEvent.opt_out_recorded:type_name -> dnc.v1.OptOutRecorded
-	17,  // 41: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
-	18,  // 42: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
-	19,  // 43: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
-	20,  // 44: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
-	21,  // 45: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
-	22,  // 46: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
-	37,  // 47: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
-	38,  // 48: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
-	38,  // 49: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
-	40,  // 50: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
-	42,  // 51: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
-	43,  // 52: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
-	37,  // 53: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
-	38,  // 54: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
-	38,  // 55: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
-	42,  // 56: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
-	40,  // 57: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
-	40,  // 58: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
-	40,  // 59: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
-	40,  // 60: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
-	24,  // 61: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
-	48,  // 62: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
-	49,  // 63: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
-	50,  // 64: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
-	51,  // 65: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
-	52,  // 66: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
-	39,  // 67: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
-	53,  // 68: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
-	54,  // 69: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
-	55,  // 70: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
-	27,  // 71: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
-	56,  // 72: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
-	57,  // 73: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	41,  // 74: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
-	58,  // 75: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
-	26,  // 76: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
-	50,  // 77: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
-	1,   // 78: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
-	51,  // 79: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
-	38,  // 80: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
-	38,  // 81: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
-	59,  // 82: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
-	60,  // 83: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
-	28,  // 84: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
-	41,  // 85: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
-	50,  // 86: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
-	44,  // 87: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
-	33,  // 88: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
-	34,  // 89: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
-	36,  // 90: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
-	41,  // 91: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
-	38,  // 92: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
-	35,  // 93: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
-	45,  // 94: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
-	2,   // 95: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
-	4,   // 96: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
-	6,   // 97: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
-	8,   // 98: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
-	10,  // 99: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
-	13,  // 100: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
-	23,  // 101: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
-	29,  // 102: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
-	31,  // 103: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
-	3,   // 104: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
-	5,   // 105: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
-	7,   // 106: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
-	9,   // 107: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
-	11,  // 108: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
-	14,  // 109: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
-	25,  // 110: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
-	30,  // 111: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
-	32,  // 112: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
-	104, // [104:113] is the sub-list for method output_type
-	95,  // [95:104] is the sub-list for method input_type
-	95,  // [95:95] is the sub-list for extension type_name
-	95,  // [95:95] is the sub-list for extension extendee
-	0,   // [0:95] is the sub-list for field type_name
+	38,  // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
+	39,  // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
+	39,  // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 3: dnc.v1.RecordOptOutRequest.context:type_name -> dnc.v1.WriteContext
+	41,  // 4: dnc.v1.RecordOptOutResponse.id:type_name -> dnc.v1.EventId
+	42,  // 5: dnc.v1.RecordOptOutResponse.position:type_name -> dnc.v1.Position
+	39,  // 6: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	40,  // 7: dnc.v1.WithdrawOptOutRequest.context:type_name -> dnc.v1.WriteContext
+	43,  // 8: dnc.v1.WithdrawOptOutRequest.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	41,  // 9: dnc.v1.WithdrawOptOutResponse.id:type_name -> dnc.v1.EventId
+	42,  // 10: dnc.v1.WithdrawOptOutResponse.position:type_name -> dnc.v1.Position
+	39,  // 11: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	44,  // 12: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	38,  // 13: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
+	39,  // 14: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
+	39,  // 15: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 16: dnc.v1.RecordConsentRequest.context:type_name -> dnc.v1.WriteContext
+	45,  // 17: dnc.v1.RecordConsentRequest.form:type_name -> dnc.v1.ConsentForm
+	39,  // 18: dnc.v1.RecordConsentRequest.appointment_from:type_name -> google.protobuf.Timestamp
+	39,  // 19: dnc.v1.RecordConsentRequest.appointment_until:type_name -> google.protobuf.Timestamp
+	41,  // 20: dnc.v1.RecordConsentResponse.id:type_name -> dnc.v1.EventId
+	42,  // 21: dnc.v1.RecordConsentResponse.position:type_name -> dnc.v1.Position
+	39,  // 22: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	44,  // 23: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	40,  // 24: dnc.v1.WithdrawConsentRequest.context:type_name -> dnc.v1.WriteContext
+	43,  // 25: dnc.v1.WithdrawConsentRequest.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	41,  // 26: dnc.v1.WithdrawConsentResponse.id:type_name -> dnc.v1.EventId
+	42,  // 27: dnc.v1.WithdrawConsentResponse.position:type_name -> dnc.v1.Position
+	39,  // 28: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	46,  // 29: dnc.v1.GetNumberRequest.read_at:type_name -> dnc.v1.ReadAt
+	42,  // 30: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
+	39,  // 31: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
+	47,  // 32: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
+	12,  // 33: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
+	41,  // 34: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
+	48,  // 35: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
+	46,  // 36: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
+	15,  // 37: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
+	42,  // 38: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
+	0,   // 39: dnc.v1.ListHistoryResponse.kinds_covered:type_name -> dnc.v1.EventKind
+	41,  // 40: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
+	39,  // 41: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	0,   // 42: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
+	49,  // 43: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
+	16,  // 44: dnc.v1.HistoryEvent.opt_out_recorded:type_name -> dnc.v1.OptOutRecorded
+	17,  // 45: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
+	18,  // 46: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
+	19,  // 47: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
+	21,  // 48: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
+	22,  // 49: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
+	23,  // 50: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
+	20,  // 51: dnc.v1.HistoryEvent.consent_used:type_name -> dnc.v1.ConsentUsed
+	38,  // 52: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
+	39,  // 53: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
+	39,  // 54: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	41,  // 55: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
+	43,  // 56: dnc.v1.OptOutWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	44,  // 57: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
+	45,  // 58: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
+	38,  // 59: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
+	39,  // 60: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
+	39,  // 61: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	39,  // 62: dnc.v1.ConsentRecorded.appointment_from:type_name -> google.protobuf.Timestamp
+	39,  // 63: dnc.v1.ConsentRecorded.appointment_until:type_name -> google.protobuf.Timestamp
+	44,  // 64: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
+	41,  // 65: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
+	43,  // 66: dnc.v1.ConsentWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	41,  // 67: dnc.v1.ConsentUsed.consents:type_name -> dnc.v1.EventId
+	41,  // 68: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
+	41,  // 69: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
+	41,  // 70: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
+	25,  // 71: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
+	50,  // 72: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
+	51,  // 73: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
+	52,  // 74: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
+	53,  // 75: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
+	54,  // 76: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
+	40,  // 77: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
+	55,  // 78: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
+	56,  // 79: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
+	57,  // 80: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
+	28,  // 81: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
+	58,  // 82: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
+	59,  // 83: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	42,  // 84: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
+	60,  // 85: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
+	27,  // 86: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
+	52,  // 87: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
+	1,   // 88: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
+	53,  // 89: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
+	39,  // 90: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
+	39,  // 91: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
+	61,  // 92: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
+	62,  // 93: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
+	29,  // 94: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
+	42,  // 95: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
+	52,  // 96: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
+	46,  // 97: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
+	34,  // 98: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
+	35,  // 99: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
+	37,  // 100: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
+	42,  // 101: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
+	39,  // 102: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
+	36,  // 103: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
+	47,  // 104: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
+	2,   // 105: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
+	4,   // 106: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
+	6,   // 107: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
+	8,   // 108: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
+	10,  // 109: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
+	13,  // 110: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
+	24,  // 111: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
+	30,  // 112: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
+	32,  // 113: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
+	3,   // 114: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
+	5,   // 115: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
+	7,   // 116: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
+	9,   // 117: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
+	11,  // 118: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
+	14,  // 119: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
+	26,  // 120: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
+	31,  // 121: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
+	33,  // 122: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
+	114, // [114:123] is the sub-list for method output_type
+	105, // [105:114] is the sub-list for method input_type
+	105, // [105:105] is the sub-list for extension type_name
+	105, // [105:105] is the sub-list for extension extendee
+	0,   // [0:105] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_record_proto_init() }
@@ -3905,21 +4173,22 @@ func file_dnc_v1_record_proto_init() {
 		(*HistoryEvent_Listed)(nil),
 		(*HistoryEvent_Unlisted)(nil),
 		(*HistoryEvent_StoryErased)(nil),
+		(*HistoryEvent_ConsentUsed)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[21].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{
 		(*ImportRecordsRequest_Header)(nil),
 		(*ImportRecordsRequest_Chunk)(nil),
 		(*ImportRecordsRequest_Commit)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{}
-	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{}
+	file_dnc_v1_record_proto_msgTypes[24].OneofWrappers = []any{
 		(*ImportRecordsResponse_Opened)(nil),
 		(*ImportRecordsResponse_Ack)(nil),
 		(*ImportRecordsResponse_Progress)(nil),
 		(*ImportRecordsResponse_Result)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[29].OneofWrappers = []any{}
-	file_dnc_v1_record_proto_msgTypes[30].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[30].OneofWrappers = []any{}
+	file_dnc_v1_record_proto_msgTypes[31].OneofWrappers = []any{
 		(*ExportRecordsResponse_Header)(nil),
 		(*ExportRecordsResponse_Chunk)(nil),
 		(*ExportRecordsResponse_Summary)(nil),
@@ -3930,7 +4199,7 @@ func file_dnc_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_record_proto_rawDesc), len(file_dnc_v1_record_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   35,
+			NumMessages:   36,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

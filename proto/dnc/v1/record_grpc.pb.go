@@ -55,11 +55,14 @@ type RecordServiceClient interface {
 	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawOptOut(ctx context.Context, in *WithdrawOptOutRequest, opts ...grpc.CallOption) (*WithdrawOptOutResponse, error)
 	// Records that a person permits calls, or that a relationship exists. The policy
-	// decides what it overrides. Errors: of every write, and RESOURCE_EXHAUSTED (RECORD_LIMIT).
-	// UNSUPPORTED by this server.
+	// decides what it overrides, and for how long. A permission that an officer records with evidence may lift an older
+	// opt-out, where the policy says so; no other consent ever does. A feed never carries consents. Errors: of every
+	// write, RESOURCE_EXHAUSTED (RECORD_LIMIT), and FAILED_PRECONDITION (CONSENT_WITHDRAWN).
 	RecordConsent(ctx context.Context, in *RecordConsentRequest, opts ...grpc.CallOption) (*RecordConsentResponse, error)
-	// Ends the consents of one kind, or of every kind, in force at exactly one scope.
-	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW). UNSUPPORTED by this server.
+	// Ends the consents of one kind, or of every kind, at exactly one scope. Those above and below it stay. A consent
+	// that was obtained before is refused there from then on (CONSENT_WITHDRAWN), so that a file that is imported
+	// again does not bring it back, unless the reason is RECORDED_BY_MISTAKE. Who does not want to be called objects:
+	// see RecordOptOut. Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawConsent(ctx context.Context, in *WithdrawConsentRequest, opts ...grpc.CallOption) (*WithdrawConsentResponse, error)
 	// What holds for a number: its records with their stories, and the lists that hold
 	// it. A number about which nothing is recorded has an empty answer. Errors: those of
@@ -75,7 +78,7 @@ type RecordServiceClient interface {
 	// as soon as it is committed, and a server that restarts finishes the rest on its own. A row
 	// that says what the number already holds in force is a duplicate (an opt-out with the same
 	// scope, channel and received_at, or, when the row has no received_at, with the same scope
-	// and channel), so importing a file twice records nothing twice.
+	// and channel; a consent that is the same in all but its story), so importing a file twice records nothing twice.
 	// accepted + duplicates + rejected + empty = read.
 	//
 	// When a guard fails, nothing is recorded and the result says so: that is no error of the call.
@@ -229,11 +232,14 @@ type RecordServiceServer interface {
 	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawOptOut(context.Context, *WithdrawOptOutRequest) (*WithdrawOptOutResponse, error)
 	// Records that a person permits calls, or that a relationship exists. The policy
-	// decides what it overrides. Errors: of every write, and RESOURCE_EXHAUSTED (RECORD_LIMIT).
-	// UNSUPPORTED by this server.
+	// decides what it overrides, and for how long. A permission that an officer records with evidence may lift an older
+	// opt-out, where the policy says so; no other consent ever does. A feed never carries consents. Errors: of every
+	// write, RESOURCE_EXHAUSTED (RECORD_LIMIT), and FAILED_PRECONDITION (CONSENT_WITHDRAWN).
 	RecordConsent(context.Context, *RecordConsentRequest) (*RecordConsentResponse, error)
-	// Ends the consents of one kind, or of every kind, in force at exactly one scope.
-	// Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW). UNSUPPORTED by this server.
+	// Ends the consents of one kind, or of every kind, at exactly one scope. Those above and below it stay. A consent
+	// that was obtained before is refused there from then on (CONSENT_WITHDRAWN), so that a file that is imported
+	// again does not bring it back, unless the reason is RECORDED_BY_MISTAKE. Who does not want to be called objects:
+	// see RecordOptOut. Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawConsent(context.Context, *WithdrawConsentRequest) (*WithdrawConsentResponse, error)
 	// What holds for a number: its records with their stories, and the lists that hold
 	// it. A number about which nothing is recorded has an empty answer. Errors: those of
@@ -249,7 +255,7 @@ type RecordServiceServer interface {
 	// as soon as it is committed, and a server that restarts finishes the rest on its own. A row
 	// that says what the number already holds in force is a duplicate (an opt-out with the same
 	// scope, channel and received_at, or, when the row has no received_at, with the same scope
-	// and channel), so importing a file twice records nothing twice.
+	// and channel; a consent that is the same in all but its story), so importing a file twice records nothing twice.
 	// accepted + duplicates + rejected + empty = read.
 	//
 	// When a guard fails, nothing is recorded and the result says so: that is no error of the call.

@@ -248,6 +248,59 @@ func (ConsentForm) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_types_proto_rawDescGZIP(), []int{3}
 }
 
+// Why opt-outs or consents are withdrawn.
+type WithdrawalReason int32
+
+const (
+	// Not stated.
+	WithdrawalReason_WITHDRAWAL_REASON_UNSPECIFIED WithdrawalReason = 0
+	// The person asked for it.
+	WithdrawalReason_WITHDRAWAL_REASON_REQUESTED WithdrawalReason = 1
+	// It should not have been recorded: another number, another person, a wrong date.
+	WithdrawalReason_WITHDRAWAL_REASON_RECORDED_BY_MISTAKE WithdrawalReason = 2
+)
+
+// Enum value maps for WithdrawalReason.
+var (
+	WithdrawalReason_name = map[int32]string{
+		0: "WITHDRAWAL_REASON_UNSPECIFIED",
+		1: "WITHDRAWAL_REASON_REQUESTED",
+		2: "WITHDRAWAL_REASON_RECORDED_BY_MISTAKE",
+	}
+	WithdrawalReason_value = map[string]int32{
+		"WITHDRAWAL_REASON_UNSPECIFIED":         0,
+		"WITHDRAWAL_REASON_REQUESTED":           1,
+		"WITHDRAWAL_REASON_RECORDED_BY_MISTAKE": 2,
+	}
+)
+
+func (x WithdrawalReason) Enum() *WithdrawalReason {
+	p := new(WithdrawalReason)
+	*p = x
+	return p
+}
+
+func (x WithdrawalReason) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (WithdrawalReason) Descriptor() protoreflect.EnumDescriptor {
+	return file_dnc_v1_types_proto_enumTypes[4].Descriptor()
+}
+
+func (WithdrawalReason) Type() protoreflect.EnumType {
+	return &file_dnc_v1_types_proto_enumTypes[4]
+}
+
+func (x WithdrawalReason) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use WithdrawalReason.Descriptor instead.
+func (WithdrawalReason) EnumDescriptor() ([]byte, []int) {
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{4}
+}
+
 // How an objection or a consent was received.
 type Channel int32
 
@@ -305,11 +358,11 @@ func (x Channel) String() string {
 }
 
 func (Channel) Descriptor() protoreflect.EnumDescriptor {
-	return file_dnc_v1_types_proto_enumTypes[4].Descriptor()
+	return file_dnc_v1_types_proto_enumTypes[5].Descriptor()
 }
 
 func (Channel) Type() protoreflect.EnumType {
-	return &file_dnc_v1_types_proto_enumTypes[4]
+	return &file_dnc_v1_types_proto_enumTypes[5]
 }
 
 func (x Channel) Number() protoreflect.EnumNumber {
@@ -318,7 +371,7 @@ func (x Channel) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Channel.Descriptor instead.
 func (Channel) EnumDescriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{4}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{5}
 }
 
 // Whether a story can still be read.
@@ -370,11 +423,11 @@ func (x StoryState) String() string {
 }
 
 func (StoryState) Descriptor() protoreflect.EnumDescriptor {
-	return file_dnc_v1_types_proto_enumTypes[5].Descriptor()
+	return file_dnc_v1_types_proto_enumTypes[6].Descriptor()
 }
 
 func (StoryState) Type() protoreflect.EnumType {
-	return &file_dnc_v1_types_proto_enumTypes[5]
+	return &file_dnc_v1_types_proto_enumTypes[6]
 }
 
 func (x StoryState) Number() protoreflect.EnumNumber {
@@ -383,7 +436,7 @@ func (x StoryState) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use StoryState.Descriptor instead.
 func (StoryState) EnumDescriptor() ([]byte, []int) {
-	return file_dnc_v1_types_proto_rawDescGZIP(), []int{5}
+	return file_dnc_v1_types_proto_rawDescGZIP(), []int{6}
 }
 
 // A place in a journal. A write returns the position from which it counts; a read
@@ -849,7 +902,18 @@ type Record struct {
 	// Its story.
 	Story *Story `protobuf:"bytes,10,opt,name=story,proto3" json:"story,omitempty"`
 	// How a consent was given. Unset for an opt-out.
-	ConsentForm   ConsentForm `protobuf:"varint,11,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
+	ConsentForm ConsentForm `protobuf:"varint,11,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
+	// What a consent was given for: the nature of the goods. Empty for an opt-out.
+	Goods string `protobuf:"bytes,12,opt,name=goods,proto3" json:"goods,omitempty"`
+	// Who else may call on behalf of the caller, as the person agreed. Empty for an opt-out.
+	ThirdParties string `protobuf:"bytes,13,opt,name=third_parties,json=thirdParties,proto3" json:"third_parties,omitempty"`
+	// When the appointment begins that the person agreed to. Unset: none.
+	AppointmentFrom *timestamppb.Timestamp `protobuf:"bytes,14,opt,name=appointment_from,json=appointmentFrom,proto3" json:"appointment_from,omitempty"`
+	// When it ends.
+	AppointmentUntil *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=appointment_until,json=appointmentUntil,proto3" json:"appointment_until,omitempty"`
+	// Whether a consent may lift an older opt-out where the policy says so: it is a permission that an officer recorded with
+	// evidence.
+	MayLift       bool `protobuf:"varint,16,opt,name=may_lift,json=mayLift,proto3" json:"may_lift,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -961,6 +1025,41 @@ func (x *Record) GetConsentForm() ConsentForm {
 	return ConsentForm_CONSENT_FORM_UNSPECIFIED
 }
 
+func (x *Record) GetGoods() string {
+	if x != nil {
+		return x.Goods
+	}
+	return ""
+}
+
+func (x *Record) GetThirdParties() string {
+	if x != nil {
+		return x.ThirdParties
+	}
+	return ""
+}
+
+func (x *Record) GetAppointmentFrom() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentFrom
+	}
+	return nil
+}
+
+func (x *Record) GetAppointmentUntil() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AppointmentUntil
+	}
+	return nil
+}
+
+func (x *Record) GetMayLift() bool {
+	if x != nil {
+		return x.MayLift
+	}
+	return false
+}
+
 var File_dnc_v1_types_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_types_proto_rawDesc = "" +
@@ -994,7 +1093,7 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\x06reason\x18\x05 \x01(\tR\x06reason\x12\x1f\n" +
 	"\vrecorded_by\x18\x06 \x01(\tR\n" +
 	"recordedBy\x12,\n" +
-	"\x12recorded_by_proven\x18\a \x01(\bR\x10recordedByProven\"\xf7\x03\n" +
+	"\x12recorded_by_proven\x18\a \x01(\bR\x10recordedByProven\"\xdd\x05\n" +
 	"\x06Record\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12&\n" +
 	"\x04kind\x18\x02 \x01(\x0e2\x12.dnc.v1.RecordKindR\x04kind\x126\n" +
@@ -1010,7 +1109,12 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\bin_force\x18\t \x01(\bR\ainForce\x12#\n" +
 	"\x05story\x18\n" +
 	" \x01(\v2\r.dnc.v1.StoryR\x05story\x126\n" +
-	"\fconsent_form\x18\v \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm*q\n" +
+	"\fconsent_form\x18\v \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\x12\x14\n" +
+	"\x05goods\x18\f \x01(\tR\x05goods\x12#\n" +
+	"\rthird_parties\x18\r \x01(\tR\fthirdParties\x12E\n" +
+	"\x10appointment_from\x18\x0e \x01(\v2\x1a.google.protobuf.TimestampR\x0fappointmentFrom\x12G\n" +
+	"\x11appointment_until\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\x10appointmentUntil\x12\x19\n" +
+	"\bmay_lift\x18\x10 \x01(\bR\amayLift*q\n" +
 	"\bListKind\x12\x19\n" +
 	"\x15LIST_KIND_UNSPECIFIED\x10\x00\x12\x16\n" +
 	"\x12LIST_KIND_REGISTRY\x10\x01\x12\x19\n" +
@@ -1030,7 +1134,11 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\vConsentForm\x12\x1c\n" +
 	"\x18CONSENT_FORM_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CONSENT_FORM_ORAL\x10\x01\x12\x18\n" +
-	"\x14CONSENT_FORM_WRITTEN\x10\x02*\xa7\x01\n" +
+	"\x14CONSENT_FORM_WRITTEN\x10\x02*\x81\x01\n" +
+	"\x10WithdrawalReason\x12!\n" +
+	"\x1dWITHDRAWAL_REASON_UNSPECIFIED\x10\x00\x12\x1f\n" +
+	"\x1bWITHDRAWAL_REASON_REQUESTED\x10\x01\x12)\n" +
+	"%WITHDRAWAL_REASON_RECORDED_BY_MISTAKE\x10\x02*\xa7\x01\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCHANNEL_CALL\x10\x01\x12\x11\n" +
@@ -1061,44 +1169,47 @@ func file_dnc_v1_types_proto_rawDescGZIP() []byte {
 	return file_dnc_v1_types_proto_rawDescData
 }
 
-var file_dnc_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 6)
+var file_dnc_v1_types_proto_enumTypes = make([]protoimpl.EnumInfo, 7)
 var file_dnc_v1_types_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_dnc_v1_types_proto_goTypes = []any{
 	(ListKind)(0),                 // 0: dnc.v1.ListKind
 	(RecordKind)(0),               // 1: dnc.v1.RecordKind
 	(ConsentKind)(0),              // 2: dnc.v1.ConsentKind
 	(ConsentForm)(0),              // 3: dnc.v1.ConsentForm
-	(Channel)(0),                  // 4: dnc.v1.Channel
-	(StoryState)(0),               // 5: dnc.v1.StoryState
-	(*Position)(nil),              // 6: dnc.v1.Position
-	(*ReadAt)(nil),                // 7: dnc.v1.ReadAt
-	(*Past)(nil),                  // 8: dnc.v1.Past
-	(*WriteContext)(nil),          // 9: dnc.v1.WriteContext
-	(*EventId)(nil),               // 10: dnc.v1.EventId
-	(*Story)(nil),                 // 11: dnc.v1.Story
-	(*Record)(nil),                // 12: dnc.v1.Record
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
+	(WithdrawalReason)(0),         // 4: dnc.v1.WithdrawalReason
+	(Channel)(0),                  // 5: dnc.v1.Channel
+	(StoryState)(0),               // 6: dnc.v1.StoryState
+	(*Position)(nil),              // 7: dnc.v1.Position
+	(*ReadAt)(nil),                // 8: dnc.v1.ReadAt
+	(*Past)(nil),                  // 9: dnc.v1.Past
+	(*WriteContext)(nil),          // 10: dnc.v1.WriteContext
+	(*EventId)(nil),               // 11: dnc.v1.EventId
+	(*Story)(nil),                 // 12: dnc.v1.Story
+	(*Record)(nil),                // 13: dnc.v1.Record
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
 }
 var file_dnc_v1_types_proto_depIdxs = []int32{
-	6,  // 0: dnc.v1.ReadAt.at_least:type_name -> dnc.v1.Position
-	8,  // 1: dnc.v1.ReadAt.past:type_name -> dnc.v1.Past
-	6,  // 2: dnc.v1.Past.position:type_name -> dnc.v1.Position
-	13, // 3: dnc.v1.Past.now:type_name -> google.protobuf.Timestamp
-	5,  // 4: dnc.v1.Story.state:type_name -> dnc.v1.StoryState
-	10, // 5: dnc.v1.Record.id:type_name -> dnc.v1.EventId
+	7,  // 0: dnc.v1.ReadAt.at_least:type_name -> dnc.v1.Position
+	9,  // 1: dnc.v1.ReadAt.past:type_name -> dnc.v1.Past
+	7,  // 2: dnc.v1.Past.position:type_name -> dnc.v1.Position
+	14, // 3: dnc.v1.Past.now:type_name -> google.protobuf.Timestamp
+	6,  // 4: dnc.v1.Story.state:type_name -> dnc.v1.StoryState
+	11, // 5: dnc.v1.Record.id:type_name -> dnc.v1.EventId
 	1,  // 6: dnc.v1.Record.kind:type_name -> dnc.v1.RecordKind
 	2,  // 7: dnc.v1.Record.consent_kind:type_name -> dnc.v1.ConsentKind
-	4,  // 8: dnc.v1.Record.channel:type_name -> dnc.v1.Channel
-	13, // 9: dnc.v1.Record.received_at:type_name -> google.protobuf.Timestamp
-	13, // 10: dnc.v1.Record.recorded_at:type_name -> google.protobuf.Timestamp
-	13, // 11: dnc.v1.Record.expires_at:type_name -> google.protobuf.Timestamp
-	11, // 12: dnc.v1.Record.story:type_name -> dnc.v1.Story
+	5,  // 8: dnc.v1.Record.channel:type_name -> dnc.v1.Channel
+	14, // 9: dnc.v1.Record.received_at:type_name -> google.protobuf.Timestamp
+	14, // 10: dnc.v1.Record.recorded_at:type_name -> google.protobuf.Timestamp
+	14, // 11: dnc.v1.Record.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 12: dnc.v1.Record.story:type_name -> dnc.v1.Story
 	3,  // 13: dnc.v1.Record.consent_form:type_name -> dnc.v1.ConsentForm
-	14, // [14:14] is the sub-list for method output_type
-	14, // [14:14] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	14, // 14: dnc.v1.Record.appointment_from:type_name -> google.protobuf.Timestamp
+	14, // 15: dnc.v1.Record.appointment_until:type_name -> google.protobuf.Timestamp
+	16, // [16:16] is the sub-list for method output_type
+	16, // [16:16] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_types_proto_init() }
@@ -1115,7 +1226,7 @@ func file_dnc_v1_types_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_types_proto_rawDesc), len(file_dnc_v1_types_proto_rawDesc)),
-			NumEnums:      6,
+			NumEnums:      7,
 			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,

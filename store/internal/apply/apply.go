@@ -51,9 +51,9 @@ type Applier struct {
 // Applied is what became of one event that was not refused.
 type Applied struct {
 	ID    policy.EventID
-	Ended []policy.EventID // opt-outs that a withdrawal ended
+	Ended []policy.EventID // opt-outs or consents that a withdrawal ended
 	First *storev1.Request // set: a repeat of this request; nothing was written
-	Held  bool             // a unique opt-out that is there already, under id; nothing was written
+	Held  bool             // a unique opt-out or consent that is there already, under id; nothing was written
 }
 
 // Repeats reports that nothing was written, since it was written before.
@@ -102,13 +102,19 @@ func (a *Applier) SkipUnheld(f *filter.Set) {
 	}
 }
 
-// Change applies one event, whatever was requested before. It returns the opt-outs that a withdrawal ended.
+// Change applies one event, whatever was requested before. It returns the records that a withdrawal ended.
 func (a *Applier) Change(id policy.EventID, e *storev1.Event) (ended []policy.EventID, err error) {
 	switch c := e.GetChange().(type) {
 	case *storev1.Event_OptOut:
 		return nil, a.optOut(id, c.OptOut, StoryRef{e.GetStoryHash(), e.GetStory(), e.GetRow()})
 	case *storev1.Event_OptOutWithdrawn:
 		return a.withdrawOptOuts(id, c.OptOutWithdrawn)
+	case *storev1.Event_ConsentRecorded:
+		return nil, a.consent(id, c.ConsentRecorded, e.GetStoryHash())
+	case *storev1.Event_ConsentWithdrawn:
+		return a.withdrawConsents(id, c.ConsentWithdrawn)
+	case *storev1.Event_ConsentUsed:
+		return nil, a.noteHistory(c.ConsentUsed.GetNumber(), id)
 	case *storev1.Event_RecordsImported:
 		return nil, a.importedRecords(id, c.RecordsImported, e.GetStoryHash())
 	case *storev1.Event_ListCreated:

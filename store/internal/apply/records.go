@@ -29,7 +29,7 @@ func (a *Applier) optOut(id policy.EventID, c *storev1.OptOut, story StoryRef) e
 		return &heldError{state.RecordID(held)}
 	}
 	set.Records = append(set.Records, a.Record(id, c, story))
-	return a.PutOptOut(id, c.GetNumber(), set)
+	return a.PutNew(id, c.GetNumber(), set)
 }
 
 // StoryRef names the story of an event.
@@ -39,8 +39,8 @@ type StoryRef struct {
 	OfRow bool   // the event is a row
 }
 
-// PutOptOut is putRecords with one opt-out more.
-func (a *Applier) PutOptOut(id policy.EventID, number uint64, set NumberSet) error {
+// PutNew is putRecords with one record more.
+func (a *Applier) PutNew(id policy.EventID, number uint64, set NumberSet) error {
 	if err := a.putRecords(id, number, set); err != nil {
 		return err
 	}
@@ -65,10 +65,10 @@ func (a *Applier) Record(id policy.EventID, c *storev1.OptOut, story StoryRef) *
 	}
 }
 
-// heldError says that a unique opt-out is there already, as the event with that id.
+// heldError says that a unique record is there already, as the event with that id.
 type heldError struct{ id policy.EventID }
 
-func (*heldError) Error() string { return "the number holds that opt-out already" }
+func (*heldError) Error() string { return "the number holds that record already" }
 
 // withdrawOptOuts ends every opt-out in force at exactly the scope, and says which.
 func (a *Applier) withdrawOptOuts(id policy.EventID, c *storev1.OptOutWithdrawn) ([]policy.EventID, error) {
@@ -113,7 +113,7 @@ func (s *NumberSet) keep(isKept func(*storev1.Record) bool) {
 
 // bytes are those of the set. The first record of a number, by far the most, is encoded here.
 func (s *NumberSet) bytes() ([]byte, error) {
-	if s.Stored > 0 || len(s.Records) != 1 {
+	if s.Stored > 0 || len(s.Records) != 1 || len(s.ConsentsEnded) > 0 || s.Records[0].GetConsent() != nil {
 		return proto.Marshal(s.RecordSet)
 	}
 	var room [512]byte
@@ -140,7 +140,8 @@ func appendRecord(b []byte, r *storev1.Record) []byte {
 	return b
 }
 
-// Records reads the records of a number, without those that have expired by the time that checks count them by.
+// Records reads the records of a number, without those that have expired by the time that checks count them by. A consent that
+// has expired stays for a while: see ConsentsKept.
 func (a *Applier) Records(number uint64) (NumberSet, error) {
 	set := NumberSet{RecordSet: new(storev1.RecordSet)}
 	if a.isNew(number) {
@@ -154,9 +155,13 @@ func (a *Applier) Records(number uint64) (NumberSet, error) {
 	return set, nil
 }
 
-// isInForce reports whether a record has not expired at the time of the revision.
+// isInForce reports whether a record has not expired at the time of the revision, or is a consent that may count all the same.
 func (a *Applier) isInForce(r *storev1.Record) bool {
-	return r.GetExpiresAt() == 0 || a.Time-a.Ahead < r.GetExpiresAt()
+	end := r.GetExpiresAt()
+	if end != 0 && r.GetConsent() != nil {
+		end += int64(ConsentsKept)
+	}
+	return end == 0 || a.Time-a.Ahead < end
 }
 
 // isNew reports whether the filter shows, without a read, that a number holds no records.
@@ -189,12 +194,17 @@ func (a *Applier) putRecords(id policy.EventID, number uint64, set NumberSet) er
 		set.Gone = append(set.Gone, id)
 	}
 	for _, id := range set.Gone {
-		key = keys.History(number, id)
-		if err := a.Set(key, seal.Value(key, nil)); err != nil {
+		if err := a.noteHistory(number, id); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// noteHistory adds an event to the history of a number.
+func (a *Applier) noteHistory(number uint64, id policy.EventID) error {
+	key := keys.History(number, id)
+	return a.Set(key, seal.Value(key, nil))
 }
 
 func present(records int) int {
@@ -204,7 +214,7 @@ func present(records int) int {
 	return 0
 }
 
-// importedRecords notes an import of opt-outs, all of whose rows are recorded.
+// importedRecords notes an import of opt-outs or consents, all of whose rows are recorded.
 func (a *Applier) importedRecords(id policy.EventID, c *storev1.RecordsImported, story []byte) error {
 	return a.put(keys.RecordsImport(id), &storev1.ImportEntry{
 		Load:      c.GetLoad(),

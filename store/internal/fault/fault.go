@@ -25,6 +25,7 @@ var (
 	ErrClockJumped   = errors.New("the clock jumped ahead")
 
 	ErrNothingToWithdraw = errors.New("no opt-out in force at exactly that scope")
+	ErrConsentWithdrawn  = errors.New("consents at that scope were withdrawn after this one was obtained")
 	ErrRequestReused     = errors.New("the request id was used before for something else")
 	ErrListExists        = errors.New("a list of that name exists")
 	ErrListNotFound      = errors.New("no such list")
@@ -49,6 +50,14 @@ var (
 	// error number.
 	ErrSystem = errors.New("the system refuses what the store needs")
 )
+
+// ErrNoConsent is ErrNothingToWithdraw where a consent was to be withdrawn.
+var ErrNoConsent error = noConsent{}
+
+type noConsent struct{}
+
+func (noConsent) Error() string        { return "no consent of that kind at exactly that scope" }
+func (noConsent) Is(target error) bool { return target == ErrNothingToWithdraw }
 
 var systemErrors = []syscall.Errno{
 	syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EACCES, syscall.EPERM, syscall.EROFS, syscall.EFBIG, syscall.ENOSPC, syscall.EDQUOT,

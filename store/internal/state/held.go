@@ -43,14 +43,17 @@ func (f *HeldFinder) Read(txn *badger.Txn) (id policy.EventID, err error) {
 func (f *HeldFinder) Find(set []byte) (policy.EventID, error) {
 	for len(set) > 0 {
 		field, kind, n := protowire.ConsumeTag(set)
-		if n < 0 || field != 1 || kind != protowire.BytesType {
+		if n < 0 || kind != protowire.BytesType {
 			return policy.EventID{}, errNotRecords
 		}
 		record, m := protowire.ConsumeBytes(set[n:])
-		if m < 0 || !f.decode(record) {
+		if m < 0 || field == 1 && !f.decode(record) {
 			return policy.EventID{}, errNotRecords
 		}
 		set = set[n+m:]
+		if field != 1 { // consents that were withdrawn
+			continue
+		}
 		if r := &f.record; (r.GetExpiresAt() == 0 || f.Now < r.GetExpiresAt()) && SameOptOut(r, &f.OptOut) {
 			return RecordID(r), nil
 		}

@@ -110,6 +110,7 @@ func Record(r *storev1.Record) policy.Record {
 		ReceivedAt: Time(r.GetReceivedAt()),
 		RecordedAt: Time(r.GetRecordedAt()),
 		ExpiresAt:  Time(r.GetExpiresAt()),
+		Consent:    Consent(r.GetConsent()),
 	}
 }
 

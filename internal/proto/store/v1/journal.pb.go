@@ -40,6 +40,8 @@ const (
 	LoadMode_LOAD_MODE_REVERT LoadMode = 6
 	// Rows of opt-outs, which belong to no list.
 	LoadMode_LOAD_MODE_OPT_OUTS LoadMode = 7
+	// Rows of consents, which belong to no list.
+	LoadMode_LOAD_MODE_CONSENTS LoadMode = 8
 )
 
 // Enum value maps for LoadMode.
@@ -53,6 +55,7 @@ var (
 		5: "LOAD_MODE_DELTA",
 		6: "LOAD_MODE_REVERT",
 		7: "LOAD_MODE_OPT_OUTS",
+		8: "LOAD_MODE_CONSENTS",
 	}
 	LoadMode_value = map[string]int32{
 		"LOAD_MODE_UNSPECIFIED": 0,
@@ -63,6 +66,7 @@ var (
 		"LOAD_MODE_DELTA":       5,
 		"LOAD_MODE_REVERT":      6,
 		"LOAD_MODE_OPT_OUTS":    7,
+		"LOAD_MODE_CONSENTS":    8,
 	}
 )
 
@@ -175,6 +179,9 @@ type Event struct {
 	//	*Event_OptOutWithdrawn
 	//	*Event_RecordsImported
 	//	*Event_OptOuts
+	//	*Event_ConsentRecorded
+	//	*Event_ConsentWithdrawn
+	//	*Event_ConsentUsed
 	//	*Event_ListCreated
 	//	*Event_ListUpdated
 	//	*Event_ListDeleted
@@ -301,6 +308,33 @@ func (x *Event) GetOptOuts() *OptOuts {
 	if x != nil {
 		if x, ok := x.Change.(*Event_OptOuts); ok {
 			return x.OptOuts
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConsentRecorded() *ConsentRecorded {
+	if x != nil {
+		if x, ok := x.Change.(*Event_ConsentRecorded); ok {
+			return x.ConsentRecorded
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConsentWithdrawn() *ConsentWithdrawn {
+	if x != nil {
+		if x, ok := x.Change.(*Event_ConsentWithdrawn); ok {
+			return x.ConsentWithdrawn
+		}
+	}
+	return nil
+}
+
+func (x *Event) GetConsentUsed() *ConsentUsed {
+	if x != nil {
+		if x, ok := x.Change.(*Event_ConsentUsed); ok {
+			return x.ConsentUsed
 		}
 	}
 	return nil
@@ -488,6 +522,18 @@ type Event_OptOuts struct {
 	OptOuts *OptOuts `protobuf:"bytes,19,opt,name=opt_outs,json=optOuts,proto3,oneof"`
 }
 
+type Event_ConsentRecorded struct {
+	ConsentRecorded *ConsentRecorded `protobuf:"bytes,20,opt,name=consent_recorded,json=consentRecorded,proto3,oneof"`
+}
+
+type Event_ConsentWithdrawn struct {
+	ConsentWithdrawn *ConsentWithdrawn `protobuf:"bytes,21,opt,name=consent_withdrawn,json=consentWithdrawn,proto3,oneof"`
+}
+
+type Event_ConsentUsed struct {
+	ConsentUsed *ConsentUsed `protobuf:"bytes,22,opt,name=consent_used,json=consentUsed,proto3,oneof"`
+}
+
 type Event_ListCreated struct {
 	ListCreated *ListCreated `protobuf:"bytes,32,opt,name=list_created,json=listCreated,proto3,oneof"`
 }
@@ -567,6 +613,12 @@ func (*Event_OptOutWithdrawn) isEvent_Change() {}
 func (*Event_RecordsImported) isEvent_Change() {}
 
 func (*Event_OptOuts) isEvent_Change() {}
+
+func (*Event_ConsentRecorded) isEvent_Change() {}
+
+func (*Event_ConsentWithdrawn) isEvent_Change() {}
+
+func (*Event_ConsentUsed) isEvent_Change() {}
 
 func (*Event_ListCreated) isEvent_Change() {}
 
@@ -936,7 +988,9 @@ type OptOutWithdrawn struct {
 	Number uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
 	Scope  string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
 	// As OptOut.desk.
-	Desk          *EventRef `protobuf:"bytes,3,opt,name=desk,proto3" json:"desk,omitempty"`
+	Desk *EventRef `protobuf:"bytes,3,opt,name=desk,proto3" json:"desk,omitempty"`
+	// dnc.v1.WithdrawalReason.
+	Reason        uint32 `protobuf:"varint,4,opt,name=reason,proto3" json:"reason,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -992,7 +1046,370 @@ func (x *OptOutWithdrawn) GetDesk() *EventRef {
 	return nil
 }
 
-// RecordsImported: all rows of an import of opt-outs were recorded, by events before this one.
+func (x *OptOutWithdrawn) GetReason() uint32 {
+	if x != nil {
+		return x.Reason
+	}
+	return 0
+}
+
+// ConsentRecorded: the person of the number permits calls from the scope, or a relationship does.
+type ConsentRecorded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// E.164 digits.
+	Number uint64 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	Scope  string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// policy.Channel.
+	Channel uint32 `protobuf:"varint,3,opt,name=channel,proto3" json:"channel,omitempty"`
+	// Unix nanoseconds; 0: when it was recorded.
+	ObtainedAt int64 `protobuf:"varint,4,opt,name=obtained_at,json=obtainedAt,proto3" json:"obtained_at,omitempty"`
+	// Unix nanoseconds; 0: none was given.
+	ExpiresAt int64    `protobuf:"varint,5,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	Consent   *Consent `protobuf:"bytes,6,opt,name=consent,proto3" json:"consent,omitempty"`
+	// A duplicate, not recorded, where the number holds a consent that says the same in every field above.
+	Unique bool `protobuf:"varint,7,opt,name=unique,proto3" json:"unique,omitempty"`
+	// As OptOut.desk.
+	Desk          *EventRef `protobuf:"bytes,8,opt,name=desk,proto3" json:"desk,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentRecorded) Reset() {
+	*x = ConsentRecorded{}
+	mi := &file_store_v1_journal_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentRecorded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentRecorded) ProtoMessage() {}
+
+func (x *ConsentRecorded) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentRecorded.ProtoReflect.Descriptor instead.
+func (*ConsentRecorded) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ConsentRecorded) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ConsentRecorded) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentRecorded) GetChannel() uint32 {
+	if x != nil {
+		return x.Channel
+	}
+	return 0
+}
+
+func (x *ConsentRecorded) GetObtainedAt() int64 {
+	if x != nil {
+		return x.ObtainedAt
+	}
+	return 0
+}
+
+func (x *ConsentRecorded) GetExpiresAt() int64 {
+	if x != nil {
+		return x.ExpiresAt
+	}
+	return 0
+}
+
+func (x *ConsentRecorded) GetConsent() *Consent {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
+func (x *ConsentRecorded) GetUnique() bool {
+	if x != nil {
+		return x.Unique
+	}
+	return false
+}
+
+func (x *ConsentRecorded) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
+// Consent is policy.Consent.
+type Consent struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// policy.ConsentKind.
+	Kind uint32 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	// policy.ConsentForm.
+	Form    uint32 `protobuf:"varint,2,opt,name=form,proto3" json:"form,omitempty"`
+	MayLift bool   `protobuf:"varint,3,opt,name=may_lift,json=mayLift,proto3" json:"may_lift,omitempty"`
+	// Unix nanoseconds; both 0: no appointment.
+	AppointmentFrom  int64  `protobuf:"varint,4,opt,name=appointment_from,json=appointmentFrom,proto3" json:"appointment_from,omitempty"`
+	AppointmentUntil int64  `protobuf:"varint,5,opt,name=appointment_until,json=appointmentUntil,proto3" json:"appointment_until,omitempty"`
+	Goods            string `protobuf:"bytes,6,opt,name=goods,proto3" json:"goods,omitempty"`
+	ThirdParties     string `protobuf:"bytes,7,opt,name=third_parties,json=thirdParties,proto3" json:"third_parties,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Consent) Reset() {
+	*x = Consent{}
+	mi := &file_store_v1_journal_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Consent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Consent) ProtoMessage() {}
+
+func (x *Consent) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Consent.ProtoReflect.Descriptor instead.
+func (*Consent) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *Consent) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Consent) GetForm() uint32 {
+	if x != nil {
+		return x.Form
+	}
+	return 0
+}
+
+func (x *Consent) GetMayLift() bool {
+	if x != nil {
+		return x.MayLift
+	}
+	return false
+}
+
+func (x *Consent) GetAppointmentFrom() int64 {
+	if x != nil {
+		return x.AppointmentFrom
+	}
+	return 0
+}
+
+func (x *Consent) GetAppointmentUntil() int64 {
+	if x != nil {
+		return x.AppointmentUntil
+	}
+	return 0
+}
+
+func (x *Consent) GetGoods() string {
+	if x != nil {
+		return x.Goods
+	}
+	return ""
+}
+
+func (x *Consent) GetThirdParties() string {
+	if x != nil {
+		return x.ThirdParties
+	}
+	return ""
+}
+
+// ConsentWithdrawn ends every consent of one kind that the number holds at exactly the scope. None that was obtained before counts
+// there any more, unless they were recorded by mistake.
+type ConsentWithdrawn struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	Scope  string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// policy.ConsentKind; 0: every kind.
+	Kind uint32 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	// As OptOut.desk.
+	Desk *EventRef `protobuf:"bytes,4,opt,name=desk,proto3" json:"desk,omitempty"`
+	// dnc.v1.WithdrawalReason.
+	Reason        uint32 `protobuf:"varint,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentWithdrawn) Reset() {
+	*x = ConsentWithdrawn{}
+	mi := &file_store_v1_journal_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentWithdrawn) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentWithdrawn) ProtoMessage() {}
+
+func (x *ConsentWithdrawn) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentWithdrawn.ProtoReflect.Descriptor instead.
+func (*ConsentWithdrawn) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ConsentWithdrawn) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ConsentWithdrawn) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentWithdrawn) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *ConsentWithdrawn) GetDesk() *EventRef {
+	if x != nil {
+		return x.Desk
+	}
+	return nil
+}
+
+func (x *ConsentWithdrawn) GetReason() uint32 {
+	if x != nil {
+		return x.Reason
+	}
+	return 0
+}
+
+// ConsentUsed: a check answered that a call is permitted, and relied on consents.
+type ConsentUsed struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Number uint64                 `protobuf:"fixed64,1,opt,name=number,proto3" json:"number,omitempty"`
+	// Of the check.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The events that recorded the consents.
+	Consents []*EventRef `protobuf:"bytes,3,rep,name=consents,proto3" json:"consents,omitempty"`
+	// The revision that the check was answered from.
+	Checked       uint64 `protobuf:"varint,4,opt,name=checked,proto3" json:"checked,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentUsed) Reset() {
+	*x = ConsentUsed{}
+	mi := &file_store_v1_journal_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentUsed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentUsed) ProtoMessage() {}
+
+func (x *ConsentUsed) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentUsed.ProtoReflect.Descriptor instead.
+func (*ConsentUsed) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *ConsentUsed) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *ConsentUsed) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentUsed) GetConsents() []*EventRef {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
+func (x *ConsentUsed) GetChecked() uint64 {
+	if x != nil {
+		return x.Checked
+	}
+	return 0
+}
+
+// RecordsImported: all rows of an import of opt-outs or consents were recorded, by events before this one.
 type RecordsImported struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id, files and counts. The list fields are not set.
@@ -1005,7 +1422,7 @@ type RecordsImported struct {
 
 func (x *RecordsImported) Reset() {
 	*x = RecordsImported{}
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1017,7 +1434,7 @@ func (x *RecordsImported) String() string {
 func (*RecordsImported) ProtoMessage() {}
 
 func (x *RecordsImported) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1030,7 +1447,7 @@ func (x *RecordsImported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordsImported.ProtoReflect.Descriptor instead.
 func (*RecordsImported) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *RecordsImported) GetLoad() *Load {
@@ -1065,7 +1482,7 @@ type ListSettings struct {
 
 func (x *ListSettings) Reset() {
 	*x = ListSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1077,7 +1494,7 @@ func (x *ListSettings) String() string {
 func (*ListSettings) ProtoMessage() {}
 
 func (x *ListSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1090,7 +1507,7 @@ func (x *ListSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettings.ProtoReflect.Descriptor instead.
 func (*ListSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListSettings) GetKind() uint32 {
@@ -1139,7 +1556,7 @@ type ListCreated struct {
 
 func (x *ListCreated) Reset() {
 	*x = ListCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1151,7 +1568,7 @@ func (x *ListCreated) String() string {
 func (*ListCreated) ProtoMessage() {}
 
 func (x *ListCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1164,7 +1581,7 @@ func (x *ListCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCreated.ProtoReflect.Descriptor instead.
 func (*ListCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListCreated) GetName() string {
@@ -1197,7 +1614,7 @@ type ListUpdated struct {
 
 func (x *ListUpdated) Reset() {
 	*x = ListUpdated{}
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1209,7 +1626,7 @@ func (x *ListUpdated) String() string {
 func (*ListUpdated) ProtoMessage() {}
 
 func (x *ListUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1222,7 +1639,7 @@ func (x *ListUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpdated.ProtoReflect.Descriptor instead.
 func (*ListUpdated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListUpdated) GetList() *ListId {
@@ -1270,7 +1687,7 @@ type ListDeleted struct {
 
 func (x *ListDeleted) Reset() {
 	*x = ListDeleted{}
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1282,7 +1699,7 @@ func (x *ListDeleted) String() string {
 func (*ListDeleted) ProtoMessage() {}
 
 func (x *ListDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1295,7 +1712,7 @@ func (x *ListDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeleted.ProtoReflect.Descriptor instead.
 func (*ListDeleted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListDeleted) GetList() *ListId {
@@ -1316,7 +1733,7 @@ type ListId struct {
 
 func (x *ListId) Reset() {
 	*x = ListId{}
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1328,7 +1745,7 @@ func (x *ListId) String() string {
 func (*ListId) ProtoMessage() {}
 
 func (x *ListId) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1341,7 +1758,7 @@ func (x *ListId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListId.ProtoReflect.Descriptor instead.
 func (*ListId) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListId) GetRevision() uint64 {
@@ -1374,7 +1791,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1386,7 +1803,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1399,7 +1816,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Source) GetName() string {
@@ -1450,7 +1867,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1462,7 +1879,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1475,7 +1892,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Counts) GetRead() uint64 {
@@ -1580,7 +1997,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1592,7 +2009,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1605,7 +2022,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Load) GetImportId() string {
@@ -1745,7 +2162,7 @@ type GuardFailure struct {
 
 func (x *GuardFailure) Reset() {
 	*x = GuardFailure{}
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1757,7 +2174,7 @@ func (x *GuardFailure) String() string {
 func (*GuardFailure) ProtoMessage() {}
 
 func (x *GuardFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1770,7 +2187,7 @@ func (x *GuardFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
 func (*GuardFailure) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GuardFailure) GetGuard() uint32 {
@@ -1840,7 +2257,7 @@ type RejectTally struct {
 
 func (x *RejectTally) Reset() {
 	*x = RejectTally{}
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2269,7 @@ func (x *RejectTally) String() string {
 func (*RejectTally) ProtoMessage() {}
 
 func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2282,7 @@ func (x *RejectTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
 func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RejectTally) GetReason() string {
@@ -1895,7 +2312,7 @@ type LoadPrepared struct {
 
 func (x *LoadPrepared) Reset() {
 	*x = LoadPrepared{}
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1907,7 +2324,7 @@ func (x *LoadPrepared) String() string {
 func (*LoadPrepared) ProtoMessage() {}
 
 func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1920,7 +2337,7 @@ func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadPrepared.ProtoReflect.Descriptor instead.
 func (*LoadPrepared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *LoadPrepared) GetList() *ListId {
@@ -1958,7 +2375,7 @@ type LoadSwitched struct {
 
 func (x *LoadSwitched) Reset() {
 	*x = LoadSwitched{}
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1970,7 +2387,7 @@ func (x *LoadSwitched) String() string {
 func (*LoadSwitched) ProtoMessage() {}
 
 func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1983,7 +2400,7 @@ func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadSwitched.ProtoReflect.Descriptor instead.
 func (*LoadSwitched) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LoadSwitched) GetList() *ListId {
@@ -2025,7 +2442,7 @@ type LoadAbandoned struct {
 
 func (x *LoadAbandoned) Reset() {
 	*x = LoadAbandoned{}
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2037,7 +2454,7 @@ func (x *LoadAbandoned) String() string {
 func (*LoadAbandoned) ProtoMessage() {}
 
 func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2050,7 +2467,7 @@ func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAbandoned.ProtoReflect.Descriptor instead.
 func (*LoadAbandoned) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LoadAbandoned) GetList() *ListId {
@@ -2080,7 +2497,7 @@ type LoadConfirmed struct {
 
 func (x *LoadConfirmed) Reset() {
 	*x = LoadConfirmed{}
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2092,7 +2509,7 @@ func (x *LoadConfirmed) String() string {
 func (*LoadConfirmed) ProtoMessage() {}
 
 func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2105,7 +2522,7 @@ func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadConfirmed.ProtoReflect.Descriptor instead.
 func (*LoadConfirmed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LoadConfirmed) GetList() *ListId {
@@ -2139,7 +2556,7 @@ type ListUnloaded struct {
 
 func (x *ListUnloaded) Reset() {
 	*x = ListUnloaded{}
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2568,7 @@ func (x *ListUnloaded) String() string {
 func (*ListUnloaded) ProtoMessage() {}
 
 func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2581,7 @@ func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnloaded.ProtoReflect.Descriptor instead.
 func (*ListUnloaded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListUnloaded) GetList() *ListId {
@@ -2194,7 +2611,7 @@ type TokenCreated struct {
 
 func (x *TokenCreated) Reset() {
 	*x = TokenCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2623,7 @@ func (x *TokenCreated) String() string {
 func (*TokenCreated) ProtoMessage() {}
 
 func (x *TokenCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2219,7 +2636,7 @@ func (x *TokenCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreated.ProtoReflect.Descriptor instead.
 func (*TokenCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *TokenCreated) GetName() string {
@@ -2276,7 +2693,7 @@ type TokenRevoked struct {
 
 func (x *TokenRevoked) Reset() {
 	*x = TokenRevoked{}
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2288,7 +2705,7 @@ func (x *TokenRevoked) String() string {
 func (*TokenRevoked) ProtoMessage() {}
 
 func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2301,7 +2718,7 @@ func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRevoked.ProtoReflect.Descriptor instead.
 func (*TokenRevoked) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TokenRevoked) GetName() string {
@@ -2336,7 +2753,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[25]
+	mi := &file_store_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2348,7 +2765,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[25]
+	mi := &file_store_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2361,7 +2778,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -2421,7 +2838,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_store_v1_journal_proto_msgTypes[26]
+	mi := &file_store_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2433,7 +2850,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[26]
+	mi := &file_store_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2446,7 +2863,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Restored) GetJournalId() []byte {
@@ -2488,7 +2905,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[27]
+	mi := &file_store_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2500,7 +2917,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[27]
+	mi := &file_store_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2513,7 +2930,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -2556,7 +2973,7 @@ type SubscriberSettings struct {
 
 func (x *SubscriberSettings) Reset() {
 	*x = SubscriberSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[28]
+	mi := &file_store_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2985,7 @@ func (x *SubscriberSettings) String() string {
 func (*SubscriberSettings) ProtoMessage() {}
 
 func (x *SubscriberSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[28]
+	mi := &file_store_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2581,7 +2998,7 @@ func (x *SubscriberSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberSettings.ProtoReflect.Descriptor instead.
 func (*SubscriberSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *SubscriberSettings) GetName() string {
@@ -2677,7 +3094,7 @@ type SubscriberPut struct {
 
 func (x *SubscriberPut) Reset() {
 	*x = SubscriberPut{}
-	mi := &file_store_v1_journal_proto_msgTypes[29]
+	mi := &file_store_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2689,7 +3106,7 @@ func (x *SubscriberPut) String() string {
 func (*SubscriberPut) ProtoMessage() {}
 
 func (x *SubscriberPut) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[29]
+	mi := &file_store_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2702,7 +3119,7 @@ func (x *SubscriberPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberPut.ProtoReflect.Descriptor instead.
 func (*SubscriberPut) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SubscriberPut) GetSubscriber() *EventRef {
@@ -2743,7 +3160,7 @@ type SubscriberRemoved struct {
 
 func (x *SubscriberRemoved) Reset() {
 	*x = SubscriberRemoved{}
-	mi := &file_store_v1_journal_proto_msgTypes[30]
+	mi := &file_store_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2755,7 +3172,7 @@ func (x *SubscriberRemoved) String() string {
 func (*SubscriberRemoved) ProtoMessage() {}
 
 func (x *SubscriberRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[30]
+	mi := &file_store_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2768,7 +3185,7 @@ func (x *SubscriberRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberRemoved.ProtoReflect.Descriptor instead.
 func (*SubscriberRemoved) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SubscriberRemoved) GetSubscriber() *EventRef {
@@ -2802,7 +3219,7 @@ type Acknowledged struct {
 
 func (x *Acknowledged) Reset() {
 	*x = Acknowledged{}
-	mi := &file_store_v1_journal_proto_msgTypes[31]
+	mi := &file_store_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2814,7 +3231,7 @@ func (x *Acknowledged) String() string {
 func (*Acknowledged) ProtoMessage() {}
 
 func (x *Acknowledged) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[31]
+	mi := &file_store_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2827,7 +3244,7 @@ func (x *Acknowledged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledged.ProtoReflect.Descriptor instead.
 func (*Acknowledged) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Acknowledged) GetSubscriber() *EventRef {
@@ -2907,7 +3324,7 @@ type DeskSettings struct {
 
 func (x *DeskSettings) Reset() {
 	*x = DeskSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[32]
+	mi := &file_store_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2919,7 +3336,7 @@ func (x *DeskSettings) String() string {
 func (*DeskSettings) ProtoMessage() {}
 
 func (x *DeskSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[32]
+	mi := &file_store_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2932,7 +3349,7 @@ func (x *DeskSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskSettings.ProtoReflect.Descriptor instead.
 func (*DeskSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeskSettings) GetName() string {
@@ -2977,7 +3394,7 @@ type DeskPut struct {
 
 func (x *DeskPut) Reset() {
 	*x = DeskPut{}
-	mi := &file_store_v1_journal_proto_msgTypes[33]
+	mi := &file_store_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3406,7 @@ func (x *DeskPut) String() string {
 func (*DeskPut) ProtoMessage() {}
 
 func (x *DeskPut) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[33]
+	mi := &file_store_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3419,7 @@ func (x *DeskPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskPut.ProtoReflect.Descriptor instead.
 func (*DeskPut) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeskPut) GetDesk() *EventRef {
@@ -3036,7 +3453,7 @@ type DeskRemoved struct {
 
 func (x *DeskRemoved) Reset() {
 	*x = DeskRemoved{}
-	mi := &file_store_v1_journal_proto_msgTypes[34]
+	mi := &file_store_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3465,7 @@ func (x *DeskRemoved) String() string {
 func (*DeskRemoved) ProtoMessage() {}
 
 func (x *DeskRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[34]
+	mi := &file_store_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3478,7 @@ func (x *DeskRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskRemoved.ProtoReflect.Descriptor instead.
 func (*DeskRemoved) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeskRemoved) GetDesk() *EventRef {
@@ -3105,7 +3522,7 @@ type BaseCompared struct {
 
 func (x *BaseCompared) Reset() {
 	*x = BaseCompared{}
-	mi := &file_store_v1_journal_proto_msgTypes[35]
+	mi := &file_store_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3117,7 +3534,7 @@ func (x *BaseCompared) String() string {
 func (*BaseCompared) ProtoMessage() {}
 
 func (x *BaseCompared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[35]
+	mi := &file_store_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3130,7 +3547,7 @@ func (x *BaseCompared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BaseCompared.ProtoReflect.Descriptor instead.
 func (*BaseCompared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *BaseCompared) GetSubscriber() *EventRef {
@@ -3246,7 +3663,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xe5\v\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xb4\r\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -3258,7 +3675,10 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\aopt_out\x18\x10 \x01(\v2\x10.store.v1.OptOutH\x00R\x06optOut\x12G\n" +
 	"\x11opt_out_withdrawn\x18\x11 \x01(\v2\x19.store.v1.OptOutWithdrawnH\x00R\x0foptOutWithdrawn\x12F\n" +
 	"\x10records_imported\x18\x12 \x01(\v2\x19.store.v1.RecordsImportedH\x00R\x0frecordsImported\x12.\n" +
-	"\bopt_outs\x18\x13 \x01(\v2\x11.store.v1.OptOutsH\x00R\aoptOuts\x12:\n" +
+	"\bopt_outs\x18\x13 \x01(\v2\x11.store.v1.OptOutsH\x00R\aoptOuts\x12F\n" +
+	"\x10consent_recorded\x18\x14 \x01(\v2\x19.store.v1.ConsentRecordedH\x00R\x0fconsentRecorded\x12I\n" +
+	"\x11consent_withdrawn\x18\x15 \x01(\v2\x1a.store.v1.ConsentWithdrawnH\x00R\x10consentWithdrawn\x12:\n" +
+	"\fconsent_used\x18\x16 \x01(\v2\x15.store.v1.ConsentUsedH\x00R\vconsentUsed\x12:\n" +
 	"\flist_created\x18  \x01(\v2\x15.store.v1.ListCreatedH\x00R\vlistCreated\x12:\n" +
 	"\flist_updated\x18! \x01(\v2\x15.store.v1.ListUpdatedH\x00R\vlistUpdated\x12:\n" +
 	"\flist_deleted\x18\" \x01(\v2\x15.store.v1.ListDeletedH\x00R\vlistDeleted\x12=\n" +
@@ -3307,11 +3727,42 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"OptOutKind\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\rR\achannel\x12&\n" +
-	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"g\n" +
+	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"\x7f\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12&\n" +
-	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"O\n" +
+	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\x12\x16\n" +
+	"\x06reason\x18\x04 \x01(\rR\x06reason\"\x86\x02\n" +
+	"\x0fConsentRecorded\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
+	"\achannel\x18\x03 \x01(\rR\achannel\x12\x1f\n" +
+	"\vobtained_at\x18\x04 \x01(\x03R\n" +
+	"obtainedAt\x12\x1d\n" +
+	"\n" +
+	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12+\n" +
+	"\aconsent\x18\x06 \x01(\v2\x11.store.v1.ConsentR\aconsent\x12\x16\n" +
+	"\x06unique\x18\a \x01(\bR\x06unique\x12&\n" +
+	"\x04desk\x18\b \x01(\v2\x12.store.v1.EventRefR\x04desk\"\xdf\x01\n" +
+	"\aConsent\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04form\x18\x02 \x01(\rR\x04form\x12\x19\n" +
+	"\bmay_lift\x18\x03 \x01(\bR\amayLift\x12)\n" +
+	"\x10appointment_from\x18\x04 \x01(\x03R\x0fappointmentFrom\x12+\n" +
+	"\x11appointment_until\x18\x05 \x01(\x03R\x10appointmentUntil\x12\x14\n" +
+	"\x05goods\x18\x06 \x01(\tR\x05goods\x12#\n" +
+	"\rthird_parties\x18\a \x01(\tR\fthirdParties\"\x94\x01\n" +
+	"\x10ConsentWithdrawn\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\rR\x04kind\x12&\n" +
+	"\x04desk\x18\x04 \x01(\v2\x12.store.v1.EventRefR\x04desk\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\rR\x06reason\"\x85\x01\n" +
+	"\vConsentUsed\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12.\n" +
+	"\bconsents\x18\x03 \x03(\v2\x12.store.v1.EventRefR\bconsents\x12\x18\n" +
+	"\achecked\x18\x04 \x01(\x04R\achecked\"O\n" +
 	"\x0fRecordsImported\x12\"\n" +
 	"\x04load\x18\x01 \x01(\v2\x0e.store.v1.LoadR\x04load\x12\x18\n" +
 	"\astarted\x18\x02 \x01(\x03R\astarted\"\x9a\x01\n" +
@@ -3504,7 +3955,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x0enumbers_sha256\x18\f \x01(\fR\rnumbersSha256\x12%\n" +
 	"\x0emissing_sha256\x18\r \x01(\fR\rmissingSha256\x12\x18\n" +
 	"\aelapsed\x18\x0e \x01(\x03R\aelapsed\x12+\n" +
-	"\bin_doubt\x18\x0f \x03(\v2\x10.store.v1.ListIdR\ainDoubt*\xbe\x01\n" +
+	"\bin_doubt\x18\x0f \x03(\v2\x10.store.v1.ListIdR\ainDoubt*\xd6\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
@@ -3513,7 +3964,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x10LOAD_MODE_RELOAD\x10\x04\x12\x13\n" +
 	"\x0fLOAD_MODE_DELTA\x10\x05\x12\x14\n" +
 	"\x10LOAD_MODE_REVERT\x10\x06\x12\x16\n" +
-	"\x12LOAD_MODE_OPT_OUTS\x10\aB6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
+	"\x12LOAD_MODE_OPT_OUTS\x10\a\x12\x16\n" +
+	"\x12LOAD_MODE_CONSENTS\x10\bB6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
 
 var (
 	file_store_v1_journal_proto_rawDescOnce sync.Once
@@ -3528,7 +3980,7 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),              // 0: store.v1.LoadMode
 	(*Revision)(nil),           // 1: store.v1.Revision
@@ -3538,98 +3990,109 @@ var file_store_v1_journal_proto_goTypes = []any{
 	(*OptOuts)(nil),            // 5: store.v1.OptOuts
 	(*OptOutKind)(nil),         // 6: store.v1.OptOutKind
 	(*OptOutWithdrawn)(nil),    // 7: store.v1.OptOutWithdrawn
-	(*RecordsImported)(nil),    // 8: store.v1.RecordsImported
-	(*ListSettings)(nil),       // 9: store.v1.ListSettings
-	(*ListCreated)(nil),        // 10: store.v1.ListCreated
-	(*ListUpdated)(nil),        // 11: store.v1.ListUpdated
-	(*ListDeleted)(nil),        // 12: store.v1.ListDeleted
-	(*ListId)(nil),             // 13: store.v1.ListId
-	(*Source)(nil),             // 14: store.v1.Source
-	(*Counts)(nil),             // 15: store.v1.Counts
-	(*Load)(nil),               // 16: store.v1.Load
-	(*GuardFailure)(nil),       // 17: store.v1.GuardFailure
-	(*RejectTally)(nil),        // 18: store.v1.RejectTally
-	(*LoadPrepared)(nil),       // 19: store.v1.LoadPrepared
-	(*LoadSwitched)(nil),       // 20: store.v1.LoadSwitched
-	(*LoadAbandoned)(nil),      // 21: store.v1.LoadAbandoned
-	(*LoadConfirmed)(nil),      // 22: store.v1.LoadConfirmed
-	(*ListUnloaded)(nil),       // 23: store.v1.ListUnloaded
-	(*TokenCreated)(nil),       // 24: store.v1.TokenCreated
-	(*TokenRevoked)(nil),       // 25: store.v1.TokenRevoked
-	(*LossAccepted)(nil),       // 26: store.v1.LossAccepted
-	(*Restored)(nil),           // 27: store.v1.Restored
-	(*Gap)(nil),                // 28: store.v1.Gap
-	(*SubscriberSettings)(nil), // 29: store.v1.SubscriberSettings
-	(*SubscriberPut)(nil),      // 30: store.v1.SubscriberPut
-	(*SubscriberRemoved)(nil),  // 31: store.v1.SubscriberRemoved
-	(*Acknowledged)(nil),       // 32: store.v1.Acknowledged
-	(*DeskSettings)(nil),       // 33: store.v1.DeskSettings
-	(*DeskPut)(nil),            // 34: store.v1.DeskPut
-	(*DeskRemoved)(nil),        // 35: store.v1.DeskRemoved
-	(*BaseCompared)(nil),       // 36: store.v1.BaseCompared
+	(*ConsentRecorded)(nil),    // 8: store.v1.ConsentRecorded
+	(*Consent)(nil),            // 9: store.v1.Consent
+	(*ConsentWithdrawn)(nil),   // 10: store.v1.ConsentWithdrawn
+	(*ConsentUsed)(nil),        // 11: store.v1.ConsentUsed
+	(*RecordsImported)(nil),    // 12: store.v1.RecordsImported
+	(*ListSettings)(nil),       // 13: store.v1.ListSettings
+	(*ListCreated)(nil),        // 14: store.v1.ListCreated
+	(*ListUpdated)(nil),        // 15: store.v1.ListUpdated
+	(*ListDeleted)(nil),        // 16: store.v1.ListDeleted
+	(*ListId)(nil),             // 17: store.v1.ListId
+	(*Source)(nil),             // 18: store.v1.Source
+	(*Counts)(nil),             // 19: store.v1.Counts
+	(*Load)(nil),               // 20: store.v1.Load
+	(*GuardFailure)(nil),       // 21: store.v1.GuardFailure
+	(*RejectTally)(nil),        // 22: store.v1.RejectTally
+	(*LoadPrepared)(nil),       // 23: store.v1.LoadPrepared
+	(*LoadSwitched)(nil),       // 24: store.v1.LoadSwitched
+	(*LoadAbandoned)(nil),      // 25: store.v1.LoadAbandoned
+	(*LoadConfirmed)(nil),      // 26: store.v1.LoadConfirmed
+	(*ListUnloaded)(nil),       // 27: store.v1.ListUnloaded
+	(*TokenCreated)(nil),       // 28: store.v1.TokenCreated
+	(*TokenRevoked)(nil),       // 29: store.v1.TokenRevoked
+	(*LossAccepted)(nil),       // 30: store.v1.LossAccepted
+	(*Restored)(nil),           // 31: store.v1.Restored
+	(*Gap)(nil),                // 32: store.v1.Gap
+	(*SubscriberSettings)(nil), // 33: store.v1.SubscriberSettings
+	(*SubscriberPut)(nil),      // 34: store.v1.SubscriberPut
+	(*SubscriberRemoved)(nil),  // 35: store.v1.SubscriberRemoved
+	(*Acknowledged)(nil),       // 36: store.v1.Acknowledged
+	(*DeskSettings)(nil),       // 37: store.v1.DeskSettings
+	(*DeskPut)(nil),            // 38: store.v1.DeskPut
+	(*DeskRemoved)(nil),        // 39: store.v1.DeskRemoved
+	(*BaseCompared)(nil),       // 40: store.v1.BaseCompared
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
 	3,  // 1: store.v1.Event.opt_out:type_name -> store.v1.OptOut
 	7,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
-	8,  // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
+	12, // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
 	5,  // 4: store.v1.Event.opt_outs:type_name -> store.v1.OptOuts
-	10, // 5: store.v1.Event.list_created:type_name -> store.v1.ListCreated
-	11, // 6: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
-	12, // 7: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
-	19, // 8: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
-	20, // 9: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
-	21, // 10: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
-	22, // 11: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
-	23, // 12: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	24, // 13: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
-	25, // 14: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
-	26, // 15: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	27, // 16: store.v1.Event.restored:type_name -> store.v1.Restored
-	30, // 17: store.v1.Event.subscriber_put:type_name -> store.v1.SubscriberPut
-	31, // 18: store.v1.Event.subscriber_removed:type_name -> store.v1.SubscriberRemoved
-	32, // 19: store.v1.Event.acknowledged:type_name -> store.v1.Acknowledged
-	34, // 20: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
-	35, // 21: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
-	36, // 22: store.v1.Event.base_compared:type_name -> store.v1.BaseCompared
-	4,  // 23: store.v1.OptOut.desk:type_name -> store.v1.EventRef
-	6,  // 24: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
-	4,  // 25: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
-	4,  // 26: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
-	16, // 27: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	9,  // 28: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	13, // 29: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	9,  // 30: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	13, // 31: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 32: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	14, // 33: store.v1.Load.sources:type_name -> store.v1.Source
-	15, // 34: store.v1.Load.counts:type_name -> store.v1.Counts
-	18, // 35: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	17, // 36: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	13, // 37: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	16, // 38: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	13, // 39: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	13, // 40: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	13, // 41: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	16, // 42: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	13, // 43: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	28, // 44: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	4,  // 45: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
-	13, // 46: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
-	4,  // 47: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
-	29, // 48: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
-	4,  // 49: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
-	4,  // 50: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
-	4,  // 51: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
-	33, // 52: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
-	4,  // 53: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
-	4,  // 54: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
-	13, // 55: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
-	56, // [56:56] is the sub-list for method output_type
-	56, // [56:56] is the sub-list for method input_type
-	56, // [56:56] is the sub-list for extension type_name
-	56, // [56:56] is the sub-list for extension extendee
-	0,  // [0:56] is the sub-list for field type_name
+	8,  // 5: store.v1.Event.consent_recorded:type_name -> store.v1.ConsentRecorded
+	10, // 6: store.v1.Event.consent_withdrawn:type_name -> store.v1.ConsentWithdrawn
+	11, // 7: store.v1.Event.consent_used:type_name -> store.v1.ConsentUsed
+	14, // 8: store.v1.Event.list_created:type_name -> store.v1.ListCreated
+	15, // 9: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
+	16, // 10: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
+	23, // 11: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
+	24, // 12: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
+	25, // 13: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
+	26, // 14: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
+	27, // 15: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
+	28, // 16: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
+	29, // 17: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
+	30, // 18: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	31, // 19: store.v1.Event.restored:type_name -> store.v1.Restored
+	34, // 20: store.v1.Event.subscriber_put:type_name -> store.v1.SubscriberPut
+	35, // 21: store.v1.Event.subscriber_removed:type_name -> store.v1.SubscriberRemoved
+	36, // 22: store.v1.Event.acknowledged:type_name -> store.v1.Acknowledged
+	38, // 23: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
+	39, // 24: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
+	40, // 25: store.v1.Event.base_compared:type_name -> store.v1.BaseCompared
+	4,  // 26: store.v1.OptOut.desk:type_name -> store.v1.EventRef
+	6,  // 27: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	4,  // 28: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
+	4,  // 29: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
+	9,  // 30: store.v1.ConsentRecorded.consent:type_name -> store.v1.Consent
+	4,  // 31: store.v1.ConsentRecorded.desk:type_name -> store.v1.EventRef
+	4,  // 32: store.v1.ConsentWithdrawn.desk:type_name -> store.v1.EventRef
+	4,  // 33: store.v1.ConsentUsed.consents:type_name -> store.v1.EventRef
+	20, // 34: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	13, // 35: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	17, // 36: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	13, // 37: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	17, // 38: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 39: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	18, // 40: store.v1.Load.sources:type_name -> store.v1.Source
+	19, // 41: store.v1.Load.counts:type_name -> store.v1.Counts
+	22, // 42: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	21, // 43: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	17, // 44: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	20, // 45: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	17, // 46: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	17, // 47: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	17, // 48: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	20, // 49: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	17, // 50: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	32, // 51: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	4,  // 52: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
+	17, // 53: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
+	4,  // 54: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
+	33, // 55: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
+	4,  // 56: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
+	4,  // 57: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
+	4,  // 58: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
+	37, // 59: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
+	4,  // 60: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
+	4,  // 61: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
+	17, // 62: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
+	63, // [63:63] is the sub-list for method output_type
+	63, // [63:63] is the sub-list for method input_type
+	63, // [63:63] is the sub-list for extension type_name
+	63, // [63:63] is the sub-list for extension extendee
+	0,  // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -3642,6 +4105,9 @@ func file_store_v1_journal_proto_init() {
 		(*Event_OptOutWithdrawn)(nil),
 		(*Event_RecordsImported)(nil),
 		(*Event_OptOuts)(nil),
+		(*Event_ConsentRecorded)(nil),
+		(*Event_ConsentWithdrawn)(nil),
+		(*Event_ConsentUsed)(nil),
 		(*Event_ListCreated)(nil),
 		(*Event_ListUpdated)(nil),
 		(*Event_ListDeleted)(nil),
@@ -3661,14 +4127,14 @@ func file_store_v1_journal_proto_init() {
 		(*Event_DeskRemoved)(nil),
 		(*Event_BaseCompared)(nil),
 	}
-	file_store_v1_journal_proto_msgTypes[15].OneofWrappers = []any{}
+	file_store_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   36,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

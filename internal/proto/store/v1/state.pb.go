@@ -82,8 +82,10 @@ func (ImportState) EnumDescriptor() ([]byte, []int) {
 
 // RecordSet is the value of a number's key: its records that are not withdrawn, oldest first.
 type RecordSet struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Records       []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Records []*Record              `protobuf:"bytes,1,rep,name=records,proto3" json:"records,omitempty"`
+	// What was withdrawn, the last of each scope and kind.
+	ConsentsEnded []*ConsentsEnded `protobuf:"bytes,2,rep,name=consents_ended,json=consentsEnded,proto3" json:"consents_ended,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -125,6 +127,76 @@ func (x *RecordSet) GetRecords() []*Record {
 	return nil
 }
 
+func (x *RecordSet) GetConsentsEnded() []*ConsentsEnded {
+	if x != nil {
+		return x.ConsentsEnded
+	}
+	return nil
+}
+
+// ConsentsEnded says that no consent counts at a scope that was obtained by a time, because the person withdrew it.
+type ConsentsEnded struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Scope string                 `protobuf:"bytes,1,opt,name=scope,proto3" json:"scope,omitempty"`
+	// policy.ConsentKind; 0: every kind.
+	Kind uint32 `protobuf:"varint,2,opt,name=kind,proto3" json:"kind,omitempty"`
+	// Unix nanoseconds, of the withdrawal.
+	Time          int64 `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ConsentsEnded) Reset() {
+	*x = ConsentsEnded{}
+	mi := &file_store_v1_state_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ConsentsEnded) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ConsentsEnded) ProtoMessage() {}
+
+func (x *ConsentsEnded) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ConsentsEnded.ProtoReflect.Descriptor instead.
+func (*ConsentsEnded) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ConsentsEnded) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *ConsentsEnded) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *ConsentsEnded) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
 // Record is policy.Record on disk.
 type Record struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -143,14 +215,16 @@ type Record struct {
 	// As Event.story.
 	Story uint32 `protobuf:"varint,10,opt,name=story,proto3" json:"story,omitempty"`
 	// Its event has no key of history while the number holds the record, which names it: see Event.row.
-	Row           bool `protobuf:"varint,11,opt,name=row,proto3" json:"row,omitempty"`
+	Row bool `protobuf:"varint,11,opt,name=row,proto3" json:"row,omitempty"`
+	// Of a consent.
+	Consent       *Consent `protobuf:"bytes,12,opt,name=consent,proto3" json:"consent,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Record) Reset() {
 	*x = Record{}
-	mi := &file_store_v1_state_proto_msgTypes[1]
+	mi := &file_store_v1_state_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -162,7 +236,7 @@ func (x *Record) String() string {
 func (*Record) ProtoMessage() {}
 
 func (x *Record) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[1]
+	mi := &file_store_v1_state_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -175,7 +249,7 @@ func (x *Record) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Record.ProtoReflect.Descriptor instead.
 func (*Record) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{1}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Record) GetRevision() uint64 {
@@ -255,6 +329,13 @@ func (x *Record) GetRow() bool {
 	return false
 }
 
+func (x *Record) GetConsent() *Consent {
+	if x != nil {
+		return x.Consent
+	}
+	return nil
+}
+
 // ListState is the value of a list's key.
 type ListState struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -280,7 +361,7 @@ type ListState struct {
 
 func (x *ListState) Reset() {
 	*x = ListState{}
-	mi := &file_store_v1_state_proto_msgTypes[2]
+	mi := &file_store_v1_state_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -292,7 +373,7 @@ func (x *ListState) String() string {
 func (*ListState) ProtoMessage() {}
 
 func (x *ListState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[2]
+	mi := &file_store_v1_state_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -305,7 +386,7 @@ func (x *ListState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListState.ProtoReflect.Descriptor instead.
 func (*ListState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{2}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListState) GetName() string {
@@ -407,7 +488,7 @@ type ImportEntry struct {
 
 func (x *ImportEntry) Reset() {
 	*x = ImportEntry{}
-	mi := &file_store_v1_state_proto_msgTypes[3]
+	mi := &file_store_v1_state_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -419,7 +500,7 @@ func (x *ImportEntry) String() string {
 func (*ImportEntry) ProtoMessage() {}
 
 func (x *ImportEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[3]
+	mi := &file_store_v1_state_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -432,7 +513,7 @@ func (x *ImportEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportEntry.ProtoReflect.Descriptor instead.
 func (*ImportEntry) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{3}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *ImportEntry) GetLoad() *Load {
@@ -514,7 +595,7 @@ type GrantState struct {
 
 func (x *GrantState) Reset() {
 	*x = GrantState{}
-	mi := &file_store_v1_state_proto_msgTypes[4]
+	mi := &file_store_v1_state_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -526,7 +607,7 @@ func (x *GrantState) String() string {
 func (*GrantState) ProtoMessage() {}
 
 func (x *GrantState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[4]
+	mi := &file_store_v1_state_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -539,7 +620,7 @@ func (x *GrantState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantState.ProtoReflect.Descriptor instead.
 func (*GrantState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{4}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *GrantState) GetRevision() uint64 {
@@ -599,7 +680,7 @@ type AccessEntry struct {
 
 func (x *AccessEntry) Reset() {
 	*x = AccessEntry{}
-	mi := &file_store_v1_state_proto_msgTypes[5]
+	mi := &file_store_v1_state_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -611,7 +692,7 @@ func (x *AccessEntry) String() string {
 func (*AccessEntry) ProtoMessage() {}
 
 func (x *AccessEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[5]
+	mi := &file_store_v1_state_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -624,7 +705,7 @@ func (x *AccessEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessEntry.ProtoReflect.Descriptor instead.
 func (*AccessEntry) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{5}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *AccessEntry) GetTime() int64 {
@@ -693,7 +774,7 @@ type Request struct {
 
 func (x *Request) Reset() {
 	*x = Request{}
-	mi := &file_store_v1_state_proto_msgTypes[6]
+	mi := &file_store_v1_state_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -705,7 +786,7 @@ func (x *Request) String() string {
 func (*Request) ProtoMessage() {}
 
 func (x *Request) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[6]
+	mi := &file_store_v1_state_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -718,7 +799,7 @@ func (x *Request) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Request.ProtoReflect.Descriptor instead.
 func (*Request) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{6}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Request) GetHash() []byte {
@@ -775,7 +856,7 @@ type Totals struct {
 
 func (x *Totals) Reset() {
 	*x = Totals{}
-	mi := &file_store_v1_state_proto_msgTypes[7]
+	mi := &file_store_v1_state_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -787,7 +868,7 @@ func (x *Totals) String() string {
 func (*Totals) ProtoMessage() {}
 
 func (x *Totals) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[7]
+	mi := &file_store_v1_state_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -800,7 +881,7 @@ func (x *Totals) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Totals.ProtoReflect.Descriptor instead.
 func (*Totals) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Totals) GetNumbers() uint64 {
@@ -831,7 +912,7 @@ type BlockCommit struct {
 
 func (x *BlockCommit) Reset() {
 	*x = BlockCommit{}
-	mi := &file_store_v1_state_proto_msgTypes[8]
+	mi := &file_store_v1_state_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +924,7 @@ func (x *BlockCommit) String() string {
 func (*BlockCommit) ProtoMessage() {}
 
 func (x *BlockCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[8]
+	mi := &file_store_v1_state_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +937,7 @@ func (x *BlockCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BlockCommit.ProtoReflect.Descriptor instead.
 func (*BlockCommit) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *BlockCommit) GetCrc() uint32 {
@@ -899,7 +980,7 @@ type Story struct {
 
 func (x *Story) Reset() {
 	*x = Story{}
-	mi := &file_store_v1_state_proto_msgTypes[9]
+	mi := &file_store_v1_state_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -911,7 +992,7 @@ func (x *Story) String() string {
 func (*Story) ProtoMessage() {}
 
 func (x *Story) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[9]
+	mi := &file_store_v1_state_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -924,7 +1005,7 @@ func (x *Story) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Story.ProtoReflect.Descriptor instead.
 func (*Story) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Story) GetDesk() string {
@@ -989,7 +1070,7 @@ type StoryEntry struct {
 
 func (x *StoryEntry) Reset() {
 	*x = StoryEntry{}
-	mi := &file_store_v1_state_proto_msgTypes[10]
+	mi := &file_store_v1_state_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1001,7 +1082,7 @@ func (x *StoryEntry) String() string {
 func (*StoryEntry) ProtoMessage() {}
 
 func (x *StoryEntry) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[10]
+	mi := &file_store_v1_state_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1014,7 +1095,7 @@ func (x *StoryEntry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoryEntry.ProtoReflect.Descriptor instead.
 func (*StoryEntry) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StoryEntry) GetSalt() []byte {
@@ -1050,7 +1131,7 @@ type PackedStory struct {
 
 func (x *PackedStory) Reset() {
 	*x = PackedStory{}
-	mi := &file_store_v1_state_proto_msgTypes[11]
+	mi := &file_store_v1_state_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1062,7 +1143,7 @@ func (x *PackedStory) String() string {
 func (*PackedStory) ProtoMessage() {}
 
 func (x *PackedStory) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[11]
+	mi := &file_store_v1_state_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1075,7 +1156,7 @@ func (x *PackedStory) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PackedStory.ProtoReflect.Descriptor instead.
 func (*PackedStory) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{11}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PackedStory) GetSalt() []byte {
@@ -1099,7 +1180,8 @@ func (x *PackedStory) GetHash() []byte {
 	return nil
 }
 
-// StagedOptOuts is one chunk of an import of opt-outs, before anything of it counts: as many stories as opt-outs.
+// StagedOptOuts is one chunk of an import of opt-outs or consents, before anything of it counts: as many stories as opt-outs
+// and consents.
 type StagedOptOuts struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	OptOuts []*OptOut              `protobuf:"bytes,1,rep,name=opt_outs,json=optOuts,proto3" json:"opt_outs,omitempty"`
@@ -1109,14 +1191,15 @@ type StagedOptOuts struct {
 	// The hash of all rows of the chunk, refused ones too, as dnc.v1.ImportChunk has it; empty: not known. It stands first.
 	Hash []byte `protobuf:"bytes,4,opt,name=hash,proto3" json:"hash,omitempty"`
 	// Of how many rows something was left out. It stands before the rows.
-	Remarks       uint32 `protobuf:"varint,5,opt,name=remarks,proto3" json:"remarks,omitempty"`
+	Remarks       uint32             `protobuf:"varint,5,opt,name=remarks,proto3" json:"remarks,omitempty"`
+	Consents      []*ConsentRecorded `protobuf:"bytes,6,rep,name=consents,proto3" json:"consents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StagedOptOuts) Reset() {
 	*x = StagedOptOuts{}
-	mi := &file_store_v1_state_proto_msgTypes[12]
+	mi := &file_store_v1_state_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1128,7 +1211,7 @@ func (x *StagedOptOuts) String() string {
 func (*StagedOptOuts) ProtoMessage() {}
 
 func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[12]
+	mi := &file_store_v1_state_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1141,7 +1224,7 @@ func (x *StagedOptOuts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StagedOptOuts.ProtoReflect.Descriptor instead.
 func (*StagedOptOuts) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *StagedOptOuts) GetOptOuts() []*OptOut {
@@ -1179,6 +1262,13 @@ func (x *StagedOptOuts) GetRemarks() uint32 {
 	return 0
 }
 
+func (x *StagedOptOuts) GetConsents() []*ConsentRecorded {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
 // SubscriberState is the value of a subscriber's key. One that was removed keeps it: reports of the past name it.
 type SubscriberState struct {
 	state    protoimpl.MessageState `protogen:"open.v1"`
@@ -1205,7 +1295,7 @@ type SubscriberState struct {
 
 func (x *SubscriberState) Reset() {
 	*x = SubscriberState{}
-	mi := &file_store_v1_state_proto_msgTypes[13]
+	mi := &file_store_v1_state_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1217,7 +1307,7 @@ func (x *SubscriberState) String() string {
 func (*SubscriberState) ProtoMessage() {}
 
 func (x *SubscriberState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[13]
+	mi := &file_store_v1_state_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1230,7 +1320,7 @@ func (x *SubscriberState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberState.ProtoReflect.Descriptor instead.
 func (*SubscriberState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *SubscriberState) GetSettings() *SubscriberSettings {
@@ -1324,7 +1414,7 @@ type ComparedState struct {
 
 func (x *ComparedState) Reset() {
 	*x = ComparedState{}
-	mi := &file_store_v1_state_proto_msgTypes[14]
+	mi := &file_store_v1_state_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1336,7 +1426,7 @@ func (x *ComparedState) String() string {
 func (*ComparedState) ProtoMessage() {}
 
 func (x *ComparedState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[14]
+	mi := &file_store_v1_state_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1349,7 +1439,7 @@ func (x *ComparedState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ComparedState.ProtoReflect.Descriptor instead.
 func (*ComparedState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ComparedState) GetRevision() uint64 {
@@ -1400,7 +1490,7 @@ type AckState struct {
 
 func (x *AckState) Reset() {
 	*x = AckState{}
-	mi := &file_store_v1_state_proto_msgTypes[15]
+	mi := &file_store_v1_state_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1502,7 @@ func (x *AckState) String() string {
 func (*AckState) ProtoMessage() {}
 
 func (x *AckState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[15]
+	mi := &file_store_v1_state_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1515,7 @@ func (x *AckState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AckState.ProtoReflect.Descriptor instead.
 func (*AckState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *AckState) GetRevision() uint64 {
@@ -1501,7 +1591,7 @@ type DeskState struct {
 
 func (x *DeskState) Reset() {
 	*x = DeskState{}
-	mi := &file_store_v1_state_proto_msgTypes[16]
+	mi := &file_store_v1_state_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1513,7 +1603,7 @@ func (x *DeskState) String() string {
 func (*DeskState) ProtoMessage() {}
 
 func (x *DeskState) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[16]
+	mi := &file_store_v1_state_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1526,7 +1616,7 @@ func (x *DeskState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskState.ProtoReflect.Descriptor instead.
 func (*DeskState) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *DeskState) GetSettings() *DeskSettings {
@@ -1582,7 +1672,7 @@ type FeedCount struct {
 
 func (x *FeedCount) Reset() {
 	*x = FeedCount{}
-	mi := &file_store_v1_state_proto_msgTypes[17]
+	mi := &file_store_v1_state_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1594,7 +1684,7 @@ func (x *FeedCount) String() string {
 func (*FeedCount) ProtoMessage() {}
 
 func (x *FeedCount) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_state_proto_msgTypes[17]
+	mi := &file_store_v1_state_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1607,7 +1697,7 @@ func (x *FeedCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedCount.ProtoReflect.Descriptor instead.
 func (*FeedCount) Descriptor() ([]byte, []int) {
-	return file_store_v1_state_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_state_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FeedCount) GetChanges() uint64 {
@@ -1628,9 +1718,14 @@ var File_store_v1_state_proto protoreflect.FileDescriptor
 
 const file_store_v1_state_proto_rawDesc = "" +
 	"\n" +
-	"\x14store/v1/state.proto\x12\bstore.v1\x1a\x16store/v1/journal.proto\"7\n" +
+	"\x14store/v1/state.proto\x12\bstore.v1\x1a\x16store/v1/journal.proto\"w\n" +
 	"\tRecordSet\x12*\n" +
-	"\arecords\x18\x01 \x03(\v2\x10.store.v1.RecordR\arecords\"\xa6\x02\n" +
+	"\arecords\x18\x01 \x03(\v2\x10.store.v1.RecordR\arecords\x12>\n" +
+	"\x0econsents_ended\x18\x02 \x03(\v2\x17.store.v1.ConsentsEndedR\rconsentsEnded\"M\n" +
+	"\rConsentsEnded\x12\x14\n" +
+	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\"\xd3\x02\n" +
 	"\x06Record\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\x12\x12\n" +
@@ -1647,7 +1742,8 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"story_hash\x18\t \x01(\fR\tstoryHash\x12\x14\n" +
 	"\x05story\x18\n" +
 	" \x01(\rR\x05story\x12\x10\n" +
-	"\x03row\x18\v \x01(\bR\x03row\"\xfb\x02\n" +
+	"\x03row\x18\v \x01(\bR\x03row\x12+\n" +
+	"\aconsent\x18\f \x01(\v2\x11.store.v1.ConsentR\aconsent\"\xfb\x02\n" +
 	"\tListState\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x122\n" +
 	"\bsettings\x18\x02 \x01(\v2\x16.store.v1.ListSettingsR\bsettings\x12\x18\n" +
@@ -1722,13 +1818,14 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\vPackedStory\x12\x12\n" +
 	"\x04salt\x18\x01 \x01(\fR\x04salt\x12\x14\n" +
 	"\x05story\x18\x02 \x01(\fR\x05story\x12\x12\n" +
-	"\x04hash\x18\x03 \x01(\fR\x04hash\"\xaf\x01\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"\xe6\x01\n" +
 	"\rStagedOptOuts\x12+\n" +
 	"\bopt_outs\x18\x01 \x03(\v2\x10.store.v1.OptOutR\aoptOuts\x12)\n" +
 	"\astories\x18\x02 \x03(\v2\x0f.store.v1.StoryR\astories\x12\x18\n" +
 	"\arefused\x18\x03 \x03(\rR\arefused\x12\x12\n" +
 	"\x04hash\x18\x04 \x01(\fR\x04hash\x12\x18\n" +
-	"\aremarks\x18\x05 \x01(\rR\aremarks\"\xd0\x03\n" +
+	"\aremarks\x18\x05 \x01(\rR\aremarks\x125\n" +
+	"\bconsents\x18\x06 \x03(\v2\x19.store.v1.ConsentRecordedR\bconsents\"\xd0\x03\n" +
 	"\x0fSubscriberState\x128\n" +
 	"\bsettings\x18\x01 \x01(\v2\x1c.store.v1.SubscriberSettingsR\bsettings\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12!\n" +
@@ -1787,58 +1884,64 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
 var file_store_v1_state_proto_goTypes = []any{
 	(ImportState)(0),           // 0: store.v1.ImportState
 	(*RecordSet)(nil),          // 1: store.v1.RecordSet
-	(*Record)(nil),             // 2: store.v1.Record
-	(*ListState)(nil),          // 3: store.v1.ListState
-	(*ImportEntry)(nil),        // 4: store.v1.ImportEntry
-	(*GrantState)(nil),         // 5: store.v1.GrantState
-	(*AccessEntry)(nil),        // 6: store.v1.AccessEntry
-	(*Request)(nil),            // 7: store.v1.Request
-	(*Totals)(nil),             // 8: store.v1.Totals
-	(*BlockCommit)(nil),        // 9: store.v1.BlockCommit
-	(*Story)(nil),              // 10: store.v1.Story
-	(*StoryEntry)(nil),         // 11: store.v1.StoryEntry
-	(*PackedStory)(nil),        // 12: store.v1.PackedStory
-	(*StagedOptOuts)(nil),      // 13: store.v1.StagedOptOuts
-	(*SubscriberState)(nil),    // 14: store.v1.SubscriberState
-	(*ComparedState)(nil),      // 15: store.v1.ComparedState
-	(*AckState)(nil),           // 16: store.v1.AckState
-	(*DeskState)(nil),          // 17: store.v1.DeskState
-	(*FeedCount)(nil),          // 18: store.v1.FeedCount
-	(*ListSettings)(nil),       // 19: store.v1.ListSettings
-	(*Load)(nil),               // 20: store.v1.Load
-	(*TokenCreated)(nil),       // 21: store.v1.TokenCreated
-	(*OptOut)(nil),             // 22: store.v1.OptOut
-	(*SubscriberSettings)(nil), // 23: store.v1.SubscriberSettings
-	(*BaseCompared)(nil),       // 24: store.v1.BaseCompared
-	(*DeskSettings)(nil),       // 25: store.v1.DeskSettings
+	(*ConsentsEnded)(nil),      // 2: store.v1.ConsentsEnded
+	(*Record)(nil),             // 3: store.v1.Record
+	(*ListState)(nil),          // 4: store.v1.ListState
+	(*ImportEntry)(nil),        // 5: store.v1.ImportEntry
+	(*GrantState)(nil),         // 6: store.v1.GrantState
+	(*AccessEntry)(nil),        // 7: store.v1.AccessEntry
+	(*Request)(nil),            // 8: store.v1.Request
+	(*Totals)(nil),             // 9: store.v1.Totals
+	(*BlockCommit)(nil),        // 10: store.v1.BlockCommit
+	(*Story)(nil),              // 11: store.v1.Story
+	(*StoryEntry)(nil),         // 12: store.v1.StoryEntry
+	(*PackedStory)(nil),        // 13: store.v1.PackedStory
+	(*StagedOptOuts)(nil),      // 14: store.v1.StagedOptOuts
+	(*SubscriberState)(nil),    // 15: store.v1.SubscriberState
+	(*ComparedState)(nil),      // 16: store.v1.ComparedState
+	(*AckState)(nil),           // 17: store.v1.AckState
+	(*DeskState)(nil),          // 18: store.v1.DeskState
+	(*FeedCount)(nil),          // 19: store.v1.FeedCount
+	(*Consent)(nil),            // 20: store.v1.Consent
+	(*ListSettings)(nil),       // 21: store.v1.ListSettings
+	(*Load)(nil),               // 22: store.v1.Load
+	(*TokenCreated)(nil),       // 23: store.v1.TokenCreated
+	(*OptOut)(nil),             // 24: store.v1.OptOut
+	(*ConsentRecorded)(nil),    // 25: store.v1.ConsentRecorded
+	(*SubscriberSettings)(nil), // 26: store.v1.SubscriberSettings
+	(*BaseCompared)(nil),       // 27: store.v1.BaseCompared
+	(*DeskSettings)(nil),       // 28: store.v1.DeskSettings
 }
 var file_store_v1_state_proto_depIdxs = []int32{
-	2,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
-	19, // 1: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	20, // 2: store.v1.ListState.load:type_name -> store.v1.Load
-	20, // 3: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	20, // 4: store.v1.ImportEntry.load:type_name -> store.v1.Load
-	0,  // 5: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	21, // 6: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
-	12, // 7: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
-	22, // 8: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
-	10, // 9: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
-	23, // 10: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
-	16, // 11: store.v1.SubscriberState.received:type_name -> store.v1.AckState
-	16, // 12: store.v1.SubscriberState.durable:type_name -> store.v1.AckState
-	16, // 13: store.v1.SubscriberState.applied:type_name -> store.v1.AckState
-	15, // 14: store.v1.SubscriberState.compared:type_name -> store.v1.ComparedState
-	24, // 15: store.v1.ComparedState.what:type_name -> store.v1.BaseCompared
-	25, // 16: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
-	17, // [17:17] is the sub-list for method output_type
-	17, // [17:17] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	3,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
+	2,  // 1: store.v1.RecordSet.consents_ended:type_name -> store.v1.ConsentsEnded
+	20, // 2: store.v1.Record.consent:type_name -> store.v1.Consent
+	21, // 3: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	22, // 4: store.v1.ListState.load:type_name -> store.v1.Load
+	22, // 5: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	22, // 6: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	0,  // 7: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
+	23, // 8: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
+	13, // 9: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
+	24, // 10: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	11, // 11: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
+	25, // 12: store.v1.StagedOptOuts.consents:type_name -> store.v1.ConsentRecorded
+	26, // 13: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
+	17, // 14: store.v1.SubscriberState.received:type_name -> store.v1.AckState
+	17, // 15: store.v1.SubscriberState.durable:type_name -> store.v1.AckState
+	17, // 16: store.v1.SubscriberState.applied:type_name -> store.v1.AckState
+	16, // 17: store.v1.SubscriberState.compared:type_name -> store.v1.ComparedState
+	27, // 18: store.v1.ComparedState.what:type_name -> store.v1.BaseCompared
+	28, // 19: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
+	20, // [20:20] is the sub-list for method output_type
+	20, // [20:20] is the sub-list for method input_type
+	20, // [20:20] is the sub-list for extension type_name
+	20, // [20:20] is the sub-list for extension extendee
+	0,  // [0:20] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -1853,7 +1956,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   18,
+			NumMessages:   19,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
