@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/internal/phone"
@@ -33,6 +34,14 @@ type instant struct {
 func instantOf(v *store.View) (at instant) {
 	at.now, at.ahead = v.Clock()
 	return at
+}
+
+// aheadMessage is how far the time may be ahead, on the wire; nil: not at all.
+func (at instant) aheadMessage() *durationpb.Duration {
+	if at.ahead == 0 {
+		return nil
+	}
+	return durationpb.New(at.ahead)
 }
 
 // byClock is the time that decides what has expired.
@@ -85,7 +94,7 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	defer release(f)
 	at := instantOf(v)
 	d := decide(v, n, scope, f, at)
-	return answer(v, n, req.GetNumber(), &d, at.now), d.Verdict, nil
+	return answer(v, n, req.GetNumber(), &d, at), d.Verdict, nil
 }
 
 // checkUnsupported refuses what the contract allows and this server does not evaluate yet.
@@ -106,15 +115,15 @@ type reply struct {
 	at       timestamppb.Timestamp
 }
 
-func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, now time.Time) *dncv1.CheckNumberResponse {
+func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, at instant) *dncv1.CheckNumberResponse {
 	r := new(reply)
-	r.at.Seconds, r.at.Nanos = now.Unix(), int32(now.Nanosecond())
+	r.at.Seconds, r.at.Nanos = at.now.Unix(), int32(at.now.Nanosecond())
 	r.resp.Number = e164(n, asked)
 	r.resp.Verdict = verdictOf(d.Verdict)
 	r.resp.Cause = causeOf(d.Cause)
 	r.position.Revision, r.position.JournalId, r.position.Tag = v.Revision(), v.JournalID(), v.Tag()
 	r.resp.Position = &r.position
-	r.resp.CheckedAt = &r.at
+	r.resp.CheckedAt, r.resp.ClockAhead = &r.at, at.aheadMessage()
 	r.resp.ValidUntil = stamp(d.ValidUntil)
 	if d.Verdict != policy.Allow {
 		r.resp.Reasons = reasonsOf(d)

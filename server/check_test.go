@@ -161,14 +161,6 @@ func TestCheckErrors(t *testing.T) {
 		{&dncv1.CheckNumberRequest{Number: listed, Scope: "acme//x"}, codes.InvalidArgument, "SCOPE_INVALID"},
 		{&dncv1.CheckNumberRequest{Number: listed, Scope: "acme/"}, codes.InvalidArgument, "SCOPE_INVALID"},
 		{&dncv1.CheckNumberRequest{Number: listed, ReadAt: atLeast(0, strings.Repeat("0", 32))}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
-		{
-			&dncv1.CheckNumberRequest{Number: listed, ReadAt: past(1)},
-			codes.Unimplemented, "UNSUPPORTED",
-		},
-		{
-			&dncv1.CheckNumberRequest{Number: listed, ReadAt: &dncv1.ReadAt{At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: timestamppb.Now()}}}},
-			codes.Unimplemented, "UNSUPPORTED",
-		},
 	}
 	for _, tt := range tests {
 		resp, err := n.check.CheckNumber(testContext(t), tt.req)
@@ -288,10 +280,6 @@ func TestCheckNumbersLimits(t *testing.T) {
 		{"scope", &dncv1.CheckNumbersRequest{E164: []uint64{14155550100}, Scope: "!"}, codes.InvalidArgument, "SCOPE_INVALID"},
 		{"region", &dncv1.CheckNumbersRequest{Numbers: []string{listed}, Region: "1"}, codes.InvalidArgument, "REGION_INVALID"},
 		{"journal", &dncv1.CheckNumbersRequest{E164: []uint64{1}, ReadAt: atLeast(0, "x")}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
-		{
-			"as of", &dncv1.CheckNumbersRequest{E164: []uint64{1}, ReadAt: past(1)},
-			codes.Unimplemented, "UNSUPPORTED",
-		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -238,7 +238,6 @@ func TestExport(t *testing.T) {
 	}{
 		{&dncv1.ExportRequest{List: "none"}, codes.NotFound, "LIST_NOT_FOUND"},
 		{&dncv1.ExportRequest{List: "mine", ReadAt: atLeast(0, "x")}, codes.FailedPrecondition, "JOURNAL_CHANGED"},
-		{&dncv1.ExportRequest{List: "mine", ReadAt: past(1)}, codes.Unimplemented, "UNSUPPORTED"},
 	} {
 		stream, err := n.list.Export(testContext(t), tt.req)
 		if err != nil {

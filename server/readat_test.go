@@ -3,11 +3,10 @@ package server_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protowire"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -21,29 +20,27 @@ func TestReadAtThatIsNotSupportedIsRefused(t *testing.T) {
 	n.createList(suppression("mine"))
 	later := new(dncv1.ReadAt) // of a contract to come
 	later.ProtoReflect().SetUnknown(protowire.AppendVarint(protowire.AppendTag(nil, 99, protowire.VarintType), 1))
-	now := timestamppb.New(testDay.Add(-time.Hour))
-	for name, at := range map[string]*dncv1.ReadAt{
-		"position":     past(1),
-		"now":          {At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: now}}},
-		"both":         {At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Now: now, Position: &dncv1.Position{Revision: 1}}}},
-		"another kind": later,
-	} {
-		t.Run(name, func(t *testing.T) {
-			for what, err := range n.readsAt(ctx, at) {
-				t.Run(what, func(t *testing.T) { wantReason(t, err, codes.Unimplemented, "UNSUPPORTED") })
-			}
-			s := n.openStream(ctx)
-			check := ofText(1, french)
-			check.ReadAt = at
-			s.ask(check)
-			wantItemError(t, s.takeOne(1), dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
-		})
-	}
+	n.wantAtEachRead(ctx, later, codes.Unimplemented, dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
 	for what, err := range n.readsAt(ctx, new(dncv1.ReadAt)) { // which names nothing
 		if err != nil {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
+}
+
+// wantAtEachRead makes every read at a state, each of which must be refused.
+func (n *node) wantAtEachRead(ctx context.Context, at *dncv1.ReadAt, code codes.Code, reason dncv1.ErrorReason) {
+	n.t.Helper()
+	for what, err := range n.readsAt(ctx, at) {
+		if info := errorInfo(err); status.Code(err) != code || "ERROR_REASON_"+info.GetReason() != reason.String() {
+			n.t.Errorf("%s: got %v, want %s", what, err, reason)
+		}
+	}
+	s := n.openStream(ctx)
+	check := ofText(1, french)
+	check.ReadAt = at
+	s.ask(check)
+	wantItemError(n.t, s.takeOne(1), reason)
 }
 
 // readsAt makes every read at a state.

@@ -249,16 +249,3 @@ func TestUnknownNumberIsAnEmptyAnswer(t *testing.T) {
 		t.Errorf("got %v and %v", history, err)
 	}
 }
-
-func TestRecordRefusesWhatIsNotSupported(t *testing.T) {
-	t.Parallel()
-	n := start(t)
-	ctx := testContext(t)
-	_, asOf := n.record.GetNumber(ctx, &dncv1.GetNumberRequest{Number: french, ReadAt: past(1)})
-	for name, err := range map[string]error{"read_at.past": asOf} {
-		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
-		if got := errorInfo(err).GetMetadata()["feature"]; got != name {
-			t.Errorf("got feature %q, want %s", got, name)
-		}
-	}
-}

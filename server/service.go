@@ -29,11 +29,14 @@ type service struct {
 
 const defaultWait = 2 * time.Second
 
-// view returns the view that a request asks for: the newest, or one at least as fresh as a position.
+// view returns the view that a request asks for: the newest, one at least as fresh as a position, or one of the past.
 func (s *service) view(ctx context.Context, at *dncv1.ReadAt) (*store.View, error) {
 	v := s.store.View()
 	if at == nil {
 		return v, nil
+	}
+	if past := at.GetPast(); past != nil {
+		return s.pastView(past)
 	}
 	p, err := atLeast(at)
 	if err != nil {
@@ -63,17 +66,38 @@ func (s *service) view(ctx context.Context, at *dncv1.ReadAt) (*store.View, erro
 	return v, verifyTag(v, p.GetRevision(), p.GetTag())
 }
 
-// atLeast returns the position that a read waits for; nil: none. It refuses every other form of read_at, including
-// those that a later contract adds: the newest state would be a wrong answer to them.
-func atLeast(at *dncv1.ReadAt) (*dncv1.Position, error) {
-	p := at.GetAtLeast()
+// pastView returns the view of a moment in the past.
+func (s *service) pastView(past *dncv1.Past) (*store.View, error) {
+	p, v := past.GetPosition(), s.store.View()
 	switch {
-	case at.GetPast() != nil:
-		return nil, unsupported("read_at.past")
-	case at != nil && at.GetAt() == nil && len(at.ProtoReflect().GetUnknown()) > 0:
+	case p == nil && past.GetNow() == nil:
+		return nil, invalidField("read_at.past", "needs a position, a time, or both")
+	case past.GetNow() != nil && past.GetNow().CheckValid() != nil:
+		return nil, invalidField("read_at.past.now", "is not a time")
+	case past.GetNow() == nil && past.GetClockAhead() != nil, past.GetClockAhead().AsDuration() < 0:
+		return nil, invalidField("read_at.past.clock_ahead", "belongs to the time of an answer, and is not negative")
+	case p != nil && p.GetRevision() == 0:
+		return nil, invalidField("read_at.past.position", "needs a revision")
+	case !isOfJournal(v, p):
+		return nil, journalChanged(v)
+	}
+	if err := verifyTag(v, p.GetRevision(), p.GetTag()); err != nil {
+		return nil, err
+	}
+	moment := store.Past{Revision: p.GetRevision(), Ahead: past.GetClockAhead().AsDuration()}
+	if past.GetNow() != nil {
+		moment.Now = past.GetNow().AsTime()
+	}
+	return s.store.ViewOf(moment)
+}
+
+// atLeast returns the position that a read waits for; nil: none. It refuses the forms of read_at that a later contract adds:
+// the newest state would be a wrong answer to them.
+func atLeast(at *dncv1.ReadAt) (*dncv1.Position, error) {
+	if at != nil && at.GetAt() == nil && len(at.ProtoReflect().GetUnknown()) > 0 {
 		return nil, unsupported("read_at")
 	}
-	return p, nil
+	return at.GetAtLeast(), nil
 }
 
 // isOfJournal reports whether p belongs to the journal of v. A position without a journal id belongs to any journal.

@@ -211,10 +211,14 @@ func (c *checkSession) answer(req *dncv1.StreamChecksRequest) error {
 			return err
 		}
 	}
+	var past []pastCheck
 	for _, check := range req.GetChecks() {
 		q, at, err := c.read(check, v)
 		switch {
 		case err != nil:
+		case check.GetReadAt().GetPast() != nil:
+			past = append(past, pastCheck{q, check.GetReadAt().GetPast()})
+			continue
 		case at.GetRevision() <= v.Revision():
 			err = verifyTag(v, at.GetRevision(), at.GetTag())
 		default:
@@ -226,7 +230,34 @@ func (c *checkSession) answer(req *dncv1.StreamChecksRequest) error {
 			return err
 		}
 	}
-	return c.answers.finish()
+	if err := c.answers.finish(); err != nil {
+		return err
+	}
+	return c.answerPast(past)
+}
+
+// pastCheck is a check of a moment in the past.
+type pastCheck struct {
+	question
+	past *dncv1.Past
+}
+
+// answerPast answers checks of the past, each in a message of its own.
+func (c *checkSession) answerPast(checks []pastCheck) error {
+	for _, check := range checks {
+		v, err := c.s.pastView(check.past)
+		if err != nil {
+			v = c.s.store.View()
+		}
+		c.answers.begin(v, 1)
+		if err := c.answers.add(check.question, err); err != nil {
+			return err
+		}
+		if err := c.answers.finish(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // read reads a check and the position that it waits for; nil: none. The id is set even with an error.

@@ -132,8 +132,10 @@ func (w wrapper) enter(ctx context.Context, may *authorizer) (context.Context, *
 
 // letIn calls enter for a request once its position is reached: a request that waits holds no room.
 func (w wrapper) letIn(ctx context.Context, req any, enter func(units int) (ticket, error)) (ticket, error) {
-	if _, err := w.base.view(ctx, readAtOf(req)); err != nil {
-		return ticket{}, err
+	if at := readAtOf(req); at.GetPast() == nil {
+		if _, err := w.base.view(ctx, at); err != nil {
+			return ticket{}, err
+		}
 	}
 	return enter(1)
 }

@@ -282,14 +282,11 @@ func (s *Store) View() *View { return s.view.Load() }
 // Now is the time that counts: the clock's, and never before the last event's.
 func (s *Store) Now() time.Time { return s.View().Now() }
 
-// Now is the time to answer at from the view: the clock's, and never before the view's last event.
+// Now is the time to answer at from the view: see Clock.
 func (v *View) Now() time.Time {
 	now, _ := v.Clock()
 	return now
 }
-
-// Clock is Now with how far that may be ahead of the true time. An opt-out that expires counts by the time less that.
-func (v *View) Clock() (now time.Time, ahead time.Duration) { return v.s.clock.Now(v.time) }
 
 // Close ends what runs, saves the filters and closes the files. Waiting writes and loads get ErrClosed; no view may be
 // read any more. On a disk that has no room to close even without the ballast it leaves the files as a crash would, and

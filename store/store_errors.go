@@ -55,7 +55,8 @@ var (
 	ErrForked               = errors.New("the journal holds another history at that position")
 	ErrOtherJournal         = errors.New("it is of another journal")
 	ErrHistoryGone          = errors.New("that revision is not kept")
-	ErrFutureRevision       = errors.New("that revision does not exist yet")
+	ErrFutureRevision       = errors.New("that moment has not come yet")
+	ErrPast                 = errors.New("the time is before that of the revision")
 	ErrStage                = fault.ErrStage
 	ErrSystem               = fault.ErrSystem
 )

@@ -43,6 +43,7 @@ type View struct {
 	subscribers *Subscribers   // nil for the past
 	desks       *Desks         // nil for the past
 
+	then *moment       // what counts as now; nil: what the clock says
 	asOf bool          // not the newest revision: past the block cache, which is of the present
 	next chan struct{} // closed when a newer view is there; nil for the past
 }

@@ -587,6 +587,9 @@ type CheckNumberResponse struct {
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The policy that was applied; empty: none is in force.
 	PolicyVersion string `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// How far checked_at may be ahead of the true time, when the server's clock was set back: an opt-out that
+	// expires counts for as much longer. Unset: not at all.
+	ClockAhead    *durationpb.Duration `protobuf:"bytes,11,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -682,6 +685,13 @@ func (x *CheckNumberResponse) GetPolicyVersion() string {
 		return x.PolicyVersion
 	}
 	return ""
+}
+
+func (x *CheckNumberResponse) GetClockAhead() *durationpb.Duration {
+	if x != nil {
+		return x.ClockAhead
+	}
+	return nil
 }
 
 // Asks about many numbers at one revision, in `numbers` or in `e164`, not both
@@ -803,7 +813,10 @@ type CheckNumbersResponse struct {
 	Details []*CheckDetail `protobuf:"bytes,6,rep,name=details,proto3" json:"details,omitempty"`
 	// For a request of strings: what each was read as; 0 for one that is an error. Empty for a
 	// request of fixed64.
-	E164          []uint64 `protobuf:"fixed64,7,rep,packed,name=e164,proto3" json:"e164,omitempty"`
+	E164 []uint64 `protobuf:"fixed64,7,rep,packed,name=e164,proto3" json:"e164,omitempty"`
+	// How far checked_at may be ahead of the true time, when the server's clock was set back: an opt-out that
+	// expires counts for as much longer. Unset: not at all.
+	ClockAhead    *durationpb.Duration `protobuf:"bytes,9,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -883,6 +896,13 @@ func (x *CheckNumbersResponse) GetDetails() []*CheckDetail {
 func (x *CheckNumbersResponse) GetE164() []uint64 {
 	if x != nil {
 		return x.E164
+	}
+	return nil
+}
+
+func (x *CheckNumbersResponse) GetClockAhead() *durationpb.Duration {
+	if x != nil {
+		return x.ClockAhead
 	}
 	return nil
 }
@@ -1177,7 +1197,10 @@ type StreamChecksResponse struct {
 	// The answers; may be empty.
 	Answers []*StreamAnswer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
 	// What the answers rest on, each reason once; answers refer to it.
-	Reasons       []*Reason `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Reasons []*Reason `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// How far checked_at may be ahead of the true time, when the server's clock was set back: an opt-out that
+	// expires counts for as much longer. Unset: not at all.
+	ClockAhead    *durationpb.Duration `protobuf:"bytes,7,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1243,6 +1266,13 @@ func (x *StreamChecksResponse) GetAnswers() []*StreamAnswer {
 func (x *StreamChecksResponse) GetReasons() []*Reason {
 	if x != nil {
 		return x.Reasons
+	}
+	return nil
+}
+
+func (x *StreamChecksResponse) GetClockAhead() *durationpb.Duration {
+	if x != nil {
+		return x.ClockAhead
 	}
 	return nil
 }
@@ -1388,7 +1418,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12'\n" +
 	"\aread_at\x18\x04 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
 	"\apurpose\x18\x05 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12\x18\n" +
-	"\aexplain\x18\x06 \x01(\bR\aexplain\"\xab\x03\n" +
+	"\aexplain\x18\x06 \x01(\bR\aexplain\"\xe7\x03\n" +
 	"\x13CheckNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
@@ -1400,7 +1430,9 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"validUntil\x125\n" +
 	"\bopens_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12%\n" +
-	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\"\xea\x01\n" +
+	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\x12:\n" +
+	"\vclock_ahead\x18\v \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"clockAhead\"\xea\x01\n" +
 	"\x13CheckNumbersRequest\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\tR\anumbers\x12\x12\n" +
 	"\x04e164\x18\x02 \x03(\x06R\x04e164\x12\x16\n" +
@@ -1408,7 +1440,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x05scope\x18\x04 \x01(\tR\x05scope\x12'\n" +
 	"\aread_at\x18\x05 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
 	"\apurpose\x18\x06 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12#\n" +
-	"\rverdicts_only\x18\a \x01(\bR\fverdictsOnly\"\xc0\x02\n" +
+	"\rverdicts_only\x18\a \x01(\bR\fverdictsOnly\"\xfc\x02\n" +
 	"\x14CheckNumbersResponse\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
@@ -1417,7 +1449,9 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\bverdicts\x18\x04 \x03(\x0e2\x0f.dnc.v1.VerdictR\bverdicts\x12(\n" +
 	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12-\n" +
 	"\adetails\x18\x06 \x03(\v2\x13.dnc.v1.CheckDetailR\adetails\x12\x12\n" +
-	"\x04e164\x18\a \x03(\x06R\x04e164\"\x8c\x02\n" +
+	"\x04e164\x18\a \x03(\x06R\x04e164\x12:\n" +
+	"\vclock_ahead\x18\t \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"clockAhead\"\x8c\x02\n" +
 	"\vCheckDetail\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12#\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\r.dnc.v1.CauseR\x05cause\x12%\n" +
@@ -1437,14 +1471,16 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\aread_at\x18\x06 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x123\n" +
 	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12)\n" +
 	"\apurpose\x18\b \x01(\x0e2\x0f.dnc.v1.PurposeR\apurposeB\t\n" +
-	"\asubject\"\x80\x02\n" +
+	"\asubject\"\xbc\x02\n" +
 	"\x14StreamChecksResponse\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
 	"checked_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12%\n" +
 	"\x0epolicy_version\x18\x03 \x01(\tR\rpolicyVersion\x12.\n" +
 	"\aanswers\x18\x04 \x03(\v2\x14.dnc.v1.StreamAnswerR\aanswers\x12(\n" +
-	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\"\xc6\x02\n" +
+	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12:\n" +
+	"\vclock_ahead\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"clockAhead\"\xc6\x02\n" +
 	"\fStreamAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
@@ -1535,8 +1571,8 @@ var file_dnc_v1_check_proto_goTypes = []any{
 	(ConsentForm)(0),              // 19: dnc.v1.ConsentForm
 	(*ReadAt)(nil),                // 20: dnc.v1.ReadAt
 	(*Position)(nil),              // 21: dnc.v1.Position
-	(*ItemError)(nil),             // 22: dnc.v1.ItemError
-	(*durationpb.Duration)(nil),   // 23: google.protobuf.Duration
+	(*durationpb.Duration)(nil),   // 22: google.protobuf.Duration
+	(*ItemError)(nil),             // 23: dnc.v1.ItemError
 }
 var file_dnc_v1_check_proto_depIdxs = []int32{
 	2,  // 0: dnc.v1.Reason.kind:type_name -> dnc.v1.ReasonKind
@@ -1556,41 +1592,44 @@ var file_dnc_v1_check_proto_depIdxs = []int32{
 	16, // 14: dnc.v1.CheckNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
 	16, // 15: dnc.v1.CheckNumberResponse.valid_until:type_name -> google.protobuf.Timestamp
 	16, // 16: dnc.v1.CheckNumberResponse.opens_at:type_name -> google.protobuf.Timestamp
-	20, // 17: dnc.v1.CheckNumbersRequest.read_at:type_name -> dnc.v1.ReadAt
-	3,  // 18: dnc.v1.CheckNumbersRequest.purpose:type_name -> dnc.v1.Purpose
-	21, // 19: dnc.v1.CheckNumbersResponse.position:type_name -> dnc.v1.Position
-	16, // 20: dnc.v1.CheckNumbersResponse.checked_at:type_name -> google.protobuf.Timestamp
-	0,  // 21: dnc.v1.CheckNumbersResponse.verdicts:type_name -> dnc.v1.Verdict
-	4,  // 22: dnc.v1.CheckNumbersResponse.reasons:type_name -> dnc.v1.Reason
-	9,  // 23: dnc.v1.CheckNumbersResponse.details:type_name -> dnc.v1.CheckDetail
-	1,  // 24: dnc.v1.CheckDetail.cause:type_name -> dnc.v1.Cause
-	16, // 25: dnc.v1.CheckDetail.valid_until:type_name -> google.protobuf.Timestamp
-	16, // 26: dnc.v1.CheckDetail.opens_at:type_name -> google.protobuf.Timestamp
-	22, // 27: dnc.v1.CheckDetail.error:type_name -> dnc.v1.ItemError
-	11, // 28: dnc.v1.StreamChecksRequest.checks:type_name -> dnc.v1.StreamCheck
-	20, // 29: dnc.v1.StreamCheck.read_at:type_name -> dnc.v1.ReadAt
-	23, // 30: dnc.v1.StreamCheck.timeout:type_name -> google.protobuf.Duration
-	3,  // 31: dnc.v1.StreamCheck.purpose:type_name -> dnc.v1.Purpose
-	21, // 32: dnc.v1.StreamChecksResponse.position:type_name -> dnc.v1.Position
-	16, // 33: dnc.v1.StreamChecksResponse.checked_at:type_name -> google.protobuf.Timestamp
-	13, // 34: dnc.v1.StreamChecksResponse.answers:type_name -> dnc.v1.StreamAnswer
-	4,  // 35: dnc.v1.StreamChecksResponse.reasons:type_name -> dnc.v1.Reason
-	0,  // 36: dnc.v1.StreamAnswer.verdict:type_name -> dnc.v1.Verdict
-	1,  // 37: dnc.v1.StreamAnswer.cause:type_name -> dnc.v1.Cause
-	16, // 38: dnc.v1.StreamAnswer.valid_until:type_name -> google.protobuf.Timestamp
-	16, // 39: dnc.v1.StreamAnswer.opens_at:type_name -> google.protobuf.Timestamp
-	22, // 40: dnc.v1.StreamAnswer.error:type_name -> dnc.v1.ItemError
-	5,  // 41: dnc.v1.CheckService.CheckNumber:input_type -> dnc.v1.CheckNumberRequest
-	7,  // 42: dnc.v1.CheckService.CheckNumbers:input_type -> dnc.v1.CheckNumbersRequest
-	10, // 43: dnc.v1.CheckService.StreamChecks:input_type -> dnc.v1.StreamChecksRequest
-	6,  // 44: dnc.v1.CheckService.CheckNumber:output_type -> dnc.v1.CheckNumberResponse
-	8,  // 45: dnc.v1.CheckService.CheckNumbers:output_type -> dnc.v1.CheckNumbersResponse
-	12, // 46: dnc.v1.CheckService.StreamChecks:output_type -> dnc.v1.StreamChecksResponse
-	44, // [44:47] is the sub-list for method output_type
-	41, // [41:44] is the sub-list for method input_type
-	41, // [41:41] is the sub-list for extension type_name
-	41, // [41:41] is the sub-list for extension extendee
-	0,  // [0:41] is the sub-list for field type_name
+	22, // 17: dnc.v1.CheckNumberResponse.clock_ahead:type_name -> google.protobuf.Duration
+	20, // 18: dnc.v1.CheckNumbersRequest.read_at:type_name -> dnc.v1.ReadAt
+	3,  // 19: dnc.v1.CheckNumbersRequest.purpose:type_name -> dnc.v1.Purpose
+	21, // 20: dnc.v1.CheckNumbersResponse.position:type_name -> dnc.v1.Position
+	16, // 21: dnc.v1.CheckNumbersResponse.checked_at:type_name -> google.protobuf.Timestamp
+	0,  // 22: dnc.v1.CheckNumbersResponse.verdicts:type_name -> dnc.v1.Verdict
+	4,  // 23: dnc.v1.CheckNumbersResponse.reasons:type_name -> dnc.v1.Reason
+	9,  // 24: dnc.v1.CheckNumbersResponse.details:type_name -> dnc.v1.CheckDetail
+	22, // 25: dnc.v1.CheckNumbersResponse.clock_ahead:type_name -> google.protobuf.Duration
+	1,  // 26: dnc.v1.CheckDetail.cause:type_name -> dnc.v1.Cause
+	16, // 27: dnc.v1.CheckDetail.valid_until:type_name -> google.protobuf.Timestamp
+	16, // 28: dnc.v1.CheckDetail.opens_at:type_name -> google.protobuf.Timestamp
+	23, // 29: dnc.v1.CheckDetail.error:type_name -> dnc.v1.ItemError
+	11, // 30: dnc.v1.StreamChecksRequest.checks:type_name -> dnc.v1.StreamCheck
+	20, // 31: dnc.v1.StreamCheck.read_at:type_name -> dnc.v1.ReadAt
+	22, // 32: dnc.v1.StreamCheck.timeout:type_name -> google.protobuf.Duration
+	3,  // 33: dnc.v1.StreamCheck.purpose:type_name -> dnc.v1.Purpose
+	21, // 34: dnc.v1.StreamChecksResponse.position:type_name -> dnc.v1.Position
+	16, // 35: dnc.v1.StreamChecksResponse.checked_at:type_name -> google.protobuf.Timestamp
+	13, // 36: dnc.v1.StreamChecksResponse.answers:type_name -> dnc.v1.StreamAnswer
+	4,  // 37: dnc.v1.StreamChecksResponse.reasons:type_name -> dnc.v1.Reason
+	22, // 38: dnc.v1.StreamChecksResponse.clock_ahead:type_name -> google.protobuf.Duration
+	0,  // 39: dnc.v1.StreamAnswer.verdict:type_name -> dnc.v1.Verdict
+	1,  // 40: dnc.v1.StreamAnswer.cause:type_name -> dnc.v1.Cause
+	16, // 41: dnc.v1.StreamAnswer.valid_until:type_name -> google.protobuf.Timestamp
+	16, // 42: dnc.v1.StreamAnswer.opens_at:type_name -> google.protobuf.Timestamp
+	23, // 43: dnc.v1.StreamAnswer.error:type_name -> dnc.v1.ItemError
+	5,  // 44: dnc.v1.CheckService.CheckNumber:input_type -> dnc.v1.CheckNumberRequest
+	7,  // 45: dnc.v1.CheckService.CheckNumbers:input_type -> dnc.v1.CheckNumbersRequest
+	10, // 46: dnc.v1.CheckService.StreamChecks:input_type -> dnc.v1.StreamChecksRequest
+	6,  // 47: dnc.v1.CheckService.CheckNumber:output_type -> dnc.v1.CheckNumberResponse
+	8,  // 48: dnc.v1.CheckService.CheckNumbers:output_type -> dnc.v1.CheckNumbersResponse
+	12, // 49: dnc.v1.CheckService.StreamChecks:output_type -> dnc.v1.StreamChecksResponse
+	47, // [47:50] is the sub-list for method output_type
+	44, // [44:47] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_check_proto_init() }

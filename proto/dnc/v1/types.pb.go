@@ -9,6 +9,7 @@ package dncv1
 import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	durationpb "google.golang.org/protobuf/types/known/durationpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -592,7 +593,7 @@ type ReadAt_AtLeast struct {
 }
 
 type ReadAt_Past struct {
-	// The state at a moment in the past. UNSUPPORTED by this server.
+	// The state at a moment in the past.
 	Past *Past `protobuf:"bytes,2,opt,name=past,proto3,oneof"`
 }
 
@@ -609,8 +610,10 @@ type Past struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revision to read.
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
-	// The time that counts as now: for expiry, list age and calling hours.
-	Now           *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
+	// The time that counts as now: for expiry, list age and calling hours. Not before the time of `position`.
+	Now *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
+	// Only with `now`: the clock_ahead of the answer that is reproduced. Unset: none.
+	ClockAhead    *durationpb.Duration `protobuf:"bytes,3,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -655,6 +658,13 @@ func (x *Past) GetPosition() *Position {
 func (x *Past) GetNow() *timestamppb.Timestamp {
 	if x != nil {
 		return x.Now
+	}
+	return nil
+}
+
+func (x *Past) GetClockAhead() *durationpb.Duration {
+	if x != nil {
+		return x.ClockAhead
 	}
 	return nil
 }
@@ -1064,7 +1074,7 @@ var File_dnc_v1_types_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_types_proto_rawDesc = "" +
 	"\n" +
-	"\x12dnc/v1/types.proto\x12\x06dnc.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n" +
+	"\x12dnc/v1/types.proto\x12\x06dnc.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"W\n" +
 	"\bPosition\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x1d\n" +
 	"\n" +
@@ -1073,10 +1083,12 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\x06ReadAt\x12-\n" +
 	"\bat_least\x18\x01 \x01(\v2\x10.dnc.v1.PositionH\x00R\aatLeast\x12\"\n" +
 	"\x04past\x18\x02 \x01(\v2\f.dnc.v1.PastH\x00R\x04pastB\x04\n" +
-	"\x02at\"b\n" +
+	"\x02at\"\x9e\x01\n" +
 	"\x04Past\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12,\n" +
-	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\"O\n" +
+	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12:\n" +
+	"\vclock_ahead\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"clockAhead\"O\n" +
 	"\fWriteContext\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12 \n" +
@@ -1187,29 +1199,31 @@ var file_dnc_v1_types_proto_goTypes = []any{
 	(*Story)(nil),                 // 12: dnc.v1.Story
 	(*Record)(nil),                // 13: dnc.v1.Record
 	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 15: google.protobuf.Duration
 }
 var file_dnc_v1_types_proto_depIdxs = []int32{
 	7,  // 0: dnc.v1.ReadAt.at_least:type_name -> dnc.v1.Position
 	9,  // 1: dnc.v1.ReadAt.past:type_name -> dnc.v1.Past
 	7,  // 2: dnc.v1.Past.position:type_name -> dnc.v1.Position
 	14, // 3: dnc.v1.Past.now:type_name -> google.protobuf.Timestamp
-	6,  // 4: dnc.v1.Story.state:type_name -> dnc.v1.StoryState
-	11, // 5: dnc.v1.Record.id:type_name -> dnc.v1.EventId
-	1,  // 6: dnc.v1.Record.kind:type_name -> dnc.v1.RecordKind
-	2,  // 7: dnc.v1.Record.consent_kind:type_name -> dnc.v1.ConsentKind
-	5,  // 8: dnc.v1.Record.channel:type_name -> dnc.v1.Channel
-	14, // 9: dnc.v1.Record.received_at:type_name -> google.protobuf.Timestamp
-	14, // 10: dnc.v1.Record.recorded_at:type_name -> google.protobuf.Timestamp
-	14, // 11: dnc.v1.Record.expires_at:type_name -> google.protobuf.Timestamp
-	12, // 12: dnc.v1.Record.story:type_name -> dnc.v1.Story
-	3,  // 13: dnc.v1.Record.consent_form:type_name -> dnc.v1.ConsentForm
-	14, // 14: dnc.v1.Record.appointment_from:type_name -> google.protobuf.Timestamp
-	14, // 15: dnc.v1.Record.appointment_until:type_name -> google.protobuf.Timestamp
-	16, // [16:16] is the sub-list for method output_type
-	16, // [16:16] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	15, // 4: dnc.v1.Past.clock_ahead:type_name -> google.protobuf.Duration
+	6,  // 5: dnc.v1.Story.state:type_name -> dnc.v1.StoryState
+	11, // 6: dnc.v1.Record.id:type_name -> dnc.v1.EventId
+	1,  // 7: dnc.v1.Record.kind:type_name -> dnc.v1.RecordKind
+	2,  // 8: dnc.v1.Record.consent_kind:type_name -> dnc.v1.ConsentKind
+	5,  // 9: dnc.v1.Record.channel:type_name -> dnc.v1.Channel
+	14, // 10: dnc.v1.Record.received_at:type_name -> google.protobuf.Timestamp
+	14, // 11: dnc.v1.Record.recorded_at:type_name -> google.protobuf.Timestamp
+	14, // 12: dnc.v1.Record.expires_at:type_name -> google.protobuf.Timestamp
+	12, // 13: dnc.v1.Record.story:type_name -> dnc.v1.Story
+	3,  // 14: dnc.v1.Record.consent_form:type_name -> dnc.v1.ConsentForm
+	14, // 15: dnc.v1.Record.appointment_from:type_name -> google.protobuf.Timestamp
+	14, // 16: dnc.v1.Record.appointment_until:type_name -> google.protobuf.Timestamp
+	17, // [17:17] is the sub-list for method output_type
+	17, // [17:17] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_types_proto_init() }
