@@ -42,6 +42,7 @@ type connection struct {
 	admin   dncv1.AdminServiceClient
 	access  dncv1.AccessServiceClient
 
+	policy      dncv1.PolicyServiceClient
 	propagation dncv1.PropagationServiceClient
 }
 
@@ -81,6 +82,7 @@ func New(target string, opts ...Option) (*Client, error) {
 			admin:      dncv1.NewAdminServiceClient(cc),
 			access:     dncv1.NewAccessServiceClient(cc),
 
+			policy:      dncv1.NewPolicyServiceClient(cc),
 			propagation: dncv1.NewPropagationServiceClient(cc),
 		}
 		c.conns = append(c.conns, conn)

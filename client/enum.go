@@ -280,6 +280,7 @@ const (
 	ActDeskRemoved        ActKind = "DESK_REMOVED"
 	ActSubscriberCompared ActKind = "SUBSCRIBER_COMPARED"
 	ActConsentsImported   ActKind = "CONSENTS_IMPORTED"
+	ActPolicySet          ActKind = "POLICY_SET"
 )
 
 // SubscriberKind is what a subscriber is to the organisation.

@@ -198,6 +198,10 @@ var (
 	ErrSubscriberInvalid = forReasons("subscriber invalid", "SUBSCRIBER_INVALID")
 	// ErrDeskNotFound: no desk has that name.
 	ErrDeskNotFound = forReasons("desk not found", "DESK_NOT_FOUND")
+	// ErrPolicyInvalid: the document is no policy. The message has the line and column of each problem.
+	ErrPolicyInvalid = forReasons("policy invalid", "POLICY_INVALID")
+	// ErrPolicyChanged: another policy is in force than the one that the change was made from.
+	ErrPolicyChanged = forReasons("policy changed", "POLICY_CHANGED")
 	// ErrFilterChanged: the cursor is of another epoch of the feed. Get a full feed.
 	ErrFilterChanged = forReasons("filter changed", "FILTER_CHANGED")
 	// ErrAcknowledgement: the acknowledgement is not one of this subscriber, or not signed by a key of it.

@@ -266,7 +266,7 @@ func TestKindsOfActsAreThoseOfTheContract(t *testing.T) {
 		"LOSS_ACCEPTED": store.ActLossAccepted, "RESTORED": store.ActRestored, "TOKEN_CREATED": store.ActTokenCreated,
 		"TOKEN_REVOKED": store.ActTokenRevoked, "SUBSCRIBER_PUT": store.ActSubscriberPut, "SUBSCRIBER_REMOVED": store.ActSubscriberRemoved,
 		"DESK_PUT": store.ActDeskPut, "DESK_REMOVED": store.ActDeskRemoved,
-		"SUBSCRIBER_COMPARED": store.ActSubscriberCompared, "CONSENTS_IMPORTED": store.ActConsentsImported,
+		"SUBSCRIBER_COMPARED": store.ActSubscriberCompared, "CONSENTS_IMPORTED": store.ActConsentsImported, "POLICY_SET": store.ActPolicySet,
 	}
 	for name, kind := range kinds {
 		if got := dncv1.ActKind_name[int32(kind)]; got != "ACT_KIND_"+name {

@@ -291,6 +291,19 @@ var calls = map[string]struct {
 		_, err = s.Recv()
 		return err
 	}},
+	"PolicyService/GetPolicy": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPolicyServiceClient(conn).GetPolicy(ctx, &dncv1.GetPolicyRequest{})
+		return err
+	}},
+	"PolicyService/SetPolicy": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		document := fmt.Sprintf("format: 1\ndefault: allow # %d\n", d.unique.Add(1))
+		_, err := dncv1.NewPolicyServiceClient(conn).SetPolicy(ctx, &dncv1.SetPolicyRequest{Document: document})
+		return err
+	}},
+	"PolicyService/ListPolicies": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
+		_, err := dncv1.NewPolicyServiceClient(conn).ListPolicies(ctx, &dncv1.ListPoliciesRequest{})
+		return err
+	}},
 	"PropagationService/PutDesk": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPropagationServiceClient(conn).PutDesk(ctx, &dncv1.PutDeskRequest{Desk: &dncv1.Desk{Name: fmt.Sprintf("new %d", d.unique.Add(1))}})
 		return err

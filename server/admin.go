@@ -78,6 +78,7 @@ func (s *adminService) GetStats(ctx context.Context, _ *dncv1.GetStatsRequest) (
 		Uptime:          durationpb.New(time.Since(s.started)),
 		OpenDuration:    durationpb.New(st.OpenedIn),
 		Version:         s.version,
+		PolicyVersion:   st.PolicyVersion,
 		ClockAhead:      clockAhead(&st),
 	}
 	for _, l := range st.Lists {

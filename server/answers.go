@@ -47,6 +47,7 @@ func (a *answerWriter) begin(v *store.View, count int) {
 	a.place.Revision, a.place.JournalId, a.place.Tag = v.Revision(), v.JournalID(), v.Tag()
 	a.time.Seconds, a.time.Nanos = a.at.now.Unix(), int32(a.at.now.Nanosecond())
 	a.message.Position, a.message.CheckedAt, a.message.ClockAhead = &a.place, &a.time, a.at.aheadMessage()
+	a.message.PolicyVersion = v.PolicyVersion()
 }
 
 // finish answers the remaining checks, releases the view, and sends.

@@ -116,6 +116,7 @@ func (b *batchCheck) begin(n int) {
 	r.position.Revision, r.position.JournalId, r.position.Tag = b.view.Revision(), b.view.JournalID(), b.view.Tag()
 	r.at.Seconds, r.at.Nanos = b.at.now.Unix(), int32(b.at.now.Nanosecond())
 	r.resp.Position, r.resp.CheckedAt, r.resp.ClockAhead = &r.position, &r.at, b.at.aheadMessage()
+	r.resp.PolicyVersion = b.view.PolicyVersion()
 	r.resp.Verdicts = make([]dncv1.Verdict, n)
 	b.resp = &r.resp
 }

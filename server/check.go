@@ -123,6 +123,7 @@ func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, at 
 	r.resp.Cause = causeOf(d.Cause)
 	r.position.Revision, r.position.JournalId, r.position.Tag = v.Revision(), v.JournalID(), v.Tag()
 	r.resp.Position = &r.position
+	r.resp.PolicyVersion = v.PolicyVersion()
 	r.resp.CheckedAt, r.resp.ClockAhead = &r.at, at.aheadMessage()
 	r.resp.ValidUntil = stamp(d.ValidUntil)
 	if d.Verdict != policy.Allow {

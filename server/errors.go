@@ -99,6 +99,8 @@ var reasons = []struct {
 	{store.ErrEpochEnded, dncv1.ErrorReason_ERROR_REASON_FILTER_CHANGED, "get a full feed"},
 	{store.ErrOtherJournal, dncv1.ErrorReason_ERROR_REASON_JOURNAL_CHANGED, "get a full feed"},
 	{store.ErrSubscriberInvalid, dncv1.ErrorReason_ERROR_REASON_SUBSCRIBER_INVALID, ""},
+	{store.ErrPolicyInvalid, dncv1.ErrorReason_ERROR_REASON_POLICY_INVALID, ""},
+	{store.ErrPolicyMoved, dncv1.ErrorReason_ERROR_REASON_POLICY_CHANGED, "look at it, and make the change again"},
 	{store.ErrDeskNotFound, dncv1.ErrorReason_ERROR_REASON_DESK_NOT_FOUND, "check the name"},
 	{store.ErrSubscriberSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
 	{store.ErrDeskSettings, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, ""},
@@ -291,6 +293,8 @@ var outcomes = map[dncv1.ErrorReason]outcome{
 	dncv1.ErrorReason_ERROR_REASON_ACK_INVALID:            {code: codes.InvalidArgument},
 	dncv1.ErrorReason_ERROR_REASON_DESK_NOT_FOUND:         {code: codes.NotFound},
 	dncv1.ErrorReason_ERROR_REASON_CONSENT_WITHDRAWN:      {code: codes.FailedPrecondition},
+	dncv1.ErrorReason_ERROR_REASON_POLICY_INVALID:         {code: codes.InvalidArgument},
+	dncv1.ErrorReason_ERROR_REASON_POLICY_CHANGED:         {code: codes.Aborted},
 }
 
 // Trailers of a call that failed.

@@ -38,6 +38,7 @@ const (
 	writeToken      = "token"
 	writeSubscriber = "subscriber"
 	writeDesk       = "desk"
+	writePolicy     = "policy"
 	writeAck        = "acknowledgement"
 	writeComparison = "comparison"
 )

@@ -38,7 +38,7 @@ const (
 	ActDeskPut
 	ActDeskRemoved
 	ActSubscriberCompared
-	_ // of a policy
+	ActPolicySet
 	ActConsentsImported
 )
 
@@ -84,6 +84,7 @@ var acts = map[protowire.Number]func(r *actReader, e *storev1.Event) error{
 	53: (*actReader).deskPut,
 	54: (*actReader).deskRemoved,
 	55: (*actReader).baseCompared,
+	56: (*actReader).policySet,
 }
 
 func (r *actReader) recordsImported(e *storev1.Event) error {

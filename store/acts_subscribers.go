@@ -47,6 +47,17 @@ func (r *actReader) baseCompared(e *storev1.Event) error {
 	return err
 }
 
+// policySet says by which version, and not what changed: GetPolicy has the documents.
+func (r *actReader) policySet(e *storev1.Event) error {
+	c := e.GetPolicySet()
+	words := plural(len(c.GetDocument()), "byte")
+	if base := c.GetBase(); base != nil {
+		words += fmt.Sprintf(", in place of that of revision %d", base.GetRevision())
+	}
+	r.is(ActPolicySet, policyVersion(r.act.ID, c.GetSha256()), words)
+	return nil
+}
+
 func (r *actReader) deskPut(e *storev1.Event) error {
 	c := e.GetDeskPut()
 	r.is(ActDeskPut, c.GetSettings().GetName(), doneInWords(c.GetDesk() == nil))

@@ -250,6 +250,9 @@ func (g *group) view(e journal.Entry) (*View, error) {
 			return nil, err
 		}
 	}
+	if p := g.a.Policy; p != nil {
+		v.policy = g.s.policies.of(g.s, p.ID, p.State)
+	}
 	if len(g.a.Subscribers) > 0 {
 		v.subscribers = v.subscribers.with(g.a.Subscribers)
 	}

@@ -14,7 +14,7 @@ import (
 
 // guardLifting fails where staged consents would lift opt-outs in force under the policy in force, if they were allowed to.
 func (i *RecordImport) guardLifting(ctx context.Context, v *View) ([]GuardFailure, error) {
-	if !i.header.Consents || v.policy == nil {
+	if !i.header.Consents || v.Policy() == nil {
 		return nil, nil
 	}
 	lifting := uint64(0)
@@ -59,7 +59,7 @@ func (v *View) lifts(r *RecordRow) (bool, error) {
 		}
 		for _, held := range set.GetRecords() {
 			optOut := state.Record(held)
-			if optOut.Kind == policy.RecordOptOut && v.policy.Lifts(r.Number.Regions(), &permission, &optOut, now) {
+			if optOut.Kind == policy.RecordOptOut && v.Policy().Lifts(r.Number.Regions(), &permission, &optOut, now) {
 				return true, nil
 			}
 		}

@@ -33,7 +33,7 @@ func consentPolicy() *policy.Policy {
 func underPolicy(s *Store, p *policy.Policy) {
 	s.between(func() {
 		v := *s.View()
-		v.policy = p
+		v.policy = &Policy{Version: p.Version, compiled: p}
 		s.publish(&v)
 	})
 }

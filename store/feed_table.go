@@ -50,6 +50,7 @@ var feedTable = map[protowire.Number]func(d *feedDecoder, e *storev1.Event) erro
 	53: nil, // desk_put
 	54: nil, // desk_removed
 	55: nil, // base_compared
+	56: nil, // policy_set: logs whose filter it widens begin a new epoch
 }
 
 // feedRevision is what one revision means to feeds.

@@ -55,6 +55,7 @@ type Report struct {
 	Doubtful            []string // lists whose content is older than a lost revision, which may have loaded them: load them again
 	DoubtfulGrants      []string // tokens and certificates that a lost revision may have revoked: look at each
 	DoubtfulSubscribers []string // subscribers that a lost revision may have changed or removed: look at each
+	DoubtfulPolicy      bool     // a lost revision may have set another policy than the one in force: look at it
 	Kept                string   // where repair left the damaged files, or Restored what is newer than the journal
 	Restored            *Copy    // that was put back, as Restored says in the journal
 }
@@ -164,7 +165,7 @@ func (s *Store) fsck(ctx context.Context, scratch string) (r Report, err error) 
 		r.problem(fmt.Errorf("%w: mark: %w", ErrDamaged, err))
 	}
 	r.JournalID, r.Revision = m.Journal.String(), m.Tip.Revision
-	c := &checker{ctx: ctx, s: s, r: &r, mark: m, grants: grantBook{}, subscribers: apply.Subscribers{}, desks: apply.Desks{}, fates: s.stories.Fates(), storiesUnread: unread}
+	c := &checker{ctx: ctx, s: s, r: &r, mark: m, grants: grantBook{}, subscribers: apply.Subscribers{}, desks: apply.Desks{}, policies: apply.Policies{}, fates: s.stories.Fates(), storiesUnread: unread}
 	c.run()
 	if c.refused != nil {
 		return r, fmt.Errorf("fsck: %w", c.refused)
@@ -185,6 +186,7 @@ type checker struct {
 	changeBook    changeBook
 	subscribers   apply.Subscribers // as the journal has them
 	desks         apply.Desks
+	policies      apply.Policies
 	acks          int // of the journal, that the state holds
 	fates         *stories.Fates
 	storiesUnread bool // their database cannot be opened: how many are missing is not known
@@ -205,7 +207,7 @@ func (c *checker) run() {
 	c.txn = c.s.db.NewTransactionAt(math.MaxUint64, false)
 	defer c.txn.Discard()
 	for _, step := range []func() error{
-		c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.subscriberStates, c.acksAsRecorded, c.deskStates, c.listStates,
+		c.tables, c.values, c.journal, c.changesAsCounted, c.storiesAreThere, c.grantStates, c.subscriberStates, c.acksAsRecorded, c.deskStates, c.policyStates, c.listStates,
 		c.blocks, c.past, c.filters, c.newer, c.secret,
 	} {
 		if err := step(); err != nil {
@@ -274,6 +276,7 @@ func (c *checker) follow(w *journal.Walk) error {
 			c.grants.follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.subscribers.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.desks.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
+			c.policies.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			if err := c.acknowledged(state.EventID(e.Revision, i), rev.GetTime(), event); err != nil {
 				c.problem(err)
 			}

@@ -20,6 +20,11 @@ func (c *checker) deskStates() error {
 	return c.areOfJournal("a desk", "desks", len(c.desks), matching(state.Desks(c.txn), c.desks))
 }
 
+// policyStates holds every policy of the state against the journal.
+func (c *checker) policyStates() error {
+	return c.areOfJournal("a policy", "policies", len(c.policies), matching(state.Policies(c.txn), c.policies))
+}
+
 // areOfJournal reports the first value of the state that is not the one of the journal, and those that are missing.
 func (c *checker) areOfJournal(one, many string, want int, found iter.Seq2[bool, error]) error {
 	if len(c.r.Lost) > 0 {

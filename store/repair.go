@@ -84,6 +84,7 @@ type repairer struct {
 	traces      *traces
 	gone        map[string]bool // keys of stories that an earlier repair could not find
 	lostRecords []savedRecords  // of revisions that are gone
+	lostPolicy  *savedPolicy    // the newest of them; nil: none
 }
 
 // lastKnown is where the journal was last known to be, before its loss was accepted.
@@ -173,7 +174,7 @@ func (r *repairer) build() error {
 	if r.s.stories, err = stories.Open(filepath.Join(r.s.dir, storiesDir), r.s.log); err != nil {
 		return err
 	}
-	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.checkGrants, r.checkSubscribers, r.giveUpStories, r.refuse, r.append, r.copyStage} {
+	for _, step := range []func() error{r.copyBlocks, r.copyEntries, r.copyStories, r.findLoss, r.copyLost, r.replay, r.keepEndedRows, r.checkLists, r.checkGrants, r.checkSubscribers, r.checkPolicy, r.giveUpStories, r.refuse, r.append, r.copyStage} {
 		if err := errors.Join(step(), r.ctx.Err()); err != nil {
 			return err
 		}
@@ -301,7 +302,15 @@ func (r *repairer) copyLost() error {
 		if err != nil {
 			return err
 		}
-		if !e.Proven || len(e.Key) == 0 || !bytes.ContainsRune(stateKinds, rune(e.Key[0])) || !r.isLost(e.Version) || !seal.Holds(e.Key, e.Value) {
+		if !e.Proven || len(e.Key) == 0 || !r.isLost(e.Version) || !seal.Holds(e.Key, e.Value) {
+			continue
+		}
+		if e.Key[0] == keys.KindPolicy {
+			if err := r.keepPolicy(&e); err != nil {
+				return err
+			}
+		}
+		if !bytes.ContainsRune(stateKinds, rune(e.Key[0])) {
 			continue
 		}
 		r.highest = max(r.highest, e.Version)
@@ -321,7 +330,7 @@ func (r *repairer) copyLost() error {
 
 // stateKinds are the keys of state that is complete without its events. History needs the events that it points to. What a
 // lost revision granted is not among them: a revocation may be lost with it. Nor are subscribers and desks: Fsck holds them against
-// the journal.
+// the journal. A policy is set again: see checkPolicy.
 var stateKinds = []byte{keys.KindRecords, keys.KindList, keys.KindImport, keys.KindRequest, keys.KindTotals}
 
 func (r *repairer) isLost(revision uint64) bool {

@@ -145,12 +145,14 @@ type Store struct {
 	results resultCache
 	deltas  deltas // of lists, that feeds read
 	logs    feedLogs
-	feeds   feeds
-	loading loadProgress
-	refused sync.Map // by list: the import that a guard refused last, whose stage stays
-	records recordJobs
-	health  health
-	watch   *watch
+
+	policies policies
+	feeds    feeds
+	loading  loadProgress
+	refused  sync.Map // by list: the import that a guard refused last, whose stage stays
+	records  recordJobs
+	health   health
+	watch    *watch
 
 	accessLog *accesslog.Log
 }

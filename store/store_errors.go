@@ -39,6 +39,8 @@ var (
 	ErrSubscriberSettings   = errors.New("invalid settings of a subscriber")
 	ErrEpochEnded           = fault.ErrEpoch
 	ErrAckInvalid           = fault.ErrAck
+	ErrPolicyInvalid        = errors.New("the policy cannot be used")
+	ErrPolicyMoved          = errors.New("the policy was changed since")
 	ErrDeskNotFound         = fault.ErrNoDesk
 	ErrDeskSettings         = errors.New("invalid settings of a desk")
 	ErrImportRunning        = fault.ErrImportRunning

@@ -28,6 +28,7 @@ type Stats struct {
 	State         State
 	Ahead         time.Duration // how far the time that counts may be ahead of the true one
 	OpenedIn      time.Duration
+	PolicyVersion string // in force; empty: none was set
 }
 
 // ClockJumped reports that the clock is too far ahead for writes, or that it was when the last event was written.
@@ -45,6 +46,7 @@ func (s *Store) Stats() Stats {
 		State:         s.State(),
 		Ahead:         s.aheadBy(),
 		OpenedIn:      s.openedIn,
+		PolicyVersion: v.PolicyVersion(),
 	}
 	if t, err := s.totals(); err == nil {
 		st.Numbers, st.Records = t.GetNumbers(), t.GetRecords()

@@ -79,6 +79,7 @@ func (s *Store) openDamaged(m journal.Mark, why error) error {
 	v.access, _ = readAccess(txn)
 	v.subscribers, _ = readSubscribers(txn)
 	v.desks, _ = readDesks(txn)
+	v.policy, _ = s.readPolicy(txn)
 	if v.revision == m.Tip.Revision && m.Journal != (JournalID{}) {
 		v.tag = s.tagAt(m.Tip)
 	}
@@ -117,9 +118,13 @@ func (s *Store) verifiedView(m journal.Mark) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	inForce, err := s.readPolicy(at)
+	if err != nil {
+		return nil, err
+	}
 	return &View{
 		s: s, journal: m.Journal, id: m.Journal.String(), revision: tip.Revision, chain: tip.Chain, time: last,
-		lists: lists, access: granted, subscribers: subscribers, desks: desks, tag: s.tagAt(tip), next: make(chan struct{}),
+		lists: lists, policy: inForce, access: granted, subscribers: subscribers, desks: desks, tag: s.tagAt(tip), next: make(chan struct{}),
 	}, nil
 }
 

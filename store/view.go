@@ -35,13 +35,13 @@ type View struct {
 	revision    uint64
 	time        time.Time // of the last event
 	chain       journal.Hash
-	tag         *tagged        // of the revision; nil: damage leaves its history open
-	lists       []*List        // by name
-	policy      *policy.Policy // nil: none is in force
-	access      *access.Table  // what callers are granted; nil for the past
-	records     *filter.Set    // nil: not there yet, or an older revision: look in the store
-	subscribers *Subscribers   // nil for the past
-	desks       *Desks         // nil for the past
+	tag         *tagged       // of the revision; nil: damage leaves its history open
+	lists       []*List       // by name
+	policy      *Policy       // in force; never nil
+	access      *access.Table // what callers are granted; nil for the past
+	records     *filter.Set   // nil: not there yet, or an older revision: look in the store
+	subscribers *Subscribers  // nil for the past
+	desks       *Desks        // nil for the past
 
 	then *moment       // what counts as now; nil: what the clock says
 	asOf bool          // not the newest revision: past the block cache, which is of the present
@@ -63,9 +63,6 @@ func (v *View) Time() time.Time { return v.time }
 
 // Lists are all lists, by name.
 func (v *View) Lists() []*List { return v.lists }
-
-// Policy is the policy that is in force; nil: none.
-func (v *View) Policy() *policy.Policy { return v.policy }
 
 // List is the list of that name, or ErrListNotFound.
 func (v *View) List(name string) (*List, error) {
@@ -207,7 +204,7 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	}
 	txn := s.db.NewTransactionAt(revision, false)
 	defer txn.Discard()
-	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, asOf: true}
+	v := &View{s: s, journal: now.journal, id: now.id, revision: revision, policy: noPolicySet, asOf: true}
 	if revision == 0 {
 		v.chain = journal.Start(v.journal)
 		v.tag = s.tagAt(v.position())
@@ -226,6 +223,9 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	}
 	v.time, v.chain = state.Time(rev.GetTime()), e.Hash()
 	v.tag = s.tagAt(v.position())
+	if v.policy, err = s.readPolicy(txn); err != nil {
+		return nil, err
+	}
 	v.lists, err = readLists(txn)
 	return v, err
 }

@@ -60,6 +60,10 @@ var Rules = map[string]Rule{
 
 	"dnc.v1.AdminService/GetStats": {Bound: Filtered},
 
+	"dnc.v1.PolicyService/GetPolicy":    {Bound: Nothing},
+	"dnc.v1.PolicyService/SetPolicy":    {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
+	"dnc.v1.PolicyService/ListPolicies": {Roles: RolesOf(Officer, Admin), Bound: Nothing},
+
 	"dnc.v1.AccessService/CreateToken": {Roles: RolesOf(Admin), Bound: EachItem, Act: true},
 	"dnc.v1.AccessService/RevokeToken": {Roles: RolesOf(Admin), Bound: EachItem, Act: true},
 	"dnc.v1.AccessService/ListTokens":  {Roles: RolesOf(Admin, Officer), Bound: Filtered},

@@ -92,10 +92,17 @@ func (h *Hours) compile(country string, holidays Calendar) *policy.Hours {
 		days = known
 	}
 	if h.IgnoreRegional {
-		days = &policy.Holidays{National: days.National, From: days.From, Until: days.Until}
+		days = withoutRegional(days)
 	}
 	out.Holidays = days
 	return out
+}
+
+// withoutRegional are the holidays of the whole country.
+func withoutRegional(h *policy.Holidays) *policy.Holidays {
+	national := *h
+	national.Regional, national.AnyRegion, national.AnyOf = nil, nil, nil
+	return &national
 }
 
 // Reach is the widest reach that opt-outs have in any rule: what a base of callers must be told.

@@ -13,8 +13,8 @@ import (
 // Format is the format of documents that this version reads and writes.
 const Format = 1
 
-// MaxBytes is how long a document is at most.
-const MaxBytes = 256 << 10
+// MaxBytes is how long a document is at most: an event of the journal has room for it.
+const MaxBytes = 240 << 10
 
 // Document is a policy as it is written.
 type Document struct {

@@ -124,7 +124,7 @@ line 7, column 3: "QQ" is no country: write its two letters of ISO 3166, such as
 	if err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
-	if _, err := Parse([]byte(strings.Repeat("#", MaxBytes+1)), known); err == nil || !strings.Contains(err.Error(), "longer than 256 KiB") {
+	if _, err := Parse([]byte(strings.Repeat("#", MaxBytes+1)), known); err == nil || !strings.Contains(err.Error(), "longer than 240 KiB") {
 		t.Errorf("a long document: %v", err)
 	}
 }

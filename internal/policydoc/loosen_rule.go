@@ -86,7 +86,7 @@ func (l *loosening) hours() {
 // whole country.
 func sameDays(old, now *policy.Holidays) bool {
 	if len(old.Regional) == 0 && len(old.AnyRegion) == 0 {
-		return old.From <= now.From && old.Until >= now.Until && slices.Equal(old.National, now.National)
+		old, now = withoutRegional(old), withoutRegional(now)
 	}
 	return reflect.DeepEqual(old, now)
 }

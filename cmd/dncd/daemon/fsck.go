@@ -166,6 +166,9 @@ func tellDoubtful(w io.Writer, r *store.Report) {
 	if len(r.Doubtful) > 0 {
 		fmt.Fprintf(w, "load these lists again, the lost revisions may have changed them: %s\n", strings.Join(r.Doubtful, ", "))
 	}
+	if r.DoubtfulPolicy {
+		fmt.Fprintln(w, "the lost revisions may have set another policy than the one in force: look at it with `dnc policy show`")
+	}
 	if len(r.DoubtfulSubscribers) > 0 {
 		fmt.Fprintf(w, "the lost revisions may have changed or removed subscribers: look at each of these with `dnc subscriber show`: %s\n", strings.Join(r.DoubtfulSubscribers, ", "))
 	}

@@ -117,8 +117,12 @@ func servingLine(c *config, rpc, web net.Listener, st store.Stats) string {
 	if web != nil {
 		http = web.Addr().String()
 	}
-	return fmt.Sprintf("dncd serves %s (http %s), data %s, revision %d, %s numbers, opened in %v; no policy: country rules are not applied",
-		addressOf(rpc), http, c.data, st.Revision, humanize.Comma(int64(numbers)), st.OpenedIn.Round(time.Millisecond))
+	rules := "no policy: country rules are not applied"
+	if st.PolicyVersion != "" {
+		rules = "policy " + st.PolicyVersion
+	}
+	return fmt.Sprintf("dncd serves %s (http %s), data %s, revision %d, %s numbers, opened in %v; %s",
+		addressOf(rpc), http, c.data, st.Revision, humanize.Comma(int64(numbers)), st.OpenedIn.Round(time.Millisecond), rules)
 }
 
 func addressOf(l net.Listener) string {

@@ -187,6 +187,8 @@ const (
 	ActKind_ACT_KIND_DESK_REMOVED ActKind = 16
 	// The export of a calling base was compared with what it had acknowledged.
 	ActKind_ACT_KIND_SUBSCRIBER_COMPARED ActKind = 17
+	// A policy was set.
+	ActKind_ACT_KIND_POLICY_SET ActKind = 18
 	// A file of consents was recorded.
 	ActKind_ACT_KIND_CONSENTS_IMPORTED ActKind = 19
 )
@@ -212,6 +214,7 @@ var (
 		15: "ACT_KIND_DESK_PUT",
 		16: "ACT_KIND_DESK_REMOVED",
 		17: "ACT_KIND_SUBSCRIBER_COMPARED",
+		18: "ACT_KIND_POLICY_SET",
 		19: "ACT_KIND_CONSENTS_IMPORTED",
 	}
 	ActKind_value = map[string]int32{
@@ -233,6 +236,7 @@ var (
 		"ACT_KIND_DESK_PUT":            15,
 		"ACT_KIND_DESK_REMOVED":        16,
 		"ACT_KIND_SUBSCRIBER_COMPARED": 17,
+		"ACT_KIND_POLICY_SET":          18,
 		"ACT_KIND_CONSENTS_IMPORTED":   19,
 	}
 )
@@ -1542,7 +1546,7 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x0eCredentialKind\x12\x1f\n" +
 	"\x1bCREDENTIAL_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15CREDENTIAL_KIND_TOKEN\x10\x01\x12\x1f\n" +
-	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\xa0\x04\n" +
+	"\x1bCREDENTIAL_KIND_CERTIFICATE\x10\x02*\xb9\x04\n" +
 	"\aActKind\x12\x18\n" +
 	"\x14ACT_KIND_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15ACT_KIND_LIST_CREATED\x10\x01\x12\x19\n" +
@@ -1562,7 +1566,8 @@ const file_dnc_v1_access_proto_rawDesc = "" +
 	"\x1bACT_KIND_SUBSCRIBER_REMOVED\x10\x0e\x12\x15\n" +
 	"\x11ACT_KIND_DESK_PUT\x10\x0f\x12\x19\n" +
 	"\x15ACT_KIND_DESK_REMOVED\x10\x10\x12 \n" +
-	"\x1cACT_KIND_SUBSCRIBER_COMPARED\x10\x11\x12\x1e\n" +
+	"\x1cACT_KIND_SUBSCRIBER_COMPARED\x10\x11\x12\x17\n" +
+	"\x13ACT_KIND_POLICY_SET\x10\x12\x12\x1e\n" +
 	"\x1aACT_KIND_CONSENTS_IMPORTED\x10\x132\xa1\x03\n" +
 	"\rAccessService\x12F\n" +
 	"\vCreateToken\x12\x1a.dnc.v1.CreateTokenRequest\x1a\x1b.dnc.v1.CreateTokenResponse\x12C\n" +

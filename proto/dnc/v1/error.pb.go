@@ -179,6 +179,11 @@ const (
 	// FAILED_PRECONDITION. Consents at that scope were withdrawn after this one was obtained. If the person consents again,
 	// record when.
 	ErrorReason_ERROR_REASON_CONSENT_WITHDRAWN ErrorReason = 90
+	// INVALID_ARGUMENT. The document is no policy that this server can use; the message has the line and column of each problem. Do
+	// not retry.
+	ErrorReason_ERROR_REASON_POLICY_INVALID ErrorReason = 95
+	// ABORTED. Another policy is in force than the one that the change was made from. Look at it, and make the change again.
+	ErrorReason_ERROR_REASON_POLICY_CHANGED ErrorReason = 96
 )
 
 // Enum value maps for ErrorReason.
@@ -240,6 +245,8 @@ var (
 		83: "ERROR_REASON_ACK_INVALID",
 		84: "ERROR_REASON_DESK_NOT_FOUND",
 		90: "ERROR_REASON_CONSENT_WITHDRAWN",
+		95: "ERROR_REASON_POLICY_INVALID",
+		96: "ERROR_REASON_POLICY_CHANGED",
 	}
 	ErrorReason_value = map[string]int32{
 		"ERROR_REASON_UNSPECIFIED":            0,
@@ -298,6 +305,8 @@ var (
 		"ERROR_REASON_ACK_INVALID":            83,
 		"ERROR_REASON_DESK_NOT_FOUND":         84,
 		"ERROR_REASON_CONSENT_WITHDRAWN":      90,
+		"ERROR_REASON_POLICY_INVALID":         95,
+		"ERROR_REASON_POLICY_CHANGED":         96,
 	}
 )
 
@@ -390,7 +399,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xee\x0e\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xb0\x0f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -448,7 +457,9 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1bERROR_REASON_FILTER_CHANGED\x10R\x12\x1c\n" +
 	"\x18ERROR_REASON_ACK_INVALID\x10S\x12\x1f\n" +
 	"\x1bERROR_REASON_DESK_NOT_FOUND\x10T\x12\"\n" +
-	"\x1eERROR_REASON_CONSENT_WITHDRAWN\x10ZB)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
+	"\x1eERROR_REASON_CONSENT_WITHDRAWN\x10Z\x12\x1f\n" +
+	"\x1bERROR_REASON_POLICY_INVALID\x10_\x12\x1f\n" +
+	"\x1bERROR_REASON_POLICY_CHANGED\x10`B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"
 
 var (
 	file_dnc_v1_error_proto_rawDescOnce sync.Once

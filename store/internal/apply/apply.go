@@ -39,6 +39,7 @@ type Applier struct {
 	Grants  bool                                  // a grant was made or revoked
 	Touched []Touched                             // topics, in the order in which they were met
 	Desks   bool                                  // a desk was registered, changed or removed
+	Policy  *state.Stored[*storev1.PolicyState]   // the last that was set; nil: none was
 	totals  *storev1.Totals                       // nil until needed
 
 	Subscribers map[policy.EventID]*storev1.SubscriberState // changed
@@ -144,6 +145,8 @@ func (a *Applier) Change(id policy.EventID, e *storev1.Event) (ended []policy.Ev
 		return nil, a.acknowledge(id, c.Acknowledged)
 	case *storev1.Event_DeskPut, *storev1.Event_DeskRemoved:
 		return nil, a.deskEvent(id, e)
+	case *storev1.Event_PolicySet:
+		return nil, a.setPolicy(id, e)
 	}
 	return nil, fmt.Errorf("event of an unknown kind: written by a later version")
 }

@@ -31,6 +31,8 @@ func (b Subscribers) Follow(id policy.EventID, time int64, e *storev1.Event) (ch
 		return b.beginAgain(id.Revision)
 	case *storev1.Event_Acknowledged:
 		return b.acknowledge(id, time, c.Acknowledged)
+	case *storev1.Event_PolicySet:
+		return b.widen(policy.Reach(c.PolicySet.GetReach()), id.Revision, time)
 	}
 	return nil
 }
@@ -180,6 +182,9 @@ func (a *Applier) checkPut(all Subscribers, c *storev1.SubscriberPut) error {
 	}
 	if other, taken := all.named(set.GetName()); taken && other != id || old.GetUpdatedRevision() != c.GetBase() {
 		return fault.ErrMoved
+	}
+	if err := a.checkReach(set); err != nil {
+		return err
 	}
 	if err := a.checkLists(set, old.GetSettings()); err != nil {
 		return err

@@ -20,6 +20,7 @@ const (
 	// 'j' is a revision: see journal.Key
 	KindAck     = 'k' // subscriber id, stage, revision up to which it acknowledged
 	KindList    = 'l' // list id
+	KindPolicy  = 'o' // event that set it; the last one is in force
 	KindImport  = 'p' // list id, P; of opt-outs: 0, the event's index, its revision
 	KindRequest = 'q' // first half of the SHA-256 of a request id
 	KindRecords = 'r' // number
@@ -71,6 +72,9 @@ func AckPrefix(subscriber policy.EventID, stage uint8) []byte {
 	k := make([]byte, 0, 1+ListIDBytes+1+8)
 	return append(AppendListID(append(k, KindAck), subscriber), stage)
 }
+
+// Policy is the key of a policy, by the event that set it.
+func Policy(id policy.EventID) []byte { return AppendListID([]byte{KindPolicy}, id) }
 
 // Desk is the key of a desk.
 func Desk(id policy.EventID) []byte { return AppendListID([]byte{KindDesk}, id) }

@@ -200,6 +200,7 @@ type Event struct {
 	//	*Event_DeskPut
 	//	*Event_DeskRemoved
 	//	*Event_BaseCompared
+	//	*Event_PolicySet
 	Change        isEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -502,6 +503,15 @@ func (x *Event) GetBaseCompared() *BaseCompared {
 	return nil
 }
 
+func (x *Event) GetPolicySet() *PolicySet {
+	if x != nil {
+		if x, ok := x.Change.(*Event_PolicySet); ok {
+			return x.PolicySet
+		}
+	}
+	return nil
+}
+
 type isEvent_Change interface {
 	isEvent_Change()
 }
@@ -606,6 +616,10 @@ type Event_BaseCompared struct {
 	BaseCompared *BaseCompared `protobuf:"bytes,55,opt,name=base_compared,json=baseCompared,proto3,oneof"`
 }
 
+type Event_PolicySet struct {
+	PolicySet *PolicySet `protobuf:"bytes,56,opt,name=policy_set,json=policySet,proto3,oneof"`
+}
+
 func (*Event_OptOut) isEvent_Change() {}
 
 func (*Event_OptOutWithdrawn) isEvent_Change() {}
@@ -655,6 +669,8 @@ func (*Event_DeskPut) isEvent_Change() {}
 func (*Event_DeskRemoved) isEvent_Change() {}
 
 func (*Event_BaseCompared) isEvent_Change() {}
+
+func (*Event_PolicySet) isEvent_Change() {}
 
 // OptOut: the person of the number objected to calls from the scope.
 type OptOut struct {
@@ -3655,6 +3671,79 @@ func (x *BaseCompared) GetInDoubt() []*ListId {
 	return nil
 }
 
+// PolicySet: checks are answered by this policy from now on. The filter of each subscriber becomes as wide as its opt-outs reach.
+type PolicySet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As policydoc reads it.
+	Document []byte `protobuf:"bytes,1,opt,name=document,proto3" json:"document,omitempty"`
+	// Of the document.
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	// The widest reach of an opt-out in it: policy.Reach.
+	Reach uint32 `protobuf:"varint,3,opt,name=reach,proto3" json:"reach,omitempty"`
+	// The event that set the policy that it replaces. Unset: there was none.
+	Base          *EventRef `protobuf:"bytes,4,opt,name=base,proto3" json:"base,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicySet) Reset() {
+	*x = PolicySet{}
+	mi := &file_store_v1_journal_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicySet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicySet) ProtoMessage() {}
+
+func (x *PolicySet) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicySet.ProtoReflect.Descriptor instead.
+func (*PolicySet) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *PolicySet) GetDocument() []byte {
+	if x != nil {
+		return x.Document
+	}
+	return nil
+}
+
+func (x *PolicySet) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *PolicySet) GetReach() uint32 {
+	if x != nil {
+		return x.Reach
+	}
+	return 0
+}
+
+func (x *PolicySet) GetBase() *EventRef {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
 var File_store_v1_journal_proto protoreflect.FileDescriptor
 
 const file_store_v1_journal_proto_rawDesc = "" +
@@ -3663,7 +3752,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xb4\r\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xea\r\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
@@ -3696,7 +3785,9 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\facknowledged\x184 \x01(\v2\x16.store.v1.AcknowledgedH\x00R\facknowledged\x12.\n" +
 	"\bdesk_put\x185 \x01(\v2\x11.store.v1.DeskPutH\x00R\adeskPut\x12:\n" +
 	"\fdesk_removed\x186 \x01(\v2\x15.store.v1.DeskRemovedH\x00R\vdeskRemoved\x12=\n" +
-	"\rbase_compared\x187 \x01(\v2\x16.store.v1.BaseComparedH\x00R\fbaseComparedB\b\n" +
+	"\rbase_compared\x187 \x01(\v2\x16.store.v1.BaseComparedH\x00R\fbaseCompared\x124\n" +
+	"\n" +
+	"policy_set\x188 \x01(\v2\x13.store.v1.PolicySetH\x00R\tpolicySetB\b\n" +
 	"\x06change\"\xd0\x01\n" +
 	"\x06OptOut\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
@@ -3955,7 +4046,12 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x0enumbers_sha256\x18\f \x01(\fR\rnumbersSha256\x12%\n" +
 	"\x0emissing_sha256\x18\r \x01(\fR\rmissingSha256\x12\x18\n" +
 	"\aelapsed\x18\x0e \x01(\x03R\aelapsed\x12+\n" +
-	"\bin_doubt\x18\x0f \x03(\v2\x10.store.v1.ListIdR\ainDoubt*\xd6\x01\n" +
+	"\bin_doubt\x18\x0f \x03(\v2\x10.store.v1.ListIdR\ainDoubt\"}\n" +
+	"\tPolicySet\x12\x1a\n" +
+	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x14\n" +
+	"\x05reach\x18\x03 \x01(\rR\x05reach\x12&\n" +
+	"\x04base\x18\x04 \x01(\v2\x12.store.v1.EventRefR\x04base*\xd6\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
@@ -3980,7 +4076,7 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),              // 0: store.v1.LoadMode
 	(*Revision)(nil),           // 1: store.v1.Revision
@@ -4023,6 +4119,7 @@ var file_store_v1_journal_proto_goTypes = []any{
 	(*DeskPut)(nil),            // 38: store.v1.DeskPut
 	(*DeskRemoved)(nil),        // 39: store.v1.DeskRemoved
 	(*BaseCompared)(nil),       // 40: store.v1.BaseCompared
+	(*PolicySet)(nil),          // 41: store.v1.PolicySet
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
@@ -4051,48 +4148,50 @@ var file_store_v1_journal_proto_depIdxs = []int32{
 	38, // 23: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
 	39, // 24: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
 	40, // 25: store.v1.Event.base_compared:type_name -> store.v1.BaseCompared
-	4,  // 26: store.v1.OptOut.desk:type_name -> store.v1.EventRef
-	6,  // 27: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
-	4,  // 28: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
-	4,  // 29: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
-	9,  // 30: store.v1.ConsentRecorded.consent:type_name -> store.v1.Consent
-	4,  // 31: store.v1.ConsentRecorded.desk:type_name -> store.v1.EventRef
-	4,  // 32: store.v1.ConsentWithdrawn.desk:type_name -> store.v1.EventRef
-	4,  // 33: store.v1.ConsentUsed.consents:type_name -> store.v1.EventRef
-	20, // 34: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	13, // 35: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	17, // 36: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	13, // 37: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	17, // 38: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 39: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	18, // 40: store.v1.Load.sources:type_name -> store.v1.Source
-	19, // 41: store.v1.Load.counts:type_name -> store.v1.Counts
-	22, // 42: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	21, // 43: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	17, // 44: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	20, // 45: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	17, // 46: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	17, // 47: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	17, // 48: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	20, // 49: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	17, // 50: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	32, // 51: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	4,  // 52: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
-	17, // 53: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
-	4,  // 54: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
-	33, // 55: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
-	4,  // 56: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
-	4,  // 57: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
-	4,  // 58: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
-	37, // 59: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
-	4,  // 60: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
-	4,  // 61: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
-	17, // 62: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
-	63, // [63:63] is the sub-list for method output_type
-	63, // [63:63] is the sub-list for method input_type
-	63, // [63:63] is the sub-list for extension type_name
-	63, // [63:63] is the sub-list for extension extendee
-	0,  // [0:63] is the sub-list for field type_name
+	41, // 26: store.v1.Event.policy_set:type_name -> store.v1.PolicySet
+	4,  // 27: store.v1.OptOut.desk:type_name -> store.v1.EventRef
+	6,  // 28: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	4,  // 29: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
+	4,  // 30: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
+	9,  // 31: store.v1.ConsentRecorded.consent:type_name -> store.v1.Consent
+	4,  // 32: store.v1.ConsentRecorded.desk:type_name -> store.v1.EventRef
+	4,  // 33: store.v1.ConsentWithdrawn.desk:type_name -> store.v1.EventRef
+	4,  // 34: store.v1.ConsentUsed.consents:type_name -> store.v1.EventRef
+	20, // 35: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	13, // 36: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	17, // 37: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	13, // 38: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	17, // 39: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 40: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	18, // 41: store.v1.Load.sources:type_name -> store.v1.Source
+	19, // 42: store.v1.Load.counts:type_name -> store.v1.Counts
+	22, // 43: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	21, // 44: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	17, // 45: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	20, // 46: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	17, // 47: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	17, // 48: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	17, // 49: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	20, // 50: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	17, // 51: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	32, // 52: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	4,  // 53: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
+	17, // 54: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
+	4,  // 55: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
+	33, // 56: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
+	4,  // 57: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
+	4,  // 58: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
+	4,  // 59: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
+	37, // 60: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
+	4,  // 61: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
+	4,  // 62: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
+	17, // 63: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
+	4,  // 64: store.v1.PolicySet.base:type_name -> store.v1.EventRef
+	65, // [65:65] is the sub-list for method output_type
+	65, // [65:65] is the sub-list for method input_type
+	65, // [65:65] is the sub-list for extension type_name
+	65, // [65:65] is the sub-list for extension extendee
+	0,  // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -4126,6 +4225,7 @@ func file_store_v1_journal_proto_init() {
 		(*Event_DeskPut)(nil),
 		(*Event_DeskRemoved)(nil),
 		(*Event_BaseCompared)(nil),
+		(*Event_PolicySet)(nil),
 	}
 	file_store_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
 	type x struct{}
@@ -4134,7 +4234,7 @@ func file_store_v1_journal_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   40,
+			NumMessages:   41,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

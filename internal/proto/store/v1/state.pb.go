@@ -1714,6 +1714,69 @@ func (x *FeedCount) GetRevision() uint64 {
 	return 0
 }
 
+// PolicyState is a policy that was set. Its key is the id of the event. The last one is in force.
+type PolicyState struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Set   *PolicySet             `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	// Unix nanoseconds.
+	Time int64 `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	// Of the event's story.
+	StoryHash     []byte `protobuf:"bytes,3,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PolicyState) Reset() {
+	*x = PolicyState{}
+	mi := &file_store_v1_state_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PolicyState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PolicyState) ProtoMessage() {}
+
+func (x *PolicyState) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_state_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PolicyState.ProtoReflect.Descriptor instead.
+func (*PolicyState) Descriptor() ([]byte, []int) {
+	return file_store_v1_state_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PolicyState) GetSet() *PolicySet {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *PolicyState) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *PolicyState) GetStoryHash() []byte {
+	if x != nil {
+		return x.StoryHash
+	}
+	return nil
+}
+
 var File_store_v1_state_proto protoreflect.FileDescriptor
 
 const file_store_v1_state_proto_rawDesc = "" +
@@ -1862,7 +1925,12 @@ const file_store_v1_state_proto_rawDesc = "" +
 	"\fremoved_time\x18\x06 \x01(\x03R\vremovedTime\"A\n" +
 	"\tFeedCount\x12\x18\n" +
 	"\achanges\x18\x01 \x01(\x04R\achanges\x12\x1a\n" +
-	"\brevision\x18\x02 \x01(\x04R\brevision*\xb4\x01\n" +
+	"\brevision\x18\x02 \x01(\x04R\brevision\"g\n" +
+	"\vPolicyState\x12%\n" +
+	"\x03set\x18\x01 \x01(\v2\x13.store.v1.PolicySetR\x03set\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x1d\n" +
+	"\n" +
+	"story_hash\x18\x03 \x01(\fR\tstoryHash*\xb4\x01\n" +
 	"\vImportState\x12\x1c\n" +
 	"\x18IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15IMPORT_STATE_PREPARED\x10\x01\x12\x19\n" +
@@ -1884,7 +1952,7 @@ func file_store_v1_state_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_state_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 19)
+var file_store_v1_state_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_store_v1_state_proto_goTypes = []any{
 	(ImportState)(0),           // 0: store.v1.ImportState
 	(*RecordSet)(nil),          // 1: store.v1.RecordSet
@@ -1906,42 +1974,45 @@ var file_store_v1_state_proto_goTypes = []any{
 	(*AckState)(nil),           // 17: store.v1.AckState
 	(*DeskState)(nil),          // 18: store.v1.DeskState
 	(*FeedCount)(nil),          // 19: store.v1.FeedCount
-	(*Consent)(nil),            // 20: store.v1.Consent
-	(*ListSettings)(nil),       // 21: store.v1.ListSettings
-	(*Load)(nil),               // 22: store.v1.Load
-	(*TokenCreated)(nil),       // 23: store.v1.TokenCreated
-	(*OptOut)(nil),             // 24: store.v1.OptOut
-	(*ConsentRecorded)(nil),    // 25: store.v1.ConsentRecorded
-	(*SubscriberSettings)(nil), // 26: store.v1.SubscriberSettings
-	(*BaseCompared)(nil),       // 27: store.v1.BaseCompared
-	(*DeskSettings)(nil),       // 28: store.v1.DeskSettings
+	(*PolicyState)(nil),        // 20: store.v1.PolicyState
+	(*Consent)(nil),            // 21: store.v1.Consent
+	(*ListSettings)(nil),       // 22: store.v1.ListSettings
+	(*Load)(nil),               // 23: store.v1.Load
+	(*TokenCreated)(nil),       // 24: store.v1.TokenCreated
+	(*OptOut)(nil),             // 25: store.v1.OptOut
+	(*ConsentRecorded)(nil),    // 26: store.v1.ConsentRecorded
+	(*SubscriberSettings)(nil), // 27: store.v1.SubscriberSettings
+	(*BaseCompared)(nil),       // 28: store.v1.BaseCompared
+	(*DeskSettings)(nil),       // 29: store.v1.DeskSettings
+	(*PolicySet)(nil),          // 30: store.v1.PolicySet
 }
 var file_store_v1_state_proto_depIdxs = []int32{
 	3,  // 0: store.v1.RecordSet.records:type_name -> store.v1.Record
 	2,  // 1: store.v1.RecordSet.consents_ended:type_name -> store.v1.ConsentsEnded
-	20, // 2: store.v1.Record.consent:type_name -> store.v1.Consent
-	21, // 3: store.v1.ListState.settings:type_name -> store.v1.ListSettings
-	22, // 4: store.v1.ListState.load:type_name -> store.v1.Load
-	22, // 5: store.v1.ListState.pending_load:type_name -> store.v1.Load
-	22, // 6: store.v1.ImportEntry.load:type_name -> store.v1.Load
+	21, // 2: store.v1.Record.consent:type_name -> store.v1.Consent
+	22, // 3: store.v1.ListState.settings:type_name -> store.v1.ListSettings
+	23, // 4: store.v1.ListState.load:type_name -> store.v1.Load
+	23, // 5: store.v1.ListState.pending_load:type_name -> store.v1.Load
+	23, // 6: store.v1.ImportEntry.load:type_name -> store.v1.Load
 	0,  // 7: store.v1.ImportEntry.state:type_name -> store.v1.ImportState
-	23, // 8: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
+	24, // 8: store.v1.GrantState.granted:type_name -> store.v1.TokenCreated
 	13, // 9: store.v1.StoryEntry.pack:type_name -> store.v1.PackedStory
-	24, // 10: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
+	25, // 10: store.v1.StagedOptOuts.opt_outs:type_name -> store.v1.OptOut
 	11, // 11: store.v1.StagedOptOuts.stories:type_name -> store.v1.Story
-	25, // 12: store.v1.StagedOptOuts.consents:type_name -> store.v1.ConsentRecorded
-	26, // 13: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
+	26, // 12: store.v1.StagedOptOuts.consents:type_name -> store.v1.ConsentRecorded
+	27, // 13: store.v1.SubscriberState.settings:type_name -> store.v1.SubscriberSettings
 	17, // 14: store.v1.SubscriberState.received:type_name -> store.v1.AckState
 	17, // 15: store.v1.SubscriberState.durable:type_name -> store.v1.AckState
 	17, // 16: store.v1.SubscriberState.applied:type_name -> store.v1.AckState
 	16, // 17: store.v1.SubscriberState.compared:type_name -> store.v1.ComparedState
-	27, // 18: store.v1.ComparedState.what:type_name -> store.v1.BaseCompared
-	28, // 19: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
-	20, // [20:20] is the sub-list for method output_type
-	20, // [20:20] is the sub-list for method input_type
-	20, // [20:20] is the sub-list for extension type_name
-	20, // [20:20] is the sub-list for extension extendee
-	0,  // [0:20] is the sub-list for field type_name
+	28, // 18: store.v1.ComparedState.what:type_name -> store.v1.BaseCompared
+	29, // 19: store.v1.DeskState.settings:type_name -> store.v1.DeskSettings
+	30, // 20: store.v1.PolicyState.set:type_name -> store.v1.PolicySet
+	21, // [21:21] is the sub-list for method output_type
+	21, // [21:21] is the sub-list for method input_type
+	21, // [21:21] is the sub-list for extension type_name
+	21, // [21:21] is the sub-list for extension extendee
+	0,  // [0:21] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_state_proto_init() }
@@ -1956,7 +2027,7 @@ func file_store_v1_state_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_state_proto_rawDesc), len(file_store_v1_state_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   19,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
