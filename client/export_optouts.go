@@ -35,11 +35,22 @@ type OptOutRecord struct {
 // cut, or its count is not the server's. There is no deadline but that of ctx, and nothing
 // is tried again.
 func (c *Client) ExportOptOuts(ctx context.Context, opts ...ExportOption) iter.Seq2[OptOutRecord, error] {
-	return func(yield func(OptOutRecord, error) bool) {
+	return exportRecords(ctx, c, dncv1.RecordKind_RECORD_KIND_OPT_OUT, fromExported, opts)
+}
+
+// ExportConsents yields the consents in force, as ExportOptOuts does opt-outs. In force says that they have not expired: the policy may
+// count them for a shorter time.
+func (c *Client) ExportConsents(ctx context.Context, opts ...ExportOption) iter.Seq2[ConsentRecord, error] {
+	return exportRecords(ctx, c, dncv1.RecordKind_RECORD_KIND_CONSENT, fromExportedConsent, opts)
+}
+
+func exportRecords[T any](
+	ctx context.Context, c *Client, kind dncv1.RecordKind, from func(*dncv1.ExportedRecord) T, opts []ExportOption,
+) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		var none T
 		o := gather(opts, ExportOption.applyExport)
-		request := &dncv1.ExportRecordsRequest{
-			Kind: dncv1.RecordKind_RECORD_KIND_OPT_OUT, InForceOnly: true, ReadAt: o.readAt(),
-		}
+		request := &dncv1.ExportRecordsRequest{Kind: kind, InForceOnly: true, ReadAt: o.readAt()}
 		if o.scopeSet {
 			request.Scope = &o.scope
 		}
@@ -47,17 +58,19 @@ func (c *Client) ExportOptOuts(ctx context.Context, opts ...ExportOption) iter.S
 		defer cancel()
 		stream, err := c.pick().records.ExportRecords(ctx, request)
 		if err != nil {
-			yield(OptOutRecord{}, fromStatus(err))
+			yield(none, fromStatus(err))
 			return
 		}
-		if err := yieldOptOuts(stream.Recv, yield); err != nil && !errors.Is(err, errStopped) {
-			yield(OptOutRecord{}, exportError(err))
+		if err := yieldRecords(stream.Recv, from, yield); err != nil && !errors.Is(err, errStopped) {
+			yield(none, exportError(err))
 		}
 	}
 }
 
-// yieldOptOuts yields until the summary: io.EOF before it is a cut.
-func yieldOptOuts(receive func() (*dncv1.ExportRecordsResponse, error), yield func(OptOutRecord, error) bool) error {
+// yieldRecords yields until the summary: io.EOF before it is a cut.
+func yieldRecords[T any](
+	receive func() (*dncv1.ExportRecordsResponse, error), from func(*dncv1.ExportedRecord) T, yield func(T, error) bool,
+) error {
 	count := uint64(0)
 	for {
 		frame, err := receive()
@@ -72,10 +85,61 @@ func yieldOptOuts(receive func() (*dncv1.ExportRecordsResponse, error), yield fu
 		}
 		for _, r := range frame.GetChunk().GetRecords() {
 			count++
-			if !yield(fromExported(r), nil) {
+			if !yield(from(r), nil) {
 				return errStopped
 			}
 		}
+	}
+}
+
+// ConsentRecord is one consent as an export has it. Fields that OptOutRecord has too mean the same.
+type ConsentRecord struct {
+	Number     string      `json:"number"`
+	Scope      string      `json:"scope" empty:"kept"`
+	Kind       ConsentKind `json:"kind"`
+	Form       ConsentForm `json:"form"`
+	Channel    Channel     `json:"channel"`
+	Desk       string      `json:"desk"`
+	ObtainedAt time.Time   `json:"obtained_at"`
+	Evidence   string      `json:"evidence"`
+	Note       string      `json:"note"`
+	// ExpiresAt is when it ends; zero: the policy decides.
+	ExpiresAt        time.Time  `json:"expires_at"`
+	Goods            string     `json:"goods"`
+	ThirdParties     string     `json:"third_parties"`
+	AppointmentFrom  time.Time  `json:"appointment_from"`
+	AppointmentUntil time.Time  `json:"appointment_until"`
+	MayLift          bool       `json:"may_lift"`
+	RecordedAt       time.Time  `json:"recorded_at"`
+	RecordedBy       string     `json:"recorded_by"`
+	RecordedByProven bool       `json:"recorded_by_proven"`
+	StoryState       StoryState `json:"story_state"`
+	ID               EventID    `json:"id"`
+}
+
+func fromExportedConsent(e *dncv1.ExportedRecord) ConsentRecord {
+	r, story := e.GetRecord(), e.GetRecord().GetStory()
+	return ConsentRecord{
+		Number:           e.GetNumber(),
+		Scope:            r.GetScope(),
+		Kind:             name[ConsentKind](r.GetConsentKind(), "CONSENT_KIND_"),
+		Form:             name[ConsentForm](r.GetConsentForm(), "CONSENT_FORM_"),
+		Channel:          name[Channel](r.GetChannel(), "CHANNEL_"),
+		Desk:             story.GetDesk(),
+		ObtainedAt:       fromTime(r.GetReceivedAt()),
+		Evidence:         story.GetEvidence(),
+		Note:             story.GetNote(),
+		ExpiresAt:        fromTime(r.GetExpiresAt()),
+		Goods:            r.GetGoods(),
+		ThirdParties:     r.GetThirdParties(),
+		AppointmentFrom:  fromTime(r.GetAppointmentFrom()),
+		AppointmentUntil: fromTime(r.GetAppointmentUntil()),
+		MayLift:          r.GetMayLift(),
+		RecordedAt:       fromTime(r.GetRecordedAt()),
+		RecordedBy:       story.GetRecordedBy(),
+		RecordedByProven: story.GetRecordedByProven(),
+		StoryState:       name[StoryState](story.GetState(), "STORY_STATE_"),
+		ID:               fromEventID(r.GetId()),
 	}
 }
 

@@ -116,13 +116,8 @@ func (c *Client) ImportOptOuts(ctx context.Context, r ImportOptOutsRequest) (_ I
 		Guards:        &dncv1.ImportGuards{MaxRejectRatio: r.MaxRejects, Override: r.Override},
 		FallbackScope: r.ScopeInstead, Resume: r.Resume, Context: &dncv1.WriteContext{OnBehalfOf: c.opts.user},
 	}
-	rows := &rowChunks{request: &r, room: make([]OptOut, 1000)}
-	result, err := rowUpload(c, rows, header).run(ctx)
-	if err != nil {
-		return ImportOptOutsResult{}, err
-	}
-	rows.reportLate(result.GetRejects())
-	return fromRecordsResult(result), nil
+	rows := &rowsOf[OptOut]{source: r.Rows, toRow: toRow}
+	return c.importRows(ctx, rows, rowCalls{r.OnResume, r.OnProgress, r.OnReject, r.OnRemark}, header)
 }
 
 // toRow is a row on the wire. The server judges what is wrong with it, and rejects the row,

@@ -80,7 +80,7 @@ func TestJSONFields(t *testing.T) {
 		value  any
 		fields int
 	}{
-		{client.Result{}, 11}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.NumberInfo{}, 8},
+		{client.Result{}, 11}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.ConsentRecord{}, 20}, {client.NumberInfo{}, 8},
 		{client.Record{}, 16}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
 		{client.HistoryEvent{}, 22}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},

@@ -45,6 +45,12 @@ func (r WithdrawReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 func (r *WithdrawReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
 // MarshalJSON implements json.Marshaler: see the package comment.
+func (r ConsentRecord) MarshalJSON() ([]byte, error) { return encode(r) }
+
+// UnmarshalJSON implements json.Unmarshaler: see the package comment.
+func (r *ConsentRecord) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
+// MarshalJSON implements json.Marshaler: see the package comment.
 func (r ConsentReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 
 // UnmarshalJSON implements json.Unmarshaler: see the package comment.

@@ -24,26 +24,80 @@ type (
 	recordRPC    = importRPC[dncv1.ImportRecordsRequest, dncv1.ImportRecordsResponse, dncv1.ImportRecordsResult]
 )
 
-// rowChunks makes chunks of the rows of an ImportOptOuts.
-type rowChunks struct {
-	request *ImportOptOutsRequest
-	batch   []OptOut // read and not yet in a chunk
-	room    []OptOut // what batch lies in
-	ended   bool     // the source has no more
-	rows    uint64   // put in chunks
-	starts  []uint64 // the first row of each chunk
+// rowSource yields the rows of an import, as they are sent.
+type rowSource interface {
+	// next is the next row; nil after the last.
+	next() (*dncv1.RecordRow, error)
+	Summary() SourceSummary
 }
 
-// rowUpload sends the rows of an import.
-func rowUpload(c *Client, source *rowChunks, header *dncv1.ImportRecordsHeader) *recordUpload {
-	return &recordUpload{
+// rowsOf reads rows from what yields opt-outs or consents.
+type rowsOf[T any] struct {
+	source interface {
+		Next(batch []T) (int, error)
+		Summary() SourceSummary
+	}
+	toRow func(*T) *dncv1.RecordRow
+	batch []T  // read and not yet sent
+	room  []T  // what batch lies in
+	ended bool // the source has no more
+}
+
+// next implements rowSource.
+func (r *rowsOf[T]) next() (*dncv1.RecordRow, error) {
+	if len(r.batch) == 0 && !r.ended {
+		if r.room == nil {
+			r.room = make([]T, 1000)
+		}
+		n, err := r.source.Next(r.room)
+		r.batch, r.ended = r.room[:n], err == io.EOF
+		if err != nil && !r.ended {
+			return nil, err
+		}
+	}
+	if len(r.batch) == 0 {
+		return nil, nil
+	}
+	row := r.toRow(&r.batch[0])
+	r.batch = r.batch[1:]
+	return row, nil
+}
+
+// Summary implements rowSource.
+func (r *rowsOf[T]) Summary() SourceSummary { return r.source.Summary() }
+
+// rowCalls are the functions of a caller that an import of rows calls.
+type rowCalls struct {
+	onResume           func(rows uint64)
+	onProgress         func(Progress)
+	onReject, onRemark func(OptOutReject)
+}
+
+// rowChunks makes chunks of the rows of an import.
+type rowChunks struct {
+	source rowSource
+	calls  rowCalls
+	rows   uint64   // put in chunks
+	starts []uint64 // the first row of each chunk
+}
+
+// importRows sends the rows of an import.
+func (c *Client) importRows(ctx context.Context, source rowSource, calls rowCalls, header *dncv1.ImportRecordsHeader) (ImportOptOutsResult, error) {
+	rows := &rowChunks{source: source, calls: calls}
+	upload := recordUpload{
 		client:     c,
 		rpc:        importOfRows(header),
-		source:     source,
+		source:     rows,
 		sources:    header.GetSources(),
-		onResume:   source.request.OnResume,
-		onProgress: source.request.OnProgress,
+		onResume:   calls.onResume,
+		onProgress: calls.onProgress,
 	}
+	result, err := upload.run(ctx)
+	if err != nil {
+		return ImportOptOutsResult{}, err
+	}
+	rows.reportLate(result.GetRejects())
+	return fromRecordsResult(result), nil
 }
 
 func importOfRows(header *dncv1.ImportRecordsHeader) recordRPC {
@@ -78,44 +132,27 @@ func (r *rowChunks) fill() (*dncv1.ImportChunk, int, error) {
 func (r *rowChunks) fillRows() ([]*dncv1.RecordRow, error) {
 	rows := make([]*dncv1.RecordRow, 0, optOutRows)
 	for size := 0; len(rows) < optOutRows && size < optOutBytes; {
-		if len(r.batch) == 0 {
-			if err := r.refill(); err != nil || len(r.batch) == 0 {
-				return rows, err
-			}
+		row, err := r.source.next()
+		if err != nil || row == nil {
+			return rows, err
 		}
-		row := toRow(&r.batch[0])
-		r.batch = r.batch[1:]
 		rows = append(rows, row)
 		size += proto.Size(row) + rowOverhead
 	}
 	return rows, nil
 }
 
-// refill reads more of the source into batch, which stays empty at its end.
-func (r *rowChunks) refill() error {
-	if r.ended {
-		return nil
-	}
-	n, err := r.request.Rows.Next(r.room)
-	r.batch = r.room[:n]
-	if err == io.EOF {
-		r.ended = true
-		return nil
-	}
-	return err
-}
-
-// summary implements uploadSource. Opt-outs cover no prefixes.
+// summary implements uploadSource. Records cover no prefixes.
 func (r *rowChunks) summary() SourceSummary {
-	sum := r.request.Rows.Summary()
+	sum := r.source.Summary()
 	sum.Coverage, sum.Inferred = nil, nil
 	return sum
 }
 
 // acked implements uploadSource: it reports the rows that the server rejects, or has remarks about.
 func (r *rowChunks) acked(c *chunk, a *dncv1.ImportAck) {
-	report(r.request.OnReject, c, a.GetRejects())
-	report(r.request.OnRemark, c, a.GetRemarks())
+	report(r.calls.onReject, c, a.GetRejects())
+	report(r.calls.onRemark, c, a.GetRemarks())
 }
 
 func report(f func(OptOutReject), c *chunk, about []*dncv1.ImportReject) {
@@ -133,13 +170,13 @@ func report(f func(OptOutReject), c *chunk, about []*dncv1.ImportReject) {
 
 // reportLate reports the rows that were rejected after the commit.
 func (r *rowChunks) reportLate(rejects []*dncv1.RowReject) {
-	if r.request.OnReject == nil {
+	if r.calls.onReject == nil {
 		return
 	}
 	for _, reject := range rejects {
 		if seq := reject.GetSeq(); seq >= 1 && seq <= uint64(len(r.starts)) {
 			e := fromItem(reject.GetError())
-			r.request.OnReject(OptOutReject{Row: r.starts[seq-1] + uint64(reject.GetIndex()), Reason: e.Reason, Message: e.Message})
+			r.calls.onReject(OptOutReject{Row: r.starts[seq-1] + uint64(reject.GetIndex()), Reason: e.Reason, Message: e.Message})
 		}
 	}
 }

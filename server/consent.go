@@ -72,19 +72,19 @@ func consentOf(req *dncv1.RecordConsentRequest, at instant) (store.Consent, erro
 	if c.ExpiresAt, err = timeOf("expires_at", req.GetExpiresAt()); err != nil {
 		return c, err
 	}
-	return c, checkConsentTimes("obtained_at", c.ObtainedAt, c.ExpiresAt, c.Kind, at)
+	return c, checkConsentTimes(c.ObtainedAt, c.ExpiresAt, c.Kind, at)
 }
 
 // checkConsentTimes allows no day of grace: a consent that is obtained later does not count now. Only a contract may have ended: a
 // policy may count it for a while.
-func checkConsentTimes(field string, obtained, expires time.Time, kind policy.ConsentKind, at instant) error {
+func checkConsentTimes(obtained, expires time.Time, kind policy.ConsentKind, at instant) error {
 	switch {
 	case obtained.After(at.byClock()):
-		return invalidField(field, "is in the future: a consent counts from when it was obtained")
+		return invalidField("obtained_at", "is in the future: a consent counts from when it was obtained")
 	case expires.IsZero():
 		return nil
 	case !expires.After(obtained):
-		return invalidField("expires_at", "must be later than "+field)
+		return invalidField("expires_at", "must be later than obtained_at")
 	case kind != policy.Contract && !expires.After(at.byClock()):
 		return invalidField("expires_at", "has passed: the consent would never count")
 	}

@@ -200,14 +200,14 @@ func (r *rowReader) consent(m *dncv1.RecordRow, out *store.RecordRow, at instant
 		return err
 	}
 	if out.ReceivedAt.IsZero() {
-		return invalidField("received_at", "is missing: say when the consent was obtained")
+		return invalidField("obtained_at", "is missing: say when the consent was obtained")
 	}
 	if out.ExpiresAt, err = timeOf("expires_at", m.GetExpiresAt()); err != nil {
 		return err
 	}
 	terms.MayLift = r.lift && mayLift(r.caller, terms.Kind, m.GetEvidence())
 	out.Consent = &terms
-	return checkConsentTimes("received_at", out.ReceivedAt, out.ExpiresAt, terms.Kind, at)
+	return checkConsentTimes(out.ReceivedAt, out.ExpiresAt, terms.Kind, at)
 }
 
 // omit notes that a field is left out. If no field may be, it returns the error that rejects the row.

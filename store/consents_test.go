@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dncd/dncd/internal/feed"
 	"github.com/dncd/dncd/internal/phone"
@@ -309,5 +312,141 @@ func TestRecordsFilterHoldsNumbersWithConsentsAlone(t *testing.T) {
 		}
 		closeStore(t, s)
 		s = open(t, dir)
+	}
+}
+
+// consentRow is a permission as a row of a file.
+func consentRow(n phone.Number, obtained time.Time, evidence string) RecordRow {
+	return RecordRow{
+		OptOut:  OptOut{Number: n, Scope: "acme", ReceivedAt: obtained},
+		Consent: &policy.Consent{Kind: policy.Permission, Form: policy.Written, Goods: "energy"},
+		Story:   Story{Evidence: evidence},
+	}
+}
+
+// lifting is rows as an officer sends them who lets them lift opt-outs.
+func lifting(rows []RecordRow) []RecordRow {
+	out := slices.Clone(rows)
+	for i := range out {
+		terms := *out[i].Consent
+		terms.MayLift = out[i].Story.Evidence != ""
+		out[i].Consent = &terms
+	}
+	return out
+}
+
+// TestImportOfConsentsThatWouldLiftOptOutsIsRefused with their count, unless an officer says so; overridden, it lifts none.
+func TestImportOfConsentsThatWouldLiftOptOutsIsRefused(t *testing.T) {
+	t.Parallel()
+	clock := clockAt(day(8))
+	s := openAt(t, t.TempDir(), clock)
+	for i := range 4 {
+		optOut(t, s, fiction(415, i), "acme")
+	}
+	clock.set(day(20))
+	rows := []RecordRow{
+		consentRow(fiction(415, 0), day(9), "form 1"), consentRow(fiction(415, 1), day(10), "form 2"), // they would
+		consentRow(fiction(415, 2), day(9), ""),       // no evidence
+		consentRow(fiction(415, 3), day(7), "form 3"), // before the objection
+		consentRow(fiction(415, 9), day(9), "form 4"), // nobody objected
+	}
+	if r := importRows(t, s, RecordsHeader{Consents: true, DryRun: true}, rows); r.Refused || len(r.GuardFailures) != 0 {
+		t.Errorf("without a policy: %+v, want no failure", r)
+	}
+	underPolicy(s, consentPolicy())
+	r := importRows(t, s, RecordsHeader{Consents: true}, rows)
+	if diff := cmp.Diff([]GuardFailure{{Guard: GuardLifts, Before: 5, After: 2}}, r.GuardFailures); diff != "" || !r.Refused {
+		t.Fatalf("refused %v, guards (-want +got):\n%s", r.Refused, diff)
+	}
+	if got := held(t, s); len(got) != 4 {
+		t.Errorf("a refused import recorded something: %d numbers have records", len(got))
+	}
+	if r := importRows(t, s, RecordsHeader{Consents: true, Override: true}, rows); r.Refused || r.Accepted != 5 {
+		t.Errorf("overridden: %+v", r)
+	}
+	for i := range 4 {
+		wantByPolicy(t, s.View(), fiction(415, i), "acme", s.Now(), policy.Block)
+	}
+	if r := importRows(t, s, RecordsHeader{Consents: true, Lift: true}, lifting(rows)); r.Refused || r.Accepted != 4 || r.Duplicates != 1 {
+		t.Errorf("with lift: %+v", r)
+	}
+	for i, verdict := range []policy.Verdict{policy.Allow, policy.Allow, policy.Block, policy.Block} {
+		wantByPolicy(t, s.View(), fiction(415, i), "acme", s.Now(), verdict)
+	}
+	wantByPolicy(t, s.View(), fiction(415, 9), "acme", s.Now(), policy.Allow)
+}
+
+// TestConsentsOfAFileAreRecordedOnce, in any number of revisions, and all of them are there after the store was closed.
+func TestConsentsOfAFileAreRecordedOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	obtained := s.Now().Add(-time.Hour)
+	var rows []RecordRow
+	for i := range 3000 {
+		rows = append(rows, consentRow(fiction(200+i/100, i%100), obtained, fmt.Sprint("form ", i)))
+	}
+	rows = append(rows, rows[7])
+	if r := importRows(t, s, RecordsHeader{Consents: true, DryRun: true}, rows); r.Accepted != 3000 || r.Duplicates != 1 || s.View().Revision() != 0 {
+		t.Errorf("dry run: %+v", r)
+	}
+	r := importRows(t, s, RecordsHeader{Consents: true}, rows)
+	if r.Accepted != 3000 || r.Duplicates != 1 || r.First != 1 || r.Last < 2 {
+		t.Errorf("first: %+v", r)
+	}
+	if r := importRows(t, s, RecordsHeader{Consents: true}, rows); r.Accepted != 0 || r.Duplicates != 3001 {
+		t.Errorf("again: %+v", r)
+	}
+	if _, err := s.WithdrawConsent(t.Context(), rows[0].Number, "acme", 0, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range []RecordsHeader{{Consents: true, DryRun: true}, {Consents: true}} {
+		if r := importRows(t, s, h, rows); r.Accepted != 0 || r.Rejected != 1 || r.Duplicates != 3000 {
+			t.Errorf("after a withdrawal: %+v", r)
+		}
+	}
+	closeStore(t, s)
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck: %+v", r.Problems)
+	}
+	s = open(t, dir)
+	all := held(t, s)
+	if len(all) != 2999 {
+		t.Fatalf("%d numbers have consents, want 2999", len(all))
+	}
+	for i, n := range all {
+		if got := n.Records[0]; got.Consent.Goods != "energy" || got.Story.Evidence != fmt.Sprint("form ", i+1) || !got.ReceivedAt.Equal(obtained) {
+			t.Fatalf("record %d: %+v", i, got)
+		}
+	}
+	events, _, err := s.View().History(all[5].Number, policy.EventID{}, 10)
+	if err != nil || len(events) != 1 || events[0].Kind != EventConsent {
+		t.Errorf("history: %+v, %v", events, err)
+	}
+}
+
+// TestRepairKeepsConsents and withdrawals: state that is made again from the journal is the same.
+func TestRepairKeepsConsents(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	n, obtained := fiction(415, 1), s.Now().Add(-time.Hour)
+	consent(t, s, permission(n, "acme", obtained))
+	consent(t, s, permission(n, "other", obtained))
+	if _, err := s.WithdrawConsent(t.Context(), n, "other", 0, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	before := held(t, s)
+	closeStore(t, s)
+	must(t, os.Remove(filepath.Join(dir, "badger", "MANIFEST")))
+	if r, err := Repair(t.Context(), dir, false, testOptions()); err != nil || !r.Repaired {
+		t.Fatalf("repair: %+v, %v", r, err)
+	}
+	s = open(t, dir)
+	if diff := cmp.Diff(before, held(t, s)); diff != "" || len(before) != 1 {
+		t.Errorf("(-before +after):\n%s", diff)
+	}
+	if _, err := s.RecordConsent(t.Context(), permission(n, "other", obtained), Request{}); !errors.Is(err, ErrConsentWithdrawn) {
+		t.Errorf("a consent that was withdrawn before the repair: %v, want ErrConsentWithdrawn", err)
 	}
 }

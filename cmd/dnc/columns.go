@@ -26,11 +26,11 @@ type unusedColumn struct {
 }
 
 // columnsJSON is what was chosen of each file.
-func columnsJSON(choices []registry.Choice) []columnsOf {
+func columnsJSON(choices []registry.Choice, consents bool) []columnsOf {
 	list := []columnsOf{}
 	for _, c := range choices {
 		one := columnsOf{File: c.File, Number: c.Numbers, Fields: map[registry.RecordField]*string{}, Unused: []unusedColumn{}, Rows: c.Rows}
-		for name := range strings.SplitSeq(registry.RecordFieldNames(), ", ") {
+		for name := range strings.SplitSeq(registry.RecordFieldNames(consents), ", ") {
 			one.Fields[registry.RecordField(name)] = nil
 		}
 		delete(one.Fields, registry.FieldNumber)

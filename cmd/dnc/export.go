@@ -17,22 +17,25 @@ import (
 type exportFlags struct {
 	list, format string
 	optOuts      bool
+	consents     bool
 }
 
 func (a *app) exportCommand() *cobra.Command {
 	var flags exportFlags
 	cmd := &cobra.Command{
-		Use:   "export --list NAME | --opt-outs",
-		Short: "Write the numbers of a list, or the opt-outs in force, as they are at one revision",
-		Long: `Write the numbers of a list, or the opt-outs in force with their stories, to standard
+		Use:   "export --list NAME | --opt-outs | --consents",
+		Short: "Write the numbers of a list, or the opt-outs or consents in force, as they are at one revision",
+		Long: `Write the numbers of a list, or the opt-outs or consents in force with their stories, to standard
 output, by ascending number, as they are at one revision. With an exit code other
 than 0 the output is incomplete.
 
-A list that is loaded again from its export is the same list, and opt-outs that are
-imported again from their csv or jsonl are all duplicates.`,
+A list that is loaded again from its export is the same list, and opt-outs and consents
+that are imported again from their csv or jsonl are all duplicates. A consent that may
+lift an opt-out is one only with --lift-opt-outs.`,
 		Example: `  dnc export --list us-ftc > us-ftc.txt
   dnc export --opt-outs > opt-outs.csv
-  dnc export --opt-outs --format jsonl`,
+  dnc export --opt-outs --format jsonl
+  dnc export --consents > consents.csv`,
 		Args: counted(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			format, err := flags.check(cmd, a.output)
@@ -50,7 +53,8 @@ imported again from their csv or jsonl are all duplicates.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.list, "list", "", "the list")
 	f.BoolVar(&flags.optOuts, "opt-outs", false, "the opt-outs in force")
-	f.StringVar(&flags.format, "format", "", "plain: a number a line, csv, or jsonl: an object a line (default: plain for a list, csv for opt-outs, jsonl with -o json)")
+	f.BoolVar(&flags.consents, "consents", false, "the consents in force: those that have not expired")
+	f.StringVar(&flags.format, "format", "", "plain: a number a line, csv, or jsonl: an object a line (default: plain for a list, csv for opt-outs and consents, jsonl with -o json)")
 	complete(cmd, "format", "plain", "csv", "jsonl")
 	a.completeLists(cmd, "list")
 	return cmd
@@ -59,10 +63,10 @@ imported again from their csv or jsonl are all duplicates.`,
 // check returns the format that the flags mean.
 func (f *exportFlags) check(cmd *cobra.Command, output string) (string, error) {
 	switch {
-	case f.list == "" && !f.optOuts:
-		return "", usagef(cmd, "--list is missing, or --opt-outs")
-	case f.list != "" && f.optOuts:
-		return "", usagef(cmd, "--list and --opt-outs are two exports: give one")
+	case f.list == "" && !f.optOuts && !f.consents:
+		return "", usagef(cmd, "--list is missing, or --opt-outs, or --consents")
+	case f.list != "" && (f.optOuts || f.consents), f.optOuts && f.consents:
+		return "", usagef(cmd, "--list, --opt-outs and --consents are three exports: give one")
 	}
 	switch format := strings.ToLower(f.format); {
 	case format == "plain", format == "csv", format == "jsonl":
@@ -71,7 +75,7 @@ func (f *exportFlags) check(cmd *cobra.Command, output string) (string, error) {
 		return "", usagef(cmd, "--format is plain, csv or jsonl, not %q", f.format)
 	case output == "json":
 		return "jsonl", nil
-	case f.optOuts:
+	case f.optOuts, f.consents:
 		return "csv", nil
 	}
 	return "plain", nil
@@ -82,6 +86,9 @@ func (a *app) export(ctx context.Context, c *client.Client, flags exportFlags, f
 	defer func() { err = errors.Join(err, out.Flush()) }()
 	if flags.optOuts {
 		return a.exportOptOuts(ctx, c, format, out)
+	}
+	if flags.consents {
+		return a.exportConsents(ctx, c, format, out)
 	}
 	return a.exportList(ctx, c, flags.list, format, out)
 }

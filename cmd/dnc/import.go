@@ -27,13 +27,14 @@ type importFlags struct {
 	dryRun, yes          bool
 	optOuts              bool
 	optOutFlags
+	consentImportFlags
 }
 
 func (a *app) importCommand() *cobra.Command {
 	var flags importFlags
 	cmd := &cobra.Command{
-		Use:   "import FILE... --list NAME | --opt-outs",
-		Short: "Load list files, or zips of them, into a list; or record the opt-outs of files",
+		Use:   "import FILE... --list NAME | --opt-outs | --consents",
+		Short: "Load list files, or zips of them, into a list; or record the opt-outs or consents of files",
 		Long: `Load list files, or zips of them, into a list.
 
 Mode replace takes all files of the list in one command: the list becomes their content.
@@ -71,7 +72,13 @@ imported again.
 
 A row whose number can be read is recorded; anything else in it that cannot be read is
 left out and reported as a remark. A row whose number cannot be read is a reject. If any
-objection was not recorded, the exit code is 1; --allow-rejects N accepts up to N.`,
+objection was not recorded, the exit code is 1; --allow-rejects N accepts up to N.
+
+With --consents each row is recorded as ` + "`dnc consent add`" + ` would. Its columns are number,
+scope, kind, form, channel, desk, obtained_at, evidence, expires_at, note, goods,
+third_parties, appointment_from and appointment_until. A row that cannot be read in full is a
+reject, as is one that does not say who may call and when the consent was obtained. If permissions would lift older opt-outs, nothing is recorded (exit code 1): an
+officer decides with --lift-opt-outs; with --yes they are recorded and lift none.`,
 		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add
@@ -79,6 +86,7 @@ objection was not recorded, the exit code is 1; --allow-rejects N accepts up to 
   dnc import changes.txt --list us-ftc --mode delta --format ftc-change --snapshot-date 2026-09-10
   dnc import crm.csv --opt-outs --region FR --scope acme --channel email --date-order day
   dnc import crm.csv --opt-outs --column "Phone Number,Mobile Phone Number" --dry-run
+  dnc import forms.csv --consents --scope acme --kind permission --form written --rejects rejects.csv
   dnc import stop.csv --opt-outs --map ticket=evidence --map "date STOP=received_at" --rejects rejects.csv`,
 		Args: counted(1, 1000, "file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -86,8 +94,8 @@ objection was not recorded, the exit code is 1; --allow-rejects N accepts up to 
 				return err
 			}
 			nice.Process() // calls on this machine take precedence
-			if flags.optOuts {
-				return a.importOptOuts(cmd, args, flags)
+			if flags.optOuts || flags.consents {
+				return a.importRecords(cmd, args, flags)
 			}
 			return a.importFiles(cmd, args, flags)
 		},
@@ -96,6 +104,7 @@ objection was not recorded, the exit code is 1; --allow-rejects N accepts up to 
 	f.StringVar(&flags.list, "list", "", "the list")
 	f.BoolVar(&flags.optOuts, "opt-outs", false, "record opt-outs instead of loading a list")
 	flags.optOutFlags.define(cmd)
+	flags.consentImportFlags.define(cmd)
 	f.StringVar(&flags.mode, "mode", "replace", "replace, add, remove, or delta for a change list")
 	f.StringVar(&flags.format, "format", "auto", "auto, "+registry.FormatNames())
 	f.StringVar(&flags.column, "column", "", "of a csv, the column that holds the number: its name or its position from 1; of jsonl, the key; several: A,B")
@@ -126,6 +135,9 @@ func onceStdin(cmd *cobra.Command, paths []string) error {
 // importFiles loads files and prints the result.
 func (a *app) importFiles(cmd *cobra.Command, paths []string, flags importFlags) (err error) {
 	if err := refuseFlags(cmd, ofOptOuts, "is for opt-outs, not for a list: use --opt-outs"); err != nil {
+		return err
+	}
+	if err := refuseFlags(cmd, ofConsents, "is for consents, not for a list: use --consents"); err != nil {
 		return err
 	}
 	request, err := flags.request(cmd)
@@ -310,7 +322,7 @@ type listReport struct {
 func (r listReport) MarshalJSON() ([]byte, error) {
 	return extended(r.ImportResult, struct {
 		Columns []columnsOf `json:"columns"`
-	}{columnsJSON(r.choices)})
+	}{columnsJSON(r.choices, false)})
 }
 
 // printImport prints the result of a load.

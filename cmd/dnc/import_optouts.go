@@ -26,14 +26,14 @@ type optOutFlags struct {
 // define adds the flags to a command.
 func (f *optOutFlags) define(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.scope, "scope", "", "of opt-outs: who may not call, if a row does not say (default: nobody may)")
-	flags.StringVar(&f.channel, "channel", "", "of opt-outs: how they came in, if a row does not say: call, email, letter, sms, web, in-person or other")
-	flags.StringVar(&f.desk, "desk", "", "of opt-outs: who received them, if a row does not say")
+	flags.StringVar(&f.scope, "scope", "", "of opt-outs: who may not call, if a row does not say (default: nobody may); of consents: who may (no default)")
+	flags.StringVar(&f.channel, "channel", "", "of opt-outs and consents: how they came in, if a row does not say: call, email, letter, sms, web, in-person or other")
+	flags.StringVar(&f.desk, "desk", "", "of opt-outs and consents: who received them, if a row does not say")
 	flags.StringVar(&f.receivedAt, "received-at", "", "of opt-outs: when they were received, if a row does not say: a time, or a date, which is its first moment in UTC (default: now)")
-	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs: COLUMN=FIELD, the column by its name or its position from 1, the field one of "+registry.RecordFieldNames())
-	flags.StringVar(&f.dateOrder, "date-order", "", "of opt-outs: what comes first in dates such as 9/10/2026: day, month or year (default: what fits all dates of the file)")
-	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs: the same as --date-order day")
-	flags.Uint64Var(&f.allowRejects, "allow-rejects", 0, "of opt-outs: exit with 0 although up to this many were not recorded")
+	flags.StringArrayVar(&f.columns, "map", nil, "of opt-outs and consents: COLUMN=FIELD, the column by its name or its position from 1, the field one of "+registry.RecordFieldNames(false)+"; of consents "+registry.RecordFieldNames(true))
+	flags.StringVar(&f.dateOrder, "date-order", "", "of opt-outs and consents: what comes first in dates such as 9/10/2026: day, month or year (default: what fits all dates of the file)")
+	flags.BoolVar(&f.dayFirst, "day-first", false, "of opt-outs and consents: the same as --date-order day")
+	flags.Uint64Var(&f.allowRejects, "allow-rejects", 0, "of opt-outs and consents: exit with 0 although up to this many were not recorded")
 	flags.StringVar(&f.remarks, "remarks", "", "of opt-outs: write the rows that were recorded only in part to this file, like --rejects")
 	complete(cmd, "channel", channels...)
 	complete(cmd, "date-order", "day", "month", "year")
@@ -55,9 +55,9 @@ func refuseFlags(cmd *cobra.Command, names []string, why string) error {
 	return nil
 }
 
-// importOptOuts records the opt-outs of files and prints the result.
-func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlags) error {
-	if err := refuseFlags(cmd, ofLists, "is for lists, not with --opt-outs"); err != nil {
+// importRecords records the opt-outs or consents of files and prints the result.
+func (a *app) importRecords(cmd *cobra.Command, paths []string, flags importFlags) error {
+	if err := flags.refuseOthers(cmd); err != nil {
 		return err
 	}
 	if err := oneOf(cmd, "channel", flags.channel, channels); err != nil {
@@ -88,7 +88,7 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 	result, err := a.record(cmd.Context(), c, source, client.ImportOptOutsRequest{
 		Rows: source, Sources: source.files(), MaxRejects: &maxReject, Override: flags.yes, DryRun: flags.dryRun, ScopeInstead: &flags.scope,
 		Resume: true,
-	})
+	}, flags.consentImportFlags)
 	if err != nil {
 		source.leaveFiles()
 		return interrupted(err)
@@ -98,7 +98,7 @@ func (a *app) importOptOuts(cmd *cobra.Command, paths []string, flags importFlag
 		return err
 	}
 	return a.printOptOutImport(optOutReport{
-		ImportOptOutsResult: result, choices: source.reader.Choices(), remarks: source.remarked.rows(), allowed: flags.allowRejects,
+		ImportOptOutsResult: result, choices: source.reader.Choices(), remarks: source.remarked.rows(), allowed: flags.allowRejects, consents: flags.consents,
 	}, source, files)
 }
 
@@ -111,7 +111,9 @@ func interrupted(err error) error {
 }
 
 // record runs the import under a progress bar.
-func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource, request client.ImportOptOutsRequest) (client.ImportOptOutsResult, error) {
+func (a *app) record(
+	ctx context.Context, c *client.Client, source *optOutSource, request client.ImportOptOutsRequest, consents consentImportFlags,
+) (client.ImportOptOutsResult, error) {
 	meter := &importMeter{files: source.reader, rejects: source.rejects}
 	request.OnProgress = func(p client.Progress) {
 		meter.take(p)
@@ -122,15 +124,28 @@ func (a *app) record(ctx context.Context, c *client.Client, source *optOutSource
 	defer stop()
 	request.OnResume = func(rows uint64) { aside(func() { a.sayResumed(rows, "row") }) }
 	source.onEnd = func() { aside(func() { sayChoices(a.stderr, source.reader.Choices(), describeChoice) }) }
+	if consents.consents {
+		return c.ImportConsents(ctx, consents.request(source, &request))
+	}
 	return c.ImportOptOuts(ctx, request)
 }
 
-// optOutReport is the result of an import of opt-outs.
+// optOutReport is the result of an import of opt-outs or consents.
 type optOutReport struct {
 	client.ImportOptOutsResult
 	choices []registry.Choice
 	remarks uint64 // rows recorded without a part of them
-	allowed uint64 // opt-outs that may be left out
+	allowed uint64 // rows that may be left out
+
+	consents bool // the rows are
+}
+
+// what names a row.
+func (r *optOutReport) what() string {
+	if r.consents {
+		return "consent"
+	}
+	return "opt-out"
 }
 
 // isIncomplete reports whether more opt-outs were left out than are allowed, or would be. A refused import is not incomplete.
@@ -142,12 +157,12 @@ func (r optOutReport) MarshalJSON() ([]byte, error) {
 		Remarks    uint64      `json:"remarks"`
 		Incomplete bool        `json:"incomplete"`
 		Columns    []columnsOf `json:"columns"`
-	}{r.remarks, r.isIncomplete(), columnsJSON(r.choices)})
+	}{r.remarks, r.isIncomplete(), columnsJSON(r.choices, r.consents)})
 }
 
 // printOptOutImport prints the result of an import.
 func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowFiles) error {
-	if err := a.print(r, func() string { return describeOptOutImport(r.ImportOptOutsResult) }); err != nil {
+	if err := a.print(r, func() string { return describeOptOutImport(r.ImportOptOutsResult, r.what()) }); err != nil {
 		return err
 	}
 	source.rejects.explainAs(a.stderr, "rejected", "rejects", files.rejects)
@@ -160,7 +175,7 @@ func (a *app) printOptOutImport(r optOutReport, source *optOutSource, files rowF
 	case r.isIncomplete():
 		a.end(exitNo)
 		fmt.Fprintf(a.stderr, "dnc: %s not recorded: correct the rejects and import them again (--allow-rejects %d exits with 0 anyway)\n",
-			wereNot(r.Rejected), r.Rejected)
+			wereNot(r.Rejected, r.what()), r.Rejected)
 	}
 	a.writeGuards(r.GuardFailures)
 	return nil
@@ -178,28 +193,28 @@ func (a *app) sayRemarks(r optOutReport) {
 	fmt.Fprintf(a.stderr, "dnc: %s with a remark %s without the part that could not be read\n", count(r.remarks, "row"), became)
 }
 
-// wereNot begins a sentence about opt-outs.
-func wereNot(n uint64) string {
+// wereNot begins a sentence about opt-outs or consents.
+func wereNot(n uint64, what string) string {
 	if n == 1 {
-		return "1 opt-out was"
+		return "1 " + what + " was"
 	}
-	return fmt.Sprintf("%d opt-outs were", n)
+	return fmt.Sprintf("%d %ss were", n, what)
 }
 
-func describeOptOutImport(r client.ImportOptOutsResult) string {
+func describeOptOutImport(r client.ImportOptOutsResult, what string) string {
 	text := account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String() + "\n"
 	seconds := r.Elapsed.Seconds()
 	switch {
 	case r.Refused:
 		return text + "nothing was recorded"
 	case r.DryRun:
-		return text + fmt.Sprintf("dry run: %s would be recorded", count(r.Accepted, "opt-out"))
+		return text + fmt.Sprintf("dry run: %s would be recorded", count(r.Accepted, what))
 	case r.Accepted == 0:
 		return text + fmt.Sprintf("nothing new  revision %d  %.1f s", r.Revision, seconds)
 	}
 	rate := float64(r.Accepted+r.Duplicates) / max(seconds, 0.001)
 	return text + fmt.Sprintf("%s recorded  %s  %.1f s (%.0f rows/s)",
-		count(r.Accepted, "opt-out"), revisions(r.FirstRevision, r.Revision), seconds, rate)
+		count(r.Accepted, what), revisions(r.FirstRevision, r.Revision), seconds, rate)
 }
 
 // revisions is one revision, or the first and the last of several.
@@ -215,17 +230,22 @@ type defaults struct {
 	scope      string
 	channel    client.Channel
 	desk       string
-	receivedAt time.Time
+	receivedAt time.Time // or obtained
+
+	kind client.ConsentKind
+	form client.ConsentForm
 }
 
 func (f *optOutFlags) defaults(cmd *cobra.Command) (defaults, error) {
 	at, err := parseTime(cmd, "received-at", f.receivedAt)
-	return defaults{f.scope, client.Channel(f.channel), f.desk, at}, err
+	return defaults{scope: f.scope, channel: client.Channel(f.channel), desk: f.desk, receivedAt: at}, err
 }
 
 // recordOptions says how the files are read.
 func (f *importFlags) recordOptions(cmd *cobra.Command) (registry.RecordOptions, error) {
-	o := registry.RecordOptions{Columns: map[registry.RecordField]string{}}
+	o := registry.RecordOptions{
+		Columns: map[registry.RecordField]string{}, Consents: f.consents, NeedScope: f.consents && !cmd.Flags().Changed("scope"),
+	}
 	var err error
 	if o.Region, err = parseRegion(f.region); err != nil {
 		return o, err

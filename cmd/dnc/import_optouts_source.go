@@ -26,7 +26,10 @@ type optOutSource struct {
 }
 
 func openOptOuts(cmd *cobra.Command, paths []string, flags importFlags) (*optOutSource, error) {
-	instead, err := flags.defaults(cmd)
+	instead, err := flags.optOutFlags.defaults(cmd)
+	if err == nil && flags.consents {
+		err = flags.consentImportFlags.complete(cmd, &instead)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,11 @@ func (a *app) importsCommand() *cobra.Command {
 
 // loaded is the list of an import.
 func loaded(r client.ImportRecord) string {
-	if r.Mode == client.ModeOptOuts {
-		return "(opt-outs)" // the name of no list
+	switch r.Mode { // the names of no lists
+	case client.ModeOptOuts:
+		return "(opt-outs)"
+	case client.ModeConsents:
+		return "(consents)"
 	}
 	return r.List
 }
@@ -51,11 +54,12 @@ func describeImportRecord(r client.ImportRecord) string {
 		when = r.StartedAt
 	}
 	text := stamp(when) + "  " + lower(r.State)
-	if r.Mode != client.ModeOptOuts {
+	ofList := r.Mode != client.ModeOptOuts && r.Mode != client.ModeConsents
+	if ofList {
 		text += "  " + lower(r.Mode)
 	}
 	text += "  " + account{r.Read, r.Accepted, r.Duplicates, r.Rejected, r.Empty, r.Rows}.String()
-	if r.Mode != client.ModeOptOuts {
+	if ofList {
 		text += fmt.Sprintf("  (%d added, %d removed, %d after)", r.Added, r.Removed, r.Numbers)
 	}
 	if r.Revision > 0 {

@@ -212,7 +212,7 @@ type compareReport struct {
 func (r compareReport) MarshalJSON() ([]byte, error) {
 	return extended(r.CompareResult, struct {
 		Columns []columnsOf `json:"columns"`
-	}{columnsJSON(r.choices)})
+	}{columnsJSON(r.choices, false)})
 }
 
 // printComparison prints what was found: to standard error if the numbers go to standard output.

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// RecordField names a field of an opt-out in a file.
+// RecordField names a field of an opt-out or a consent in a file.
 type RecordField string
 
 // The fields that a file of opt-outs may have.
@@ -22,6 +22,17 @@ const (
 	FieldNote       RecordField = "note"
 )
 
+// The fields that only a file of consents may have. It has obtained_at in place of received_at.
+const (
+	FieldObtainedAt   RecordField = "obtained_at"
+	FieldKind         RecordField = "kind"
+	FieldForm         RecordField = "form"
+	FieldGoods        RecordField = "goods"
+	FieldThirdParties RecordField = "third_parties"
+	FieldFrom         RecordField = "appointment_from"
+	FieldUntil        RecordField = "appointment_until"
+)
+
 // recordField is a field and the titles that say so in English and French,
 // compared by titleKey; the first is the field's own. Those of the number are
 // in obvious.
@@ -30,7 +41,14 @@ type recordField struct {
 	titles []string
 }
 
-func recordFields() []recordField {
+func recordFields(consents bool) []recordField {
+	if consents {
+		return consentFields()
+	}
+	return optOutFields()
+}
+
+func optOutFields() []recordField {
 	return []recordField{
 		{FieldNumber, nil},
 		{FieldScope, []string{"scope", "brand", "périmètre", "marque"}},
@@ -45,6 +63,22 @@ func recordFields() []recordField {
 	}
 }
 
+// consentFields are those of opt-outs, in whose columns the date of an objection is none of a consent, and those of their own.
+func consentFields() []recordField {
+	fields := optOutFields()
+	at := slices.IndexFunc(fields, func(f recordField) bool { return f.name == FieldReceivedAt })
+	fields[at] = recordField{FieldObtainedAt, []string{"obtained_at", "obtained", "obtained on", "consent date", "date of consent", "obtenu le",
+		"date de consentement", "date du consentement", "date de recueil"}}
+	return append(fields,
+		recordField{FieldKind, []string{"kind", "type", "nature"}},
+		recordField{FieldForm, []string{"form", "forme"}},
+		recordField{FieldGoods, []string{"goods", "biens", "objet"}},
+		recordField{FieldThirdParties, []string{"third_parties", "third parties", "tiers"}},
+		recordField{FieldFrom, []string{"appointment_from"}},
+		recordField{FieldUntil, []string{"appointment_until"}},
+	)
+}
+
 // means reports whether a title says the field.
 func (f recordField) means(title string) bool {
 	key := titleKey(title)
@@ -53,17 +87,17 @@ func (f recordField) means(title string) bool {
 
 // isFieldTitle reports whether a title says a field other than the number.
 func isFieldTitle(title string) bool {
-	return slices.ContainsFunc(recordFields(), func(f recordField) bool { return f.means(title) })
+	return slices.ContainsFunc(recordFields(false), func(f recordField) bool { return f.means(title) })
 }
 
-func isRecordField(name RecordField) bool {
-	return slices.ContainsFunc(recordFields(), func(f recordField) bool { return f.name == name })
+func (o *RecordOptions) isField(name RecordField) bool {
+	return slices.ContainsFunc(recordFields(o.Consents), func(f recordField) bool { return f.name == name })
 }
 
-// RecordFieldNames returns the fields of an opt-out, for help and errors.
-func RecordFieldNames() string {
+// RecordFieldNames returns the fields of an opt-out, or of a consent, for help and errors.
+func RecordFieldNames(consents bool) string {
 	var names []string
-	for _, f := range recordFields() {
+	for _, f := range recordFields(consents) {
 		names = append(names, string(f.name))
 	}
 	return strings.Join(names, ", ")
@@ -72,6 +106,17 @@ func RecordFieldNames() string {
 // recordColumns are the indexes of the columns, from 0; -1: none.
 type recordColumns struct {
 	scope, channel, desk, receivedAt, evidence, expiresAt, note int
+
+	// Of consents.
+	kind, form, goods, thirdParties, from, until int
+}
+
+// received is the field that says when a record was received, or a consent obtained.
+func (o *RecordOptions) received() RecordField {
+	if o.Consents {
+		return FieldObtainedAt
+	}
+	return FieldReceivedAt
 }
 
 // fieldAt is the column of a field, from 0; -1: none.
@@ -81,18 +126,26 @@ type fieldAt struct {
 }
 
 // list has the columns in the order of recordFields.
-func (c *recordColumns) list() []fieldAt {
-	return []fieldAt{
-		{FieldScope, c.scope}, {FieldChannel, c.channel}, {FieldDesk, c.desk}, {FieldReceivedAt, c.receivedAt},
+func (c *recordColumns) list(o *RecordOptions) []fieldAt {
+	list := []fieldAt{
+		{FieldScope, c.scope}, {FieldChannel, c.channel}, {FieldDesk, c.desk}, {o.received(), c.receivedAt},
 		{FieldEvidence, c.evidence}, {FieldExpiresAt, c.expiresAt}, {FieldNote, c.note},
 	}
+	if !o.Consents {
+		return list
+	}
+	return append(list, fieldAt{FieldKind, c.kind}, fieldAt{FieldForm, c.form}, fieldAt{FieldGoods, c.goods},
+		fieldAt{FieldThirdParties, c.thirdParties}, fieldAt{FieldFrom, c.from}, fieldAt{FieldUntil, c.until})
 }
 
 // findRecordColumns finds all columns but that of the number.
-func findRecordColumns(t *table, want map[RecordField]string) (recordColumns, error) {
+func findRecordColumns(t *table, o *RecordOptions) (recordColumns, error) {
 	var failed error
 	find := func(name RecordField) int {
-		column, err := findRecordColumn(t.titles, t.header != nil, name, want[name])
+		if !o.isField(name) {
+			return -1
+		}
+		column, err := findRecordColumn(t.titles, t.header != nil, name, o)
 		if err != nil {
 			failed = errors.Join(failed, fmt.Errorf("column of %s: %w", name, err))
 		}
@@ -100,13 +153,16 @@ func findRecordColumns(t *table, want map[RecordField]string) (recordColumns, er
 	}
 	c := recordColumns{
 		scope: find(FieldScope), channel: find(FieldChannel), desk: find(FieldDesk),
-		receivedAt: find(FieldReceivedAt), evidence: find(FieldEvidence), expiresAt: find(FieldExpiresAt),
+		receivedAt: find(o.received()), evidence: find(FieldEvidence), expiresAt: find(FieldExpiresAt),
 		note: find(FieldNote),
+		kind: find(FieldKind), form: find(FieldForm), goods: find(FieldGoods), thirdParties: find(FieldThirdParties),
+		from: find(FieldFrom), until: find(FieldUntil),
 	}
 	return c, failed
 }
 
-func findRecordColumn(titles []string, header bool, name RecordField, want string) (int, error) {
+func findRecordColumn(titles []string, header bool, name RecordField, o *RecordOptions) (int, error) {
+	want := o.Columns[name]
 	switch {
 	case want == "-" || len(titles) == 0:
 		return -1, nil
@@ -116,13 +172,12 @@ func findRecordColumn(titles []string, header bool, name RecordField, want strin
 	case !header:
 		return -1, nil
 	}
-	return recognize(titles, name)
+	return recognize(titles, name, recordFields(o.Consents))
 }
 
 // recognize returns the column whose title says the field, the field's own name
 // before any other; -1 when there is none.
-func recognize(titles []string, name RecordField) (int, error) {
-	all := recordFields()
+func recognize(titles []string, name RecordField, all []recordField) (int, error) {
 	known := slices.Clone(all[slices.IndexFunc(all, func(f recordField) bool { return f.name == name })].titles)
 	for i := range known {
 		known[i] = titleKey(known[i])

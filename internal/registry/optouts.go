@@ -28,6 +28,8 @@ type Record struct {
 	Note        string // may have several lines
 	ExpiresAt   time.Time
 
+	Consent ConsentCells // of a file of consents; ReceivedAt is then when it was obtained
+
 	// Remarks say what else the row holds that could not be read: without it, the row counts all the same.
 	Remarks []string
 
@@ -52,6 +54,10 @@ type RecordOptions struct {
 	Delimiter rune
 	// KeepText sets Record.Text.
 	KeepText bool
+	// Consents: the rows are consents. A row of which anything cannot be read is a reject.
+	Consents bool
+	// NeedScope: of consents, a row without a scope is a reject too.
+	NeedScope bool
 	// OnReject is called for each reject, in order, by the goroutine that calls
 	// Next. May be nil.
 	OnReject func(Reject)
@@ -69,8 +75,8 @@ type Records struct {
 // Close the Records.
 func OpenRecords(paths []string, opts RecordOptions) (*Records, error) {
 	for field := range opts.Columns {
-		if !isRecordField(field) {
-			return nil, fmt.Errorf("unknown field %q of an opt-out: use %s", string(field), RecordFieldNames())
+		if !opts.isField(field) {
+			return nil, fmt.Errorf("unknown field %q: use %s", string(field), RecordFieldNames(opts.Consents))
 		}
 	}
 	if opts.Location == nil {
@@ -198,13 +204,13 @@ func openRecords(in content, opts RecordOptions) (decoder, error) {
 		return nil, errNothing
 	}
 	r.table = t
-	r.at, err = findRecordColumns(t, opts.Columns)
+	r.at, err = findRecordColumns(t, &opts)
 	return r, err
 }
 
 // choice implements chooser.
 func (t *recordTable) choice() Choice {
-	c := t.choose(t.at.list())
+	c := t.choose(t.at.list(&t.opts))
 	c.DateOrder = t.dates.order
 	return c
 }
@@ -242,6 +248,9 @@ func (t *recordTable) advance() error {
 	fields, reason, err := t.row(&rec)
 	if err != nil {
 		return err
+	}
+	if t.opts.Consents && reason == "" {
+		reason = t.consent(&fields)
 	}
 	if reason != "" {
 		t.reject(rec.line, reason, rec.text)
@@ -318,7 +327,7 @@ func (t *recordTable) row(rec *entry) (row Record, reason string, err error) {
 	row.Note = t.text(t.at.note)
 	row.ChannelText = t.text(t.at.channel)
 	row.Channel = t.channels.of(row.ChannelText)
-	if row.ReceivedAt, reason, err = t.date(FieldReceivedAt, t.at.receivedAt, rec, &row); reason != "" || err != nil {
+	if row.ReceivedAt, reason, err = t.date(t.opts.received(), t.at.receivedAt, rec, &row); reason != "" || err != nil {
 		return row, reason, err
 	}
 	row.ExpiresAt, reason, err = t.date(FieldExpiresAt, t.at.expiresAt, rec, &row)

@@ -81,6 +81,10 @@ func (d *recordObjects) advance() error {
 	if d.rest, err = d.row(); err != nil {
 		return err
 	}
+	if reason := d.opts.unread(&d.rest); reason != "" {
+		d.texts = nil // its numbers go with it
+		return d.refuse(reason, line)
+	}
 	d.rest.Line = d.lines.number
 	if d.opts.KeepText {
 		d.rest.Text = string(line)
@@ -106,10 +110,14 @@ func (d *recordObjects) row() (row Record, err error) {
 	row.Scope, row.Desk, row.Evidence, row.Note = values[FieldScope], values[FieldDesk], values[FieldEvidence], values[FieldNote]
 	row.ChannelText = values[FieldChannel]
 	row.Channel = d.channels.of(row.ChannelText)
-	if row.ReceivedAt, err = d.date(FieldReceivedAt, values[FieldReceivedAt], &row); err != nil {
+	received := d.opts.received()
+	if row.ReceivedAt, err = d.date(received, values[received], &row); err != nil {
 		return row, err
 	}
 	row.ExpiresAt, err = d.date(FieldExpiresAt, values[FieldExpiresAt], &row)
+	if d.opts.Consents {
+		row.readConsent(func(f RecordField) string { return values[f] })
+	}
 	return row, err
 }
 
@@ -179,7 +187,7 @@ func (d *recordObjects) isNumber(key string) bool {
 }
 
 func (d *recordObjects) meaning(key string) RecordField {
-	for _, f := range recordFields() {
+	for _, f := range recordFields(d.opts.Consents) {
 		switch want := d.opts.Columns[f.name]; {
 		case f.name == FieldNumber, want == "-":
 		case want != "" && plainTitle(want) == plainTitle(key), want == "" && f.means(key):
