@@ -86,8 +86,8 @@ func (w *dossierWriter) write(ctx context.Context, scopes []policy.Scope) error 
 	w.d = feed.Dossier{
 		Number: w.number.E164(), Regions: w.number.Regions().Strings(), MadeAt: w.at.now.UTC(),
 		JournalID: p.GetJournalId(), Revision: p.GetRevision(), Tag: feed.Tag(p.GetTag()).String(),
-		ServerKey: w.s.key.Public().Text(),
-		Within:    scopeTexts(w.caller.Scopes), KeptFrom: historyFrom, KeptFor: "without limit: nothing is deleted from the journal",
+		ServerKey: w.s.key.Public().Text(), KeyRotations: slices.Concat([]string{}, w.s.key.Rotations),
+		Within: scopeTexts(w.caller.Scopes), KeptFrom: historyFrom, KeptFor: "without limit: nothing is deleted from the journal",
 		AccessDays: max(int(w.s.store.AccessRetention()/(24*time.Hour)), 0),
 		Events:     []feed.DossierEvent{}, Lists: []feed.DossierList{}, Verdicts: []feed.DossierVerdict{}, Subscribers: []feed.DossierSubscriber{},
 	}

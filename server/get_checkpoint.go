@@ -27,5 +27,5 @@ func (s *propagationService) GetCheckpoint(ctx context.Context, req *dncv1.GetCh
 		return nil, err
 	}
 	note, err := c.Sign(s.key)
-	return &dncv1.GetCheckpointResponse{Checkpoint: note}, err
+	return &dncv1.GetCheckpointResponse{Checkpoint: note, ServerKey: s.serverKey()}, err
 }

@@ -105,6 +105,14 @@ func (f *feedFiles) keep(stem string, lines []string, note string) error {
 	return syncDir(f.dir)
 }
 
+// keepRotations writes how the server's key follows from those before it, for dnc verify.
+func (f *feedFiles) keepRotations(name string, notes []string) error {
+	if len(notes) == 0 {
+		return nil
+	}
+	return f.keepText(name+".server-key", strings.Join(notes, ""))
+}
+
 // manifest is the text of *.files: `sha256sum -c` reads it, and takes the first lines for comments.
 func (f *feedFiles) manifest(lines []string) string {
 	text := "# " + strings.Join(lines, "\n# ") + "\n"

@@ -26,8 +26,8 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE... --keys FILE",
 		Short: "Verify checkpoints, acknowledgements and dossiers, without a server or against one",
-		Long: `Verify signed notes, without a server: checkpoints, acknowledgements, and dossiers as json or html. FILE may
-be - for standard input.
+		Long: `Verify signed notes, without a server: checkpoints, acknowledgements, dossiers as json or html, and the
+notes by which a server replaced its key. FILE may be - for standard input.
 
 It verifies the signature of each note; that the proofs of a dossier lead from the hash before an event
 to the hash that the base signed; that what the dossier says is what the base signed; and that no two
@@ -35,6 +35,8 @@ notes contradict each other: one log has one hash after N changes, and never has
 
 --keys names a file of public keys, one a line: the server's, and those of the bases. Compare their
 fingerprints with the contracts: ` + "`dnc key show FILE.pub`" + `. What was not signed by one of them is a finding.
+A key of the server that follows from one of them counts too, by notes of the same journal: those of a
+dossier, of the server with --server, or a FILE, such as NAME.server-key of ` + "`dnc feed`" + `.
 
 --server also has the server compute the log of each base again from its journal, and compares it with each
 note: a journal that was rewritten after a base had signed is found. It needs the role officer or admin.
@@ -81,12 +83,15 @@ func (a *app) verify(cmd *cobra.Command, files []string, flags verifyFlags) erro
 			return err
 		}
 	}
-	for _, file := range files {
-		content, err := readVerified(cmd, file)
-		if err != nil {
+	contents := make([][]byte, len(files))
+	for i, file := range files {
+		if contents[i], err = readVerified(cmd, file); err != nil {
 			return err
 		}
-		what, findings, seen := v.file(noteName(file), content)
+		v.learn(contents[i])
+	}
+	for i, file := range files {
+		what, findings, seen := v.file(noteName(file), contents[i])
 		against, err := v.against(cmd.Context(), seen)
 		if err != nil {
 			return err
@@ -157,9 +162,10 @@ func readVerified(cmd *cobra.Command, name string) ([]byte, error) {
 
 // verifier verifies files, and remembers their checkpoints.
 type verifier struct {
-	keys    []feed.PublicKey
-	witness feed.Witness
-	server  *client.Client // nil: none is asked
+	keys      []feed.PublicKey // that were named
+	rotations []feed.Rotation  // of all files
+	witness   feed.Witness
+	server    *client.Client // nil: none is asked
 }
 
 // file verifies one file, and says what it is and which checkpoints it holds.
@@ -175,12 +181,23 @@ func (v *verifier) file(name string, content []byte) (what string, findings []st
 	case feed.IsDossier(content):
 		d, findings := v.dossier(content)
 		return v.remember(name, "a dossier", findings, d.Checkpoints())
+	case feed.IsRotation(content):
+		return "how the server's key was replaced", v.ofRotations(feed.SplitNotes(string(content))), nil
 	case bytes.Contains(content, []byte("\nstage ")):
 		ack, _, err := feed.OpenAcknowledgement(content, v.keys...)
 		return v.note(name, "an acknowledgement", ack.Checkpoint, err)
 	}
-	c, _, err := feed.OpenCheckpoint(content, v.keys...)
+	c, err := v.checkpoint(content)
 	return v.note(name, "a checkpoint", c, err)
+}
+
+func (v *verifier) checkpoint(note []byte) (feed.Checkpoint, error) {
+	claimed, _, err := feed.ReadCheckpoint(note)
+	if err != nil {
+		return claimed, err
+	}
+	c, _, err := feed.OpenCheckpoint(note, v.serverKeys(claimed.Journal)...)
+	return c, err
 }
 
 func (v *verifier) note(name, what string, c feed.Checkpoint, err error) (string, []string, []feed.Checkpoint) {
@@ -192,7 +209,11 @@ func (v *verifier) note(name, what string, c feed.Checkpoint, err error) (string
 
 // dossier returns the dossier too, unless its signature is wrong.
 func (v *verifier) dossier(note []byte) (*feed.Dossier, []string) {
-	d, _, err := feed.OpenDossier(note, v.keys...)
+	claimed, _, err := feed.ReadDossier(note)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	d, _, err := feed.OpenDossier(note, v.serverKeys(claimed.JournalID)...)
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
@@ -235,7 +256,7 @@ var lost = []error{client.ErrSubscriberNotFound, client.ErrFilterChanged, client
 
 // compare says in what a checkpoint differs from the server's; nil: in nothing.
 func (v *verifier) compare(ctx context.Context, c feed.Checkpoint) (why, err error) {
-	note, err := v.server.GetCheckpoint(ctx, client.EventID{Revision: c.Subscriber.Revision, Index: c.Subscriber.Index}, c.Epoch, c.Revision)
+	note, rotations, err := v.server.GetCheckpoint(ctx, client.EventID{Revision: c.Subscriber.Revision, Index: c.Subscriber.Index}, c.Epoch, c.Revision)
 	for _, is := range lost {
 		if errors.Is(err, is) {
 			return err, nil
@@ -244,7 +265,8 @@ func (v *verifier) compare(ctx context.Context, c feed.Checkpoint) (why, err err
 	if err != nil {
 		return nil, err
 	}
-	now, _, err := feed.OpenCheckpoint(note, v.keys...)
+	v.learnRotations(rotations)
+	now, err := v.checkpoint(note)
 	if err != nil {
 		return err, nil
 	}

@@ -19,18 +19,20 @@ const MaxProofLeaves = 50_000
 // Dossier is what an organisation knows of one number, and who knew it when. It holds no other number. It is signed as a note, whose
 // text is one line of JSON that begins with the origin: no checkpoint or acknowledgement begins like that.
 type Dossier struct {
-	Origin     string    `json:"origin"` // see DossierOrigin
-	Number     string    `json:"number"`
-	Regions    []string  `json:"regions"`
-	MadeAt     time.Time `json:"made_at"` // by the server's clock
-	JournalID  string    `json:"journal_id"`
-	Revision   uint64    `json:"revision"`
-	Tag        string    `json:"tag"`                // hexadecimal
-	ServerKey  string    `json:"server_key"`         // that signs it
-	Within     []string  `json:"within"`             // what is outside these scopes is left out; empty: nothing is
-	KeptFrom   uint64    `json:"kept_from_revision"` // the first revision that the journal keeps
-	KeptFor    string    `json:"kept_for"`           // how long entries are kept
-	AccessDays int       `json:"access_log_days"`    // how long reads of the number are kept; 0: without limit
+	Origin    string    `json:"origin"` // see DossierOrigin
+	Number    string    `json:"number"`
+	Regions   []string  `json:"regions"`
+	MadeAt    time.Time `json:"made_at"` // by the server's clock
+	JournalID string    `json:"journal_id"`
+	Revision  uint64    `json:"revision"`
+	Tag       string    `json:"tag"`        // hexadecimal
+	ServerKey string    `json:"server_key"` // that signs it
+	// KeyRotations are the notes by which that key follows from those before it, the oldest first.
+	KeyRotations []string `json:"server_key_rotations"`
+	Within       []string `json:"within"`             // what is outside these scopes is left out; empty: nothing is
+	KeptFrom     uint64   `json:"kept_from_revision"` // the first revision that the journal keeps
+	KeptFor      string   `json:"kept_for"`           // how long entries are kept
+	AccessDays   int      `json:"access_log_days"`    // how long reads of the number are kept; 0: without limit
 
 	Events      []DossierEvent      `json:"events"`
 	Lists       []DossierList       `json:"lists"`
