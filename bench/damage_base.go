@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -92,7 +94,7 @@ func (t *trial) holdBase(ctx context.Context, c *client.Client) {
 		t.fault("the base's checkpoint: %v", err)
 		return
 	}
-	note, err := c.GetCheckpoint(ctx, truth.id, want.Epoch, want.Revision)
+	note, _, err := c.GetCheckpoint(ctx, truth.id, want.Epoch, want.Revision)
 	if err != nil {
 		t.fault("the log of the base: %v", err)
 		return
@@ -120,6 +122,18 @@ func (t *trial) follow(ctx context.Context, c *client.Client, f daemon.Fsck) {
 	default:
 		t.fault("the base does not follow: %v", err)
 	}
+}
+
+// replaceKey moves a signing key away that fsck named, as a person does, and reports whether it did. Then dncd makes another.
+func (t *trial) replaceKey(f daemon.Fsck) bool {
+	if !f.Names("the key that signs checkpoints", "cannot be read") {
+		return false
+	}
+	path := filepath.Join(t.dir, signingKeyFile)
+	if err := os.Rename(path, path+".damaged"); err != nil {
+		t.fault("%v", err)
+	}
+	return true
 }
 
 // isHarmed reports whether a harm of the trial is to that file.

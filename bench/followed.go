@@ -25,8 +25,9 @@ type followedBench struct {
 	duration    time.Duration
 	json        bool
 
-	pool *probePool
-	next atomic.Uint64 // number to be opted out
+	caller *client.Client
+	pool   *probePool
+	next   atomic.Uint64 // number to be opted out
 }
 
 func followedCommand() *cobra.Command {
@@ -65,10 +66,14 @@ func (b *followedBench) run(ctx context.Context, out, log io.Writer) (err error)
 		return err
 	}
 	defer b.close()
+	if b.caller, err = client.New(b.server.Addr, client.WithUser("bench"), client.WithTimeout(time.Minute)); err != nil {
+		return err
+	}
+	defer b.caller.Close()
 	if b.pool, err = b.probes(ctx, 0.5, false); err != nil {
 		return err
 	}
-	if err := register(ctx, b.client, b.subscribers); err != nil {
+	if err := register(ctx, b.caller, b.subscribers); err != nil {
 		return err
 	}
 	var runs [][]report.Latency
@@ -147,7 +152,7 @@ func (b *followedBench) record(ctx context.Context, length time.Duration) error 
 	const recorders = 64
 	_, err := paced(ctx, b.optOuts, recorders, length, func(int) error {
 		number := fmt.Sprintf("+1415555%04d", b.next.Add(1)%groupSize)
-		_, err := b.client.RecordOptOut(ctx, client.OptOut{Number: number, Scope: baseScope})
+		_, err := b.caller.RecordOptOut(ctx, client.OptOut{Number: number, Scope: baseScope})
 		return err
 	})
 	return err
@@ -155,7 +160,7 @@ func (b *followedBench) record(ctx context.Context, length time.Duration) error 
 
 func (b *followedBench) check(ctx context.Context) error {
 	p := b.pool.take(1)[0]
-	r, err := b.client.Check(ctx, p.e164())
+	r, err := b.caller.Check(ctx, p.e164())
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ const (
 // serveToBeKilled says on standard output where it serves. It ends with its standard input, which is that of a test.
 func serveToBeKilled(dir string) {
 	err := func() error {
-		key, err := feed.ParsePrivateKey(os.Getenv(servedKey))
+		key, err := feed.ParseSigningKey(os.Getenv(servedKey))
 		if err != nil {
 			return err
 		}
