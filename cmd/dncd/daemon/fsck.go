@@ -219,7 +219,7 @@ func tellSigningKey(w io.Writer, c *config) error {
 		return nil
 	}
 	fmt.Fprintf(w, "the key that signs checkpoints, %s, cannot be read, and dncd does not start with it: %v\n"+
-		"put the file back from a backup, or move it away: the next start then makes another, which every base has to be told of\n", path, err)
+		"put the file back from a backup, or move it away: the next start then makes another, whose public half every base needs\n", path, err)
 	return errProblems
 }
 
