@@ -28,13 +28,16 @@ const (
 // claims, and west never acknowledged.
 type dossierNode struct {
 	*node
-	server feed.PublicKey
-	south  feed.PrivateKey
+	server  feed.PublicKey
+	signing feed.PrivateKey // the server's
+	south   feed.PrivateKey
 }
 
 func startDossier(t *testing.T, change ...func(*server.Options)) *dossierNode {
 	public, signing := signingKey(t)
-	n := &dossierNode{node: start(t, append(change, signing)...), server: public, south: baseKey(t, "south-2026")}
+	var set server.Options
+	signing(&set)
+	n := &dossierNode{node: start(t, append(change, signing)...), server: public, signing: set.SigningKey.PrivateKey, south: baseKey(t, "south-2026")}
 	n.createList(&dncv1.CreateListRequest{Name: "partner", Kind: dncv1.ListKind_LIST_KIND_SUPPRESSION})
 	n.subscribe("north", nil, nil)
 	n.subscribe("west", nil, []string{"partner"})
@@ -164,7 +167,7 @@ func TestChangedDossierIsRefused(t *testing.T) {
 func TestDossierProvesWithoutTheServer(t *testing.T) {
 	t.Parallel()
 	n := startDossier(t)
-	keys := []feed.PublicKey{n.south.Public()}
+	keys := []feed.PublicKey{n.south.Public(), n.signing.Public()}
 	south := func(d *feed.Dossier) *feed.DossierItem {
 		for i := range d.Subscribers {
 			if d.Subscribers[i].Name == "south" {
@@ -190,6 +193,30 @@ func TestDossierProvesWithoutTheServer(t *testing.T) {
 			p.Leaves = p.Leaves[:0]
 			south(d).Stages = south(d).Stages[2:]
 		}, "leads to nothing"},
+		"another key": {func(d *feed.Dossier) { south(d).Stages[0].Key = d.ServerKey }, "names another key"},
+		"what the server signed": {func(d *feed.Dossier) {
+			stage := &south(d).Stages[0]
+			a, _, err := feed.ReadAcknowledgement([]byte(stage.Note))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stage.Note, stage.Key = string(noteOf(t, n.signing, a.Checkpoint, feed.Received)), d.ServerKey
+		}, "signed by a key of the server"},
+		"an earlier time": {func(d *feed.Dossier) { south(d).Stages[0].AcknowledgedAt = earlier(south(d).Stages[0], time.Second) }, "says another time"},
+		"a later event":   {func(d *feed.Dossier) { d.Events[0].RecordedAt = testDay.Add(time.Hour) }, "says another time"},
+		"a time long before the base signed": {func(d *feed.Dossier) {
+			stage := &south(d).Stages[0]
+			a, _, err := feed.ReadAcknowledgement([]byte(stage.Note))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Signed = testDay.Add(25 * time.Hour)
+			note, err := a.Sign(n.south)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stage.Note = string(note)
+		}, "more than a day after"},
 		"another blind":         {func(d *feed.Dossier) { south(d).Proof.Blind[0] ^= 1 }, "does not lead"},
 		"another hash before":   {func(d *feed.Dossier) { south(d).Proof.Before[0] ^= 1 }, "does not lead"},
 		"a change that is none": {func(d *feed.Dossier) { south(d).Proof.Change = "x" }, "its proof"},
@@ -204,6 +231,11 @@ func TestDossierProvesWithoutTheServer(t *testing.T) {
 	if found := d.Verify(nil); len(found) != 3 || !strings.Contains(found[0], "not one of the keys") {
 		t.Errorf("without the base's key: got %q, want each of the three signatures unknown", found)
 	}
+}
+
+func earlier(s feed.DossierStage, by time.Duration) *time.Time {
+	at := s.AcknowledgedAt.Add(-by)
+	return &at
 }
 
 func withStage(s feed.DossierStage, name string) feed.DossierStage {

@@ -168,7 +168,7 @@ func (r *feedRun) run(ctx context.Context, c *client.Client, full bool) error {
 	}
 }
 
-// write writes the files of one feed. With an error it leaves none of them.
+// write writes the files of one feed. With an error it leaves none of them, unless they could not be renamed; then there is no note.
 func (r *feedRun) write(ctx context.Context, c *client.Client, full bool) (err error) {
 	var opts []client.FeedOption
 	if !full {
@@ -245,10 +245,7 @@ func (r *feedRun) end(note string, rotations []string) (err error) {
 	}
 	r.unsent = r.dir.unacknowledged(r.at, r.status)
 	stem := fmt.Sprintf("%s-%012d-%012d-%s", r.status.Name, r.at.Epoch, r.at.Revision, kind)
-	if err := r.files.keepRotations(r.dir.name, rotations); err != nil {
-		return err
-	}
-	return r.files.keep(stem, r.describe(), note)
+	return r.files.keep(r.dir.name, stem, r.describe(), note, rotations)
 }
 
 // describe are the lines of *.files before the hashes.

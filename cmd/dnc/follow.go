@@ -125,6 +125,8 @@ func hintFollow(err error) error {
 		return withHint(err, "once the operator has confirmed the fingerprint of the new key, which `dnc key show` prints, give it with --server-key NEW.pub")
 	case errors.Is(err, client.ErrFeedBroken):
 		return withHint(err, "nothing of it was applied, and the file still blocks what it did: tell the server's operator")
+	case errors.Is(err, sqlitebase.ErrLocked):
+		return withHint(err, hintDB(err))
 	case errors.Is(err, client.ErrOtherSubscriber):
 		return withHint(err, "give each subscriber a file of its own with --db")
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -37,6 +38,8 @@ notes contradict each other: one log has one hash after N changes, and never has
 fingerprints with the contracts: ` + "`dnc key show FILE.pub`" + `. What was not signed by one of them is a finding.
 A key of the server that follows from one of them counts too, by notes of the same journal: those of a
 dossier, of the server with --server, or a FILE, such as NAME.server-key of ` + "`dnc feed`" + `.
+The output names the key that signed each file, and for a dossier the key that signed for each base: any of the keys can
+sign any note, so look whether it is the right one.
 
 --server also has the server compute the log of each base again from its journal, and compares it with each
 note: a journal that was rewritten after a base had signed is found. It needs the role officer or admin.
@@ -62,8 +65,9 @@ type verifyFinding struct {
 
 // verifiedFile is a file in which nothing was found.
 type verifiedFile struct {
-	File string `json:"file"`
-	What string `json:"what"`
+	File     string   `json:"file"`
+	What     string   `json:"what"`
+	SignedBy []string `json:"signed_by"` // the key of the file, and of a dossier those of the bases
 }
 
 func (a *app) verify(cmd *cobra.Command, files []string, flags verifyFlags) error {
@@ -97,24 +101,26 @@ func (a *app) verify(cmd *cobra.Command, files []string, flags verifyFlags) erro
 			return err
 		}
 		findings = append(findings, against...)
-		if err := a.printVerified(noteName(file), what, findings); err != nil {
+		if err := a.printVerified(verifiedFile{noteName(file), what, v.signers}, findings); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *app) printVerified(file, what string, findings []string) error {
+func (a *app) printVerified(file verifiedFile, findings []string) error {
 	for _, f := range findings {
 		a.end(exitNo)
-		if err := a.print(verifyFinding{file, f}, func() string { return file + ": " + f }); err != nil {
+		if err := a.print(verifyFinding{file.File, f}, func() string { return file.File + ": " + f }); err != nil {
 			return err
 		}
 	}
 	if len(findings) > 0 {
 		return nil
 	}
-	return a.print(verifiedFile{file, what}, func() string { return file + ": verified, " + what })
+	return a.print(file, func() string {
+		return fmt.Sprintf("%s: verified, %s, signed by %s", file.File, file.What, strings.Join(file.SignedBy, "; "))
+	})
 }
 
 // readPublicKeys reads public keys, one a line. Lines that are empty or begin with # are left out.
@@ -166,10 +172,12 @@ type verifier struct {
 	rotations []feed.Rotation  // of all files
 	witness   feed.Witness
 	server    *client.Client // nil: none is asked
+	signers   []string       // of the file
 }
 
 // file verifies one file, and says what it is and which checkpoints it holds.
 func (v *verifier) file(name string, content []byte) (what string, findings []string, seen []feed.Checkpoint) {
+	v.signers = nil
 	note, isPage := noteOfPage(content)
 	switch {
 	case isPage:
@@ -184,20 +192,36 @@ func (v *verifier) file(name string, content []byte) (what string, findings []st
 	case feed.IsRotation(content):
 		return "how the server's key was replaced", v.ofRotations(feed.SplitNotes(string(content))), nil
 	case bytes.Contains(content, []byte("\nstage ")):
-		ack, _, err := feed.OpenAcknowledgement(content, v.keys...)
+		ack, by, err := feed.OpenAcknowledgement(content, v.keys...)
+		v.sign("", by, "")
 		return v.note(name, "an acknowledgement", ack.Checkpoint, err)
 	}
-	c, err := v.checkpoint(content)
+	c, by, err := v.checkpoint(content)
+	v.sign("", by, c.Journal)
 	return v.note(name, "a checkpoint", c, err)
 }
 
-func (v *verifier) checkpoint(note []byte) (feed.Checkpoint, error) {
-	claimed, _, err := feed.ReadCheckpoint(note)
+func (v *verifier) checkpoint(note []byte) (feed.Checkpoint, feed.Signature, error) {
+	claimed, by, err := feed.ReadCheckpoint(note)
 	if err != nil {
-		return claimed, err
+		return claimed, by, err
 	}
-	c, _, err := feed.OpenCheckpoint(note, v.serverKeys(claimed.Journal)...)
-	return c, err
+	return feed.OpenCheckpoint(note, v.serverKeys(claimed.Journal)...)
+}
+
+// sign notes who signed the file, or in it for a base. A person has to compare that: any of the keys may sign any file.
+func (v *verifier) sign(base string, by feed.Signature, journal string) {
+	if base != "" {
+		base += " by "
+	}
+	key, _ := by.By(v.serverKeys(journal))
+	v.signed(base + key.NameAndFingerprint())
+}
+
+func (v *verifier) signed(by string) {
+	if !slices.Contains(v.signers, by) {
+		v.signers = append(v.signers, by)
+	}
 }
 
 func (v *verifier) note(name, what string, c feed.Checkpoint, err error) (string, []string, []feed.Checkpoint) {
@@ -213,9 +237,15 @@ func (v *verifier) dossier(note []byte) (*feed.Dossier, []string) {
 	if err != nil {
 		return nil, []string{err.Error()}
 	}
-	d, _, err := feed.OpenDossier(note, v.serverKeys(claimed.JournalID)...)
+	d, by, err := feed.OpenDossier(note, v.serverKeys(claimed.JournalID)...)
 	if err != nil {
 		return nil, []string{err.Error()}
+	}
+	v.sign("", by, d.JournalID)
+	for _, sub := range d.Subscribers {
+		for _, by := range sub.Signatures() {
+			v.sign(sub.Name, by, "")
+		}
 	}
 	findings := d.Verify(v.keys)
 	return d, findings
@@ -266,7 +296,7 @@ func (v *verifier) compare(ctx context.Context, c feed.Checkpoint) (why, err err
 		return nil, err
 	}
 	v.learnRotations(rotations)
-	now, err := v.checkpoint(note)
+	now, _, err := v.checkpoint(note)
 	if err != nil {
 		return err, nil
 	}

@@ -49,6 +49,8 @@ func (v *verifier) ofRotations(notes []string) (findings []string) {
 			findings = append(findings, err.Error())
 		case !feed.HoldsKey(v.serverKeys(r.Journal), r.Old):
 			findings = append(findings, fmt.Sprintf("rotation: %v: %s is not one of the keys to verify with", feed.ErrUnknown, r.Old.Name()))
+		default:
+			v.signed(r.Old.NameAndFingerprint())
 		}
 	}
 	return findings

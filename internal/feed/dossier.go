@@ -180,6 +180,9 @@ func OpenDossier(msg []byte, keys ...PublicKey) (*Dossier, Signature, error) {
 		return nil, signature, fmt.Errorf("dossier: %w", err)
 	}
 	d, err := parseDossier(text)
+	if err == nil && !signature.isOf(d.ServerKey) {
+		return nil, signature, fmt.Errorf("dossier: %w: it was signed by %s, and names another key as the server's", ErrSignature, signature)
+	}
 	return d, signature, err
 }
 
