@@ -353,3 +353,20 @@ func TestCheckpointIsComputedAgain(t *testing.T) {
 	}
 	same("once it was removed")
 }
+
+// TestCheckpointWithinTheCallersScopes: a caller that does not see a subscriber learns nothing of its log, and has none computed: not even
+// that of an epoch that it does not have.
+func TestCheckpointWithinTheCallersScopes(t *testing.T) {
+	t.Parallel()
+	_, signing := signingKey(t)
+	d := openDoor(t, signing)
+	d.subscribe("elsewhere", []string{"other"}, nil)
+	sub := d.store.View().Subscribers().Named("elsewhere")
+	ctx := d.as("officer-of-acme", access.RolesOf(access.Officer), "acme")
+	for _, epoch := range []uint64{sub.Epoch, sub.Epoch + 1} {
+		_, err := propagation(d.node).GetCheckpoint(ctx, &dncv1.GetCheckpointRequest{
+			Subscriber: &dncv1.EventId{Revision: sub.ID.Revision, Index: sub.ID.Index}, Epoch: epoch, Revision: d.store.View().Revision(),
+		})
+		wantReason(t, err, codes.NotFound, "SUBSCRIBER_NOT_FOUND")
+	}
+}
