@@ -370,3 +370,25 @@ func TestCheckpointWithinTheCallersScopes(t *testing.T) {
 		wantReason(t, err, codes.NotFound, "SUBSCRIBER_NOT_FOUND")
 	}
 }
+
+// TestDossierShowsFormerLists: a list that held the number and was deleted is shown with both times, and is no list that holds it.
+func TestDossierShowsFormerLists(t *testing.T) {
+	t.Parallel()
+	n := startDossier(t)
+	if _, d := n.dossier(&dncv1.GetDossierRequest{Number: theirs}); len(d.Lists) != 1 || len(d.FormerLists) != 0 || !d.FormerListsComplete {
+		t.Errorf("before: %d lists, %d former ones, complete: %v; want the list", len(d.Lists), len(d.FormerLists), d.FormerListsComplete)
+	}
+	if _, err := n.list.DeleteList(testContext(t), &dncv1.DeleteListRequest{Name: "partner", Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, d := n.dossier(&dncv1.GetDossierRequest{Number: theirs})
+	if len(d.Lists) != 0 || len(d.FormerLists) != 1 {
+		t.Fatalf("%d lists and %d former ones, want the former one", len(d.Lists), len(d.FormerLists))
+	}
+	if f := d.FormerLists[0]; f.Name != "partner" || !f.SinceKnown || !f.UntilKnown || f.Until == nil || !f.Until.After(*f.Since) {
+		t.Errorf("got %+v", f)
+	}
+	if _, d := n.dossier(&dncv1.GetDossierRequest{Number: third}); len(d.FormerLists) != 0 {
+		t.Errorf("a number that was on no list: %d former lists", len(d.FormerLists))
+	}
+}

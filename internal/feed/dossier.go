@@ -34,8 +34,13 @@ type Dossier struct {
 	KeptFor      string   `json:"kept_for"`           // how long entries are kept
 	AccessDays   int      `json:"access_log_days"`    // how long reads of the number are kept; 0: without limit
 
-	Events      []DossierEvent      `json:"events"`
-	Lists       []DossierList       `json:"lists"`
+	Events []DossierEvent `json:"events"`
+	Lists  []DossierList  `json:"lists"`
+	// FormerLists held the number, and hold it no longer.
+	FormerLists []DossierFormerList `json:"former_lists"`
+	// FormerListsComplete: there are no older contents of lists that were not looked into, and none that could not be read.
+	FormerListsComplete bool `json:"former_lists_complete"`
+
 	Verdicts    []DossierVerdict    `json:"verdicts"`
 	Subscribers []DossierSubscriber `json:"subscribers"`
 }
@@ -81,6 +86,19 @@ type DossierList struct {
 	Event        string     `json:"event"`       // from which it holds the number, as far back as is known
 	Since        *time.Time `json:"since"`       // when that was
 	SinceKnown   bool       `json:"since_known"` // it did not hold the number before
+}
+
+// DossierFormerList is a time in which a list held the number. It is over, though another one may have begun.
+type DossierFormerList struct {
+	Name       string     `json:"name"`
+	ID         string     `json:"id"`
+	Kind       string     `json:"kind"`
+	Scope      string     `json:"scope"` // when the number came
+	Event      string     `json:"event"`
+	Since      *time.Time `json:"since"`
+	SinceKnown bool       `json:"since_known"` // false: it may have been earlier
+	Until      *time.Time `json:"until"`       // null: not known
+	UntilKnown bool       `json:"until_known"` // false: it may have been earlier
 }
 
 // DossierVerdict is what a check of the number answers.
