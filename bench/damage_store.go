@@ -52,7 +52,9 @@ func (b *damageBench) makeStores(ctx context.Context) (*truth, error) {
 	if err := damage.CopyTree(dir, b.path(olderStore)); err != nil {
 		return nil, err
 	}
-	if err := b.whileServed(ctx, dir, func(c *client.Client, _ string) error { return reload(ctx, c, d) }); err != nil {
+	if err := b.whileServed(ctx, dir, func(c *client.Client, _ string) error {
+		return errors.Join(reload(ctx, c, d), b.base.follow(ctx, c), b.base.know(ctx, c))
+	}); err != nil {
 		return nil, err
 	}
 	var t *truth
@@ -144,7 +146,10 @@ func (b *damageBench) fill(ctx context.Context, c *client.Client, addr string, d
 	if err := load(ctx, c, listName, client.ModeReplace, d.registry[:len(d.registry)/2+1]); err != nil {
 		return err
 	}
-	return load(ctx, c, suppressionList, client.ModeReplace, d.suppressed[:len(d.suppressed)/2+1])
+	if err := load(ctx, c, suppressionList, client.ModeReplace, d.suppressed[:len(d.suppressed)/2+1]); err != nil {
+		return err
+	}
+	return b.registerBase(ctx, c)
 }
 
 // reload makes both lists whole: the registry by a load that replaces it and one that

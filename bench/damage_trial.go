@@ -46,6 +46,7 @@ type trial struct {
 	repaired bool
 	accepted bool
 	acked    []client.Receipt // opt-outs of fictionOf that were acknowledged while it ran
+	followed bool             // by the base, before a repair
 	lost     losses
 	faults   []string
 }
@@ -122,8 +123,9 @@ func (t *trial) run(ctx context.Context) {
 	if !ok {
 		return
 	}
+	isKey := t.replaceKey(f)
 	if f.Whole() {
-		if t.outcome == outcomeRefused && !t.running {
+		if t.outcome == outcomeRefused && !t.running && !isKey {
 			t.fault("dncd does not start, and fsck finds nothing: %s", f.Said)
 		}
 		t.look(ctx, f)
@@ -239,6 +241,11 @@ func (t *trial) observe(ctx context.Context, server *daemon.Server, c *client.Cl
 	}
 	if missing := t.missingStories(ctx, c); missing > 0 {
 		t.fault("READY, and %d stories are gone", missing)
+	}
+	if !t.followed {
+		t.followed = true
+		t.holdBase(ctx, c)
+		t.follow(ctx, c, daemon.Fsck{})
 	}
 	return outcomeHarmless
 }
@@ -361,6 +368,10 @@ func (t *trial) look(ctx context.Context, f daemon.Fsck) {
 		return
 	}
 	t.judge(v, f)
+	if !t.accepted {
+		t.holdBase(ctx, c)
+	}
+	t.follow(ctx, c, f)
 	if missing := t.missingStories(ctx, c); missing > 0 {
 		t.lost.stories = missing
 		if !f.Names("stories that could not be found", "") {

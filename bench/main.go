@@ -35,7 +35,7 @@ func command() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), watchCommand(), killCommand(), damageCommand(), checkCommand(),
+	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), watchCommand(), basesCommand(), relistCommand(), followedCommand(), readersCommand(), killCommand(), damageCommand(), checkCommand(),
 		overloadCommand(), soakCommand(), scrubCommand(), reportCommand(), badgerCommand(), serveCommand())
 	return root
 }

@@ -47,8 +47,9 @@ subscriber has a filter and a log of its own. A delivery is timed from that retu
 the moment at which the subscriber has the change; one that comes earlier counts as 0.
 With --stopped N, N further subscribers never read. Where redis-server is installed,
 redis streams carry as many entries to as many readers, with appendfsync always, and
-are timed alike. With --idle, the memory and the processor time of subscribers
-to which nothing happens are measured first.`,
+are timed alike. With --idle, the processor time of subscribers to which nothing
+happens is measured first, and what the server's memory grew by from before they
+connected.`,
 		Example: `  go run . watch --subscribers 10,100
   go run . watch --json --subscribers 100 --stopped 1 --idle 1000`,
 		Args: cobra.NoArgs,
@@ -110,6 +111,7 @@ func (b *watchBench) run(ctx context.Context, out, log io.Writer) (err error) {
 // followed is a server with the streams of its subscribers.
 type followed struct {
 	pid     int
+	before  process.Memory // they connected
 	client  *client.Client
 	streams []dncv1.PropagationService_WatchClient
 }
@@ -133,13 +135,15 @@ func (b *watchBench) onServer(ctx context.Context, subscribers int, measure func
 	defer stubs.close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if err := register(ctx, c, subscribers+b.stopped); err != nil {
+		return row, err
+	}
 	f := &followed{pid: server.PID, client: c}
-	before, err := process.MemoryOf(server.PID)
-	if err != nil {
+	if f.before, err = process.MemoryOf(server.PID); err != nil {
 		return row, err
 	}
 	for i := range subscribers + b.stopped {
-		stream, err := openWatch(ctx, dncv1.NewPropagationServiceClient(stubs[i%len(stubs)]), fmt.Sprintf("base-%d", i))
+		stream, err := openWatch(ctx, dncv1.NewPropagationServiceClient(stubs[i%len(stubs)]), subscriberName(i))
 		if err != nil {
 			return row, err
 		}
@@ -147,25 +151,26 @@ func (b *watchBench) onServer(ctx context.Context, subscribers int, measure func
 			f.streams = append(f.streams, stream)
 		}
 	}
-	after, err := process.MemoryOf(server.PID)
-	if err != nil {
-		return row, err
-	}
-	if row, err = measure(ctx, f); err == nil {
-		row.Subscribers, row.Stopped = subscribers, b.stopped
-		row.BytesEach = (after.Anon - before.Anon) / float64(subscribers+b.stopped)
-	}
+	row, err = measure(ctx, f)
+	row.Subscribers, row.Stopped = subscribers, b.stopped
 	return row, err
 }
 
-// openWatch registers a subscriber and opens its stream.
-func openWatch(ctx context.Context, stub dncv1.PropagationServiceClient, name string) (dncv1.PropagationService_WatchClient, error) {
-	_, err := stub.PutSubscriber(ctx, &dncv1.PutSubscriberRequest{Subscriber: &dncv1.Subscriber{
-		Name: name, Kind: dncv1.SubscriberKind_SUBSCRIBER_KIND_INTERNAL, Filter: &dncv1.FeedFilter{Scopes: []string{"acme"}},
-	}})
-	if err != nil {
-		return nil, err
+func subscriberName(i int) string { return fmt.Sprintf("base-%d", i) }
+
+// register registers subscribers.
+func register(ctx context.Context, c *client.Client, count int) error {
+	for i := range count {
+		_, err := c.PutSubscriber(ctx, subscriberName(i), client.SubscriberChange{Kind: client.SubscriberInternal, Scopes: &[]string{baseScope}})
+		if err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// openWatch opens the stream of a subscriber, from now on.
+func openWatch(ctx context.Context, stub dncv1.PropagationServiceClient, name string) (dncv1.PropagationService_WatchClient, error) {
 	feed, err := stub.GetFeed(ctx, &dncv1.GetFeedRequest{Feed: &dncv1.GetFeedRequest_Subscriber{Subscriber: name}})
 	if err != nil {
 		return nil, err
@@ -211,7 +216,12 @@ func (b *watchBench) restOn(ctx context.Context, f *followed) (report.Watch, err
 		return row, err
 	}
 	after, err := process.CPUOf(f.pid)
+	if err != nil {
+		return row, err
+	}
+	memory, err := process.MemoryOf(f.pid)
 	row.Seconds, row.ServerCPU = b.duration.Seconds(), (after-before).Seconds()/b.duration.Seconds()
+	row.BytesEach = (memory.Anon - f.before.Anon) / float64(len(f.streams))
 	return row, err
 }
 
@@ -305,7 +315,7 @@ func (b *watchBench) deliverFrom(ctx context.Context, f *followed) (report.Watch
 	next := atomic.Uint64{}
 	row, err := b.deliver(ctx, d, f.pid, func(ctx context.Context) (any, error) {
 		number := fmt.Sprintf("+1415%07d", 2_000_000+next.Add(1)%8_000_000)
-		r, err := f.client.RecordOptOut(ctx, client.OptOut{Number: number, Scope: "acme"})
+		r, err := f.client.RecordOptOut(ctx, client.OptOut{Number: number, Scope: baseScope})
 		return client.EventID{Revision: r.Revision, Index: r.Index}, err
 	})
 	row.Case = report.CaseWatch
@@ -372,40 +382,14 @@ func (d *deliveries) delivered() int64 {
 }
 
 // write writes entries that are due at the rate, and returns how many it wrote.
-func (b *watchBench) write(ctx context.Context, d *deliveries, length time.Duration, write func(context.Context) (any, error)) (written int64, err error) {
-	due := make(chan struct{}, b.rate)
-	var failure atomic.Pointer[error]
-	var count atomic.Int64
-	var all sync.WaitGroup
-	for range b.recorders {
-		all.Go(func() {
-			for range due {
-				if failure.Load() != nil {
-					continue // what is due is taken all the same: nothing may wait for its room
-				}
-				key, err := write(ctx)
-				if err != nil {
-					failure.CompareAndSwap(nil, &err)
-					continue
-				}
-				d.acknowledge(key, time.Now())
-				count.Add(1)
-			}
-		})
-	}
-	began := time.Now()
-	for sent := 0; time.Since(began) < length && failure.Load() == nil && ctx.Err() == nil; {
-		for ; sent < int(time.Since(began).Seconds()*float64(b.rate)); sent++ {
-			due <- struct{}{}
+func (b *watchBench) write(ctx context.Context, d *deliveries, length time.Duration, write func(context.Context) (any, error)) (int64, error) {
+	return paced(ctx, b.rate, b.recorders, length, func(int) error {
+		key, err := write(ctx)
+		if err == nil {
+			d.acknowledge(key, time.Now())
 		}
-		process.Sleep(time.Millisecond)
-	}
-	close(due)
-	all.Wait()
-	if e := failure.Load(); e != nil {
-		return 0, *e
-	}
-	return count.Load(), ctx.Err()
+		return err
+	})
 }
 
 // redis measures redis streams with as many readers.

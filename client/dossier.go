@@ -31,13 +31,21 @@ func (c *Client) GetDossier(ctx context.Context, number string, opts ...DossierO
 }
 
 // GetCheckpoint has the server compute the log of a subscriber at a revision of an epoch again, and returns it as a note that the server
-// signed. Errors: ErrSubscriberNotFound, ErrFilterChanged, ErrJournalForked, ErrHistoryGone.
-func (c *Client) GetCheckpoint(ctx context.Context, subscriber EventID, epoch, revision uint64) (note []byte, err error) {
+// signed, with the notes by which its key follows from those before it. Errors: ErrSubscriberNotFound, ErrFilterChanged,
+// ErrJournalForked, ErrHistoryGone.
+func (c *Client) GetCheckpoint(ctx context.Context, subscriber EventID, epoch, revision uint64) (note []byte, keyRotations []string, err error) {
 	request := &dncv1.GetCheckpointRequest{
 		Subscriber: &dncv1.EventId{Revision: subscriber.Revision, Index: subscriber.Index}, Epoch: epoch, Revision: revision,
 	}
 	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetCheckpointResponse, error) {
 		return on.propagation.GetCheckpoint(ctx, request)
 	})
-	return answer.GetCheckpoint(), err
+	return answer.GetCheckpoint(), textsOf(answer.GetServerKey().GetRotations()), err
+}
+
+func textsOf(notes [][]byte) (texts []string) {
+	for _, note := range notes {
+		texts = append(texts, string(note))
+	}
+	return texts
 }

@@ -11,12 +11,14 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// FeedPart is a part of a feed. The first has the Header and nothing else, the last the Checkpoint and nothing else.
+// FeedPart is a part of a feed. The first has the Header and nothing else, the last the Checkpoint with its KeyRotations.
 type FeedPart struct {
 	Header *FeedHeader
 	Rows   []FeedRow
-	// Checkpoint is the Cursor of the header as a note that the server signed.
-	Checkpoint string
+	// Checkpoint is the Cursor of the header as a note that the server signed, and KeyRotations are the notes by which the server's key
+	// follows from those before it. Nothing verified them.
+	Checkpoint   string
+	KeyRotations []string
 }
 
 // FeedHeader is what a feed is.
@@ -99,7 +101,7 @@ func yieldFeed(receive func() (*dncv1.GetFeedResponse, error), yield func(FeedPa
 	if err := isOfCursor(at, r.header.GetCursor()); err != nil {
 		return err
 	}
-	return next(FeedPart{Checkpoint: string(note)})
+	return next(FeedPart{Checkpoint: string(note), KeyRotations: textsOf(r.summary.GetServerKey().GetRotations())})
 }
 
 func (r *feedReader) publicHeader() *FeedHeader {

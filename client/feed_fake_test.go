@@ -40,7 +40,7 @@ type feedServer struct {
 	epoch     uint64
 	revisions []fakeRevision // the first has revision epoch+1
 	filter    feed.Hash
-	key       feed.PrivateKey
+	key       feed.SigningKey
 	changed   chan struct{} // closed at a commit
 	acks      []feed.Acknowledgement
 	claims    []*dncv1.ClaimedAcknowledgement
@@ -83,7 +83,7 @@ func serveFeed(t *testing.T, set func(*feedServer)) (*feedServer, string) {
 		t.Fatal(err)
 	}
 	s := &feedServer{journal: fakeJournal, epoch: 5, changed: make(chan struct{}), beat: 20 * time.Millisecond, inDoubt: map[string]bool{}}
-	s.key, err = feed.ParsePrivateKey(text)
+	s.key, err = feed.ParseSigningKey(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -170,6 +170,14 @@ func (s *feedServer) checkpoint(c *dncv1.FeedCursor) []byte {
 		panic(err)
 	}
 	return msg
+}
+
+func (s *feedServer) serverKey() *dncv1.ServerKey {
+	m := &dncv1.ServerKey{PublicKey: s.key.Public().Text()}
+	for _, note := range s.key.Rotations {
+		m.Rotations = append(m.Rotations, []byte(note))
+	}
+	return m
 }
 
 func refused(code codes.Code, reason string) error {
@@ -262,7 +270,7 @@ func (s *feedServer) next(at *dncv1.FeedCursor) *dncv1.WatchResponse {
 	}
 	m.Cursor = s.cursor(revision, part)
 	if part == 0 {
-		m.Checkpoint = s.checkpoint(m.GetCursor())
+		m.Checkpoint, m.ServerKey = s.checkpoint(m.GetCursor()), s.serverKey()
 	}
 	return m
 }
@@ -377,7 +385,7 @@ func (s *feedServer) GetFeed(req *dncv1.GetFeedRequest, stream grpc.ServerStream
 		header.Lists = append(header.Lists, l)
 	}
 	frames := []*dncv1.GetFeedResponse{{Frame: &dncv1.GetFeedResponse_Header{Header: header}}}
-	sum := &dncv1.FeedSummary{Checkpoint: s.checkpoint(cursor)}
+	sum := &dncv1.FeedSummary{Checkpoint: s.checkpoint(cursor), ServerKey: s.serverKey()}
 	rows := content.sorted()
 	slices.SortStableFunc(rows, func(a, b client.Row) int { return -cmp.Compare(a.Source, b.Source) }) // opt-outs first
 	for _, r := range rows {

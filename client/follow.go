@@ -75,8 +75,10 @@ type FollowState struct {
 	Lists []FollowedList `json:"lists"`
 	// Checkpoint is the last one that the server signed for these rows.
 	Checkpoint string `json:"checkpoint"`
-	// ServerKey names the key that signs checkpoints, as NAME+HASH. It was taken on trust if FollowOptions.ServerKeys are empty.
+	// ServerKey is the public key that signs checkpoints. The first one was taken on trust if FollowOptions.ServerKeys are empty.
 	ServerKey string `json:"server_key"`
+	// KeyRotations are signed notes: how that key followed from those that the base knew before.
+	KeyRotations []string `json:"server_key_rotations"`
 	// DigestDay is the day, YYYY-MM-DD, of the last acknowledgement with a digest.
 	DigestDay string `json:"digest_day"`
 	// Resync: the rows of a list have to be read again.
@@ -107,8 +109,8 @@ type FollowOptions struct {
 	// Key signs acknowledgements: the text of the private key that `dnc key new` made. Empty: they are
 	// claims, which a subscriber with keys may not make.
 	Key string
-	// ServerKeys verify checkpoints: texts of public keys, the old one too while the server changes its key. Empty: the key that signs the
-	// first checkpoint is remembered by its name and hash, and its signatures are not verified.
+	// ServerKeys verify checkpoints: texts of public keys. Empty: the key that the server sends with the first checkpoint is kept. A key
+	// that follows from one of them, by a note that the key before it signed, takes its place, and that one never counts again.
 	ServerKeys []string
 	// Applied, if not nil, returns the cursor up to which dialers see the rows: Base.Apply returns before they do. It is called about once a
 	// second, by another goroutine than that of Base. If nil, what Apply or Swap stored is applied.
@@ -136,7 +138,8 @@ type SnapshotProgress struct {
 	KeepsOrphans bool
 }
 
-// ErrServerKey is returned by Follow for a checkpoint that a key signed which is not the server's, as far as the base knows.
+// ErrServerKey is returned by Follow for a checkpoint that a key signed which is not the server's, as far as the base knows: nothing of
+// it was applied.
 var ErrServerKey = errors.New("checkpoint signed by another key")
 
 // ErrOtherSubscriber is returned by Follow for a base that follows another subscriber.
@@ -322,7 +325,7 @@ func (f *follower) apply(ctx context.Context, some []*dncv1.WatchResponse) error
 			return err
 		}
 		next.Cursor = fromCursor(m.GetCursor())
-		if err := f.takeCheckpoint(&next, m.GetCursor(), m.GetCheckpoint()); err != nil {
+		if err := f.takeCheckpoint(&next, m.GetCursor(), m.GetCheckpoint(), m.GetServerKey()); err != nil {
 			return err
 		}
 	}

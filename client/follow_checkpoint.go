@@ -1,7 +1,6 @@
 package client
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -9,53 +8,12 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// serverKeys are the keys that may sign checkpoints.
-type serverKeys struct{ keys []feed.PublicKey }
-
-func newServerKeys(texts []string) (*serverKeys, error) {
-	k := new(serverKeys)
-	for _, text := range texts {
-		key, err := feed.ParsePublicKey(text)
-		if err != nil {
-			return nil, fmt.Errorf("the server's public key: %w", err)
-		}
-		k.keys = append(k.keys, key)
-	}
-	return k, nil
-}
-
-// open reads a checkpoint and returns the key that signed it, as NAME+HASH. With keys, one of them did. Without, it must be the
-// one that is pinned, if there is one: then the signature itself is not verified, for a note does not hold the key.
-func (k *serverKeys) open(msg []byte, pinned string) (feed.Checkpoint, string, error) {
-	if len(k.keys) == 0 {
-		c, by, err := feed.ReadCheckpoint(msg)
-		if err != nil {
-			return c, "", fmt.Errorf("%w: %w", ErrFeedBroken, err)
-		}
-		if name := keyName(by); pinned == "" || pinned == name {
-			return c, name, nil
-		}
-		return c, "", fmt.Errorf("%w: %s, where the base knows %s: ask the server's operator whether its key was changed, and then give its public key",
-			ErrServerKey, keyName(by), pinned)
-	}
-	c, by, err := feed.OpenCheckpoint(msg, k.keys...)
-	switch {
-	case errors.Is(err, feed.ErrUnknown):
-		return c, "", fmt.Errorf("%w: %s: ask the server's operator whether its key was changed, and then give its new public key beside the old one", ErrServerKey, keyName(by))
-	case err != nil:
-		return c, "", fmt.Errorf("%w: %w", ErrFeedBroken, err)
-	}
-	return c, keyName(by), nil
-}
-
-func keyName(s feed.Signature) string { return fmt.Sprintf("%s+%08x", s.Name, s.Hash) }
-
 // takeCheckpoint verifies the server's note of a cursor, if there is one, and puts it into the state.
-func (f *follower) takeCheckpoint(next *FollowState, at *dncv1.FeedCursor, msg []byte) error {
+func (f *follower) takeCheckpoint(next *FollowState, at *dncv1.FeedCursor, msg []byte, sent *dncv1.ServerKey) error {
 	if len(msg) == 0 {
 		return nil
 	}
-	c, by, err := f.keys.open(msg, next.ServerKey)
+	c, err := f.keys.open(msg, sent, next, f.state.Cursor.Position().JournalID)
 	if err != nil {
 		return err
 	}
@@ -66,7 +24,7 @@ func (f *follower) takeCheckpoint(next *FollowState, at *dncv1.FeedCursor, msg [
 	if next.SubscriberID != "" && next.SubscriberID != subscriber || next.Filter != "" && next.Filter != c.Filter.String() {
 		return fmt.Errorf("%w: the checkpoint of position %d is of another subscriber or filter", ErrFeedBroken, c.Revision)
 	}
-	next.SubscriberID, next.Filter, next.ServerKey = subscriber, c.Filter.String(), by
+	next.SubscriberID, next.Filter = subscriber, c.Filter.String()
 	next.Time, next.Checkpoint = c.Time, string(msg)
 	return nil
 }

@@ -91,12 +91,12 @@ func (s *snapshot) swap() error {
 	s.progress.KeepsOrphans = s.isAfterLoss()
 	next := FollowState{
 		Subscriber: f.o.Subscriber, Cursor: fromCursor(s.header.GetCursor()), Time: fromTime(s.header.GetTime()),
-		Lists: s.followed(), ServerKey: f.state.ServerKey, DigestDay: f.state.DigestDay,
+		Lists: s.followed(), ServerKey: f.state.ServerKey, KeyRotations: f.state.KeyRotations, DigestDay: f.state.DigestDay,
 	}
 	if len(s.summary.GetCheckpoint()) == 0 {
 		return feedBroken("a snapshot without a checkpoint")
 	}
-	if err := f.takeCheckpoint(&next, s.header.GetCursor(), s.summary.GetCheckpoint()); err != nil {
+	if err := f.takeCheckpoint(&next, s.header.GetCursor(), s.summary.GetCheckpoint(), s.summary.GetServerKey()); err != nil {
 		return err
 	}
 	f.acks.reached(feed.Received, next.Checkpoint, feed.Digest{})

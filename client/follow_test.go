@@ -145,10 +145,10 @@ func TestFollowThroughFailures(t *testing.T) {
 // TestFollowNoticesForgery holds that messages which are not those of the log end Follow, with the base as it was before them.
 func TestFollowNoticesForgery(t *testing.T) {
 	t.Parallel()
-	var other feed.PrivateKey
+	var other feed.SigningKey
 	text, _, err := feed.NewKey("dncd-other")
 	if err == nil {
-		other, err = feed.ParsePrivateKey(text)
+		other, err = feed.ParseSigningKey(text)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -553,7 +553,7 @@ func TestServerKey(t *testing.T) {
 	text, public, err := feed.NewKey("dncd-new")
 	if err == nil {
 		s.mu.Lock()
-		s.key, err = feed.ParsePrivateKey(text)
+		s.key, err = feed.ParseSigningKey(text)
 		s.mu.Unlock()
 	}
 	if err != nil {

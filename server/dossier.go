@@ -86,12 +86,12 @@ func (w *dossierWriter) write(ctx context.Context, scopes []policy.Scope) error 
 	w.d = feed.Dossier{
 		Number: w.number.E164(), Regions: w.number.Regions().Strings(), MadeAt: w.at.now.UTC(),
 		JournalID: p.GetJournalId(), Revision: p.GetRevision(), Tag: feed.Tag(p.GetTag()).String(),
-		ServerKey: w.s.key.Public().Text(),
-		Within:    scopeTexts(w.caller.Scopes), KeptFrom: historyFrom, KeptFor: "without limit: nothing is deleted from the journal",
+		ServerKey: w.s.key.Public().Text(), KeyRotations: slices.Concat([]string{}, w.s.key.Rotations),
+		Within: scopeTexts(w.caller.Scopes), KeptFrom: historyFrom, KeptFor: "without limit: nothing is deleted from the journal",
 		AccessDays: max(int(w.s.store.AccessRetention()/(24*time.Hour)), 0),
-		Events:     []feed.DossierEvent{}, Lists: []feed.DossierList{}, Verdicts: []feed.DossierVerdict{}, Subscribers: []feed.DossierSubscriber{},
+		Events:     []feed.DossierEvent{}, Lists: []feed.DossierList{}, FormerLists: []feed.DossierFormerList{}, Verdicts: []feed.DossierVerdict{}, Subscribers: []feed.DossierSubscriber{},
 	}
-	if err := errors.Join(w.history(), w.lists()); err != nil {
+	if err := errors.Join(w.history(), w.lists(), w.formerLists()); err != nil {
 		return err
 	}
 	slices.SortFunc(w.events, func(a, b store.NumberEvent) int {
@@ -171,6 +171,26 @@ func (w *dossierWriter) lists() error {
 			SnapshotDate: l.SnapshotDate.String(), Event: feed.FormatEventID(since.Event), Since: timeOrNull(since.Time), SinceKnown: since.Known,
 		})
 		w.events = append(w.events, store.NumberEvent{ID: since.Event, List: l.ID})
+	}
+	return nil
+}
+
+// formerLists adds the lists that held the number and hold it no longer.
+func (w *dossierWriter) formerLists() error {
+	former, complete, err := w.v.FormerListings(w.number)
+	if err != nil {
+		return err
+	}
+	w.d.FormerListsComplete = complete
+	for _, f := range former {
+		if !w.caller.Sees(f.List.Scope) {
+			continue
+		}
+		w.d.FormerLists = append(w.d.FormerLists, feed.DossierFormerList{
+			Name: f.List.Name, ID: feed.FormatEventID(f.List.ID), Kind: enumText(listKindOf(f.List.Kind), "LIST_KIND_"), Scope: string(f.List.Scope),
+			Event: feed.FormatEventID(f.Since.Event), Since: timeOrNull(f.Since.Time), SinceKnown: f.Since.Known,
+			Until: timeOrNull(f.Until.Time), UntilKnown: f.Until.Known,
+		})
 	}
 	return nil
 }

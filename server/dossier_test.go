@@ -28,13 +28,16 @@ const (
 // claims, and west never acknowledged.
 type dossierNode struct {
 	*node
-	server feed.PublicKey
-	south  feed.PrivateKey
+	server  feed.PublicKey
+	signing feed.PrivateKey // the server's
+	south   feed.PrivateKey
 }
 
 func startDossier(t *testing.T, change ...func(*server.Options)) *dossierNode {
 	public, signing := signingKey(t)
-	n := &dossierNode{node: start(t, append(change, signing)...), server: public, south: baseKey(t, "south-2026")}
+	var set server.Options
+	signing(&set)
+	n := &dossierNode{node: start(t, append(change, signing)...), server: public, signing: set.SigningKey.PrivateKey, south: baseKey(t, "south-2026")}
 	n.createList(&dncv1.CreateListRequest{Name: "partner", Kind: dncv1.ListKind_LIST_KIND_SUPPRESSION})
 	n.subscribe("north", nil, nil)
 	n.subscribe("west", nil, []string{"partner"})
@@ -164,7 +167,7 @@ func TestChangedDossierIsRefused(t *testing.T) {
 func TestDossierProvesWithoutTheServer(t *testing.T) {
 	t.Parallel()
 	n := startDossier(t)
-	keys := []feed.PublicKey{n.south.Public()}
+	keys := []feed.PublicKey{n.south.Public(), n.signing.Public()}
 	south := func(d *feed.Dossier) *feed.DossierItem {
 		for i := range d.Subscribers {
 			if d.Subscribers[i].Name == "south" {
@@ -190,6 +193,30 @@ func TestDossierProvesWithoutTheServer(t *testing.T) {
 			p.Leaves = p.Leaves[:0]
 			south(d).Stages = south(d).Stages[2:]
 		}, "leads to nothing"},
+		"another key": {func(d *feed.Dossier) { south(d).Stages[0].Key = d.ServerKey }, "names another key"},
+		"what the server signed": {func(d *feed.Dossier) {
+			stage := &south(d).Stages[0]
+			a, _, err := feed.ReadAcknowledgement([]byte(stage.Note))
+			if err != nil {
+				t.Fatal(err)
+			}
+			stage.Note, stage.Key = string(noteOf(t, n.signing, a.Checkpoint, feed.Received)), d.ServerKey
+		}, "signed by a key of the server"},
+		"an earlier time": {func(d *feed.Dossier) { south(d).Stages[0].AcknowledgedAt = earlier(south(d).Stages[0], time.Second) }, "says another time"},
+		"a later event":   {func(d *feed.Dossier) { d.Events[0].RecordedAt = testDay.Add(time.Hour) }, "says another time"},
+		"a time long before the base signed": {func(d *feed.Dossier) {
+			stage := &south(d).Stages[0]
+			a, _, err := feed.ReadAcknowledgement([]byte(stage.Note))
+			if err != nil {
+				t.Fatal(err)
+			}
+			a.Signed = testDay.Add(25 * time.Hour)
+			note, err := a.Sign(n.south)
+			if err != nil {
+				t.Fatal(err)
+			}
+			stage.Note = string(note)
+		}, "more than a day after"},
 		"another blind":         {func(d *feed.Dossier) { south(d).Proof.Blind[0] ^= 1 }, "does not lead"},
 		"another hash before":   {func(d *feed.Dossier) { south(d).Proof.Before[0] ^= 1 }, "does not lead"},
 		"a change that is none": {func(d *feed.Dossier) { south(d).Proof.Change = "x" }, "its proof"},
@@ -204,6 +231,11 @@ func TestDossierProvesWithoutTheServer(t *testing.T) {
 	if found := d.Verify(nil); len(found) != 3 || !strings.Contains(found[0], "not one of the keys") {
 		t.Errorf("without the base's key: got %q, want each of the three signatures unknown", found)
 	}
+}
+
+func earlier(s feed.DossierStage, by time.Duration) *time.Time {
+	at := s.AcknowledgedAt.Add(-by)
+	return &at
 }
 
 func withStage(s feed.DossierStage, name string) feed.DossierStage {
@@ -320,4 +352,43 @@ func TestCheckpointIsComputedAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	same("once it was removed")
+}
+
+// TestCheckpointWithinTheCallersScopes: a caller that does not see a subscriber learns nothing of its log, and has none computed: not even
+// that of an epoch that it does not have.
+func TestCheckpointWithinTheCallersScopes(t *testing.T) {
+	t.Parallel()
+	_, signing := signingKey(t)
+	d := openDoor(t, signing)
+	d.subscribe("elsewhere", []string{"other"}, nil)
+	sub := d.store.View().Subscribers().Named("elsewhere")
+	ctx := d.as("officer-of-acme", access.RolesOf(access.Officer), "acme")
+	for _, epoch := range []uint64{sub.Epoch, sub.Epoch + 1} {
+		_, err := propagation(d.node).GetCheckpoint(ctx, &dncv1.GetCheckpointRequest{
+			Subscriber: &dncv1.EventId{Revision: sub.ID.Revision, Index: sub.ID.Index}, Epoch: epoch, Revision: d.store.View().Revision(),
+		})
+		wantReason(t, err, codes.NotFound, "SUBSCRIBER_NOT_FOUND")
+	}
+}
+
+// TestDossierShowsFormerLists: a list that held the number and was deleted is shown with both times, and is no list that holds it.
+func TestDossierShowsFormerLists(t *testing.T) {
+	t.Parallel()
+	n := startDossier(t)
+	if _, d := n.dossier(&dncv1.GetDossierRequest{Number: theirs}); len(d.Lists) != 1 || len(d.FormerLists) != 0 || !d.FormerListsComplete {
+		t.Errorf("before: %d lists, %d former ones, complete: %v; want the list", len(d.Lists), len(d.FormerLists), d.FormerListsComplete)
+	}
+	if _, err := n.list.DeleteList(testContext(t), &dncv1.DeleteListRequest{Name: "partner", Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	_, d := n.dossier(&dncv1.GetDossierRequest{Number: theirs})
+	if len(d.Lists) != 0 || len(d.FormerLists) != 1 {
+		t.Fatalf("%d lists and %d former ones, want the former one", len(d.Lists), len(d.FormerLists))
+	}
+	if f := d.FormerLists[0]; f.Name != "partner" || !f.SinceKnown || !f.UntilKnown || f.Until == nil || !f.Until.After(*f.Since) {
+		t.Errorf("got %+v", f)
+	}
+	if _, d := n.dossier(&dncv1.GetDossierRequest{Number: third}); len(d.FormerLists) != 0 {
+		t.Errorf("a number that was on no list: %d former lists", len(d.FormerLists))
+	}
 }

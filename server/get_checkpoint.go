@@ -16,16 +16,20 @@ func (s *propagationService) GetCheckpoint(ctx context.Context, req *dncv1.GetCh
 	}
 	id := policy.EventID{Revision: req.GetSubscriber().GetRevision(), Index: req.GetSubscriber().GetIndex()}
 	v := s.store.View()
-	sub, c, err := s.store.LogAt(ctx, v, id, req.GetEpoch(), req.GetRevision())
+	sub, err := s.store.SubscriberAt(v, id, req.GetRevision())
 	if errors.Is(err, store.ErrFutureRevision) {
 		return nil, journalForked(v)
 	}
-	if err == nil && !seesFilter(callerOf(ctx), sub.Filter) {
+	if err == nil && !seesFilter(callerOf(ctx), sub.Filter) { // before the log is computed, which may take long
 		err = store.ErrSubscriberNotFound
 	}
 	if err != nil {
 		return nil, err
 	}
+	c, err := s.store.LogAt(ctx, v, sub, req.GetEpoch(), req.GetRevision())
+	if err != nil {
+		return nil, err
+	}
 	note, err := c.Sign(s.key)
-	return &dncv1.GetCheckpointResponse{Checkpoint: note}, err
+	return &dncv1.GetCheckpointResponse{Checkpoint: note, ServerKey: s.serverKey()}, err
 }

@@ -221,6 +221,7 @@ func (w *feedWriter) end(s *propagationService, t *feedTarget) (err error) {
 		if w.summary.Checkpoint, err = s.checkpoint(t, w.f.View, w.f.Cursor); err != nil {
 			return err
 		}
+		w.summary.ServerKey = s.serverKey()
 	}
 	return w.stream.Send(&dncv1.GetFeedResponse{Frame: &dncv1.GetFeedResponse_Summary{Summary: &w.summary}})
 }

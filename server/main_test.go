@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -10,6 +11,9 @@ import (
 
 // Every server that a test starts leaves no goroutine behind when it has stopped.
 func TestMain(m *testing.M) {
+	if dir := os.Getenv(servedDir); dir != "" {
+		serveToBeKilled(dir)
+	}
 	testparallel.Raise()
 	goleak.VerifyTestMain(m)
 }

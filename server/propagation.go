@@ -11,7 +11,7 @@ type propagationService struct {
 	dncv1.UnimplementedPropagationServiceServer
 	service
 	auth     *authenticator
-	key      feed.PrivateKey // signs checkpoints; the zero value signs none
+	key      feed.SigningKey // signs checkpoints; the zero value signs none
 	presence *presence
 }
 
@@ -25,4 +25,16 @@ func (s *propagationService) checkpoint(t *feedTarget, v *store.View, c store.Fe
 		return nil, err
 	}
 	return text.Sign(s.key)
+}
+
+// serverKey is the key that signs, as the contract has it.
+func (s *propagationService) serverKey() *dncv1.ServerKey {
+	if s.key.Signer == nil {
+		return nil
+	}
+	m := &dncv1.ServerKey{PublicKey: s.key.Public().Text()}
+	for _, note := range s.key.Rotations {
+		m.Rotations = append(m.Rotations, []byte(note))
+	}
+	return m
 }

@@ -59,7 +59,7 @@ func (w *reportWriter) write(ctx context.Context, q store.ReportQuery) error {
 		}
 	}
 	return w.stream.Send(&dncv1.GetReportResponse{Frame: &dncv1.GetReportResponse_Summary{Summary: &dncv1.ReportSummary{
-		From: stamp(q.From), To: stamp(q.To), Time: stamp(w.v.Now()),
+		From: stamp(q.From), To: stamp(q.To), Time: stamp(r.Time),
 		OptOuts: r.OptOuts, Imported: r.Imported, Expired: r.Expired, Withdrawals: r.Withdrawals,
 		Position: positionOf(w.v),
 	}}})

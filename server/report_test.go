@@ -149,3 +149,21 @@ func TestReportIsForCallersWithoutABound(t *testing.T) {
 		wantReason(t, err, codes.PermissionDenied, "PERMISSION_DENIED")
 	}
 }
+
+// A report says as of which time it counts what has expired, however long it takes to make.
+func TestReportIsAsOfItsTime(t *testing.T) {
+	t.Parallel()
+	n := start(t)
+	ends := n.clock.Now().Add(90 * time.Minute)
+	if _, err := n.record.RecordOptOut(testContext(t), &dncv1.RecordOptOutRequest{Number: "+14155550101", ExpiresAt: timestamppb.New(ends)}); err != nil {
+		t.Fatal(err)
+	}
+	n.clock.delay("write", func() { n.clock.add(time.Hour) })
+	_, _, sum, err := report(testContext(t), n, &dncv1.GetReportRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if isExpired := !ends.After(sum.GetTime().AsTime()); isExpired != (sum.GetExpired() == 1) {
+		t.Errorf("as of %v %d have expired, and the only one ends at %v", sum.GetTime().AsTime(), sum.GetExpired(), ends)
+	}
+}

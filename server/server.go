@@ -45,7 +45,7 @@ type Options struct {
 	Version    string               // reported by GetStats and by dncd_build_info
 	Reflection bool                 // serve gRPC reflection
 	Auth       Auth                 // what callers have to show; the zero value asks for nothing
-	SigningKey feed.PrivateKey      // signs checkpoints; the zero value: they are not signed
+	SigningKey feed.SigningKey      // signs checkpoints; the zero value: they are not signed
 	Grace      time.Duration        // how long calls in flight may run after a stop begins; 0: 30 s
 
 	// Connections is the limit of concurrent gRPC connections. Further ones are closed immediately. 0: no limit.

@@ -154,6 +154,9 @@ func (w *watcher) send(batch store.FeedBatch, last bool) error {
 		if m.Checkpoint, err = w.s.checkpoint(w.t, batch.View, batch.Cursor); err != nil {
 			return err
 		}
+		if w.signed.IsZero() {
+			m.ServerKey = w.s.serverKey()
+		}
 		w.unsigned, w.signed = false, time.Now()
 	}
 	return w.stream.Send(m)

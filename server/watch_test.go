@@ -32,7 +32,7 @@ func signingKey(t testing.TB) (feed.PublicKey, func(*server.Options)) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return public, func(o *server.Options) { o.SigningKey = private }
+	return public, func(o *server.Options) { o.SigningKey = feed.SigningKey{PrivateKey: private} }
 }
 
 // subscribe registers a base.

@@ -223,7 +223,7 @@ func (g *group) entry() (e journal.Entry, err error) {
 	if err := g.a.End(); err != nil {
 		return journal.Entry{}, err
 	}
-	e = journal.Entry{Revision: g.a.Revision, Prev: g.base.chain, Body: g.body}
+	e = journal.Entry{Revision: g.a.Revision, Prev: g.base.chain, Body: journal.EndBody(g.body)}
 	return e, g.a.Set(journal.Key(e.Revision), e.Sealed())
 }
 

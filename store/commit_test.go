@@ -79,7 +79,7 @@ func TestRowsOfManyLetAPersonGoFirst(t *testing.T) {
 // The bytes of a revision that a group makes as it goes are those of the message.
 func TestRevisionBytes(t *testing.T) {
 	t.Parallel()
-	rev := &storev1.Revision{Time: day(1).UnixNano()}
+	rev := &storev1.Revision{Time: day(1).UnixNano(), Counted: true}
 	b := journal.NewBody(rev.GetTime(), rev.GetAhead())
 	for i := range 3 {
 		e := &storev1.Event{
@@ -93,6 +93,7 @@ func TestRevisionBytes(t *testing.T) {
 		rev.Events = append(rev.Events, e)
 		b = journal.AppendEvent(b, w.bytes)
 	}
+	b = journal.EndBody(b)
 	want, err := proto.MarshalOptions{Deterministic: true}.Marshal(rev)
 	if err != nil || !bytes.Equal(b, want) {
 		t.Errorf("got %x, %v; want %x", b, err, want)

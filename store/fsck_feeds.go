@@ -4,11 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 
 	"github.com/dgraph-io/badger/v4"
 
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
-	"github.com/dncd/dncd/store/internal/apply"
+	"github.com/dncd/dncd/store/internal/journal"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/state"
 )
@@ -18,25 +19,36 @@ type changeBook struct {
 	since  uint64 // the first revision that is counted; 0: none is
 	counts map[keys.Topic]*storev1.FeedCount
 	found  int  // keys of revisions
-	broken bool // one mismatch was reported: what comes after it follows from it
+	broken bool // nothing more is compared: what comes after a mismatch follows from it
 }
 
 var errMiscounted = fmt.Errorf("%w: the changes that feeds read are not counted as the journal has them", ErrDamaged)
 
-// open finds where counting begins.
+// open finds where counting begins. Where the journal ends with revisions that are not counted yet, the next start counts them.
 func (b *changeBook) open(txn *badger.Txn) (err error) {
 	b.counts = map[keys.Topic]*storev1.FeedCount{}
-	b.since, err = countedSince(txn)
-	return err
+	if b.since, err = countedSince(txn); err != nil {
+		return err
+	}
+	last, found, err := journal.Last(txn, math.MaxUint64)
+	if err != nil || !found {
+		return nil // the walk through the journal reports that
+	}
+	counted, err := last.IsCounted()
+	b.broken = err == nil && !counted
+	return nil
 }
 
 // follow compares the changes of a revision.
-func (b *changeBook) follow(txn *badger.Txn, revision uint64, topics iter.Seq[keys.Topic]) error {
+func (b *changeBook) follow(txn *badger.Txn, revision uint64, topics iter.Seq2[keys.Topic, error]) error {
 	if b.broken || b.since == 0 || revision < b.since {
 		return nil
 	}
 	var changed []keys.Topic
-	for topic := range topics {
+	for topic, err := range topics {
+		if err != nil {
+			return err
+		}
 		c := b.counts[topic]
 		if c == nil {
 			c = new(storev1.FeedCount)
@@ -97,20 +109,7 @@ func countKeys(txn *badger.Txn, kind byte) (n int) {
 
 // changes compares the revision with what is counted of it.
 func (c *checker) changes(revision uint64, rev *storev1.Revision) {
-	var failed error
-	topics := func(yield func(keys.Topic) bool) {
-		for _, e := range rev.GetEvents() {
-			topic, is := apply.TopicOf(e)
-			if u := e.GetListUpdated(); u != nil {
-				topic = keys.ListTopic(state.ListID(u.GetList()))
-				is, failed = c.s.listMoved(state.ListID(u.GetList()), revision)
-			}
-			if failed != nil || is && !yield(topic) {
-				return
-			}
-		}
-	}
-	if err := errors.Join(c.changeBook.follow(c.txn, revision, topics), failed); err != nil {
+	if err := c.changeBook.follow(c.txn, revision, c.s.topicsOf(revision, rev)); err != nil {
 		c.problem(err)
 	}
 }

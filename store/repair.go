@@ -443,7 +443,7 @@ func (r *repairer) append() error {
 	if len(r.events) == 0 {
 		return nil
 	}
-	rev := &storev1.Revision{Time: max(r.time, r.s.opt.Clock().UnixNano()), Events: r.events}
+	rev := &storev1.Revision{Time: max(r.time, r.s.opt.Clock().UnixNano()), Events: r.events, Counted: true}
 	var err error
 	if e.Body, err = proto.Marshal(rev); err != nil {
 		return err

@@ -142,8 +142,12 @@ func (r *restorer) passed(now int64) uint64 {
 func (r *restorer) restart() error {
 	now := r.s.opt.Clock().UnixNano()
 	fresh := journal.NewMark().Journal
+	counted, err := r.isCounted()
+	if err != nil {
+		return err
+	}
 	e := journal.Entry{Revision: r.next(now), Prev: journal.Start(fresh)}
-	rev := &storev1.Revision{Time: max(r.time, now), Events: []*storev1.Event{{Change: &storev1.Event_Restored{
+	rev := &storev1.Revision{Time: max(r.time, now), Counted: counted, Events: []*storev1.Event{{Change: &storev1.Event_Restored{
 		Restored: &storev1.Restored{
 			JournalId:     fresh[:],
 			FromJournalId: r.mark.Journal[:],
@@ -157,6 +161,17 @@ func (r *restorer) restart() error {
 	tip := e.Position()
 	r.mark = journal.Mark{Journal: fresh, Tip: tip, Checkpoint: tip}
 	return r.s.mark.Write(r.mark)
+}
+
+// isCounted reports whether the changes of the copy are counted: those that are not are left to the next start.
+func (r *restorer) isCounted() (bool, error) {
+	txn := r.s.db.NewTransactionAt(r.tip.Revision, false)
+	defer txn.Discard()
+	last, found, err := journal.Last(txn, r.tip.Revision)
+	if err != nil || !found {
+		return true, err
+	}
+	return last.IsCounted()
 }
 
 func (r *restorer) commit(e *journal.Entry, rev *storev1.Revision) (err error) {

@@ -27,6 +27,7 @@ type ReportQuery struct {
 
 // PropagationReport is what became of the objections of a period. It holds no number of a person.
 type PropagationReport struct {
+	Time        time.Time // ages are as of this time
 	OptOuts     uint64
 	Imported    uint64 // of OptOuts, rows of files
 	Expired     uint64 // of OptOuts, those that have expired by now
@@ -136,6 +137,7 @@ func (v *View) newReportPass() (*reportPass, error) {
 	for _, sub := range subs {
 		p.all[sub.ID] = sub
 	}
+	p.report.Time = p.now
 	p.acks = p.txn.NewIterator(badger.IteratorOptions{Prefix: []byte{keys.KindAck}})
 	return p, nil
 }

@@ -49,6 +49,11 @@ func (s *Store) openJournal() error {
 	if err := s.stories.DropAfter(v.revision); err != nil {
 		return err
 	}
+	if err := s.countRest(v.revision); errors.Is(err, ErrDamaged) {
+		return s.openDamaged(m, err)
+	} else if err != nil {
+		return err
+	}
 	s.tail.Checkpoint = m.Checkpoint
 	s.view.Store(v)
 	return s.writeMark(s.tip(), m.Checkpoint)

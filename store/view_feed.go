@@ -17,11 +17,12 @@ import (
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
+	"github.com/dncd/dncd/store/internal/clock"
 	"github.com/dncd/dncd/store/internal/keys"
 	"github.com/dncd/dncd/store/internal/state"
 )
 
-// FeedRows yields the rows of opt-outs that concern a filter, by ascending number, then scope. Rows that had ended are left
+// FeedRows yields the rows of opt-outs that concern a filter, by ascending number, then scope. Rows that ended long ago are left
 // out: see endedBy. Errors: ErrDamaged, and the context's.
 func (v *View) FeedRows(ctx context.Context, f feed.Filter) iter.Seq2[feed.Row, error] {
 	return func(yield func(feed.Row, error) bool) {
@@ -40,14 +41,16 @@ func (v *View) FeedRows(ctx context.Context, f feed.Filter) iter.Seq2[feed.Row, 
 	}
 }
 
-// endedBy is the time by which a row has ended. It is that of the view's last event: a view has the same rows whenever they
-// are read. Where that time is ahead of the true one it is the true one, as for checks: a row counts for as much longer.
+// endedBy is the time by which a row has ended for so long that bases need not be told of it: a day before the view's last event. A view
+// has the same rows whenever they are read. A base compares ends with its own clock, and an end makes no change: what is left out by a clock
+// that is ahead, and counts again once that is corrected, would never come back. So a jump that the store believes leaves out nothing, and
+// where the last event is ahead of the true time by more, the true time counts, as for checks.
 func (v *View) endedBy() time.Time {
 	now, ahead := v.Clock()
-	if now = now.Add(-ahead); now.Before(v.time) {
-		return now
+	if now = now.Add(-ahead); now.After(v.time) {
+		now = v.time
 	}
-	return v.time
+	return now.Add(-clock.MaxJump)
 }
 
 // eachRecordSet calls f with the records of each number, ascending, until it returns false.

@@ -292,28 +292,31 @@ func (r *proofReader) end(ends []*Acknowledgement, most int) (*feed.Proof, error
 	return &r.proof, nil
 }
 
-// LogAt computes the log of a subscriber, which may have been removed, at a revision of an epoch, and returns the subscriber as it was then.
-// Errors: ErrSubscriberNotFound, ErrEpochEnded where the epoch does not hold the revision, ErrFutureRevision, and those of FeedLog.
-func (s *Store) LogAt(ctx context.Context, v *View, id policy.EventID, epoch, revision uint64) (*Subscriber, feed.Checkpoint, error) {
+// SubscriberAt is a subscriber, which may have been removed, as it was at a revision. Errors: ErrSubscriberNotFound,
+// ErrFutureRevision.
+func (s *Store) SubscriberAt(v *View, id policy.EventID, revision uint64) (*Subscriber, error) {
 	if revision > v.revision {
-		return nil, feed.Checkpoint{}, ErrFutureRevision
+		return nil, ErrFutureRevision
 	}
 	w := knower{s: s, v: v, sub: &Subscriber{ID: id}}
 	sub, err := w.subscriberAt(revision)
-	switch {
-	case err != nil:
-		return nil, feed.Checkpoint{}, err
-	case sub == nil:
-		return nil, feed.Checkpoint{}, ErrSubscriberNotFound
-	case sub.Epoch != epoch:
-		return nil, feed.Checkpoint{}, ErrEpochEnded
+	if err == nil && sub == nil {
+		err = ErrSubscriberNotFound
+	}
+	return sub, err
+}
+
+// LogAt computes the log of a subscriber, as SubscriberAt has it, at that revision of an epoch. Errors: ErrEpochEnded where the epoch
+// does not hold the revision, and those of FeedLog.
+func (s *Store) LogAt(ctx context.Context, v *View, sub *Subscriber, epoch, revision uint64) (feed.Checkpoint, error) {
+	if sub.Epoch != epoch {
+		return feed.Checkpoint{}, ErrEpochEnded
 	}
 	log, err := s.FeedLog(ctx, sub, revision)
 	if err != nil {
-		return nil, feed.Checkpoint{}, err
+		return feed.Checkpoint{}, err
 	}
-	c, err := v.Checkpoint(sub, log)
-	return sub, c, err
+	return v.Checkpoint(sub, log)
 }
 
 // Listing is since when a list holds a number.

@@ -28,6 +28,7 @@ func dossierParts(d *feed.Dossier) []dossierPart {
 	return []dossierPart{
 		{"What came in, and when it was stored", orNothing(dossierEvents(d), "no objection up to this revision")},
 		{"Lists that hold the number", orNothing(dossierLists(d), "none")},
+		{"Lists that held it earlier", orNothing(dossierFormerLists(d), "none")},
 		{"Whether it may be called", dossierVerdicts(d)},
 		{"Who knew, and when", orNothing(dossierSubscribers(d), "it concerns no calling base")},
 		{"How long it is kept", dossierKept(d)},
@@ -86,6 +87,26 @@ func dossierLists(d *feed.Dossier) (lines []string) {
 			since = "at least " + since
 		}
 		lines = append(lines, fmt.Sprintf("%s  %s%s", l.Name, since, note(lower(l.Kind), dated("snapshot", l.SnapshotDate), "for "+forWhom(l.Scope))))
+	}
+	return lines
+}
+
+func dossierFormerLists(d *feed.Dossier) (lines []string) {
+	for _, l := range d.FormerLists {
+		since, until := "since "+stamp(timeOf(l.Since)), "until "+stamp(timeOf(l.Until))
+		if !l.SinceKnown {
+			since = "at least " + since
+		}
+		switch {
+		case l.Until == nil:
+			until = "until a time that is not known"
+		case !l.UntilKnown:
+			until = "at most " + until
+		}
+		lines = append(lines, fmt.Sprintf("%s  %s, %s%s", l.Name, since, until, note(lower(l.Kind), "for "+forWhom(l.Scope))))
+	}
+	if !d.FormerListsComplete {
+		lines = append(lines, "older contents of lists were not looked into, or could not be read")
 	}
 	return lines
 }

@@ -41,7 +41,8 @@ DIR gets files whose names begin with NAME-EPOCH-POSITION, then
   since-P      changes after position P: block what *.block has, free what *.allow has
   add          everything, but nothing is to be freed: the server cannot say what
 and the format at last. *.files has counts and SHA-256 of the others. *.note is written last: once it is there, the files
-are whole. The base signs it with dnc key sign, and --ack hands in the acknowledgement that comes back, as dnc subscriber ack
+are whole. NAME.server-key has the notes by which the server replaced its key, once it did: dnc verify reads it. The base signs the
+note with dnc key sign, and --ack hands in the acknowledgement that comes back, as dnc subscriber ack
 does.
 
 csv and plain free a number when nothing that concerns the base blocks it any more. jsonl has each row, also one that is gone
@@ -167,7 +168,7 @@ func (r *feedRun) run(ctx context.Context, c *client.Client, full bool) error {
 	}
 }
 
-// write writes the files of one feed. With an error it leaves none of them.
+// write writes the files of one feed. With an error it leaves none of them, unless they could not be renamed; then there is no note.
 func (r *feedRun) write(ctx context.Context, c *client.Client, full bool) (err error) {
 	var opts []client.FeedOption
 	if !full {
@@ -183,7 +184,7 @@ func (r *feedRun) write(ctx context.Context, c *client.Client, full bool) (err e
 		case part.Header != nil:
 			err = r.begin(part.Header)
 		case part.Checkpoint != "":
-			err = r.end(part.Checkpoint)
+			err = r.end(part.Checkpoint, part.KeyRotations)
 		default:
 			r.rows.Add(int64(len(part.Rows)))
 			err = r.files.write(part.Rows)
@@ -234,7 +235,7 @@ func (r *feedRun) inDoubt() (names []string) {
 }
 
 // end gives the files their names, that of the note last.
-func (r *feedRun) end(note string) (err error) {
+func (r *feedRun) end(note string, rotations []string) (err error) {
 	if r.at, _, err = feed.ReadCheckpoint([]byte(note)); err != nil {
 		return err
 	}
@@ -244,7 +245,7 @@ func (r *feedRun) end(note string) (err error) {
 	}
 	r.unsent = r.dir.unacknowledged(r.at, r.status)
 	stem := fmt.Sprintf("%s-%012d-%012d-%s", r.status.Name, r.at.Epoch, r.at.Revision, kind)
-	return r.files.keep(stem, r.describe(), note)
+	return r.files.keep(r.dir.name, stem, r.describe(), note, rotations)
 }
 
 // describe are the lines of *.files before the hashes.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -22,6 +23,7 @@ type feedDir struct {
 type feedNote struct {
 	name string
 	at   feed.Checkpoint
+	own  bool // of this subscriber; else of an earlier one of its name
 }
 
 // leftover is after how long without a write a file is what a killed process left.
@@ -41,18 +43,25 @@ func openFeedDir(path string, s client.SubscriberStatus) (*feedDir, error) {
 			if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > leftover {
 				_ = os.Remove(filepath.Join(path, name)) // the next run tries again
 			}
-		case strings.HasPrefix(name, d.name+"-") && strings.HasSuffix(name, noteEnd):
+		case d.isNote(name):
 			at, err := readFeedNote(filepath.Join(path, name))
 			if err != nil {
 				return nil, fmt.Errorf("%s is not a note as dnc feed wrote it: %w", name, err)
 			}
-			if feed.FormatEventID(at.Subscriber) == id {
-				d.notes = append(d.notes, feedNote{name, at})
-			}
+			d.notes = append(d.notes, feedNote{name, at, feed.FormatEventID(at.Subscriber) == id})
 		}
 	}
 	return d, nil
 }
+
+// isNote reports whether a name is that of a note of a feed of the subscriber: another one may have a name that begins with its own.
+func (d *feedDir) isNote(name string) bool {
+	rest, begins := strings.CutPrefix(name, d.name+"-")
+	return begins && strings.HasSuffix(rest, noteEnd) && feedPlace.MatchString(rest)
+}
+
+// feedPlace is the epoch and the position in the name of a file.
+var feedPlace = regexp.MustCompile(`^[0-9]{12,}-[0-9]{12,}-`)
 
 const (
 	temporaryEnd = ".tmp"
@@ -72,7 +81,8 @@ func readFeedNote(path string) (feed.Checkpoint, error) {
 }
 
 // holdsLost reports whether the directory has a feed of what the server no longer has: of another journal, or of a history that
-// this journal does not have.
+// this journal does not have. Also one of an earlier subscriber of that name: where the registration was lost too, the base has been
+// registered again.
 func (d *feedDir) holdsLost(now client.Position) bool {
 	return slices.ContainsFunc(d.notes, func(n feedNote) bool {
 		isOther := n.at.Revision == now.Revision && n.at.Tag.String() != now.Tag
@@ -89,7 +99,7 @@ func (d *feedDir) unacknowledged(now feed.Checkpoint, s client.SubscriberStatus)
 		}
 	}
 	for _, n := range d.notes {
-		isEarlier := n.at.Journal == now.Journal && n.at.Epoch == now.Epoch && n.at.Revision < now.Revision
+		isEarlier := n.own && n.at.Journal == now.Journal && n.at.Epoch == now.Epoch && n.at.Revision < now.Revision
 		if isEarlier && (!isAny || n.at.Changes > upTo) {
 			names = append(names, n.name)
 		}

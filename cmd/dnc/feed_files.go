@@ -16,8 +16,8 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// feedFiles are the files of one feed while they are written. They get their names when all of them are whole and on the disk,
-// and the note gets its name last.
+// feedFiles are the files of one feed while they are written. They get their names when all of them, the note too, are whole and on the
+// disk, and the note gets its name last.
 type feedFiles struct {
 	dir  string
 	form feedForm
@@ -26,8 +26,16 @@ type feedFiles struct {
 	allowed     *feedFile // nil: nothing is to be freed
 	notNational uint64    // lines
 
+	made []*namedFile
 	kept []string // names
 	note string
+}
+
+// namedFile is a file that gets its name once it is whole.
+type namedFile struct {
+	*os.File
+	name string // empty: not decided yet
+	kept bool   // it has the name
 }
 
 func (f *feedFiles) begin(name string, frees bool) (err error) {
@@ -39,14 +47,25 @@ func (f *feedFiles) begin(name string, frees bool) (err error) {
 }
 
 func (f *feedFiles) create(name string, to func(io.Writer) feedRows) (*feedFile, error) {
-	file, err := os.CreateTemp(f.dir, "."+name+"-*"+temporaryEnd) // 0600
+	file, err := f.temporary(name)
 	if err != nil {
 		return nil, err
 	}
-	out := &feedFile{file: file, sum: sha256.New()}
+	out := &feedFile{namedFile: file, sum: sha256.New()}
 	out.out = bufio.NewWriterSize(io.MultiWriter(file, out.sum), outBuffer)
 	out.rows = to(out.out)
 	return out, out.rows.begin()
+}
+
+// temporary makes a file that only its owner can read.
+func (f *feedFiles) temporary(name string) (*namedFile, error) {
+	file, err := os.CreateTemp(f.dir, "."+name+"-*"+temporaryEnd)
+	if err != nil {
+		return nil, err
+	}
+	made := &namedFile{File: file}
+	f.made = append(f.made, made)
+	return made, nil
 }
 
 func (f *feedFiles) allowedLines() uint64 {
@@ -76,92 +95,90 @@ func (f *feedFiles) write(rows []client.FeedRow) error {
 	return nil
 }
 
-// keep gives the files their names.
-func (f *feedFiles) keep(stem string, lines []string, note string) error {
+// keep gives the files their names. rotations say how the server's key follows from those before it, for dnc verify.
+func (f *feedFiles) keep(name, stem string, lines []string, note string, rotations []string) (err error) {
 	end := f.form.end()
-	name := stem + ".block" + end
+	f.blocked.name = stem + ".block" + end
 	if f.form.format == "jsonl" {
-		name = stem + ".rows" + end
-	}
-	if err := f.keepRows(f.blocked, name, &lines); err != nil {
-		return err
+		f.blocked.name = stem + ".rows" + end
 	}
 	if f.allowed != nil {
-		if err := f.keepRows(f.allowed, stem+".allow"+end, &lines); err != nil {
+		f.allowed.name = stem + ".allow" + end
+	}
+	for _, file := range f.rowFiles() {
+		if err := file.end(); err != nil {
 			return err
 		}
+		lines = append(lines, fmt.Sprintf("lines %d %s", file.lines, file.name))
 	}
 	lines = append(lines, fmt.Sprintf("as e164 %d", f.notNational))
-	if err := f.keepText(stem+end+".files", f.manifest(lines)); err != nil {
-		return err
-	}
-	if err := syncDir(f.dir); err != nil {
-		return err
-	}
 	f.note = stem + end + noteEnd
-	if err := f.keepText(f.note, note); err != nil {
+	if len(rotations) > 0 {
+		err = f.text(name, name+".server-key", strings.Join(rotations, ""))
+	}
+	if err == nil {
+		err = f.text(name, stem+end+".files", f.manifest(lines))
+	}
+	if err == nil {
+		err = f.text(name, f.note, note)
+	}
+	if err != nil {
 		return err
 	}
-	return syncDir(f.dir)
+	return f.renameAll()
+}
+
+// rowFiles are the files of rows.
+func (f *feedFiles) rowFiles() []*feedFile {
+	if f.allowed == nil {
+		return []*feedFile{f.blocked}
+	}
+	return []*feedFile{f.blocked, f.allowed}
 }
 
 // manifest is the text of *.files: `sha256sum -c` reads it, and takes the first lines for comments.
 func (f *feedFiles) manifest(lines []string) string {
 	text := "# " + strings.Join(lines, "\n# ") + "\n"
-	for _, file := range []*feedFile{f.blocked, f.allowed} {
-		if file != nil {
-			text += hex.EncodeToString(file.sum.Sum(nil)) + "  " + file.name + "\n"
-		}
+	for _, file := range f.rowFiles() {
+		text += hex.EncodeToString(file.sum.Sum(nil)) + "  " + file.name + "\n"
 	}
 	return text
 }
 
-func (f *feedFiles) keepRows(file *feedFile, name string, lines *[]string) error {
-	if err := errors.Join(file.rows.end(), file.out.Flush()); err != nil {
-		return err
-	}
-	if err := f.rename(file.file, name); err != nil {
+// text writes a file that is to have a name.
+func (f *feedFiles) text(prefix, name, text string) error {
+	file, err := f.temporary(prefix)
+	if err != nil {
 		return err
 	}
 	file.name = name
-	*lines = append(*lines, fmt.Sprintf("lines %d %s", file.lines, name))
-	return nil
-}
-
-func (f *feedFiles) keepText(name, text string) error {
-	file, err := os.CreateTemp(f.dir, "."+name+".*"+temporaryEnd)
-	if err != nil {
-		return err
-	}
 	_, err = file.WriteString(text)
-	if err == nil {
-		err = f.rename(file, name)
-	}
-	if err != nil {
-		file.Close()
-		os.Remove(file.Name())
-	}
-	return err
+	return errors.Join(err, file.Sync(), file.Close())
 }
 
-// rename gives a file its name once it is on the disk.
-func (f *feedFiles) rename(file *os.File, name string) error {
-	if err := errors.Join(file.Sync(), file.Close()); err != nil {
-		return err
+// renameAll gives all files their names, the note its own once those of the others are on the disk.
+func (f *feedFiles) renameAll() error {
+	for _, file := range f.made {
+		if file.name == f.note {
+			if err := syncDir(f.dir); err != nil {
+				return err
+			}
+		}
+		if err := os.Rename(file.Name(), filepath.Join(f.dir, file.name)); err != nil {
+			return err
+		}
+		file.kept = true
+		f.kept = append(f.kept, file.name)
 	}
-	if err := os.Rename(file.Name(), filepath.Join(f.dir, name)); err != nil {
-		return err
-	}
-	f.kept = append(f.kept, name)
-	return nil
+	return syncDir(f.dir)
 }
 
 // abandon removes the files that have no name of their own.
 func (f *feedFiles) abandon() (err error) {
-	for _, file := range []*feedFile{f.blocked, f.allowed} {
-		if file != nil && file.name == "" {
-			file.file.Close()
-			err = errors.Join(err, os.Remove(file.file.Name()))
+	for _, file := range f.made {
+		if !file.kept {
+			file.Close()
+			err = errors.Join(err, os.Remove(file.Name()))
 		}
 	}
 	return err
@@ -181,10 +198,14 @@ func syncDir(path string) error {
 
 // feedFile is one file of rows.
 type feedFile struct {
-	file  *os.File
+	*namedFile
 	out   *bufio.Writer
 	sum   hash.Hash
 	rows  feedRows
 	lines uint64
-	name  string // empty: it has none yet
+}
+
+// end puts all rows on the disk.
+func (f *feedFile) end() error {
+	return errors.Join(f.rows.end(), f.out.Flush(), f.Sync(), f.Close())
 }

@@ -38,8 +38,9 @@ recorded, once, also after a crash. When the server has lost data, the rows that
 as orphans: dnc follow orphans shows them.
 
 With --key, acknowledgements are signed. Without, they are claims, which a subscriber with
-keys may not make. --server-key verifies what the server signs: its public key, and the old one too
-while it changes. Without, the first key that signs is remembered by name and hash.
+keys may not make. --server-key names the server's public key, which verifies what the server signs.
+Without it, the first key that the server sends is kept, and verifies from then on. When the server
+replaces its key, the new one is accepted if the old one signed that.
 
 It ends with 0 when it is stopped, or with --once when the server has no more changes.`,
 		Example: `  dnc follow --db blocked.sqlite --subscriber acme-south --key acme-south.key
@@ -121,9 +122,11 @@ func hintDB(err error) string {
 func hintFollow(err error) error {
 	switch {
 	case errors.Is(err, client.ErrServerKey):
-		return withHint(err, "give both keys, --server-key OLD.pub --server-key NEW.pub, once the operator has confirmed the new one")
+		return withHint(err, "once the operator has confirmed the fingerprint of the new key, which `dnc key show` prints, give it with --server-key NEW.pub")
 	case errors.Is(err, client.ErrFeedBroken):
 		return withHint(err, "nothing of it was applied, and the file still blocks what it did: tell the server's operator")
+	case errors.Is(err, sqlitebase.ErrLocked):
+		return withHint(err, hintDB(err))
 	case errors.Is(err, client.ErrOtherSubscriber):
 		return withHint(err, "give each subscriber a file of its own with --db")
 	}

@@ -236,7 +236,9 @@ func (r *followRig) snapshot() (rows []client.Row, cursor *dncv1.FeedCursor, at 
 			if row.GetUntil() != nil {
 				r.Until = row.GetUntil().AsTime()
 			}
-			rows = append(rows, r)
+			if r.Until.IsZero() || r.Until.After(at) {
+				rows = append(rows, r)
+			}
 		}
 		if l := m.GetChunk().GetListRows(); l != nil {
 			numbers, err := ascending.Decode(nil, l.GetAscending())

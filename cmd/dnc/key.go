@@ -108,7 +108,7 @@ a public file that you were sent with the one in the contract before you registe
 			if err != nil {
 				return err
 			}
-			if private, err := feed.ParsePrivateKey(string(text)); err == nil {
+			if private, err := feed.ParseSigningKey(string(text)); err == nil {
 				return a.printKey(private.Public())
 			}
 			public, err := feed.ParsePublicKey(string(text))

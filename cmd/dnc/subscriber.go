@@ -24,7 +24,7 @@ func (a *app) subscriberCommand() *cobra.Command {
 	}
 	requireSubcommand(cmd)
 	cmd.AddCommand(a.subscriberPutCommand(), a.subscriberLsCommand(), a.subscriberShowCommand(), a.subscriberRmCommand(), a.subscriberCompareCommand(), a.subscriberRebaseCommand(),
-		a.subscriberAckCommand())
+		a.subscriberAckCommand(), a.subscriberTestCommand())
 	return cmd
 }
 

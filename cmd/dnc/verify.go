@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,8 +27,8 @@ func (a *app) verifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE... --keys FILE",
 		Short: "Verify checkpoints, acknowledgements and dossiers, without a server or against one",
-		Long: `Verify signed notes, without a server: checkpoints, acknowledgements, and dossiers as json or html. FILE may
-be - for standard input.
+		Long: `Verify signed notes, without a server: checkpoints, acknowledgements, dossiers as json or html, and the
+notes by which a server replaced its key. FILE may be - for standard input.
 
 It verifies the signature of each note; that the proofs of a dossier lead from the hash before an event
 to the hash that the base signed; that what the dossier says is what the base signed; and that no two
@@ -35,6 +36,10 @@ notes contradict each other: one log has one hash after N changes, and never has
 
 --keys names a file of public keys, one a line: the server's, and those of the bases. Compare their
 fingerprints with the contracts: ` + "`dnc key show FILE.pub`" + `. What was not signed by one of them is a finding.
+A key of the server that follows from one of them counts too, by notes of the same journal: those of a
+dossier, of the server with --server, or a FILE, such as NAME.server-key of ` + "`dnc feed`" + `.
+The output names the key that signed each file, and for a dossier the key that signed for each base: any of the keys can
+sign any note, so look whether it is the right one.
 
 --server also has the server compute the log of each base again from its journal, and compares it with each
 note: a journal that was rewritten after a base had signed is found. It needs the role officer or admin.
@@ -60,8 +65,9 @@ type verifyFinding struct {
 
 // verifiedFile is a file in which nothing was found.
 type verifiedFile struct {
-	File string `json:"file"`
-	What string `json:"what"`
+	File     string   `json:"file"`
+	What     string   `json:"what"`
+	SignedBy []string `json:"signed_by"` // the key of the file, and of a dossier those of the bases
 }
 
 func (a *app) verify(cmd *cobra.Command, files []string, flags verifyFlags) error {
@@ -81,35 +87,40 @@ func (a *app) verify(cmd *cobra.Command, files []string, flags verifyFlags) erro
 			return err
 		}
 	}
-	for _, file := range files {
-		content, err := readVerified(cmd, file)
-		if err != nil {
+	contents := make([][]byte, len(files))
+	for i, file := range files {
+		if contents[i], err = readVerified(cmd, file); err != nil {
 			return err
 		}
-		what, findings, seen := v.file(noteName(file), content)
+		v.learn(contents[i])
+	}
+	for i, file := range files {
+		what, findings, seen := v.file(noteName(file), contents[i])
 		against, err := v.against(cmd.Context(), seen)
 		if err != nil {
 			return err
 		}
 		findings = append(findings, against...)
-		if err := a.printVerified(noteName(file), what, findings); err != nil {
+		if err := a.printVerified(verifiedFile{noteName(file), what, v.signers}, findings); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (a *app) printVerified(file, what string, findings []string) error {
+func (a *app) printVerified(file verifiedFile, findings []string) error {
 	for _, f := range findings {
 		a.end(exitNo)
-		if err := a.print(verifyFinding{file, f}, func() string { return file + ": " + f }); err != nil {
+		if err := a.print(verifyFinding{file.File, f}, func() string { return file.File + ": " + f }); err != nil {
 			return err
 		}
 	}
 	if len(findings) > 0 {
 		return nil
 	}
-	return a.print(verifiedFile{file, what}, func() string { return file + ": verified, " + what })
+	return a.print(file, func() string {
+		return fmt.Sprintf("%s: verified, %s, signed by %s", file.File, file.What, strings.Join(file.SignedBy, "; "))
+	})
 }
 
 // readPublicKeys reads public keys, one a line. Lines that are empty or begin with # are left out.
@@ -157,13 +168,16 @@ func readVerified(cmd *cobra.Command, name string) ([]byte, error) {
 
 // verifier verifies files, and remembers their checkpoints.
 type verifier struct {
-	keys    []feed.PublicKey
-	witness feed.Witness
-	server  *client.Client // nil: none is asked
+	keys      []feed.PublicKey // that were named
+	rotations []feed.Rotation  // of all files
+	witness   feed.Witness
+	server    *client.Client // nil: none is asked
+	signers   []string       // of the file
 }
 
 // file verifies one file, and says what it is and which checkpoints it holds.
 func (v *verifier) file(name string, content []byte) (what string, findings []string, seen []feed.Checkpoint) {
+	v.signers = nil
 	note, isPage := noteOfPage(content)
 	switch {
 	case isPage:
@@ -175,12 +189,39 @@ func (v *verifier) file(name string, content []byte) (what string, findings []st
 	case feed.IsDossier(content):
 		d, findings := v.dossier(content)
 		return v.remember(name, "a dossier", findings, d.Checkpoints())
+	case feed.IsRotation(content):
+		return "how the server's key was replaced", v.ofRotations(feed.SplitNotes(string(content))), nil
 	case bytes.Contains(content, []byte("\nstage ")):
-		ack, _, err := feed.OpenAcknowledgement(content, v.keys...)
+		ack, by, err := feed.OpenAcknowledgement(content, v.keys...)
+		v.sign("", by, "")
 		return v.note(name, "an acknowledgement", ack.Checkpoint, err)
 	}
-	c, _, err := feed.OpenCheckpoint(content, v.keys...)
+	c, by, err := v.checkpoint(content)
+	v.sign("", by, c.Journal)
 	return v.note(name, "a checkpoint", c, err)
+}
+
+func (v *verifier) checkpoint(note []byte) (feed.Checkpoint, feed.Signature, error) {
+	claimed, by, err := feed.ReadCheckpoint(note)
+	if err != nil {
+		return claimed, by, err
+	}
+	return feed.OpenCheckpoint(note, v.serverKeys(claimed.Journal)...)
+}
+
+// sign notes who signed the file, or in it for a base. A person has to compare that: any of the keys may sign any file.
+func (v *verifier) sign(base string, by feed.Signature, journal string) {
+	if base != "" {
+		base += " by "
+	}
+	key, _ := by.By(v.serverKeys(journal))
+	v.signed(base + key.NameAndFingerprint())
+}
+
+func (v *verifier) signed(by string) {
+	if !slices.Contains(v.signers, by) {
+		v.signers = append(v.signers, by)
+	}
 }
 
 func (v *verifier) note(name, what string, c feed.Checkpoint, err error) (string, []string, []feed.Checkpoint) {
@@ -192,9 +233,19 @@ func (v *verifier) note(name, what string, c feed.Checkpoint, err error) (string
 
 // dossier returns the dossier too, unless its signature is wrong.
 func (v *verifier) dossier(note []byte) (*feed.Dossier, []string) {
-	d, _, err := feed.OpenDossier(note, v.keys...)
+	claimed, _, err := feed.ReadDossier(note)
 	if err != nil {
 		return nil, []string{err.Error()}
+	}
+	d, by, err := feed.OpenDossier(note, v.serverKeys(claimed.JournalID)...)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	v.sign("", by, d.JournalID)
+	for _, sub := range d.Subscribers {
+		for _, by := range sub.Signatures() {
+			v.sign(sub.Name, by, "")
+		}
 	}
 	findings := d.Verify(v.keys)
 	return d, findings
@@ -235,7 +286,7 @@ var lost = []error{client.ErrSubscriberNotFound, client.ErrFilterChanged, client
 
 // compare says in what a checkpoint differs from the server's; nil: in nothing.
 func (v *verifier) compare(ctx context.Context, c feed.Checkpoint) (why, err error) {
-	note, err := v.server.GetCheckpoint(ctx, client.EventID{Revision: c.Subscriber.Revision, Index: c.Subscriber.Index}, c.Epoch, c.Revision)
+	note, rotations, err := v.server.GetCheckpoint(ctx, client.EventID{Revision: c.Subscriber.Revision, Index: c.Subscriber.Index}, c.Epoch, c.Revision)
 	for _, is := range lost {
 		if errors.Is(err, is) {
 			return err, nil
@@ -244,7 +295,8 @@ func (v *verifier) compare(ctx context.Context, c feed.Checkpoint) (why, err err
 	if err != nil {
 		return nil, err
 	}
-	now, _, err := feed.OpenCheckpoint(note, v.keys...)
+	v.learnRotations(rotations)
+	now, _, err := v.checkpoint(note)
 	if err != nil {
 		return err, nil
 	}

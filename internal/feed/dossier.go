@@ -19,21 +19,28 @@ const MaxProofLeaves = 50_000
 // Dossier is what an organisation knows of one number, and who knew it when. It holds no other number. It is signed as a note, whose
 // text is one line of JSON that begins with the origin: no checkpoint or acknowledgement begins like that.
 type Dossier struct {
-	Origin     string    `json:"origin"` // see DossierOrigin
-	Number     string    `json:"number"`
-	Regions    []string  `json:"regions"`
-	MadeAt     time.Time `json:"made_at"` // by the server's clock
-	JournalID  string    `json:"journal_id"`
-	Revision   uint64    `json:"revision"`
-	Tag        string    `json:"tag"`                // hexadecimal
-	ServerKey  string    `json:"server_key"`         // that signs it
-	Within     []string  `json:"within"`             // what is outside these scopes is left out; empty: nothing is
-	KeptFrom   uint64    `json:"kept_from_revision"` // the first revision that the journal keeps
-	KeptFor    string    `json:"kept_for"`           // how long entries are kept
-	AccessDays int       `json:"access_log_days"`    // how long reads of the number are kept; 0: without limit
+	Origin    string    `json:"origin"` // see DossierOrigin
+	Number    string    `json:"number"`
+	Regions   []string  `json:"regions"`
+	MadeAt    time.Time `json:"made_at"` // by the server's clock
+	JournalID string    `json:"journal_id"`
+	Revision  uint64    `json:"revision"`
+	Tag       string    `json:"tag"`        // hexadecimal
+	ServerKey string    `json:"server_key"` // that signs it
+	// KeyRotations are the notes by which that key follows from those before it, the oldest first.
+	KeyRotations []string `json:"server_key_rotations"`
+	Within       []string `json:"within"`             // what is outside these scopes is left out; empty: nothing is
+	KeptFrom     uint64   `json:"kept_from_revision"` // the first revision that the journal keeps
+	KeptFor      string   `json:"kept_for"`           // how long entries are kept
+	AccessDays   int      `json:"access_log_days"`    // how long reads of the number are kept; 0: without limit
 
-	Events      []DossierEvent      `json:"events"`
-	Lists       []DossierList       `json:"lists"`
+	Events []DossierEvent `json:"events"`
+	Lists  []DossierList  `json:"lists"`
+	// FormerLists held the number, and hold it no longer.
+	FormerLists []DossierFormerList `json:"former_lists"`
+	// FormerListsComplete: there are no older contents of lists that were not looked into, and none that could not be read.
+	FormerListsComplete bool `json:"former_lists_complete"`
+
 	Verdicts    []DossierVerdict    `json:"verdicts"`
 	Subscribers []DossierSubscriber `json:"subscribers"`
 }
@@ -81,6 +88,19 @@ type DossierList struct {
 	Event        string     `json:"event"`       // from which it holds the number, as far back as is known
 	Since        *time.Time `json:"since"`       // when that was
 	SinceKnown   bool       `json:"since_known"` // it did not hold the number before
+}
+
+// DossierFormerList is a time in which a list held the number. It is over, though another one may have begun.
+type DossierFormerList struct {
+	Name       string     `json:"name"`
+	ID         string     `json:"id"`
+	Kind       string     `json:"kind"`
+	Scope      string     `json:"scope"` // when the number came
+	Event      string     `json:"event"`
+	Since      *time.Time `json:"since"`
+	SinceKnown bool       `json:"since_known"` // false: it may have been earlier
+	Until      *time.Time `json:"until"`       // null: not known
+	UntilKnown bool       `json:"until_known"` // false: it may have been earlier
 }
 
 // DossierVerdict is what a check of the number answers.
@@ -180,6 +200,9 @@ func OpenDossier(msg []byte, keys ...PublicKey) (*Dossier, Signature, error) {
 		return nil, signature, fmt.Errorf("dossier: %w", err)
 	}
 	d, err := parseDossier(text)
+	if err == nil && !signature.isOf(d.ServerKey) {
+		return nil, signature, fmt.Errorf("dossier: %w: it was signed by %s, and names another key as the server's", ErrSignature, signature)
+	}
 	return d, signature, err
 }
 

@@ -54,14 +54,20 @@ func TestDossierHasOneOrigin(t *testing.T) {
 		t.Fatal(err)
 	}
 	journal := strings.Repeat("a", 32)
-	note, err := (&Dossier{JournalID: journal, Number: "+14155550101"}).Sign(key)
+	note, err := (&Dossier{JournalID: journal, Number: "+14155550101", ServerKey: public.Text()}).Sign(key)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if d, _, err := OpenDossier(note, public); err != nil || d.Number != "+14155550101" {
 		t.Errorf("got %v, %v; want what was signed", d, err)
 	}
+	_, other, err := NewKey("dncd-test")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, text := range []string{
+		`{"origin":"dncd/` + journal + `/dossier","journal_id":"` + journal + `","server_key":"` + other.Text() + `"}`,
+		`{"origin":"dncd/` + journal + `/dossier","journal_id":"` + journal + `"}`,
 		`{"number":"+14155550101","journal_id":"` + journal + `","origin":"dncd/` + journal + `/dossier"}`,
 		`{"origin":"dncd/` + journal + `/dossier","journal_id":"` + strings.Repeat("b", 32) + `"}`,
 		`{"origin":"dncd/` + journal + `/dossier"`, `{}`,

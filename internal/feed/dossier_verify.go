@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Verify holds what a dossier says against its own proofs and against what the subscribers signed with these keys. Each finding is a
@@ -18,6 +19,18 @@ func (d *Dossier) Verify(keys []PublicKey) (findings []string) {
 		}
 	}
 	return findings
+}
+
+// Signatures are those of the notes of a subscriber that can be read.
+func (s *DossierSubscriber) Signatures() (all []Signature) {
+	for _, item := range s.Items {
+		for _, stage := range item.Stages {
+			if _, by, err := ReadAcknowledgement([]byte(stage.Note)); stage.Signed && err == nil {
+				all = append(all, by)
+			}
+		}
+	}
+	return all
 }
 
 // Checkpoints are those that subscribers signed, of the notes that can be read. A nil Dossier has none.
@@ -76,11 +89,13 @@ func (v *itemVerifier) verify() {
 
 // note verifies what the subscriber signed, and that it says what the dossier says.
 func (v *itemVerifier) note(stage *DossierStage) {
-	a, _, err := OpenAcknowledgement([]byte(stage.Note), v.keys...)
+	a, by, err := OpenAcknowledgement([]byte(stage.Note), v.keys...)
 	if err != nil {
 		v.find("%s: %v", lowered(stage.Stage), err)
 		return
 	}
+	v.signer(stage, by)
+	v.times(stage, a)
 	want, err := ParseStage(lowered(stage.Stage))
 	if err != nil || !a.Stage.Includes(want) {
 		v.find("%s: what it signed says %s", lowered(stage.Stage), a.Stage)
@@ -96,6 +111,47 @@ func (v *itemVerifier) note(stage *DossierStage) {
 		if said.got != said.want {
 			v.find("%s: what it signed is of another %s: %s, and the dossier says %s", lowered(stage.Stage), said.what, said.got, said.want)
 		}
+	}
+}
+
+// signer verifies that the key which the dossier names signed, and that it is not the server's: what the server signs in the name of
+// a base proves nothing.
+func (v *itemVerifier) signer(stage *DossierStage, by Signature) {
+	key, _ := by.By(v.keys)
+	isServers := func(k PublicKey) bool { return k.Fingerprint() == key.Fingerprint() }
+	switch {
+	case !by.isOf(stage.Key):
+		v.find("%s: it was signed by %s, and the dossier names another key", lowered(stage.Stage), by)
+	case slices.ContainsFunc(v.dossier.serverKeys(), isServers):
+		v.find("%s: it was signed by a key of the server, not by one of the base", lowered(stage.Stage))
+	}
+}
+
+// serverKeys are the key that signs the dossier, and those that it has replaced.
+func (d *Dossier) serverKeys() (keys []PublicKey) {
+	if key, err := ParsePublicKey(d.ServerKey); err == nil {
+		keys = append(keys, key)
+	}
+	for _, note := range d.KeyRotations {
+		if r, err := OpenRotation([]byte(note)); err == nil {
+			keys = append(keys, r.Old, r.New)
+		}
+	}
+	return keys
+}
+
+// maxClockError is how far the clock of a base may be ahead of the server's.
+const maxClockError = 24 * time.Hour
+
+// times verifies that the dossier dates the acknowledgement no earlier than it can be, by the time of the position that it is of and by
+// the clock of the base.
+func (v *itemVerifier) times(stage *DossierStage, a Acknowledgement) {
+	isEvent := func(e DossierEvent) bool { return e.ID == v.item.Event && e.RecordedAt.After(a.Checkpoint.Time) }
+	if stage.AcknowledgedAt.Before(a.Checkpoint.Time) || slices.ContainsFunc(v.dossier.Events, isEvent) {
+		v.find("%s: what it signed is of a position of %s, and the dossier says another time", lowered(stage.Stage), a.Checkpoint.Time.Format(time.RFC3339))
+	}
+	if a.Signed.Sub(*stage.AcknowledgedAt) > maxClockError {
+		v.find("%s: by the clock of the base it was signed %s, more than a day after the dossier says that it was recorded", lowered(stage.Stage), a.Signed.Format(time.RFC3339))
 	}
 }
 

@@ -120,6 +120,14 @@ func (k PublicKey) Fingerprint() string {
 	return "SHA256:" + base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
+// NameAndFingerprint shows a person which key it is.
+func (k PublicKey) NameAndFingerprint() string {
+	if k.verifier == nil {
+		return "nobody"
+	}
+	return k.Name() + " " + k.Fingerprint()
+}
+
 // trimBreak removes one line break at the end.
 func trimBreak(text string) string { return strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r") }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -20,6 +21,25 @@ type Signature struct {
 
 // String is "NAME+HASH", as the text of the public key begins.
 func (s Signature) String() string { return fmt.Sprintf("%s+%08x", s.Name, s.Hash) }
+
+// By is the one of some keys that made the signature; false: none of them did.
+func (s Signature) By(keys []PublicKey) (PublicKey, bool) {
+	i := slices.IndexFunc(keys, func(k PublicKey) bool { return k.Name() == s.Name && k.Hash() == s.Hash })
+	if i < 0 {
+		return PublicKey{}, false
+	}
+	return keys[i], true
+}
+
+// isOf reports whether the key with this text made the signature.
+func (s Signature) isOf(text string) bool {
+	key, err := ParsePublicKey(text)
+	if err != nil {
+		return false
+	}
+	_, is := s.By([]PublicKey{key})
+	return is
+}
 
 // sign returns the note of a text.
 func sign(text string, key note.Signer) ([]byte, error) {

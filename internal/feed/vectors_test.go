@@ -144,7 +144,7 @@ func makeVectors(t *testing.T) map[string]string {
 		h = Next(h, leaf)
 		v.Changes = append(v.Changes, leafVector{string(text), blind.String(), leaf.String(), h.String()})
 	}
-	for private, k := range map[string]PrivateKey{serverSecret: serverKey, baseSecret: baseKey} {
+	for private, k := range map[string]PrivateKey{serverSecret: serverKey, baseSecret: baseKey, nextSecret: mustKey(nextSecret)} {
 		v.Keys = append(v.Keys, keyVector{private, k.Public().Text(), k.Public().Fingerprint()})
 	}
 	slices.SortFunc(v.Keys, func(a, b keyVector) int { return strings.Compare(a.Public, b.Public) })
@@ -159,7 +159,8 @@ func makeVectors(t *testing.T) map[string]string {
 	ack := Acknowledgement{Checkpoint: checkpoint, Stage: Applied, Signed: someTime.Add(90 * time.Second), Digest: held}
 	return map[string]string{
 		"vectors.json": string(text) + "\n", "dncd.pub": serverKey.Public().Text() + "\n", "acme-callcentre.pub": baseKey.Public().Text() + "\n",
-		"checkpoint.note": signed(t, checkpoint, serverKey), "acknowledgement.note": signed(t, ack, baseKey),
+		"dncd-2027.pub":   mustKey(nextSecret).Public().Text() + "\n",
+		"checkpoint.note": signed(t, checkpoint, serverKey), "acknowledgement.note": signed(t, ack, baseKey), "rotation.note": signedRotation(t),
 	}
 }
 
@@ -168,6 +169,15 @@ func signed(t *testing.T, text interface {
 }, key PrivateKey) string {
 	t.Helper()
 	msg, err := text.Sign(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(msg)
+}
+
+func signedRotation(t *testing.T) string {
+	t.Helper()
+	msg, err := sampleRotation(t).Sign(serverKey)
 	if err != nil {
 		t.Fatal(err)
 	}

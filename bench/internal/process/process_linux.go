@@ -53,6 +53,20 @@ func CPUOf(pid int) (time.Duration, error) {
 	return time.Duration(u+s) * time.Second / ticks, errors.Join(err1, err2)
 }
 
+// WrittenBy returns how many bytes a process has given to the disks, pages of mapped files included.
+func WrittenBy(pid int) (float64, error) {
+	io, err := os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(io)) {
+		if text, ok := strings.CutPrefix(line, "write_bytes: "); ok {
+			return strconv.ParseFloat(strings.TrimSpace(text), 64)
+		}
+	}
+	return 0, errors.New("/proc/pid/io has no write_bytes")
+}
+
 func allocated(info fs.FileInfo) float64 {
 	const unit = 512 // of st_blocks, see stat(2)
 	stat, ok := info.Sys().(*syscall.Stat_t)

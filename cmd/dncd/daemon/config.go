@@ -10,6 +10,7 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dncd/dncd/server"
 	"github.com/dncd/dncd/store"
@@ -60,13 +61,18 @@ func (c *config) addFlags(root *cobra.Command) {
 	f.BoolVar(&c.insecure, "insecure", false, "listen beyond this machine without TLS, or without --auth required")
 	f.Var(&c.auth, "auth", "what callers must show: off and optional (nothing), required (a token or a client certificate)")
 	f.StringVar(&c.adminName, "admin-name", "", "`name` of the client certificate that is made an admin when there is none")
-	f.StringVar(&c.signingKey, "signing-key", "", "`file` of the key that signs checkpoints, made with dnc key new (default: signing-key in --data, made at the first start)")
+	addSigningKey(f, &c.signingKey)
 	f.Var(&c.accessRetention, "access-retention", "how long the log of who read personal data is kept; 0: for ever")
 	f.StringVar(&c.history, "history", "0", "how far back the journal goes; 0 keeps everything, the only value so far")
 	f.Float64Var(&c.filterFPR, "filter-fpr", 0.001, "false-positive `rate` of the filters")
 	f.Var(&c.blockCache, "block-cache", "memory for decoded blocks")
 	f.Var(&c.minFree, "min-free", "writes stop when the disk has less free; 0: never")
 	f.BoolVar(&c.reflection, "reflection", false, "serve gRPC reflection")
+}
+
+// addSigningKey adds a flag that the server has, and what replaces its key.
+func addSigningKey(f *pflag.FlagSet, file *string) {
+	f.StringVar(file, "signing-key", "", "`file` of the key that signs checkpoints, made with dnc key new (default: signing-key in --data, made at the first start)")
 }
 
 // check refuses values that no flag may have.

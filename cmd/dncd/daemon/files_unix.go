@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"errors"
 	"os"
 	"syscall"
 )
@@ -27,4 +28,17 @@ func usedFiles() int {
 func ownerOnly() (restore func()) {
 	before := syscall.Umask(0o177)
 	return func() { syscall.Umask(before) }
+}
+
+// ownedByCaller refuses a file of another user: one that is written in its place would be the caller's, and that user's dncd could
+// not read it.
+func ownedByCaller(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && int(st.Uid) != os.Geteuid() {
+		return errors.New("it belongs to another user: run this as that user")
+	}
+	return nil
 }

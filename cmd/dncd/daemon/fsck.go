@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -78,24 +80,33 @@ func fsck(ctx context.Context, c *config, w fsckWork, stdout, stderr io.Writer) 
 	report, err := w.run(ctx, c.data, store.Options{Logger: log})
 	done()
 	tellProblems(stdout, &report)
+	err = w.tell(stdout, c, &report, err)
+	if key := tellSigningKey(stdout, c); err == nil {
+		err = key
+	}
+	return err
+}
+
+// tell says what came of it.
+func (w fsckWork) tell(stdout io.Writer, c *config, report *store.Report, err error) error {
 	switch {
 	case errors.Is(err, store.ErrLoss), errors.Is(err, store.ErrNoEnd):
-		tellUnloaded(stdout, &report, "these lists would not be loaded any more")
-		tellDoubtful(stdout, &report)
+		tellUnloaded(stdout, report, "these lists would not be loaded any more")
+		tellDoubtful(stdout, report)
 		return dataError{c.data, err}
 	case err != nil:
 		return dataError{c.data, err}
 	case report.Restored != nil:
-		tellRestored(stdout, &report)
+		tellRestored(stdout, report)
 	case report.OK():
-		tellWhole(stdout, c.data, &report)
+		tellWhole(stdout, c.data, report)
 		if len(report.Past) > 0 || errors.Is(report.Secret, store.ErrDamaged) {
 			return errProblems
 		}
 	case report.Repaired:
-		tellRepaired(stdout, &report)
+		tellRepaired(stdout, report)
 	default:
-		fmt.Fprintf(stdout, "%s found in %s\nhint: %s\n", counted(uint64(len(report.Problems)+len(report.Newer)), "problem", "problems"), c.data, repairHint(c.data, &report))
+		fmt.Fprintf(stdout, "%s found in %s\nhint: %s\n", counted(uint64(len(report.Problems)+len(report.Newer)), "problem", "problems"), c.data, repairHint(c.data, report))
 		return errProblems
 	}
 	return nil
@@ -201,6 +212,18 @@ func tellSecret(w io.Writer, r *store.Report) {
 	case r.Secret != nil:
 		fmt.Fprintf(w, "there is no file secret; %s\n", next)
 	}
+}
+
+// tellSigningKey reports a signing key with which dncd does not start. Nobody but a person replaces it: the bases know it.
+func tellSigningKey(w io.Writer, c *config) error {
+	path := c.signingKeyPath()
+	_, err := readSigningKey(path, slog.New(slog.DiscardHandler))
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	fmt.Fprintf(w, "the key that signs checkpoints, %s, cannot be read, and dncd does not start with it: %v\n"+
+		"put the file back from a backup, or move it away: the next start then makes another, whose public half every base needs\n", path, err)
+	return errProblems
 }
 
 // counted is a count with its noun.

@@ -80,7 +80,7 @@ tls-cert: cert.pem. Flags override environment variables, which override the fil
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.SetVersionTemplate("dncd {{.Version}}\n")
 	c.addFlags(root)
-	root.AddCommand(initCommand(c), fsckCommand(c), versionCommand())
+	root.AddCommand(initCommand(c), fsckCommand(c), rotateKeyCommand(c), versionCommand())
 	return root
 }
 

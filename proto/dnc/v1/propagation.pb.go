@@ -516,7 +516,9 @@ type WatchResponse struct {
 	Cursor *FeedCursor `protobuf:"bytes,2,opt,name=cursor,proto3" json:"cursor,omitempty"`
 	// A signed note of the cursor: see docs/subscribers.md. At most one a second, after changes, and
 	// once at the end of a stream that the server ends; else empty.
-	Checkpoint    []byte `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,3,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The key that signed it. Set with the first checkpoint of a stream.
+	ServerKey     *ServerKey `protobuf:"bytes,4,opt,name=server_key,json=serverKey,proto3" json:"server_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -572,6 +574,69 @@ func (x *WatchResponse) GetCheckpoint() []byte {
 	return nil
 }
 
+func (x *WatchResponse) GetServerKey() *ServerKey {
+	if x != nil {
+		return x.ServerKey
+	}
+	return nil
+}
+
+// The key with which a server signs. It is not proven by being sent: compare it with the key that is known from before, or with
+// a fingerprint that came another way.
+type ServerKey struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its text, as in the file that ends with .pub.
+	PublicKey string `protobuf:"bytes,1,opt,name=public_key,json=publicKey,proto3" json:"public_key,omitempty"`
+	// How it follows from the keys before it: a signed note for each replacement, the oldest first. See docs/subscribers.md.
+	Rotations     [][]byte `protobuf:"bytes,2,rep,name=rotations,proto3" json:"rotations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServerKey) Reset() {
+	*x = ServerKey{}
+	mi := &file_dnc_v1_propagation_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServerKey) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServerKey) ProtoMessage() {}
+
+func (x *ServerKey) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_propagation_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServerKey.ProtoReflect.Descriptor instead.
+func (*ServerKey) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ServerKey) GetPublicKey() string {
+	if x != nil {
+		return x.PublicKey
+	}
+	return ""
+}
+
+func (x *ServerKey) GetRotations() [][]byte {
+	if x != nil {
+		return x.Rotations
+	}
+	return nil
+}
+
 // One change. Unknown kinds are added in later versions: a follower that meets one must stop.
 type FeedChange struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -600,7 +665,7 @@ type FeedChange struct {
 
 func (x *FeedChange) Reset() {
 	*x = FeedChange{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[4]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -612,7 +677,7 @@ func (x *FeedChange) String() string {
 func (*FeedChange) ProtoMessage() {}
 
 func (x *FeedChange) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[4]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -625,7 +690,7 @@ func (x *FeedChange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedChange.ProtoReflect.Descriptor instead.
 func (*FeedChange) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{4}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *FeedChange) GetId() *EventId {
@@ -790,7 +855,7 @@ type FeedSet struct {
 
 func (x *FeedSet) Reset() {
 	*x = FeedSet{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[5]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -802,7 +867,7 @@ func (x *FeedSet) String() string {
 func (*FeedSet) ProtoMessage() {}
 
 func (x *FeedSet) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[5]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -815,7 +880,7 @@ func (x *FeedSet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedSet.ProtoReflect.Descriptor instead.
 func (*FeedSet) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{5}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *FeedSet) GetNumber() uint64 {
@@ -852,7 +917,7 @@ type FeedRemove struct {
 
 func (x *FeedRemove) Reset() {
 	*x = FeedRemove{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[6]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -864,7 +929,7 @@ func (x *FeedRemove) String() string {
 func (*FeedRemove) ProtoMessage() {}
 
 func (x *FeedRemove) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[6]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -877,7 +942,7 @@ func (x *FeedRemove) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedRemove.ProtoReflect.Descriptor instead.
 func (*FeedRemove) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{6}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *FeedRemove) GetNumber() uint64 {
@@ -913,7 +978,7 @@ type FeedList struct {
 
 func (x *FeedList) Reset() {
 	*x = FeedList{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[7]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -925,7 +990,7 @@ func (x *FeedList) String() string {
 func (*FeedList) ProtoMessage() {}
 
 func (x *FeedList) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[7]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -938,7 +1003,7 @@ func (x *FeedList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedList.ProtoReflect.Descriptor instead.
 func (*FeedList) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{7}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *FeedList) GetId() *EventId {
@@ -991,7 +1056,7 @@ type FeedListRows struct {
 
 func (x *FeedListRows) Reset() {
 	*x = FeedListRows{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[8]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1003,7 +1068,7 @@ func (x *FeedListRows) String() string {
 func (*FeedListRows) ProtoMessage() {}
 
 func (x *FeedListRows) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[8]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1016,7 +1081,7 @@ func (x *FeedListRows) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedListRows.ProtoReflect.Descriptor instead.
 func (*FeedListRows) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{8}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *FeedListRows) GetList() *EventId {
@@ -1064,7 +1129,7 @@ type GetFeedRequest struct {
 
 func (x *GetFeedRequest) Reset() {
 	*x = GetFeedRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[9]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1141,7 @@ func (x *GetFeedRequest) String() string {
 func (*GetFeedRequest) ProtoMessage() {}
 
 func (x *GetFeedRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[9]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1154,7 @@ func (x *GetFeedRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFeedRequest.ProtoReflect.Descriptor instead.
 func (*GetFeedRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{9}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *GetFeedRequest) GetFeed() isGetFeedRequest_Feed {
@@ -1166,7 +1231,7 @@ type GetFeedResponse struct {
 
 func (x *GetFeedResponse) Reset() {
 	*x = GetFeedResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[10]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1178,7 +1243,7 @@ func (x *GetFeedResponse) String() string {
 func (*GetFeedResponse) ProtoMessage() {}
 
 func (x *GetFeedResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[10]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1191,7 +1256,7 @@ func (x *GetFeedResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetFeedResponse.ProtoReflect.Descriptor instead.
 func (*GetFeedResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{10}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *GetFeedResponse) GetFrame() isGetFeedResponse_Frame {
@@ -1276,7 +1341,7 @@ type FeedHeader struct {
 
 func (x *FeedHeader) Reset() {
 	*x = FeedHeader{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[11]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1288,7 +1353,7 @@ func (x *FeedHeader) String() string {
 func (*FeedHeader) ProtoMessage() {}
 
 func (x *FeedHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[11]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1301,7 +1366,7 @@ func (x *FeedHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedHeader.ProtoReflect.Descriptor instead.
 func (*FeedHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{11}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *FeedHeader) GetCursor() *FeedCursor {
@@ -1369,7 +1434,7 @@ type FeedChunk struct {
 
 func (x *FeedChunk) Reset() {
 	*x = FeedChunk{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[12]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1446,7 @@ func (x *FeedChunk) String() string {
 func (*FeedChunk) ProtoMessage() {}
 
 func (x *FeedChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[12]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1459,7 @@ func (x *FeedChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedChunk.ProtoReflect.Descriptor instead.
 func (*FeedChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{12}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *FeedChunk) GetRows() []*FeedRow {
@@ -1437,7 +1502,7 @@ type FeedRow struct {
 
 func (x *FeedRow) Reset() {
 	*x = FeedRow{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[13]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1449,7 +1514,7 @@ func (x *FeedRow) String() string {
 func (*FeedRow) ProtoMessage() {}
 
 func (x *FeedRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[13]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1462,7 +1527,7 @@ func (x *FeedRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedRow.ProtoReflect.Descriptor instead.
 func (*FeedRow) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{13}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *FeedRow) GetNumber() uint64 {
@@ -1512,14 +1577,16 @@ type FeedSummary struct {
 	// Numbers of lists that went.
 	ListRemoved uint64 `protobuf:"varint,4,opt,name=list_removed,json=listRemoved,proto3" json:"list_removed,omitempty"`
 	// The header's cursor as a signed note: see docs/subscribers.md. Empty for a feed that is nobody's.
-	Checkpoint    []byte `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,5,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The key that signed it.
+	ServerKey     *ServerKey `protobuf:"bytes,6,opt,name=server_key,json=serverKey,proto3" json:"server_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *FeedSummary) Reset() {
 	*x = FeedSummary{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[14]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1531,7 +1598,7 @@ func (x *FeedSummary) String() string {
 func (*FeedSummary) ProtoMessage() {}
 
 func (x *FeedSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[14]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1544,7 +1611,7 @@ func (x *FeedSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FeedSummary.ProtoReflect.Descriptor instead.
 func (*FeedSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{14}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *FeedSummary) GetSet() uint64 {
@@ -1578,6 +1645,13 @@ func (x *FeedSummary) GetListRemoved() uint64 {
 func (x *FeedSummary) GetCheckpoint() []byte {
 	if x != nil {
 		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *FeedSummary) GetServerKey() *ServerKey {
+	if x != nil {
+		return x.ServerKey
 	}
 	return nil
 }
@@ -1624,7 +1698,7 @@ type Subscriber struct {
 
 func (x *Subscriber) Reset() {
 	*x = Subscriber{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[15]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1710,7 @@ func (x *Subscriber) String() string {
 func (*Subscriber) ProtoMessage() {}
 
 func (x *Subscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[15]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1723,7 @@ func (x *Subscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Subscriber.ProtoReflect.Descriptor instead.
 func (*Subscriber) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{15}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Subscriber) GetName() string {
@@ -1776,7 +1850,7 @@ type PutSubscriberRequest struct {
 
 func (x *PutSubscriberRequest) Reset() {
 	*x = PutSubscriberRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[16]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1862,7 @@ func (x *PutSubscriberRequest) String() string {
 func (*PutSubscriberRequest) ProtoMessage() {}
 
 func (x *PutSubscriberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[16]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1875,7 @@ func (x *PutSubscriberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSubscriberRequest.ProtoReflect.Descriptor instead.
 func (*PutSubscriberRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{16}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PutSubscriberRequest) GetSubscriber() *Subscriber {
@@ -1849,7 +1923,7 @@ type PutSubscriberResponse struct {
 
 func (x *PutSubscriberResponse) Reset() {
 	*x = PutSubscriberResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[17]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1861,7 +1935,7 @@ func (x *PutSubscriberResponse) String() string {
 func (*PutSubscriberResponse) ProtoMessage() {}
 
 func (x *PutSubscriberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[17]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1874,7 +1948,7 @@ func (x *PutSubscriberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutSubscriberResponse.ProtoReflect.Descriptor instead.
 func (*PutSubscriberResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{17}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PutSubscriberResponse) GetSubscriber() *Subscriber {
@@ -1916,7 +1990,7 @@ type GetSubscriberRequest struct {
 
 func (x *GetSubscriberRequest) Reset() {
 	*x = GetSubscriberRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[18]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1928,7 +2002,7 @@ func (x *GetSubscriberRequest) String() string {
 func (*GetSubscriberRequest) ProtoMessage() {}
 
 func (x *GetSubscriberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[18]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1941,7 +2015,7 @@ func (x *GetSubscriberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriberRequest.ProtoReflect.Descriptor instead.
 func (*GetSubscriberRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{18}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetSubscriberRequest) GetName() string {
@@ -1964,7 +2038,7 @@ type GetSubscriberResponse struct {
 
 func (x *GetSubscriberResponse) Reset() {
 	*x = GetSubscriberResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[19]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1976,7 +2050,7 @@ func (x *GetSubscriberResponse) String() string {
 func (*GetSubscriberResponse) ProtoMessage() {}
 
 func (x *GetSubscriberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[19]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1989,7 +2063,7 @@ func (x *GetSubscriberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetSubscriberResponse.ProtoReflect.Descriptor instead.
 func (*GetSubscriberResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{19}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *GetSubscriberResponse) GetStatus() *SubscriberStatus {
@@ -2031,7 +2105,7 @@ type SubscriberStatus struct {
 
 func (x *SubscriberStatus) Reset() {
 	*x = SubscriberStatus{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[20]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2043,7 +2117,7 @@ func (x *SubscriberStatus) String() string {
 func (*SubscriberStatus) ProtoMessage() {}
 
 func (x *SubscriberStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[20]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2056,7 +2130,7 @@ func (x *SubscriberStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberStatus.ProtoReflect.Descriptor instead.
 func (*SubscriberStatus) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{20}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SubscriberStatus) GetSubscriber() *Subscriber {
@@ -2139,7 +2213,7 @@ type StageStatus struct {
 
 func (x *StageStatus) Reset() {
 	*x = StageStatus{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[21]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2151,7 +2225,7 @@ func (x *StageStatus) String() string {
 func (*StageStatus) ProtoMessage() {}
 
 func (x *StageStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[21]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2164,7 +2238,7 @@ func (x *StageStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StageStatus.ProtoReflect.Descriptor instead.
 func (*StageStatus) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{21}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StageStatus) GetStage() Stage {
@@ -2231,7 +2305,7 @@ type BeyondTip struct {
 
 func (x *BeyondTip) Reset() {
 	*x = BeyondTip{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[22]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2243,7 +2317,7 @@ func (x *BeyondTip) String() string {
 func (*BeyondTip) ProtoMessage() {}
 
 func (x *BeyondTip) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[22]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2256,7 +2330,7 @@ func (x *BeyondTip) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeyondTip.ProtoReflect.Descriptor instead.
 func (*BeyondTip) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{22}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *BeyondTip) GetPosition() *Position {
@@ -2293,7 +2367,7 @@ type ListSubscribersRequest struct {
 
 func (x *ListSubscribersRequest) Reset() {
 	*x = ListSubscribersRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[23]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2305,7 +2379,7 @@ func (x *ListSubscribersRequest) String() string {
 func (*ListSubscribersRequest) ProtoMessage() {}
 
 func (x *ListSubscribersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[23]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2318,7 +2392,7 @@ func (x *ListSubscribersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubscribersRequest.ProtoReflect.Descriptor instead.
 func (*ListSubscribersRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{23}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ListSubscribersRequest) GetPageSize() uint32 {
@@ -2351,7 +2425,7 @@ type ListSubscribersResponse struct {
 
 func (x *ListSubscribersResponse) Reset() {
 	*x = ListSubscribersResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[24]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2363,7 +2437,7 @@ func (x *ListSubscribersResponse) String() string {
 func (*ListSubscribersResponse) ProtoMessage() {}
 
 func (x *ListSubscribersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[24]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2376,7 +2450,7 @@ func (x *ListSubscribersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSubscribersResponse.ProtoReflect.Descriptor instead.
 func (*ListSubscribersResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{24}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListSubscribersResponse) GetSubscribers() []*SubscriberStatus {
@@ -2413,7 +2487,7 @@ type DeleteSubscriberRequest struct {
 
 func (x *DeleteSubscriberRequest) Reset() {
 	*x = DeleteSubscriberRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[25]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2425,7 +2499,7 @@ func (x *DeleteSubscriberRequest) String() string {
 func (*DeleteSubscriberRequest) ProtoMessage() {}
 
 func (x *DeleteSubscriberRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[25]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2438,7 +2512,7 @@ func (x *DeleteSubscriberRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSubscriberRequest.ProtoReflect.Descriptor instead.
 func (*DeleteSubscriberRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{25}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *DeleteSubscriberRequest) GetName() string {
@@ -2470,7 +2544,7 @@ type DeleteSubscriberResponse struct {
 
 func (x *DeleteSubscriberResponse) Reset() {
 	*x = DeleteSubscriberResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[26]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2482,7 +2556,7 @@ func (x *DeleteSubscriberResponse) String() string {
 func (*DeleteSubscriberResponse) ProtoMessage() {}
 
 func (x *DeleteSubscriberResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[26]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2495,7 +2569,7 @@ func (x *DeleteSubscriberResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteSubscriberResponse.ProtoReflect.Descriptor instead.
 func (*DeleteSubscriberResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{26}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *DeleteSubscriberResponse) GetId() *EventId {
@@ -2539,7 +2613,7 @@ type AcknowledgeRequest struct {
 
 func (x *AcknowledgeRequest) Reset() {
 	*x = AcknowledgeRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[27]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2551,7 +2625,7 @@ func (x *AcknowledgeRequest) String() string {
 func (*AcknowledgeRequest) ProtoMessage() {}
 
 func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[27]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2564,7 +2638,7 @@ func (x *AcknowledgeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeRequest.ProtoReflect.Descriptor instead.
 func (*AcknowledgeRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{27}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *AcknowledgeRequest) GetSubscriber() string {
@@ -2637,7 +2711,7 @@ type ClaimedAcknowledgement struct {
 
 func (x *ClaimedAcknowledgement) Reset() {
 	*x = ClaimedAcknowledgement{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[28]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2649,7 +2723,7 @@ func (x *ClaimedAcknowledgement) String() string {
 func (*ClaimedAcknowledgement) ProtoMessage() {}
 
 func (x *ClaimedAcknowledgement) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[28]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2662,7 +2736,7 @@ func (x *ClaimedAcknowledgement) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClaimedAcknowledgement.ProtoReflect.Descriptor instead.
 func (*ClaimedAcknowledgement) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{28}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ClaimedAcknowledgement) GetCursor() *FeedCursor {
@@ -2697,7 +2771,7 @@ type AcknowledgeResponse struct {
 
 func (x *AcknowledgeResponse) Reset() {
 	*x = AcknowledgeResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[29]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2709,7 +2783,7 @@ func (x *AcknowledgeResponse) String() string {
 func (*AcknowledgeResponse) ProtoMessage() {}
 
 func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[29]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2722,7 +2796,7 @@ func (x *AcknowledgeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AcknowledgeResponse.ProtoReflect.Descriptor instead.
 func (*AcknowledgeResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{29}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *AcknowledgeResponse) GetRecorded() bool {
@@ -2774,7 +2848,7 @@ type Desk struct {
 
 func (x *Desk) Reset() {
 	*x = Desk{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[30]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2786,7 +2860,7 @@ func (x *Desk) String() string {
 func (*Desk) ProtoMessage() {}
 
 func (x *Desk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[30]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2799,7 +2873,7 @@ func (x *Desk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Desk.ProtoReflect.Descriptor instead.
 func (*Desk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{30}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Desk) GetName() string {
@@ -2860,7 +2934,7 @@ type PutDeskRequest struct {
 
 func (x *PutDeskRequest) Reset() {
 	*x = PutDeskRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[31]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2872,7 +2946,7 @@ func (x *PutDeskRequest) String() string {
 func (*PutDeskRequest) ProtoMessage() {}
 
 func (x *PutDeskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[31]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2885,7 +2959,7 @@ func (x *PutDeskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDeskRequest.ProtoReflect.Descriptor instead.
 func (*PutDeskRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{31}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PutDeskRequest) GetDesk() *Desk {
@@ -2926,7 +3000,7 @@ type PutDeskResponse struct {
 
 func (x *PutDeskResponse) Reset() {
 	*x = PutDeskResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[32]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2938,7 +3012,7 @@ func (x *PutDeskResponse) String() string {
 func (*PutDeskResponse) ProtoMessage() {}
 
 func (x *PutDeskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[32]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2951,7 +3025,7 @@ func (x *PutDeskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDeskResponse.ProtoReflect.Descriptor instead.
 func (*PutDeskResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{32}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *PutDeskResponse) GetDesk() *Desk {
@@ -2995,7 +3069,7 @@ type ListDesksRequest struct {
 
 func (x *ListDesksRequest) Reset() {
 	*x = ListDesksRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[33]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3081,7 @@ func (x *ListDesksRequest) String() string {
 func (*ListDesksRequest) ProtoMessage() {}
 
 func (x *ListDesksRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[33]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3094,7 @@ func (x *ListDesksRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDesksRequest.ProtoReflect.Descriptor instead.
 func (*ListDesksRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{33}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListDesksRequest) GetPageSize() uint32 {
@@ -3052,7 +3126,7 @@ type ListDesksResponse struct {
 
 func (x *ListDesksResponse) Reset() {
 	*x = ListDesksResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[34]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3064,7 +3138,7 @@ func (x *ListDesksResponse) String() string {
 func (*ListDesksResponse) ProtoMessage() {}
 
 func (x *ListDesksResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[34]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3077,7 +3151,7 @@ func (x *ListDesksResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDesksResponse.ProtoReflect.Descriptor instead.
 func (*ListDesksResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{34}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListDesksResponse) GetDesks() []*Desk {
@@ -3114,7 +3188,7 @@ type DeleteDeskRequest struct {
 
 func (x *DeleteDeskRequest) Reset() {
 	*x = DeleteDeskRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[35]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3126,7 +3200,7 @@ func (x *DeleteDeskRequest) String() string {
 func (*DeleteDeskRequest) ProtoMessage() {}
 
 func (x *DeleteDeskRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[35]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3139,7 +3213,7 @@ func (x *DeleteDeskRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDeskRequest.ProtoReflect.Descriptor instead.
 func (*DeleteDeskRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{35}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteDeskRequest) GetName() string {
@@ -3171,7 +3245,7 @@ type DeleteDeskResponse struct {
 
 func (x *DeleteDeskResponse) Reset() {
 	*x = DeleteDeskResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[36]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3183,7 +3257,7 @@ func (x *DeleteDeskResponse) String() string {
 func (*DeleteDeskResponse) ProtoMessage() {}
 
 func (x *DeleteDeskResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[36]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3196,7 +3270,7 @@ func (x *DeleteDeskResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteDeskResponse.ProtoReflect.Descriptor instead.
 func (*DeleteDeskResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{36}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeleteDeskResponse) GetId() *EventId {
@@ -3237,7 +3311,7 @@ type CompareBaseRequest struct {
 
 func (x *CompareBaseRequest) Reset() {
 	*x = CompareBaseRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[37]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3249,7 +3323,7 @@ func (x *CompareBaseRequest) String() string {
 func (*CompareBaseRequest) ProtoMessage() {}
 
 func (x *CompareBaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[37]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3262,7 +3336,7 @@ func (x *CompareBaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareBaseRequest.ProtoReflect.Descriptor instead.
 func (*CompareBaseRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{37}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *CompareBaseRequest) GetFrame() isCompareBaseRequest_Frame {
@@ -3342,7 +3416,7 @@ type CompareHeader struct {
 
 func (x *CompareHeader) Reset() {
 	*x = CompareHeader{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[38]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3354,7 +3428,7 @@ func (x *CompareHeader) String() string {
 func (*CompareHeader) ProtoMessage() {}
 
 func (x *CompareHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[38]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3367,7 +3441,7 @@ func (x *CompareHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareHeader.ProtoReflect.Descriptor instead.
 func (*CompareHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{38}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *CompareHeader) GetSubscriber() string {
@@ -3410,7 +3484,7 @@ type CompareChunk struct {
 
 func (x *CompareChunk) Reset() {
 	*x = CompareChunk{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[39]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3422,7 +3496,7 @@ func (x *CompareChunk) String() string {
 func (*CompareChunk) ProtoMessage() {}
 
 func (x *CompareChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[39]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3435,7 +3509,7 @@ func (x *CompareChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareChunk.ProtoReflect.Descriptor instead.
 func (*CompareChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{39}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *CompareChunk) GetAscending() []byte {
@@ -3458,7 +3532,7 @@ type CompareCommit struct {
 
 func (x *CompareCommit) Reset() {
 	*x = CompareCommit{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[40]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3470,7 +3544,7 @@ func (x *CompareCommit) String() string {
 func (*CompareCommit) ProtoMessage() {}
 
 func (x *CompareCommit) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[40]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3483,7 +3557,7 @@ func (x *CompareCommit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareCommit.ProtoReflect.Descriptor instead.
 func (*CompareCommit) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{40}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *CompareCommit) GetNumbers() uint64 {
@@ -3517,7 +3591,7 @@ type CompareBaseResponse struct {
 
 func (x *CompareBaseResponse) Reset() {
 	*x = CompareBaseResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[41]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3529,7 +3603,7 @@ func (x *CompareBaseResponse) String() string {
 func (*CompareBaseResponse) ProtoMessage() {}
 
 func (x *CompareBaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[41]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3542,7 +3616,7 @@ func (x *CompareBaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareBaseResponse.ProtoReflect.Descriptor instead.
 func (*CompareBaseResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{41}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *CompareBaseResponse) GetFrame() isCompareBaseResponse_Frame {
@@ -3619,7 +3693,7 @@ type CompareProgress struct {
 
 func (x *CompareProgress) Reset() {
 	*x = CompareProgress{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[42]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +3705,7 @@ func (x *CompareProgress) String() string {
 func (*CompareProgress) ProtoMessage() {}
 
 func (x *CompareProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[42]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3644,7 +3718,7 @@ func (x *CompareProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareProgress.ProtoReflect.Descriptor instead.
 func (*CompareProgress) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{42}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *CompareProgress) GetReceived() uint64 {
@@ -3679,7 +3753,7 @@ type Differences struct {
 
 func (x *Differences) Reset() {
 	*x = Differences{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[43]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3691,7 +3765,7 @@ func (x *Differences) String() string {
 func (*Differences) ProtoMessage() {}
 
 func (x *Differences) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[43]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3704,7 +3778,7 @@ func (x *Differences) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Differences.ProtoReflect.Descriptor instead.
 func (*Differences) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{43}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Differences) GetDifferences() []*Difference {
@@ -3738,7 +3812,7 @@ type Difference struct {
 
 func (x *Difference) Reset() {
 	*x = Difference{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[44]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3750,7 +3824,7 @@ func (x *Difference) String() string {
 func (*Difference) ProtoMessage() {}
 
 func (x *Difference) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[44]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3763,7 +3837,7 @@ func (x *Difference) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Difference.ProtoReflect.Descriptor instead.
 func (*Difference) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{44}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Difference) GetNumber() uint64 {
@@ -3830,7 +3904,7 @@ type CompareSummary struct {
 
 func (x *CompareSummary) Reset() {
 	*x = CompareSummary{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[45]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3842,7 +3916,7 @@ func (x *CompareSummary) String() string {
 func (*CompareSummary) ProtoMessage() {}
 
 func (x *CompareSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[45]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3855,7 +3929,7 @@ func (x *CompareSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareSummary.ProtoReflect.Descriptor instead.
 func (*CompareSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{45}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *CompareSummary) GetComparison() *Comparison {
@@ -3919,7 +3993,7 @@ type Comparison struct {
 
 func (x *Comparison) Reset() {
 	*x = Comparison{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[46]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3931,7 +4005,7 @@ func (x *Comparison) String() string {
 func (*Comparison) ProtoMessage() {}
 
 func (x *Comparison) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[46]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3944,7 +4018,7 @@ func (x *Comparison) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Comparison.ProtoReflect.Descriptor instead.
 func (*Comparison) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{46}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Comparison) GetId() *EventId {
@@ -4067,7 +4141,7 @@ type GetDossierRequest struct {
 
 func (x *GetDossierRequest) Reset() {
 	*x = GetDossierRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[47]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4079,7 +4153,7 @@ func (x *GetDossierRequest) String() string {
 func (*GetDossierRequest) ProtoMessage() {}
 
 func (x *GetDossierRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[47]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4092,7 +4166,7 @@ func (x *GetDossierRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDossierRequest.ProtoReflect.Descriptor instead.
 func (*GetDossierRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{47}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *GetDossierRequest) GetNumber() string {
@@ -4129,7 +4203,7 @@ type GetDossierResponse struct {
 
 func (x *GetDossierResponse) Reset() {
 	*x = GetDossierResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[48]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4141,7 +4215,7 @@ func (x *GetDossierResponse) String() string {
 func (*GetDossierResponse) ProtoMessage() {}
 
 func (x *GetDossierResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[48]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4154,7 +4228,7 @@ func (x *GetDossierResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetDossierResponse.ProtoReflect.Descriptor instead.
 func (*GetDossierResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{48}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *GetDossierResponse) GetNote() []byte {
@@ -4186,7 +4260,7 @@ type GetCheckpointRequest struct {
 
 func (x *GetCheckpointRequest) Reset() {
 	*x = GetCheckpointRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[49]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4198,7 +4272,7 @@ func (x *GetCheckpointRequest) String() string {
 func (*GetCheckpointRequest) ProtoMessage() {}
 
 func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[49]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4211,7 +4285,7 @@ func (x *GetCheckpointRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointRequest.ProtoReflect.Descriptor instead.
 func (*GetCheckpointRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{49}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *GetCheckpointRequest) GetSubscriber() *EventId {
@@ -4239,14 +4313,16 @@ func (x *GetCheckpointRequest) GetRevision() uint64 {
 type GetCheckpointResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// A signed note: see docs/subscribers.md.
-	Checkpoint    []byte `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,1,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// The key that signed it.
+	ServerKey     *ServerKey `protobuf:"bytes,2,opt,name=server_key,json=serverKey,proto3" json:"server_key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetCheckpointResponse) Reset() {
 	*x = GetCheckpointResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[50]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4258,7 +4334,7 @@ func (x *GetCheckpointResponse) String() string {
 func (*GetCheckpointResponse) ProtoMessage() {}
 
 func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[50]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4271,12 +4347,19 @@ func (x *GetCheckpointResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCheckpointResponse.ProtoReflect.Descriptor instead.
 func (*GetCheckpointResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{50}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *GetCheckpointResponse) GetCheckpoint() []byte {
 	if x != nil {
 		return x.Checkpoint
+	}
+	return nil
+}
+
+func (x *GetCheckpointResponse) GetServerKey() *ServerKey {
+	if x != nil {
+		return x.ServerKey
 	}
 	return nil
 }
@@ -4294,7 +4377,7 @@ type GetReportRequest struct {
 
 func (x *GetReportRequest) Reset() {
 	*x = GetReportRequest{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[51]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4306,7 +4389,7 @@ func (x *GetReportRequest) String() string {
 func (*GetReportRequest) ProtoMessage() {}
 
 func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[51]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4319,7 +4402,7 @@ func (x *GetReportRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportRequest.ProtoReflect.Descriptor instead.
 func (*GetReportRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{51}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *GetReportRequest) GetFrom() *timestamppb.Timestamp {
@@ -4354,7 +4437,7 @@ type GetReportResponse struct {
 
 func (x *GetReportResponse) Reset() {
 	*x = GetReportResponse{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[52]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4366,7 +4449,7 @@ func (x *GetReportResponse) String() string {
 func (*GetReportResponse) ProtoMessage() {}
 
 func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[52]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4379,7 +4462,7 @@ func (x *GetReportResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetReportResponse.ProtoReflect.Descriptor instead.
 func (*GetReportResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{52}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *GetReportResponse) GetFrame() isGetReportResponse_Frame {
@@ -4470,7 +4553,7 @@ type ReportProgress struct {
 
 func (x *ReportProgress) Reset() {
 	*x = ReportProgress{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[53]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4482,7 +4565,7 @@ func (x *ReportProgress) String() string {
 func (*ReportProgress) ProtoMessage() {}
 
 func (x *ReportProgress) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[53]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4495,7 +4578,7 @@ func (x *ReportProgress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportProgress.ProtoReflect.Descriptor instead.
 func (*ReportProgress) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{53}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *ReportProgress) GetRevisions() uint64 {
@@ -4530,7 +4613,7 @@ type Spread struct {
 
 func (x *Spread) Reset() {
 	*x = Spread{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[54]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4542,7 +4625,7 @@ func (x *Spread) String() string {
 func (*Spread) ProtoMessage() {}
 
 func (x *Spread) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[54]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4555,7 +4638,7 @@ func (x *Spread) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Spread.ProtoReflect.Descriptor instead.
 func (*Spread) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{54}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Spread) GetCount() uint64 {
@@ -4612,7 +4695,7 @@ type ReportDesk struct {
 
 func (x *ReportDesk) Reset() {
 	*x = ReportDesk{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[55]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4624,7 +4707,7 @@ func (x *ReportDesk) String() string {
 func (*ReportDesk) ProtoMessage() {}
 
 func (x *ReportDesk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[55]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4637,7 +4720,7 @@ func (x *ReportDesk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportDesk.ProtoReflect.Descriptor instead.
 func (*ReportDesk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{55}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *ReportDesk) GetDesk() *EventId {
@@ -4723,7 +4806,7 @@ type ReportSubscriber struct {
 
 func (x *ReportSubscriber) Reset() {
 	*x = ReportSubscriber{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[56]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4735,7 +4818,7 @@ func (x *ReportSubscriber) String() string {
 func (*ReportSubscriber) ProtoMessage() {}
 
 func (x *ReportSubscriber) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[56]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4748,7 +4831,7 @@ func (x *ReportSubscriber) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSubscriber.ProtoReflect.Descriptor instead.
 func (*ReportSubscriber) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{56}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *ReportSubscriber) GetSubscriber() *EventId {
@@ -4838,7 +4921,7 @@ type ReportStage struct {
 
 func (x *ReportStage) Reset() {
 	*x = ReportStage{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[57]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4850,7 +4933,7 @@ func (x *ReportStage) String() string {
 func (*ReportStage) ProtoMessage() {}
 
 func (x *ReportStage) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[57]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4863,7 +4946,7 @@ func (x *ReportStage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportStage.ProtoReflect.Descriptor instead.
 func (*ReportStage) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{57}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ReportStage) GetStage() Stage {
@@ -4940,7 +5023,7 @@ type ReportSummary struct {
 
 func (x *ReportSummary) Reset() {
 	*x = ReportSummary{}
-	mi := &file_dnc_v1_propagation_proto_msgTypes[58]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4952,7 +5035,7 @@ func (x *ReportSummary) String() string {
 func (*ReportSummary) ProtoMessage() {}
 
 func (x *ReportSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_propagation_proto_msgTypes[58]
+	mi := &file_dnc_v1_propagation_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4965,7 +5048,7 @@ func (x *ReportSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReportSummary.ProtoReflect.Descriptor instead.
 func (*ReportSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{58}
+	return file_dnc_v1_propagation_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *ReportSummary) GetFrom() *timestamppb.Timestamp {
@@ -5047,13 +5130,19 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"subscriber\x12,\n" +
 	"\x06filter\x18\x02 \x01(\v2\x12.dnc.v1.FeedFilterH\x00R\x06filter\x12(\n" +
 	"\x05after\x18\x03 \x01(\v2\x12.dnc.v1.FeedCursorR\x05afterB\x06\n" +
-	"\x04feed\"\x89\x01\n" +
+	"\x04feed\"\xbb\x01\n" +
 	"\rWatchResponse\x12,\n" +
 	"\achanges\x18\x01 \x03(\v2\x12.dnc.v1.FeedChangeR\achanges\x12*\n" +
 	"\x06cursor\x18\x02 \x01(\v2\x12.dnc.v1.FeedCursorR\x06cursor\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x03 \x01(\fR\n" +
-	"checkpoint\"\xa9\x03\n" +
+	"checkpoint\x120\n" +
+	"\n" +
+	"server_key\x18\x04 \x01(\v2\x11.dnc.v1.ServerKeyR\tserverKey\"H\n" +
+	"\tServerKey\x12\x1d\n" +
+	"\n" +
+	"public_key\x18\x01 \x01(\tR\tpublicKey\x12\x1c\n" +
+	"\trotations\x18\x02 \x03(\fR\trotations\"\xa9\x03\n" +
 	"\n" +
 	"FeedChange\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12.\n" +
@@ -5117,7 +5206,7 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x120\n" +
 	"\x05until\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x18\n" +
 	"\aremoved\x18\x04 \x01(\bR\aremoved\x12#\n" +
-	"\rstill_blocked\x18\x05 \x01(\bR\fstillBlocked\"\x9b\x01\n" +
+	"\rstill_blocked\x18\x05 \x01(\bR\fstillBlocked\"\xcd\x01\n" +
 	"\vFeedSummary\x12\x10\n" +
 	"\x03set\x18\x01 \x01(\x04R\x03set\x12\x18\n" +
 	"\aremoved\x18\x02 \x01(\x04R\aremoved\x12\x1d\n" +
@@ -5126,7 +5215,9 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"\flist_removed\x18\x04 \x01(\x04R\vlistRemoved\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x05 \x01(\fR\n" +
-	"checkpoint\"\x85\x04\n" +
+	"checkpoint\x120\n" +
+	"\n" +
+	"server_key\x18\x06 \x01(\v2\x11.dnc.v1.ServerKeyR\tserverKey\"\x85\x04\n" +
 	"\n" +
 	"Subscriber\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
@@ -5328,11 +5419,13 @@ const file_dnc_v1_propagation_proto_rawDesc = "" +
 	"subscriber\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\n" +
 	"subscriber\x12\x14\n" +
 	"\x05epoch\x18\x02 \x01(\x04R\x05epoch\x12\x1a\n" +
-	"\brevision\x18\x03 \x01(\x04R\brevision\"7\n" +
+	"\brevision\x18\x03 \x01(\x04R\brevision\"i\n" +
 	"\x15GetCheckpointResponse\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18\x01 \x01(\fR\n" +
-	"checkpoint\"n\n" +
+	"checkpoint\x120\n" +
+	"\n" +
+	"server_key\x18\x02 \x01(\v2\x11.dnc.v1.ServerKeyR\tserverKey\"n\n" +
 	"\x10GetReportRequest\x12.\n" +
 	"\x04from\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
 	"\x02to\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\"\xeb\x01\n" +
@@ -5446,7 +5539,7 @@ func file_dnc_v1_propagation_proto_rawDescGZIP() []byte {
 }
 
 var file_dnc_v1_propagation_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 59)
+var file_dnc_v1_propagation_proto_msgTypes = make([]protoimpl.MessageInfo, 60)
 var file_dnc_v1_propagation_proto_goTypes = []any{
 	(SubscriberKind)(0),              // 0: dnc.v1.SubscriberKind
 	(Stage)(0),                       // 1: dnc.v1.Stage
@@ -5456,229 +5549,233 @@ var file_dnc_v1_propagation_proto_goTypes = []any{
 	(*FeedFilter)(nil),               // 5: dnc.v1.FeedFilter
 	(*WatchRequest)(nil),             // 6: dnc.v1.WatchRequest
 	(*WatchResponse)(nil),            // 7: dnc.v1.WatchResponse
-	(*FeedChange)(nil),               // 8: dnc.v1.FeedChange
-	(*FeedSet)(nil),                  // 9: dnc.v1.FeedSet
-	(*FeedRemove)(nil),               // 10: dnc.v1.FeedRemove
-	(*FeedList)(nil),                 // 11: dnc.v1.FeedList
-	(*FeedListRows)(nil),             // 12: dnc.v1.FeedListRows
-	(*GetFeedRequest)(nil),           // 13: dnc.v1.GetFeedRequest
-	(*GetFeedResponse)(nil),          // 14: dnc.v1.GetFeedResponse
-	(*FeedHeader)(nil),               // 15: dnc.v1.FeedHeader
-	(*FeedChunk)(nil),                // 16: dnc.v1.FeedChunk
-	(*FeedRow)(nil),                  // 17: dnc.v1.FeedRow
-	(*FeedSummary)(nil),              // 18: dnc.v1.FeedSummary
-	(*Subscriber)(nil),               // 19: dnc.v1.Subscriber
-	(*PutSubscriberRequest)(nil),     // 20: dnc.v1.PutSubscriberRequest
-	(*PutSubscriberResponse)(nil),    // 21: dnc.v1.PutSubscriberResponse
-	(*GetSubscriberRequest)(nil),     // 22: dnc.v1.GetSubscriberRequest
-	(*GetSubscriberResponse)(nil),    // 23: dnc.v1.GetSubscriberResponse
-	(*SubscriberStatus)(nil),         // 24: dnc.v1.SubscriberStatus
-	(*StageStatus)(nil),              // 25: dnc.v1.StageStatus
-	(*BeyondTip)(nil),                // 26: dnc.v1.BeyondTip
-	(*ListSubscribersRequest)(nil),   // 27: dnc.v1.ListSubscribersRequest
-	(*ListSubscribersResponse)(nil),  // 28: dnc.v1.ListSubscribersResponse
-	(*DeleteSubscriberRequest)(nil),  // 29: dnc.v1.DeleteSubscriberRequest
-	(*DeleteSubscriberResponse)(nil), // 30: dnc.v1.DeleteSubscriberResponse
-	(*AcknowledgeRequest)(nil),       // 31: dnc.v1.AcknowledgeRequest
-	(*ClaimedAcknowledgement)(nil),   // 32: dnc.v1.ClaimedAcknowledgement
-	(*AcknowledgeResponse)(nil),      // 33: dnc.v1.AcknowledgeResponse
-	(*Desk)(nil),                     // 34: dnc.v1.Desk
-	(*PutDeskRequest)(nil),           // 35: dnc.v1.PutDeskRequest
-	(*PutDeskResponse)(nil),          // 36: dnc.v1.PutDeskResponse
-	(*ListDesksRequest)(nil),         // 37: dnc.v1.ListDesksRequest
-	(*ListDesksResponse)(nil),        // 38: dnc.v1.ListDesksResponse
-	(*DeleteDeskRequest)(nil),        // 39: dnc.v1.DeleteDeskRequest
-	(*DeleteDeskResponse)(nil),       // 40: dnc.v1.DeleteDeskResponse
-	(*CompareBaseRequest)(nil),       // 41: dnc.v1.CompareBaseRequest
-	(*CompareHeader)(nil),            // 42: dnc.v1.CompareHeader
-	(*CompareChunk)(nil),             // 43: dnc.v1.CompareChunk
-	(*CompareCommit)(nil),            // 44: dnc.v1.CompareCommit
-	(*CompareBaseResponse)(nil),      // 45: dnc.v1.CompareBaseResponse
-	(*CompareProgress)(nil),          // 46: dnc.v1.CompareProgress
-	(*Differences)(nil),              // 47: dnc.v1.Differences
-	(*Difference)(nil),               // 48: dnc.v1.Difference
-	(*CompareSummary)(nil),           // 49: dnc.v1.CompareSummary
-	(*Comparison)(nil),               // 50: dnc.v1.Comparison
-	(*GetDossierRequest)(nil),        // 51: dnc.v1.GetDossierRequest
-	(*GetDossierResponse)(nil),       // 52: dnc.v1.GetDossierResponse
-	(*GetCheckpointRequest)(nil),     // 53: dnc.v1.GetCheckpointRequest
-	(*GetCheckpointResponse)(nil),    // 54: dnc.v1.GetCheckpointResponse
-	(*GetReportRequest)(nil),         // 55: dnc.v1.GetReportRequest
-	(*GetReportResponse)(nil),        // 56: dnc.v1.GetReportResponse
-	(*ReportProgress)(nil),           // 57: dnc.v1.ReportProgress
-	(*Spread)(nil),                   // 58: dnc.v1.Spread
-	(*ReportDesk)(nil),               // 59: dnc.v1.ReportDesk
-	(*ReportSubscriber)(nil),         // 60: dnc.v1.ReportSubscriber
-	(*ReportStage)(nil),              // 61: dnc.v1.ReportStage
-	(*ReportSummary)(nil),            // 62: dnc.v1.ReportSummary
-	(*Position)(nil),                 // 63: dnc.v1.Position
-	(*EventId)(nil),                  // 64: dnc.v1.EventId
-	(*timestamppb.Timestamp)(nil),    // 65: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),      // 66: google.protobuf.Duration
-	(*WriteContext)(nil),             // 67: dnc.v1.WriteContext
-	(Channel)(0),                     // 68: dnc.v1.Channel
+	(*ServerKey)(nil),                // 8: dnc.v1.ServerKey
+	(*FeedChange)(nil),               // 9: dnc.v1.FeedChange
+	(*FeedSet)(nil),                  // 10: dnc.v1.FeedSet
+	(*FeedRemove)(nil),               // 11: dnc.v1.FeedRemove
+	(*FeedList)(nil),                 // 12: dnc.v1.FeedList
+	(*FeedListRows)(nil),             // 13: dnc.v1.FeedListRows
+	(*GetFeedRequest)(nil),           // 14: dnc.v1.GetFeedRequest
+	(*GetFeedResponse)(nil),          // 15: dnc.v1.GetFeedResponse
+	(*FeedHeader)(nil),               // 16: dnc.v1.FeedHeader
+	(*FeedChunk)(nil),                // 17: dnc.v1.FeedChunk
+	(*FeedRow)(nil),                  // 18: dnc.v1.FeedRow
+	(*FeedSummary)(nil),              // 19: dnc.v1.FeedSummary
+	(*Subscriber)(nil),               // 20: dnc.v1.Subscriber
+	(*PutSubscriberRequest)(nil),     // 21: dnc.v1.PutSubscriberRequest
+	(*PutSubscriberResponse)(nil),    // 22: dnc.v1.PutSubscriberResponse
+	(*GetSubscriberRequest)(nil),     // 23: dnc.v1.GetSubscriberRequest
+	(*GetSubscriberResponse)(nil),    // 24: dnc.v1.GetSubscriberResponse
+	(*SubscriberStatus)(nil),         // 25: dnc.v1.SubscriberStatus
+	(*StageStatus)(nil),              // 26: dnc.v1.StageStatus
+	(*BeyondTip)(nil),                // 27: dnc.v1.BeyondTip
+	(*ListSubscribersRequest)(nil),   // 28: dnc.v1.ListSubscribersRequest
+	(*ListSubscribersResponse)(nil),  // 29: dnc.v1.ListSubscribersResponse
+	(*DeleteSubscriberRequest)(nil),  // 30: dnc.v1.DeleteSubscriberRequest
+	(*DeleteSubscriberResponse)(nil), // 31: dnc.v1.DeleteSubscriberResponse
+	(*AcknowledgeRequest)(nil),       // 32: dnc.v1.AcknowledgeRequest
+	(*ClaimedAcknowledgement)(nil),   // 33: dnc.v1.ClaimedAcknowledgement
+	(*AcknowledgeResponse)(nil),      // 34: dnc.v1.AcknowledgeResponse
+	(*Desk)(nil),                     // 35: dnc.v1.Desk
+	(*PutDeskRequest)(nil),           // 36: dnc.v1.PutDeskRequest
+	(*PutDeskResponse)(nil),          // 37: dnc.v1.PutDeskResponse
+	(*ListDesksRequest)(nil),         // 38: dnc.v1.ListDesksRequest
+	(*ListDesksResponse)(nil),        // 39: dnc.v1.ListDesksResponse
+	(*DeleteDeskRequest)(nil),        // 40: dnc.v1.DeleteDeskRequest
+	(*DeleteDeskResponse)(nil),       // 41: dnc.v1.DeleteDeskResponse
+	(*CompareBaseRequest)(nil),       // 42: dnc.v1.CompareBaseRequest
+	(*CompareHeader)(nil),            // 43: dnc.v1.CompareHeader
+	(*CompareChunk)(nil),             // 44: dnc.v1.CompareChunk
+	(*CompareCommit)(nil),            // 45: dnc.v1.CompareCommit
+	(*CompareBaseResponse)(nil),      // 46: dnc.v1.CompareBaseResponse
+	(*CompareProgress)(nil),          // 47: dnc.v1.CompareProgress
+	(*Differences)(nil),              // 48: dnc.v1.Differences
+	(*Difference)(nil),               // 49: dnc.v1.Difference
+	(*CompareSummary)(nil),           // 50: dnc.v1.CompareSummary
+	(*Comparison)(nil),               // 51: dnc.v1.Comparison
+	(*GetDossierRequest)(nil),        // 52: dnc.v1.GetDossierRequest
+	(*GetDossierResponse)(nil),       // 53: dnc.v1.GetDossierResponse
+	(*GetCheckpointRequest)(nil),     // 54: dnc.v1.GetCheckpointRequest
+	(*GetCheckpointResponse)(nil),    // 55: dnc.v1.GetCheckpointResponse
+	(*GetReportRequest)(nil),         // 56: dnc.v1.GetReportRequest
+	(*GetReportResponse)(nil),        // 57: dnc.v1.GetReportResponse
+	(*ReportProgress)(nil),           // 58: dnc.v1.ReportProgress
+	(*Spread)(nil),                   // 59: dnc.v1.Spread
+	(*ReportDesk)(nil),               // 60: dnc.v1.ReportDesk
+	(*ReportSubscriber)(nil),         // 61: dnc.v1.ReportSubscriber
+	(*ReportStage)(nil),              // 62: dnc.v1.ReportStage
+	(*ReportSummary)(nil),            // 63: dnc.v1.ReportSummary
+	(*Position)(nil),                 // 64: dnc.v1.Position
+	(*EventId)(nil),                  // 65: dnc.v1.EventId
+	(*timestamppb.Timestamp)(nil),    // 66: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),      // 67: google.protobuf.Duration
+	(*WriteContext)(nil),             // 68: dnc.v1.WriteContext
+	(Channel)(0),                     // 69: dnc.v1.Channel
 }
 var file_dnc_v1_propagation_proto_depIdxs = []int32{
-	63,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
+	64,  // 0: dnc.v1.FeedCursor.position:type_name -> dnc.v1.Position
 	5,   // 1: dnc.v1.WatchRequest.filter:type_name -> dnc.v1.FeedFilter
 	4,   // 2: dnc.v1.WatchRequest.after:type_name -> dnc.v1.FeedCursor
-	8,   // 3: dnc.v1.WatchResponse.changes:type_name -> dnc.v1.FeedChange
+	9,   // 3: dnc.v1.WatchResponse.changes:type_name -> dnc.v1.FeedChange
 	4,   // 4: dnc.v1.WatchResponse.cursor:type_name -> dnc.v1.FeedCursor
-	64,  // 5: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
-	65,  // 6: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
-	9,   // 7: dnc.v1.FeedChange.set:type_name -> dnc.v1.FeedSet
-	10,  // 8: dnc.v1.FeedChange.remove:type_name -> dnc.v1.FeedRemove
-	11,  // 9: dnc.v1.FeedChange.list:type_name -> dnc.v1.FeedList
-	12,  // 10: dnc.v1.FeedChange.list_rows:type_name -> dnc.v1.FeedListRows
-	11,  // 11: dnc.v1.FeedChange.moved:type_name -> dnc.v1.FeedList
-	11,  // 12: dnc.v1.FeedChange.gone:type_name -> dnc.v1.FeedList
-	11,  // 13: dnc.v1.FeedChange.doubt:type_name -> dnc.v1.FeedList
-	65,  // 14: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
-	64,  // 15: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
-	64,  // 16: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
-	5,   // 17: dnc.v1.GetFeedRequest.filter:type_name -> dnc.v1.FeedFilter
-	4,   // 18: dnc.v1.GetFeedRequest.after:type_name -> dnc.v1.FeedCursor
-	15,  // 19: dnc.v1.GetFeedResponse.header:type_name -> dnc.v1.FeedHeader
-	16,  // 20: dnc.v1.GetFeedResponse.chunk:type_name -> dnc.v1.FeedChunk
-	18,  // 21: dnc.v1.GetFeedResponse.summary:type_name -> dnc.v1.FeedSummary
-	4,   // 22: dnc.v1.FeedHeader.cursor:type_name -> dnc.v1.FeedCursor
-	4,   // 23: dnc.v1.FeedHeader.after:type_name -> dnc.v1.FeedCursor
-	11,  // 24: dnc.v1.FeedHeader.lists:type_name -> dnc.v1.FeedList
-	64,  // 25: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
-	64,  // 26: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
-	5,   // 27: dnc.v1.FeedHeader.filter:type_name -> dnc.v1.FeedFilter
-	65,  // 28: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
-	17,  // 29: dnc.v1.FeedChunk.rows:type_name -> dnc.v1.FeedRow
-	12,  // 30: dnc.v1.FeedChunk.list_rows:type_name -> dnc.v1.FeedListRows
-	65,  // 31: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
-	64,  // 32: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
-	0,   // 33: dnc.v1.Subscriber.kind:type_name -> dnc.v1.SubscriberKind
-	5,   // 34: dnc.v1.Subscriber.filter:type_name -> dnc.v1.FeedFilter
-	66,  // 35: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
-	65,  // 36: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
-	19,  // 37: dnc.v1.PutSubscriberRequest.subscriber:type_name -> dnc.v1.Subscriber
-	67,  // 38: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
-	19,  // 39: dnc.v1.PutSubscriberResponse.subscriber:type_name -> dnc.v1.Subscriber
-	63,  // 40: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
-	24,  // 41: dnc.v1.GetSubscriberResponse.status:type_name -> dnc.v1.SubscriberStatus
-	63,  // 42: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
-	19,  // 43: dnc.v1.SubscriberStatus.subscriber:type_name -> dnc.v1.Subscriber
-	25,  // 44: dnc.v1.SubscriberStatus.stages:type_name -> dnc.v1.StageStatus
-	65,  // 45: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
-	26,  // 46: dnc.v1.SubscriberStatus.beyond_tip:type_name -> dnc.v1.BeyondTip
-	50,  // 47: dnc.v1.SubscriberStatus.last_comparison:type_name -> dnc.v1.Comparison
-	1,   // 48: dnc.v1.StageStatus.stage:type_name -> dnc.v1.Stage
-	4,   // 49: dnc.v1.StageStatus.acknowledged:type_name -> dnc.v1.FeedCursor
-	65,  // 50: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
-	65,  // 51: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
-	63,  // 52: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
-	65,  // 53: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
-	24,  // 54: dnc.v1.ListSubscribersResponse.subscribers:type_name -> dnc.v1.SubscriberStatus
-	63,  // 55: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
-	67,  // 56: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
-	64,  // 57: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
-	63,  // 58: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
-	32,  // 59: dnc.v1.AcknowledgeRequest.claim:type_name -> dnc.v1.ClaimedAcknowledgement
-	67,  // 60: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
-	4,   // 61: dnc.v1.ClaimedAcknowledgement.cursor:type_name -> dnc.v1.FeedCursor
-	1,   // 62: dnc.v1.ClaimedAcknowledgement.stage:type_name -> dnc.v1.Stage
-	64,  // 63: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
-	63,  // 64: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
-	64,  // 65: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
-	2,   // 66: dnc.v1.Desk.kind:type_name -> dnc.v1.DeskKind
-	65,  // 67: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
-	34,  // 68: dnc.v1.PutDeskRequest.desk:type_name -> dnc.v1.Desk
-	67,  // 69: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
-	34,  // 70: dnc.v1.PutDeskResponse.desk:type_name -> dnc.v1.Desk
-	63,  // 71: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
-	34,  // 72: dnc.v1.ListDesksResponse.desks:type_name -> dnc.v1.Desk
-	63,  // 73: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
-	67,  // 74: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
-	64,  // 75: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
-	63,  // 76: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
-	42,  // 77: dnc.v1.CompareBaseRequest.header:type_name -> dnc.v1.CompareHeader
-	43,  // 78: dnc.v1.CompareBaseRequest.chunk:type_name -> dnc.v1.CompareChunk
-	44,  // 79: dnc.v1.CompareBaseRequest.commit:type_name -> dnc.v1.CompareCommit
-	65,  // 80: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
-	67,  // 81: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
-	46,  // 82: dnc.v1.CompareBaseResponse.progress:type_name -> dnc.v1.CompareProgress
-	47,  // 83: dnc.v1.CompareBaseResponse.differences:type_name -> dnc.v1.Differences
-	49,  // 84: dnc.v1.CompareBaseResponse.summary:type_name -> dnc.v1.CompareSummary
-	66,  // 85: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
-	48,  // 86: dnc.v1.Differences.differences:type_name -> dnc.v1.Difference
-	3,   // 87: dnc.v1.Difference.kind:type_name -> dnc.v1.DifferenceKind
-	64,  // 88: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
-	65,  // 89: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
-	50,  // 90: dnc.v1.CompareSummary.comparison:type_name -> dnc.v1.Comparison
-	63,  // 91: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
-	64,  // 92: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
-	65,  // 93: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
-	65,  // 94: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
-	63,  // 95: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
-	63,  // 96: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
-	66,  // 97: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
-	63,  // 98: dnc.v1.GetDossierResponse.position:type_name -> dnc.v1.Position
-	64,  // 99: dnc.v1.GetCheckpointRequest.subscriber:type_name -> dnc.v1.EventId
-	65,  // 100: dnc.v1.GetReportRequest.from:type_name -> google.protobuf.Timestamp
-	65,  // 101: dnc.v1.GetReportRequest.to:type_name -> google.protobuf.Timestamp
-	57,  // 102: dnc.v1.GetReportResponse.progress:type_name -> dnc.v1.ReportProgress
-	59,  // 103: dnc.v1.GetReportResponse.desk:type_name -> dnc.v1.ReportDesk
-	60,  // 104: dnc.v1.GetReportResponse.subscriber:type_name -> dnc.v1.ReportSubscriber
-	62,  // 105: dnc.v1.GetReportResponse.summary:type_name -> dnc.v1.ReportSummary
-	66,  // 106: dnc.v1.Spread.median:type_name -> google.protobuf.Duration
-	66,  // 107: dnc.v1.Spread.p95:type_name -> google.protobuf.Duration
-	66,  // 108: dnc.v1.Spread.worst:type_name -> google.protobuf.Duration
-	64,  // 109: dnc.v1.ReportDesk.desk:type_name -> dnc.v1.EventId
-	2,   // 110: dnc.v1.ReportDesk.kind:type_name -> dnc.v1.DeskKind
-	65,  // 111: dnc.v1.ReportDesk.removed_at:type_name -> google.protobuf.Timestamp
-	68,  // 112: dnc.v1.ReportDesk.channel:type_name -> dnc.v1.Channel
-	58,  // 113: dnc.v1.ReportDesk.received_to_recorded:type_name -> dnc.v1.Spread
-	64,  // 114: dnc.v1.ReportSubscriber.subscriber:type_name -> dnc.v1.EventId
-	0,   // 115: dnc.v1.ReportSubscriber.kind:type_name -> dnc.v1.SubscriberKind
-	65,  // 116: dnc.v1.ReportSubscriber.removed_at:type_name -> google.protobuf.Timestamp
-	66,  // 117: dnc.v1.ReportSubscriber.deadline:type_name -> google.protobuf.Duration
-	61,  // 118: dnc.v1.ReportSubscriber.stages:type_name -> dnc.v1.ReportStage
-	50,  // 119: dnc.v1.ReportSubscriber.last_comparison:type_name -> dnc.v1.Comparison
-	1,   // 120: dnc.v1.ReportStage.stage:type_name -> dnc.v1.Stage
-	58,  // 121: dnc.v1.ReportStage.recorded_to_acknowledged:type_name -> dnc.v1.Spread
-	65,  // 122: dnc.v1.ReportStage.oldest_pending:type_name -> google.protobuf.Timestamp
-	65,  // 123: dnc.v1.ReportSummary.from:type_name -> google.protobuf.Timestamp
-	65,  // 124: dnc.v1.ReportSummary.to:type_name -> google.protobuf.Timestamp
-	65,  // 125: dnc.v1.ReportSummary.time:type_name -> google.protobuf.Timestamp
-	63,  // 126: dnc.v1.ReportSummary.position:type_name -> dnc.v1.Position
-	6,   // 127: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
-	13,  // 128: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
-	20,  // 129: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
-	22,  // 130: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
-	27,  // 131: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
-	29,  // 132: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
-	31,  // 133: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
-	41,  // 134: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
-	35,  // 135: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
-	37,  // 136: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
-	39,  // 137: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
-	51,  // 138: dnc.v1.PropagationService.GetDossier:input_type -> dnc.v1.GetDossierRequest
-	53,  // 139: dnc.v1.PropagationService.GetCheckpoint:input_type -> dnc.v1.GetCheckpointRequest
-	55,  // 140: dnc.v1.PropagationService.GetReport:input_type -> dnc.v1.GetReportRequest
-	7,   // 141: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
-	14,  // 142: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
-	21,  // 143: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
-	23,  // 144: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
-	28,  // 145: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
-	30,  // 146: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
-	33,  // 147: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
-	45,  // 148: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
-	36,  // 149: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
-	38,  // 150: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
-	40,  // 151: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
-	52,  // 152: dnc.v1.PropagationService.GetDossier:output_type -> dnc.v1.GetDossierResponse
-	54,  // 153: dnc.v1.PropagationService.GetCheckpoint:output_type -> dnc.v1.GetCheckpointResponse
-	56,  // 154: dnc.v1.PropagationService.GetReport:output_type -> dnc.v1.GetReportResponse
-	141, // [141:155] is the sub-list for method output_type
-	127, // [127:141] is the sub-list for method input_type
-	127, // [127:127] is the sub-list for extension type_name
-	127, // [127:127] is the sub-list for extension extendee
-	0,   // [0:127] is the sub-list for field type_name
+	8,   // 5: dnc.v1.WatchResponse.server_key:type_name -> dnc.v1.ServerKey
+	65,  // 6: dnc.v1.FeedChange.id:type_name -> dnc.v1.EventId
+	66,  // 7: dnc.v1.FeedChange.time:type_name -> google.protobuf.Timestamp
+	10,  // 8: dnc.v1.FeedChange.set:type_name -> dnc.v1.FeedSet
+	11,  // 9: dnc.v1.FeedChange.remove:type_name -> dnc.v1.FeedRemove
+	12,  // 10: dnc.v1.FeedChange.list:type_name -> dnc.v1.FeedList
+	13,  // 11: dnc.v1.FeedChange.list_rows:type_name -> dnc.v1.FeedListRows
+	12,  // 12: dnc.v1.FeedChange.moved:type_name -> dnc.v1.FeedList
+	12,  // 13: dnc.v1.FeedChange.gone:type_name -> dnc.v1.FeedList
+	12,  // 14: dnc.v1.FeedChange.doubt:type_name -> dnc.v1.FeedList
+	66,  // 15: dnc.v1.FeedSet.until:type_name -> google.protobuf.Timestamp
+	65,  // 16: dnc.v1.FeedList.id:type_name -> dnc.v1.EventId
+	65,  // 17: dnc.v1.FeedListRows.list:type_name -> dnc.v1.EventId
+	5,   // 18: dnc.v1.GetFeedRequest.filter:type_name -> dnc.v1.FeedFilter
+	4,   // 19: dnc.v1.GetFeedRequest.after:type_name -> dnc.v1.FeedCursor
+	16,  // 20: dnc.v1.GetFeedResponse.header:type_name -> dnc.v1.FeedHeader
+	17,  // 21: dnc.v1.GetFeedResponse.chunk:type_name -> dnc.v1.FeedChunk
+	19,  // 22: dnc.v1.GetFeedResponse.summary:type_name -> dnc.v1.FeedSummary
+	4,   // 23: dnc.v1.FeedHeader.cursor:type_name -> dnc.v1.FeedCursor
+	4,   // 24: dnc.v1.FeedHeader.after:type_name -> dnc.v1.FeedCursor
+	12,  // 25: dnc.v1.FeedHeader.lists:type_name -> dnc.v1.FeedList
+	65,  // 26: dnc.v1.FeedHeader.gone:type_name -> dnc.v1.EventId
+	65,  // 27: dnc.v1.FeedHeader.in_doubt:type_name -> dnc.v1.EventId
+	5,   // 28: dnc.v1.FeedHeader.filter:type_name -> dnc.v1.FeedFilter
+	66,  // 29: dnc.v1.FeedHeader.time:type_name -> google.protobuf.Timestamp
+	18,  // 30: dnc.v1.FeedChunk.rows:type_name -> dnc.v1.FeedRow
+	13,  // 31: dnc.v1.FeedChunk.list_rows:type_name -> dnc.v1.FeedListRows
+	66,  // 32: dnc.v1.FeedRow.until:type_name -> google.protobuf.Timestamp
+	8,   // 33: dnc.v1.FeedSummary.server_key:type_name -> dnc.v1.ServerKey
+	65,  // 34: dnc.v1.Subscriber.id:type_name -> dnc.v1.EventId
+	0,   // 35: dnc.v1.Subscriber.kind:type_name -> dnc.v1.SubscriberKind
+	5,   // 36: dnc.v1.Subscriber.filter:type_name -> dnc.v1.FeedFilter
+	67,  // 37: dnc.v1.Subscriber.deadline:type_name -> google.protobuf.Duration
+	66,  // 38: dnc.v1.Subscriber.created_at:type_name -> google.protobuf.Timestamp
+	20,  // 39: dnc.v1.PutSubscriberRequest.subscriber:type_name -> dnc.v1.Subscriber
+	68,  // 40: dnc.v1.PutSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	20,  // 41: dnc.v1.PutSubscriberResponse.subscriber:type_name -> dnc.v1.Subscriber
+	64,  // 42: dnc.v1.PutSubscriberResponse.position:type_name -> dnc.v1.Position
+	25,  // 43: dnc.v1.GetSubscriberResponse.status:type_name -> dnc.v1.SubscriberStatus
+	64,  // 44: dnc.v1.GetSubscriberResponse.position:type_name -> dnc.v1.Position
+	20,  // 45: dnc.v1.SubscriberStatus.subscriber:type_name -> dnc.v1.Subscriber
+	26,  // 46: dnc.v1.SubscriberStatus.stages:type_name -> dnc.v1.StageStatus
+	66,  // 47: dnc.v1.SubscriberStatus.last_seen:type_name -> google.protobuf.Timestamp
+	27,  // 48: dnc.v1.SubscriberStatus.beyond_tip:type_name -> dnc.v1.BeyondTip
+	51,  // 49: dnc.v1.SubscriberStatus.last_comparison:type_name -> dnc.v1.Comparison
+	1,   // 50: dnc.v1.StageStatus.stage:type_name -> dnc.v1.Stage
+	4,   // 51: dnc.v1.StageStatus.acknowledged:type_name -> dnc.v1.FeedCursor
+	66,  // 52: dnc.v1.StageStatus.acknowledged_at:type_name -> google.protobuf.Timestamp
+	66,  // 53: dnc.v1.StageStatus.oldest_pending:type_name -> google.protobuf.Timestamp
+	64,  // 54: dnc.v1.BeyondTip.position:type_name -> dnc.v1.Position
+	66,  // 55: dnc.v1.BeyondTip.seen_at:type_name -> google.protobuf.Timestamp
+	25,  // 56: dnc.v1.ListSubscribersResponse.subscribers:type_name -> dnc.v1.SubscriberStatus
+	64,  // 57: dnc.v1.ListSubscribersResponse.position:type_name -> dnc.v1.Position
+	68,  // 58: dnc.v1.DeleteSubscriberRequest.context:type_name -> dnc.v1.WriteContext
+	65,  // 59: dnc.v1.DeleteSubscriberResponse.id:type_name -> dnc.v1.EventId
+	64,  // 60: dnc.v1.DeleteSubscriberResponse.position:type_name -> dnc.v1.Position
+	33,  // 61: dnc.v1.AcknowledgeRequest.claim:type_name -> dnc.v1.ClaimedAcknowledgement
+	68,  // 62: dnc.v1.AcknowledgeRequest.context:type_name -> dnc.v1.WriteContext
+	4,   // 63: dnc.v1.ClaimedAcknowledgement.cursor:type_name -> dnc.v1.FeedCursor
+	1,   // 64: dnc.v1.ClaimedAcknowledgement.stage:type_name -> dnc.v1.Stage
+	65,  // 65: dnc.v1.AcknowledgeResponse.id:type_name -> dnc.v1.EventId
+	64,  // 66: dnc.v1.AcknowledgeResponse.position:type_name -> dnc.v1.Position
+	65,  // 67: dnc.v1.Desk.id:type_name -> dnc.v1.EventId
+	2,   // 68: dnc.v1.Desk.kind:type_name -> dnc.v1.DeskKind
+	66,  // 69: dnc.v1.Desk.created_at:type_name -> google.protobuf.Timestamp
+	35,  // 70: dnc.v1.PutDeskRequest.desk:type_name -> dnc.v1.Desk
+	68,  // 71: dnc.v1.PutDeskRequest.context:type_name -> dnc.v1.WriteContext
+	35,  // 72: dnc.v1.PutDeskResponse.desk:type_name -> dnc.v1.Desk
+	64,  // 73: dnc.v1.PutDeskResponse.position:type_name -> dnc.v1.Position
+	35,  // 74: dnc.v1.ListDesksResponse.desks:type_name -> dnc.v1.Desk
+	64,  // 75: dnc.v1.ListDesksResponse.position:type_name -> dnc.v1.Position
+	68,  // 76: dnc.v1.DeleteDeskRequest.context:type_name -> dnc.v1.WriteContext
+	65,  // 77: dnc.v1.DeleteDeskResponse.id:type_name -> dnc.v1.EventId
+	64,  // 78: dnc.v1.DeleteDeskResponse.position:type_name -> dnc.v1.Position
+	43,  // 79: dnc.v1.CompareBaseRequest.header:type_name -> dnc.v1.CompareHeader
+	44,  // 80: dnc.v1.CompareBaseRequest.chunk:type_name -> dnc.v1.CompareChunk
+	45,  // 81: dnc.v1.CompareBaseRequest.commit:type_name -> dnc.v1.CompareCommit
+	66,  // 82: dnc.v1.CompareHeader.taken_at:type_name -> google.protobuf.Timestamp
+	68,  // 83: dnc.v1.CompareHeader.context:type_name -> dnc.v1.WriteContext
+	47,  // 84: dnc.v1.CompareBaseResponse.progress:type_name -> dnc.v1.CompareProgress
+	48,  // 85: dnc.v1.CompareBaseResponse.differences:type_name -> dnc.v1.Differences
+	50,  // 86: dnc.v1.CompareBaseResponse.summary:type_name -> dnc.v1.CompareSummary
+	67,  // 87: dnc.v1.CompareProgress.idle_limit:type_name -> google.protobuf.Duration
+	49,  // 88: dnc.v1.Differences.differences:type_name -> dnc.v1.Difference
+	3,   // 89: dnc.v1.Difference.kind:type_name -> dnc.v1.DifferenceKind
+	65,  // 90: dnc.v1.Difference.list:type_name -> dnc.v1.EventId
+	66,  // 91: dnc.v1.Difference.since:type_name -> google.protobuf.Timestamp
+	51,  // 92: dnc.v1.CompareSummary.comparison:type_name -> dnc.v1.Comparison
+	64,  // 93: dnc.v1.CompareSummary.position:type_name -> dnc.v1.Position
+	65,  // 94: dnc.v1.Comparison.id:type_name -> dnc.v1.EventId
+	66,  // 95: dnc.v1.Comparison.time:type_name -> google.protobuf.Timestamp
+	66,  // 96: dnc.v1.Comparison.taken_at:type_name -> google.protobuf.Timestamp
+	64,  // 97: dnc.v1.Comparison.acknowledged:type_name -> dnc.v1.Position
+	64,  // 98: dnc.v1.Comparison.up_to:type_name -> dnc.v1.Position
+	67,  // 99: dnc.v1.Comparison.elapsed:type_name -> google.protobuf.Duration
+	64,  // 100: dnc.v1.GetDossierResponse.position:type_name -> dnc.v1.Position
+	65,  // 101: dnc.v1.GetCheckpointRequest.subscriber:type_name -> dnc.v1.EventId
+	8,   // 102: dnc.v1.GetCheckpointResponse.server_key:type_name -> dnc.v1.ServerKey
+	66,  // 103: dnc.v1.GetReportRequest.from:type_name -> google.protobuf.Timestamp
+	66,  // 104: dnc.v1.GetReportRequest.to:type_name -> google.protobuf.Timestamp
+	58,  // 105: dnc.v1.GetReportResponse.progress:type_name -> dnc.v1.ReportProgress
+	60,  // 106: dnc.v1.GetReportResponse.desk:type_name -> dnc.v1.ReportDesk
+	61,  // 107: dnc.v1.GetReportResponse.subscriber:type_name -> dnc.v1.ReportSubscriber
+	63,  // 108: dnc.v1.GetReportResponse.summary:type_name -> dnc.v1.ReportSummary
+	67,  // 109: dnc.v1.Spread.median:type_name -> google.protobuf.Duration
+	67,  // 110: dnc.v1.Spread.p95:type_name -> google.protobuf.Duration
+	67,  // 111: dnc.v1.Spread.worst:type_name -> google.protobuf.Duration
+	65,  // 112: dnc.v1.ReportDesk.desk:type_name -> dnc.v1.EventId
+	2,   // 113: dnc.v1.ReportDesk.kind:type_name -> dnc.v1.DeskKind
+	66,  // 114: dnc.v1.ReportDesk.removed_at:type_name -> google.protobuf.Timestamp
+	69,  // 115: dnc.v1.ReportDesk.channel:type_name -> dnc.v1.Channel
+	59,  // 116: dnc.v1.ReportDesk.received_to_recorded:type_name -> dnc.v1.Spread
+	65,  // 117: dnc.v1.ReportSubscriber.subscriber:type_name -> dnc.v1.EventId
+	0,   // 118: dnc.v1.ReportSubscriber.kind:type_name -> dnc.v1.SubscriberKind
+	66,  // 119: dnc.v1.ReportSubscriber.removed_at:type_name -> google.protobuf.Timestamp
+	67,  // 120: dnc.v1.ReportSubscriber.deadline:type_name -> google.protobuf.Duration
+	62,  // 121: dnc.v1.ReportSubscriber.stages:type_name -> dnc.v1.ReportStage
+	51,  // 122: dnc.v1.ReportSubscriber.last_comparison:type_name -> dnc.v1.Comparison
+	1,   // 123: dnc.v1.ReportStage.stage:type_name -> dnc.v1.Stage
+	59,  // 124: dnc.v1.ReportStage.recorded_to_acknowledged:type_name -> dnc.v1.Spread
+	66,  // 125: dnc.v1.ReportStage.oldest_pending:type_name -> google.protobuf.Timestamp
+	66,  // 126: dnc.v1.ReportSummary.from:type_name -> google.protobuf.Timestamp
+	66,  // 127: dnc.v1.ReportSummary.to:type_name -> google.protobuf.Timestamp
+	66,  // 128: dnc.v1.ReportSummary.time:type_name -> google.protobuf.Timestamp
+	64,  // 129: dnc.v1.ReportSummary.position:type_name -> dnc.v1.Position
+	6,   // 130: dnc.v1.PropagationService.Watch:input_type -> dnc.v1.WatchRequest
+	14,  // 131: dnc.v1.PropagationService.GetFeed:input_type -> dnc.v1.GetFeedRequest
+	21,  // 132: dnc.v1.PropagationService.PutSubscriber:input_type -> dnc.v1.PutSubscriberRequest
+	23,  // 133: dnc.v1.PropagationService.GetSubscriber:input_type -> dnc.v1.GetSubscriberRequest
+	28,  // 134: dnc.v1.PropagationService.ListSubscribers:input_type -> dnc.v1.ListSubscribersRequest
+	30,  // 135: dnc.v1.PropagationService.DeleteSubscriber:input_type -> dnc.v1.DeleteSubscriberRequest
+	32,  // 136: dnc.v1.PropagationService.Acknowledge:input_type -> dnc.v1.AcknowledgeRequest
+	42,  // 137: dnc.v1.PropagationService.CompareBase:input_type -> dnc.v1.CompareBaseRequest
+	36,  // 138: dnc.v1.PropagationService.PutDesk:input_type -> dnc.v1.PutDeskRequest
+	38,  // 139: dnc.v1.PropagationService.ListDesks:input_type -> dnc.v1.ListDesksRequest
+	40,  // 140: dnc.v1.PropagationService.DeleteDesk:input_type -> dnc.v1.DeleteDeskRequest
+	52,  // 141: dnc.v1.PropagationService.GetDossier:input_type -> dnc.v1.GetDossierRequest
+	54,  // 142: dnc.v1.PropagationService.GetCheckpoint:input_type -> dnc.v1.GetCheckpointRequest
+	56,  // 143: dnc.v1.PropagationService.GetReport:input_type -> dnc.v1.GetReportRequest
+	7,   // 144: dnc.v1.PropagationService.Watch:output_type -> dnc.v1.WatchResponse
+	15,  // 145: dnc.v1.PropagationService.GetFeed:output_type -> dnc.v1.GetFeedResponse
+	22,  // 146: dnc.v1.PropagationService.PutSubscriber:output_type -> dnc.v1.PutSubscriberResponse
+	24,  // 147: dnc.v1.PropagationService.GetSubscriber:output_type -> dnc.v1.GetSubscriberResponse
+	29,  // 148: dnc.v1.PropagationService.ListSubscribers:output_type -> dnc.v1.ListSubscribersResponse
+	31,  // 149: dnc.v1.PropagationService.DeleteSubscriber:output_type -> dnc.v1.DeleteSubscriberResponse
+	34,  // 150: dnc.v1.PropagationService.Acknowledge:output_type -> dnc.v1.AcknowledgeResponse
+	46,  // 151: dnc.v1.PropagationService.CompareBase:output_type -> dnc.v1.CompareBaseResponse
+	37,  // 152: dnc.v1.PropagationService.PutDesk:output_type -> dnc.v1.PutDeskResponse
+	39,  // 153: dnc.v1.PropagationService.ListDesks:output_type -> dnc.v1.ListDesksResponse
+	41,  // 154: dnc.v1.PropagationService.DeleteDesk:output_type -> dnc.v1.DeleteDeskResponse
+	53,  // 155: dnc.v1.PropagationService.GetDossier:output_type -> dnc.v1.GetDossierResponse
+	55,  // 156: dnc.v1.PropagationService.GetCheckpoint:output_type -> dnc.v1.GetCheckpointResponse
+	57,  // 157: dnc.v1.PropagationService.GetReport:output_type -> dnc.v1.GetReportResponse
+	144, // [144:158] is the sub-list for method output_type
+	130, // [130:144] is the sub-list for method input_type
+	130, // [130:130] is the sub-list for extension type_name
+	130, // [130:130] is the sub-list for extension extendee
+	0,   // [0:130] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_propagation_proto_init() }
@@ -5691,7 +5788,7 @@ func file_dnc_v1_propagation_proto_init() {
 		(*WatchRequest_Subscriber)(nil),
 		(*WatchRequest_Filter)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[4].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[5].OneofWrappers = []any{
 		(*FeedChange_Set)(nil),
 		(*FeedChange_Remove)(nil),
 		(*FeedChange_List)(nil),
@@ -5700,30 +5797,30 @@ func file_dnc_v1_propagation_proto_init() {
 		(*FeedChange_Gone)(nil),
 		(*FeedChange_Doubt)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[9].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[10].OneofWrappers = []any{
 		(*GetFeedRequest_Subscriber)(nil),
 		(*GetFeedRequest_Filter)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[10].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[11].OneofWrappers = []any{
 		(*GetFeedResponse_Header)(nil),
 		(*GetFeedResponse_Chunk)(nil),
 		(*GetFeedResponse_Summary)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[27].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[28].OneofWrappers = []any{
 		(*AcknowledgeRequest_Note)(nil),
 		(*AcknowledgeRequest_Claim)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[37].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[38].OneofWrappers = []any{
 		(*CompareBaseRequest_Header)(nil),
 		(*CompareBaseRequest_Chunk)(nil),
 		(*CompareBaseRequest_Commit)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[41].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[42].OneofWrappers = []any{
 		(*CompareBaseResponse_Progress)(nil),
 		(*CompareBaseResponse_Differences)(nil),
 		(*CompareBaseResponse_Summary)(nil),
 	}
-	file_dnc_v1_propagation_proto_msgTypes[52].OneofWrappers = []any{
+	file_dnc_v1_propagation_proto_msgTypes[53].OneofWrappers = []any{
 		(*GetReportResponse_Progress)(nil),
 		(*GetReportResponse_Desk)(nil),
 		(*GetReportResponse_Subscriber)(nil),
@@ -5735,7 +5832,7 @@ func file_dnc_v1_propagation_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_propagation_proto_rawDesc), len(file_dnc_v1_propagation_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   59,
+			NumMessages:   60,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -71,7 +71,7 @@ func (e *Entry) Hash() Hash {
 // Position is the revision with its chain hash.
 func (e *Entry) Position() Position { return Position{e.Revision, e.Hash()} }
 
-// NewBody begins the bytes of a storev1.Revision; AppendEvent adds the bytes of its next event.
+// NewBody begins the bytes of a storev1.Revision; AppendEvent adds the bytes of its next event, and EndBody ends them.
 func NewBody(time, ahead int64) []byte {
 	b := protowire.AppendTag(nil, 1, protowire.VarintType)
 	b = protowire.AppendVarint(b, uint64(time))
@@ -80,6 +80,26 @@ func NewBody(time, ahead int64) []byte {
 	}
 	b = protowire.AppendTag(b, 3, protowire.VarintType)
 	return protowire.AppendVarint(b, uint64(ahead))
+}
+
+// EndBody ends the bytes of a storev1.Revision: its changes are counted.
+func EndBody(body []byte) []byte {
+	return protowire.AppendVarint(protowire.AppendTag(body, 4, protowire.VarintType), 1)
+}
+
+// IsCounted reports whether the changes that feeds read are counted up to the revision. Its error is fault.ErrDamaged.
+func (e *Entry) IsCounted() (counted bool, err error) {
+	whole := eachField(e.Body, func(field protowire.Number, kind protowire.Type, value []byte) bool {
+		if field == 4 && kind == protowire.VarintType {
+			n, _ := protowire.ConsumeVarint(value)
+			counted = n != 0
+		}
+		return true
+	})
+	if !whole {
+		return false, fmt.Errorf("%w: revision %d cannot be decoded", fault.ErrDamaged, e.Revision)
+	}
+	return counted, nil
 }
 
 // AppendEvent adds the bytes of an event to those of a revision.

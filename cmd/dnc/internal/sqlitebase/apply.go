@@ -44,7 +44,7 @@ const (
 
 // Stage implements client.Base.
 func (b *Base) Stage(ctx context.Context, rows iter.Seq[client.Row], first bool) error {
-	return b.update(ctx, func(t *transaction) error {
+	return b.follow(ctx, func(t *transaction) error {
 		if first {
 			t.run(`DELETE FROM staged`)
 		}
@@ -59,7 +59,7 @@ func (b *Base) Stage(ctx context.Context, rows iter.Seq[client.Row], first bool)
 // Swap implements client.Base.
 func (b *Base) Swap(ctx context.Context, s client.Swap) error {
 	keep, foreign := array(s.Keep), array(s.Foreign)
-	return b.update(ctx, func(t *transaction) error {
+	return b.follow(ctx, func(t *transaction) error {
 		if s.KeepOrphans {
 			t.run(keepLost, keep, foreign)
 		}
@@ -74,7 +74,7 @@ func (b *Base) Swap(ctx context.Context, s client.Swap) error {
 
 // Apply implements client.Base.
 func (b *Base) Apply(ctx context.Context, batch client.Batch) error {
-	return b.update(ctx, func(t *transaction) error {
+	return b.follow(ctx, func(t *transaction) error {
 		put := t.prepare(`INSERT INTO rows VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET until = excluded.until`)
 		cover := t.prepare(`DELETE FROM rows WHERE number = ? AND scope = ? AND source = ? AND orphan = 1
 			AND (?4 IS NULL OR ?4 >= until)`)

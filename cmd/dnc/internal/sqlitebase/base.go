@@ -2,7 +2,9 @@
 //
 // It promises:
 //   - Rows and state change in one transaction, which is on disk when a method returns: WAL with synchronous=FULL.
-//   - One process writes a file at a time: Open locks FILE.lock. Others may read meanwhile, and each reader sees one state.
+//   - One process follows into a file at a time: Open locks FILE.lock, and writes into the file who opened it last. Whoever did not is
+//     refused, also where the lock did not stop the other: under another name of the file, or on a system without locks. Others may read
+//     meanwhile, and each reader sees one state.
 //   - Rows that a snapshot stages are in a table of their own, and count for nothing before Swap.
 //   - No error holds a number.
 //
@@ -11,6 +13,7 @@ package sqlitebase
 
 import (
 	"context"
+	"crypto/rand"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -57,11 +60,22 @@ var ErrNoBase = errors.New("the file holds no base of dnc follow")
 // Base is a client.Base in a file.
 type Base struct {
 	db     *sql.DB
+	owner  string       // who follows; empty: nobody
 	unlock func() error // nil: it is not locked
 }
 
 // Open opens a file to be written, and makes one that only its owner may read if it is not there. Errors: ErrLocked, ErrNoBase.
 func Open(ctx context.Context, path string) (*Base, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if path, err = filepath.EvalSymlinks(path); err != nil {
+		return nil, err
+	}
 	unlock, err := lock(path + ".lock")
 	if err != nil {
 		return nil, err
@@ -75,13 +89,6 @@ func Open(ctx context.Context, path string) (*Base, error) {
 }
 
 func openLocked(ctx context.Context, path string) (*Base, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
-	if err == nil {
-		err = f.Close()
-	}
-	if err != nil {
-		return nil, err
-	}
 	b, err := connect(path, "_txlock=immediate&_pragma=synchronous(FULL)")
 	if err != nil {
 		return nil, err
@@ -155,17 +162,21 @@ func (b *Base) check(ctx context.Context, path string) error {
 	return nil
 }
 
-// init makes what is missing. Before it, nothing has changed a file that is not a base.
+// init makes what is missing, and writes who follows from now on. Before it, nothing has changed a file that is not a base.
 func (b *Base) init(ctx context.Context) error {
 	if _, err := b.db.ExecContext(ctx, `PRAGMA journal_mode = WAL`); err != nil {
 		return err
 	}
+	b.owner = rand.Text()
 	return b.update(ctx, func(t *transaction) error {
 		t.run(schema)
 		t.run(`INSERT OR IGNORE INTO meta VALUES ('schema', ?)`, version)
+		t.run(putMeta, "owner", b.owner)
 		return t.err
 	})
 }
+
+const putMeta = `INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`
 
 // Close ends the use of the file.
 func (b *Base) Close() error {
@@ -201,6 +212,21 @@ func (b *Base) update(ctx context.Context, f func(*transaction) error) error {
 	return tx.Commit()
 }
 
+// follow runs f in a transaction, unless another process has opened the file since. Two that follow at once would each apply changes to
+// rows that the other has changed, and staged rows of one would count as a snapshot of the other. Errors: ErrLocked.
+func (b *Base) follow(ctx context.Context, f func(*transaction) error) error {
+	return b.update(ctx, func(t *transaction) error {
+		var owner string
+		if err := t.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'owner'`).Scan(&owner); err != nil {
+			return err
+		}
+		if owner != b.owner {
+			return fmt.Errorf("%w: it has opened it since", ErrLocked)
+		}
+		return f(t)
+	})
+}
+
 // ignoreDone passes over that the end of the context has rolled back already.
 func ignoreDone(err error) error {
 	if errors.Is(err, sql.ErrTxDone) {
@@ -229,11 +255,10 @@ func (t *transaction) setState(s client.FollowState) {
 	if t.err == nil {
 		t.err = err
 	}
-	const put = `INSERT INTO meta VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value`
-	t.run(put, "state", string(text))
-	t.run(put, "subscriber", s.Subscriber)
-	t.run(put, "revision", s.Cursor.Position().Revision)
-	t.run(put, "time", s.Time.UTC().Format(time.RFC3339Nano))
+	t.run(putMeta, "state", string(text))
+	t.run(putMeta, "subscriber", s.Subscriber)
+	t.run(putMeta, "revision", s.Cursor.Position().Revision)
+	t.run(putMeta, "time", s.Time.UTC().Format(time.RFC3339Nano))
 }
 
 // Rows implements client.RowReader.

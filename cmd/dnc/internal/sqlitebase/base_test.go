@@ -288,6 +288,45 @@ func TestOneWriter(t *testing.T) {
 	}
 }
 
+// TestTwoNamesOfOneFile holds that nobody follows into a file beside another, by whatever name, and with the lock removed: the one
+// who came first can neither apply nor stage any more, nor swap in what the other has staged.
+func TestTwoNamesOfOneFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, link := filepath.Join(dir, "base.sqlite"), filepath.Join(dir, "link.sqlite")
+	first := open(t, path)
+	put := func(b *Base, n uint64) error {
+		edit := client.Edit{Kind: client.EditPut, Row: client.Row{Number: n, Source: client.SourceOptOut}}
+		return b.Apply(t.Context(), client.Batch{Edits: slices.Values([]client.Edit{edit})})
+	}
+	if err := errors.Join(put(first, 1), os.Symlink(path, link)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Open(t.Context(), link); !errors.Is(err, ErrLocked) {
+		t.Errorf("by a link: %v, want ErrLocked", err)
+	}
+	if err := os.Remove(path + ".lock"); err != nil {
+		t.Fatal(err)
+	}
+	second := open(t, path)
+	rows := slices.Values([]client.Row{{Number: 2, Source: client.SourceOptOut}})
+	for what, err := range map[string]error{
+		"apply": put(first, 3),
+		"stage": first.Stage(t.Context(), rows, true),
+		"swap":  first.Swap(t.Context(), client.Swap{}),
+	} {
+		if !errors.Is(err, ErrLocked) {
+			t.Errorf("%s of the first: %v, want ErrLocked", what, err)
+		}
+	}
+	if err := put(second, 2); err != nil {
+		t.Error(err)
+	}
+	if got, err := collect(second.Rows(t.Context())); err != nil || len(got) != 2 {
+		t.Errorf("%d rows (%v), want 1 and 2", len(got), err)
+	}
+}
+
 // TestKilledWhileItWasMade holds that a file without tables, which is left when its maker is killed, becomes a base.
 func TestKilledWhileItWasMade(t *testing.T) {
 	t.Parallel()

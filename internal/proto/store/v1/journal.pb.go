@@ -104,7 +104,9 @@ type Revision struct {
 	Time   int64    `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
 	Events []*Event `protobuf:"bytes,2,rep,name=events,proto3" json:"events,omitempty"`
 	// How far that time may be ahead of the true one, in nanoseconds: an opt-out that expires counts for as much longer.
-	Ahead         int64 `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	Ahead int64 `protobuf:"varint,3,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	// The changes that feeds read are counted up to here. Versions that know no feeds leave it out.
+	Counted       bool `protobuf:"varint,4,opt,name=counted,proto3" json:"counted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -158,6 +160,13 @@ func (x *Revision) GetAhead() int64 {
 		return x.Ahead
 	}
 	return 0
+}
+
+func (x *Revision) GetCounted() bool {
+	if x != nil {
+		return x.Counted
+	}
+	return false
 }
 
 // Event is one change. Its id is (revision, index).
@@ -3748,11 +3757,12 @@ var File_store_v1_journal_proto protoreflect.FileDescriptor
 
 const file_store_v1_journal_proto_rawDesc = "" +
 	"\n" +
-	"\x16store/v1/journal.proto\x12\bstore.v1\"]\n" +
+	"\x16store/v1/journal.proto\x12\bstore.v1\"w\n" +
 	"\bRevision\x12\x12\n" +
 	"\x04time\x18\x01 \x01(\x03R\x04time\x12'\n" +
 	"\x06events\x18\x02 \x03(\v2\x0f.store.v1.EventR\x06events\x12\x14\n" +
-	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\"\xea\r\n" +
+	"\x05ahead\x18\x03 \x01(\x03R\x05ahead\x12\x18\n" +
+	"\acounted\x18\x04 \x01(\bR\acounted\"\xea\r\n" +
 	"\x05Event\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\fR\trequestId\x12!\n" +
