@@ -19,8 +19,8 @@ type Result struct {
 	Verdict Verdict `json:"verdict"`
 	// Cause says why the verdict is Unknown; empty for the others.
 	Cause Cause `json:"cause"`
-	// Reasons are what the answer rests on, the deciding ones first. They may be
-	// shared with other results: do not change them.
+	// Reasons are what the answer rests on, the deciding ones first. Those of Allow come
+	// with Explain. They may be shared with other results: do not change them.
 	Reasons []Reason `json:"reasons"`
 	// Position is what the answer was computed from.
 	Position
@@ -28,7 +28,7 @@ type Result struct {
 	CheckedAt time.Time `json:"checked_at"`
 	// ValidUntil is when the answer could change without a new event; zero: never.
 	ValidUntil time.Time `json:"valid_until"`
-	// OpensAt is when calling hours open, with NotNow.
+	// OpensAt is when calls are next permitted, with NotNow; zero: not within a month.
 	OpensAt time.Time `json:"opens_at"`
 	// PolicyVersion is the policy that was applied; empty: none is in force.
 	PolicyVersion string `json:"policy_version"`
@@ -58,6 +58,10 @@ type Reason struct {
 	ConsentKind ConsentKind `json:"consent_kind"`
 	// ExpiresAt is when the record ends; zero: never.
 	ExpiresAt time.Time `json:"expires_at"`
+	// Source is where the part of the rule that speaks comes from; empty without a rule.
+	Source string `json:"source"`
+	// TimeZone is the clock by which calling hours were judged: a name of the IANA database.
+	TimeZone string `json:"time_zone"`
 }
 
 // EventID is the place of an event in the journal. The zero EventID is none.
@@ -74,6 +78,9 @@ func (c *Client) Check(ctx context.Context, number string, opts ...CheckOption) 
 		return Result{}, err
 	}
 	o := c.checkOptions(opts)
+	if err := o.judge(false); err != nil {
+		return Result{}, err
+	}
 	if c.opts.unary || !o.canShare() {
 		return c.checkAlone(ctx, number, &o)
 	}
@@ -90,10 +97,13 @@ func (c *Client) checkAloneBy(ctx context.Context, expires time.Time, number str
 // checkAlone checks with a unary call.
 func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) (Result, error) {
 	request := &dncv1.CheckNumberRequest{
-		Number: number,
-		Region: o.region,
-		Scope:  o.scope,
-		ReadAt: o.readAt(),
+		Number:  number,
+		Region:  o.region,
+		Scope:   o.scope,
+		ReadAt:  o.readAt(),
+		Purpose: o.sent,
+		Explain: o.explain,
+		Place:   o.place,
 	}
 	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumberResponse, error) {
 		return on.checks.CheckNumber(ctx, request)
@@ -146,6 +156,8 @@ func fromReasons(list []*dncv1.Reason) []Reason {
 			Record:       fromEventID(r.GetRecord()),
 			ConsentKind:  name[ConsentKind](r.GetConsentKind(), "CONSENT_KIND_"),
 			ExpiresAt:    fromTime(r.GetExpiresAt()),
+			Source:       r.GetSource(),
+			TimeZone:     r.GetTimeZone(),
 		}
 	}
 	return reasons

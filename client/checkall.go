@@ -26,10 +26,15 @@ const (
 // ErrInvalidNumber) holds, and the sequence continues. Any other error is the last
 // thing yielded: the numbers from there on were not checked. Each batch is answered
 // from one revision. The deadline of a context without one counts for each batch.
-// Results with Allow carry no Reasons, ValidUntil or OpensAt: Check has them.
+// Results with Allow carry Reasons and ValidUntil only with Explain.
 func (c *Client) CheckAll(ctx context.Context, numbers iter.Seq[string], opts ...CheckOption) iter.Seq2[Result, error] {
 	o := c.checkOptions(opts)
+	wrong := o.judge(true)
 	return func(yield func(Result, error) bool) {
+		if wrong != nil {
+			yield(Result{}, wrong)
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		p := &pipeline{ctx: ctx, client: c, options: &o, yield: yield}
 		defer p.wait()
@@ -170,9 +175,11 @@ func (b *batch) isDone() bool {
 // say what is wrong with it.
 func (b *batch) check(ctx context.Context, c *Client, o *callOptions) (err error) {
 	request := &dncv1.CheckNumbersRequest{
-		Region: o.region,
-		Scope:  o.scope,
-		ReadAt: o.readAt(),
+		Region:  o.region,
+		Scope:   o.scope,
+		ReadAt:  o.readAt(),
+		Purpose: o.sent,
+		Explain: o.explain,
 	}
 	if b.strings {
 		request.Numbers = b.numbers

@@ -18,7 +18,8 @@ type BatchResult struct {
 	PolicyVersion string
 	// Reasons are what the answers rest on, each once. Details point into them.
 	Reasons []Reason
-	// Details say more about every number that is not Allow, by ascending Index.
+	// Details say more about every number that is not Allow, and with Explain about every
+	// number, by ascending Index.
 	Details []BatchDetail
 
 	verdicts []dncv1.Verdict
@@ -69,7 +70,7 @@ type BatchDetail struct {
 	Reasons []uint32 `json:"reasons"`
 	// ValidUntil is when the answer could change without a new event; zero: never.
 	ValidUntil time.Time `json:"valid_until"`
-	// OpensAt is when calling hours open, with NotNow.
+	// OpensAt is when calls are next permitted, with NotNow; zero: not within a month.
 	OpensAt time.Time `json:"opens_at"`
 	// Err is the number's own error, for which errors.Is(err, ErrInvalidNumber) holds.
 	// There is no verdict then. In JSON it is its reason and its message.
@@ -102,11 +103,16 @@ func (c *Client) CheckBatch(ctx context.Context, numbers []uint64, opts ...Check
 		return BatchResult{}, invalid("BATCH_TOO_LARGE", "at most 10000 numbers in one batch: split it")
 	}
 	o := c.checkOptions(opts)
+	if err := o.judge(true); err != nil {
+		return BatchResult{}, err
+	}
 	r, _, err := c.checkNumbers(ctx, &dncv1.CheckNumbersRequest{
-		E164:   numbers,
-		Region: o.region,
-		Scope:  o.scope,
-		ReadAt: o.readAt(),
+		E164:    numbers,
+		Region:  o.region,
+		Scope:   o.scope,
+		ReadAt:  o.readAt(),
+		Purpose: o.sent,
+		Explain: o.explain,
 	})
 	return r, err
 }

@@ -47,7 +47,8 @@ func newCall(ctx context.Context, number string, o *callOptions, expires time.Ti
 	c := calls.Get().(*call)
 	c.number, c.options, c.expires = number, *o, expires
 	c.check.Region, c.check.Scope = o.region, o.scope
-	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.atLeast.JournalID) + len(o.atLeast.Tag)
+	c.check.Purpose, c.check.Explain, c.check.Place = o.sent, o.explain, o.place
+	c.size = checkOverhead + len(o.region) + len(o.scope) + len(o.place) + len(o.atLeast.JournalID) + len(o.atLeast.Tag)
 	if n, err := phone.Parse(number); err == nil && o.region == "" {
 		c.digits.E164 = uint64(n)
 		c.check.Subject = &c.digits

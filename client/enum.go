@@ -59,6 +59,15 @@ const (
 	ReasonNothingSpeaks    ReasonKind = "NOTHING_SPEAKS"
 )
 
+// Purpose is what a call is for. The zero value is the purpose with the strictest rule.
+type Purpose string
+
+// The purposes.
+const (
+	Marketing Purpose = "MARKETING" // to sell or to win a customer
+	Service   Purpose = "SERVICE"   // to perform a contract or to answer a request
+)
+
 // ListKind is what a list is for.
 type ListKind string
 

@@ -21,6 +21,7 @@ func TestConstantsAreTheContracts(t *testing.T) {
 		"Verdict":     valuesOf("VERDICT_", dncv1.Verdict_value),
 		"Cause":       valuesOf("CAUSE_", dncv1.Cause_value),
 		"ReasonKind":  valuesOf("REASON_KIND_", dncv1.ReasonKind_value),
+		"Purpose":     valuesOf("PURPOSE_", dncv1.Purpose_value),
 		"ListKind":    valuesOf("LIST_KIND_", dncv1.ListKind_value),
 		"ListState":   valuesOf("LIST_STATE_", dncv1.ListState_value),
 		"RecordKind":  valuesOf("RECORD_KIND_", dncv1.RecordKind_value),

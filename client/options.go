@@ -98,7 +98,7 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
 }
 
-// CheckOption changes a check: Scope, Region and AtLeast make one.
+// CheckOption changes a check: Scope, Region, AtLeast, ForPurpose, Explain and InPlace make one.
 type CheckOption interface{ applyCheck(*callOptions) }
 
 // ReadOption changes another read of a number: Region and AtLeast make one.
@@ -140,12 +140,41 @@ func (a AtLeastOption) applyCheck(o *callOptions)  { o.atLeast = a.position }
 func (a AtLeastOption) applyRead(o *callOptions)   { a.applyCheck(o) }
 func (a AtLeastOption) applyExport(o *callOptions) { a.applyCheck(o) }
 
+// PurposeOption is what ForPurpose makes, for checks.
+type PurposeOption struct{ purpose Purpose }
+
+// ForPurpose says what the call would be for. Without it a check is answered for the purpose with the strictest rule.
+func ForPurpose(p Purpose) PurposeOption { return PurposeOption{p} }
+
+func (p PurposeOption) applyCheck(o *callOptions) { o.purpose = p.purpose }
+
+// ExplainOption is what Explain makes, for checks.
+type ExplainOption struct{}
+
+// Explain asks for the reasons of Allow too: which lists were asked, which consent counted, which hours were kept.
+func Explain() ExplainOption { return ExplainOption{} }
+
+func (ExplainOption) applyCheck(o *callOptions) { o.explain = true }
+
+// PlaceOption is what InPlace makes, for Check.
+type PlaceOption struct{ place string }
+
+// InPlace says where the called party is known to be, in place of where the number says: an IANA time zone such as
+// Europe/Paris, or an ISO 3166-2 code such as FR-IDF. It is for Check: CheckAll and CheckBatch refuse it, since it would be that of all numbers.
+func InPlace(place string) PlaceOption { return PlaceOption{place} }
+
+func (p PlaceOption) applyCheck(o *callOptions) { o.place = p.place }
+
 // callOptions are the options of one call, together.
 type callOptions struct {
 	scope    string
 	scopeSet bool
 	region   string
 	atLeast  Position
+	purpose  Purpose
+	sent     dncv1.Purpose // purpose, in the contract
+	explain  bool
+	place    string
 }
 
 // readAt is which state a read asks for; nil: the newest.
@@ -169,6 +198,15 @@ func (c *Client) checkOptions(opts []CheckOption) callOptions {
 	return o
 }
 
+// judge refuses options that no server could honour. A batch has no place.
+func (o *callOptions) judge(batch bool) (err error) {
+	if batch && o.place != "" {
+		return invalidField("place", "is for one number: use Check")
+	}
+	o.sent, err = value[dncv1.Purpose](o.purpose, "PURPOSE_", dncv1.Purpose_value)
+	return err
+}
+
 func readOptions(opts []ReadOption) callOptions { return gather(opts, ReadOption.applyRead) }
 
 // gather puts options of one kind together. Without any it needs no memory.
@@ -190,12 +228,14 @@ const (
 	maxSharedRegion = 8
 	maxSharedID     = 64
 	maxSharedTag    = maxTagDigits
+	maxSharedPlace  = 64
 )
 
 // canShare reports whether the options of a check can be in one message with others.
 func (o *callOptions) canShare() bool {
 	return len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
 		len(o.region) <= maxSharedRegion && utf8.ValidString(o.region) &&
+		len(o.place) <= maxSharedPlace && utf8.ValidString(o.place) &&
 		len(o.atLeast.JournalID) <= maxSharedID && utf8.ValidString(o.atLeast.JournalID) &&
 		len(o.atLeast.Tag) <= maxSharedTag
 }

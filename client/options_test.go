@@ -23,6 +23,9 @@ func TestOptionsBelong(t *testing.T) {
 	}{
 		{"Scope", client.Scope("acme"), true, false, true},
 		{"Region", client.Region("FR"), true, true, false},
+		{"ForPurpose", client.ForPurpose(client.Service), true, false, false},
+		{"Explain", client.Explain(), true, false, false},
+		{"InPlace", client.InPlace("Europe/Paris"), true, false, false},
 		{"AtLeast", client.AtLeast(client.Position{Revision: 1}), true, true, true},
 	} {
 		_, check := tt.option.(client.CheckOption)

@@ -18,7 +18,7 @@ type answerWriter struct {
 
 	view    *store.View // nil between finish and begin, so that an idle stream keeps no old view alive
 	at      instant
-	asked   []question // checks at one scope that will be decided together
+	asked   []question // checks that ask the same and will be decided together
 	message dncv1.StreamChecksResponse
 	place   dncv1.Position        // of the message
 	time    timestamppb.Timestamp // of the message
@@ -77,7 +77,7 @@ func (a *answerWriter) add(q question, err error) error {
 		return a.refuse(q.id, err)
 	}
 	a.left--
-	if n := len(a.asked); n == askedTogether || n > 0 && a.asked[0].scope != q.scope {
+	if n := len(a.asked); n == askedTogether || n > 0 && a.asked[0].asked != q.asked {
 		if err := a.decide(); err != nil {
 			return err
 		}
@@ -96,7 +96,7 @@ func (a *answerWriter) decide() error {
 	for i := range a.asked {
 		d.numbers = append(d.numbers, a.asked[i].number)
 	}
-	d.decide(a.view, a.asked[0].scope, a.at)
+	d.decide(a.view, &a.asked[0].asked, a.at)
 	for i, at := range d.found.At {
 		sent, err := a.sendFull()
 		if err != nil {
@@ -116,7 +116,7 @@ func (a *answerWriter) decide() error {
 func (a *answerWriter) put(q *question, verdict policy.Verdict, e *encodedReasons) {
 	a.tally[verdict]++
 	m := a.room(q.id)
-	m.Verdict, m.Cause, m.ValidUntil, m.ReasonIndexes = verdictOf(verdict), e.cause, e.until, e.reasons
+	m.Verdict, m.Cause, m.ValidUntil, m.OpensAt, m.ReasonIndexes = verdictOf(verdict), e.cause, e.until, e.opens, e.reasons
 	if q.text {
 		m.E164 = uint64(q.number)
 	}

@@ -28,11 +28,14 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 	if err != nil {
 		return nil, err
 	}
-	b := batchCheck{view: v, req: req, workers: s.workers}
+	b := batchCheck{view: v, req: req, workers: s.workers, asked: asked{explain: req.GetExplain()}}
 	if b.region, err = parseRegion(req.GetRegion()); err != nil {
 		return nil, err
 	}
-	if b.scope, err = scopeOf(req.GetScope()); err != nil {
+	if b.asked.scope, err = scopeOf(req.GetScope()); err != nil {
+		return nil, err
+	}
+	if b.asked.purpose, err = purposeOf(req.GetPurpose()); err != nil {
 		return nil, err
 	}
 	count := len(req.GetNumbers()) + len(req.GetE164())
@@ -51,9 +54,6 @@ func (s *checkService) CheckNumbers(ctx context.Context, req *dncv1.CheckNumbers
 
 // checkBatch refuses a request that exceeds a limit or that is not exactly one batch.
 func checkBatch(req *dncv1.CheckNumbersRequest) error {
-	if err := checkUnsupported(req.GetPurpose(), false); err != nil {
-		return err
-	}
 	if len(req.GetNumbers()) > 0 && len(req.GetE164()) > 0 {
 		return invalidField("numbers", "and e164 are both set: use one of them")
 	}
@@ -76,7 +76,7 @@ type batchCheck struct {
 	req     *dncv1.CheckNumbersRequest
 	at      instant
 	region  phone.Region
-	scope   policy.Scope
+	asked   asked
 	workers workers
 
 	resp  *dncv1.CheckNumbersResponse
@@ -128,7 +128,7 @@ func (b *batchCheck) answer(from int) *decisionBatch {
 		n, _ := b.number(i) // the zero Number with an error, which explain reports
 		a.numbers = append(a.numbers, n)
 	}
-	a.decide(b.view, b.scope, b.at)
+	a.decide(b.view, &b.asked, b.at)
 	return a
 }
 
@@ -158,16 +158,20 @@ func (b *batchCheck) fill(from int, a *decisionBatch) {
 			b.resp.E164[from+i] = uint64(n)
 		}
 	}
-	if count := len(a.numbers) - int(b.tally[policy.Allow]-before); count > 0 {
+	count := len(a.numbers)
+	if !b.asked.explain {
+		count -= int(b.tally[policy.Allow] - before)
+	}
+	if count > 0 {
 		b.explain(from, a, make([]dncv1.CheckDetail, count))
 	}
 }
 
-// explain fills in the details of the answers that are not ALLOW. There are as many as details.
+// explain fills in the details of the answers that have them. There are as many as details.
 func (b *batchCheck) explain(from int, a *decisionBatch, details []dncv1.CheckDetail) {
 	b.resp.Details = slices.Grow(b.resp.Details, len(details))
 	for i, at := range a.found.At {
-		if at != store.NoFacts && a.list[at].Verdict == policy.Allow {
+		if !b.asked.explain && at != store.NoFacts && a.list[at].Verdict == policy.Allow {
 			continue
 		}
 		d := &details[0]
@@ -180,7 +184,7 @@ func (b *batchCheck) explain(from int, a *decisionBatch, details []dncv1.CheckDe
 			continue
 		}
 		e := b.encode(a, at)
-		d.Cause, d.ValidUntil, d.ReasonIndexes = e.cause, e.until, e.reasons
+		d.Cause, d.ValidUntil, d.OpensAt, d.ReasonIndexes = e.cause, e.until, e.opens, e.reasons
 	}
 }
 
@@ -201,6 +205,8 @@ type reasonKey struct {
 	record policy.EventID
 	list   *policy.List
 	rule   *policy.Rule
+	zone   *policy.Zone
+	source string
 	kind   policy.ReasonKind
 }
 
@@ -223,7 +229,7 @@ func (t *reasonTable) indexes(d *policy.Decision) []uint32 {
 
 // add returns the index of r in the table; false when the table is full.
 func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
-	key := reasonKey{list: r.List, rule: r.Rule, kind: r.Kind}
+	key := reasonKey{list: r.List, rule: r.Rule, zone: r.Zone, source: r.Source, kind: r.Kind}
 	if r.Record != nil {
 		key.record = r.Record.ID
 	}
@@ -238,7 +244,7 @@ func (t *reasonTable) add(r *policy.Reason) (uint32, bool) {
 	}
 	i := uint32(len(t.list))
 	m := reasonOf(r)
-	t.bytes += len(m.GetScope()) + len(m.GetList()) + len(m.GetRule()) + len(m.GetSource()) + reasonOverhead
+	t.bytes += len(m.GetScope()) + len(m.GetList()) + len(m.GetRule()) + len(m.GetSource()) + len(m.GetTimeZone()) + reasonOverhead
 	t.place[key] = i
 	t.list = append(t.list, m)
 	if int(i) == len(t.alone) {

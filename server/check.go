@@ -48,9 +48,10 @@ func (at instant) aheadMessage() *durationpb.Duration {
 func (at instant) byClock() time.Time { return at.now.Add(-at.ahead) }
 
 // decide answers for n at v. What the decision points to is valid until f is used again.
-func decide(v *store.View, n phone.Number, scope policy.Scope, f *policy.Facts, at instant) policy.Decision {
+func decide(v *store.View, n phone.Number, a *asked, f *policy.Facts, at instant) policy.Decision {
 	f.Reset()
-	f.Scope, f.Ahead = scope, at.ahead
+	call := a.call(at)
+	f.Scope, f.Purpose, f.Place, f.Ahead = call.Scope, call.Purpose, call.Place, call.Ahead
 	v.Lookup(n, f)
 	return policy.Decide(f, v.Policy(), at.now)
 }
@@ -70,9 +71,6 @@ func (s *checkService) CheckNumber(ctx context.Context, req *dncv1.CheckNumberRe
 }
 
 func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, policy.Verdict, error) {
-	if err := checkUnsupported(req.GetPurpose(), req.GetExplain()); err != nil {
-		return nil, policy.Unspecified, err
-	}
 	v, err := s.view(ctx, req.GetReadAt())
 	if err != nil {
 		return nil, policy.Unspecified, err
@@ -81,7 +79,7 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
-	scope, err := scopeOf(req.GetScope())
+	a, err := askedOf(req)
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
@@ -93,19 +91,20 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
 	at := instantOf(v)
-	d := decide(v, n, scope, f, at)
+	d := decide(v, n, &a, f, at)
 	return answer(v, n, req.GetNumber(), &d, at), d.Verdict, nil
 }
 
-// checkUnsupported refuses what the contract allows and this server does not evaluate yet.
-func checkUnsupported(purpose dncv1.Purpose, explain bool) error {
-	switch {
-	case purpose != dncv1.Purpose_PURPOSE_UNSPECIFIED:
-		return unsupported("purpose")
-	case explain:
-		return unsupported("explain")
+// askedOf reads what a check states beside the number.
+func askedOf(req *dncv1.CheckNumberRequest) (a asked, err error) {
+	if a.scope, err = scopeOf(req.GetScope()); err != nil {
+		return a, err
 	}
-	return nil
+	if a.purpose, err = purposeOf(req.GetPurpose()); err != nil {
+		return a, err
+	}
+	a.place, err = placeOf(req.GetPlace())
+	return a, err
 }
 
 // reply is a response with its position and time, in one allocation.
@@ -125,10 +124,8 @@ func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, at 
 	r.resp.Position = &r.position
 	r.resp.PolicyVersion = v.PolicyVersion()
 	r.resp.CheckedAt, r.resp.ClockAhead = &r.at, at.aheadMessage()
-	r.resp.ValidUntil = stamp(d.ValidUntil)
-	if d.Verdict != policy.Allow {
-		r.resp.Reasons = reasonsOf(d)
-	}
+	r.resp.ValidUntil, r.resp.OpensAt = stamp(d.ValidUntil), stamp(d.OpensAt)
+	r.resp.Reasons = reasonsOf(d)
 	return &r.resp
 }
 

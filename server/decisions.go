@@ -13,19 +13,21 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// decisionBatch holds the decisions about many numbers at one view and one scope.
+// decisionBatch holds the decisions about many numbers at one view, for checks that ask the same.
 type decisionBatch struct {
 	numbers []phone.Number    // the zero Number stands for none: nothing is decided about it
 	found   store.Findings    // the facts about numbers
 	list    []policy.Decision // by place in found.Facts
 	encoded []encodedReasons  // by the same place, of the decisions that were reported
+	explain bool              // an ALLOW too
 }
 
 var decisionPool = sync.Pool{New: func() any { return new(decisionBatch) }}
 
 // decide decides about d.numbers. Numbers with the same facts share one decision.
-func (d *decisionBatch) decide(v *store.View, scope policy.Scope, at instant) {
-	v.LookupMany(d.numbers, scope, at.ahead, &d.found)
+func (d *decisionBatch) decide(v *store.View, a *asked, at instant) {
+	v.LookupMany(d.numbers, a.call(at), &d.found)
+	d.explain = a.explain
 	for i := range d.found.Facts {
 		d.list = append(d.list, policy.Decide(&d.found.Facts[i], v.Policy(), at.now))
 	}
@@ -55,6 +57,7 @@ type encodedReasons struct {
 	made    bool
 	cause   dncv1.Cause
 	until   *timestamppb.Timestamp
+	opens   *timestamppb.Timestamp
 	reasons []uint32
 }
 
@@ -65,8 +68,8 @@ func (r *reasonEncoder) encode(d *decisionBatch, at uint32) *encodedReasons {
 		return e
 	}
 	decision := &d.list[at]
-	*e = encodedReasons{made: true, cause: causeOf(decision.Cause), until: r.stamp(decision.ValidUntil)}
-	if decision.Verdict != policy.Allow {
+	*e = encodedReasons{made: true, cause: causeOf(decision.Cause), until: r.stamp(decision.ValidUntil), opens: r.stamp(decision.OpensAt)}
+	if d.explain || decision.Verdict != policy.Allow {
 		e.reasons = r.reasons.indexes(decision)
 	}
 	return e

@@ -219,7 +219,7 @@ func (w *dossierWriter) verdicts(scopes []policy.Scope) {
 func (w *dossierWriter) verdict(scope policy.Scope) feed.DossierVerdict {
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
-	decided := decide(w.v, w.number, scope, f, w.at)
+	decided := decide(w.v, w.number, &asked{scope: scope}, f, w.at)
 	out := feed.DossierVerdict{
 		Scope: string(scope), Verdict: enumText(verdictOf(decided.Verdict), "VERDICT_"), Reasons: []string{},
 	}

@@ -62,22 +62,24 @@ func (n *node) readsAt(ctx context.Context, at *dncv1.ReadAt) map[string]error {
 	}
 }
 
-// TestCheckThatIsNotSupportedIsRefused: a purpose that is not evaluated must not look as if it were.
-func TestCheckThatIsNotSupportedIsRefused(t *testing.T) {
+// TestCheckThatIsNotUnderstoodIsRefused: a purpose or a place that is not evaluated must not look as if it were.
+func TestCheckThatIsNotUnderstoodIsRefused(t *testing.T) {
 	t.Parallel()
 	n := start(t)
 	ctx := testContext(t)
-	service := dncv1.Purpose_PURPOSE_SERVICE
-	_, purpose := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Purpose: service})
-	_, unknown := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Purpose: 99})
-	_, explain := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Explain: true})
-	_, batch := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: []string{french}, Purpose: service})
-	for _, err := range []error{purpose, unknown, explain, batch} {
-		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
+	_, purpose := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Purpose: 99})
+	_, place := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Place: "Europe/Nowhere"})
+	_, batch := n.check.CheckNumbers(ctx, &dncv1.CheckNumbersRequest{Numbers: []string{french}, Purpose: 99})
+	for _, err := range []error{purpose, place, batch} {
+		wantReason(t, err, codes.InvalidArgument, "FIELD_INVALID")
 	}
 	s := n.openStream(ctx)
 	check := ofText(1, french)
-	check.Purpose = service
+	check.Purpose = 99
 	s.ask(check)
-	wantItemError(t, s.takeOne(1), dncv1.ErrorReason_ERROR_REASON_UNSUPPORTED)
+	wantItemError(t, s.takeOne(1), dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID)
+	check = ofText(2, french)
+	check.Place = "FR-00"
+	s.ask(check)
+	wantItemError(t, s.takeOne(2), dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID)
 }

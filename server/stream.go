@@ -59,8 +59,8 @@ type checkSession struct {
 type question struct {
 	id     uint64
 	number phone.Number
-	scope  policy.Scope
-	text   bool // the number came as a string, so its answer says how it was read
+	asked
+	text bool // the number came as a string, so its answer says how it was read
 }
 
 // waitingCheck is a check whose revision has not been reached.
@@ -263,9 +263,6 @@ func (c *checkSession) answerPast(checks []pastCheck) error {
 // read reads a check and the position that it waits for; nil: none. The id is set even with an error.
 func (c *checkSession) read(check *dncv1.StreamCheck, v *store.View) (q question, at *dncv1.Position, err error) {
 	q.id = check.GetId()
-	if err := checkUnsupported(check.GetPurpose(), false); err != nil {
-		return q, nil, err
-	}
 	if at, err = atLeast(check.GetReadAt()); err != nil {
 		return q, nil, err
 	}
@@ -278,7 +275,7 @@ func (c *checkSession) read(check *dncv1.StreamCheck, v *store.View) (q question
 	return q, at, within(c.caller, q.scope)
 }
 
-// read reads the number and the scope.
+// read reads the number and what is asked about it.
 func (q *question) read(check *dncv1.StreamCheck) error {
 	region, err := parseRegion(check.GetRegion())
 	if err != nil {
@@ -293,7 +290,14 @@ func (q *question) read(check *dncv1.StreamCheck) error {
 	if err != nil {
 		return err
 	}
-	q.scope, err = policy.ParseScope(check.GetScope())
+	if q.scope, err = policy.ParseScope(check.GetScope()); err != nil {
+		return err
+	}
+	if q.purpose, err = purposeOf(check.GetPurpose()); err != nil {
+		return err
+	}
+	q.explain = check.GetExplain()
+	q.place, err = placeOf(check.GetPlace())
 	return err
 }
 

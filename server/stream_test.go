@@ -245,6 +245,7 @@ func TestStreamAgreesWithCheckNumber(t *testing.T) {
 		for _, scope := range []string{"", "acme", "ACME/telecom/winter", "other", "acme//x"} {
 			for _, region := range []string{"", "fr", "XX"} {
 				c := ofText(uint64(len(checks))<<32, number)
+				c.Explain = true // CheckNumber always does
 				c.Scope, c.Region = scope, region
 				checks = append(checks, c)
 			}

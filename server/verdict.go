@@ -59,6 +59,9 @@ func reasonOf(r *policy.Reason) *dncv1.Reason {
 	if r.Rule != nil {
 		m.Rule = r.Rule.Name
 	}
+	if r.Zone != nil {
+		m.TimeZone = r.Zone.Name()
+	}
 	if l := r.List; l != nil {
 		m.List, m.ListKind, m.Scope, m.SnapshotDate = l.Name, listKindOf(l.Kind), string(l.Scope), l.SnapshotDate.String()
 	}

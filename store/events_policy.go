@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policydoc"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/fault"
@@ -82,7 +83,7 @@ func versionText(version string) string {
 
 // comparePolicy reads a document, and compares it with the policy that is in force.
 func comparePolicy(old *Policy, document []byte) (w PolicyWrite, set *storev1.PolicySet, err error) {
-	doc, err := policydoc.Parse(document, holidaysOf)
+	doc, err := policydoc.Parse(document, place.Holidays)
 	if err != nil {
 		return w, nil, fmt.Errorf("%w:\n%w", ErrPolicyInvalid, err)
 	}
@@ -90,7 +91,7 @@ func comparePolicy(old *Policy, document []byte) (w PolicyWrite, set *storev1.Po
 		return PolicyWrite{Policy: old, Base: old.Version, Unchanged: true}, nil, nil
 	}
 	sha := sha256.Sum256(document)
-	compiled := doc.Compile("", holidaysOf)
+	compiled := doc.Compile("", place.Holidays)
 	w.Base = old.Version
 	w.Policy = &Policy{Document: document, SHA256: sha[:], read: doc, compiled: compiled}
 	before := old.read

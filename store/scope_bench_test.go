@@ -78,7 +78,7 @@ func benchScope(b *testing.B, s *Store, asked []phone.Number, lists int) {
 	})
 	many := new(Findings)
 	measure("Thousand", func(numbers []phone.Number) {
-		s.View().LookupMany(numbers, "", 0, many)
+		s.View().LookupMany(numbers, Call{}, many)
 		for i := range many.Facts {
 			policy.Decide(&many.Facts[i], nil, now)
 		}

@@ -103,7 +103,7 @@ func TestManyAgreeOnAJumpedClock(t *testing.T) {
 	c.set(tenYears)
 	now, ahead := s.View().Clock()
 	var f Findings
-	s.View().LookupMany([]phone.Number{fiction(415, 1), fiction(415, 2)}, "acme", ahead, &f)
+	s.View().LookupMany([]phone.Number{fiction(415, 1), fiction(415, 2)}, Call{Scope: "acme", Ahead: ahead}, &f)
 	for i, want := range []policy.Verdict{policy.Block, policy.Unknown} {
 		if d := policy.Decide(&f.Facts[f.At[i]], nil, now); d.Verdict != want {
 			t.Errorf("number %d: got verdict %d, want %d", i, d.Verdict, want)
@@ -124,7 +124,7 @@ func TestTimeKeepsHowFarItIsAhead(t *testing.T) {
 	one := policy.Facts{Scope: "acme", Ahead: ahead}
 	s.View().Lookup(fiction(415, 1), &one)
 	var many Findings
-	s.View().LookupMany([]phone.Number{fiction(415, 1)}, "acme", ahead, &many)
+	s.View().LookupMany([]phone.Number{fiction(415, 1)}, Call{Scope: "acme", Ahead: ahead}, &many)
 	for _, f := range []*policy.Facts{&one, &many.Facts[many.At[0]]} {
 		if d := policy.Decide(f, nil, now); d.Verdict != policy.Block {
 			t.Errorf("an opt-out in force: got verdict %d, want BLOCK", d.Verdict)

@@ -14,6 +14,7 @@ import (
 	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/badgerdir"
@@ -94,8 +95,9 @@ func (v *View) listByID(id policy.EventID) *List {
 	return nil
 }
 
-// Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f. Scope and Ahead,
-// which belongs to the time that is decided at, are the caller's. It allocates nothing when nothing is found and f has room.
+// Lookup gathers what the view knows of n for the caller at f.Scope. Whatever cannot be read is doubt in f. Scope, Purpose and
+// Ahead, which belongs to the time that is decided at, are the caller's, and so is Place, unless it is empty: then it is what the
+// number says, if the policy asks. Lookup allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 	f.Damaged = v.s.damageSeen.Load()
 	key := filter.KeyOf(uint64(n))
@@ -104,6 +106,9 @@ func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 	}
 	regions := n.Regions()
 	f.Regions = regions
+	if len(f.Place.Zones) == 0 && v.Policy().AsksPlace(regions) {
+		f.Place = place.Of(n)
+	}
 	first := len(f.Lists)
 	for _, l := range v.lists {
 		if l.Scope.Blocks(f.Scope) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
+	"github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/store/internal/block"
 )
@@ -20,7 +21,7 @@ type Findings struct {
 	At []uint32
 
 	view    *View
-	scope   policy.Scope
+	call    Call
 	lists   []*List             // those whose scope applies to the caller's
 	zones   [phone.Zones]uint16 // place in cohorts, plus one; 0: not met yet
 	cohorts []cohort
@@ -29,14 +30,21 @@ type Findings struct {
 // NoFacts is the place of a number that is none.
 const NoFacts = ^uint32(0)
 
-// LookupMany gathers in f what Lookup gathers for each of the numbers, and passes over the zero Number. Ahead belongs to the
-// time that is decided at. Damage that it meets is doubt about all of them. It allocates for numbers that have records and
-// for what it has not yet found of another number.
-func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, ahead time.Duration, f *Findings) {
+// Call is what is known of calls before their numbers are looked up.
+type Call struct {
+	Scope   policy.Scope // the caller's; empty: none named
+	Purpose policy.Purpose
+	Place   policy.Place  // where the caller says that the called party is; empty: as each number says
+	Ahead   time.Duration // of the time that is decided at: see policy.Facts
+}
+
+// LookupMany gathers in f what Lookup gathers for each of the numbers, and passes over the zero Number. Damage that it meets is
+// doubt about all of them. It allocates for numbers that have records and for what it has not yet found of another number.
+func (v *View) LookupMany(numbers []phone.Number, call Call, f *Findings) {
 	f.Reset()
-	f.view, f.scope = v, scope
+	f.view, f.call = v, call
 	for _, l := range v.lists {
-		if l.Scope.Blocks(scope) {
+		if l.Scope.Blocks(call.Scope) {
 			f.lists = append(f.lists, l)
 		}
 	}
@@ -62,7 +70,6 @@ func (v *View) LookupMany(numbers []phone.Number, scope policy.Scope, ahead time
 	hurt := v.s.damageSeen.Load() // it is never undone while the store is open
 	for i := range f.Facts {
 		f.Facts[i].Damaged = hurt || f.Facts[i].Damaged
-		f.Facts[i].Ahead = ahead
 	}
 }
 
@@ -77,7 +84,7 @@ func (f *Findings) Reset() {
 	}
 	clear(f.lists)
 	f.Facts, f.At, f.lists, f.cohorts = f.Facts[:0], f.At[:0], f.lists[:0], f.cohorts[:0]
-	f.view, f.zones = nil, [phone.Zones]uint16{}
+	f.view, f.call, f.zones = nil, Call{}, [phone.Zones]uint16{}
 }
 
 // Large reports that an unusual lookup made f hold much memory.
@@ -88,16 +95,23 @@ type cohort struct {
 	outside uint64          // bit i: lists[i] does not speak for their regions
 	covered uint64          // bit i: lists[i] covers all of them
 	regions phone.RegionSet // of its numbers; of the first, where no policy tells them apart
+	clocks  bool            // the policy asks for the clocks of each number
 	known   []known
 	waiting int
 	numbers [filter.MaxMany]uint64
 	at      [filter.MaxMany]uint32 // where they are among those asked for
 }
 
-// known is what was found of numbers of a cohort: bit i is of lists[i].
+// known is what was found of numbers of a cohort.
 type known struct {
+	finding
+	facts uint32 // its place
+}
+
+// finding is what tells the numbers of a cohort apart: bit i is of lists[i].
+type finding struct {
 	covered, listed uint64
-	facts           uint32 // its place
+	clocks          place.Clocks
 }
 
 const (
@@ -108,7 +122,7 @@ const (
 )
 
 func (c *cohort) reset() {
-	c.known, c.outside, c.covered, c.waiting = c.known[:0], 0, 0, 0
+	c.known, c.outside, c.covered, c.clocks, c.waiting = c.known[:0], 0, 0, false, 0
 }
 
 // put adds a number and reports whether the cohort is full.
@@ -142,6 +156,7 @@ func (f *Findings) newZone(regions phone.RegionSet) uint16 {
 	}
 	c := f.newCohort()
 	c.outside, c.covered, c.regions = outside, covered, regions
+	c.clocks = len(f.call.Place.Zones) == 0 && f.view.Policy().AsksPlace(regions)
 	return uint16(len(f.cohorts))
 }
 
@@ -179,7 +194,11 @@ func (f *Findings) find(c *cohort) {
 	}
 	for i := range numbers {
 		if alone>>i&1 == 0 {
-			f.At[c.at[i]] = f.share(c, c.covered|covered[i], listed[i])
+			found := finding{covered: c.covered | covered[i], listed: listed[i]}
+			if c.clocks {
+				found.clocks = place.ClocksOf(phone.Number(numbers[i]))
+			}
+			f.At[c.at[i]] = f.share(c, found)
 		}
 	}
 	f.findEach(c, numbers, alone)
@@ -197,21 +216,24 @@ func (f *Findings) findEach(c *cohort, numbers []uint64, alone uint64) {
 }
 
 // share returns the place of the facts about a number without records.
-func (f *Findings) share(c *cohort, covered, listed uint64) uint32 {
+func (f *Findings) share(c *cohort, found finding) uint32 {
 	for i := range c.known {
-		if k := &c.known[i]; k.covered == covered && k.listed == listed {
+		if k := &c.known[i]; k.finding == found {
 			return k.facts
 		}
 	}
 	at, facts := f.newFacts()
 	facts.Regions = c.regions
+	if c.clocks {
+		facts.Place = found.clocks.Place()
+	}
 	for i, l := range f.lists {
 		facts.Lists = append(facts.Lists, policy.Membership{
-			List: &l.List, Outside: c.outside>>i&1 == 1, Covered: covered>>i&1 == 1, Listed: listed>>i&1 == 1,
+			List: &l.List, Outside: c.outside>>i&1 == 1, Covered: found.covered>>i&1 == 1, Listed: found.listed>>i&1 == 1,
 		})
 	}
 	if len(c.known) < maxKnown {
-		c.known = append(c.known, known{covered, listed, at})
+		c.known = append(c.known, known{found, at})
 	}
 	return at
 }
@@ -225,7 +247,7 @@ func (f *Findings) newFacts() (uint32, *policy.Facts) {
 		f.Facts = f.Facts[:at+1]
 	}
 	facts := &f.Facts[at]
-	facts.Scope = f.scope
+	facts.Scope, facts.Purpose, facts.Place, facts.Ahead = f.call.Scope, f.call.Purpose, f.call.Place, f.call.Ahead
 	return uint32(at), facts
 }
 

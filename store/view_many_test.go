@@ -23,7 +23,7 @@ func wantManyAsLookup(t interface {
 }, v *View, numbers []phone.Number, scope policy.Scope, now time.Time, many *Findings) map[policy.Verdict]int {
 	t.Helper()
 	verdicts := map[policy.Verdict]int{}
-	v.LookupMany(numbers, scope, 0, many)
+	v.LookupMany(numbers, Call{Scope: scope}, many)
 	if len(many.At) != len(numbers) {
 		t.Fatalf("%d places for %d numbers", len(many.At), len(numbers))
 	}
@@ -36,11 +36,14 @@ func wantManyAsLookup(t interface {
 		}
 		got, want := &many.Facts[many.At[i]], &policy.Facts{Scope: scope}
 		v.Lookup(n, want)
+		if got.Place.Subdivision != want.Place.Subdivision || !slices.Equal(got.Place.Zones, want.Place.Zones) {
+			t.Fatalf("%s: LookupMany finds the clocks %v, Lookup %v", n.E164(), got.Place, want.Place)
+		}
 		if got.Scope != want.Scope || got.Damaged != want.Damaged || !slices.Equal(got.Records, want.Records) || !slices.Equal(got.Lists, want.Lists) {
 			t.Fatalf("%s at scope %q: LookupMany finds\n%+v, Lookup\n%+v", n.E164(), scope, got, want)
 		}
-		gotDecision, wantDecision := policy.Decide(got, nil, now), policy.Decide(want, nil, now)
-		if gotDecision.Verdict != wantDecision.Verdict || gotDecision.Cause != wantDecision.Cause || !gotDecision.ValidUntil.Equal(wantDecision.ValidUntil) {
+		gotDecision, wantDecision := policy.Decide(got, v.Policy(), now), policy.Decide(want, v.Policy(), now)
+		if !gotDecision.OpensAt.Equal(wantDecision.OpensAt) || gotDecision.Verdict != wantDecision.Verdict || gotDecision.Cause != wantDecision.Cause || !gotDecision.ValidUntil.Equal(wantDecision.ValidUntil) {
 			t.Fatalf("%s at scope %q: LookupMany leads to %+v, Lookup to %+v", n.E164(), scope, gotDecision, wantDecision)
 		}
 		verdicts[gotDecision.Verdict]++
@@ -184,7 +187,7 @@ func TestLookupManyDoubtsWhereDamaged(t *testing.T) {
 
 	batch := []phone.Number{fiction(499, 1), phone.Number(numbers[0]), phone.Number(numbers[10_000])}
 	many := new(Findings)
-	s.View().LookupMany(batch, "", 0, many)
+	s.View().LookupMany(batch, Call{}, many)
 	for i, want := range []policy.Verdict{policy.Unknown, policy.Unknown, policy.Block} {
 		if d := policy.Decide(&many.Facts[many.At[i]], nil, s.Now()); d.Verdict != want {
 			t.Errorf("number %d: verdict %d, want %d", i, d.Verdict, want)
@@ -210,8 +213,8 @@ func TestLookupManyAllocatesNothingANumber(t *testing.T) {
 	}
 	numbers = slices.DeleteFunc(numbers, func(n phone.Number) bool { return s.View().records.Test(uint64(n)) })
 	many := new(Findings)
-	s.View().LookupMany(numbers, "acme", 0, many) // blocks come into the cache
-	got := testing.AllocsPerRun(20, func() { s.View().LookupMany(numbers, "acme", 0, many) })
+	s.View().LookupMany(numbers, Call{Scope: "acme"}, many) // blocks come into the cache
+	got := testing.AllocsPerRun(20, func() { s.View().LookupMany(numbers, Call{Scope: "acme"}, many) })
 	if len(many.Facts) > 8 {
 		t.Errorf("%d facts about %d numbers", len(many.Facts), len(numbers))
 	}
@@ -227,7 +230,7 @@ func TestFindingsLetGo(t *testing.T) {
 	createList(t, s, "a", usRegistry())
 	load(t, s, "a", Replace, registryNumbers(100), Commit{})
 	many := new(Findings)
-	s.View().LookupMany([]phone.Number{fiction(201, 1), fiction(416, 1)}, "", 0, many)
+	s.View().LookupMany([]phone.Number{fiction(201, 1), fiction(416, 1)}, Call{}, many)
 	many.Reset()
 	facts := many.Facts[:cap(many.Facts)]
 	if many.view != nil || len(facts) == 0 || cap(many.lists) == 0 {
@@ -264,7 +267,7 @@ func BenchmarkLookupMany(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			at := 0
 			for b.Loop() {
-				s.View().LookupMany(numbers[at:at+batch], "acme", 0, many)
+				s.View().LookupMany(numbers[at:at+batch], Call{Scope: "acme"}, many)
 				if at += batch; at+batch > len(numbers) {
 					at = 0
 				}

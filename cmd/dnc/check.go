@@ -21,6 +21,9 @@ type checkFlags struct {
 	column      string
 	delimiter   string
 	out         string
+	purpose     string
+	place       string
+	explain     bool
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -34,6 +37,10 @@ ALLOW is the only verdict that permits a call. The exit code is 0 when every num
 may be called, 1 when one may not, and 2 when one is not a number or the server
 could not be asked.
 
+Each verdict is followed by what it rests on. NOT_NOW says when calls are next permitted, by the
+clock of the called party. --explain names the part of the rule too, and its source; with --file it
+gives the reasons of rows that may be called.
+
 With --file, a csv or a file of numbers is read to its end and written with three
 more columns: verdict, reason and revision. Rows without a valid number, including rows
 of delimiters only, get the verdict INVALID; blank lines are left out. With several
@@ -46,6 +53,7 @@ names the column of the file that decided.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
+  dnc check +33199001234 --place FR-IDF --purpose service
   dnc check --file leads.csv --column phone --region FR --out verdicts.csv
   cut -d, -f2 leads.csv | dnc check --file - --region FR`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -59,6 +67,9 @@ names the column of the file that decided.`,
 	f := cmd.Flags()
 	f.StringVar(&flags.scope, "scope", "", "for whom the call would be, such as acme/telecom")
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
+	f.StringVar(&flags.purpose, "purpose", "", "what the call is for: marketing or service (default: the purpose with the strictest rule)")
+	f.StringVar(&flags.place, "place", "", "where the called party is known to be: a time zone such as Europe/Paris, or an ISO 3166-2 code such as FR-IDF")
+	f.BoolVar(&flags.explain, "explain", false, "name the rules and their sources, and with --file the reasons of ALLOW")
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
 	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its position from 1; several: A,B")
@@ -68,7 +79,10 @@ names the column of the file that decided.`,
 }
 
 func (f checkFlags) options() []client.CheckOption {
-	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region)}
+	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region), client.ForPurpose(client.Purpose(f.purpose)), client.InPlace(f.place)}
+	if f.explain || f.file == "" {
+		opts = append(opts, client.Explain())
+	}
 	if f.minRevision > 0 {
 		opts = append(opts, client.AtLeast(client.Position{Revision: f.minRevision}))
 	}
@@ -111,6 +125,9 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 		line := result.Number + "  " + string(result.Verdict)
 		if why := describeResult(result); why != "" {
 			line += "  " + why
+		}
+		if flags.explain {
+			line += describeRules(result)
 		}
 		return line
 	})

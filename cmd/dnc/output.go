@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,18 +32,55 @@ func (a *app) printTo(w io.Writer, object any) error {
 
 // describeResult is the text of a check: what decided it.
 func describeResult(r client.Result) string {
-	parts := make([]string, len(r.Reasons))
-	for i, reason := range r.Reasons {
-		parts[i] = describeReason(reason)
+	var parts []string
+	if !r.OpensAt.IsZero() {
+		parts = append(parts, "opens "+byTheirClock(r))
+	}
+	asked := 0
+	for _, reason := range r.Reasons {
+		if reason.Kind == client.ReasonListClear {
+			asked++
+		}
+		parts = append(parts, describeReason(reason))
 	}
 	text := strings.Join(parts, "; ")
+	if asked > fewLists {
+		text = strings.Join(slices.DeleteFunc(parts, func(s string) bool { return strings.HasPrefix(s, notOn) }), "; ")
+		text = fmt.Sprintf("%s%d lists; %s", notOn, asked, text)
+	}
 	if r.Cause != "" {
 		text = strings.TrimSuffix(string(r.Cause)+": "+text, ": ")
 	}
-	if !r.OpensAt.IsZero() {
-		text = strings.TrimPrefix(text+"; opens "+stamp(r.OpensAt), "; ")
+	return strings.TrimSuffix(text, "; ")
+}
+
+// fewLists is how many lists that a number is not on are named.
+const fewLists = 3
+
+const notOn = "not on "
+
+// byTheirClock is when calls are next permitted, by the clock of the called party.
+func byTheirClock(r client.Result) string {
+	for _, reason := range r.Reasons {
+		if reason.TimeZone == "" {
+			continue
+		}
+		if zone, err := time.LoadLocation(reason.TimeZone); err == nil {
+			return r.OpensAt.In(zone).Format("2006-01-02 15:04") + " (" + reason.TimeZone + ")"
+		}
 	}
-	return text
+	return stamp(r.OpensAt)
+}
+
+// describeRules is a line for each reason that a rule gives, with its source.
+func describeRules(r client.Result) string {
+	var lines strings.Builder
+	for _, reason := range r.Reasons {
+		if reason.Rule != "" {
+			lines.WriteString("\n    " + lower(reason.Kind) + ": rule " + reason.Rule + dated(",", reason.Source))
+		}
+	}
+	return lines.String()
 }
 
 func describeReason(r client.Reason) string {
@@ -59,12 +97,26 @@ func describeReason(r client.Reason) string {
 		return "damaged data" + note(r.List)
 	case client.ReasonCallingHours:
 		return "outside calling hours" + note(r.Rule)
+	case client.ReasonListClear:
+		return notOn + r.List + note(dated("snapshot", r.SnapshotDate))
+	}
+	if text, ok := ruleReasons[r.Kind]; ok {
+		return text + note(r.Rule, r.TimeZone)
 	}
 	scope := ""
 	if r.Scope != "" {
 		scope = "for " + r.Scope
 	}
 	return r.List + note(lower(r.Kind), dated("snapshot", r.SnapshotDate), scope)
+}
+
+// ruleReasons are reasons that name nothing beside the rule.
+var ruleReasons = map[client.ReasonKind]string{
+	client.ReasonBannedSector:     "banned sector",
+	client.ReasonHoursOpen:        "within calling hours",
+	client.ReasonHoursNotChecked:  "calling hours not checked",
+	client.ReasonServicePermitted: "calls for service permitted",
+	client.ReasonNothingSpeaks:    "no list and no rule for its country",
 }
 
 // note puts what is known into brackets.

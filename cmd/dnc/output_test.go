@@ -37,7 +37,24 @@ func TestDescribeResult(t *testing.T) {
 		{client.Result{Reasons: []client.Reason{{Kind: client.ReasonConsent, ConsentKind: "PERMISSION", Since: at}}}, "consent for everyone (permission, since 2026-09-09)"},
 		{
 			client.Result{OpensAt: at, Reasons: []client.Reason{{Kind: client.ReasonCallingHours, Rule: "fr"}}},
-			"outside calling hours (fr); opens 2026-09-09T12:00:00Z",
+			"opens 2026-09-09T12:00:00Z; outside calling hours (fr)",
+		},
+		{
+			client.Result{OpensAt: at, Reasons: []client.Reason{{Kind: client.ReasonCallingHours, Rule: "FR", TimeZone: "Europe/Paris"}}},
+			"opens 2026-09-09 14:00 (Europe/Paris); outside calling hours (FR)",
+		},
+		{
+			client.Result{Verdict: client.Allow, Reasons: []client.Reason{
+				{Kind: client.ReasonListClear, List: "us-ftc", SnapshotDate: "2026-09-09"}, {Kind: client.ReasonHoursNotChecked},
+			}},
+			"not on us-ftc (snapshot 2026-09-09); calling hours not checked",
+		},
+		{
+			client.Result{Verdict: client.Allow, Reasons: []client.Reason{
+				{Kind: client.ReasonListClear, List: "a"}, {Kind: client.ReasonListClear, List: "b"}, {Kind: client.ReasonListClear, List: "c"},
+				{Kind: client.ReasonListClear, List: "d"}, {Kind: client.ReasonHoursOpen, Rule: "US", TimeZone: "America/New_York"},
+			}},
+			"not on 4 lists; within calling hours (US, America/New_York)",
 		},
 	}
 	for _, tt := range tests {

@@ -197,6 +197,7 @@ func (f *finding) key(to []byte) []byte {
 	}
 	to = append(append(to, 0), f.detail.Cause...)
 	to = binary.BigEndian.AppendUint64(append(to, 0), uint64(f.detail.OpensAt.Unix()))
+	to = binary.BigEndian.AppendUint64(to, uint64(f.detail.ValidUntil.Unix()))
 	for _, place := range f.detail.Reasons {
 		to = binary.BigEndian.AppendUint32(to, place)
 	}

@@ -278,7 +278,7 @@ func (e *evaluation) hours() *Hours {
 	return e.rule.Hours
 }
 
-// meets reports whether an appointment goes on.
+// meets reports whether an appointment is taking place.
 func (e *evaluation) meets() bool {
 	return e.appointed != nil && !e.early().Before(e.appointed.Consent.From)
 }

@@ -119,7 +119,7 @@ const (
 // Place is where the person of a number is, as far as it is known.
 type Place struct {
 	Zones       []*Zone // where the clock may be theirs; empty: not known. Shared: never changed.
-	Subdivision string  // ISO 3166-2, such as FR-IDF, or a part of a country that Holidays.AnyOf has; empty: not known
+	Subdivision string  // ISO 3166-2, such as FR-IDF; empty: not known
 }
 
 // Facts is all that is known about one number, at one revision, for one caller.

@@ -8,7 +8,7 @@ type Holidays struct {
 	Regional map[string][]Date // by ISO 3166-2 code, of every subdivision: those beyond the national ones, ascending
 	// AnyRegion are all regional ones, ascending. They count for a person whose subdivision is not known. Nil: none do.
 	AnyRegion []Date
-	// AnyOf are those of AnyRegion that may be somebody's of whom only a part of the country is known: by the code of the part.
+	// AnyOf are those of AnyRegion that count in a zone, by its name. They count for a person of whom only the zone is known.
 	AnyOf map[string][]Date
 	// From and Until are the first and the last day that are known. Days outside are closed.
 	From, Until Date
@@ -20,16 +20,20 @@ type daysOff struct {
 	regional []Date
 }
 
-// of returns the holidays of a person of a subdivision; empty: not known.
-func (h *Holidays) of(subdivision string) daysOff {
+// of returns the holidays of a person at a place.
+func (h *Holidays) of(place *Place) daysOff {
 	if h == nil {
 		return daysOff{}
 	}
-	if regional, known := h.Regional[subdivision]; known {
-		return daysOff{h, regional}
+	if place.Subdivision != "" {
+		if regional, known := h.Regional[place.Subdivision]; known {
+			return daysOff{h, regional}
+		}
 	}
-	if part, known := h.AnyOf[subdivision]; known && h.AnyRegion != nil {
-		return daysOff{h, part}
+	if h.AnyRegion != nil && len(place.Zones) == 1 {
+		if regional, known := h.AnyOf[place.Zones[0].Name()]; known {
+			return daysOff{h, regional}
+		}
 	}
 	return daysOff{h, h.AnyRegion}
 }

@@ -96,7 +96,7 @@ func dayAndSecond(local int64) (Date, int) {
 }
 
 func (h *Hours) clock(place *Place, zone *Zone) clock {
-	return clock{hours: h, off: h.Holidays.of(place.Subdivision), zone: zone}
+	return clock{hours: h, off: h.Holidays.of(place), zone: zone}
 }
 
 // at reports whether all of the time from one instant to another is open by every clock that may be the called party's, and

@@ -63,7 +63,7 @@ func holidays(t *testing.T, national, alsace string) *Holidays {
 	return &Holidays{
 		National: days(national), AnyRegion: days(alsace), Until: day(t, "2030-12-31"),
 		Regional: map[string][]Date{"FR-57": days(alsace), "FR-IDF": nil},
-		AnyOf:    map[string][]Date{"FR": days(alsace)},
+		AnyOf:    map[string][]Date{"Europe/Paris": days(alsace), "Indian/Reunion": nil},
 	}
 }
 
@@ -101,7 +101,8 @@ func TestHours(t *testing.T) {
 		{"over a holiday and a weekend", christmas, "Europe/Paris", "FR-IDF", "2026-12-24 19:00", false, "2026-12-28 09:00"},
 		{"over a regional holiday too", christmas, "Europe/Paris", "FR-57", "2026-12-24 19:00", false, "2026-12-29 09:00"},
 		{"where the subdivision is not known", christmas, "Europe/Paris", "", "2026-12-24 19:00", false, "2026-12-29 09:00"},
-		{"of a part of the country", christmas, "Europe/Paris", "FR", "2026-12-24 19:00", false, "2026-12-29 09:00"},
+		{"in a zone without regional holidays", christmas, "Indian/Reunion", "", "2026-12-24 18:00", false, "2026-12-28 06:00"},
+		{"in a zone that the country does not have", christmas, "Indian/Mahe", "", "2026-12-24 18:00", false, "2026-12-29 06:00"},
 		{"a subdivision of another country", christmas, "Europe/Paris", "US-NY", "2026-12-24 19:00", false, "2026-12-29 09:00"},
 		{"half an hour beside the others", american, "America/St_Johns", "", "2026-11-30 11:29", false, "2026-11-30 11:30"},
 		{"in two zones, only one open", american, "America/New_York America/Los_Angeles", "", "2026-11-30 13:30", false, "2026-11-30 16:00"},

@@ -19,12 +19,12 @@ func territory(t testing.TB, code string) phone.RegionSet {
 // presets is a policy like those of the presets for France and the United States, among other countries.
 func presets(t testing.TB) *Policy {
 	french := weekdays(Span{10 * 60, 13 * 60}, Span{14 * 60, 20 * 60})
-	french.Holidays = &Holidays{Until: DateOf(noon) + 10*365, Regional: map[string][]Date{"FR-57": nil}, AnyOf: map[string][]Date{"FR": nil}}
+	french.Holidays = &Holidays{Until: DateOf(noon) + 10*365, Regional: map[string][]Date{"FR-57": nil}, AnyOf: map[string][]Date{}}
 	for d := DateOf(noon) - 700; d < french.Holidays.Until; d += 33 {
 		french.Holidays.National = append(french.Holidays.National, d)
 		french.Holidays.AnyRegion = append(french.Holidays.AnyRegion, d+7)
 	}
-	french.Holidays.AnyOf["FR"] = french.Holidays.AnyRegion
+	french.Holidays.AnyOf["Europe/Paris"] = french.Holidays.AnyRegion
 	american := daily(Span{8 * 60, 21 * 60})
 	p := &Policy{Version: "test"}
 	for _, code := range []string{"CA", "DE", "FR", "GB", "US"} {
@@ -56,7 +56,7 @@ func presetCases(t testing.TB) map[string]*Facts {
 		}
 	}
 	us, fr := phone.RegionSet{}.With(region(t, "US")), phone.RegionSet{}.With(region(t, "FR"))
-	paris := Place{Zones: zones(t, "Europe/Paris"), Subdivision: "FR"}
+	paris := Place{Zones: zones(t, "Europe/Paris")}
 	everywhere := Place{Zones: zones(t, "America/New_York", "America/Chicago", "America/Denver", "America/Phoenix", "America/Los_Angeles",
 		"America/Anchorage", "America/Adak", "Pacific/Honolulu", "America/Halifax", "America/St_Johns", "America/Puerto_Rico",
 		"America/Regina", "Pacific/Guam", "Pacific/Pago_Pago", "Atlantic/Bermuda", "America/Grand_Turk", "America/Nassau")}

@@ -174,6 +174,26 @@ func (p *Policy) appendRules(rules []*Rule, regions phone.RegionSet, caller Scop
 	return rules
 }
 
+// AsksPlace reports whether a rule for numbers of these regions asks where the called party is: for its clock, or for the date
+// there, by which lists age.
+func (p *Policy) AsksPlace(regions phone.RegionSet) bool {
+	if p == nil {
+		return false
+	}
+	for i := range p.Countries {
+		if c := &p.Countries[i]; c.Regions.Intersects(regions) && c.asksPlace() {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *Country) asksPlace() bool {
+	return c.Rule.asksPlace() || slices.ContainsFunc(c.Scoped, (*Rule).asksPlace)
+}
+
+func (r *Rule) asksPlace() bool { return r.Hours != nil || len(r.Lists) > 0 }
+
 func (c *Country) appendRules(rules []*Rule, caller Scope) []*Rule {
 	if caller == "" {
 		return append(append(rules, c.Rule), c.Scoped...)

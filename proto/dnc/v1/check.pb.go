@@ -347,7 +347,10 @@ type Reason struct {
 	// How a consent was given.
 	ConsentForm ConsentForm `protobuf:"varint,12,opt,name=consent_form,json=consentForm,proto3,enum=dnc.v1.ConsentForm" json:"consent_form,omitempty"`
 	// Where the part of the rule that speaks comes from: the law, with its article. Empty without a rule.
-	Source        string `protobuf:"bytes,13,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,13,opt,name=source,proto3" json:"source,omitempty"`
+	// With calling hours: the IANA time zone whose clock decided. Of several that may be the called party's it is one that is
+	// closed, else the one that closes first.
+	TimeZone      string `protobuf:"bytes,14,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -473,6 +476,13 @@ func (x *Reason) GetSource() string {
 	return ""
 }
 
+func (x *Reason) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
 // Asks about one number.
 type CheckNumberRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -484,11 +494,14 @@ type CheckNumberRequest struct {
 	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
 	// Which state to answer from. Unset: the newest of this server.
 	ReadAt *ReadAt `protobuf:"bytes,4,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
-	// What the call is for. Unset: the purpose with the strictest rule. UNSUPPORTED by this server when set.
+	// What the call is for. Unset: the purpose with the strictest rule. FIELD_INVALID for a value that the server does not know.
 	Purpose Purpose `protobuf:"varint,5,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
-	// Also explain an answer that is ALLOW: which lists and rules were consulted. UNSUPPORTED
-	// by this server when set.
-	Explain       bool `protobuf:"varint,6,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Has no effect: every answer to CheckNumber is explained.
+	Explain bool `protobuf:"varint,6,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Where the caller knows the called party to be: an IANA time zone, such as Europe/Paris, or an ISO 3166-2 code, such as
+	// FR-IDF, which also says which regional holidays count. It replaces the time zones of the number; the rule stays that of
+	// the number's country. Empty: where the number says. FIELD_INVALID for a place that the server does not know.
+	Place         string `protobuf:"bytes,7,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -565,6 +578,13 @@ func (x *CheckNumberRequest) GetExplain() bool {
 	return false
 }
 
+func (x *CheckNumberRequest) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
 // The answer about one number.
 type CheckNumberResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -574,7 +594,7 @@ type CheckNumberResponse struct {
 	Verdict Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=dnc.v1.Verdict" json:"verdict,omitempty"`
 	// Why it is UNKNOWN; unset for every other verdict.
 	Cause Cause `protobuf:"varint,3,opt,name=cause,proto3,enum=dnc.v1.Cause" json:"cause,omitempty"`
-	// What it rests on, the deciding reasons first; at most 64. May be empty for ALLOW.
+	// What it rests on, the deciding reasons first; at most 64.
 	Reasons []*Reason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	// The position that it was computed from.
 	Position *Position `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
@@ -583,7 +603,7 @@ type CheckNumberResponse struct {
 	// The first time at which the answer could change without a new event: a record expires, a
 	// list grows stale, calling hours end. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// When calling hours begin, with NOT_NOW. Unset otherwise.
+	// When calls are next permitted, with NOT_NOW. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The policy that was applied; empty: none is in force.
 	PolicyVersion string `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
@@ -708,11 +728,13 @@ type CheckNumbersRequest struct {
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
 	// Which state to answer from. Unset: the newest of this server.
 	ReadAt *ReadAt `protobuf:"bytes,5,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
-	// What the calls are for. Unset: the purpose with the strictest rule. UNSUPPORTED by this server when set.
+	// What the calls are for. Unset: the purpose with the strictest rule. FIELD_INVALID for a value that the server does not know.
 	Purpose Purpose `protobuf:"varint,6,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
 	// Answer with `verdicts` only: no reasons, no details, no e164. An invalid number is then
 	// VERDICT_UNSPECIFIED.
-	VerdictsOnly  bool `protobuf:"varint,7,opt,name=verdicts_only,json=verdictsOnly,proto3" json:"verdicts_only,omitempty"`
+	VerdictsOnly bool `protobuf:"varint,7,opt,name=verdicts_only,json=verdictsOnly,proto3" json:"verdicts_only,omitempty"`
+	// Also send details of ALLOW: what it rests on, and until when it holds.
+	Explain       bool `protobuf:"varint,8,opt,name=explain,proto3" json:"explain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -796,6 +818,13 @@ func (x *CheckNumbersRequest) GetVerdictsOnly() bool {
 	return false
 }
 
+func (x *CheckNumbersRequest) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
 // The answers about many numbers. At most 4 MiB.
 type CheckNumbersResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -809,7 +838,7 @@ type CheckNumbersResponse struct {
 	Verdicts []Verdict `protobuf:"varint,4,rep,packed,name=verdicts,proto3,enum=dnc.v1.Verdict" json:"verdicts,omitempty"`
 	// What the answers rest on, each reason once; details refer to it.
 	Reasons []*Reason `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	// One for each verdict other than ALLOW, by ascending index.
+	// One for each verdict other than ALLOW, and with `explain` for each verdict, by ascending index.
 	Details []*CheckDetail `protobuf:"bytes,6,rep,name=details,proto3" json:"details,omitempty"`
 	// For a request of strings: what each was read as; 0 for one that is an error. Empty for a
 	// request of fixed64.
@@ -918,7 +947,7 @@ type CheckDetail struct {
 	ReasonIndexes []uint32 `protobuf:"varint,3,rep,packed,name=reason_indexes,json=reasonIndexes,proto3" json:"reason_indexes,omitempty"`
 	// The first time at which the answer could change without a new event. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// When calling hours begin, with NOT_NOW. Unset otherwise.
+	// When calls are next permitted, with NOT_NOW. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The number's own error. When it is set, only `index` is set beside it.
 	Error         *ItemError `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
@@ -1064,8 +1093,12 @@ type StreamCheck struct {
 	ReadAt *ReadAt `protobuf:"bytes,6,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
 	// How long this check may wait for read_at.at_least. Unset: 2 s. More than 60 s counts as 60 s.
 	Timeout *durationpb.Duration `protobuf:"bytes,7,opt,name=timeout,proto3" json:"timeout,omitempty"`
-	// What the call is for. Unset: the purpose with the strictest rule. UNSUPPORTED by this server when set.
-	Purpose       Purpose `protobuf:"varint,8,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
+	// What the call is for. Unset: the purpose with the strictest rule. FIELD_INVALID for a value that the server does not know.
+	Purpose Purpose `protobuf:"varint,8,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
+	// Also send the reasons of ALLOW.
+	Explain bool `protobuf:"varint,9,opt,name=explain,proto3" json:"explain,omitempty"`
+	// Where the caller knows the called party to be, as in CheckNumberRequest. Empty: where the number says.
+	Place         string `protobuf:"bytes,10,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1165,6 +1198,20 @@ func (x *StreamCheck) GetPurpose() Purpose {
 		return x.Purpose
 	}
 	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *StreamCheck) GetExplain() bool {
+	if x != nil {
+		return x.Explain
+	}
+	return false
+}
+
+func (x *StreamCheck) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
 }
 
 type isStreamCheck_Subject interface {
@@ -1290,7 +1337,7 @@ type StreamAnswer struct {
 	ReasonIndexes []uint32 `protobuf:"varint,4,rep,packed,name=reason_indexes,json=reasonIndexes,proto3" json:"reason_indexes,omitempty"`
 	// The first time at which the answer could change without a new event. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// When calling hours begin, with NOT_NOW. Unset otherwise.
+	// When calls are next permitted, with NOT_NOW. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// What a number given as a string was read as; 0 for one given as digits.
 	E164 uint64 `protobuf:"fixed64,7,opt,name=e164,proto3" json:"e164,omitempty"`
@@ -1395,7 +1442,7 @@ var File_dnc_v1_check_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_check_proto_rawDesc = "" +
 	"\n" +
-	"\x12dnc/v1/check.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x8b\x04\n" +
+	"\x12dnc/v1/check.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa8\x04\n" +
 	"\x06Reason\x12&\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x12.dnc.v1.ReasonKindR\x04kind\x12\x12\n" +
 	"\x04list\x18\x02 \x01(\tR\x04list\x12-\n" +
@@ -1411,14 +1458,16 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
 	"\fconsent_form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\x12\x16\n" +
-	"\x06source\x18\r \x01(\tR\x06source\"\xc8\x01\n" +
+	"\x06source\x18\r \x01(\tR\x06source\x12\x1b\n" +
+	"\ttime_zone\x18\x0e \x01(\tR\btimeZone\"\xde\x01\n" +
 	"\x12CheckNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
 	"\x05scope\x18\x03 \x01(\tR\x05scope\x12'\n" +
 	"\aread_at\x18\x04 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
 	"\apurpose\x18\x05 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12\x18\n" +
-	"\aexplain\x18\x06 \x01(\bR\aexplain\"\xe7\x03\n" +
+	"\aexplain\x18\x06 \x01(\bR\aexplain\x12\x14\n" +
+	"\x05place\x18\a \x01(\tR\x05place\"\xe7\x03\n" +
 	"\x13CheckNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
@@ -1432,7 +1481,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\bopens_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12%\n" +
 	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\x12:\n" +
 	"\vclock_ahead\x18\v \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"clockAhead\"\xea\x01\n" +
+	"clockAhead\"\x84\x02\n" +
 	"\x13CheckNumbersRequest\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\tR\anumbers\x12\x12\n" +
 	"\x04e164\x18\x02 \x03(\x06R\x04e164\x12\x16\n" +
@@ -1440,7 +1489,8 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x05scope\x18\x04 \x01(\tR\x05scope\x12'\n" +
 	"\aread_at\x18\x05 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
 	"\apurpose\x18\x06 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12#\n" +
-	"\rverdicts_only\x18\a \x01(\bR\fverdictsOnly\"\xfc\x02\n" +
+	"\rverdicts_only\x18\a \x01(\bR\fverdictsOnly\x12\x18\n" +
+	"\aexplain\x18\b \x01(\bR\aexplain\"\xfc\x02\n" +
 	"\x14CheckNumbersResponse\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
@@ -1461,7 +1511,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\bopens_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12'\n" +
 	"\x05error\x18\x06 \x01(\v2\x11.dnc.v1.ItemErrorR\x05error\"B\n" +
 	"\x13StreamChecksRequest\x12+\n" +
-	"\x06checks\x18\x01 \x03(\v2\x13.dnc.v1.StreamCheckR\x06checks\"\x8f\x02\n" +
+	"\x06checks\x18\x01 \x03(\v2\x13.dnc.v1.StreamCheckR\x06checks\"\xbf\x02\n" +
 	"\vStreamCheck\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x18\n" +
 	"\x06number\x18\x02 \x01(\tH\x00R\x06number\x12\x14\n" +
@@ -1470,7 +1520,10 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x05scope\x18\x05 \x01(\tR\x05scope\x12'\n" +
 	"\aread_at\x18\x06 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x123\n" +
 	"\atimeout\x18\a \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12)\n" +
-	"\apurpose\x18\b \x01(\x0e2\x0f.dnc.v1.PurposeR\apurposeB\t\n" +
+	"\apurpose\x18\b \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12\x18\n" +
+	"\aexplain\x18\t \x01(\bR\aexplain\x12\x14\n" +
+	"\x05place\x18\n" +
+	" \x01(\tR\x05placeB\t\n" +
 	"\asubject\"\xbc\x02\n" +
 	"\x14StreamChecksResponse\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
