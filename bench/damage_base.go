@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dncd/dncd/bench/internal/daemon"
@@ -118,6 +119,7 @@ func (t *trial) follow(ctx context.Context, c *client.Client, f daemon.Fsck) {
 	switch {
 	case err == nil:
 	case errors.Is(err, client.ErrServerKey) && t.isHarmed(signingKeyFile):
+	case t.isAccessLog(err):
 	case errors.Is(err, client.ErrSubscriberNotFound) && f.Lost(truth.id.Revision):
 	default:
 		t.fault("the base does not follow: %v", err)
@@ -134,6 +136,12 @@ func (t *trial) replaceKey(f daemon.Fsck) bool {
 		t.fault("%v", err)
 	}
 	return true
+}
+
+// isAccessLog reports whether an error says that the access log, which was harmed, cannot be written. Then personal data is not shown
+// until a person has moved the log away.
+func (t *trial) isAccessLog(err error) bool {
+	return errors.Is(err, client.ErrAccessLog) && slices.ContainsFunc(t.harms, func(h damage.Harm) bool { return strings.HasPrefix(h.File, "access/") })
 }
 
 // isHarmed reports whether a harm of the trial is to that file.

@@ -32,7 +32,7 @@ func paced(ctx context.Context, rate, workers int, length time.Duration, work fu
 	}
 	began := time.Now()
 	for sent := 0; time.Since(began) < length && failure.Load() == nil && ctx.Err() == nil; {
-		for ; sent < int(time.Since(began).Seconds()*float64(rate)); sent++ {
+		for until := int(time.Since(began).Seconds() * float64(rate)); sent < until; sent++ {
 			due <- struct{}{}
 		}
 		process.Sleep(time.Millisecond)

@@ -55,6 +55,7 @@ func TestFeedIsWhatItsSummaryCounts(t *testing.T) {
 		"a place among additions":    {[]*dncv1.GetFeedResponse{since, listFrame(false, []uint32{0}, a), end(0, 0, 1, 0)}, ErrFeedBroken},
 		"gone from a snapshot":       {[]*dncv1.GetFeedResponse{header(&dncv1.FeedHeader{}), rowFrame(gone), end(0, 1, 0, 0)}, ErrFeedBroken},
 		"went from a snapshot":       {[]*dncv1.GetFeedResponse{header(&dncv1.FeedHeader{}), listFrame(true, nil, a), end(0, 0, 0, 1)}, ErrFeedBroken},
+		"another list than it says":  {[]*dncv1.GetFeedResponse{header(&dncv1.FeedHeader{}), listFrame(false, nil, a), end(0, 0, 1, 0)}, ErrFeedBroken},
 		"a list that is in doubt":    {[]*dncv1.GetFeedResponse{header(&dncv1.FeedHeader{InDoubt: []*dncv1.EventId{{Revision: 7}}}), listFrame(false, nil, a), end(0, 0, 1, 0)}, ErrFeedBroken},
 		"a frame of another version": {[]*dncv1.GetFeedResponse{since, {}, end(0, 0, 0, 0)}, ErrFeedBroken},
 		"a cut":                      {[]*dncv1.GetFeedResponse{since, rowFrame(gone)}, ErrUnavailable},

@@ -188,6 +188,17 @@ func TestFollowNoticesForgery(t *testing.T) {
 			s.key = was
 			return []message{m}
 		}, client.ErrServerKey},
+		"another subscriber": {func(s *feedServer, m message) []message {
+			c, _, err := feed.ReadCheckpoint(s.checkpoint(m.GetCursor()))
+			if err == nil {
+				c.Subscriber.Index++
+				m.Checkpoint, err = c.Sign(s.key)
+			}
+			if err != nil {
+				panic(err)
+			}
+			return []message{m}
+		}, client.ErrFeedBroken},
 		"another filter": {func(s *feedServer, m message) []message {
 			was := s.filter
 			s.filter = feed.Hash{1}
@@ -235,6 +246,15 @@ func TestFollowAfterLoss(t *testing.T) {
 	for name, lose := range map[string]func(*feedServer){
 		"forked":  func(s *feedServer) { s.tag++; s.epoch = 7 },
 		"changed": func(s *feedServer) { s.journal = fakeLost; s.epoch = 7 },
+		"changed, and first something else is said": func(s *feedServer) {
+			s.refuse = func(at *dncv1.FeedCursor) error {
+				if at.GetEpoch() != s.epoch {
+					return refused(codes.FailedPrecondition, "FILTER_CHANGED")
+				}
+				return nil
+			}
+			s.journal, s.epoch = fakeLost, 7
+		},
 		"shorter": func(s *feedServer) {
 			s.refuse = func(at *dncv1.FeedCursor) error { // a server that does not say it
 				if at.GetEpoch() != s.epoch {

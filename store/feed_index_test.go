@@ -2,7 +2,10 @@ package store
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"math"
+	"slices"
 	"testing"
 
 	"github.com/dgraph-io/badger/v4"
@@ -177,5 +180,58 @@ func TestWhatARepairCannotApplyCounts(t *testing.T) {
 	}
 	if c := countOf(t, open(t, dir), keys.Counted("acme")); c.GetChanges() != 1 {
 		t.Errorf("got %d changes, want that of the withdrawal", c.GetChanges())
+	}
+}
+
+// The index names each revision that concerns a filter, in order, also after one of its scopes has no more of them and beside scopes that
+// do not concern it.
+func TestIndexNamesRevisionsOfAllScopes(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	for i, scope := range []policy.Scope{"a", "c", "b", "c", "d", "b", "c", "d"} { // revisions 1 to 8
+		optOut(t, s, fiction(415, i), scope)
+	}
+	x := s.View().indexOf(newTopicSet(inScopes("a", "c", "d")))
+	defer x.close()
+	must(t, x.begin(0))
+	var got []uint64
+	for after, found := uint64(0), true; found; {
+		var err error
+		after, found, err = x.nextFor(after)
+		must(t, err)
+		if found {
+			got = append(got, after)
+		}
+	}
+	if want := []uint64{1, 2, 4, 5, 7, 8}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A store in which nothing was counted yet, because an earlier build made it, has its whole journal in its feeds.
+func TestFeedOfAStoreThatCountedNothing(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := storeWithChanges(t, dir)
+	want, _ := readAll(t, openFeed(t, s, FeedQuery{Filter: inScopes("acme/telecom")}), 1<<20)
+	edit(t, s, func(txn *badger.Txn) error {
+		return errors.Join(deleteAll(txn, keys.KindTopic), deleteAll(txn, keys.KindChange))
+	})
+	closeStore(t, s)
+	s = open(t, dir)
+	got, _ := readAll(t, openFeed(t, s, FeedQuery{Filter: inScopes("acme/telecom")}), 1<<20)
+	if len(want) == 0 || !slices.Equal(textsOf(got), textsOf(want)) {
+		t.Errorf("got %q, want %q", textsOf(got), textsOf(want))
+	}
+}
+
+// What a feed does not find where damage was met may be lost: it is an error, not an end.
+func TestFeedOfADamagedStoreHasNoEnd(t *testing.T) {
+	t.Parallel()
+	s := storeWithChanges(t, t.TempDir())
+	f := openFeed(t, s, FeedQuery{Filter: inScopes("acme")})
+	s.noteDamage(fmt.Errorf("%w: for the test", ErrDamaged))
+	if _, err := f.Read(context.Background(), 1<<20); !errors.Is(err, ErrDamaged) {
+		t.Errorf("got %v, want ErrDamaged", err)
 	}
 }
