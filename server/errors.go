@@ -111,7 +111,7 @@ var reasons = []struct {
 	{store.ErrImportRunning, dncv1.ErrorReason_ERROR_REASON_IMPORT_RUNNING, "try again when it has ended"},
 	{store.ErrTakenOver, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "look at what the list holds now, and load again only what should still be on it"},
 	{store.ErrFutureRevision, dncv1.ErrorReason_ERROR_REASON_AS_OF_IN_FUTURE, "ask for a time or position that has been"},
-	{store.ErrHistoryGone, dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE, "what was known then cannot be told: do not take it for a permission"},
+	{store.ErrHistoryGone, dncv1.ErrorReason_ERROR_REASON_HISTORY_GONE, "what was known then is not kept: do not take this for a permission"},
 	{store.ErrPast, dncv1.ErrorReason_ERROR_REASON_FIELD_INVALID, "leave out the position or the time"},
 	{store.ErrNothingToRevert, dncv1.ErrorReason_ERROR_REASON_NOTHING_TO_REVERT, "load a file instead"},
 	{store.ErrImportNotFound, dncv1.ErrorReason_ERROR_REASON_IMPORT_NOT_FOUND, "begin again without an import_id"},

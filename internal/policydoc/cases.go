@@ -3,6 +3,7 @@ package policydoc
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,8 +32,10 @@ type Case struct {
 type Want struct {
 	Verdict policy.Verdict
 	Cause   policy.Cause
-	Reason  policy.ReasonKind // that is among the reasons
+	Reason  policy.ReasonKind   // that is among the reasons
+	Reasons []policy.ReasonKind // all of them, in their order
 	Opens   time.Time
+	Until   time.Time // valid_until
 }
 
 // Places says where the person of a number is: at a place that the caller names, or, if that is empty, where the number may be.
@@ -83,9 +86,11 @@ func (r *caseReader) one(n *yaml.Node) {
 		"purpose": word(&r.reader, "purpose", purposeWords, &c.Facts.Purpose),
 		"now":     r.time("now", &c.Now),
 		"place":   r.text("place", &c.place),
-		"records": func(n *yaml.Node) { r.items(n, "records", func(n *yaml.Node) { c.Facts.Records = append(c.Facts.Records, r.record(n)) }) },
-		"lists":   func(n *yaml.Node) { r.items(n, "lists", func(n *yaml.Node) { r.list(n, &c.Facts) }) },
-		"want":    func(n *yaml.Node) { c.Want = r.want(n) },
+		"records": func(n *yaml.Node) {
+			r.items(n, "records", func(n *yaml.Node) { c.Facts.Records = append(c.Facts.Records, r.record(n)) })
+		},
+		"lists": func(n *yaml.Node) { r.items(n, "lists", func(n *yaml.Node) { r.list(n, &c.Facts) }) },
+		"want":  func(n *yaml.Node) { c.Want = r.want(n) },
 	})
 	for _, key := range []string{"name", "number", "now", "want"} {
 		if n.Kind == yaml.MappingNode && !hasKey(n, key) {
@@ -191,7 +196,15 @@ func (r *caseReader) want(n *yaml.Node) (w Want) {
 		"verdict": word(&r.reader, "verdict", verdictWords, &w.Verdict),
 		"cause":   word(&r.reader, "cause", causeWords, &w.Cause),
 		"reason":  word(&r.reader, "reason", reasonWords, &w.Reason),
-		"opens":   r.time("opens", &w.Opens),
+		"reasons": func(n *yaml.Node) {
+			r.items(n, "reasons", func(n *yaml.Node) {
+				var kind policy.ReasonKind
+				word(&r.reader, "reasons", reasonWords, &kind)(n)
+				w.Reasons = append(w.Reasons, kind)
+			})
+		},
+		"opens":       r.time("opens", &w.Opens),
+		"valid_until": r.time("valid_until", &w.Until),
 	})
 	if n.Kind == yaml.MappingNode && !hasKey(n, "verdict") {
 		r.wrong(n, "want needs a verdict: ALLOW, BLOCK, NOT_NOW or UNKNOWN")
@@ -203,16 +216,26 @@ func (r *caseReader) want(n *yaml.Node) (w Want) {
 func (c *Case) Run(p *policy.Policy) string {
 	d := policy.Decide(&c.Facts, p, c.Now)
 	var got []string
-	if d.Verdict != c.Want.Verdict {
-		got = append(got, fmt.Sprintf("verdict %s, want %s", textOf(verdictWords, d.Verdict), textOf(verdictWords, c.Want.Verdict)))
+	differ := func(what, is, want string) {
+		if is != want {
+			got = append(got, fmt.Sprintf("%s %s, want %s", what, cmp.Or(is, "none"), cmp.Or(want, "none")))
+		}
 	}
-	if c.Want.Cause != policy.CauseNone && d.Cause != c.Want.Cause {
-		got = append(got, fmt.Sprintf("cause %s, want %s", textOf(causeWords, d.Cause), textOf(causeWords, c.Want.Cause)))
+	differ("verdict", textOf(verdictWords, d.Verdict), textOf(verdictWords, c.Want.Verdict))
+	if c.Want.Cause != policy.CauseNone {
+		differ("cause", textOf(causeWords, d.Cause), textOf(causeWords, c.Want.Cause))
 	}
-	if !c.Want.Opens.IsZero() && !d.OpensAt.Equal(c.Want.Opens) {
-		got = append(got, fmt.Sprintf("opens %s, want %s", d.OpensAt.UTC().Format(time.RFC3339), c.Want.Opens.Format(time.RFC3339)))
+	if !c.Want.Opens.IsZero() {
+		differ("opens", timeText(d.OpensAt), timeText(c.Want.Opens))
 	}
-	if reasons := reasonsText(&d); c.Want.Reason != policy.ReasonUnspecified && !strings.Contains(" "+reasons+" ", " "+textOf(reasonWords, c.Want.Reason)+" ") {
+	if !c.Want.Until.IsZero() {
+		differ("valid_until", timeText(d.ValidUntil), timeText(c.Want.Until))
+	}
+	reasons := reasonsText(d.Reasons)
+	if c.Want.Reasons != nil {
+		differ("reasons", reasons, wordsOf(c.Want.Reasons))
+	}
+	if c.Want.Reason != policy.ReasonUnspecified && !slices.ContainsFunc(d.Reasons, func(r policy.Reason) bool { return r.Kind == c.Want.Reason }) {
 		got = append(got, fmt.Sprintf("reasons %s, want %s among them", cmp.Or(reasons, "none"), textOf(reasonWords, c.Want.Reason)))
 	} else if len(got) > 0 {
 		got = append(got, "reasons "+cmp.Or(reasons, "none"))
@@ -220,10 +243,28 @@ func (c *Case) Run(p *policy.Policy) string {
 	return strings.Join(got, "; ")
 }
 
-func reasonsText(d *policy.Decision) string {
-	words := make([]string, len(d.Reasons))
-	for i := range d.Reasons {
-		words[i] = textOf(reasonWords, d.Reasons[i].Kind)
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
+
+// reasonsText names the kinds of reasons, each once.
+func reasonsText(reasons []policy.Reason) string {
+	var kinds []policy.ReasonKind
+	for i := range reasons {
+		if !slices.Contains(kinds, reasons[i].Kind) {
+			kinds = append(kinds, reasons[i].Kind)
+		}
+	}
+	return wordsOf(kinds)
+}
+
+func wordsOf(kinds []policy.ReasonKind) string {
+	words := make([]string, len(kinds))
+	for i, kind := range kinds {
+		words[i] = textOf(reasonWords, kind)
 	}
 	return strings.Join(words, " ")
 }
