@@ -28,7 +28,7 @@ const (
 type Consent struct {
 	Kind ConsentKind
 	Form ConsentForm
-	// MayLift: it was recorded with evidence, by somebody who may lift an opt-out. Only a permission has it.
+	// MayLift: it was recorded with evidence, by a person who may lift an opt-out. Only a permission has it.
 	MayLift bool
 	// The appointment that the person agreed to: calls from From until Until. Both zero: none.
 	From, Until time.Time

@@ -38,7 +38,7 @@ const (
 // ReasonKind is what a reason says; the numbers are those of the contract.
 type ReasonKind uint8
 
-// The kinds of reason. Those after CallingHours are reasons of an Allow, but for BannedSector.
+// The kinds of reason. Those after CallingHours are reasons of an Allow, except BannedSector.
 const (
 	ReasonUnspecified ReasonKind = iota
 	OptedOut

@@ -51,7 +51,7 @@ type ConsentRule struct {
 // Reach is how far an opt-out counts beyond its own scope.
 type Reach uint8
 
-// The reaches, each wider than the one before.
+// The reaches, each wider than the previous.
 const (
 	ReachScope    Reach = iota // its scope and below
 	ReachBrand                 // every scope with the same first segment
