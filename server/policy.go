@@ -101,7 +101,7 @@ func policyMessage(p *store.Policy) *dncv1.Policy {
 		m.Id = eventID(p.ID)
 	}
 	if !utf8.ValidString(m.Document) {
-		m.Document = "" // of a later format: only its hash can be told
+		m.Document = "" // of a later format: only its hash can be shown
 	}
 	return m
 }

@@ -83,9 +83,11 @@ func (r *caseReader) one(n *yaml.Node) {
 		"purpose": word(&r.reader, "purpose", purposeWords, &c.Facts.Purpose),
 		"now":     r.time("now", &c.Now),
 		"place":   r.text("place", &c.place),
-		"records": func(n *yaml.Node) { r.items(n, "records", func(n *yaml.Node) { c.Facts.Records = append(c.Facts.Records, r.record(n)) }) },
-		"lists":   func(n *yaml.Node) { r.items(n, "lists", func(n *yaml.Node) { r.list(n, &c.Facts) }) },
-		"want":    func(n *yaml.Node) { c.Want = r.want(n) },
+		"records": func(n *yaml.Node) {
+			r.items(n, "records", func(n *yaml.Node) { c.Facts.Records = append(c.Facts.Records, r.record(n)) })
+		},
+		"lists": func(n *yaml.Node) { r.items(n, "lists", func(n *yaml.Node) { r.list(n, &c.Facts) }) },
+		"want":  func(n *yaml.Node) { c.Want = r.want(n) },
 	})
 	for _, key := range []string{"name", "number", "now", "want"} {
 		if n.Kind == yaml.MappingNode && !hasKey(n, key) {
