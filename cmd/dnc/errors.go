@@ -198,6 +198,8 @@ var hints = map[string]string{
 	"TOKEN_NOT_FOUND":        "`dnc token ls` shows the names",
 	"SUBSCRIBER_NOT_FOUND":   "`dnc subscriber ls` shows the names",
 	"DESK_NOT_FOUND":         "`dnc desk ls` shows the names",
+	"POLICY_INVALID":         "`dnc policy test FILE` checks a policy without a server; docs/policies.md describes it",
+	"POLICY_CHANGED":         "`dnc policy diff FILE` shows what yours would change now",
 	"ACCESS_LOG_FAILED":      "look at the server's log and its disk; checks and writes continue meanwhile",
 	"CLOCK_JUMPED":           "correct the server's clock, or restart dncd if it is right now; checks continue meanwhile",
 	"DISK_FULL":              "free space on the server's disk; checks continue meanwhile",

@@ -17,7 +17,7 @@ func (a *app) journalCommand() *cobra.Command {
 		Long: `Show who did what when: administrative acts that changed the store, oldest first.
 
 Those are lists created, changed, deleted, loaded and reverted, files of opt-outs imported,
-tokens created and revoked, and repairs. No number is shown.`,
+tokens created and revoked, policies set, and repairs. No number is shown.`,
 		Example: `  dnc journal --from 7d
   dnc journal --from 2026-11-01 --to 2026-12-01 -o json`,
 		Args: counted(0, 0, ""),

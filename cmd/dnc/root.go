@@ -98,7 +98,7 @@ addr: dnc.example:7362. Flags override environment variables, which override the
 	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.consentCommand(), a.showCommand(), a.historyCommand(),
 		a.listCommand(), a.importCommand(), a.importsCommand(), a.revertCommand(), a.exportCommand(), a.statsCommand(),
-		a.tokenCommand(), a.whoamiCommand(), a.journalCommand(), a.accessLogCommand(), a.keyCommand(), a.subscriberCommand(), a.deskCommand(), a.watchCommand(), a.followCommand(),
+		a.tokenCommand(), a.whoamiCommand(), a.journalCommand(), a.accessLogCommand(), a.keyCommand(), a.subscriberCommand(), a.deskCommand(), a.policyCommand(), a.watchCommand(), a.followCommand(),
 		a.feedCommand(), a.reportCommand(), a.dossierCommand(), a.verifyCommand())
 	exampleOfCompletion(root)
 	return root

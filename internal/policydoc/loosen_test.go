@@ -2,6 +2,7 @@ package policydoc
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -33,68 +34,73 @@ var lists = []policy.List{
 	{Name: "firm", Kind: policy.ListSuppression, Loaded: true},
 }
 
-func drawTime(t *rapid.T, name string) time.Time {
-	// Some days around noon, and within its day; also at the ends of the periods that rules have.
-	days := rapid.SampledFrom([]int{0, 0, 1, 2, 3, -1, -7, -31, -32, -40, -100, -370, -380, -1000, -1200}).Draw(t, name+" day")
-	return noon.AddDate(0, 0, days).Add(time.Duration(rapid.IntRange(-12, 12).Draw(t, name+" hour")) * time.Hour)
+var zones = []*policy.Zone{policy.NewZone(time.FixedZone("", 0)), policy.NewZone(time.FixedZone("", 3600))}
+
+// dice draw facts, many for each pair of policies.
+type dice struct{ *rand.Rand }
+
+func one[T any](d dice, of ...T) T { return of[d.IntN(len(of))] }
+
+// odds is true once in n times.
+func (d dice) odds(n int) bool { return d.IntN(n) == 0 }
+
+// time is some days around noon, also at the ends of the periods that rules have.
+func (d dice) time() time.Time {
+	days := one(d, 0, 0, 0, 1, 2, 3, -1, -7, -8, -29, -32, -40, -85, -100, -300, -360, -370, -380, -1000, -1200)
+	return noon.AddDate(0, 0, days).Add(time.Duration(d.IntN(25)-12) * time.Hour)
 }
 
-func drawRecord(t *rapid.T) policy.Record {
-	r := policy.Record{
-		Kind:       policy.RecordOptOut,
-		Scope:      rapid.SampledFrom(append([]policy.Scope{""}, scopes...)).Draw(t, "at"),
-		ReceivedAt: drawTime(t, "received"),
+func (d dice) scope() policy.Scope {
+	if d.odds(4) {
+		return ""
 	}
-	if rapid.IntRange(0, 2).Draw(t, "expires") == 0 {
-		r.ExpiresAt = drawTime(t, "expires")
+	return one(d, scopes...)
+}
+
+func (d dice) record() policy.Record {
+	r := policy.Record{Kind: policy.RecordOptOut, Scope: d.scope(), ReceivedAt: d.time()}
+	if d.odds(3) {
+		r.ExpiresAt = d.time()
 	}
-	if rapid.IntRange(0, 2).Draw(t, "consent") > 0 {
-		r.Kind = policy.RecordConsent
-		r.Consent = &policy.Consent{
-			Kind:    policy.ConsentKind(rapid.IntRange(1, 4).Draw(t, "kind")),
-			Form:    policy.ConsentForm(rapid.IntRange(0, 2).Draw(t, "form")),
-			MayLift: rapid.Bool().Draw(t, "may lift"),
-		}
-		if rapid.IntRange(0, 4).Draw(t, "appointment") == 0 {
-			r.Consent.From = drawTime(t, "from")
-			r.Consent.Until = r.Consent.From.Add(time.Hour)
-		}
+	if d.odds(3) {
+		return r
+	}
+	r.Kind = policy.RecordConsent
+	r.Consent = &policy.Consent{Kind: policy.ConsentKind(1 + d.IntN(4)), Form: policy.ConsentForm(d.IntN(3))}
+	r.Consent.MayLift = r.Consent.Kind == policy.Permission && d.odds(2)
+	if d.odds(6) {
+		r.Consent.From = d.time()
+		r.Consent.Until = r.Consent.From.Add(time.Hour)
 	}
 	return r
 }
 
-func drawFacts(t *rapid.T) *policy.Facts {
-	f := &policy.Facts{
-		Scope:   rapid.SampledFrom(append([]policy.Scope{""}, scopes...)).Draw(t, "caller"),
-		Purpose: policy.Purpose(rapid.IntRange(0, 1).Draw(t, "purpose")),
-	}
-	for range rapid.IntRange(0, 2).Draw(t, "regions") {
-		code := rapid.SampledFrom([]string{"FR", "RE", "US", "PR", "CA", "ES", "GB"}).Draw(t, "region")
-		r, err := phone.ParseRegion(code)
+func (d dice) facts(codes []string) *policy.Facts {
+	f := &policy.Facts{Scope: d.scope(), Purpose: policy.Purpose(d.IntN(2))}
+	for range 1 + d.IntN(5)/4 {
+		r, err := phone.ParseRegion(one(d, append([]string{"RE", "PR", "GB"}, codes...)...))
 		if err != nil {
-			t.Fatal(err)
+			panic(err)
 		}
 		f.Regions = f.Regions.With(r)
 	}
-	if rapid.IntRange(0, 3).Draw(t, "zone") > 0 {
-		f.Place.Zones = []*policy.Zone{policy.NewZone(time.FixedZone("", 3600*rapid.IntRange(-6, 6).Draw(t, "offset")))}
+	if !d.odds(8) {
+		f.Place.Zones = zones[:1+d.IntN(2)]
 	}
-	f.Place.Subdivision = rapid.SampledFrom([]string{"", "", "FR-1", "FR-2", "US-1"}).Draw(t, "subdivision")
-	for range rapid.IntRange(0, 3).Draw(t, "records") {
-		f.Records = append(f.Records, drawRecord(t))
+	f.Place.Subdivision = one(d, "", "", "FR-1", "FR-2", "US-1")
+	for range d.IntN(4) {
+		f.Records = append(f.Records, d.record())
 	}
 	for i := range lists {
-		if rapid.Bool().Draw(t, "has "+lists[i].Name) {
-			l := lists[i]
-			l.SnapshotDate = policy.DateOf(noon) - policy.Date(rapid.SampledFrom([]int{0, 27, 28, 30, 31, 40}).Draw(t, "age"))
-			l.Loaded = rapid.IntRange(0, 5).Draw(t, "loaded") > 0
-			f.Lists = append(f.Lists, policy.Membership{
-				List:    &l,
-				Listed:  rapid.IntRange(0, 3).Draw(t, "listed") == 0,
-				Outside: !l.SpeaksFor(f.Regions),
-				Covered: rapid.IntRange(0, 5).Draw(t, "covered") > 0,
-			})
+		if d.odds(2) {
+			continue
 		}
+		l := lists[i]
+		l.SnapshotDate = policy.DateOf(noon) - policy.Date(one(d, 0, 0, 0, 27, 29, 31, 40))
+		l.Loaded = !d.odds(8)
+		f.Lists = append(f.Lists, policy.Membership{
+			List: &l, Listed: d.odds(4), Outside: !l.SpeaksFor(f.Regions), Covered: !d.odds(8),
+		})
 	}
 	return f
 }
@@ -102,7 +108,7 @@ func drawFacts(t *rapid.T) *policy.Facts {
 // change draws a document that differs from d in little.
 func change(t *rapid.T, d *Document) *Document {
 	o := &Document{AllowUnnamed: d.AllowUnnamed, Countries: slices.Clone(d.Countries)}
-	for range rapid.IntRange(1, 2).Draw(t, "changes") {
+	for range 1 + rapid.IntRange(0, 3).Draw(t, "changes")/3 {
 		switch what := rapid.IntRange(0, 9).Draw(t, "change"); {
 		case what == 0:
 			o.AllowUnnamed = !o.AllowUnnamed
@@ -121,7 +127,12 @@ func change(t *rapid.T, d *Document) *Document {
 			if len(c.Scopes) > 0 && rapid.Bool().Draw(t, "in a scope") {
 				s = &c.Scopes[rapid.IntRange(0, len(c.Scopes)-1).Draw(t, "scope")].Sections
 			}
-			drawSection[rapid.SampledFrom(sectionNames).Draw(t, "section")](t, s, c.Code)
+			name := rapid.SampledFrom(sectionNames).Draw(t, "section")
+			if tweak := tweakSection[name]; tweak != nil && s.section(name) != nil && rapid.IntRange(0, 3).Draw(t, "tweak") > 0 {
+				tweak(t, s)
+			} else {
+				drawSection[name](t, s, c.Code)
+			}
 		}
 	}
 	return o
@@ -133,15 +144,19 @@ func TestWhatIsNotListedLoosensNothing(t *testing.T) {
 	var tighter, looser, allowed int
 	rapid.Check(t, func(t *rapid.T) {
 		before := drawDocument(t)
+		if rapid.Bool().Draw(t, "one country") {
+			before.Countries = []Country{{Code: "FR", Sections: drawSections(t, "FR", 1)}}
+		}
 		after := change(t, before)
 		old, now := before.Compile("1", known), after.Compile("2", known)
 		if rapid.IntRange(0, 9).Draw(t, "no policy before") == 0 {
 			old = nil
 		}
 		listed := Loosens(old, now)
-		for range 20 {
-			f := drawFacts(t)
-			at := drawTime(t, "now")
+		d := dice{rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "facts"), 0))}
+		for range 3000 {
+			f := d.facts(union(codes(before), codes(after)))
+			at := d.time()
 			was := policy.Decide(f, old, at).Verdict
 			is := policy.Decide(f, now, at).Verdict
 			switch {

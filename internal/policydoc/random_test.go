@@ -182,3 +182,87 @@ func drawDocument(t *rapid.T) *Document {
 	}
 	return d
 }
+
+// tweakCounts changes little in what counts.
+func tweakCounts(t *rapid.T, all []policy.Counts) []policy.Counts {
+	all = slices.Clone(all)
+	if len(all) == 0 || rapid.IntRange(0, 4).Draw(t, "add") == 0 {
+		return drawCounts(t, 1)
+	}
+	i := rapid.IntRange(0, len(all)-1).Draw(t, "at")
+	c := &all[i]
+	switch what := rapid.IntRange(0, 2).Draw(t, "of counts"); {
+	case what == 0 && c.Kind == policy.Permission:
+		c.Form = policy.ConsentForm(rapid.IntRange(0, 2).Draw(t, "form"))
+	case what == 1 && c.Kind == policy.Contract:
+		c.AfterEnd = drawPeriod(t)
+	default:
+		c.Valid = drawPeriod(t)
+	}
+	return all
+}
+
+// tweakSection changes one thing in a section that is there.
+var tweakSection = map[string]func(t *rapid.T, s *Sections){
+	"consent": func(t *rapid.T, s *Sections) {
+		c := *s.Consent
+		if c.Counts = tweakCounts(t, c.Counts); rapid.IntRange(0, 4).Draw(t, "required") == 0 {
+			c.Required = !c.Required
+		}
+		s.Consent = &c
+	},
+	"opt_outs": func(t *rapid.T, s *Sections) {
+		o := *s.OptOuts
+		switch {
+		case rapid.Bool().Draw(t, "of reach"):
+			o.Reach = policy.Reach(rapid.IntRange(0, 2).Draw(t, "reach"))
+		case o.PermissionLifts:
+			o.Form, o.Valid = policy.ConsentForm(rapid.IntRange(0, 2).Draw(t, "form")), drawPeriod(t)
+		}
+		s.OptOuts = &o
+	},
+	"lists": func(t *rapid.T, s *Sections) {
+		all := slices.Clone(s.Lists)
+		if len(all) == 0 {
+			s.Lists = drawLists(t)
+			return
+		}
+		i := rapid.IntRange(0, len(all)-1).Draw(t, "at")
+		switch l := &all[i]; rapid.IntRange(0, 3).Draw(t, "of list") {
+		case 0:
+			l.Required = !l.Required
+		case 1:
+			l.MaxAgeDays = rapid.SampledFrom([]int{0, 28, 31}).Draw(t, "age")
+		case 2:
+			l.Overridden = tweakCounts(t, l.Overridden)
+		case 3:
+			all = slices.Delete(all, i, i+1)
+		}
+		s.Lists = all
+	},
+	"hours": func(t *rapid.T, s *Sections) {
+		h := *s.Hours
+		switch {
+		case h.Unchecked:
+		case h.Holidays && rapid.Bool().Draw(t, "of holidays"):
+			h.IgnoreRegional = !h.IgnoreRegional
+		default:
+			h.Open[5] = []policy.Span{{From: 60 * rapid.IntRange(8, 11).Draw(t, "from"), To: 60 * rapid.IntRange(12, 22).Draw(t, "to")}}
+		}
+		s.Hours = &h
+	},
+	"banned": func(t *rapid.T, s *Sections) {
+		all := slices.Clone(s.Banned)
+		if len(all) == 0 {
+			s.Banned = drawBans(t)
+			return
+		}
+		b := &all[0]
+		if rapid.Bool().Draw(t, "of scope") {
+			b.Scope = rapid.SampledFrom(append([]policy.Scope{""}, scopes...)).Draw(t, "scope")
+		} else {
+			b.Except = tweakCounts(t, b.Except)
+		}
+		s.Banned = all
+	},
+}
