@@ -97,6 +97,7 @@ type cohort struct {
 	regions phone.RegionSet // of its numbers; of the first, where no policy tells them apart
 	clocks  bool            // the policy asks for the clocks of each number
 	known   []known
+	latest  [64]uint8 // by clocks: the place in known, plus one, of what was last found of such numbers; 0: nothing
 	waiting int
 	numbers [filter.MaxMany]uint64
 	at      [filter.MaxMany]uint32 // where they are among those asked for
@@ -122,7 +123,7 @@ const (
 )
 
 func (c *cohort) reset() {
-	c.known, c.outside, c.covered, c.clocks, c.waiting = c.known[:0], 0, 0, false, 0
+	c.known, c.outside, c.covered, c.clocks, c.waiting, c.latest = c.known[:0], 0, 0, false, 0, [64]uint8{}
 }
 
 // put adds a number and reports whether the cohort is full.
@@ -217,8 +218,13 @@ func (f *Findings) findEach(c *cohort, numbers []uint64, alone uint64) {
 
 // share returns the place of the facts about a number without records.
 func (f *Findings) share(c *cohort, found finding) uint32 {
+	latest := &c.latest[found.clocks%place.Clocks(len(c.latest))]
+	if *latest > 0 && c.known[*latest-1].finding == found {
+		return c.known[*latest-1].facts
+	}
 	for i := range c.known {
 		if k := &c.known[i]; k.finding == found {
+			*latest = uint8(i + 1)
 			return k.facts
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
 	"maps"
 	"math"
 	"os"
@@ -29,13 +28,13 @@ import (
 const module = "github.com/nyaruka/phonenumbers"
 
 func main() {
-	log.SetFlags(0)
 	text, err := zones()
 	if err == nil {
 		err = os.WriteFile("zones.txt", text, 0o644) //nolint:gosec // source code
 	}
 	if err != nil {
-		log.Fatal("write zones.txt: ", err)
+		fmt.Fprintln(os.Stderr, "gen:", err)
+		os.Exit(1)
 	}
 }
 
