@@ -42,7 +42,7 @@ func (c *clock) spans(day Date) []Span {
 	return spans
 }
 
-// flip is the first second of the clock after local that is not open, or is, unlike local; within the horizon.
+// flip is the first second of the clock from local on that is not open, if open, and otherwise that is; within the horizon.
 func (c *clock) flip(local int64, open bool) int64 {
 	day, second := dayAndSecond(local)
 	for end := day + horizon + 1; day < end; day, second = day+1, 0 {
@@ -75,9 +75,6 @@ func (c *clock) at(now int64) (open bool, change int64) {
 		}
 		from = end
 		offset, end = c.zone.at(from)
-		if c.openAt(from+offset) != open {
-			return open, from
-		}
 	}
 }
 

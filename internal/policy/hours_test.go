@@ -263,3 +263,31 @@ func TestHoursByTheMinute(t *testing.T) {
 		}
 	})
 }
+
+// A clock that may be ahead opens nothing too early: all of the time that it may be has to be open.
+func TestHoursUnderAClockThatMayBeAhead(t *testing.T) {
+	t.Parallel()
+	french := weekdays(Span{10 * 60, 13 * 60}, Span{14 * 60, 20 * 60})
+	fr := regions(t, "FR")
+	p := &Policy{Countries: []Country{{Code: "FR", Regions: fr, Rule: &Rule{Name: "FR", Regions: fr, Hours: &french}}}}
+	for _, tt := range []struct {
+		now, opens string
+		want       Verdict
+	}{
+		{"2026-11-30 09:05", "2026-11-30 09:10", NotNow}, // it may still be before ten in Paris
+		{"2026-11-30 09:10", "", Allow},
+		{"2026-11-30 11:59", "", Allow},
+		{"2026-11-30 12:00", "2026-11-30 13:00", NotNow},
+		{"2026-11-30 13:05", "2026-11-30 13:10", NotNow},
+	} {
+		f := &Facts{Regions: fr, Place: Place{Zones: zones(t, "Europe/Paris")}, Ahead: 10 * time.Minute}
+		d := Decide(f, p, clockTime(t, tt.now))
+		want := time.Time{}
+		if tt.opens != "" {
+			want = clockTime(t, tt.opens)
+		}
+		if d.Verdict != tt.want || !d.OpensAt.Equal(want) {
+			t.Errorf("at %s: %v, opens %v; want %v, %v", tt.now, d.Verdict, d.OpensAt, tt.want, want)
+		}
+	}
+}
