@@ -52,7 +52,9 @@ func TestConsentsAreReadInFullOrRejected(t *testing.T) {
 	if len(rows) != 2 || len(rejects) != 6 {
 		t.Fatalf("got %d rows and the rejects %q, want 2 and 6", len(rows), rejects)
 	}
-	day := func(month time.Month, d, hour int) time.Time { return time.Date(2026, month, d, hour, 0, 0, 0, time.UTC) }
+	day := func(month time.Month, d, hour int) time.Time {
+		return time.Date(2026, month, d, hour, 0, 0, 0, time.UTC)
+	}
 	want := ConsentCells{Kind: Permission, Form: Written, Goods: "energy", ThirdParties: "Call Centre", From: day(12, 1, 17), Until: day(12, 1, 18)}
 	if diff := cmp.Diff(want, rows[0].Consent); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
