@@ -104,6 +104,8 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 		Purpose: o.sent,
 		Explain: o.explain,
 		Place:   o.place,
+
+		RecordUse: o.recordUse,
 	}
 	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.CheckNumberResponse, error) {
 		return on.checks.CheckNumber(ctx, request)

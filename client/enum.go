@@ -32,6 +32,8 @@ const (
 	CauseNoRule      Cause = "NO_RULE"
 	CauseDataDamaged Cause = "DATA_DAMAGED"
 	CauseNoTimeZone  Cause = "NO_TIME_ZONE"
+	// CauseUseNotRecorded: see RecordUse.
+	CauseUseNotRecorded Cause = "USE_NOT_RECORDED"
 )
 
 // ReasonKind is what a reason rests on.
@@ -57,6 +59,7 @@ const (
 	ReasonHoursNotChecked  ReasonKind = "HOURS_NOT_CHECKED"
 	ReasonServicePermitted ReasonKind = "SERVICE_PERMITTED"
 	ReasonNothingSpeaks    ReasonKind = "NOTHING_SPEAKS"
+	ReasonUseNotRecorded   ReasonKind = "USE_NOT_RECORDED"
 )
 
 // Purpose is what a call is for. The zero value is the purpose with the strictest rule.

@@ -29,7 +29,7 @@ type ImportConsentsRequest struct {
 }
 
 // ConsentSource yields the rows of an import. It is as OptOutSource, except that each row must say when the consent was
-// obtained, and that a row in which anything cannot be read is rejected.
+// obtained, and that a row that cannot be read in full is rejected.
 type ConsentSource interface {
 	Next(batch []Consent) (int, error)
 	Summary() SourceSummary

@@ -98,7 +98,7 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
 }
 
-// CheckOption changes a check: Scope, Region, AtLeast, ForPurpose, Explain and InPlace make one.
+// CheckOption changes a check: Scope, Region, AtLeast, ForPurpose, Explain, InPlace and RecordUse make one.
 type CheckOption interface{ applyCheck(*callOptions) }
 
 // ReadOption changes another read of a number: Region and AtLeast make one.
@@ -126,6 +126,15 @@ func Region(code string) RegionOption { return RegionOption{code} }
 
 func (r RegionOption) applyCheck(o *callOptions) { o.region = r.code }
 func (r RegionOption) applyRead(o *callOptions)  { r.applyCheck(o) }
+
+// RecordUseOption is what RecordUse makes, for Check.
+type RecordUseOption struct{}
+
+// RecordUse has the server record that an answer relies on consents, before it answers Allow. If it cannot, the answer is Unknown
+// with CauseUseNotRecorded. Such a check is a call of its own. Only Check takes it, no check of many numbers.
+func RecordUse() RecordUseOption { return RecordUseOption{} }
+
+func (RecordUseOption) applyCheck(o *callOptions) { o.recordUse = true }
 
 // AtLeastOption is what AtLeast makes, for every read.
 type AtLeastOption struct{ position Position }
@@ -175,6 +184,8 @@ type callOptions struct {
 	sent     dncv1.Purpose // purpose, in the contract
 	explain  bool
 	place    string
+
+	recordUse bool
 }
 
 // readAt is which state a read asks for; nil: the newest.
@@ -202,6 +213,9 @@ func (c *Client) checkOptions(opts []CheckOption) callOptions {
 func (o *callOptions) judge(batch bool) (err error) {
 	if batch && o.place != "" {
 		return invalidField("place", "is for one number: use Check")
+	}
+	if batch && o.recordUse {
+		return invalidField("record_use", "is for one number: use Check")
 	}
 	o.sent, err = value[dncv1.Purpose](o.purpose, "PURPOSE_", dncv1.Purpose_value)
 	return err
@@ -233,7 +247,7 @@ const (
 
 // canShare reports whether the options of a check can be in one message with others.
 func (o *callOptions) canShare() bool {
-	return len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
+	return !o.recordUse && len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
 		len(o.region) <= maxSharedRegion && utf8.ValidString(o.region) &&
 		len(o.place) <= maxSharedPlace && utf8.ValidString(o.place) &&
 		len(o.atLeast.JournalID) <= maxSharedID && utf8.ValidString(o.atLeast.JournalID) &&

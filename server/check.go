@@ -56,6 +56,12 @@ func decide(v *store.View, n phone.Number, a *asked, f *policy.Facts, at instant
 	return policy.Decide(f, v.Policy(), at.now)
 }
 
+// decideWithin decides within the room that a call took, and leaves it.
+func decideWithin(t ticket, v *store.View, n phone.Number, a *asked, f *policy.Facts, at instant) policy.Decision {
+	defer t.leave()
+	return decide(v, n, a, f, at)
+}
+
 // release puts f back into the pool, unless one unusual number made it large.
 func release(f *policy.Facts) {
 	if cap(f.Records) <= 64 && cap(f.Lists) <= 256 {
@@ -71,6 +77,9 @@ func (s *checkService) CheckNumber(ctx context.Context, req *dncv1.CheckNumberRe
 }
 
 func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRequest) (*dncv1.CheckNumberResponse, policy.Verdict, error) {
+	if req.GetRecordUse() && req.GetReadAt().GetPast() != nil {
+		return nil, policy.Unspecified, invalidField("record_use", "is for a check of now: leave it out, or read_at.past")
+	}
 	v, err := s.view(ctx, req.GetReadAt())
 	if err != nil {
 		return nil, policy.Unspecified, err
@@ -87,11 +96,13 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	if err != nil {
 		return nil, policy.Unspecified, err
 	}
-	defer t.leave()
 	f := factsPool.Get().(*policy.Facts)
 	defer release(f)
 	at := instantOf(v)
-	d := decide(v, n, &a, f, at)
+	d := decideWithin(t, v, n, &a, f, at)
+	if req.GetRecordUse() {
+		s.recordUse(ctx, v, n, a.scope, &d)
+	}
 	return answer(v, n, req.GetNumber(), &d, at), d.Verdict, nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/dncd/dncd/internal/access"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
+	"github.com/dncd/dncd/store"
 )
 
 const (
@@ -184,4 +185,53 @@ func TestOnlyOfficersLiftOptOuts(t *testing.T) {
 		}
 		wantReason(t, err, codes.PermissionDenied, "PERMISSION_DENIED")
 	}
+}
+
+// TestRecordedUseIsDurableBeforeTheAnswer: an answer that relies on a consent names it in the number's history; where that cannot be
+// stored, the answer is UNKNOWN.
+func TestRecordedUseIsDurableBeforeTheAnswer(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := startIn(t, dir, store.Options{MinFree: -1})
+	ctx := testContext(t)
+	if _, err := dncv1.NewPolicyServiceClient(n.conn).SetPolicy(ctx, &dncv1.SetPolicyRequest{Document: consentInFrance}); err != nil {
+		t.Fatal(err)
+	}
+	check := func(n *node, record bool, scope string, want dncv1.Verdict, cause dncv1.Cause) *dncv1.CheckNumberResponse {
+		t.Helper()
+		got, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, Scope: scope, RecordUse: record})
+		if err != nil || got.GetVerdict() != want || got.GetCause() != cause {
+			t.Fatalf("got %v, %v; want %v %v", got, err, want, cause)
+		}
+		return got
+	}
+	check(n, true, "acme", dncv1.Verdict_VERDICT_BLOCK, 0)
+	made, err := n.record.RecordConsent(ctx, &dncv1.RecordConsentRequest{Number: french, Scope: "acme", Kind: aPermission})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer := check(n, true, "acme/energy", dncv1.Verdict_VERDICT_ALLOW, 0)
+	check(n, false, "acme/energy", dncv1.Verdict_VERDICT_ALLOW, 0)
+	check(n, true, "other", dncv1.Verdict_VERDICT_BLOCK, 0)
+	history, err := n.record.ListHistory(ctx, &dncv1.ListHistoryRequest{Number: french})
+	if err != nil || len(history.GetEvents()) != 2 {
+		t.Fatalf("history: %v, %v; want the consent and one use", history, err)
+	}
+	used := history.GetEvents()[1]
+	if !proto.Equal(used.GetConsentUsed(), &dncv1.ConsentUsed{
+		Number: french, Scope: "acme/energy", Consents: []*dncv1.EventId{made.GetId()}, CheckedRevision: answer.GetPosition().GetRevision(),
+	}) || used.GetKind() != dncv1.EventKind_EVENT_KIND_CONSENT_USED {
+		t.Errorf("used: %v", used)
+	}
+	_, err = n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: french, RecordUse: true, ReadAt: past(1)})
+	wantReason(t, err, codes.InvalidArgument, "FIELD_INVALID")
+
+	n.store.Close()
+	n.store = nil
+	full := startIn(t, dir, store.Options{MinFree: 1 << 60})
+	unrecorded := check(full, true, "acme", dncv1.Verdict_VERDICT_UNKNOWN, dncv1.Cause_CAUSE_USE_NOT_RECORDED)
+	if len(unrecorded.GetReasons()) != 1 || unrecorded.GetReasons()[0].GetKind() != dncv1.ReasonKind_REASON_KIND_USE_NOT_RECORDED {
+		t.Errorf("reasons: %v", unrecorded.GetReasons())
+	}
+	check(full, false, "acme", dncv1.Verdict_VERDICT_ALLOW, 0)
 }

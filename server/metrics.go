@@ -31,6 +31,7 @@ const (
 	writeConsent    = "consent"
 
 	writeConsentWithdrawal = "consent_withdrawal"
+	writeConsentUse        = "consent_use"
 
 	writeList       = "list"
 	writeLoad       = "load"

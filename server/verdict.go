@@ -24,6 +24,8 @@ var causes = [...]dncv1.Cause{
 	policy.NotLoaded:   dncv1.Cause_CAUSE_NOT_LOADED,
 	policy.NoRule:      dncv1.Cause_CAUSE_NO_RULE,
 	policy.DataDamaged: dncv1.Cause_CAUSE_DATA_DAMAGED,
+
+	policy.UseUnrecorded: dncv1.Cause_CAUSE_USE_NOT_RECORDED,
 }
 
 func causeOf(c policy.Cause) dncv1.Cause { return causes[c] }

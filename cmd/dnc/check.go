@@ -24,6 +24,7 @@ type checkFlags struct {
 	purpose     string
 	place       string
 	explain     bool
+	recordUse   bool
 }
 
 func (a *app) checkCommand() *cobra.Command {
@@ -71,6 +72,7 @@ names the column of the file that decided.`,
 	f.StringVar(&flags.place, "place", "", "where the called party is known to be: a time zone such as Europe/Paris, or an ISO 3166-2 code such as FR-IDF")
 	f.BoolVar(&flags.explain, "explain", false, "name the rules and their sources, and with --file the reasons of ALLOW")
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
+	f.BoolVar(&flags.recordUse, "record-use", false, "record that an answer ALLOW relies on a consent; if that cannot be stored, the answer is UNKNOWN")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
 	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its position from 1; several: A,B")
 	f.StringVar(&flags.delimiter, "delimiter", "", "with --file, the delimiter: one character, or tab (default: detected from the first line)")
@@ -85,6 +87,9 @@ func (f checkFlags) options() []client.CheckOption {
 	}
 	if f.minRevision > 0 {
 		opts = append(opts, client.AtLeast(client.Position{Revision: f.minRevision}))
+	}
+	if f.recordUse {
+		opts = append(opts, client.RecordUse())
 	}
 	return opts
 }

@@ -33,12 +33,13 @@ const (
 	NotLoaded
 	NoRule
 	DataDamaged
+	UseUnrecorded // the call would be permitted, but that it relies on a consent could not be recorded
 )
 
 // ReasonKind is what a reason says; the numbers are those of the contract.
 type ReasonKind uint8
 
-// The kinds of reason. Those after CallingHours are reasons of an Allow, except BannedSector.
+// The kinds of reason. Those after CallingHours are reasons of an Allow, except BannedSector and UseNotRecorded.
 const (
 	ReasonUnspecified ReasonKind = iota
 	OptedOut
@@ -57,6 +58,7 @@ const (
 	HoursNotChecked  // the rule has none
 	ServicePermitted // the rule permits calls for service
 	NothingSpeaks    // no list and no rule speaks for the number's country
+	UseNotRecorded   // of an Unknown: the use of a consent could not be recorded
 )
 
 // Reason names one thing that a decision rests on.

@@ -54,7 +54,7 @@ type RecordOptions struct {
 	Delimiter rune
 	// KeepText sets Record.Text.
 	KeepText bool
-	// Consents: the rows are consents. A row in which anything cannot be read is a reject.
+	// Consents: the rows are consents. A row that cannot be read in full is a reject.
 	Consents bool
 	// NeedScope: of consents, a row without a scope is a reject too.
 	NeedScope bool

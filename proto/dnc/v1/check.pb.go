@@ -85,7 +85,7 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_dnc_v1_check_proto_rawDescGZIP(), []int{0}
 }
 
-// Why an answer is UNKNOWN. When several causes apply, it is the first of: DATA_DAMAGED,
+// Why an answer is UNKNOWN. When several causes apply, it is the first of: USE_NOT_RECORDED, DATA_DAMAGED,
 // NO_RULE, NOT_LOADED, NOT_COVERED, STALE_LIST, NO_TIME_ZONE. `reasons` name all of them.
 type Cause int32
 
@@ -106,6 +106,9 @@ const (
 	Cause_CAUSE_DATA_DAMAGED Cause = 5
 	// The rule has calling hours, and the number does not say which clock the called party has.
 	Cause_CAUSE_NO_TIME_ZONE Cause = 6
+	// Only of a check with `record_use`: the call would be permitted, but it could not be recorded that the answer relies
+	// on a consent. Nothing is wrong with what is known: check again once the server takes writes.
+	Cause_CAUSE_USE_NOT_RECORDED Cause = 7
 )
 
 // Enum value maps for Cause.
@@ -118,15 +121,17 @@ var (
 		4: "CAUSE_NO_RULE",
 		5: "CAUSE_DATA_DAMAGED",
 		6: "CAUSE_NO_TIME_ZONE",
+		7: "CAUSE_USE_NOT_RECORDED",
 	}
 	Cause_value = map[string]int32{
-		"CAUSE_UNSPECIFIED":  0,
-		"CAUSE_NOT_COVERED":  1,
-		"CAUSE_STALE_LIST":   2,
-		"CAUSE_NOT_LOADED":   3,
-		"CAUSE_NO_RULE":      4,
-		"CAUSE_DATA_DAMAGED": 5,
-		"CAUSE_NO_TIME_ZONE": 6,
+		"CAUSE_UNSPECIFIED":      0,
+		"CAUSE_NOT_COVERED":      1,
+		"CAUSE_STALE_LIST":       2,
+		"CAUSE_NOT_LOADED":       3,
+		"CAUSE_NO_RULE":          4,
+		"CAUSE_DATA_DAMAGED":     5,
+		"CAUSE_NO_TIME_ZONE":     6,
+		"CAUSE_USE_NOT_RECORDED": 7,
 	}
 )
 
@@ -195,6 +200,8 @@ const (
 	ReasonKind_REASON_KIND_SERVICE_PERMITTED ReasonKind = 15
 	// No list and no rule speaks for the number's country. ALLOW.
 	ReasonKind_REASON_KIND_NOTHING_SPEAKS ReasonKind = 16
+	// The use of a consent could not be recorded. UNKNOWN, USE_NOT_RECORDED.
+	ReasonKind_REASON_KIND_USE_NOT_RECORDED ReasonKind = 17
 )
 
 // Enum value maps for ReasonKind.
@@ -217,6 +224,7 @@ var (
 		14: "REASON_KIND_HOURS_NOT_CHECKED",
 		15: "REASON_KIND_SERVICE_PERMITTED",
 		16: "REASON_KIND_NOTHING_SPEAKS",
+		17: "REASON_KIND_USE_NOT_RECORDED",
 	}
 	ReasonKind_value = map[string]int32{
 		"REASON_KIND_UNSPECIFIED":       0,
@@ -236,6 +244,7 @@ var (
 		"REASON_KIND_HOURS_NOT_CHECKED": 14,
 		"REASON_KIND_SERVICE_PERMITTED": 15,
 		"REASON_KIND_NOTHING_SPEAKS":    16,
+		"REASON_KIND_USE_NOT_RECORDED":  17,
 	}
 )
 
@@ -501,7 +510,10 @@ type CheckNumberRequest struct {
 	// Where the caller knows the called party to be: an IANA time zone, such as Europe/Paris, or an ISO 3166-2 code, such as
 	// FR-IDF, which also says which regional holidays count. It replaces the time zones of the number; the rule stays that of
 	// the number's country. Empty: where the number says. FIELD_INVALID for a place that the server does not know.
-	Place         string `protobuf:"bytes,7,opt,name=place,proto3" json:"place,omitempty"`
+	Place string `protobuf:"bytes,7,opt,name=place,proto3" json:"place,omitempty"`
+	// Record that the answer relies on consents, if it is ALLOW and some counted: an event in the number's history, durable
+	// before the answer. If that cannot be stored the answer is UNKNOWN, USE_NOT_RECORDED. Not with read_at.past.
+	RecordUse     bool `protobuf:"varint,8,opt,name=record_use,json=recordUse,proto3" json:"record_use,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -583,6 +595,13 @@ func (x *CheckNumberRequest) GetPlace() string {
 		return x.Place
 	}
 	return ""
+}
+
+func (x *CheckNumberRequest) GetRecordUse() bool {
+	if x != nil {
+		return x.RecordUse
+	}
+	return false
 }
 
 // The answer about one number.
@@ -1459,7 +1478,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"expires_at\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x126\n" +
 	"\fconsent_form\x18\f \x01(\x0e2\x13.dnc.v1.ConsentFormR\vconsentForm\x12\x16\n" +
 	"\x06source\x18\r \x01(\tR\x06source\x12\x1b\n" +
-	"\ttime_zone\x18\x0e \x01(\tR\btimeZone\"\xde\x01\n" +
+	"\ttime_zone\x18\x0e \x01(\tR\btimeZone\"\xfd\x01\n" +
 	"\x12CheckNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -1467,7 +1486,9 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\aread_at\x18\x04 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
 	"\apurpose\x18\x05 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12\x18\n" +
 	"\aexplain\x18\x06 \x01(\bR\aexplain\x12\x14\n" +
-	"\x05place\x18\a \x01(\tR\x05place\"\xe7\x03\n" +
+	"\x05place\x18\a \x01(\tR\x05place\x12\x1d\n" +
+	"\n" +
+	"record_use\x18\b \x01(\bR\trecordUse\"\xe7\x03\n" +
 	"\x13CheckNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
@@ -1549,7 +1570,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\rVERDICT_ALLOW\x10\x01\x12\x11\n" +
 	"\rVERDICT_BLOCK\x10\x02\x12\x13\n" +
 	"\x0fVERDICT_NOT_NOW\x10\x03\x12\x13\n" +
-	"\x0fVERDICT_UNKNOWN\x10\x04*\xa4\x01\n" +
+	"\x0fVERDICT_UNKNOWN\x10\x04*\xc0\x01\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CAUSE_NOT_COVERED\x10\x01\x12\x14\n" +
@@ -1557,7 +1578,8 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x10CAUSE_NOT_LOADED\x10\x03\x12\x11\n" +
 	"\rCAUSE_NO_RULE\x10\x04\x12\x16\n" +
 	"\x12CAUSE_DATA_DAMAGED\x10\x05\x12\x16\n" +
-	"\x12CAUSE_NO_TIME_ZONE\x10\x06*\xfd\x03\n" +
+	"\x12CAUSE_NO_TIME_ZONE\x10\x06\x12\x1a\n" +
+	"\x16CAUSE_USE_NOT_RECORDED\x10\a*\x9f\x04\n" +
 	"\n" +
 	"ReasonKind\x12\x1b\n" +
 	"\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1577,7 +1599,8 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x16REASON_KIND_HOURS_OPEN\x10\r\x12!\n" +
 	"\x1dREASON_KIND_HOURS_NOT_CHECKED\x10\x0e\x12!\n" +
 	"\x1dREASON_KIND_SERVICE_PERMITTED\x10\x0f\x12\x1e\n" +
-	"\x1aREASON_KIND_NOTHING_SPEAKS\x10\x10*N\n" +
+	"\x1aREASON_KIND_NOTHING_SPEAKS\x10\x10\x12 \n" +
+	"\x1cREASON_KIND_USE_NOT_RECORDED\x10\x11*N\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PURPOSE_MARKETING\x10\x01\x12\x13\n" +
