@@ -407,3 +407,25 @@ func TestLogIsTheSameFromEveryPlace(t *testing.T) {
 		}
 	}
 }
+
+// The log of an epoch begins with it, whatever was acknowledged in an earlier one, also after a restart.
+func TestLogBeginsWithItsEpoch(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	mustPut(t, s, "a", atScopes("acme"))
+	for i := range 5 {
+		optOut(t, s, fiction(212+i, 100), "acme")
+	}
+	_, err := acknowledgeNote(s, "a", signed(t, signer(t, s, "a"), checkpointAt(t, s, "a", s.View().Revision()), feed.Received))
+	must(t, err)
+	mustPut(t, s, "a", atScopes("other"))
+	for i := range 3 {
+		optOut(t, s, fiction(212+i, 101), "other")
+	}
+	at := s.View().Revision()
+	closeStore(t, s)
+	if c := checkpointAt(t, open(t, dir), "a", at); c.Changes != 3 {
+		t.Errorf("the log has %d changes, want 3", c.Changes)
+	}
+}
