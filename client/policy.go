@@ -86,9 +86,11 @@ func (r PolicyReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 func (r *PolicyReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
 // GetPolicy returns the policy that is in force.
-func (c *Client) GetPolicy(ctx context.Context) (Policy, error) {
+func (c *Client) GetPolicy(ctx context.Context, opts ...ReadOption) (Policy, error) {
+	o := readOptions(opts)
+	request := &dncv1.GetPolicyRequest{ReadAt: o.readAt()}
 	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetPolicyResponse, error) {
-		return on.policy.GetPolicy(ctx, &dncv1.GetPolicyRequest{})
+		return on.policy.GetPolicy(ctx, request)
 	})
 	return fromPolicy(answer.GetPolicy()), err
 }

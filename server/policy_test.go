@@ -75,6 +75,13 @@ func TestPolicyByCalls(t *testing.T) {
 	if err != nil || stats.GetPolicyVersion() != set.GetPolicy().GetVersion() {
 		t.Errorf("stats name policy %q, %v", stats.GetPolicyVersion(), err)
 	}
+	for revision, want := range map[uint64]string{1: commented.GetPolicy().GetVersion(), 2: set.GetPolicy().GetVersion()} {
+		past := &dncv1.ReadAt{At: &dncv1.ReadAt_Past{Past: &dncv1.Past{Position: &dncv1.Position{Revision: revision}}}}
+		then, err := client.GetPolicy(ctx, &dncv1.GetPolicyRequest{ReadAt: past})
+		if err != nil || then.GetPolicy().GetVersion() != want || then.GetPosition().GetRevision() != revision {
+			t.Errorf("at revision %d: %v, %v; want version %s", revision, then, err, want)
+		}
+	}
 	log, err := client.ListPolicies(ctx, &dncv1.ListPoliciesRequest{PageSize: 1})
 	if err != nil || len(log.GetPolicies()) != 1 || log.GetPolicies()[0].GetVersion() != set.GetPolicy().GetVersion() || log.GetPolicies()[0].GetDocument() != "" {
 		t.Fatalf("log: %v, %v", log, err)

@@ -89,15 +89,18 @@ func (c *policies) of(s *Store, id policy.EventID, st *storev1.PolicyState) *Pol
 	return p
 }
 
-// readPolicy is the policy that is in force where the transaction reads.
-func (s *Store) readPolicy(txn *badger.Txn) (p *Policy, err error) {
-	p = noPolicySet
-	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
-	last, err := state.LastPolicy(txn)
+// readPolicy is the policy that is in force where the transaction reads. With an error it is that of a store where none was set.
+func (s *Store) readPolicy(txn *badger.Txn) (*Policy, error) {
+	last, err := lastPolicy(txn)
 	if err != nil || last.State == nil {
 		return noPolicySet, err
 	}
 	return s.policies.of(s, last.ID, last.State), nil
+}
+
+func lastPolicy(txn *badger.Txn) (last state.Stored[*storev1.PolicyState], err error) {
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	return state.LastPolicy(txn)
 }
 
 // Policy is the policy that decides; nil: none was set.

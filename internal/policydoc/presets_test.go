@@ -7,11 +7,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 )
-
-// everywhere has holidays for every country.
-func everywhere(string) (*policy.Holidays, bool) { return &policy.Holidays{}, true }
 
 func preset(t *testing.T, codes ...string) *Document {
 	t.Helper()
@@ -19,7 +17,7 @@ func preset(t *testing.T, codes ...string) *Document {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d, err := Parse(text, everywhere)
+	d, err := Parse(text, place.Holidays)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -175,7 +173,7 @@ func TestExamplesOfPresetsAreValid(t *testing.T) {
 		opened = strings.ReplaceAll(opened, "\n    With consent", "\n    # With consent")
 		opened = strings.ReplaceAll(opened, "\n    Energy renovation", "\n    # Energy renovation")
 		opened = strings.ReplaceAll(opened, "\n    Claims management", "\n    # Claims management")
-		d, err := Parse([]byte(opened), everywhere)
+		d, err := Parse([]byte(opened), place.Holidays)
 		if err != nil {
 			t.Errorf("%s: %v\n%s", code, err, opened)
 			continue
