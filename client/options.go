@@ -215,7 +215,7 @@ func (o *callOptions) judge(batch bool) (err error) {
 		return invalidField("place", "is for one number: use Check")
 	}
 	if batch && o.recordUse {
-		return invalidField("record_use", "is for one number: use Check")
+		return invalidField("record_use", "the use of a consent is recorded for one number at a time: use Check")
 	}
 	o.sent, err = value[dncv1.Purpose](o.purpose, "PURPOSE_", dncv1.Purpose_value)
 	return err

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/internal/access"
 	"github.com/dncd/dncd/internal/phone"
@@ -290,6 +291,18 @@ var calls = map[string]struct {
 		_ = s.Send(&dncv1.CompareBaseRequest{Frame: &dncv1.CompareBaseRequest_Header{Header: &dncv1.CompareHeader{Subscriber: d.freshSubscriber(ctx, scope)}}})
 		_, err = s.Recv()
 		return err
+	}},
+	"AuditService/AuditCalls": {make: func(ctx context.Context, d *door, conn grpc.ClientConnInterface, scope policy.Scope) error {
+		s, err := dncv1.NewAuditServiceClient(conn).AuditCalls(ctx)
+		if err != nil {
+			return err
+		}
+		_ = s.Send(&dncv1.AuditCallsRequest{Calls: []*dncv1.AuditedCall{{E164: uint64(numberOfAll), Time: timestamppb.New(d.store.Now()), Scope: string(scope)}}})
+		resp, err := s.Recv()
+		if err != nil {
+			return err
+		}
+		return errorOfItem(resp.GetAnswers()[0].GetError())
 	}},
 	"PolicyService/GetPolicy": {make: func(ctx context.Context, _ *door, conn grpc.ClientConnInterface, _ policy.Scope) error {
 		_, err := dncv1.NewPolicyServiceClient(conn).GetPolicy(ctx, &dncv1.GetPolicyRequest{})

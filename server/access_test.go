@@ -377,8 +377,8 @@ func TestEveryReadOfPersonalDataIsLogged(t *testing.T) {
 			t.Errorf("%s: got entries %v, want one of reader", rpc, added)
 		}
 	}
-	// By number: its reads, and the exports and feeds that may have held it.
-	for number, want := range map[string]int{numberOfAll.E164(): 8, "+14155550199": 5} {
+	// By number: its reads, and the exports, feeds and audits that may have held it.
+	for number, want := range map[string]int{numberOfAll.E164(): 9, "+14155550199": 6} {
 		if got := len(d.accesses(reader, client, number)); got != want {
 			t.Errorf("entries of a number: got %d, want %d", got, want)
 		}

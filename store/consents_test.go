@@ -450,3 +450,31 @@ func TestRepairKeepsConsents(t *testing.T) {
 		t.Errorf("a consent that was withdrawn before the repair: %v, want ErrConsentWithdrawn", err)
 	}
 }
+
+// TestDamageBesideAConsentIsDoubt: an opt-out without an end blocks whatever damage hides. A consent without an end does not, and
+// neither does an opt-out that a permission may lift: what was not found may be another opt-out.
+func TestDamageBesideAConsentIsDoubt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	optOut(t, s, fiction(212, 1), "acme")
+	closeStore(t, s)
+	s, err := Open(dir, testOptions())
+	must(t, err)
+	t.Cleanup(func() { _ = s.Close() }) // it reports the damage
+	permitted, both := fiction(415, 1), fiction(415, 2)
+	consent(t, s, permission(permitted, "acme", s.Now().Add(-time.Hour)))
+	optOut(t, s, both, "acme")
+	consent(t, s, permission(both, "acme", s.Now().Add(-time.Hour)))
+	v := s.View()
+	table := largest(t, filepath.Join(dir, badgerDir, "*.sst"))
+	must(t, os.Truncate(table, 9))
+	for _, n := range []phone.Number{permitted, both} {
+		s.damageSeen.Store(false) // nothing but this lookup has noticed
+		f := &policy.Facts{Scope: "acme"}
+		v.Lookup(n, f)
+		if len(f.Records) == 0 || !f.Damaged {
+			t.Errorf("%d records beside damage, doubt: %v; want records and doubt", len(f.Records), f.Damaged)
+		}
+	}
+}

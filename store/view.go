@@ -99,11 +99,8 @@ func (v *View) listByID(id policy.EventID) *List {
 // Ahead, which belongs to the time that is decided at, are the caller's, and so is Place, unless it is empty: then it is what the
 // number says, if the policy asks. Lookup allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
-	f.Damaged = v.s.damageSeen.Load()
-	key := filter.KeyOf(uint64(n))
-	if v.records.TestKey(key) {
-		v.readRecords(n, f)
-	}
+	key, formers := filter.KeyOf(uint64(n)), n.Former()
+	v.lookupRecords(n, key, formers, f)
 	regions := n.Regions()
 	f.Regions = regions
 	if len(f.Place.Zones) == 0 && v.Policy().AsksPlace(regions) {
@@ -115,17 +112,32 @@ func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 			f.Lists = append(f.Lists, v.membership(l, n, key, regions))
 		}
 	}
-	for _, former := range n.Former() {
+	for _, former := range formers {
 		v.lookupFormer(former, f, f.Lists[first:])
 	}
 }
 
-// lookupFormer adds what the store holds of a number under the digits that an earlier version kept it as.
+// LookupRecords is Lookup for the records of n alone, at any scope.
+func (v *View) LookupRecords(n phone.Number, f *policy.Facts) {
+	v.lookupRecords(n, filter.KeyOf(uint64(n)), n.Former(), f)
+}
+
+// lookupRecords is LookupRecords of a number, whose key this is, and of the digits that an earlier version kept it as.
+func (v *View) lookupRecords(n phone.Number, key filter.Key, formers []phone.Number, f *policy.Facts) {
+	f.Damaged = v.s.damageSeen.Load()
+	if v.records.TestKey(key) {
+		v.readRecords(n, f)
+	}
+	for _, former := range formers {
+		if v.records.TestKey(filter.KeyOf(uint64(former))) {
+			v.readRecords(former, f)
+		}
+	}
+}
+
+// lookupFormer adds on which lists a number is under the digits that an earlier version kept it as.
 func (v *View) lookupFormer(former phone.Number, f *policy.Facts, found []policy.Membership) {
 	key := filter.KeyOf(uint64(former))
-	if v.records.TestKey(key) {
-		v.readRecords(former, f)
-	}
 	for _, l := range v.lists {
 		if !l.Scope.Blocks(f.Scope) {
 			continue

@@ -1,13 +1,13 @@
 package store
 
 import (
-	"fmt"
 	"time"
 
 	"github.com/dncd/dncd/store/internal/journal"
 )
 
-// Past is a moment of the past: a revision, and the time that counted as now. At least one of the two is set.
+// Past is a moment of the past: a revision, and the time that counted as now. At least one of the two is set. Of a time alone,
+// the clock counts as far ahead as it was when the revision was committed, less what has passed since.
 type Past struct {
 	Revision uint64        // 0: the last one at or before Now
 	Now      time.Time     // zero: the time of the revision
@@ -37,14 +37,11 @@ func (s *Store) ViewOf(p Past) (*View, error) {
 		return nil, ErrFutureRevision
 	}
 	if p.Revision == 0 {
-		at, err := s.RevisionAt(p.Now)
+		span, err := s.SpanAt(p.Now, Span{})
 		if err != nil {
 			return nil, err
 		}
-		if at == 0 {
-			return nil, fmt.Errorf("%w: the journal begins later", ErrHistoryGone)
-		}
-		p.Revision = at
+		return span.At(p.Now)
 	}
 	v, err := s.ViewAt(p.Revision)
 	if err != nil {
@@ -54,9 +51,14 @@ func (s *Store) ViewOf(p Past) (*View, error) {
 	if err != nil {
 		return nil, err
 	}
+	return v.at(*then), nil
+}
+
+// at is the view as it answers at a moment.
+func (v *View) at(m moment) *View {
 	c := *v
-	c.then, c.next = then, nil
-	return &c, nil
+	c.then, c.next = &m, nil
+	return &c
 }
 
 // momentOf is the time that counts as now in v, which is the view of p's revision.

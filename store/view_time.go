@@ -1,10 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"runtime/debug"
-	"sort"
 	"time"
 
 	"github.com/dgraph-io/badger/v4"
@@ -18,19 +16,44 @@ func (s *Store) RevisionAt(t time.Time) (uint64, error) {
 	v := s.View()
 	txn := s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	var failed error
-	n := sort.Search(int(v.revision), func(i int) bool {
-		rev, err := s.revisionTime(txn, uint64(i)+1)
-		if err != nil {
-			failed = err
-		}
-		return err != nil || rev.After(t)
-	})
-	at, _, err := journal.Last(txn, uint64(n)) // an accepted loss, and a copy that was put back, leave gaps
-	if err := errors.Join(failed, err); err != nil {
+	n, err := s.notAfter(txn, t, 0, v.revision)
+	if err != nil {
+		return 0, err
+	}
+	at, _, err := journal.Last(txn, n) // an accepted loss, and a copy that was put back, leave gaps
+	if err != nil {
 		return 0, fmt.Errorf("find revision by time: %w", err)
 	}
 	return at.Revision, nil
+}
+
+// notAfter is the largest number from first to last up to which no revision is after t. First is such a number; where it is not
+// 0, the search is quick for a number that is near it.
+func (s *Store) notAfter(txn *badger.Txn, t time.Time, first, last uint64) (uint64, error) {
+	for step := uint64(1); first > 0 && first+step <= last; step *= 2 {
+		at, err := s.revisionTime(txn, first+step)
+		if err != nil {
+			return 0, fmt.Errorf("find revision by time: %w", err)
+		}
+		if at.After(t) {
+			last = first + step - 1
+			break
+		}
+		first += step
+	}
+	for first < last {
+		middle := last - (last-first)/2
+		at, err := s.revisionTime(txn, middle)
+		if err != nil {
+			return 0, fmt.Errorf("find revision by time: %w", err)
+		}
+		if at.After(t) {
+			last = middle - 1
+		} else {
+			first = middle
+		}
+	}
+	return first, nil
 }
 
 // revisionTime is the time of the newest revision at or before revision.

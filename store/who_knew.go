@@ -88,34 +88,58 @@ type knower struct {
 }
 
 func (w *knower) of(ctx context.Context, e *NumberEvent) (k Knowledge, concerned bool, err error) {
+	k, epoch, concerned, err := w.reach(e)
+	if err != nil || !concerned {
+		return k, concerned, err
+	}
+	err = w.prove(ctx, e, epoch, &k)
+	return k, true, err
+}
+
+// reach is what was acknowledged of an event, without its proof, and the subscriber as it was when the epoch of the first
+// acknowledgement began; nil: there is none.
+func (w *knower) reach(e *NumberEvent) (k Knowledge, epoch *Subscriber, concerned bool, err error) {
 	k.Event = e.ID
 	then, err := w.subscriberAt(e.ID.Revision)
 	if err != nil {
-		return k, false, err
+		return k, nil, false, err
 	}
 	first := e.ID.Revision // at which it concerned the subscriber
 	if then == nil || !then.RemovedAt.IsZero() || !e.isOfInterest(then.Filter) {
 		first = w.sub.Epoch
 		if concerned, err = w.concerns(w.sub, e); err != nil || !concerned || w.sub.Epoch < e.ID.Revision || then != nil && !then.RemovedAt.IsZero() {
-			return k, false, err
+			return k, nil, false, err
 		}
 	}
 	if k.Since, err = w.v.TimeAt(first); err != nil {
-		return k, true, err
+		return k, nil, true, err
 	}
-	var epoch *Subscriber
 	for stage := feed.Received; stage <= feed.Applied; stage++ {
 		ack, of, err := w.acknowledged(stage, e)
 		if err != nil {
-			return k, true, err
+			return k, nil, true, err
 		}
 		if ack != nil && epoch == nil {
 			epoch = of
 		}
 		k.Stages[stage-feed.Received] = ack
 	}
-	err = w.prove(ctx, e, epoch, &k)
-	return k, true, err
+	return k, epoch, true, nil
+}
+
+// AppliedAt is when a subscriber acknowledged that it had applied an event about a number; zero: it has not, or the event does
+// not concern it. Errors: ErrDamaged, ErrClosed.
+func (s *Store) AppliedAt(v *View, sub *Subscriber, n phone.Number, e NumberEvent) (at time.Time, err error) {
+	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
+	w := knower{s: s, v: v, sub: sub, number: n}
+	k, _, _, err := w.reach(&e)
+	if err != nil {
+		return at, err
+	}
+	if ack := k.Stages[feed.Applied-feed.Received]; ack != nil {
+		at = ack.Time
+	}
+	return at, v.complete()
 }
 
 // subscriberAt is the subscriber as a revision left it; nil: it was not registered.

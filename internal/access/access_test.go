@@ -15,8 +15,8 @@ import (
 
 // services are those of the contract.
 var services = []protoreflect.FileDescriptor{
-	dncv1.File_dnc_v1_access_proto, dncv1.File_dnc_v1_admin_proto, dncv1.File_dnc_v1_check_proto,
-	dncv1.File_dnc_v1_error_proto, dncv1.File_dnc_v1_import_proto, dncv1.File_dnc_v1_list_proto,
+	dncv1.File_dnc_v1_access_proto, dncv1.File_dnc_v1_admin_proto, dncv1.File_dnc_v1_audit_proto, dncv1.File_dnc_v1_check_proto,
+	dncv1.File_dnc_v1_error_proto, dncv1.File_dnc_v1_import_proto, dncv1.File_dnc_v1_list_proto, dncv1.File_dnc_v1_policy_proto,
 	dncv1.File_dnc_v1_propagation_proto, dncv1.File_dnc_v1_record_proto, dncv1.File_dnc_v1_types_proto,
 }
 

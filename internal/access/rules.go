@@ -60,6 +60,8 @@ var Rules = map[string]Rule{
 
 	"dnc.v1.AdminService/GetStats": {Bound: Filtered},
 
+	"dnc.v1.AuditService/AuditCalls": {Roles: RolesOf(Officer), Bound: EachItem, Log: true},
+
 	"dnc.v1.PolicyService/GetPolicy":    {Bound: Nothing},
 	"dnc.v1.PolicyService/SetPolicy":    {Roles: RolesOf(Admin), Bound: Unbounded, Act: true},
 	"dnc.v1.PolicyService/ListPolicies": {Roles: RolesOf(Officer, Admin), Bound: Nothing},

@@ -602,7 +602,8 @@ func (*ReadAt_AtLeast) isReadAt_At() {}
 func (*ReadAt_Past) isReadAt_At() {}
 
 // A moment in the past. At least one field is required. With only `now`: the last
-// revision at or before `now`, evaluated at `now`. With only `position`: that revision,
+// revision at or before `now`, evaluated at `now`; the clock counts as far ahead as it was when that revision was committed,
+// less what has passed since. With only `position`: that revision,
 // evaluated at its own time. With both: that revision, evaluated at `now`, which
 // reproduces a logged check exactly. Errors: OUT_OF_RANGE (HISTORY_GONE, AS_OF_IN_FUTURE),
 // FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED).
