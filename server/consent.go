@@ -128,7 +128,8 @@ func termsOf(kind dncv1.ConsentKind, form dncv1.ConsentForm, m consentTerms, at 
 	if c.Until, err = timeOf("appointment_until", m.GetAppointmentUntil()); err != nil {
 		return c, err
 	}
-	return c, checkAppointment(&c, at)
+	err = checkAppointment(&c, at)
+	return c, err
 }
 
 func checkAppointment(c *policy.Consent, at instant) error {

@@ -51,7 +51,7 @@ func (g *group) takeConsent(r *RecordRow, out *Outcome) error {
 	}
 	if err != nil {
 		out.Err = err
-		return nil
+		return nil //nolint:nilerr // it is the row's, not the group's
 	}
 	applied, err := g.apply(w.event)
 	switch {

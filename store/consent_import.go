@@ -19,7 +19,7 @@ func (i *RecordImport) guardLifting(ctx context.Context, v *View) ([]GuardFailur
 	}
 	lifting := uint64(0)
 	for c, err := range i.log.Chunks() {
-		if err = errors.Join(err, ctx.Err()); err != nil {
+		if err := errors.Join(err, ctx.Err()); err != nil {
 			return nil, err
 		}
 		for n := range c.Rows {

@@ -32,7 +32,7 @@ func (b *changeBook) open(txn *badger.Txn) (err error) {
 	}
 	last, found, err := journal.Last(txn, math.MaxUint64)
 	if err != nil || !found {
-		return nil // the walk through the journal reports that
+		return nil //nolint:nilerr // the walk through the journal reports that
 	}
 	counted, err := last.IsCounted()
 	b.broken = err == nil && !counted

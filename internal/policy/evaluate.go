@@ -209,7 +209,7 @@ func (e *evaluation) doubtful() bool {
 	}
 	for i := range e.rule.Lists {
 		if rule := &e.rule.Lists[i]; rule.Required && !e.has(rule) {
-			e.doubt(Reason{Kind: ListNotLoaded, Cause: NotLoaded, Source: rule.Source})
+			e.doubt(Reason{Kind: ListNotLoaded, Cause: NotLoaded, List: &rule.Absent, Source: rule.Source})
 		}
 	}
 	if len(e.f.reasons) == before && e.hours() != nil && len(e.f.Place.Zones) == 0 && !e.meets() {

@@ -106,6 +106,7 @@ type ListRule struct {
 	Required   bool     // a list that it is for must be there and cover the number
 	MaxAgeDays int      // zero: as the list says. The smaller of the two holds.
 	Overridden []Counts // by these consents
+	Absent     List     // names the list in the reason that it is not there
 	Source     string
 }
 

@@ -1,6 +1,8 @@
 package policydoc
 
 import (
+	"slices"
+
 	"github.com/dncd/dncd/internal/policy"
 )
 
@@ -37,7 +39,10 @@ func (c *Country) rule(scope policy.Scope, holidays Calendar) *policy.Rule {
 	if s.Service != nil {
 		r.Service = *s.Service
 	}
-	r.Lists, r.Banned, r.Hours = s.Lists, s.Banned, s.Hours.compile(c.Code, holidays)
+	r.Lists, r.Banned, r.Hours = slices.Clone(s.Lists), s.Banned, s.Hours.compile(c.Code, holidays)
+	for i := range r.Lists {
+		r.Lists[i].Absent = policy.List{Name: r.Lists[i].Name, Kind: r.Lists[i].Kind}
+	}
 	return r
 }
 

@@ -43,8 +43,11 @@ func TestPresetsHoldTheRules(t *testing.T) {
 	want := map[string]Sections{
 		"US": {
 			OptOuts: usual,
-			Lists: []policy.ListRule{{Kind: policy.ListRegistry, Required: true, MaxAgeDays: 31, Overridden: []policy.Counts{
-				{Kind: policy.Permission, Form: policy.Written}, {Kind: policy.Purchase, Valid: months(18)}, {Kind: policy.Inquiry, Valid: months(3)}}}},
+			Lists: []policy.ListRule{
+				{Name: "us-ftc", Required: true, MaxAgeDays: 31, Overridden: []policy.Counts{
+					{Kind: policy.Permission, Form: policy.Written}, {Kind: policy.Purchase, Valid: months(18)}, {Kind: policy.Inquiry, Valid: months(3)}}},
+				{Kind: policy.ListRegistry, MaxAgeDays: 31},
+			},
 			Hours:     &Hours{Open: all},
 			Deadlines: &Deadlines{HonourDays: 10, BusinessDays: true, KeepOptOuts: months(60)},
 		},

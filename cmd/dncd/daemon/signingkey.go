@@ -85,9 +85,9 @@ func writePublic(path string, key feed.PublicKey) error {
 
 // freshenPublic writes the public half again where a rotation that was killed has left that of the key before.
 func freshenPublic(path string, key feed.SigningKey) error {
-	text, err := os.ReadFile(publicFile(path))
-	if err != nil || len(key.Rotations) == 0 || string(text) == key.Public().Text()+"\n" {
-		return nil // nobody needs it here
+	text, _ := os.ReadFile(publicFile(path)) // where it is not, nobody needs it
+	if len(text) == 0 || len(key.Rotations) == 0 || string(text) == key.Public().Text()+"\n" {
+		return nil
 	}
 	return writePublic(path, key.Public())
 }
