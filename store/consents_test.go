@@ -200,6 +200,9 @@ func TestConsentsLeaveRoomForOptOuts(t *testing.T) {
 	if !errors.Is(err, ErrTooManyRecords) {
 		t.Fatalf("endless consents: %v, want ErrTooManyRecords", err)
 	}
+	for i := range 100 {
+		optOut(t, s, n, policy.Scope(fmt.Sprintf("acme/%0200d", i)))
+	}
 	optOut(t, s, n, "acme")
 	wantVerdict(t, s, n, "acme", policy.Block, policy.CauseNone)
 }
