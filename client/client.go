@@ -43,6 +43,7 @@ type connection struct {
 	access  dncv1.AccessServiceClient
 
 	policy      dncv1.PolicyServiceClient
+	audit       dncv1.AuditServiceClient
 	propagation dncv1.PropagationServiceClient
 }
 
@@ -83,6 +84,7 @@ func New(target string, opts ...Option) (*Client, error) {
 			access:     dncv1.NewAccessServiceClient(cc),
 
 			policy:      dncv1.NewPolicyServiceClient(cc),
+			audit:       dncv1.NewAuditServiceClient(cc),
 			propagation: dncv1.NewPropagationServiceClient(cc),
 		}
 		c.conns = append(c.conns, conn)

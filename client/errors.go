@@ -297,6 +297,8 @@ var itemCodes = map[string]codes.Code{
 	"JOURNAL_FORKED":       codes.FailedPrecondition,
 	"REVISION_NOT_REACHED": codes.Unavailable,
 	"STORE_DAMAGED":        codes.Unavailable,
+	"HISTORY_GONE":         codes.OutOfRange,
+	"AS_OF_IN_FUTURE":      codes.OutOfRange,
 	reasonShuttingDown:     codes.Unavailable,
 	reasonQueueFull:        codes.ResourceExhausted,
 	reasonOverloaded:       codes.ResourceExhausted,

@@ -89,7 +89,7 @@ func TestJSONFields(t *testing.T) {
 		{client.Token{}, 9}, {client.TokenReceipt{}, 14}, {client.RevokeReceipt{}, 6}, {client.Identity{}, 6}, {client.Act{}, 7}, {client.Access{}, 7},
 		{client.SubscriberInfo{}, 16}, {client.SubscriberStatus{}, 23}, {client.StageStatus{}, 8}, {client.SubscriberReceipt{}, 22},
 		{client.RemoveReceipt{}, 6}, {client.AckReceipt{}, 7}, {client.Desk{}, 6}, {client.DeskReceipt{}, 12},
-		{client.Change{}, 12}, {client.FollowState{}, 11},
+		{client.Change{}, 12}, {client.FollowState{}, 11}, {client.CallAnswer{}, 9}, {client.CallOptOut{}, 5},
 	} {
 		text, err := json.Marshal(tt.value)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -98,13 +99,13 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
 }
 
-// CheckOption changes a check: Scope, Region, AtLeast, ForPurpose, Explain, InPlace and RecordUse make one.
+// CheckOption changes a check: Scope, Region, AtLeast, AsOf, At, ForPurpose, Explain, InPlace and RecordUse make one.
 type CheckOption interface{ applyCheck(*callOptions) }
 
-// ReadOption changes another read of a number: Region and AtLeast make one.
+// ReadOption changes another read of a number: Region, AtLeast, AsOf and At make one.
 type ReadOption interface{ applyRead(*callOptions) }
 
-// ExportOption changes an export of opt-outs: Scope and AtLeast make one.
+// ExportOption changes an export of opt-outs: Scope, AtLeast, AsOf and At make one.
 type ExportOption interface{ applyExport(*callOptions) }
 
 // ScopeOption is what Scope makes, for checks and exports of opt-outs.
@@ -149,6 +150,29 @@ func (a AtLeastOption) applyCheck(o *callOptions)  { o.atLeast = a.position }
 func (a AtLeastOption) applyRead(o *callOptions)   { a.applyCheck(o) }
 func (a AtLeastOption) applyExport(o *callOptions) { a.applyCheck(o) }
 
+// AsOfOption is what AsOf makes, for every read.
+type AsOfOption struct{ now time.Time }
+
+// AsOf asks for the answer that would have been given at a time in the past, from what was recorded by then. It replaces AtLeast.
+// Errors: ErrHistoryGone for a time before the journal begins: what was known then is not known, and that is no permission. The
+// zero time asks for nothing.
+func AsOf(t time.Time) AsOfOption { return AsOfOption{t} }
+
+func (a AsOfOption) applyCheck(o *callOptions)  { o.asOf = a.now }
+func (a AsOfOption) applyRead(o *callOptions)   { a.applyCheck(o) }
+func (a AsOfOption) applyExport(o *callOptions) { a.applyCheck(o) }
+
+// AtOption is what At makes, for every read.
+type AtOption struct{ position Position }
+
+// At asks for the answer from exactly that position, at its own time. With AsOf and the CheckedAt of a result that was kept, it
+// gives that result again. It replaces AtLeast. Errors: as for AtLeast and AsOf. The zero Position asks for nothing.
+func At(p Position) AtOption { return AtOption{p} }
+
+func (a AtOption) applyCheck(o *callOptions)  { o.at = a.position }
+func (a AtOption) applyRead(o *callOptions)   { a.applyCheck(o) }
+func (a AtOption) applyExport(o *callOptions) { a.applyCheck(o) }
+
 // PurposeOption is what ForPurpose makes, for checks.
 type PurposeOption struct{ purpose Purpose }
 
@@ -180,6 +204,8 @@ type callOptions struct {
 	scopeSet bool
 	region   string
 	atLeast  Position
+	asOf     time.Time
+	at       Position
 	purpose  Purpose
 	sent     dncv1.Purpose // purpose, in the contract
 	explain  bool
@@ -190,12 +216,29 @@ type callOptions struct {
 
 // readAt is which state a read asks for; nil: the newest.
 func (o *callOptions) readAt() *dncv1.ReadAt {
-	if !o.waits() {
-		return nil
+	switch {
+	case o.isPast():
+		return &dncv1.ReadAt{At: &dncv1.ReadAt_Past{Past: o.past()}}
+	case o.waits():
+		return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: o.atLeast.message()}}
 	}
-	position := &dncv1.Position{Revision: o.atLeast.Revision, JournalId: o.atLeast.JournalID, Tag: o.atLeast.tagBytes()}
-	return &dncv1.ReadAt{At: &dncv1.ReadAt_AtLeast{AtLeast: position}}
+	return nil
 }
+
+// past is the moment of the past that a read asks for.
+func (o *callOptions) past() *dncv1.Past {
+	p := new(dncv1.Past)
+	if !o.asOf.IsZero() {
+		p.Now = timestamppb.New(o.asOf)
+	}
+	if o.at != (Position{}) {
+		p.Position = o.at.message()
+	}
+	return p
+}
+
+// isPast reports whether a read asks for a moment of the past.
+func (o *callOptions) isPast() bool { return !o.asOf.IsZero() || o.at != Position{} }
 
 // waits reports whether a read names a position.
 func (o *callOptions) waits() bool { return o.atLeast != Position{} }
@@ -247,7 +290,7 @@ const (
 
 // canShare reports whether the options of a check can be in one message with others.
 func (o *callOptions) canShare() bool {
-	return !o.recordUse && len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
+	return !o.recordUse && !o.isPast() && len(o.scope) <= maxSharedScope && utf8.ValidString(o.scope) &&
 		len(o.region) <= maxSharedRegion && utf8.ValidString(o.region) &&
 		len(o.place) <= maxSharedPlace && utf8.ValidString(o.place) &&
 		len(o.atLeast.JournalID) <= maxSharedID && utf8.ValidString(o.atLeast.JournalID) &&

@@ -27,6 +27,11 @@ func fromPosition(p *dncv1.Position) Position {
 	return Position{Revision: p.GetRevision(), JournalID: p.GetJournalId(), Tag: hex.EncodeToString(p.GetTag())}
 }
 
+// message is the position as the contract has it.
+func (p *Position) message() *dncv1.Position {
+	return &dncv1.Position{Revision: p.Revision, JournalId: p.JournalID, Tag: p.tagBytes()}
+}
+
 // tagBytes is the tag as the contract has it. One that is not hexadecimal is sent as it is: the
 // server refuses it.
 func (p *Position) tagBytes() []byte {

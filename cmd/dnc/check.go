@@ -21,6 +21,7 @@ type checkFlags struct {
 	column      string
 	delimiter   string
 	out         string
+	past        pastFlags
 	purpose     string
 	place       string
 	explain     bool
@@ -49,15 +50,26 @@ columns of numbers, --column A,B, a row has the strictest verdict of its numbers
 order BLOCK, INVALID, UNKNOWN, NOT_NOW, ALLOW, and its reason says which number it is
 about. The exit code is then 0 when every row was answered, and 2 when no row held a number.
 
+With --as-of the answer is the one that a check would have had then, from the records, lists and
+policy of that time. A time before the journal begins is an error: what was known is not known.
+With --at too, a logged answer comes again: its position, and its time.
+
 With -o json, text that is not a number has an error with its reason, and no verdict; column
 names the column of the file that decided.`,
 		Example: `  dnc check +14155550123
   dnc check +14155550123 +33199001234 --scope acme/telecom -o json
   dnc check 01.99.00.12.34 --region FR
   dnc check +33199001234 --place FR-IDF --purpose service
+  dnc check +33199001234 --as-of 2026-09-10T14:03:00+02:00
   dnc check --file leads.csv --column phone --region FR --out verdicts.csv
   cut -d, -f2 leads.csv | dnc check --file - --region FR`,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := flags.past.read(cmd); err != nil {
+				return err
+			}
+			if flags.minRevision > 0 && flags.past.isSet() {
+				return usagef(cmd, "--min-revision asks about now, and --as-of and --at about the past")
+			}
 			if cmd.Flags().Changed("file") {
 				return a.checkFile(cmd, args, flags)
 			}
@@ -71,6 +83,7 @@ names the column of the file that decided.`,
 	f.StringVar(&flags.purpose, "purpose", "", "what the call is for: marketing or service (default: the purpose with the strictest rule)")
 	f.StringVar(&flags.place, "place", "", "where the called party is known to be: a time zone such as Europe/Paris, or an ISO 3166-2 code such as FR-IDF")
 	f.BoolVar(&flags.explain, "explain", false, "name the rules and their sources, and with --file the reasons of ALLOW")
+	flags.past.add(cmd)
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.BoolVar(&flags.recordUse, "record-use", false, "record that an answer ALLOW relies on a consent; if that cannot be stored, the answer is UNKNOWN")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
@@ -81,7 +94,8 @@ names the column of the file that decided.`,
 }
 
 func (f checkFlags) options() []client.CheckOption {
-	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region), client.ForPurpose(client.Purpose(f.purpose)), client.InPlace(f.place)}
+	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region), client.ForPurpose(client.Purpose(f.purpose)), client.InPlace(f.place),
+		client.AsOf(f.past.now), client.At(f.past.position)}
 	if f.explain || f.file == "" {
 		opts = append(opts, client.Explain())
 	}

@@ -18,13 +18,13 @@ var answerColumns = []string{"verdict", "reason", "revision"}
 // reasonWide is why a row is not checked: it is not certain which of its fields is the number.
 const reasonWide = "more fields than the file has columns: quote a field that holds the delimiter"
 
-// checkTitles refuses a file that already has a column of the answer: readers of the output could not tell them apart.
-func checkTitles(titles []string, output string) error {
+// checkTitles refuses a file that already has a column of those that are added: readers of the output could not tell them apart.
+func checkTitles(titles []string, output string, added []string) error {
 	if output == "json" {
 		return nil // the columns of the file are not written
 	}
 	for _, title := range titles {
-		if slices.Contains(answerColumns, strings.ToLower(strings.TrimSpace(title))) {
+		if slices.Contains(added, strings.ToLower(strings.TrimSpace(title))) {
 			return withHint(fmt.Errorf("the file has a column %q already, which the answer would add", title),
 				"rename or drop the column, or write the answers with -o json")
 		}

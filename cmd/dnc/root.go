@@ -99,7 +99,7 @@ addr: dnc.example:7362. Flags override environment variables, which override the
 	root.AddCommand(a.checkCommand(), a.optoutCommand(), a.consentCommand(), a.showCommand(), a.historyCommand(),
 		a.listCommand(), a.importCommand(), a.importsCommand(), a.revertCommand(), a.exportCommand(), a.statsCommand(),
 		a.tokenCommand(), a.whoamiCommand(), a.journalCommand(), a.accessLogCommand(), a.keyCommand(), a.subscriberCommand(), a.deskCommand(), a.policyCommand(), a.watchCommand(), a.followCommand(),
-		a.feedCommand(), a.reportCommand(), a.dossierCommand(), a.verifyCommand())
+		a.feedCommand(), a.reportCommand(), a.auditCommand(), a.dossierCommand(), a.verifyCommand())
 	exampleOfCompletion(root)
 	return root
 }
@@ -154,7 +154,8 @@ func (a *app) checkGlobals(cmd *cobra.Command, _ []string) error {
 // neverEmpty are the flags for which an empty value has no meaning. Most often a variable of the caller's script is not set, and
 // the default would do something else: guess a column, or keep no rejects.
 var neverEmpty = []string{
-	"ack", "column", "columns", "date-order", "delimiter", "file", "format", "key", "keys", "list", "name", "number-format", "out", "outcomes", "rejects", "remarks", "snapshot-date",
+	"ack", "as-of", "at", "column", "columns", "date-order", "delimiter", "file", "format", "key", "keys", "list", "name", "number-format", "out", "outcomes", "rejects", "remarks", "scope-column", "snapshot-date",
+	"time-column", "timezone",
 	"tls-ca", "tls-cert", "tls-key", "token-file",
 }
 

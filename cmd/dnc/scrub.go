@@ -26,7 +26,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 		return err
 	}
 	defer rows.Close()
-	if err := checkTitles(rows.Header(), a.output); err != nil {
+	if err := checkTitles(rows.Header(), a.output, answerColumns); err != nil {
 		return err
 	}
 	c, err := a.connect()

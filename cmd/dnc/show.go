@@ -11,18 +11,23 @@ import (
 
 func (a *app) showCommand() *cobra.Command {
 	var region string
+	var past pastFlags
 	cmd := &cobra.Command{
 		Use:   "show NUMBER",
-		Short: "Show what holds for a number now: its records and the lists it is on",
+		Short: "Show what holds for a number now, or held at a time: its records and the lists it is on",
 		Example: `  dnc show +14155550123
-  dnc show 01.99.00.12.34 --region FR -o json`,
+  dnc show 01.99.00.12.34 --region FR -o json
+  dnc show +14155550123 --as-of 2026-09-10`,
 		Args: counted(1, 1, "number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := past.read(cmd); err != nil {
+				return err
+			}
 			c, err := a.connect()
 			if err != nil {
 				return err
 			}
-			info, err := c.GetNumber(cmd.Context(), args[0], client.Region(region))
+			info, err := c.GetNumber(cmd.Context(), args[0], client.Region(region), client.AsOf(past.now), client.At(past.position))
 			if err != nil {
 				return err
 			}
@@ -31,6 +36,7 @@ func (a *app) showCommand() *cobra.Command {
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&region, "region", "", "how a national number is read, such as FR")
+	past.add(cmd)
 	return cmd
 }
 

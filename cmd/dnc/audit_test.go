@@ -1,0 +1,96 @@
+package main
+
+import (
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// auditedRows reads what was written with --out, by the name that each row has.
+func auditedRows(t *testing.T, path string) map[string]map[string]string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := csv.NewReader(strings.NewReader(string(text))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]map[string]string{}
+	for _, fields := range all[1:] {
+		row := map[string]string{}
+		for i, title := range all[0] {
+			row[title] = fields[i]
+		}
+		rows[row["name"]] = row
+	}
+	return rows
+}
+
+// TestAudit audits calls before and after an opt-out was received, recorded and applied.
+func TestAudit(t *testing.T) {
+	t.Parallel()
+	addr, _ := startDaemon(t)
+	now := func() string {
+		time.Sleep(5 * time.Millisecond) // so that no two moments are the same
+		defer time.Sleep(5 * time.Millisecond)
+		return time.Now().UTC().Format(time.RFC3339Nano)
+	}
+	mustDnc(t, addr, "subscriber", "put", "lyon", "--kind", "internal", "--scope", "acme")
+	received := now()
+	between := now()
+	mustDnc(t, addr, "optout", "add", "+33199001234", "--scope", "acme", "--received-at", received)
+	recorded := now()
+	mustDnc(t, addr, "subscriber", "ack", "lyon", "--at", "2", "--stage", "applied")
+	applied := now()
+	calls := writeTemp(t, "calls.csv", "phone,name,time,brand\n"+
+		"+33199001234,applied,"+applied+",acme/telecom\n"+
+		"+33199001234,recorded,"+recorded+",acme/telecom\n"+
+		"+33199001234,between,"+between+",acme\n"+
+		"+33199001234,elsewhere,"+applied+",other\n"+
+		"+33199001299,free,"+applied+",\n"+
+		"+33199001299,old,2020-01-01T10:00:00Z,acme\n"+
+		"12,bad,"+applied+",acme\n"+
+		"+33199001234,date,2026-09-01,acme\n")
+	out := filepath.Join(t.TempDir(), "audited.csv")
+	code, stdout, stderr := dncOf(t.Context(), addr, "audit", calls, "--scope", "acme/other", "--scope-column", "brand", "--subscriber", "lyon", "--out", out)
+	if code != exitNo || !strings.HasSuffix(stderr, "8 rows: ALLOW 3, BLOCK 2, NOT_KNOWN 1, INVALID 2; for 1 permitted call an opt-out had been received, and was recorded only later\n") ||
+		!strings.Contains(stderr, `dnc: calls.csv: number from "phone"; time from "time"`) {
+		t.Errorf("exit code %d: %s", code, stderr)
+	}
+	for _, want := range []string{
+		"acme/telecom BLOCK OPT_OUT NOT_APPLIED 1", "acme/telecom BLOCK OPT_OUT UNDER_1_HOUR 1", "acme ALLOW OPT_OUT_RECORDED_LATER - 1",
+		"2020-01-01 acme NOT_KNOWN HISTORY_GONE - 1", "- acme INVALID no time of day: a call has a time, not only a date - 1",
+	} {
+		if got := strings.Join(strings.Fields(stdout), " "); !strings.Contains(got, want) {
+			t.Errorf("no line %q in\n%s", want, stdout)
+		}
+	}
+	rows := auditedRows(t, out)
+	for name, want := range map[string]string{
+		"applied": "BLOCK", "recorded": "BLOCK", "between": "ALLOW", "elsewhere": "ALLOW", "free": "ALLOW", "old": "NOT_KNOWN", "bad": "INVALID", "date": "INVALID",
+	} {
+		if got := rows[name]["verdict"]; got != want {
+			t.Errorf("%s: got %q, want %s: %v", name, got, want, rows[name])
+		}
+	}
+	for name, want := range map[string][3]bool{ // of each column of seconds: is it before the call
+		"applied": {true, true, true}, "recorded": {true, true, false}, "between": {true, false, false},
+	} {
+		for i, what := range []string{"received", "recorded", "applied"} {
+			if at, err := time.Parse(time.RFC3339Nano, rows[name]["opt_out_"+what+"_at"]); err != nil || at.IsZero() {
+				t.Errorf("%s: %s at %q", name, what, rows[name]["opt_out_"+what+"_at"])
+			}
+			if got := rows[name]["seconds_since_"+what]; got == "" || want[i] == strings.HasPrefix(got, "-") {
+				t.Errorf("%s: %s %q seconds before the call", name, what, got)
+			}
+		}
+	}
+	if rows["free"]["opt_out_received_at"] != "" || rows["old"]["revision"] != "" {
+		t.Errorf("got %v and %v, want no opt-out and no revision", rows["free"], rows["old"])
+	}
+}
