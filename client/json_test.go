@@ -25,7 +25,7 @@ func TestJSON(t *testing.T) {
 			},
 			`{"number":"+14155550100","verdict":"BLOCK","cause":null,"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,` +
 				`"scope":"","channel":"IN_PERSON","since":"2026-09-10T12:00:00.005Z","snapshot_date":null,"rule":null,` +
-				`"record":{"revision":3,"index":0},"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
+				`"record":{"revision":3,"index":0},"consent_kind":null,"expires_at":null,"source":null,"time_zone":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
 				`"checked_at":"2026-09-10T12:00:00.005Z","valid_until":null,"opens_at":null,"policy_version":null}`,
 		},
 		{
@@ -58,7 +58,7 @@ func TestJSON(t *testing.T) {
 				`{"index":2,"cause":null,"reasons":[],"valid_until":null,"opens_at":null,"error":{"reason":null,"message":"no such number"}},` +
 				`{"index":0,"cause":"STALE_LIST","reasons":[],"valid_until":null,"opens_at":null,"error":null}],` +
 				`"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,"scope":"","channel":null,"since":null,"snapshot_date":null,` +
-				`"rule":null,"record":null,"consent_kind":null,"expires_at":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
+				`"rule":null,"record":null,"consent_kind":null,"expires_at":null,"source":null,"time_zone":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
 				`"checked_at":"2026-09-10T12:00:00.005Z","policy_version":"1"}`,
 		},
 	}
