@@ -201,7 +201,7 @@ func TestTimeOverBeforeWork(t *testing.T) {
 func TestUnknownMethodsAreNotBuilt(t *testing.T) {
 	t.Parallel()
 	n := start(t)
-	for _, method := range []string{"/dnc.v1.PropagationService/Replay", "/dnc.v1.PolicyService/GetPolicy", "/x.Y/Z"} {
+	for _, method := range []string{"/dnc.v1.PropagationService/Replay", "/dnc.v1.PolicyService/Foresee", "/x.Y/Z"} {
 		err := n.conn.Invoke(testContext(t), method, &dncv1.GetStatsRequest{}, &dncv1.GetStatsResponse{})
 		wantReason(t, err, codes.Unimplemented, "UNSUPPORTED")
 	}

@@ -31,7 +31,6 @@ func TestReasonIsInATrailer(t *testing.T) {
 		reason  string
 	}{
 		{dncv1.CheckService_CheckNumber_FullMethodName, &dncv1.CheckNumberRequest{Number: "4155550100"}, "NUMBER_NO_COUNTRY"},
-		{dncv1.CheckService_CheckNumber_FullMethodName, &dncv1.CheckNumberRequest{Number: french, Explain: true}, "UNSUPPORTED"},
 		{dncv1.CheckService_CheckNumbers_FullMethodName, &dncv1.CheckNumbersRequest{E164: make([]uint64, 10_001)}, "BATCH_TOO_LARGE"},
 		{dncv1.CheckService_CheckNumber_FullMethodName, &dncv1.CheckNumberRequest{Scope: strings.Repeat("x", 2<<20)}, "BATCH_TOO_LARGE"},
 		{dncv1.RecordService_WithdrawOptOut_FullMethodName, &dncv1.WithdrawOptOutRequest{Number: french, Reason: "x", Context: &dncv1.WriteContext{RequestId: "r"}}, "NOTHING_TO_WITHDRAW"},

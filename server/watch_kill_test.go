@@ -104,7 +104,8 @@ type killedHistory struct {
 	conn  *grpc.ClientConn
 	n     *node // calls the child
 	bases []*base
-	cut   int // feeds that were cut within a change
+	cut   int           // feeds that were cut within a change
+	gone  chan struct{} // closed when the server is killed
 }
 
 func newKilledHistory(t *testing.T) *killedHistory {
@@ -119,6 +120,7 @@ func newKilledHistory(t *testing.T) *killedHistory {
 
 func (h *killedHistory) start() {
 	h.t.Helper()
+	h.gone = make(chan struct{})
 	h.child = exec.Command(os.Args[0])
 	h.child.Env = append(os.Environ(), servedDir+"="+h.dir, servedKey+"="+h.secret)
 	h.child.Stderr = os.Stderr
@@ -147,6 +149,7 @@ func (h *killedHistory) kill() {
 		h.t.Fatal(err)
 	}
 	_ = h.child.Wait() // it was killed
+	close(h.gone)
 }
 
 // begin registers bases, each with what there is.
@@ -212,7 +215,7 @@ func (h *killedHistory) follow(b *base, within chan<- struct{}) error {
 			case within <- struct{}{}:
 			default:
 			}
-			time.Sleep(20 * time.Millisecond) // the kill comes before the next part
+			<-h.gone // the kill comes before the next part
 		}
 		return false
 	})

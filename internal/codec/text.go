@@ -11,7 +11,8 @@ import (
 func isText(m message) bool {
 	switch m := m.(type) {
 	case *dncv1.CheckNumberRequest:
-		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && readAtIsText(m.GetReadAt())
+		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && utf8.ValidString(m.GetPlace()) &&
+			readAtIsText(m.GetReadAt())
 	case *dncv1.CheckNumberResponse:
 		return utf8.ValidString(m.GetNumber()) && positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText)
 	case *dncv1.CheckNumbersRequest:
@@ -42,13 +43,15 @@ func readAtIsText(at *dncv1.ReadAt) bool {
 func positionIsText(p *dncv1.Position) bool { return utf8.ValidString(p.GetJournalId()) }
 
 func reasonIsText(r *dncv1.Reason) bool {
-	return utf8.ValidString(r.GetList()) && utf8.ValidString(r.GetScope()) && utf8.ValidString(r.GetSnapshotDate()) && utf8.ValidString(r.GetRule())
+	return utf8.ValidString(r.GetList()) && utf8.ValidString(r.GetScope()) && utf8.ValidString(r.GetSnapshotDate()) && utf8.ValidString(r.GetRule()) &&
+		utf8.ValidString(r.GetSource()) && utf8.ValidString(r.GetTimeZone())
 }
 
 func detailIsText(d *dncv1.CheckDetail) bool { return utf8.ValidString(d.GetError().GetMessage()) }
 
 func checkIsText(c *dncv1.StreamCheck) bool {
-	return utf8.ValidString(c.GetNumber()) && utf8.ValidString(c.GetRegion()) && utf8.ValidString(c.GetScope()) && readAtIsText(c.GetReadAt())
+	return utf8.ValidString(c.GetNumber()) && utf8.ValidString(c.GetRegion()) && utf8.ValidString(c.GetScope()) && utf8.ValidString(c.GetPlace()) &&
+		readAtIsText(c.GetReadAt())
 }
 
 func answerIsText(a *dncv1.StreamAnswer) bool { return utf8.ValidString(a.GetError().GetMessage()) }
