@@ -30,6 +30,7 @@ var answers = []any{
 	SubscriberInfo{}, SubscriberStatus{}, StageStatus{}, SubscriberReceipt{}, AckReceipt{}, RemoveReceipt{}, Desk{}, DeskReceipt{}, Change{}, FollowState{},
 	Difference{}, Comparison{}, CompareResult{},
 	ReportSummary{}, ReportDesk{}, ReportSubscriber{}, ReportStage{},
+	ConsentReceipt{}, ConsentRecord{}, Policy{}, PolicyChange{}, PolicyReceipt{}, CallAnswer{}, CallOptOut{},
 }
 
 // TestJSONReadsBack marshals and reads back each answer: with a value of its own in every field, and without any.
