@@ -59,7 +59,7 @@ func (n *node) readsAt(ctx context.Context, at *dncv1.ReadAt) map[string]error {
 	}
 	_, inForce := dncv1.NewPolicyServiceClient(n.conn).GetPolicy(ctx, &dncv1.GetPolicyRequest{ReadAt: at})
 	return map[string]error{
-		"GetPolicy": inForce,
+		"GetPolicy":   inForce,
 		"CheckNumber": check, "CheckNumbers": batch, "GetNumber": number, "ListHistory": history, "Export": err, "ExportRecords": failed,
 	}
 }
