@@ -25,6 +25,12 @@ import (
 // startDaemon runs a dncd in this process and returns its address and how to stop it.
 func startDaemon(t *testing.T) (addr string, stop func()) {
 	t.Helper()
+	return startDaemonIn(t, t.TempDir())
+}
+
+// startDaemonIn serves the store in dir, which it makes if there is none.
+func startDaemonIn(t *testing.T, dir string) (addr string, stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	read, write := io.Pipe()
 	ended := make(chan struct{})
@@ -32,7 +38,7 @@ func startDaemon(t *testing.T) (addr string, stop func()) {
 	go func() {
 		defer close(ended)
 		defer write.Close()
-		daemon.Run(ctx, []string{"--listen", "127.0.0.1:0", "--http", "", "--init", "--data", t.TempDir(), "--min-free", "1MiB"}, write, &log)
+		daemon.Run(ctx, []string{"--listen", "127.0.0.1:0", "--http", "", "--init", "--data", dir, "--min-free", "1MiB"}, write, &log)
 	}()
 	stop = func() {
 		cancel()

@@ -1,7 +1,6 @@
 package state
 
 import (
-	"bytes"
 	"iter"
 
 	"github.com/dgraph-io/badger/v4"
@@ -17,19 +16,26 @@ func Policies(txn *badger.Txn) iter.Seq2[Stored[*storev1.PolicyState], error] {
 	return stored(txn, keys.KindPolicy, func() *storev1.PolicyState { return new(storev1.PolicyState) })
 }
 
-// LastPolicy is the policy that is in force; its id is zero if none was set.
+// LastPolicy is the policy that is in force; its id is zero if none was set. It looks for it forward: backward, Badger does not stop
+// at the prefix, and passes over all that is written later than the transaction reads.
 func LastPolicy(txn *badger.Txn) (last Stored[*storev1.PolicyState], err error) {
 	opt := badger.DefaultIteratorOptions
-	opt.Reverse, opt.PrefetchValues, opt.Prefix = true, false, []byte{keys.KindPolicy}
+	opt.PrefetchValues, opt.Prefix = false, []byte{keys.KindPolicy}
 	it := txn.NewIterator(opt)
 	defer it.Close()
-	it.Seek(append([]byte{keys.KindPolicy}, bytes.Repeat([]byte{0xff}, keys.ListIDBytes)...))
-	if !it.Valid() {
+	var key []byte
+	for it.Rewind(); it.Valid(); it.Next() {
+		key = it.Item().KeyCopy(key)
+	}
+	if key == nil {
 		return last, nil
 	}
-	key := it.Item().KeyCopy(nil)
+	item, err := txn.Get(key)
+	if err != nil {
+		return last, err
+	}
 	last.ID, last.State = keys.ListID(key), new(storev1.PolicyState)
-	return last, it.Item().Value(func(v []byte) error { return Decode(key, v, last.State) })
+	return last, item.Value(func(v []byte) error { return Decode(key, v, last.State) })
 }
 
 // Reached is the filter, as wide as opt-outs reach: what a base must be told that calls for the scopes of f.
