@@ -57,7 +57,7 @@ func (r *Rows) Calls(o CallOptions) (*Calls, error) {
 	return c, nil
 }
 
-// timeColumn is the column asked for, else the only one whose title says that it has the time.
+// timeColumn is the column that was named, else the only one whose title says that it has the time.
 func (r *Rows) timeColumn(want string) (int, error) {
 	titles := r.table.titles
 	if want != "" {
