@@ -11,6 +11,7 @@ import (
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/internal/policydoc"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
@@ -88,7 +89,7 @@ func TestVerdictsAreDecidedInThisOrder(t *testing.T) {
 		kind := strings.TrimPrefix(dncv1.ReasonKind(d.Reasons[0].Kind).String(), "REASON_KIND_")
 		if doubt := d.Verdict == policy.Unknown; doubt { // reasons of doubt come in the order of lists
 			kind = want[4]
-			if got := causes[d.Cause]; got != want[3] {
+			if got := policydoc.CauseWord(d.Cause); got != want[3] {
 				t.Fatalf("rows %b: the cause is %s, and row %d says %s", set, got, first, want[3])
 			}
 		}
@@ -96,11 +97,6 @@ func TestVerdictsAreDecidedInThisOrder(t *testing.T) {
 			t.Fatalf("rows %b: %s by %s, and row %d says %s by %s", set, verdict, kind, first, want[2], want[4])
 		}
 	}
-}
-
-var causes = map[policy.Cause]string{
-	policy.NoTimeZone: "NO_TIME_ZONE", policy.StaleList: "STALE_LIST", policy.NotCovered: "NOT_COVERED", policy.NotLoaded: "NOT_LOADED",
-	policy.NoRule: "NO_RULE", policy.DataDamaged: "DATA_DAMAGED",
 }
 
 var scenarioRow = regexp.MustCompile("(?m)^\\| (.+) \\| ([A-Z_, ]+) \\| `([a-z0-9-]+)` \\|$")
@@ -113,7 +109,7 @@ func TestVerdictsListScenarios(t *testing.T) {
 	for _, row := range scenarioRow.FindAllStringSubmatch(read(t, "docs/verdicts.md"), -1) {
 		rows[row[3]] = row[1] + ": " + row[2]
 	}
-	files, err := filepath.Glob("../internal/policydoc/testdata/scenarios/*.txtar")
+	files, err := filepath.Glob("../internal/scenario/testdata/*.txtar")
 	must(t, err)
 	if len(files) < 60 || len(rows) != len(files) {
 		t.Errorf("%d scenarios and %d rows", len(files), len(rows))

@@ -25,7 +25,7 @@ type Case struct {
 	Now    time.Time
 	Want   Want
 
-	place string
+	Place string // that the caller names; empty: none
 }
 
 // Want is the answer. What is empty is not compared.
@@ -85,7 +85,7 @@ func (r *caseReader) one(n *yaml.Node) {
 		"scope":   func(n *yaml.Node) { c.Facts.Scope = r.scope(n, "scope") },
 		"purpose": word(&r.reader, "purpose", purposeWords, &c.Facts.Purpose),
 		"now":     r.time("now", &c.Now),
-		"place":   r.text("place", &c.place),
+		"place":   r.text("place", &c.Place),
 		"records": func(n *yaml.Node) {
 			r.items(n, "records", func(n *yaml.Node) { c.Facts.Records = append(c.Facts.Records, r.record(n)) })
 		},
@@ -112,7 +112,7 @@ func (r *caseReader) complete(n *yaml.Node, c *Case) {
 		m.Outside = !m.List.SpeaksFor(c.Facts.Regions)
 		m.Covered = m.Covered && !m.Outside
 	}
-	place, err := r.places(c.Number, c.place)
+	place, err := r.places(c.Number, c.Place)
 	if err != nil {
 		r.wrong(n, "place: %v", err)
 	}
@@ -215,6 +215,11 @@ func (r *caseReader) want(n *yaml.Node) (w Want) {
 // Run decides the case by a policy, and says what is not as wanted; empty: nothing.
 func (c *Case) Run(p *policy.Policy) string {
 	d := policy.Decide(&c.Facts, p, c.Now)
+	return c.Compare(&d)
+}
+
+// Compare says what a decision has that is not as wanted; empty: nothing.
+func (c *Case) Compare(d *policy.Decision) string {
 	var got []string
 	differ := func(what, is, want string) {
 		if is != want {
@@ -242,6 +247,9 @@ func (c *Case) Run(p *policy.Policy) string {
 	}
 	return strings.Join(got, "; ")
 }
+
+// CauseWord is a cause as the contract names it.
+func CauseWord(c policy.Cause) string { return textOf(causeWords, c) }
 
 func timeText(t time.Time) string {
 	if t.IsZero() {
