@@ -76,7 +76,7 @@ func (b *basesBench) run(ctx context.Context, out, log io.Writer) (err error) {
 		return err
 	}
 	row, err := s.show(ctx)
-	if err = errors.Join(err, s.close()); err != nil {
+	if err := errors.Join(err, s.close()); err != nil {
 		return err
 	}
 	if b.json {

@@ -103,7 +103,8 @@ func (b *relistBench) measure(ctx context.Context, server *daemon.Server, c *cli
 	if got := base.counts().staged; got != row.Numbers {
 		return row, fmt.Errorf("the snapshot has %d rows, want %d", got, row.Numbers)
 	}
-	return row, b.change(ctx, server, c, list, base, ended, &row)
+	err = b.change(ctx, server, c, list, base, ended, &row)
+	return row, err
 }
 
 // change loads the new content.
