@@ -36,5 +36,5 @@ func FineSleep() {}
 // Sleep is a sleep of the goroutine here.
 func Sleep(d time.Duration) { time.Sleep(d) }
 
-// WrittenBy is told on Linux alone.
+// WrittenBy is known only on Linux.
 func WrittenBy(int) (float64, error) { return 0, nil }

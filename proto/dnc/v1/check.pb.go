@@ -96,7 +96,8 @@ const (
 	Cause_CAUSE_NOT_COVERED Cause = 1
 	// A list that applies to the number's scope and region is older than its max age. Age is
 	// today's date in UTC minus the snapshot date: a list with a max age of 31 days is still
-	// fresh on day 31.
+	// fresh on day 31. Under a policy's rule for the list, the called party's date counts where
+	// it is later.
 	Cause_CAUSE_STALE_LIST Cause = 2
 	// A list that applies to the number's scope and region was created and never loaded.
 	Cause_CAUSE_NOT_LOADED Cause = 3
