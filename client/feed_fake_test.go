@@ -46,6 +46,8 @@ type feedServer struct {
 	claims    []*dncv1.ClaimedAcknowledgement
 	baseKey   feed.PublicKey
 
+	spoiling sync.Mutex // while cut and mangle are called
+
 	// What a test may set before it connects.
 	mangle     func(*dncv1.WatchResponse) []*dncv1.WatchResponse // nil: as it is
 	refuse     func(after *dncv1.FeedCursor) error               // nil: as dncd does
@@ -225,14 +227,9 @@ func (s *feedServer) Watch(req *dncv1.WatchRequest, stream grpc.ServerStreamingS
 }
 
 func (s *feedServer) send(stream grpc.ServerStreamingServer[dncv1.WatchResponse], m *dncv1.WatchResponse) error {
-	if s.cut != nil {
-		if err := s.cut(); err != nil {
-			return err
-		}
-	}
-	out := []*dncv1.WatchResponse{m}
-	if s.mangle != nil {
-		out = s.mangle(proto.Clone(m).(*dncv1.WatchResponse))
+	out, err := s.spoil(m)
+	if err != nil {
+		return err
 	}
 	for _, m := range out {
 		if err := stream.Send(m); err != nil {
@@ -240,6 +237,21 @@ func (s *feedServer) send(stream grpc.ServerStreamingServer[dncv1.WatchResponse]
 		}
 	}
 	return nil
+}
+
+// spoil does to a message what the test set. A stream may end while the next one has begun: it is done for one message at a time.
+func (s *feedServer) spoil(m *dncv1.WatchResponse) ([]*dncv1.WatchResponse, error) {
+	s.spoiling.Lock()
+	defer s.spoiling.Unlock()
+	if s.cut != nil {
+		if err := s.cut(); err != nil {
+			return nil, err
+		}
+	}
+	if s.mangle != nil {
+		return s.mangle(proto.Clone(m).(*dncv1.WatchResponse)), nil
+	}
+	return []*dncv1.WatchResponse{m}, nil
 }
 
 func (s *feedServer) check(at *dncv1.FeedCursor) error {
