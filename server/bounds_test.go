@@ -54,6 +54,9 @@ func TestStreamsOfAConnection(t *testing.T) {
 // unread stream was cut.
 func TestMessagesOfAConnection(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	full := &dncv1.StreamChecksRequest{Checks: fullOf(func(id uint64) *dncv1.StreamCheck { return ofDigits(id, 33199000000+id) })}
 	ctx, cancel := context.WithCancel(testContext(t))
@@ -120,6 +123,9 @@ func fullOf(check func(id uint64) *dncv1.StreamCheck) []*dncv1.StreamCheck {
 // on each. Those beyond are refused, and all of it is room again when the streams have ended.
 func TestChecksThatWaitAreBounded(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	const most, each, streams = 65_536, 10_000, 7
 	waiting := fullOf(func(id uint64) *dncv1.StreamCheck { return waitingFor(id, 1<<40, time.Minute) })
@@ -247,6 +253,9 @@ func TestRoomOfMessages(t *testing.T) {
 // is answered meanwhile. The room comes back when the calls end, and when the connection does.
 func TestUnreadAnswersOfBatches(t *testing.T) {
 	t.Parallel()
+	if testing.Short() {
+		t.Skip("a campaign: -short leaves it out")
+	}
 	n := start(t)
 	batch := &dncv1.CheckNumbersRequest{Numbers: make([]string, 10_000)} // errors, whose texts make a large answer
 	ask := func(ctx context.Context, conn *grpc.ClientConn) error {
