@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -243,14 +244,18 @@ func (s *Store) ViewAt(revision uint64) (*View, error) {
 	if v.policy, err = s.readPolicy(txn); err != nil {
 		return nil, err
 	}
-	v.lists, err = readLists(txn)
+	newest := s.db.NewTransactionAt(now.revision, false)
+	defer newest.Discard()
+	v.lists, err = compileLists(state.ListsAsOf(txn, newest))
 	return v, err
 }
 
 // readLists compiles all lists that the transaction sees, by name, without filters.
-func readLists(txn *badger.Txn) ([]*List, error) {
+func readLists(txn *badger.Txn) ([]*List, error) { return compileLists(state.Lists(txn)) }
+
+func compileLists(all iter.Seq2[state.StoredList, error]) ([]*List, error) {
 	var lists []*List
-	for stored, err := range state.Lists(txn) {
+	for stored, err := range all {
 		if err != nil {
 			return nil, err
 		}

@@ -67,6 +67,42 @@ func Lists(txn *badger.Txn) iter.Seq2[StoredList, error] {
 	}
 }
 
+// ListsAsOf is Lists of a transaction that reads the past, where newest reads the present and so knows every list. An iterator of
+// the past would pass over each later version of a list.
+func ListsAsOf(past, newest *badger.Txn) iter.Seq2[StoredList, error] {
+	return func(yield func(StoredList, error) bool) {
+		for key := range listKeys(newest) {
+			l := new(storev1.ListState)
+			found, err := Get(past, key, l)
+			if err == nil && !found {
+				continue
+			}
+			if !yield(StoredList{keys.ListID(key), l}, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// listKeys yields the key of every list that there ever was, in order of creation. It seeks from one to the next, past the versions.
+func listKeys(txn *badger.Txn) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		opt := badger.DefaultIteratorOptions
+		opt.Prefix, opt.PrefetchValues = []byte{keys.KindList}, false
+		opt.AllVersions = true // those that were deleted too
+		it := txn.NewIterator(opt)
+		defer it.Close()
+		it.Rewind()
+		for it.Valid() {
+			key := it.Item().KeyCopy(nil)
+			if !yield(key) {
+				return
+			}
+			it.Seek(append(key, 0))
+		}
+	}
+}
+
 // ListID is the id of a list.
 func ListID(ref *storev1.ListId) policy.EventID {
 	return EventID(ref.GetRevision(), int(ref.GetIndex()))
