@@ -40,9 +40,6 @@ type Consent struct {
 // hasAppointment reports whether the person agreed to precise times.
 func (c *Consent) hasAppointment() bool { return !c.Until.IsZero() }
 
-// appointmentEnds is when an appointment is over.
-func (r *Record) appointmentEnds() time.Time { return earlier(r.Consent.Until, r.ExpiresAt) }
-
 // covers reports whether the consent stands for a caller: one at or above the caller's scope. A caller that names no scope
 // is covered only by a consent for everyone.
 func (r *Record) covers(caller Scope) bool {
@@ -94,4 +91,15 @@ func (c *Counts) accepts(r *Record, now time.Time) (until time.Time, counts bool
 	}
 	until = c.end(r)
 	return until, until.IsZero() || now.Before(until)
+}
+
+// accept reports whether a record, which is a consent, counts at now by one of the rules, and until when by the one that lets it
+// count longest; zero: without end.
+func accept(rules []Counts, r *Record, now time.Time) (until time.Time, counts bool) {
+	for i := range rules {
+		if end, is := rules[i].accepts(r, now); is && (!counts || later(end, until)) {
+			until, counts = end, true
+		}
+	}
+	return until, counts
 }

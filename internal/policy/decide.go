@@ -78,7 +78,7 @@ type Decision struct {
 	Cause      Cause
 	Reasons    []Reason  // the deciding ones first; they point into the Facts: valid as long as those
 	ValidUntil time.Time // when the passing of time could change the verdict; zero: never
-	OpensAt    time.Time // with NotNow: when calls are next permitted; zero: not known
+	OpensAt    time.Time // with NotNow: when the hours next open, of several rules the latest; zero: not known
 }
 
 // Decide answers for one number at now. A banned sector blocks. An own opt-out in force blocks, unless a later permission
@@ -96,8 +96,11 @@ func Decide(f *Facts, p *Policy, now time.Time) Decision {
 	for i, rule := range f.rules {
 		d := decide(f, rule, now)
 		until = earlier(until, d.ValidUntil)
-		if i == 0 || severity[d.Verdict] > severity[worst.Verdict] {
+		switch {
+		case i == 0 || severity[d.Verdict] > severity[worst.Verdict]:
 			worst = d
+		case d.Verdict == NotNow && worst.Verdict == NotNow:
+			worst.OpensAt = latest(worst.OpensAt, d.OpensAt)
 		}
 	}
 	if worst.Verdict != Block {
@@ -119,3 +122,11 @@ func earlier(a, b time.Time) time.Time {
 
 // later reports whether a is later than b, where zero means never.
 func later(a, b time.Time) bool { return !b.IsZero() && (a.IsZero() || a.After(b)) }
+
+// latest is the later of two instants, where zero means never.
+func latest(a, b time.Time) time.Time {
+	if later(a, b) {
+		return a
+	}
+	return b
+}

@@ -14,7 +14,8 @@ type evaluation struct {
 	blockedUntil time.Time // when a block by opt-outs ends; zero: never
 	until        time.Time // the first instant at which the grounds could change; zero: never
 	opens        time.Time
-	appointed    *Record // the consent with the next appointment that is not over; nil: none
+	appointed    *Record   // the consent with the next appointment that is not over; nil: none
+	ends         time.Time // when that appointment is over
 }
 
 // decide evaluates one rule.
@@ -98,7 +99,7 @@ func (e *evaluation) banned() bool {
 
 // optedOut reports whether own opt-outs in force stand against the caller that no permission lifts.
 func (e *evaluation) optedOut() bool {
-	now := e.now.Add(-e.f.Ahead)
+	now := e.early()
 	blocked, forever := false, false
 	for i := range e.f.Records {
 		r := &e.f.Records[i]
@@ -145,10 +146,8 @@ func (e *evaluation) consent(rules []Counts) (found *Record, until time.Time) {
 		if r.Kind != RecordConsent || !r.covers(e.f.Scope) {
 			continue
 		}
-		for j := range rules {
-			if end, is := rules[j].accepts(r, e.now); is && (found == nil || later(end, until)) {
-				found, until = r, end
-			}
+		if end, is := accept(rules, r, e.now); is && (found == nil || later(end, until)) {
+			found, until = r, end
 		}
 	}
 	return found, until
@@ -238,7 +237,7 @@ func (e *evaluation) closed() bool {
 		return false
 	}
 	if e.meets() {
-		e.rest(Reason{Kind: HoursOpen, Record: e.appointed, Source: hours.Source}, e.appointed.appointmentEnds())
+		e.rest(Reason{Kind: HoursOpen, Record: e.appointed, Source: hours.Source}, e.ends)
 		return false
 	}
 	open, until, zone := hours.at(e.early(), e.now, &e.f.Place)
@@ -283,13 +282,25 @@ func (e *evaluation) meets() bool {
 	return e.appointed != nil && !e.early().Before(e.appointed.Consent.From)
 }
 
-// meet finds the consent with the next appointment that is not over.
+// meet finds the consent with the next appointment that is not over. Where the rule requires a consent, that of the appointment
+// has to count too: what a person agreed to and has since lapsed opens nothing.
 func (e *evaluation) meet() {
 	for i := range e.f.Records {
 		r := &e.f.Records[i]
-		if r.Kind == RecordConsent && r.Consent.hasAppointment() && r.covers(e.f.Scope) && e.now.Before(r.appointmentEnds()) &&
-			(e.appointed == nil || r.Consent.From.Before(e.appointed.Consent.From)) {
-			e.appointed = r
+		if r.Kind != RecordConsent || !r.Consent.hasAppointment() || !r.covers(e.f.Scope) || e.now.Before(r.ReceivedAt) {
+			continue
+		}
+		ends := earlier(r.Consent.Until, r.ExpiresAt)
+		if e.rule.Consent.Required {
+			lapses, counts := accept(e.rule.Consent.Counts, r, e.now)
+			if !counts {
+				continue
+			}
+			ends = earlier(ends, lapses)
+		}
+		isToCome := e.now.Before(ends) && r.Consent.From.Before(ends)
+		if isToCome && (e.appointed == nil || r.Consent.From.Before(e.appointed.Consent.From)) {
+			e.appointed, e.ends = r, ends
 		}
 	}
 }
@@ -299,12 +310,14 @@ func (e *evaluation) explain() {
 	spoken := e.rule != noPolicy
 	for i := range e.f.Lists {
 		m := &e.f.Lists[i]
-		if m.Outside || m.Listed {
+		if m.Outside {
 			continue
 		}
-		e.rest(Reason{Kind: ListClear, List: m.List, Source: e.rule.list(m.List).Source}, time.Time{})
 		e.ages(m)
 		spoken = true
+		if !m.Listed { // else the consent that overrides it says so
+			e.rest(Reason{Kind: ListClear, List: m.List, Source: e.rule.list(m.List).Source}, time.Time{})
+		}
 	}
 	switch {
 	case e.isService():
@@ -317,10 +330,10 @@ func (e *evaluation) explain() {
 	}
 }
 
-// ages notes when a list that clears the number will be too old. Where the called party is matters only if that is what
-// changes first.
+// ages notes when a list within whose jurisdiction the number is will be too old. Where the called party is matters only if
+// that is what changes first.
 func (e *evaluation) ages(m *Membership) {
-	if m.Outside || m.Listed {
+	if m.Outside {
 		return
 	}
 	rule := e.rule.list(m.List)

@@ -62,6 +62,9 @@ func TestDecideByRule(t *testing.T) {
 	later.Consent.From, later.Consent.Until = noon.Add(time.Hour), noon.Add(90*time.Minute)
 	endsSoon := consentAt("acme", Permission, aDay)
 	endsSoon.ExpiresAt = noon.Add(time.Hour)
+	lapsed, lapses, toCome := consentAt("acme", Permission, 366*aDay), consentAt("acme", Permission, 365*aDay-time.Minute), consentAt("acme", Permission, -1)
+	lapsed.Consent.From, lapsed.Consent.Until = noon.Add(-time.Hour), noon.Add(time.Hour)
+	lapses.Consent, toCome.Consent = lapsed.Consent, lapsed.Consent
 	elsewhere, over := appointment, appointment
 	elsewhere.Scope, over.ExpiresAt = "other", noon
 	ended := consentAt("acme", Contract, 900*aDay)
@@ -177,7 +180,7 @@ func TestDecideByRule(t *testing.T) {
 			facts: Facts{Lists: []Membership{registry(fresh(0))}}, want: Allow, reasons: []ReasonKind{ListClear, HoursNotChecked}, until: 10*aDay - 12*time.Hour},
 		{name: "an entry that a consent overrides is not clear", rule: Rule{Lists: []ListRule{registryRule}},
 			facts: Facts{Lists: []Membership{func() Membership { m := registry(fresh(0)); m.Listed = true; return m }()}, Records: []Record{consentAt("acme", Purchase, aDay)}},
-			want:  Allow, reasons: []ReasonKind{ConsentCounts, HoursNotChecked}, until: noon.Add(-aDay).AddDate(0, 18, 0).Sub(noon)},
+			want:  Allow, reasons: []ReasonKind{ConsentCounts, HoursNotChecked}, until: 32*aDay - 12*time.Hour},
 		{name: "too old for itself", rule: Rule{Lists: []ListRule{{Kind: ListRegistry, MaxAgeDays: 62}}},
 			facts: Facts{Lists: []Membership{registry(stale())}}, want: Unknown, cause: StaleList, reasons: []ReasonKind{ListStale}},
 		{name: "overridden on a list that is too old", rule: Rule{Lists: []ListRule{registryRule}}, want: Unknown, cause: StaleList,
@@ -201,6 +204,15 @@ func TestDecideByRule(t *testing.T) {
 			reasons: []ReasonKind{HoursOpen}, until: time.Hour},
 		{name: "an appointment later", rule: Rule{Hours: closedAtNoon}, facts: Facts{Records: []Record{later}}, want: NotNow,
 			reasons: []ReasonKind{CallingHours}, until: time.Hour, opens: time.Hour},
+
+		{name: "an appointment of a permission that counts no longer", rule: Rule{Hours: closedAtNoon, Consent: needsConsent},
+			facts: Facts{Records: []Record{lapsed, consentAt("acme", Contract, aDay)}}, want: NotNow, reasons: []ReasonKind{CallingHours},
+			until: 2 * time.Hour, opens: 2 * time.Hour},
+		{name: "of one that lapses meanwhile", rule: Rule{Hours: closedAtNoon, Consent: needsConsent},
+			facts: Facts{Records: []Record{lapses, consentAt("acme", Contract, aDay)}}, want: Allow, reasons: []ReasonKind{ConsentCounts, HoursOpen},
+			until: time.Minute},
+		{name: "of one that is to come", rule: Rule{Hours: closedAtNoon}, facts: Facts{Records: []Record{toCome}}, want: NotNow,
+			reasons: []ReasonKind{CallingHours}, until: 2 * time.Hour, opens: 2 * time.Hour},
 
 		// Service.
 		{name: "a service call without consent", rule: Rule{Consent: needsConsent, Hours: closedAtNoon, Banned: []Ban{{}}, Service: ServiceRule{Permitted: true}},
@@ -284,6 +296,14 @@ func TestSeveralRulesHoldUntilOneChanges(t *testing.T) {
 	p.Countries[0].Scoped[0].Hours = &Hours{Open: allDays(Span{0, 12 * 60}, Span{16 * 60, 17 * 60})}
 	if d := Decide(f, p, noon); d.Verdict != NotNow || sinceNoon(d.ValidUntil) != 3*time.Hour || sinceNoon(d.OpensAt) != 4*time.Hour {
 		t.Errorf("got %+v, want NOT_NOW for three hours", d)
+	}
+	p.Countries[0].Rule.Hours = &Hours{Open: allDays(Span{14 * 60, 18 * 60})}
+	if d := Decide(f, p, noon); d.Verdict != NotNow || sinceNoon(d.ValidUntil) != 2*time.Hour || sinceNoon(d.OpensAt) != 4*time.Hour {
+		t.Errorf("got %+v, want NOT_NOW until both are open", d)
+	}
+	p.Countries[0].Rule.Hours = &Hours{Open: allDays()}
+	if d := Decide(f, p, noon); d.Verdict != NotNow || !d.OpensAt.IsZero() {
+		t.Errorf("got %+v, want NOT_NOW and no opening, since one is never open", d)
 	}
 }
 

@@ -278,6 +278,9 @@ func TestNoScopeIsTheStrictestScope(t *testing.T) {
 // Until ValidUntil nothing changes but by an event, and a NotNow changes at OpensAt at the latest.
 func TestAnswersHoldUntilTheySayTheyMayChange(t *testing.T) {
 	check(t, func(t *rapid.T, p *Policy, f *Facts) {
+		if slices.ContainsFunc(f.Records, func(r Record) bool { return r.Kind == RecordConsent && noon.Before(r.ReceivedAt) }) {
+			t.Skip("no consent that is to come is recorded")
+		}
 		d := Decide(f, p, noon)
 		verdict, until, opens := d.Verdict, d.ValidUntil, d.OpensAt
 		step := rapid.Int64Range(1, int64(40*24*time.Hour)).Draw(t, "later")
@@ -290,6 +293,22 @@ func TestAnswersHoldUntilTheySayTheyMayChange(t *testing.T) {
 		}
 		if verdict == NotNow && !opens.IsZero() && opens.Before(until) {
 			t.Fatalf("opens at %v, and valid until %v", opens, until)
+		}
+	})
+}
+
+// Where the clock may be ahead, ALLOW is answered only where every time that may be the true one would be.
+func TestAClockThatMayBeAheadAllowsNothing(t *testing.T) {
+	check(t, func(t *rapid.T, p *Policy, f *Facts) {
+		if slices.ContainsFunc(f.Records, func(r Record) bool { return r.Kind == RecordConsent && !r.ReceivedAt.Before(noon.Add(-40 * aDay)) }) {
+			t.Skip("a consent was obtained at a time that may be the true one")
+		}
+		ahead := time.Duration(rapid.Int64Range(1, int64(39*aDay)).Draw(t, "ahead"))
+		at := noon.Add(-time.Duration(rapid.Int64Range(0, int64(ahead)).Draw(t, "of it")))
+		doubtful := f.with(f.Records, f.Lists)
+		doubtful.Ahead = ahead
+		if got := Decide(doubtful, p, noon).Verdict; got == Allow && Decide(f, p, at).Verdict != Allow {
+			t.Fatalf("ALLOW by a clock that may be %v ahead, and not at %v", ahead, at)
 		}
 	})
 }
