@@ -28,7 +28,7 @@ type Result struct {
 	CheckedAt time.Time `json:"checked_at"`
 	// ValidUntil is when the answer could change without a new event; zero: never.
 	ValidUntil time.Time `json:"valid_until"`
-	// OpensAt is when calls are next permitted, with NotNow; zero: not within a month.
+	// OpensAt is when the calling hours next open, with NotNow: of several rules the latest. Zero: not within a month.
 	OpensAt time.Time `json:"opens_at"`
 	// PolicyVersion is the policy that was applied; empty: none is in force.
 	PolicyVersion string `json:"policy_version"`

@@ -70,7 +70,7 @@ type BatchDetail struct {
 	Reasons []uint32 `json:"reasons"`
 	// ValidUntil is when the answer could change without a new event; zero: never.
 	ValidUntil time.Time `json:"valid_until"`
-	// OpensAt is when calls are next permitted, with NotNow; zero: not within a month.
+	// OpensAt is when the calling hours next open, with NotNow: of several rules the latest. Zero: not within a month.
 	OpensAt time.Time `json:"opens_at"`
 	// Err is the number's own error, for which errors.Is(err, ErrInvalidNumber) holds.
 	// There is no verdict then. In JSON it is its reason and its message.

@@ -99,7 +99,8 @@ const (
 	// fresh on day 31. Under a policy's rule for the list, the called party's date counts where
 	// it is later.
 	Cause_CAUSE_STALE_LIST Cause = 2
-	// A list that applies to the number's scope and region was created and never loaded.
+	// A list that applies to the number's scope and region was created and never loaded, or the
+	// policy's rule requires a list that is not there.
 	Cause_CAUSE_NOT_LOADED Cause = 3
 	// A policy is in force and has no rule for the number's country.
 	Cause_CAUSE_NO_RULE Cause = 4
@@ -175,19 +176,19 @@ const (
 	ReasonKind_REASON_KIND_LISTED ReasonKind = 2
 	// The rule of the number's country requires a consent, and none counts. BLOCK.
 	ReasonKind_REASON_KIND_CONSENT_REQUIRED ReasonKind = 3
-	// A consent in force that overrode a list or an older opt-out.
+	// A consent that counted: the rule requires one, or it overrode a list, a ban or an older opt-out. ALLOW.
 	ReasonKind_REASON_KIND_CONSENT ReasonKind = 4
 	// A list does not cover the number. UNKNOWN, NOT_COVERED.
 	ReasonKind_REASON_KIND_NOT_COVERED ReasonKind = 5
 	// A list is too old. UNKNOWN, STALE_LIST.
 	ReasonKind_REASON_KIND_STALE_LIST ReasonKind = 6
-	// A list was never loaded. UNKNOWN, NOT_LOADED.
+	// A list was never loaded, or the rule requires it and it is not there. UNKNOWN, NOT_LOADED.
 	ReasonKind_REASON_KIND_NOT_LOADED ReasonKind = 7
 	// The policy has no rule for the number's country. UNKNOWN, NO_RULE.
 	ReasonKind_REASON_KIND_NO_RULE ReasonKind = 8
 	// Damaged data. UNKNOWN, DATA_DAMAGED.
 	ReasonKind_REASON_KIND_DATA_DAMAGED ReasonKind = 9
-	// Outside the calling hours of a rule. NOT_NOW.
+	// Outside the calling hours of a rule: NOT_NOW. Or the called party's clock is not known: UNKNOWN, NO_TIME_ZONE.
 	ReasonKind_REASON_KIND_CALLING_HOURS ReasonKind = 10
 	// The caller's scope belongs to a sector that may not call. BLOCK.
 	ReasonKind_REASON_KIND_BANNED_SECTOR ReasonKind = 11
@@ -342,7 +343,7 @@ type Reason struct {
 	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
 	// How the record was received.
 	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
-	// When the record was received. Unset for lists, which do not say.
+	// When the opt-out was received or the consent obtained. Unset for lists, which do not say.
 	Since *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=since,proto3" json:"since,omitempty"`
 	// The list's snapshot date, YYYY-MM-DD, as the registry gives it. Empty when the list has none.
 	SnapshotDate string `protobuf:"bytes,7,opt,name=snapshot_date,json=snapshotDate,proto3" json:"snapshot_date,omitempty"`
@@ -614,7 +615,7 @@ type CheckNumberResponse struct {
 	Verdict Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=dnc.v1.Verdict" json:"verdict,omitempty"`
 	// Why it is UNKNOWN; unset for every other verdict.
 	Cause Cause `protobuf:"varint,3,opt,name=cause,proto3,enum=dnc.v1.Cause" json:"cause,omitempty"`
-	// What it rests on, the deciding reasons first; at most 64.
+	// What it rests on, the deciding reasons first; at most 32.
 	Reasons []*Reason `protobuf:"bytes,4,rep,name=reasons,proto3" json:"reasons,omitempty"`
 	// The position that it was computed from.
 	Position *Position `protobuf:"bytes,5,opt,name=position,proto3" json:"position,omitempty"`
@@ -623,7 +624,8 @@ type CheckNumberResponse struct {
 	// The first time at which the answer could change without a new event: a record expires, a
 	// list grows stale, calling hours end. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// When calls are next permitted, with NOT_NOW. Unset otherwise, and when that is more than a month away.
+	// With NOT_NOW: when the calling hours next open. Where several rules apply it is the latest of their openings: check again
+	// then. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The policy that was applied; empty: none is in force.
 	PolicyVersion string `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
@@ -967,7 +969,8 @@ type CheckDetail struct {
 	ReasonIndexes []uint32 `protobuf:"varint,3,rep,packed,name=reason_indexes,json=reasonIndexes,proto3" json:"reason_indexes,omitempty"`
 	// The first time at which the answer could change without a new event. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// When calls are next permitted, with NOT_NOW. Unset otherwise, and when that is more than a month away.
+	// With NOT_NOW: when the calling hours next open. Where several rules apply it is the latest of their openings: check again
+	// then. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The number's own error. When it is set, only `index` is set beside it.
 	Error         *ItemError `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
@@ -1357,7 +1360,8 @@ type StreamAnswer struct {
 	ReasonIndexes []uint32 `protobuf:"varint,4,rep,packed,name=reason_indexes,json=reasonIndexes,proto3" json:"reason_indexes,omitempty"`
 	// The first time at which the answer could change without a new event. Unset: never.
 	ValidUntil *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=valid_until,json=validUntil,proto3" json:"valid_until,omitempty"`
-	// When calls are next permitted, with NOT_NOW. Unset otherwise, and when that is more than a month away.
+	// With NOT_NOW: when the calling hours next open. Where several rules apply it is the latest of their openings: check again
+	// then. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// What a number given as a string was read as; 0 for one given as digits.
 	E164 uint64 `protobuf:"fixed64,7,opt,name=e164,proto3" json:"e164,omitempty"`
