@@ -145,12 +145,13 @@ func withoutSources(s Sections) Sections {
 func TestPresetsSayWhatTheyLeaveOut(t *testing.T) {
 	t.Parallel()
 	for code, words := range map[string][]string{
-		"US": {"Florida: 8:00-20:00", "31 Jan 2027", "Texas"},
+		"US": {"Florida: 8:00-20:00", "31 Jan 2027", "12:00-21:00 (secondary)", "is signed (64.1200(c)(2)(ii))"},
 		"CA": {"from memory", "grace is not used"},
 		"GB": {"28 days of grace after a registration are not used", "#   acme/claims:", "17.5 million GBP"},
-		"FR": {"at most 4 calls or attempts in 30 calendar days", "#   - scope: acme/energy", "Bloctel ended on 10 Aug 2026", "23 Sep 2026", "appointment"},
+		"FR": {"at most 4 calls or attempts in 30 calendar days", "#   - scope: acme/energy", "Bloctel ended on 10 Aug 2026", "23 Sep 2026", "appointment", "names the nature of the goods",
+			"home adaptation: banned even with consent, by scope"},
 		"DE": {"each use"},
-		"IT": {"RPO", "cancels all earlier consents"},
+		"IT": {"RPO", "cancels all earlier consents", "whether the RPO was asked", "declare as its coverage only what you"},
 	} {
 		text, err := Preset(code)
 		if err != nil {

@@ -584,7 +584,7 @@ type RecordConsentRequest struct {
 	// Who else may call on behalf of the caller, as the person agreed. At most 256 bytes. Kept like `goods`.
 	ThirdParties string `protobuf:"bytes,14,opt,name=third_parties,json=thirdParties,proto3" json:"third_parties,omitempty"`
 	// The appointment that the person agreed to, both ends or none: calls between them are permitted whatever the calling
-	// hours. At most 24 hours long.
+	// hours. Where the policy requires a consent, this one has to count too. Only of a PERMISSION. At most 24 hours long.
 	AppointmentFrom *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=appointment_from,json=appointmentFrom,proto3" json:"appointment_from,omitempty"`
 	// Its end: calls are permitted while now < appointment_until. In the future.
 	AppointmentUntil *timestamppb.Timestamp `protobuf:"bytes,16,opt,name=appointment_until,json=appointmentUntil,proto3" json:"appointment_until,omitempty"`

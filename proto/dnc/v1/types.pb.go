@@ -204,7 +204,8 @@ const (
 	ConsentForm_CONSENT_FORM_UNSPECIFIED ConsentForm = 0
 	// Orally.
 	ConsentForm_CONSENT_FORM_ORAL ConsentForm = 1
-	// In writing, on paper or electronically.
+	// In writing, on paper or electronically. Where a law asks for a signature, as that of the United States does, only what
+	// is signed.
 	ConsentForm_CONSENT_FORM_WRITTEN ConsentForm = 2
 )
 
