@@ -32,6 +32,12 @@ type Result struct {
 	OpensAt time.Time `json:"opens_at"`
 	// PolicyVersion is the policy that was applied; empty: none is in force.
 	PolicyVersion string `json:"policy_version"`
+	// ClockAhead is how far CheckedAt may be ahead of the true time, when the server's clock was set back.
+	ClockAhead time.Duration `json:"clock_ahead"`
+	// TablesVersion names the built-in tables of the server that it was decided with: regions and time zones of numbers, clocks, holidays.
+	TablesVersion string `json:"tables_version"`
+	// TablesDifference are the tables that are not those of the result that Logged asked for again.
+	TablesDifference []string `json:"tables_difference"`
 }
 
 // Callable reports whether the number may be called now. It is true only for Allow.
@@ -123,6 +129,9 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 		ValidUntil:    fromTime(answer.GetValidUntil()),
 		OpensAt:       fromTime(answer.GetOpensAt()),
 		PolicyVersion: answer.GetPolicyVersion(),
+		ClockAhead:    answer.GetClockAhead().AsDuration(),
+
+		TablesVersion: answer.GetTablesVersion(), TablesDifference: answer.GetTablesDifference(),
 	}, nil
 }
 

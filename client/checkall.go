@@ -217,6 +217,9 @@ func (b *batch) result(i int, detail *BatchDetail) (Result, error) {
 		Position:      b.answer.Position,
 		CheckedAt:     b.answer.CheckedAt,
 		PolicyVersion: b.answer.PolicyVersion,
+		ClockAhead:    b.answer.ClockAhead,
+
+		TablesVersion: b.answer.TablesVersion, TablesDifference: b.answer.TablesDifference,
 	}
 	if detail == nil {
 		return r, nil

@@ -16,6 +16,10 @@ type BatchResult struct {
 	Position
 	CheckedAt     time.Time
 	PolicyVersion string
+	// ClockAhead, TablesVersion and TablesDifference as in Result.
+	ClockAhead       time.Duration
+	TablesVersion    string
+	TablesDifference []string
 	// Reasons are what the answers rest on, each once. Details point into them.
 	Reasons []Reason
 	// Details say more about every number that is not Allow, and with Explain about every
@@ -31,8 +35,11 @@ type batchJSON struct {
 	Details  []BatchDetail `json:"details"`
 	Reasons  []Reason      `json:"reasons"`
 	Position
-	CheckedAt     time.Time `json:"checked_at"`
-	PolicyVersion string    `json:"policy_version"`
+	CheckedAt        time.Time     `json:"checked_at"`
+	PolicyVersion    string        `json:"policy_version"`
+	ClockAhead       time.Duration `json:"clock_ahead"`
+	TablesVersion    string        `json:"tables_version"`
+	TablesDifference []string      `json:"tables_difference"`
 }
 
 // MarshalJSON implements json.Marshaler: see the package comment. The verdicts are those
@@ -42,7 +49,9 @@ func (r BatchResult) MarshalJSON() ([]byte, error) {
 	for i := range verdicts {
 		verdicts[i] = r.Verdict(i)
 	}
-	return encode(batchJSON{verdicts, r.Details, r.Reasons, r.Position, r.CheckedAt, r.PolicyVersion})
+	return encode(batchJSON{
+		verdicts, r.Details, r.Reasons, r.Position, r.CheckedAt, r.PolicyVersion, r.ClockAhead, r.TablesVersion, r.TablesDifference,
+	})
 }
 
 // UnmarshalJSON implements json.Unmarshaler: see the package comment.
@@ -53,7 +62,8 @@ func (r *BatchResult) UnmarshalJSON(text []byte) error {
 		return err
 	}
 	*r = BatchResult{
-		Position: j.Position, CheckedAt: j.CheckedAt, PolicyVersion: j.PolicyVersion,
+		Position: j.Position, CheckedAt: j.CheckedAt, PolicyVersion: j.PolicyVersion, ClockAhead: j.ClockAhead,
+		TablesVersion: j.TablesVersion, TablesDifference: j.TablesDifference,
 		Reasons: j.Reasons, Details: j.Details, verdicts: each(j.Verdicts, toVerdict),
 	}
 	return nil
@@ -137,8 +147,11 @@ func (c *Client) checkNumbers(ctx context.Context, request *dncv1.CheckNumbersRe
 		Position:      fromPosition(answer.GetPosition()),
 		CheckedAt:     fromTime(answer.GetCheckedAt()),
 		PolicyVersion: answer.GetPolicyVersion(),
+		ClockAhead:    answer.GetClockAhead().AsDuration(),
 		Reasons:       fromReasons(answer.GetReasons()),
 		verdicts:      answer.GetVerdicts(),
+
+		TablesVersion: answer.GetTablesVersion(), TablesDifference: answer.GetTablesDifference(),
 	}
 	if err := r.detail(answer.GetDetails()); err != nil {
 		return BatchResult{}, nil, err

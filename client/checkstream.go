@@ -275,6 +275,8 @@ func (s *checkStream) deliver(m *dncv1.StreamChecksResponse) {
 		Position:      fromPosition(m.GetPosition()),
 		CheckedAt:     fromTime(m.GetCheckedAt()),
 		PolicyVersion: m.GetPolicyVersion(),
+		ClockAhead:    m.GetClockAhead().AsDuration(),
+		TablesVersion: m.GetTablesVersion(),
 	}
 	reasons := fromReasons(m.GetReasons())
 	s.match(m.GetAnswers())

@@ -21,18 +21,20 @@ func TestJSON(t *testing.T) {
 			"a whole result",
 			client.Result{
 				Number: "+14155550100", Verdict: client.Block, Position: client.Position{Revision: 7, JournalID: "ab", Tag: "0f"}, CheckedAt: at,
-				Reasons: []client.Reason{{Kind: client.ReasonOptOut, Channel: client.ChannelInPerson, Since: at, Record: client.EventID{Revision: 3}}},
+				Reasons:    []client.Reason{{Kind: client.ReasonOptOut, Channel: client.ChannelInPerson, Since: at, Record: client.EventID{Revision: 3}}},
+				ClockAhead: 1500 * time.Millisecond, TablesVersion: "phone:1", TablesDifference: []string{"tzdata"},
 			},
 			`{"number":"+14155550100","verdict":"BLOCK","cause":null,"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,` +
 				`"scope":"","channel":"IN_PERSON","since":"2026-09-10T12:00:00.005Z","snapshot_date":null,"rule":null,` +
 				`"record":{"revision":3,"index":0},"consent_kind":null,"expires_at":null,"source":null,"time_zone":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
-				`"checked_at":"2026-09-10T12:00:00.005Z","valid_until":null,"opens_at":null,"policy_version":null}`,
+				`"checked_at":"2026-09-10T12:00:00.005Z","valid_until":null,"opens_at":null,"policy_version":null,` +
+				`"clock_ahead":1.5,"tables_version":"phone:1","tables_difference":["tzdata"]}`,
 		},
 		{
 			"the zero result",
 			client.Result{},
 			`{"number":null,"verdict":null,"cause":null,"reasons":[],"revision":0,"journal_id":null,"tag":null,` +
-				`"checked_at":null,"valid_until":null,"opens_at":null,"policy_version":null}`,
+				`"checked_at":null,"valid_until":null,"opens_at":null,"policy_version":null,"clock_ahead":null,"tables_version":null,"tables_difference":[]}`,
 		},
 		{
 			"durations and filters",
@@ -59,7 +61,7 @@ func TestJSON(t *testing.T) {
 				`{"index":0,"cause":"STALE_LIST","reasons":[],"valid_until":null,"opens_at":null,"error":null}],` +
 				`"reasons":[{"kind":"OPT_OUT","list":null,"list_kind":null,"scope":"","channel":null,"since":null,"snapshot_date":null,` +
 				`"rule":null,"record":null,"consent_kind":null,"expires_at":null,"source":null,"time_zone":null}],"revision":7,"journal_id":"ab","tag":"0f",` +
-				`"checked_at":"2026-09-10T12:00:00.005Z","policy_version":"1"}`,
+				`"checked_at":"2026-09-10T12:00:00.005Z","policy_version":"1","clock_ahead":null,"tables_version":null,"tables_difference":[]}`,
 		},
 	}
 	for _, tt := range tests {
@@ -80,12 +82,12 @@ func TestJSONFields(t *testing.T) {
 		value  any
 		fields int
 	}{
-		{client.Result{}, 11}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.ConsentRecord{}, 20}, {client.NumberInfo{}, 8},
+		{client.Result{}, 14}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.ConsentRecord{}, 20}, {client.NumberInfo{}, 10},
 		{client.Record{}, 16}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
 		{client.HistoryEvent{}, 22}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
 		{client.ImportResult{}, 23}, {client.ImportOptOutsResult{}, 15}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 22}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
-		{client.FilterStats{}, 6}, {client.BatchResult{}, 8}, {client.BatchDetail{}, 6},
+		{client.FilterStats{}, 6}, {client.BatchResult{}, 11}, {client.BatchDetail{}, 6},
 		{client.Token{}, 9}, {client.TokenReceipt{}, 14}, {client.RevokeReceipt{}, 6}, {client.Identity{}, 6}, {client.Act{}, 7}, {client.Access{}, 7},
 		{client.SubscriberInfo{}, 16}, {client.SubscriberStatus{}, 23}, {client.StageStatus{}, 8}, {client.SubscriberReceipt{}, 22},
 		{client.RemoveReceipt{}, 6}, {client.AckReceipt{}, 7}, {client.Desk{}, 6}, {client.DeskReceipt{}, 12},

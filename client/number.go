@@ -20,6 +20,9 @@ type NumberInfo struct {
 	Records []Record `json:"records"`
 	// Lists that hold it.
 	Lists []ListEntry `json:"lists"`
+	// TablesVersion and TablesDifference as in Result.
+	TablesVersion    string   `json:"tables_version"`
+	TablesDifference []string `json:"tables_difference"`
 }
 
 // Record is one fact about one number.
@@ -136,6 +139,8 @@ func (c *Client) GetNumber(ctx context.Context, number string, opts ...ReadOptio
 		ReadAt:   fromTime(answer.GetCheckedAt()),
 		Records:  each(answer.GetRecords(), fromRecord),
 		Lists:    each(answer.GetLists(), fromListEntry),
+
+		TablesVersion: answer.GetTablesVersion(), TablesDifference: answer.GetTablesDifference(),
 	}, nil
 }
 

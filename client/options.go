@@ -6,6 +6,7 @@ import (
 	"unicode/utf8"
 
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
@@ -99,13 +100,13 @@ func WithDialOptions(opts ...grpc.DialOption) Option {
 	return func(o *options) { o.dial = append(o.dial, opts...) }
 }
 
-// CheckOption changes a check: Scope, Region, AtLeast, AsOf, At, ForPurpose, Explain, InPlace and RecordUse make one.
+// CheckOption changes a check: Scope, Region, AtLeast, AsOf, At, Logged, ForPurpose, Explain, InPlace and RecordUse make one.
 type CheckOption interface{ applyCheck(*callOptions) }
 
-// ReadOption changes another read of a number: Region, AtLeast, AsOf and At make one.
+// ReadOption changes another read of a number: Region, AtLeast, AsOf, At and Logged make one.
 type ReadOption interface{ applyRead(*callOptions) }
 
-// ExportOption changes an export of opt-outs: Scope, AtLeast, AsOf and At make one.
+// ExportOption changes an export of opt-outs: Scope, AtLeast, AsOf, At and Logged make one.
 type ExportOption interface{ applyExport(*callOptions) }
 
 // ScopeOption is what Scope makes, for checks and exports of opt-outs.
@@ -165,13 +166,26 @@ func (a AsOfOption) applyExport(o *callOptions) { a.applyCheck(o) }
 // AtOption is what At makes, for every read.
 type AtOption struct{ position Position }
 
-// At asks for the answer from exactly that position, at its own time. With AsOf and the CheckedAt of a result that was kept, it
-// gives that result again. It replaces AtLeast. Errors: as for AtLeast and AsOf. The zero Position asks for nothing.
+// At asks for the answer from exactly that position, at its own time, or with AsOf at that time. It replaces AtLeast. Errors: as for AtLeast and AsOf. The zero Position asks for nothing.
 func At(p Position) AtOption { return AtOption{p} }
 
 func (a AtOption) applyCheck(o *callOptions)  { o.at = a.position }
 func (a AtOption) applyRead(o *callOptions)   { a.applyCheck(o) }
 func (a AtOption) applyExport(o *callOptions) { a.applyCheck(o) }
+
+// LoggedOption is what Logged makes, for every read.
+type LoggedOption struct{ result Result }
+
+// Logged asks for the answer of a result that was kept: At its Position, AsOf its CheckedAt, with its ClockAhead. A check then gives the
+// same verdict and reasons, unless its TablesDifference names tables that are not those of TablesVersion. It replaces AtLeast. What the
+// result leaves zero is not asked for.
+func Logged(r Result) LoggedOption { return LoggedOption{r} }
+
+func (l LoggedOption) applyCheck(o *callOptions) {
+	o.asOf, o.at, o.ahead, o.tables = l.result.CheckedAt, l.result.Position, l.result.ClockAhead, l.result.TablesVersion
+}
+func (l LoggedOption) applyRead(o *callOptions)   { l.applyCheck(o) }
+func (l LoggedOption) applyExport(o *callOptions) { l.applyCheck(o) }
 
 // PurposeOption is what ForPurpose makes, for checks.
 type PurposeOption struct{ purpose Purpose }
@@ -206,6 +220,8 @@ type callOptions struct {
 	atLeast  Position
 	asOf     time.Time
 	at       Position
+	ahead    time.Duration // of asOf
+	tables   string        // of the answer that is asked for again; empty: not said
 	purpose  Purpose
 	sent     dncv1.Purpose // purpose, in the contract
 	explain  bool
@@ -227,9 +243,12 @@ func (o *callOptions) readAt() *dncv1.ReadAt {
 
 // past is the moment of the past that a read asks for.
 func (o *callOptions) past() *dncv1.Past {
-	p := new(dncv1.Past)
+	p := &dncv1.Past{TablesVersion: o.tables}
 	if !o.asOf.IsZero() {
 		p.Now = timestamppb.New(o.asOf)
+	}
+	if o.ahead != 0 {
+		p.ClockAhead = durationpb.New(o.ahead)
 	}
 	if o.at != (Position{}) {
 		p.Position = o.at.message()

@@ -5,6 +5,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	where "github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -47,7 +48,7 @@ func (a *answerWriter) begin(v *store.View, count int) {
 	a.place.Revision, a.place.JournalId, a.place.Tag = v.Revision(), v.JournalID(), v.Tag()
 	a.time.Seconds, a.time.Nanos = a.at.now.Unix(), int32(a.at.now.Nanosecond())
 	a.message.Position, a.message.CheckedAt, a.message.ClockAhead = &a.place, &a.time, a.at.aheadMessage()
-	a.message.PolicyVersion = v.PolicyVersion()
+	a.message.PolicyVersion, a.message.TablesVersion, a.message.TablesDifference = v.PolicyVersion(), where.TablesVersion(), nil
 }
 
 // finish answers the remaining checks, releases the view, and sends.

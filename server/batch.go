@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/internal/phone"
+	where "github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -116,7 +117,8 @@ func (b *batchCheck) begin(n int) {
 	r.position.Revision, r.position.JournalId, r.position.Tag = b.view.Revision(), b.view.JournalID(), b.view.Tag()
 	r.at.Seconds, r.at.Nanos = b.at.now.Unix(), int32(b.at.now.Nanosecond())
 	r.resp.Position, r.resp.CheckedAt, r.resp.ClockAhead = &r.position, &r.at, b.at.aheadMessage()
-	r.resp.PolicyVersion = b.view.PolicyVersion()
+	r.resp.PolicyVersion, r.resp.TablesVersion = b.view.PolicyVersion(), where.TablesVersion()
+	r.resp.TablesDifference = tablesDifference(b.req.GetReadAt().GetPast())
 	r.resp.Verdicts = make([]dncv1.Verdict, n)
 	b.resp = &r.resp
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/dncd/dncd/internal/phone"
+	where "github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -103,7 +104,9 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	if req.GetRecordUse() {
 		s.recordUse(ctx, v, n, a.scope, &d)
 	}
-	return answer(v, n, req.GetNumber(), &d, at), d.Verdict, nil
+	resp := answer(v, n, req.GetNumber(), &d, at)
+	resp.TablesDifference = tablesDifference(req.GetReadAt().GetPast())
+	return resp, d.Verdict, nil
 }
 
 // askedOf reads what a check states beside the number.
@@ -133,7 +136,7 @@ func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, at 
 	r.resp.Cause = causeOf(d.Cause)
 	r.position.Revision, r.position.JournalId, r.position.Tag = v.Revision(), v.JournalID(), v.Tag()
 	r.resp.Position = &r.position
-	r.resp.PolicyVersion = v.PolicyVersion()
+	r.resp.PolicyVersion, r.resp.TablesVersion = v.PolicyVersion(), where.TablesVersion()
 	r.resp.CheckedAt, r.resp.ClockAhead = &r.at, at.aheadMessage()
 	r.resp.ValidUntil, r.resp.OpensAt = stamp(d.ValidUntil), stamp(d.OpensAt)
 	r.resp.Reasons = reasonsOf(d)

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/dncd/dncd/internal/access"
+	where "github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
@@ -38,6 +39,9 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 		Position:  positionOf(v),
 		CheckedAt: stamp(at.now),
 		Lists:     listEntries(caller, facts.Lists, at.now),
+
+		TablesVersion:    where.TablesVersion(),
+		TablesDifference: tablesDifference(req.GetReadAt().GetPast()),
 	}
 	bytes := 0
 	for i := range facts.Records {

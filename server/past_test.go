@@ -236,6 +236,7 @@ func digitsOf(r *rand.Rand) (digits []uint64) {
 func (n *node) wantAgain(ctx context.Context, c loggedCheck) {
 	n.t.Helper()
 	at := pastAt(c.answer.GetPosition(), c.answer.GetCheckedAt().AsTime(), c.answer.GetClockAhead())
+	at.GetPast().TablesVersion = c.answer.GetTablesVersion()
 	again, err := n.check.CheckNumber(ctx, &dncv1.CheckNumberRequest{Number: c.number, Scope: c.scope, ReadAt: at})
 	if err != nil {
 		n.t.Fatal(err)

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"time"
 
+	where "github.com/dncd/dncd/internal/place"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
 )
@@ -78,6 +79,8 @@ func (s *service) pastView(past *dncv1.Past) (*store.View, error) {
 		return nil, invalidField("read_at.past.clock_ahead", "belongs to the time of an answer, and is not negative")
 	case p != nil && p.GetRevision() == 0:
 		return nil, invalidField("read_at.past.position", "needs a revision")
+	case !isTablesVersion(past.GetTablesVersion()):
+		return nil, invalidField("read_at.past.tables_version", where.ErrTablesVersion.Error())
 	case !isOfJournal(v, p):
 		return nil, journalChanged(v)
 	}

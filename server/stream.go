@@ -250,6 +250,7 @@ func (c *checkSession) answerPast(checks []pastCheck) error {
 			v = c.s.store.View()
 		}
 		c.answers.begin(v, 1)
+		c.answers.message.TablesDifference = tablesDifference(check.past)
 		if err := c.answers.add(check.question, err); err != nil {
 			return err
 		}

@@ -279,7 +279,7 @@ func (n *node) wantSame(c *dncv1.StreamCheck, got answered) {
 		&dncv1.CheckNumberResponse{
 			Number: fmt.Sprintf("+%d", got.GetE164()), Verdict: got.GetVerdict(), Cause: got.GetCause(), Reasons: got.reasons(),
 			ValidUntil: got.GetValidUntil(), OpensAt: got.GetOpensAt(), Position: got.in.GetPosition(),
-			CheckedAt: got.in.GetCheckedAt(), PolicyVersion: got.in.GetPolicyVersion(),
+			CheckedAt: got.in.GetCheckedAt(), PolicyVersion: got.in.GetPolicyVersion(), TablesVersion: got.in.GetTablesVersion(),
 		}, want)
 	if !same || got.GetError() != nil {
 		n.t.Errorf("%v: got %v with %v, unary %v", c, got, got.reasons(), want)

@@ -3,11 +3,10 @@ package main
 import (
 	"errors"
 	"fmt"
-	"time"
-	_ "time/tzdata" // on machines without a time zone database
 
 	"github.com/spf13/cobra"
 
+	atlas "github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/registry"
 )
 
@@ -68,7 +67,7 @@ func (f *auditFlags) open(cmd *cobra.Command, file string) (*registry.Calls, err
 	options := registry.CallOptions{Time: f.timeColumn, Scope: f.scopeColumn}
 	var err error
 	if f.timezone != "" {
-		if options.Location, err = time.LoadLocation(f.timezone); err != nil {
+		if options.Location, err = atlas.Location(f.timezone); err != nil {
 			return nil, usagef(cmd, "--timezone %q is no time zone such as Europe/Paris or UTC", f.timezone)
 		}
 	}

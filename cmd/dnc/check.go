@@ -52,7 +52,9 @@ about. The exit code is then 0 when every row was answered, and 2 when no row he
 
 With --as-of the answer is the one that a check would have had then, from the records, lists and
 policy of that time. A time before the journal begins is an error: what was known is not known.
-With --at too, a logged answer comes again: its position, and its time.
+With --at too, a logged answer comes again: its position, and its time; with its clock_ahead and its
+tables_version, if it has them. Answers rest on tables that are built into dncd, such as the time zones
+of numbers: with --tables the command warns of those that differ.
 
 With -o json, text that is not a number has an error with its reason, and no verdict; column
 names the column of the file that decided.`,
@@ -61,6 +63,7 @@ names the column of the file that decided.`,
   dnc check 01.99.00.12.34 --region FR
   dnc check +33199001234 --place FR-IDF --purpose service
   dnc check +33199001234 --as-of 2026-09-10T14:03:00+02:00
+  dnc check +33199001234 --at 41 --as-of 2026-09-10T12:03:00Z --tables "$TABLES_VERSION"
   dnc check --file leads.csv --column phone --region FR --out verdicts.csv
   cut -d, -f2 leads.csv | dnc check --file - --region FR`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -84,6 +87,7 @@ names the column of the file that decided.`,
 	f.StringVar(&flags.place, "place", "", "where the called party is known to be: a time zone such as Europe/Paris, or an ISO 3166-2 code such as FR-IDF")
 	f.BoolVar(&flags.explain, "explain", false, "name the rules and their sources, and with --file the reasons of ALLOW")
 	flags.past.add(cmd)
+	flags.past.addLogged(cmd)
 	f.Uint64Var(&flags.minRevision, "min-revision", 0, "answer from this revision or a later one")
 	f.BoolVar(&flags.recordUse, "record-use", false, "record that an answer ALLOW relies on a consent; if that cannot be stored, the answer is UNKNOWN")
 	f.StringVar(&flags.file, "file", "", "check every row of a file; - is standard input")
@@ -95,7 +99,7 @@ names the column of the file that decided.`,
 
 func (f checkFlags) options() []client.CheckOption {
 	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region), client.ForPurpose(client.Purpose(f.purpose)), client.InPlace(f.place),
-		client.AsOf(f.past.now), client.At(f.past.position)}
+		f.past.logged()}
 	if f.explain || f.file == "" {
 		opts = append(opts, client.Explain())
 	}
@@ -140,6 +144,7 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 	if !result.Callable() {
 		a.end(exitNo)
 	}
+	a.warnOfTables(result.TablesDifference)
 	return a.print(checkJSON{Result: result}, func() string {
 		line := result.Number + "  " + string(result.Verdict)
 		if why := describeResult(result); why != "" {
@@ -148,7 +153,7 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 		if flags.explain {
 			line += describeRules(result)
 		}
-		return line
+		return line + flags.past.tablesLine(result.TablesVersion)
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/client"
+	atlas "github.com/dncd/dncd/internal/place"
 )
 
 // print writes one object as a line of JSON, or what text returns.
@@ -65,7 +66,7 @@ func byTheirClock(r client.Result) string {
 		if reason.TimeZone == "" {
 			continue
 		}
-		if zone, err := time.LoadLocation(reason.TimeZone); err == nil {
+		if zone, err := atlas.Location(reason.TimeZone); err == nil {
 			return r.OpensAt.In(zone).Format("2006-01-02 15:04") + " (" + reason.TimeZone + ")"
 		}
 	}

@@ -43,6 +43,8 @@ type app struct {
 
 	connected *client.Client
 	code      int // exitNo or exitError once a command has said so
+
+	warnedOfTables bool
 }
 
 // run executes dnc with these arguments and returns its exit code.

@@ -58,7 +58,7 @@ func (a *app) checkFile(cmd *cobra.Command, args []string, flags checkFlags) (er
 	if choice := rows.Choice(); choice.Layout.Width > 1 || choice.Layout.Header != nil {
 		sayChoices(a.stderr, []registry.Choice{choice}, describeRows)
 	}
-	fmt.Fprintln(a.stderr, output.summary())
+	fmt.Fprintln(a.stderr, output.summary()+flags.past.tablesLine(output.tables))
 	if n := output.rows(); n > 0 && output.counts[invalid] == n {
 		return errors.New("no row holds a number: use --column if another column does, and --region for national numbers")
 	}

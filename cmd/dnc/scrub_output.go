@@ -21,6 +21,7 @@ type scrubOutput struct {
 	last    *tail            // of the row before, if it is in the same batch
 	key     []byte
 	columns []string // of the number
+	tables  string   // with which the rows were answered; empty: none was yet
 }
 
 // tail is what is written after the columns of a row, and the number of rows that have it.
@@ -50,6 +51,10 @@ func (o *scrubOutput) header(titles []string) error {
 // write writes a batch that was answered.
 func (o *scrubOutput) write(b *rowBatch) error {
 	isJSON := o.app.output == "json"
+	if b.batch.TablesVersion != "" {
+		o.tables = b.batch.TablesVersion
+	}
+	o.app.warnOfTables(b.batch.TablesDifference)
 	for text, f := range b.findings() {
 		var err error
 		if isJSON {
@@ -208,7 +213,8 @@ func (f *finding) key(to []byte) []byte {
 func (f *finding) result() client.Result {
 	r := client.Result{
 		Number: f.number.E164(), Verdict: f.verdict, Reasons: []client.Reason{},
-		Position: f.batch.Position, CheckedAt: f.batch.CheckedAt, PolicyVersion: f.batch.PolicyVersion,
+		Position: f.batch.Position, CheckedAt: f.batch.CheckedAt, PolicyVersion: f.batch.PolicyVersion, ClockAhead: f.batch.ClockAhead,
+		TablesVersion: f.batch.TablesVersion, TablesDifference: f.batch.TablesDifference,
 	}
 	if f.detail == nil {
 		return r

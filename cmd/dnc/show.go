@@ -27,16 +27,18 @@ func (a *app) showCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			info, err := c.GetNumber(cmd.Context(), args[0], client.Region(region), client.AsOf(past.now), client.At(past.position))
+			info, err := c.GetNumber(cmd.Context(), args[0], client.Region(region), past.logged())
 			if err != nil {
 				return err
 			}
-			return a.print(info, func() string { return describeNumber(info) })
+			a.warnOfTables(info.TablesDifference)
+			return a.print(info, func() string { return describeNumber(info) + past.tablesLine(info.TablesVersion) })
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringVar(&region, "region", "", "how a national number is read, such as FR")
 	past.add(cmd)
+	past.addLogged(cmd)
 	return cmd
 }
 

@@ -14,15 +14,15 @@ func isText(m message) bool {
 		return utf8.ValidString(m.GetNumber()) && utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && utf8.ValidString(m.GetPlace()) &&
 			readAtIsText(m.GetReadAt())
 	case *dncv1.CheckNumberResponse:
-		return utf8.ValidString(m.GetNumber()) && positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText)
+		return utf8.ValidString(m.GetNumber()) && positionIsText(m.GetPosition()) && namesAreText(m) && all(m.GetReasons(), reasonIsText)
 	case *dncv1.CheckNumbersRequest:
 		return utf8.ValidString(m.GetRegion()) && utf8.ValidString(m.GetScope()) && readAtIsText(m.GetReadAt()) && all(m.GetNumbers(), utf8.ValidString)
 	case *dncv1.CheckNumbersResponse:
-		return positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetDetails(), detailIsText)
+		return positionIsText(m.GetPosition()) && namesAreText(m) && all(m.GetReasons(), reasonIsText) && all(m.GetDetails(), detailIsText)
 	case *dncv1.StreamChecksRequest:
 		return all(m.GetChecks(), checkIsText)
 	case *dncv1.StreamChecksResponse:
-		return positionIsText(m.GetPosition()) && utf8.ValidString(m.GetPolicyVersion()) && all(m.GetReasons(), reasonIsText) && all(m.GetAnswers(), answerIsText)
+		return positionIsText(m.GetPosition()) && namesAreText(m) && all(m.GetReasons(), reasonIsText) && all(m.GetAnswers(), answerIsText)
 	}
 	return false
 }
@@ -37,7 +37,18 @@ func all[T any](list []T, is func(T) bool) bool {
 }
 
 func readAtIsText(at *dncv1.ReadAt) bool {
-	return at == nil || positionIsText(at.GetAtLeast()) && positionIsText(at.GetPast().GetPosition())
+	return at == nil || positionIsText(at.GetAtLeast()) && positionIsText(at.GetPast().GetPosition()) && utf8.ValidString(at.GetPast().GetTablesVersion())
+}
+
+// answer is what names the data that it rests on.
+type answer interface {
+	GetPolicyVersion() string
+	GetTablesVersion() string
+	GetTablesDifference() []string
+}
+
+func namesAreText(m answer) bool {
+	return utf8.ValidString(m.GetPolicyVersion()) && utf8.ValidString(m.GetTablesVersion()) && all(m.GetTablesDifference(), utf8.ValidString)
 }
 
 func positionIsText(p *dncv1.Position) bool { return utf8.ValidString(p.GetJournalId()) }

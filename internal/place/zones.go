@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"time"
-	_ "time/tzdata" // on machines without a time zone database
 
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
@@ -208,20 +206,4 @@ func namesOf(zones []*policy.Zone) string {
 		names = append(names, z.Name())
 	}
 	return strings.Join(names, ",")
-}
-
-// loaded are the zones that were used, by name.
-var loaded sync.Map
-
-// zone is the zone of that name.
-func zone(name string) (*policy.Zone, error) {
-	if z, ok := loaded.Load(name); ok {
-		return z.(*policy.Zone), nil
-	}
-	location, err := time.LoadLocation(name)
-	if err != nil {
-		return nil, err
-	}
-	z, _ := loaded.LoadOrStore(name, policy.NewZone(location))
-	return z.(*policy.Zone), nil
 }

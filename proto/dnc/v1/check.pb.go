@@ -629,11 +629,17 @@ type CheckNumberResponse struct {
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
 	// The policy that was applied; empty: none is in force.
 	PolicyVersion string `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
+	// The built-in tables that it was decided with, each by name and the beginning of a hash of its content, such as
+	// phone:0a1b2c3d,zones:0a1b2c3d,tzdata:0a1b2c3d,holidays:0a1b2c3d: the regions of numbers, the time zones they may
+	// be in, the clocks of those, public holidays.
+	TablesVersion string `protobuf:"bytes,10,opt,name=tables_version,json=tablesVersion,proto3" json:"tables_version,omitempty"`
 	// How far checked_at may be ahead of the true time, when the server's clock was set back: an opt-out that
 	// expires counts for as much longer. Unset: not at all.
-	ClockAhead    *durationpb.Duration `protobuf:"bytes,11,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClockAhead *durationpb.Duration `protobuf:"bytes,11,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	// The names of the tables that are not those of read_at.past.tables_version: the answer may differ from the one that was given then.
+	TablesDifference []string `protobuf:"bytes,12,rep,name=tables_difference,json=tablesDifference,proto3" json:"tables_difference,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CheckNumberResponse) Reset() {
@@ -729,9 +735,23 @@ func (x *CheckNumberResponse) GetPolicyVersion() string {
 	return ""
 }
 
+func (x *CheckNumberResponse) GetTablesVersion() string {
+	if x != nil {
+		return x.TablesVersion
+	}
+	return ""
+}
+
 func (x *CheckNumberResponse) GetClockAhead() *durationpb.Duration {
 	if x != nil {
 		return x.ClockAhead
+	}
+	return nil
+}
+
+func (x *CheckNumberResponse) GetTablesDifference() []string {
+	if x != nil {
+		return x.TablesDifference
 	}
 	return nil
 }
@@ -865,11 +885,15 @@ type CheckNumbersResponse struct {
 	// For a request of strings: what each was read as; 0 for one that is an error. Empty for a
 	// request of fixed64.
 	E164 []uint64 `protobuf:"fixed64,7,rep,packed,name=e164,proto3" json:"e164,omitempty"`
+	// The built-in tables that they were decided with: see CheckNumberResponse.
+	TablesVersion string `protobuf:"bytes,8,opt,name=tables_version,json=tablesVersion,proto3" json:"tables_version,omitempty"`
 	// How far checked_at may be ahead of the true time, when the server's clock was set back: an opt-out that
 	// expires counts for as much longer. Unset: not at all.
-	ClockAhead    *durationpb.Duration `protobuf:"bytes,9,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClockAhead *durationpb.Duration `protobuf:"bytes,9,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	// The names of the tables that are not those of read_at.past.tables_version: an answer may differ from the one that was given then.
+	TablesDifference []string `protobuf:"bytes,10,rep,name=tables_difference,json=tablesDifference,proto3" json:"tables_difference,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *CheckNumbersResponse) Reset() {
@@ -951,9 +975,23 @@ func (x *CheckNumbersResponse) GetE164() []uint64 {
 	return nil
 }
 
+func (x *CheckNumbersResponse) GetTablesVersion() string {
+	if x != nil {
+		return x.TablesVersion
+	}
+	return ""
+}
+
 func (x *CheckNumbersResponse) GetClockAhead() *durationpb.Duration {
 	if x != nil {
 		return x.ClockAhead
+	}
+	return nil
+}
+
+func (x *CheckNumbersResponse) GetTablesDifference() []string {
+	if x != nil {
+		return x.TablesDifference
 	}
 	return nil
 }
@@ -1268,11 +1306,15 @@ type StreamChecksResponse struct {
 	Answers []*StreamAnswer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
 	// What the answers rest on, each reason once; answers refer to it.
 	Reasons []*Reason `protobuf:"bytes,5,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// The built-in tables that they were decided with: see CheckNumberResponse.
+	TablesVersion string `protobuf:"bytes,6,opt,name=tables_version,json=tablesVersion,proto3" json:"tables_version,omitempty"`
 	// How far checked_at may be ahead of the true time, when the server's clock was set back: an opt-out that
 	// expires counts for as much longer. Unset: not at all.
-	ClockAhead    *durationpb.Duration `protobuf:"bytes,7,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ClockAhead *durationpb.Duration `protobuf:"bytes,7,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	// The names of the tables that are not those of read_at.past.tables_version: an answer may differ from the one that was given then.
+	TablesDifference []string `protobuf:"bytes,8,rep,name=tables_difference,json=tablesDifference,proto3" json:"tables_difference,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *StreamChecksResponse) Reset() {
@@ -1340,9 +1382,23 @@ func (x *StreamChecksResponse) GetReasons() []*Reason {
 	return nil
 }
 
+func (x *StreamChecksResponse) GetTablesVersion() string {
+	if x != nil {
+		return x.TablesVersion
+	}
+	return ""
+}
+
 func (x *StreamChecksResponse) GetClockAhead() *durationpb.Duration {
 	if x != nil {
 		return x.ClockAhead
+	}
+	return nil
+}
+
+func (x *StreamChecksResponse) GetTablesDifference() []string {
+	if x != nil {
+		return x.TablesDifference
 	}
 	return nil
 }
@@ -1493,7 +1549,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\aexplain\x18\x06 \x01(\bR\aexplain\x12\x14\n" +
 	"\x05place\x18\a \x01(\tR\x05place\x12\x1d\n" +
 	"\n" +
-	"record_use\x18\b \x01(\bR\trecordUse\"\xe7\x03\n" +
+	"record_use\x18\b \x01(\bR\trecordUse\"\xbb\x04\n" +
 	"\x13CheckNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +
@@ -1505,9 +1561,12 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\vvalid_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"validUntil\x125\n" +
 	"\bopens_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\aopensAt\x12%\n" +
-	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\x12:\n" +
+	"\x0epolicy_version\x18\t \x01(\tR\rpolicyVersion\x12%\n" +
+	"\x0etables_version\x18\n" +
+	" \x01(\tR\rtablesVersion\x12:\n" +
 	"\vclock_ahead\x18\v \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"clockAhead\"\x84\x02\n" +
+	"clockAhead\x12+\n" +
+	"\x11tables_difference\x18\f \x03(\tR\x10tablesDifference\"\x84\x02\n" +
 	"\x13CheckNumbersRequest\x12\x18\n" +
 	"\anumbers\x18\x01 \x03(\tR\anumbers\x12\x12\n" +
 	"\x04e164\x18\x02 \x03(\x06R\x04e164\x12\x16\n" +
@@ -1516,7 +1575,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\aread_at\x18\x05 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12)\n" +
 	"\apurpose\x18\x06 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12#\n" +
 	"\rverdicts_only\x18\a \x01(\bR\fverdictsOnly\x12\x18\n" +
-	"\aexplain\x18\b \x01(\bR\aexplain\"\xfc\x02\n" +
+	"\aexplain\x18\b \x01(\bR\aexplain\"\xd0\x03\n" +
 	"\x14CheckNumbersResponse\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
@@ -1525,9 +1584,12 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\bverdicts\x18\x04 \x03(\x0e2\x0f.dnc.v1.VerdictR\bverdicts\x12(\n" +
 	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12-\n" +
 	"\adetails\x18\x06 \x03(\v2\x13.dnc.v1.CheckDetailR\adetails\x12\x12\n" +
-	"\x04e164\x18\a \x03(\x06R\x04e164\x12:\n" +
+	"\x04e164\x18\a \x03(\x06R\x04e164\x12%\n" +
+	"\x0etables_version\x18\b \x01(\tR\rtablesVersion\x12:\n" +
 	"\vclock_ahead\x18\t \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"clockAhead\"\x8c\x02\n" +
+	"clockAhead\x12+\n" +
+	"\x11tables_difference\x18\n" +
+	" \x03(\tR\x10tablesDifference\"\x8c\x02\n" +
 	"\vCheckDetail\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\rR\x05index\x12#\n" +
 	"\x05cause\x18\x02 \x01(\x0e2\r.dnc.v1.CauseR\x05cause\x12%\n" +
@@ -1550,16 +1612,18 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\aexplain\x18\t \x01(\bR\aexplain\x12\x14\n" +
 	"\x05place\x18\n" +
 	" \x01(\tR\x05placeB\t\n" +
-	"\asubject\"\xbc\x02\n" +
+	"\asubject\"\x90\x03\n" +
 	"\x14StreamChecksResponse\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x129\n" +
 	"\n" +
 	"checked_at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12%\n" +
 	"\x0epolicy_version\x18\x03 \x01(\tR\rpolicyVersion\x12.\n" +
 	"\aanswers\x18\x04 \x03(\v2\x14.dnc.v1.StreamAnswerR\aanswers\x12(\n" +
-	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12:\n" +
+	"\areasons\x18\x05 \x03(\v2\x0e.dnc.v1.ReasonR\areasons\x12%\n" +
+	"\x0etables_version\x18\x06 \x01(\tR\rtablesVersion\x12:\n" +
 	"\vclock_ahead\x18\a \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"clockAhead\"\xc6\x02\n" +
+	"clockAhead\x12+\n" +
+	"\x11tables_difference\x18\b \x03(\tR\x10tablesDifference\"\xc6\x02\n" +
 	"\fStreamAnswer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12)\n" +
 	"\averdict\x18\x02 \x01(\x0e2\x0f.dnc.v1.VerdictR\averdict\x12#\n" +

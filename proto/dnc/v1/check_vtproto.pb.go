@@ -280,6 +280,15 @@ func (m *CheckNumberResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.TablesDifference) > 0 {
+		for iNdEx := len(m.TablesDifference) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.TablesDifference[iNdEx])
+			copy(dAtA[i:], m.TablesDifference[iNdEx])
+			i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesDifference[iNdEx])))
+			i--
+			dAtA[i] = 0x62
+		}
+	}
 	if m.ClockAhead != nil {
 		size, err := (*durationpb.Duration)(m.ClockAhead).MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -289,6 +298,13 @@ func (m *CheckNumberResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
 		dAtA[i] = 0x5a
+	}
+	if len(m.TablesVersion) > 0 {
+		i -= len(m.TablesVersion)
+		copy(dAtA[i:], m.TablesVersion)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesVersion)))
+		i--
+		dAtA[i] = 0x52
 	}
 	if len(m.PolicyVersion) > 0 {
 		i -= len(m.PolicyVersion)
@@ -499,6 +515,15 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.TablesDifference) > 0 {
+		for iNdEx := len(m.TablesDifference) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.TablesDifference[iNdEx])
+			copy(dAtA[i:], m.TablesDifference[iNdEx])
+			i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesDifference[iNdEx])))
+			i--
+			dAtA[i] = 0x52
+		}
+	}
 	if m.ClockAhead != nil {
 		size, err := (*durationpb.Duration)(m.ClockAhead).MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -508,6 +533,13 @@ func (m *CheckNumbersResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
 		dAtA[i] = 0x4a
+	}
+	if len(m.TablesVersion) > 0 {
+		i -= len(m.TablesVersion)
+		copy(dAtA[i:], m.TablesVersion)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesVersion)))
+		i--
+		dAtA[i] = 0x42
 	}
 	if len(m.E164) > 0 {
 		for iNdEx := len(m.E164) - 1; iNdEx >= 0; iNdEx-- {
@@ -891,6 +923,15 @@ func (m *StreamChecksResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.TablesDifference) > 0 {
+		for iNdEx := len(m.TablesDifference) - 1; iNdEx >= 0; iNdEx-- {
+			i -= len(m.TablesDifference[iNdEx])
+			copy(dAtA[i:], m.TablesDifference[iNdEx])
+			i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesDifference[iNdEx])))
+			i--
+			dAtA[i] = 0x42
+		}
+	}
 	if m.ClockAhead != nil {
 		size, err := (*durationpb.Duration)(m.ClockAhead).MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -900,6 +941,13 @@ func (m *StreamChecksResponse) MarshalToSizedBufferVT(dAtA []byte) (int, error) 
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(size))
 		i--
 		dAtA[i] = 0x3a
+	}
+	if len(m.TablesVersion) > 0 {
+		i -= len(m.TablesVersion)
+		copy(dAtA[i:], m.TablesVersion)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesVersion)))
+		i--
+		dAtA[i] = 0x32
 	}
 	if len(m.Reasons) > 0 {
 		for iNdEx := len(m.Reasons) - 1; iNdEx >= 0; iNdEx-- {
@@ -1101,9 +1149,11 @@ func (m *StreamChecksResponse) ResetVT() {
 			mm.Reset()
 		}
 		f1 := m.Reasons[:0]
+		f2 := m.TablesDifference[:0]
 		m.Reset()
 		m.Answers = f0
 		m.Reasons = f1
+		m.TablesDifference = f2
 	}
 }
 func (m *StreamChecksResponse) ReturnToVTPool() {
@@ -1257,9 +1307,19 @@ func (m *CheckNumberResponse) SizeVT() (n int) {
 	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
+	l = len(m.TablesVersion)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
 	if m.ClockAhead != nil {
 		l = (*durationpb.Duration)(m.ClockAhead).SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if len(m.TablesDifference) > 0 {
+		for _, s := range m.TablesDifference {
+			l = len(s)
+			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1345,9 +1405,19 @@ func (m *CheckNumbersResponse) SizeVT() (n int) {
 	if len(m.E164) > 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(len(m.E164)*8)) + len(m.E164)*8
 	}
+	l = len(m.TablesVersion)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
 	if m.ClockAhead != nil {
 		l = (*durationpb.Duration)(m.ClockAhead).SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if len(m.TablesDifference) > 0 {
+		for _, s := range m.TablesDifference {
+			l = len(s)
+			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1495,9 +1565,19 @@ func (m *StreamChecksResponse) SizeVT() (n int) {
 			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 		}
 	}
+	l = len(m.TablesVersion)
+	if l > 0 {
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
 	if m.ClockAhead != nil {
 		l = (*durationpb.Duration)(m.ClockAhead).SizeVT()
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	if len(m.TablesDifference) > 0 {
+		for _, s := range m.TablesDifference {
+			l = len(s)
+			n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+		}
 	}
 	n += len(m.unknownFields)
 	return n
@@ -2573,6 +2653,38 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 			}
 			m.PolicyVersion = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
+		case 10:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesVersion", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesVersion = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		case 11:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field ClockAhead", wireType)
@@ -2608,6 +2720,38 @@ func (m *CheckNumberResponse) UnmarshalVT(dAtA []byte) error {
 			if err := (*durationpb.Duration)(m.ClockAhead).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 12:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesDifference", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesDifference = append(m.TablesDifference, string(dAtA[iNdEx:postIndex]))
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
@@ -3247,6 +3391,38 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 			} else {
 				return fmt.Errorf("proto: wrong wireType = %d for field E164", wireType)
 			}
+		case 8:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesVersion", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesVersion = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		case 9:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field ClockAhead", wireType)
@@ -3282,6 +3458,38 @@ func (m *CheckNumbersResponse) UnmarshalVT(dAtA []byte) error {
 			if err := (*durationpb.Duration)(m.ClockAhead).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 10:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesDifference", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesDifference = append(m.TablesDifference, string(dAtA[iNdEx:postIndex]))
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex
@@ -4205,6 +4413,38 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 				return err
 			}
 			iNdEx = postIndex
+		case 6:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesVersion", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesVersion = string(dAtA[iNdEx:postIndex])
+			iNdEx = postIndex
 		case 7:
 			if wireType != 2 {
 				return fmt.Errorf("proto: wrong wireType = %d for field ClockAhead", wireType)
@@ -4240,6 +4480,38 @@ func (m *StreamChecksResponse) UnmarshalVT(dAtA []byte) error {
 			if err := (*durationpb.Duration)(m.ClockAhead).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 8:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesDifference", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesDifference = append(m.TablesDifference, string(dAtA[iNdEx:postIndex]))
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -1103,9 +1103,13 @@ type GetNumberResponse struct {
 	// The records in force, oldest first. The history has the others.
 	Records []*Record `protobuf:"bytes,5,rep,name=records,proto3" json:"records,omitempty"`
 	// The lists that hold it, by name.
-	Lists         []*ListEntry `protobuf:"bytes,6,rep,name=lists,proto3" json:"lists,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Lists []*ListEntry `protobuf:"bytes,6,rep,name=lists,proto3" json:"lists,omitempty"`
+	// The built-in tables by which the answer was made: see CheckNumberResponse.
+	TablesVersion string `protobuf:"bytes,7,opt,name=tables_version,json=tablesVersion,proto3" json:"tables_version,omitempty"`
+	// The names of the tables that are not those of read_at.past.tables_version: the answer may differ from the one that was given then.
+	TablesDifference []string `protobuf:"bytes,8,rep,name=tables_difference,json=tablesDifference,proto3" json:"tables_difference,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *GetNumberResponse) Reset() {
@@ -1176,6 +1180,20 @@ func (x *GetNumberResponse) GetRecords() []*Record {
 func (x *GetNumberResponse) GetLists() []*ListEntry {
 	if x != nil {
 		return x.Lists
+	}
+	return nil
+}
+
+func (x *GetNumberResponse) GetTablesVersion() string {
+	if x != nil {
+		return x.TablesVersion
+	}
+	return ""
+}
+
+func (x *GetNumberResponse) GetTablesDifference() []string {
+	if x != nil {
+		return x.TablesDifference
 	}
 	return nil
 }
@@ -3724,7 +3742,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x10GetNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12'\n" +
-	"\aread_at\x18\x03 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\"\x81\x02\n" +
+	"\aread_at\x18\x03 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\"\xd5\x02\n" +
 	"\x11GetNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x18\n" +
 	"\aregions\x18\x02 \x03(\tR\aregions\x12,\n" +
@@ -3732,7 +3750,9 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\n" +
 	"checked_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tcheckedAt\x12(\n" +
 	"\arecords\x18\x05 \x03(\v2\x0e.dnc.v1.RecordR\arecords\x12'\n" +
-	"\x05lists\x18\x06 \x03(\v2\x11.dnc.v1.ListEntryR\x05lists\"\xc0\x01\n" +
+	"\x05lists\x18\x06 \x03(\v2\x11.dnc.v1.ListEntryR\x05lists\x12%\n" +
+	"\x0etables_version\x18\a \x01(\tR\rtablesVersion\x12+\n" +
+	"\x11tables_difference\x18\b \x03(\tR\x10tablesDifference\"\xc0\x01\n" +
 	"\tListEntry\x12\x12\n" +
 	"\x04list\x18\x01 \x01(\tR\x04list\x12(\n" +
 	"\alist_id\x18\x02 \x01(\v2\x0f.dnc.v1.EventIdR\x06listId\x12$\n" +

@@ -615,7 +615,10 @@ type Past struct {
 	// The time that counts as now: for expiry, list age and calling hours. Not before the time of `position`.
 	Now *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=now,proto3" json:"now,omitempty"`
 	// Only with `now`: the clock_ahead of the answer that is reproduced. Unset: none.
-	ClockAhead    *durationpb.Duration `protobuf:"bytes,3,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	ClockAhead *durationpb.Duration `protobuf:"bytes,3,opt,name=clock_ahead,json=clockAhead,proto3" json:"clock_ahead,omitempty"`
+	// The tables_version of the answer that is reproduced. The answer says in tables_difference which tables differ. An answer that has no
+	// such field rests on none of them. Empty: not compared. FIELD_INVALID for text that no answer has.
+	TablesVersion string `protobuf:"bytes,4,opt,name=tables_version,json=tablesVersion,proto3" json:"tables_version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -669,6 +672,13 @@ func (x *Past) GetClockAhead() *durationpb.Duration {
 		return x.ClockAhead
 	}
 	return nil
+}
+
+func (x *Past) GetTablesVersion() string {
+	if x != nil {
+		return x.TablesVersion
+	}
+	return ""
 }
 
 // What goes along with every write.
@@ -1085,12 +1095,13 @@ const file_dnc_v1_types_proto_rawDesc = "" +
 	"\x06ReadAt\x12-\n" +
 	"\bat_least\x18\x01 \x01(\v2\x10.dnc.v1.PositionH\x00R\aatLeast\x12\"\n" +
 	"\x04past\x18\x02 \x01(\v2\f.dnc.v1.PastH\x00R\x04pastB\x04\n" +
-	"\x02at\"\x9e\x01\n" +
+	"\x02at\"\xc5\x01\n" +
 	"\x04Past\x12,\n" +
 	"\bposition\x18\x01 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12,\n" +
 	"\x03now\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x03now\x12:\n" +
 	"\vclock_ahead\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"clockAhead\"O\n" +
+	"clockAhead\x12%\n" +
+	"\x0etables_version\x18\x04 \x01(\tR\rtablesVersion\"O\n" +
 	"\fWriteContext\x12\x1d\n" +
 	"\n" +
 	"request_id\x18\x01 \x01(\tR\trequestId\x12 \n" +

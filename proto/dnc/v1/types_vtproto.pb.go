@@ -192,6 +192,13 @@ func (m *Past) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if len(m.TablesVersion) > 0 {
+		i -= len(m.TablesVersion)
+		copy(dAtA[i:], m.TablesVersion)
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(len(m.TablesVersion)))
+		i--
+		dAtA[i] = 0x22
+	}
 	if m.ClockAhead != nil {
 		size, err := (*durationpb.Duration)(m.ClockAhead).MarshalToSizedBufferVT(dAtA[:i])
 		if err != nil {
@@ -346,6 +353,10 @@ func (m *Past) SizeVT() (n int) {
 	}
 	if m.ClockAhead != nil {
 		l = (*durationpb.Duration)(m.ClockAhead).SizeVT()
+		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
+	}
+	l = len(m.TablesVersion)
+	if l > 0 {
 		n += 1 + l + protohelpers.SizeOfVarint(uint64(l))
 	}
 	n += len(m.unknownFields)
@@ -773,6 +784,38 @@ func (m *Past) UnmarshalVT(dAtA []byte) error {
 			if err := (*durationpb.Duration)(m.ClockAhead).UnmarshalVT(dAtA[iNdEx:postIndex]); err != nil {
 				return err
 			}
+			iNdEx = postIndex
+		case 4:
+			if wireType != 2 {
+				return fmt.Errorf("proto: wrong wireType = %d for field TablesVersion", wireType)
+			}
+			var stringLen uint64
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				stringLen |= uint64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			intStringLen := int(stringLen)
+			if intStringLen < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			postIndex := iNdEx + intStringLen
+			if postIndex < 0 {
+				return protohelpers.ErrInvalidLength
+			}
+			if postIndex > l {
+				return io.ErrUnexpectedEOF
+			}
+			m.TablesVersion = string(dAtA[iNdEx:postIndex])
 			iNdEx = postIndex
 		default:
 			iNdEx = preIndex

@@ -9,7 +9,12 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
+	"strings"
 )
+
+// module has the metadata.
+const module = "github.com/nyaruka/phonenumbers"
 
 func main() {
 	out := flag.String("o", "tables.go", "file to write")
@@ -46,5 +51,9 @@ func generate() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newTables(plans).source()
+	version, err := exec.Command("go", "list", "-m", "-f", "{{.Version}}", module).Output() //nolint:gosec // a constant
+	if err != nil {
+		return nil, fmt.Errorf("find %s: %w", module, err)
+	}
+	return newTables(plans).source(strings.TrimSpace(string(version)))
 }
