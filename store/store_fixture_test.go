@@ -38,6 +38,8 @@ var fixtureKinds = map[string]fixture{
 	"killed": {writeKilledFixture, wantKilledFixture}, // restored from a copy, then killed: what came since lies in logs alone
 	"rows":   {writeRowsFixture, wantRowsFixture},     // opt-outs by file, in tables and in the logs of a store that was killed
 	"grants": {writeGrantsFixture, wantGrantsFixture}, // grants and an access log, in tables and in the logs of a store that was killed
+	// a policy, consents, their uses and withdrawals, and acknowledgements, in tables and in the logs of a store that was killed
+	"verdicts": {writeVerdictsFixture, wantVerdictsFixture},
 }
 
 func fixtureKind(t *testing.T, archive string) fixture {
