@@ -4,19 +4,32 @@ import (
 	"github.com/dncd/dncd/internal/feed"
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 	"github.com/dncd/dncd/store"
+	"google.golang.org/protobuf/types/known/timestamppb"
 )
 
+// changeRoom is the messages that most changes consist of, so that a batch takes one allocation for all of them.
+type changeRoom struct {
+	change dncv1.FeedChange
+	id     dncv1.EventId
+	time   timestamppb.Timestamp
+	oneof  dncv1.FeedChange_Set
+	set    dncv1.FeedSet
+}
+
 func changeMessages(changes []store.FeedChange) []*dncv1.FeedChange {
-	out := make([]*dncv1.FeedChange, len(changes))
+	out, rooms := make([]*dncv1.FeedChange, len(changes)), make([]changeRoom, len(changes))
 	for i := range changes {
-		out[i] = changeMessage(&changes[i])
+		out[i] = rooms[i].message(&changes[i])
 	}
 	return out
 }
 
-// changeMessage is one change as the contract has it.
-func changeMessage(c *store.FeedChange) *dncv1.FeedChange {
-	m := &dncv1.FeedChange{Id: eventID(c.ID), Time: stamp(c.Time)}
+// message is one change as the contract has it.
+func (r *changeRoom) message(c *store.FeedChange) *dncv1.FeedChange {
+	m := &r.change
+	m.Id, m.Time = &r.id, &r.time
+	r.id.Revision, r.id.Index = c.ID.Revision, c.ID.Index
+	r.time.Seconds, r.time.Nanos = c.Time.Unix(), int32(c.Time.Nanosecond())
 	if c.Blind != (feed.Hash{}) {
 		m.Blind = c.Blind[:]
 	}
@@ -30,7 +43,9 @@ func changeMessage(c *store.FeedChange) *dncv1.FeedChange {
 	}
 	switch c.Kind {
 	case feed.Set:
-		m.Change = &dncv1.FeedChange_Set{Set: &dncv1.FeedSet{Number: uint64(c.Number), Scope: string(c.Scope), Until: stamp(c.Until)}}
+		r.set.Number, r.set.Scope, r.set.Until = uint64(c.Number), string(c.Scope), stamp(c.Until)
+		r.oneof.Set = &r.set
+		m.Change = &r.oneof
 	case feed.Remove:
 		m.Change = &dncv1.FeedChange_Remove{Remove: &dncv1.FeedRemove{Number: uint64(c.Number), Scope: string(c.Scope)}}
 	case feed.ListSet:

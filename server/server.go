@@ -217,7 +217,7 @@ func (s *Server) register(w wrapper, base service) {
 	dncv1.RegisterAccessServiceServer(w, &accessService{service: base, auth: s.auth})
 	dncv1.RegisterPolicyServiceServer(w, &policyService{service: base})
 	dncv1.RegisterAuditServiceServer(w, &auditService{service: base})
-	dncv1.RegisterPropagationServiceServer(w, &propagationService{service: base, auth: s.auth, key: s.opt.SigningKey, presence: s.presence})
+	dncv1.RegisterPropagationServiceServer(w, &propagationService{service: base, auth: s.auth, key: s.opt.SigningKey, presence: s.presence, turns: newTurns()})
 	healthv1.RegisterHealthServer(s.grpc, endingHealth{s.health, s.draining})
 	if s.opt.Reflection {
 		reflection.Register(knownCallers{s.grpc, s.auth})

@@ -79,6 +79,7 @@ func (w *watcher) run(ctx context.Context) error {
 		}
 		if sent {
 			beat.Reset(w.untilBeat())
+			w.rest(ctx)
 		}
 		select {
 		case <-w.reader.Wake():
@@ -97,6 +98,18 @@ func (w *watcher) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// rest waits until the stream may send again: the longer, the more streams have just sent. What comes meanwhile goes out in one message.
+// A stream that did not send lately need not wait.
+func (w *watcher) rest(ctx context.Context) {
+	turn := time.NewTimer(w.s.turns.Reserve().Delay())
+	defer turn.Stop()
+	select {
+	case <-turn.C:
+	case <-w.s.draining:
+	case <-ctx.Done():
 	}
 }
 

@@ -373,7 +373,7 @@ func (m *feedModel) compareLog(r *rapid.T, f *follower) {
 			}
 			want = append(want, text)
 			if f.q.Subscriber.Revision > 0 {
-				blind := m.s.secret.Blind(f.q.Subscriber, id)
+				blind := m.s.secret.Blinder(f.q.Subscriber).Blind(id)
 				n, h = n+1, feed.Next(h, feed.Leaf([]byte(text), blind))
 			}
 		}

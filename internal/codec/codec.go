@@ -1,6 +1,6 @@
-// Package codec encodes and decodes the messages of checks, for server and client. Generated code does so for the six
-// messages of CheckService, instead of reflection. All other messages use gRPC's own codec for protobuf. The wire
-// format is the same protobuf either way.
+// Package codec encodes and decodes the messages of checks and of changes, for server and client. Generated code does so for
+// the six messages of CheckService and for what Watch sends, instead of reflection. All other messages use gRPC's own codec for
+// protobuf. The wire format is the same protobuf either way.
 //
 // Where the generated code refuses a message, or finds text that is not UTF-8, protobuf decodes the message again, and
 // its result and error count. So a message that protobuf accepts is accepted here with the same content. Unknown fields
@@ -39,8 +39,8 @@ type message interface {
 	Reset()
 }
 
-// ofCheck returns v if it is one of the messages of CheckService, else nil.
-func ofCheck(v any) message {
+// generated returns v if it is one of the messages that generated code is used for, else nil.
+func generated(v any) message {
 	switch m := v.(type) {
 	case *dncv1.CheckNumberRequest:
 		return m
@@ -54,11 +54,13 @@ func ofCheck(v any) message {
 		return m
 	case *dncv1.StreamChecksResponse:
 		return m
+	case *dncv1.WatchResponse:
+		return m
 	}
 	return nil
 }
 
-// Tracked is a message of CheckService whose sender wants to know how long gRPC keeps its bytes.
+// Tracked is a message with generated code whose sender wants to know how long gRPC keeps its bytes.
 type Tracked struct {
 	Message any
 	// Freed is called once, when gRPC has sent the bytes, or dropped them. It is not called for bytes that gRPC still
@@ -85,7 +87,7 @@ func (c Codec) Marshal(v any) (mem.BufferSlice, error) {
 	if ok {
 		v, pool = t.Message, tracking{pool, t.Freed}
 	}
-	m := ofCheck(v)
+	m := generated(v)
 	if m == nil || !isText(m) {
 		return t.untracked(c.others.Marshal(v))
 	}
@@ -141,7 +143,7 @@ func write(m message, b []byte) error {
 // Unmarshal implements encoding.CodecV2. When a message of a stream is decoded into again, its checks, or its answers
 // and reasons, are reused: the caller must no longer use them.
 func (c Codec) Unmarshal(data mem.BufferSlice, v any) error {
-	m := ofCheck(v)
+	m := generated(v)
 	if m == nil {
 		return c.others.Unmarshal(data, v)
 	}

@@ -18,8 +18,8 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// ofChecks are the messages of CheckService, as its descriptor has them.
-func ofChecks(t testing.TB) []protoreflect.MessageType {
+// withCode are the messages of CheckService, as its descriptor has them, and those that Watch sends.
+func withCode(t testing.TB) []protoreflect.MessageType {
 	t.Helper()
 	var types []protoreflect.MessageType
 	methods := dncv1.File_dnc_v1_check_proto.Services().ByName("CheckService").Methods()
@@ -32,7 +32,7 @@ func ofChecks(t testing.TB) []protoreflect.MessageType {
 			types = append(types, typ)
 		}
 	}
-	return types
+	return append(types, new(dncv1.WatchResponse).ProtoReflect().Type())
 }
 
 func marshal(t testing.TB, c encoding.CodecV2, m any) []byte {
@@ -160,7 +160,7 @@ func wantEqual(t *testing.T, m proto.Message) {
 }
 
 func TestBothCodecsAgree(t *testing.T) {
-	for _, typ := range ofChecks(t) {
+	for _, typ := range withCode(t) {
 		r := filler{rand.New(rand.NewPCG(1, 2))}
 		wantEqual(t, typ.New().Interface())
 		for range 60 {
@@ -171,13 +171,13 @@ func TestBothCodecsAgree(t *testing.T) {
 	}
 }
 
-func TestAllMessagesOfChecksAreListed(t *testing.T) {
-	types := ofChecks(t)
-	if len(types) != 6 {
-		t.Errorf("CheckService has %d messages, want 6", len(types))
+func TestAllMessagesWithCodeAreListed(t *testing.T) {
+	types := withCode(t)
+	if len(types) != 7 {
+		t.Errorf("got %d messages, want 7", len(types))
 	}
 	for _, typ := range types {
-		if ofCheck(typ.New().Interface()) == nil {
+		if generated(typ.New().Interface()) == nil {
 			t.Errorf("%s is not on the list", typ.Descriptor().Name())
 		}
 	}
@@ -185,7 +185,7 @@ func TestAllMessagesOfChecksAreListed(t *testing.T) {
 
 // TestNilMessage: a handler's typed nil is an empty message, as it is to protobuf.
 func TestNilMessage(t *testing.T) {
-	for _, typ := range ofChecks(t) {
+	for _, typ := range withCode(t) {
 		if b := marshal(t, New(), typ.Zero().Interface()); len(b) != 0 {
 			t.Errorf("nil %s is %d bytes", typ.Descriptor().Name(), len(b))
 		}
@@ -194,7 +194,7 @@ func TestNilMessage(t *testing.T) {
 
 // TestCut holds that of a message cut anywhere no more is read than protobuf reads.
 func TestCut(t *testing.T) {
-	for _, typ := range ofChecks(t) {
+	for _, typ := range withCode(t) {
 		r := filler{rand.New(rand.NewPCG(3, 4))}
 		m := typ.New()
 		for len(marshal(t, New(), m.Interface())) < 500 {
@@ -226,7 +226,7 @@ func wantAsProto(t *testing.T, typ protoreflect.MessageType, b []byte) {
 }
 
 func FuzzUnmarshal(f *testing.F) {
-	types := ofChecks(f)
+	types := withCode(f)
 	r := filler{rand.New(rand.NewPCG(5, 6))}
 	for i, typ := range types {
 		m := typ.New()
@@ -243,7 +243,7 @@ func FuzzUnmarshal(f *testing.F) {
 
 // FuzzAgree makes the message from the seed.
 func FuzzAgree(f *testing.F) {
-	types := ofChecks(f)
+	types := withCode(f)
 	f.Add(uint8(0), uint64(1))
 	f.Fuzz(func(t *testing.T, kind uint8, seed uint64) {
 		m := types[int(kind)%len(types)].New()
@@ -255,7 +255,7 @@ func FuzzAgree(f *testing.F) {
 // TestTextIsUTF8 finds each string of each message, at any depth.
 func TestTextIsUTF8(t *testing.T) {
 	const bad = "+1416555\xff0199"
-	for _, typ := range ofChecks(t) {
+	for _, typ := range withCode(t) {
 		found := 0
 		eachText(typ.Descriptor(), nil, func(path []protoreflect.FieldDescriptor) {
 			found++
@@ -317,7 +317,7 @@ func setAt(m protoreflect.Message, path []protoreflect.FieldDescriptor, text str
 
 // TestUnmarshalForgets: a message that is read into holds nothing of before.
 func TestUnmarshalForgets(t *testing.T) {
-	for _, typ := range ofChecks(t) {
+	for _, typ := range withCode(t) {
 		r := filler{rand.New(rand.NewPCG(7, 8))}
 		again := typ.New() // as a stream does it
 		for range 60 {
@@ -341,8 +341,8 @@ func TestUnmarshalForgets(t *testing.T) {
 // TestOtherMessages: records carry free text, and protobuf judges it.
 func TestOtherMessages(t *testing.T) {
 	m := &dncv1.RecordOptOutRequest{Number: "+14165550199", Note: "said no"}
-	if ofCheck(m) != nil {
-		t.Errorf("%T is on the list of checks", m)
+	if generated(m) != nil {
+		t.Errorf("%T is on the list", m)
 	}
 	wantEqual(t, m)
 	m.Note = "\xff"

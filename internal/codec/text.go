@@ -6,7 +6,7 @@ import (
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
-// isText reports whether all strings of a message of CheckService are UTF-8. Protobuf requires it, and the generated
+// isText reports whether all strings of a message are UTF-8. Protobuf requires it, and the generated
 // code does not check it. A test finds the fields that are missing here.
 func isText(m message) bool {
 	switch m := m.(type) {
@@ -23,6 +23,8 @@ func isText(m message) bool {
 		return all(m.GetChecks(), checkIsText)
 	case *dncv1.StreamChecksResponse:
 		return positionIsText(m.GetPosition()) && namesAreText(m) && all(m.GetReasons(), reasonIsText) && all(m.GetAnswers(), answerIsText)
+	case *dncv1.WatchResponse:
+		return positionIsText(m.GetCursor().GetPosition()) && utf8.ValidString(m.GetServerKey().GetPublicKey()) && all(m.GetChanges(), changeIsText)
 	}
 	return false
 }
@@ -66,3 +68,25 @@ func checkIsText(c *dncv1.StreamCheck) bool {
 }
 
 func answerIsText(a *dncv1.StreamAnswer) bool { return utf8.ValidString(a.GetError().GetMessage()) }
+
+func changeIsText(c *dncv1.FeedChange) bool {
+	switch c := c.GetChange().(type) {
+	case *dncv1.FeedChange_Set:
+		return utf8.ValidString(c.Set.GetScope())
+	case *dncv1.FeedChange_Remove:
+		return utf8.ValidString(c.Remove.GetScope())
+	case *dncv1.FeedChange_List:
+		return listIsText(c.List)
+	case *dncv1.FeedChange_Moved:
+		return listIsText(c.Moved)
+	case *dncv1.FeedChange_Gone:
+		return listIsText(c.Gone)
+	case *dncv1.FeedChange_Doubt:
+		return listIsText(c.Doubt)
+	}
+	return true
+}
+
+func listIsText(l *dncv1.FeedList) bool {
+	return utf8.ValidString(l.GetName()) && utf8.ValidString(l.GetScope())
+}

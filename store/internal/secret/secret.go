@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
+	"hash"
 	"io"
 	"os"
 	"path/filepath"
@@ -81,9 +82,27 @@ func (s *Secret) Tag(chain [sha256.Size]byte) [TagBytes]byte {
 	return [TagBytes]byte(mac[:])
 }
 
+// Blinder makes the blinds of a subscriber's changes. It is for one goroutine, and allocates nothing once it was used.
+type Blinder struct {
+	mac    hash.Hash
+	text   []byte // what the MAC is made over, and room
+	prefix int    // of text, that all changes share
+	sum    []byte // room
+}
+
+// Blinder returns the Blinder of a subscriber.
+func (s *Secret) Blinder(subscriber policy.EventID) *Blinder {
+	text := append(appendID([]byte("dncd blind\n"), subscriber), '\n')
+	return &Blinder{mac: hmac.New(sha256.New, s.key[:]), text: text, prefix: len(text)}
+}
+
 // Blind hides a change from a person who has only its hash: nobody can try out every number. Each subscriber has its own.
-func (s *Secret) Blind(subscriber, event policy.EventID) [sha256.Size]byte {
-	return s.MAC("dncd blind\n", appendID(nil, subscriber), []byte("\n"), appendID(nil, event))
+func (b *Blinder) Blind(event policy.EventID) [sha256.Size]byte {
+	b.text = appendID(b.text[:b.prefix], event)
+	b.mac.Reset()
+	b.mac.Write(b.text)
+	b.sum = b.mac.Sum(b.sum[:0])
+	return [sha256.Size]byte(b.sum)
 }
 
 // appendID appends an id as the texts of a feed have it, such as 7.0.

@@ -82,7 +82,7 @@ func TestSecretVectors(t *testing.T) {
 	if got, want := s.Tag(chain), mac("dncd position"+string(chain[:])); string(got[:]) != string(want[:8]) {
 		t.Errorf("tag: got %x, want %x", got, want[:8])
 	}
-	got := s.Blind(policy.EventID{Revision: 7}, policy.EventID{Revision: 12, Index: 3})
+	got := s.Blinder(policy.EventID{Revision: 7}).Blind(policy.EventID{Revision: 12, Index: 3})
 	if want := mac("dncd blind\n7.0\n12.3"); string(got[:]) != string(want) {
 		t.Errorf("blind: got %x, want %x", got, want)
 	}
