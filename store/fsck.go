@@ -272,7 +272,7 @@ func (c *checker) follow(w *journal.Walk) error {
 		}
 		for i, event := range rev.GetEvents() {
 			c.r.Events++
-			c.event(state.EventID(e.Revision, i), event)
+			c.event(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.grants.follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.subscribers.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
 			c.desks.Follow(state.EventID(e.Revision, i), rev.GetTime(), event)
@@ -286,7 +286,7 @@ func (c *checker) follow(w *journal.Walk) error {
 	return nil
 }
 
-func (c *checker) event(id policy.EventID, e *storev1.Event) {
+func (c *checker) event(id policy.EventID, time int64, e *storev1.Event) {
 	c.story(id, e.GetStoryHash())
 	var err error
 	switch ch := e.GetChange().(type) {
@@ -297,11 +297,7 @@ func (c *checker) event(id policy.EventID, e *storev1.Event) {
 	case *storev1.Event_ConsentRecorded:
 		err = c.recordOf(id, ch.ConsentRecorded.GetNumber(), func(r *storev1.Record) bool { return state.RecordID(r) == id }, true)
 	case *storev1.Event_ConsentWithdrawn:
-		w := ch.ConsentWithdrawn
-		err = c.recordOf(id, w.GetNumber(), func(r *storev1.Record) bool {
-			return r.GetConsent() != nil && r.GetScope() == w.GetScope() && r.GetRevision() < id.Revision &&
-				(w.GetKind() == 0 || w.GetKind() == r.GetConsent().GetKind())
-		}, false)
+		err = c.consentWithdrawn(id, time, ch.ConsentWithdrawn)
 	case *storev1.Event_ConsentUsed:
 		err = c.recordOf(id, ch.ConsentUsed.GetNumber(), func(*storev1.Record) bool { return false }, false)
 	case *storev1.Event_OptOutWithdrawn:
