@@ -85,7 +85,7 @@ func (r PolicyReceipt) MarshalJSON() ([]byte, error) { return encode(r) }
 // UnmarshalJSON implements json.Unmarshaler: see the package comment.
 func (r *PolicyReceipt) UnmarshalJSON(text []byte) error { return decode(text, r) }
 
-// GetPolicy returns the policy that is in force.
+// GetPolicy returns the policy that is in force, or with AsOf, At or Logged the one that was in force then. Errors: those of the option.
 func (c *Client) GetPolicy(ctx context.Context, opts ...ReadOption) (Policy, error) {
 	o := readOptions(opts)
 	request := &dncv1.GetPolicyRequest{ReadAt: o.readAt()}

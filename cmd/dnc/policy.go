@@ -35,26 +35,34 @@ docs/policies.md describes it. Until one is applied no country's rules are.`,
 
 func (a *app) policyShowCommand() *cobra.Command {
 	var presets []string
+	var past pastFlags
 	cmd := &cobra.Command{
 		Use:   "show",
-		Short: "Show the policy that is in force, or presets to start from",
+		Short: "Show the policy that is in force, or was in force at a time, or presets to start from",
 		Long: `Show the policy that is in force as the document that was applied. Where none was, the document is the one that
-changes no answer.
+changes no answer. With --as-of or --at it is the policy by which checks were answered then.
 
 --preset shows what is known of the rules of some countries, with their sources: a policy to start from. Presets are
 for calls to consumers, and no legal advice: have them read by counsel.`,
-		Example: "  dnc policy show\n  dnc policy show --preset FR,DE > policy.yaml",
+		Example: "  dnc policy show\n  dnc policy show --preset FR,DE > policy.yaml\n  dnc policy show --as-of 2026-09-10T14:03:00+02:00",
 		Args:    counted(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := past.read(cmd); err != nil {
+				return err
+			}
+			if cmd.Flags().Changed("preset") && past.isSet() {
+				return usagef(cmd, "--preset is of this version of dnc, and --as-of and --at are of the server's past")
+			}
 			if cmd.Flags().Changed("preset") {
 				return a.showPreset(cmd, presets)
 			}
-			return a.showPolicy(cmd.Context())
+			return a.showPolicy(cmd.Context(), past.logged())
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	cmd.Flags().StringSliceVar(&presets, "preset", nil, "`countries` to show the preset of: "+strings.Join(policydoc.Presets(), ", "))
 	complete(cmd, "preset", policydoc.Presets()...)
+	past.add(cmd)
 	return cmd
 }
 
@@ -70,12 +78,12 @@ func (a *app) showPreset(cmd *cobra.Command, countries []string) error {
 	return a.print(client.Policy{Document: string(text)}, func() string { return strings.TrimSuffix(string(text), "\n") })
 }
 
-func (a *app) showPolicy(ctx context.Context) error {
+func (a *app) showPolicy(ctx context.Context, when client.ReadOption) error {
 	c, err := a.connect()
 	if err != nil {
 		return err
 	}
-	p, err := c.GetPolicy(ctx)
+	p, err := c.GetPolicy(ctx, when)
 	if err != nil {
 		return err
 	}
