@@ -26,12 +26,14 @@ type Cause string
 
 // The causes.
 const (
-	CauseNotCovered  Cause = "NOT_COVERED"
-	CauseStaleList   Cause = "STALE_LIST"
-	CauseNotLoaded   Cause = "NOT_LOADED"
-	CauseNoRule      Cause = "NO_RULE"
-	CauseDataDamaged Cause = "DATA_DAMAGED"
-	CauseNoTimeZone  Cause = "NO_TIME_ZONE"
+	CauseNotCovered Cause = "NOT_COVERED"
+	CauseStaleList  Cause = "STALE_LIST"
+	CauseNotLoaded  Cause = "NOT_LOADED"
+	CauseNoRule     Cause = "NO_RULE"
+	// CausePolicyUnreadable: a policy is in force, and the server cannot read it.
+	CausePolicyUnreadable Cause = "POLICY_UNREADABLE"
+	CauseDataDamaged      Cause = "DATA_DAMAGED"
+	CauseNoTimeZone       Cause = "NO_TIME_ZONE"
 	// CauseUseNotRecorded: see RecordUse.
 	CauseUseNotRecorded Cause = "USE_NOT_RECORDED"
 )
@@ -41,17 +43,18 @@ type ReasonKind string
 
 // The kinds of reasons.
 const (
-	ReasonOptOut          ReasonKind = "OPT_OUT"
-	ReasonListed          ReasonKind = "LISTED"
-	ReasonConsentRequired ReasonKind = "CONSENT_REQUIRED"
-	ReasonConsent         ReasonKind = "CONSENT"
-	ReasonNotCovered      ReasonKind = "NOT_COVERED"
-	ReasonStaleList       ReasonKind = "STALE_LIST"
-	ReasonNotLoaded       ReasonKind = "NOT_LOADED"
-	ReasonNoRule          ReasonKind = "NO_RULE"
-	ReasonDataDamaged     ReasonKind = "DATA_DAMAGED"
-	ReasonCallingHours    ReasonKind = "CALLING_HOURS"
-	ReasonBannedSector    ReasonKind = "BANNED_SECTOR"
+	ReasonOptOut           ReasonKind = "OPT_OUT"
+	ReasonListed           ReasonKind = "LISTED"
+	ReasonConsentRequired  ReasonKind = "CONSENT_REQUIRED"
+	ReasonConsent          ReasonKind = "CONSENT"
+	ReasonNotCovered       ReasonKind = "NOT_COVERED"
+	ReasonStaleList        ReasonKind = "STALE_LIST"
+	ReasonNotLoaded        ReasonKind = "NOT_LOADED"
+	ReasonNoRule           ReasonKind = "NO_RULE"
+	ReasonPolicyUnreadable ReasonKind = "POLICY_UNREADABLE"
+	ReasonDataDamaged      ReasonKind = "DATA_DAMAGED"
+	ReasonCallingHours     ReasonKind = "CALLING_HOURS"
+	ReasonBannedSector     ReasonKind = "BANNED_SECTOR"
 
 	// What an Allow rests on, beside ReasonConsent.
 	ReasonListClear        ReasonKind = "LIST_CLEAR"

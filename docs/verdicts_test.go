@@ -31,16 +31,17 @@ var holds = map[int]func(*situation){
 	3: func(s *situation) { s.rule.Consent.Required = true },
 	4: func(s *situation) { s.list("listed", func(m *policy.Membership) { m.Listed = true }) },
 	5: func(s *situation) { s.facts.Damaged = true },
-	6: func(s *situation) { s.p.Countries = nil },
-	7: func(s *situation) { s.list("not loaded", func(m *policy.Membership) { m.List.Loaded = false }) },
-	8: func(s *situation) { s.list("not covering", func(m *policy.Membership) { m.Covered = false }) },
-	9: func(s *situation) {
+	6: func(s *situation) { s.p.Unreadable = true },
+	7: func(s *situation) { s.p.Countries = nil },
+	8: func(s *situation) { s.list("not loaded", func(m *policy.Membership) { m.List.Loaded = false }) },
+	9: func(s *situation) { s.list("not covering", func(m *policy.Membership) { m.Covered = false }) },
+	10: func(s *situation) {
 		s.list("stale", func(m *policy.Membership) { m.List.MaxAgeDays, m.List.SnapshotDate = 1, 1 })
 	},
-	10: func(s *situation) {
+	11: func(s *situation) {
 		s.rule.Hours, s.facts.Place = &policy.Hours{}, policy.Place{}
 	},
-	11: func(s *situation) { s.rule.Hours = &policy.Hours{} },
+	12: func(s *situation) { s.rule.Hours = &policy.Hours{} },
 }
 
 func (s *situation) list(name string, change func(*policy.Membership)) {
@@ -53,13 +54,13 @@ func (s *situation) list(name string, change func(*policy.Membership)) {
 // known to be absent: such rows are taken out.
 func decide(rows int) (d policy.Decision, first int) {
 	in := func(row int) bool { return rows>>row&1 == 1 }
-	ruled := !in(6)
+	ruled := !in(6) && !in(7)
 	us, _ := phone.Jurisdiction("US")
 	s := situation{facts: policy.Facts{Scope: "acme", Regions: us, Place: policy.Place{Zones: []*policy.Zone{policy.NewZone(time.UTC)}}}}
 	s.p.Countries = []policy.Country{{Code: "US", Regions: us, Rule: &s.rule}}
-	first = 12
-	for row := 11; row >= 1; row-- {
-		byRule := row == 1 || row == 3 || row >= 10
+	first = 13
+	for row := 12; row >= 1; row-- {
+		byRule := row == 1 || row == 3 || row >= 11
 		if !in(row) || byRule && !ruled {
 			continue
 		}
@@ -74,15 +75,15 @@ func decide(rows int) (d policy.Decision, first int) {
 // Whatever rows of the table hold, the first of them decides, with its answer and its reason.
 func TestVerdictsAreDecidedInThisOrder(t *testing.T) {
 	rows := orderRow.FindAllStringSubmatch(read(t, "docs/verdicts.md"), -1)
-	if len(rows) != 12 {
-		t.Fatalf("docs/verdicts.md has %d rows of the order, want 12", len(rows))
+	if len(rows) != 13 {
+		t.Fatalf("docs/verdicts.md has %d rows of the order, want 13", len(rows))
 	}
 	for i, row := range rows {
 		if row[1] != fmt.Sprint(i+1) {
 			t.Fatalf("row %d has the number %s", i+1, row[1])
 		}
 	}
-	for set := 0; set < 1<<12; set += 2 {
+	for set := 0; set < 1<<13; set += 2 {
 		d, first := decide(set)
 		want := rows[first-1]
 		verdict := strings.TrimPrefix(dncv1.Verdict(d.Verdict).String(), "VERDICT_")
@@ -93,7 +94,7 @@ func TestVerdictsAreDecidedInThisOrder(t *testing.T) {
 				t.Fatalf("rows %b: the cause is %s, and row %d says %s", set, got, first, want[3])
 			}
 		}
-		if verdict != want[2] || first < 12 && kind != want[4] {
+		if verdict != want[2] || first < 13 && kind != want[4] {
 			t.Fatalf("rows %b: %s by %s, and row %d says %s by %s", set, verdict, kind, first, want[2], want[4])
 		}
 	}

@@ -22,7 +22,11 @@ func (s *policyService) GetPolicy(ctx context.Context, req *dncv1.GetPolicyReque
 	if err != nil {
 		return nil, err
 	}
-	return &dncv1.GetPolicyResponse{Policy: policyMessage(v.PolicyInForce()), Position: positionOf(v)}, nil
+	inForce, err := v.PolicyToShow()
+	if err != nil {
+		return nil, err
+	}
+	return &dncv1.GetPolicyResponse{Policy: policyMessage(inForce), Position: positionOf(v)}, nil
 }
 
 // SetPolicy implements dncv1.PolicyServiceServer.

@@ -2,9 +2,12 @@ package server
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/internal/policydoc"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 // The reasons that decided come first, however many there are and wherever they stood, and none is reported twice.
@@ -48,6 +51,23 @@ func TestDecidingReasonsComeFirst(t *testing.T) {
 		}
 		if len(got) != tt.told || len(seen) != tt.told {
 			t.Errorf("%s: %d reasons of %d lists, want %d", tt.name, len(got), len(seen), tt.told)
+		}
+	}
+}
+
+// Each cause of the contract is one of a decision, and has a row in the table: a cause that is missing there would be sent as none.
+func TestEachCauseIsSent(t *testing.T) {
+	t.Parallel()
+	sent := map[dncv1.Cause]bool{}
+	for c := policy.CauseNone; c <= policy.UseUnrecorded; c++ {
+		sent[causeOf(c)] = true
+		if name := strings.TrimPrefix(causeOf(c).String(), "CAUSE_"); c != policy.CauseNone && c != policy.UseUnrecorded && name != policydoc.CauseWord(c) {
+			t.Errorf("cause %d is sent as %s, and is %s in cases", c, name, policydoc.CauseWord(c))
+		}
+	}
+	for c, name := range dncv1.Cause_name {
+		if !sent[dncv1.Cause(c)] {
+			t.Errorf("%s is never sent", name)
 		}
 	}
 }

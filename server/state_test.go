@@ -87,6 +87,8 @@ func TestDamagedStoreServesNoAllow(t *testing.T) {
 		_, err = export.Recv()
 	}
 	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
+	_, err = dncv1.NewPolicyServiceClient(n.conn).GetPolicy(testContext(t), &dncv1.GetPolicyRequest{})
+	wantReason(t, err, codes.Unavailable, "STORE_DAMAGED")
 	for service, want := range map[string]healthv1.HealthCheckResponse_ServingStatus{
 		"":                    healthv1.HealthCheckResponse_NOT_SERVING,
 		"dnc.v1.CheckService": healthv1.HealthCheckResponse_NOT_SERVING,

@@ -25,6 +25,8 @@ var causes = [...]dncv1.Cause{
 	policy.NoRule:      dncv1.Cause_CAUSE_NO_RULE,
 	policy.DataDamaged: dncv1.Cause_CAUSE_DATA_DAMAGED,
 
+	policy.PolicyUnreadable: dncv1.Cause_CAUSE_POLICY_UNREADABLE,
+
 	policy.UseUnrecorded: dncv1.Cause_CAUSE_USE_NOT_RECORDED,
 }
 

@@ -183,8 +183,7 @@ func TestUnreadablePolicyPermitsNoCall(t *testing.T) {
 		if v.PolicyInForce().Readable() || s.State().Cause != nil {
 			t.Errorf("in force %+v, state %v", v.PolicyInForce(), s.State().Cause)
 		}
-		wantVerdictAt(t, "now", v, inFrance, "acme", policy.Unknown)
-		wantVerdictAt(t, "now", v, inLondon, "", policy.Unknown)
+		wantUnread(t, v, policy.PolicyUnreadable)
 		past, err := s.ViewAt(1)
 		must(t, err)
 		wantVerdictAt(t, "before it", past, inFrance, "acme", policy.Allow)
@@ -200,6 +199,59 @@ func TestUnreadablePolicyPermitsNoCall(t *testing.T) {
 	}
 	setPolicy(t, s, consentInFrance)
 	wantVerdictAt(t, "replaced", s.View(), inFrance, "acme", policy.Block)
+}
+
+// wantUnread wants doubt about numbers that nothing is recorded of, also of many, because the policy cannot be read.
+func wantUnread(t *testing.T, v *View, want policy.Cause) {
+	t.Helper()
+	isUnread := func(r policy.Reason) bool {
+		return r.Kind == policy.PolicyUnread && r.Cause == policy.PolicyUnreadable
+	}
+	for _, scope := range []policy.Scope{"", "acme"} {
+		var many Findings
+		v.LookupMany([]phone.Number{inFrance, inLondon}, Call{Scope: scope}, &many)
+		for i, n := range []phone.Number{inFrance, inLondon} {
+			alone := policy.Facts{Scope: scope}
+			v.Lookup(n, &alone)
+			for what, f := range map[string]*policy.Facts{"alone": &alone, "of many": &many.Facts[many.At[i]]} {
+				d := policy.Decide(f, v.Policy(), v.Now())
+				if d.Verdict != policy.Unknown || d.Cause != want || !slices.ContainsFunc(d.Reasons, isUnread) {
+					t.Errorf("number %d at %q, %s: got %+v, want Unknown, cause %d", i, scope, what, d, want)
+				}
+			}
+		}
+	}
+}
+
+// A policy that damage hides is not none: what no opt-out and no list blocks is doubt that names it.
+func TestDamagedPolicyPermitsNoCall(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := open(t, dir)
+	w := setPolicy(t, s, nothingInFrance)
+	_, err := s.RecordOptOut(context.Background(), OptOut{Number: inLondon + 1, Scope: "acme"}, Request{})
+	must(t, err)
+	wantVerdictAt(t, "before", s.View(), inFrance, "acme", policy.Allow)
+	putState(t, s, keys.Policy(w.ID), []byte("damaged"))
+	mustPutDesk(t, s, "later")
+	if _, err := s.ViewAt(s.View().Revision() - 1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("in the past: %v, want ErrDamaged", err)
+	}
+	closeStore(t, s)
+	s = open(t, dir)
+	v := s.View()
+	if !errors.Is(s.State().Cause, ErrDamaged) {
+		t.Errorf("state %v, want ErrDamaged", s.State().Cause)
+	}
+	wantUnread(t, v, policy.DataDamaged)
+	wantVerdictAt(t, "opted out", v, inLondon+1, "acme", policy.Block)
+	if p, err := v.PolicyToShow(); !errors.Is(err, ErrDamaged) || p.Readable() {
+		t.Errorf("to show: %+v, %v; want ErrDamaged", p, err)
+	}
+	_, err = s.SetPolicy(context.Background(), PolicyChange{Document: []byte(consentInFrance), DryRun: true}, Request{})
+	if !errors.Is(err, ErrDamaged) {
+		t.Errorf("compared with another one: %v, want ErrDamaged", err)
+	}
 }
 
 func scopesOfAll(t *testing.T, v *View) map[string][]policy.Scope {

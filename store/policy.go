@@ -40,6 +40,9 @@ func policyVersion(id policy.EventID, sha []byte) string {
 	return fmt.Sprintf("%d-%x", id.Revision, sha[:min(4, len(sha))])
 }
 
+// hiddenPolicy is in force where damage hides which one is.
+var hiddenPolicy = &Policy{compiled: &policy.Policy{Unreadable: true}}
+
 // makePolicy compiles a policy. By one that this version cannot read nothing is known: no call is permitted.
 func makePolicy(id policy.EventID, st *storev1.PolicyState) (*Policy, error) {
 	set := st.GetSet()
@@ -47,7 +50,7 @@ func makePolicy(id policy.EventID, st *storev1.PolicyState) (*Policy, error) {
 		ID: id, Time: state.Time(st.GetTime()), Version: policyVersion(id, set.GetSha256()),
 		Document: set.GetDocument(), SHA256: set.GetSha256(),
 	}
-	p.compiled = &policy.Policy{Version: p.Version}
+	p.compiled = &policy.Policy{Version: p.Version, Unreadable: true}
 	doc, err := policydoc.Parse(set.GetDocument(), place.Holidays)
 	if err != nil {
 		return p, fmt.Errorf("policy %s cannot be read, so no call is permitted: start the version of dncd that set it, or set another policy: %w", p.Version, err)
@@ -89,11 +92,14 @@ func (c *policies) of(s *Store, id policy.EventID, st *storev1.PolicyState) *Pol
 	return p
 }
 
-// readPolicy is the policy that is in force where the transaction reads. With an error it is that of a store where none was set.
+// readPolicy is the policy that is in force where the transaction reads. With an error it is one by which no call is permitted.
 func (s *Store) readPolicy(txn *badger.Txn) (*Policy, error) {
 	last, err := lastPolicy(txn)
-	if err != nil || last.State == nil {
-		return noPolicySet, err
+	if err != nil {
+		return hiddenPolicy, err
+	}
+	if last.State == nil {
+		return noPolicySet, nil
 	}
 	return s.policies.of(s, last.ID, last.State), nil
 }
@@ -108,6 +114,9 @@ func (v *View) Policy() *policy.Policy { return v.policy.compiled }
 
 // PolicyInForce is the policy with its document. Where none was set, that of the document that changes no answer.
 func (v *View) PolicyInForce() *Policy { return v.policy }
+
+// PolicyToShow is PolicyInForce, or ErrDamaged where damage may hide which policy is in force.
+func (v *View) PolicyToShow() (*Policy, error) { return v.policy, v.complete() }
 
 // PolicyVersion names the policy that is in force; empty: none was set.
 func (v *View) PolicyVersion() string { return v.policy.Version }

@@ -94,6 +94,8 @@ func describeReason(r client.Reason) string {
 		return "consent required" + note(r.Rule)
 	case client.ReasonNoRule:
 		return "no rule for its country"
+	case client.ReasonPolicyUnreadable:
+		return "the server cannot read the policy that is in force"
 	case client.ReasonDataDamaged:
 		return "damaged data" + note(r.List)
 	case client.ReasonCallingHours:

@@ -32,6 +32,7 @@ const (
 	NotCovered
 	NotLoaded
 	NoRule
+	PolicyUnreadable // a policy is in force and cannot be read
 	DataDamaged
 	UseUnrecorded // the call would be permitted, but that it relies on a consent could not be recorded
 )
@@ -39,7 +40,7 @@ const (
 // ReasonKind is what a reason says; the numbers are those of the contract.
 type ReasonKind uint8
 
-// The kinds of reason. Those after CallingHours are reasons of an Allow, except BannedSector and UseNotRecorded.
+// The kinds of reason. Those after CallingHours are reasons of an Allow, except BannedSector, UseNotRecorded and PolicyUnread.
 const (
 	ReasonUnspecified ReasonKind = iota
 	OptedOut
@@ -59,6 +60,7 @@ const (
 	ServicePermitted // the rule permits calls for service
 	NothingSpeaks    // no list and no rule speaks for the number's country
 	UseNotRecorded   // of an Unknown: the use of a consent could not be recorded
+	PolicyUnread     // of an Unknown: the policy cannot be read
 )
 
 // Reason names one thing that a decision rests on.

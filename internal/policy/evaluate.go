@@ -196,6 +196,9 @@ func (e *evaluation) doubtful() bool {
 	if e.f.Damaged {
 		e.doubt(Reason{Kind: Damage, Cause: DataDamaged})
 	}
+	if e.rule.unread {
+		e.doubt(Reason{Kind: PolicyUnread, Cause: PolicyUnreadable})
+	}
 	if e.rule.missing {
 		e.doubt(Reason{Kind: CountryWithoutRule, Cause: NoRule})
 	}

@@ -16,6 +16,8 @@ type Policy struct {
 	AllowUnnamed bool
 	// Countries are its rules, in the order of their codes. No region is in two of them.
 	Countries []Country
+	// Unreadable: its rules are not known, so whatever does not block is Unknown, PolicyUnreadable.
+	Unreadable bool
 }
 
 // Country is the rules for the numbers of some regions.
@@ -39,6 +41,7 @@ type Rule struct {
 	Service ServiceRule
 
 	missing bool // the policy does not name the country
+	unread  bool // the policy cannot be read
 }
 
 // ConsentRule says whether a call needs a consent, and which count.
@@ -145,17 +148,22 @@ type ServiceRule struct {
 	Source    string
 }
 
-// noPolicy is the rule where no policy speaks; unnamed is that of a country which a policy does not name.
+// noPolicy is the rule where no policy speaks; unnamed is that of a country which a policy does not name; unread is every rule of
+// a policy that cannot be read.
 var (
 	noPolicy = &Rule{}
 	unnamed  = &Rule{missing: true}
+	unread   = &Rule{unread: true}
 )
 
 // appendRules appends the rules for a call to a number of these regions from a scope. A caller that names no scope has to
 // keep every rule of a country. There is always one.
 func (p *Policy) appendRules(rules []*Rule, regions phone.RegionSet, caller Scope) []*Rule {
-	if p == nil {
+	switch {
+	case p == nil:
 		return append(rules, noPolicy)
+	case p.Unreadable:
+		return append(rules, unread)
 	}
 	left := regions
 	for i := range p.Countries {

@@ -46,7 +46,7 @@ var (
 	verdictWords = []string{policy.Allow: "ALLOW", policy.Block: "BLOCK", policy.NotNow: "NOT_NOW", policy.Unknown: "UNKNOWN"}
 	causeWords   = []string{
 		policy.NoTimeZone: "NO_TIME_ZONE", policy.StaleList: "STALE_LIST", policy.NotCovered: "NOT_COVERED",
-		policy.NotLoaded: "NOT_LOADED", policy.NoRule: "NO_RULE", policy.DataDamaged: "DATA_DAMAGED",
+		policy.NotLoaded: "NOT_LOADED", policy.NoRule: "NO_RULE", policy.PolicyUnreadable: "POLICY_UNREADABLE", policy.DataDamaged: "DATA_DAMAGED",
 	}
 	reasonWords = []string{
 		policy.OptedOut: "OPT_OUT", policy.Listed: "LISTED", policy.ConsentRequired: "CONSENT_REQUIRED", policy.ConsentCounts: "CONSENT",

@@ -86,7 +86,7 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 }
 
 // Why an answer is UNKNOWN. When several causes apply, it is the first of: USE_NOT_RECORDED, DATA_DAMAGED,
-// NO_RULE, NOT_LOADED, NOT_COVERED, STALE_LIST, NO_TIME_ZONE. `reasons` name all of them.
+// POLICY_UNREADABLE, NO_RULE, NOT_LOADED, NOT_COVERED, STALE_LIST, NO_TIME_ZONE. `reasons` name all of them.
 type Cause int32
 
 const (
@@ -111,6 +111,8 @@ const (
 	// Only of a check with `record_use`: the call would be permitted, but it could not be recorded that the answer relies
 	// on a consent. Nothing is wrong with what is known: check again once the server takes writes.
 	Cause_CAUSE_USE_NOT_RECORDED Cause = 7
+	// A policy is in force and the server cannot read it: a later version of the server set it, or it is damaged.
+	Cause_CAUSE_POLICY_UNREADABLE Cause = 8
 )
 
 // Enum value maps for Cause.
@@ -124,16 +126,18 @@ var (
 		5: "CAUSE_DATA_DAMAGED",
 		6: "CAUSE_NO_TIME_ZONE",
 		7: "CAUSE_USE_NOT_RECORDED",
+		8: "CAUSE_POLICY_UNREADABLE",
 	}
 	Cause_value = map[string]int32{
-		"CAUSE_UNSPECIFIED":      0,
-		"CAUSE_NOT_COVERED":      1,
-		"CAUSE_STALE_LIST":       2,
-		"CAUSE_NOT_LOADED":       3,
-		"CAUSE_NO_RULE":          4,
-		"CAUSE_DATA_DAMAGED":     5,
-		"CAUSE_NO_TIME_ZONE":     6,
-		"CAUSE_USE_NOT_RECORDED": 7,
+		"CAUSE_UNSPECIFIED":       0,
+		"CAUSE_NOT_COVERED":       1,
+		"CAUSE_STALE_LIST":        2,
+		"CAUSE_NOT_LOADED":        3,
+		"CAUSE_NO_RULE":           4,
+		"CAUSE_DATA_DAMAGED":      5,
+		"CAUSE_NO_TIME_ZONE":      6,
+		"CAUSE_USE_NOT_RECORDED":  7,
+		"CAUSE_POLICY_UNREADABLE": 8,
 	}
 )
 
@@ -204,6 +208,8 @@ const (
 	ReasonKind_REASON_KIND_NOTHING_SPEAKS ReasonKind = 16
 	// The use of a consent could not be recorded. UNKNOWN, USE_NOT_RECORDED.
 	ReasonKind_REASON_KIND_USE_NOT_RECORDED ReasonKind = 17
+	// The policy that is in force cannot be read. UNKNOWN, POLICY_UNREADABLE.
+	ReasonKind_REASON_KIND_POLICY_UNREADABLE ReasonKind = 18
 )
 
 // Enum value maps for ReasonKind.
@@ -227,6 +233,7 @@ var (
 		15: "REASON_KIND_SERVICE_PERMITTED",
 		16: "REASON_KIND_NOTHING_SPEAKS",
 		17: "REASON_KIND_USE_NOT_RECORDED",
+		18: "REASON_KIND_POLICY_UNREADABLE",
 	}
 	ReasonKind_value = map[string]int32{
 		"REASON_KIND_UNSPECIFIED":       0,
@@ -247,6 +254,7 @@ var (
 		"REASON_KIND_SERVICE_PERMITTED": 15,
 		"REASON_KIND_NOTHING_SPEAKS":    16,
 		"REASON_KIND_USE_NOT_RECORDED":  17,
+		"REASON_KIND_POLICY_UNREADABLE": 18,
 	}
 )
 
@@ -627,7 +635,7 @@ type CheckNumberResponse struct {
 	// With NOT_NOW: when the calling hours next open. Where several rules apply it is the latest of their openings: check again
 	// then. Unset otherwise, and when that is more than a month away.
 	OpensAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=opens_at,json=opensAt,proto3" json:"opens_at,omitempty"`
-	// The policy that was applied; empty: none is in force.
+	// The policy that was applied; empty: none is in force, or damage hides which.
 	PolicyVersion string `protobuf:"bytes,9,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	// The built-in tables that it was decided with, each by name and the beginning of a hash of its content, such as
 	// phone:0a1b2c3d,zones:0a1b2c3d,tzdata:0a1b2c3d,holidays:0a1b2c3d: the regions of numbers, the time zones they may
@@ -874,7 +882,7 @@ type CheckNumbersResponse struct {
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	// The time that counted as now: the server's clock, and never earlier than the last event.
 	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
-	// The policy that was applied; empty: none is in force.
+	// The policy that was applied; empty: none is in force, or damage hides which.
 	PolicyVersion string `protobuf:"bytes,3,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	// One for each number, in the order of the request. VERDICT_UNSPECIFIED for a number that is an error.
 	Verdicts []Verdict `protobuf:"varint,4,rep,packed,name=verdicts,proto3,enum=dnc.v1.Verdict" json:"verdicts,omitempty"`
@@ -1300,7 +1308,7 @@ type StreamChecksResponse struct {
 	Position *Position `protobuf:"bytes,1,opt,name=position,proto3" json:"position,omitempty"`
 	// The time that counted as now: the server's clock, and never earlier than the last event.
 	CheckedAt *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=checked_at,json=checkedAt,proto3" json:"checked_at,omitempty"`
-	// The policy that was applied; empty: none is in force.
+	// The policy that was applied; empty: none is in force, or damage hides which.
 	PolicyVersion string `protobuf:"bytes,3,opt,name=policy_version,json=policyVersion,proto3" json:"policy_version,omitempty"`
 	// The answers; may be empty.
 	Answers []*StreamAnswer `protobuf:"bytes,4,rep,name=answers,proto3" json:"answers,omitempty"`
@@ -1639,7 +1647,7 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\rVERDICT_ALLOW\x10\x01\x12\x11\n" +
 	"\rVERDICT_BLOCK\x10\x02\x12\x13\n" +
 	"\x0fVERDICT_NOT_NOW\x10\x03\x12\x13\n" +
-	"\x0fVERDICT_UNKNOWN\x10\x04*\xc0\x01\n" +
+	"\x0fVERDICT_UNKNOWN\x10\x04*\xdd\x01\n" +
 	"\x05Cause\x12\x15\n" +
 	"\x11CAUSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11CAUSE_NOT_COVERED\x10\x01\x12\x14\n" +
@@ -1648,7 +1656,8 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\rCAUSE_NO_RULE\x10\x04\x12\x16\n" +
 	"\x12CAUSE_DATA_DAMAGED\x10\x05\x12\x16\n" +
 	"\x12CAUSE_NO_TIME_ZONE\x10\x06\x12\x1a\n" +
-	"\x16CAUSE_USE_NOT_RECORDED\x10\a*\x9f\x04\n" +
+	"\x16CAUSE_USE_NOT_RECORDED\x10\a\x12\x1b\n" +
+	"\x17CAUSE_POLICY_UNREADABLE\x10\b*\xc2\x04\n" +
 	"\n" +
 	"ReasonKind\x12\x1b\n" +
 	"\x17REASON_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +
@@ -1669,7 +1678,8 @@ const file_dnc_v1_check_proto_rawDesc = "" +
 	"\x1dREASON_KIND_HOURS_NOT_CHECKED\x10\x0e\x12!\n" +
 	"\x1dREASON_KIND_SERVICE_PERMITTED\x10\x0f\x12\x1e\n" +
 	"\x1aREASON_KIND_NOTHING_SPEAKS\x10\x10\x12 \n" +
-	"\x1cREASON_KIND_USE_NOT_RECORDED\x10\x11*N\n" +
+	"\x1cREASON_KIND_USE_NOT_RECORDED\x10\x11\x12!\n" +
+	"\x1dREASON_KIND_POLICY_UNREADABLE\x10\x12*N\n" +
 	"\aPurpose\x12\x17\n" +
 	"\x13PURPOSE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11PURPOSE_MARKETING\x10\x01\x12\x13\n" +

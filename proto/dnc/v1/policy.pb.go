@@ -40,7 +40,7 @@ type Policy struct {
 	RecordedBy string `protobuf:"bytes,6,opt,name=recorded_by,json=recordedBy,proto3" json:"recorded_by,omitempty"`
 	// `recorded_by` is the name of a certificate or token.
 	Proven bool `protobuf:"varint,7,opt,name=proven,proto3" json:"proven,omitempty"`
-	// The server cannot read the document: a later version wrote it. Every check answers UNKNOWN or BLOCK.
+	// The server cannot read the document: a later version wrote it. Every check answers UNKNOWN, POLICY_UNREADABLE, or BLOCK.
 	Unreadable    bool `protobuf:"varint,8,opt,name=unreadable,proto3" json:"unreadable,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

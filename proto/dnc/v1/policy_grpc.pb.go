@@ -32,7 +32,8 @@ const (
 // answered by the policy of the revision that they read. docs/policies.md describes the document.
 type PolicyServiceClient interface {
 	// Returns the policy that is in force, or, with read_at.past, the one that was in force then. Where none was set it returns
-	// a document with no countries and `default: allow`, which changes no answer. Errors: of read_at. Safe to retry.
+	// a document with no countries and `default: allow`, which changes no answer. Errors: of read_at, and UNAVAILABLE
+	// (STORE_DAMAGED) when damage hides which one is in force. Safe to retry.
 	GetPolicy(ctx context.Context, in *GetPolicyRequest, opts ...grpc.CallOption) (*GetPolicyResponse, error)
 	// Puts a policy in force: from the answer's revision on every check is answered by it. A policy whose opt-outs reach beyond
 	// their scope (opt_outs.reach) widens the filter of each subscriber in the same revision, to whole brands or to every scope;
@@ -96,7 +97,8 @@ func (c *policyServiceClient) ListPolicies(ctx context.Context, in *ListPolicies
 // answered by the policy of the revision that they read. docs/policies.md describes the document.
 type PolicyServiceServer interface {
 	// Returns the policy that is in force, or, with read_at.past, the one that was in force then. Where none was set it returns
-	// a document with no countries and `default: allow`, which changes no answer. Errors: of read_at. Safe to retry.
+	// a document with no countries and `default: allow`, which changes no answer. Errors: of read_at, and UNAVAILABLE
+	// (STORE_DAMAGED) when damage hides which one is in force. Safe to retry.
 	GetPolicy(context.Context, *GetPolicyRequest) (*GetPolicyResponse, error)
 	// Puts a policy in force: from the answer's revision on every check is answered by it. A policy whose opt-outs reach beyond
 	// their scope (opt_outs.reach) widens the filter of each subscriber in the same revision, to whole brands or to every scope;
