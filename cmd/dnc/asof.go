@@ -22,8 +22,8 @@ type pastFlags struct {
 }
 
 func (f *pastFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.asOf, "as-of", "", "answer as it would have been answered at this time: a date in UTC, or a time with its zone")
-	cmd.Flags().StringVar(&f.at, "at", "", "answer from exactly this position, as an answer has it: REVISION, REVISION@JOURNALID or REVISION@JOURNALID:TAG; with --as-of, at that time")
+	cmd.Flags().StringVar(&f.asOf, "as-of", "", "answer as of this time: a time with its zone, or a date, which is its first moment in UTC")
+	cmd.Flags().StringVar(&f.at, "at", "", "answer from exactly this position: REVISION, REVISION@JOURNALID or REVISION@JOURNALID:TAG; the time is its own, or that of --as-of")
 }
 
 // addLogged adds the flags for an answer that was kept, beside those of add.

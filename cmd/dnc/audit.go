@@ -20,19 +20,19 @@ func (a *app) auditCommand() *cobra.Command {
 	var flags auditFlags
 	cmd := &cobra.Command{
 		Use:   "audit CALLS.csv",
-		Short: "Judge calls that were made by what was known when they were made",
-		Long: `Judge calls that were made by what was known when they were made.
+		Short: "Check calls of the past against what was known when each was made",
+		Long: `Check calls of the past against what was known when each was made.
 
 Each row of the file is a call: its number, when it began, and for whom it was. It gets the
 answer that a check would have given at that time. The calls are counted by day, scope,
 verdict and reason. --out writes every row with the answer in further columns.
 
-A BLOCK by an opt-out is also counted by how long before the call the opt-out had been
-recorded, or, with --subscriber, how long before the call that base had acknowledged it as
-applied. An opt-out that had been received when the call was made, and that was recorded only
-later, is OPT_OUT_RECORDED_LATER: the call was permitted by what was known. NOT_KNOWN is a
-call that cannot be answered, such as one before the journal begins: it is not permitted.
-INVALID is a row without a number or without a time.
+A BLOCK by an opt-out is also counted by how long the opt-out had been known: since it was
+recorded, or, with --subscriber, since that base acknowledged it as applied. An ALLOW is
+OPT_OUT_RECORDED_LATER if an opt-out had been received before the call and was recorded only
+after it: by what was known, the call was permitted. NOT_KNOWN is a call that cannot be
+answered, such as one before the journal begins: it was not permitted. INVALID is a row
+without a number or without a time.
 
 The exit code is 0 when every call was permitted and no opt-out was recorded late, 1 when not,
 and 2 when no row is a call or the server could not be asked. Nothing is written on the
@@ -51,14 +51,14 @@ server, except one entry in its access log for each 500,000 rows.`,
 	f.StringVar(&flags.scope, "scope", "", "for whom the calls were, such as acme/telecom")
 	f.StringVar(&flags.scopeColumn, "scope-column", "", "the column that says for whom a call was; --scope is for rows where it is empty")
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
-	f.StringVar(&flags.timezone, "timezone", "", "whose clock times without a zone are of, such as Europe/Paris or UTC")
+	f.StringVar(&flags.timezone, "timezone", "", "the time zone of times that name none, such as Europe/Paris or UTC")
 	f.StringVar(&flags.dateOrder, "date-order", "", "what comes first in dates such as 9/10/2026: day, month or year")
 	f.StringVar(&flags.purpose, "purpose", "", "what the calls were for: marketing or service (default: the purpose with the strictest rule)")
 	f.StringVar(&flags.subscriber, "subscriber", "", "the calling base that made the calls")
 	f.StringVar(&flags.delimiter, "delimiter", "", "the delimiter: one character, or tab (default: detected from the first line)")
 	f.StringVar(&flags.out, "out", "", "file for the rows with the answer in columns: an existing file keeps its permissions, a new one is readable only by its owner")
 	complete(cmd, "date-order", "day", "month", "year")
-	complete(cmd, "purpose", "marketing", "service")
+	complete(cmd, "purpose", purposes...)
 	return cmd
 }
 
@@ -89,6 +89,9 @@ func (f *auditFlags) open(cmd *cobra.Command, file string) (*registry.Calls, err
 
 func (a *app) audit(cmd *cobra.Command, file string, flags auditFlags) error {
 	if err := refuseInput("out", flags.out, file); err != nil {
+		return err
+	}
+	if err := oneOf(cmd, "purpose", flags.purpose, purposes); err != nil {
 		return err
 	}
 	if cmd.Flags().Changed("subscriber") && flags.subscriber == "" {

@@ -50,11 +50,12 @@ columns of numbers, --column A,B, a row has the strictest verdict of its numbers
 order BLOCK, INVALID, UNKNOWN, NOT_NOW, ALLOW, and its reason says which number it is
 about. The exit code is then 0 when every row was answered, and 2 when no row held a number.
 
-With --as-of the answer is the one that a check would have had then, from the records, lists and
-policy of that time. A time before the journal begins is an error: what was known is not known.
-With --at too, a logged answer comes again: its position, and its time; with its clock_ahead and its
-tables_version, if it has them. Answers rest on tables that are built into dncd, such as the time zones
-of numbers: with --tables the command warns of those that differ.
+With --as-of the answer is the one that a check would have given then, by the records, lists and
+policy of that time. A time before the journal begins is an error, and permits nothing. --at and
+--as-of together, with the position and the time of an answer that was logged, give that answer
+again; add its clock_ahead and its tables_version if it has them. Answers rest on tables that are
+built into dncd, such as the time zones of numbers: with --tables the command warns of those that
+differ.
 
 With -o json, text that is not a number has an error with its reason, and no verdict; column
 names the column of the file that decided.`,
@@ -67,7 +68,7 @@ names the column of the file that decided.`,
   dnc check --file leads.csv --column phone --region FR --out verdicts.csv
   cut -d, -f2 leads.csv | dnc check --file - --region FR`,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := flags.past.read(cmd); err != nil {
+			if err := errors.Join(flags.past.read(cmd), oneOf(cmd, "purpose", flags.purpose, purposes)); err != nil {
 				return err
 			}
 			if flags.minRevision > 0 && flags.past.isSet() {
@@ -94,8 +95,12 @@ names the column of the file that decided.`,
 	f.StringVar(&flags.column, "column", "", "with --file, the column that holds the number: its name or its position from 1; several: A,B")
 	f.StringVar(&flags.delimiter, "delimiter", "", "with --file, the delimiter: one character, or tab (default: detected from the first line)")
 	f.StringVar(&flags.out, "out", "", "with --file, where the rows go: an existing file keeps its permissions, a new one is readable only by its owner (default: standard output)")
+	complete(cmd, "purpose", purposes...)
 	return cmd
 }
+
+// purposes are what calls are for, as they are typed.
+var purposes = []string{"marketing", "service"}
 
 func (f checkFlags) options() []client.CheckOption {
 	opts := []client.CheckOption{client.Scope(f.scope), client.Region(f.region), client.ForPurpose(client.Purpose(f.purpose)), client.InPlace(f.place),

@@ -127,9 +127,10 @@ func (a *app) consentWithdrawCommand() *cobra.Command {
 		Short: "End the consents of a number at exactly one scope",
 		Long: `End the consents of a number at exactly one scope.
 
-Those at scopes above and below stay. If there are none, the exit code is 2. None that was obtained before
-is recorded there any more, so that a file that is imported again does not bring them back; with --mistake
-they may be recorded again. If the person does not want to be called, record an opt-out as well.`,
+Those at scopes above and below stay. If there are none, nothing is recorded and the exit code is 2. After
+a withdrawal no consent that was obtained before it can be recorded at that scope, so that a file that is
+imported again does not bring it back. With --mistake it can. If the person does not want to be called,
+record an opt-out as well.`,
 		Example: `  dnc consent withdraw +14155550123 --scope acme --reason "asked by telephone"
   dnc consent withdraw +14155550123 --scope acme --kind purchase --mistake --reason "another customer's order"`,
 		Args: counted(1, 1, "number"),

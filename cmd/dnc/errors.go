@@ -183,7 +183,7 @@ var hints = map[string]string{
 	"SCOPE_INVALID":          "write a scope such as acme or acme/telecom: a-z, 0-9, dot, dash and underscore between slashes",
 	"JOURNAL_FORKED":         "an older copy of the store was put back and continued, or its secret was lost: ask without a position, and tell the person who runs the server",
 	"REVISION_NOT_REACHED":   "allow more time with --timeout, or ask without --min-revision",
-	"NOTHING_TO_WITHDRAW":    "`dnc show NUMBER` shows the scopes at which it is opted out; --scope names exactly one",
+	"NOTHING_TO_WITHDRAW":    "`dnc show NUMBER` shows the scopes of its opt-outs and consents; --scope names exactly one",
 	"LIST_NOT_FOUND":         "`dnc list ls` shows the lists, `dnc list create` makes one",
 	"LIST_EXISTS":            "`dnc list show NAME` shows it, `dnc list update NAME` changes it",
 	"JURISDICTION_REQUIRED":  "name the regions that the registry covers, such as --jurisdiction US",

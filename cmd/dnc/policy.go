@@ -23,7 +23,7 @@ func (a *app) policyCommand() *cobra.Command {
 		Use:   "policy",
 		Short: "Show and change the rules of each country by which checks are answered",
 		Long: `Show and change the rules of each country by which checks are answered. A policy is a document in YAML:
-docs/policies.md describes it. Until one is applied no country's rules are.`,
+docs/policies.md describes it. Until a policy is applied, checks know no rule of any country.`,
 		Example: `  dnc policy show --preset US,CA > policy.yaml
   dnc policy diff policy.yaml
   dnc policy apply policy.yaml`,
@@ -39,11 +39,11 @@ func (a *app) policyShowCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show",
 		Short: "Show the policy that is in force, or was in force at a time, or presets to start from",
-		Long: `Show the policy that is in force as the document that was applied. Where none was, the document is the one that
+		Long: `Show the policy that is in force, as the document that was applied. If none was applied, show the document that
 changes no answer. With --as-of or --at it is the policy by which checks were answered then.
 
---preset shows what is known of the rules of some countries, with their sources: a policy to start from. Presets are
-for calls to consumers, and no legal advice: have them read by counsel.`,
+--preset shows the rules of some countries, with their sources: a policy to start from. Presets are for calls to
+consumers. They are no legal advice: have them read by counsel.`,
 		Example: "  dnc policy show\n  dnc policy show --preset FR,DE > policy.yaml\n  dnc policy show --as-of 2026-09-10T14:03:00+02:00",
 		Args:    counted(0, 0, ""),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -98,7 +98,8 @@ func (a *app) policyDiffCommand() *cobra.Command {
 		Use:   "diff FILE",
 		Short: "Show what a policy would change, by country, scope and section",
 		Long: `Show what the policy in FILE would change, compared with the one that is in force, by country, scope and section.
-What permits calls that are not permitted now is marked. FILE is checked first; - is standard input.`,
+Changes that permit calls which are not permitted now are listed again at the end. FILE is checked first; - is
+standard input.`,
 		Example: "  dnc policy diff policy.yaml",
 		Args:    counted(1, 1, "file"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -176,9 +177,9 @@ func (a *app) policyApplyCommand() *cobra.Command {
 		Long: `Put the policy in FILE in force: from then on every check is answered by it. FILE is kept as it is, with its comments;
 - is standard input.
 
-Where it permits calls that are not permitted now, what does is listed, nothing is changed, and the exit code is 1:
---yes applies it. Where an opt-out reaches beyond its scope (opt_outs.reach), the filters of subscribers are widened, so
-that calling bases get all opt-outs that concern them; their feeds begin again.`,
+If it permits calls that are not permitted now, it is not applied: the changes that permit them are listed, and the exit
+code is 1. --yes applies it. If opt-outs reach beyond their scope (opt_outs.reach), the filters of subscribers are
+widened, so that calling bases get all opt-outs that concern them. Their feeds begin again.`,
 		Example: "  dnc policy apply policy.yaml\n  dnc policy apply policy.yaml --yes",
 		Args:    counted(1, 1, "file"),
 		RunE: func(cmd *cobra.Command, args []string) error {

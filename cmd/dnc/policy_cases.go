@@ -28,7 +28,8 @@ func (a *app) policyTestCommand() *cobra.Command {
 		Long: `Run the cases that are written beside the policy in FILE: those of policy.yaml are in policy.test.yaml. A case gives
 a number, a time and what is recorded, and says what a check should answer. No server is asked.
 
-Exit code: 0 when every case is answered as it says, 1 when one is not.`,
+The exit code is 0 when every case is answered as it says, 1 when one is not, and 2 when the policy or its cases cannot
+be read.`,
 		Example: "  dnc policy test policy.yaml",
 		Args:    counted(1, 1, "file"),
 		RunE: func(_ *cobra.Command, args []string) error {
