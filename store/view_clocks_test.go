@@ -54,6 +54,21 @@ func TestNumbersOfABatchHaveClocksOfTheirOwn(t *testing.T) {
 	}
 }
 
+// Without a policy no rule tells countries apart: numbers of all of them share what is known.
+func TestNumbersOfManyCountriesShareFactsWithoutAPolicy(t *testing.T) {
+	t.Parallel()
+	s := open(t, t.TempDir())
+	var many Findings
+	s.View().LookupMany(fromEverywhere, Call{Scope: "acme"}, &many)
+	if got := len(many.Facts); got != 1 {
+		t.Errorf("%d facts, want 1", got)
+	}
+	underHours(t, s).LookupMany(fromEverywhere, Call{Scope: "acme"}, &many)
+	if got := len(many.Facts); got < 3 {
+		t.Errorf("%d facts under a policy, want those of each country and clock", got)
+	}
+}
+
 // The clock of the place that the caller names counts, in place of that of the number.
 func TestNamedPlaceReplacesTheNumbersOwn(t *testing.T) {
 	t.Parallel()

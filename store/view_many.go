@@ -151,7 +151,7 @@ func (f *Findings) newZone(regions phone.RegionSet) uint16 {
 		}
 	}
 	for i := range f.cohorts {
-		if c := &f.cohorts[i]; c.outside == outside && (f.view.policy == nil || c.regions == regions) {
+		if c := &f.cohorts[i]; c.outside == outside && (f.view.Policy() == nil || c.regions == regions) {
 			return uint16(i + 1)
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/dncd/dncd/internal/phone"
 	atlas "github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/internal/policydoc"
@@ -51,7 +50,7 @@ func (a *app) policyTest(file string) error {
 	if err != nil {
 		return err
 	}
-	cases, err := policydoc.ParseCases(text, whereabouts)
+	cases, err := policydoc.ParseCases(text, atlas.At)
 	if err != nil {
 		return inFile(beside, err)
 	}
@@ -90,16 +89,4 @@ func (a *app) runCases(file string, cases []policydoc.Case, p *policy.Policy) er
 		fmt.Fprintf(a.stdout, "%s, %d failed\n", count(uint64(len(cases)), "case"), failed)
 	}
 	return nil
-}
-
-// whereabouts is where the person of a number is: at a place that a case names, or where the number says.
-func whereabouts(n phone.Number, named string) (policy.Place, error) {
-	if named == "" {
-		return atlas.Of(n), nil
-	}
-	p, err := atlas.Parse(named)
-	if err != nil {
-		return policy.Place{}, err
-	}
-	return *p, nil
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 )
 
@@ -35,6 +36,18 @@ func Parse(name string) (*policy.Place, error) {
 	}
 	p, _ := inZones.LoadOrStore(name, &policy.Place{Zones: []*policy.Zone{z}})
 	return p.(*policy.Place), nil
+}
+
+// At is where the person of a number is: at a place that is named, else as far as the number says.
+func At(n phone.Number, named string) (policy.Place, error) {
+	if named == "" {
+		return Of(n), nil
+	}
+	p, err := Parse(named)
+	if err != nil {
+		return policy.Place{}, err
+	}
+	return *p, nil
 }
 
 // inZones are the places in zones that were named. There are only so many zones.

@@ -300,7 +300,7 @@ func TestAnswersHoldUntilTheySayTheyMayChange(t *testing.T) {
 // Where the clock may be ahead, ALLOW is answered only where every time that may be the true one would be.
 func TestAClockThatMayBeAheadAllowsNothing(t *testing.T) {
 	check(t, func(t *rapid.T, p *Policy, f *Facts) {
-		if slices.ContainsFunc(f.Records, func(r Record) bool { return r.Kind == RecordConsent && !r.ReceivedAt.Before(noon.Add(-40 * aDay)) }) {
+		if slices.ContainsFunc(f.Records, func(r Record) bool { return r.Kind == RecordConsent && !r.ReceivedAt.Before(noon.Add(-40*aDay)) }) {
 			t.Skip("a consent was obtained at a time that may be the true one")
 		}
 		ahead := time.Duration(rapid.Int64Range(1, int64(39*aDay)).Draw(t, "ahead"))

@@ -9,7 +9,6 @@ import (
 
 	"github.com/rogpeppe/go-internal/txtar"
 
-	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/place"
 	"github.com/dncd/dncd/internal/policy"
 	"github.com/dncd/dncd/internal/policydoc"
@@ -61,7 +60,7 @@ func read(text []byte) (s Scenario, err error) {
 		case "policy.yaml":
 			s.Policy = append(s.Policy, f.Data...)
 		case "cases.yaml":
-			if s.Cases, err = policydoc.ParseCases(f.Data, where); err != nil {
+			if s.Cases, err = policydoc.ParseCases(f.Data, place.At); err != nil {
 				return s, err
 			}
 		default:
@@ -69,18 +68,6 @@ func read(text []byte) (s Scenario, err error) {
 		}
 	}
 	return s, nil
-}
-
-// where is the place that a case names, else what the number says.
-func where(n phone.Number, named string) (policy.Place, error) {
-	if named == "" {
-		return place.Of(n), nil
-	}
-	at, err := place.Parse(named)
-	if err != nil {
-		return policy.Place{}, err
-	}
-	return *at, nil
 }
 
 // Compile is the policy of the scenario; nil: none.
