@@ -130,6 +130,37 @@ func TestConsentExpiresAtTheExactSecond(t *testing.T) {
 	}
 }
 
+// TestConsentIsNotObtainedLaterThanItMayHaveBeen: one that does not say when it was obtained lifts no opt-out that came after it,
+// by a clock that is ahead.
+func TestConsentIsNotObtainedLaterThanItMayHaveBeen(t *testing.T) {
+	t.Parallel()
+	c := newSetClock()
+	s, _ := makeClockStore(t, c)
+	c.set(20 * time.Hour)
+	if err := record(s, 3); err != nil {
+		t.Fatal(err)
+	}
+	c.set(-20 * time.Hour)
+	n := fiction(415, 77)
+	p := permission(n, "acme", time.Time{})
+	p.MayLift = true
+	consent(t, s, p)
+	now, ahead := s.View().Clock()
+	if ahead == 0 {
+		t.Fatal("the clock is not ahead")
+	}
+	wantByPolicy(t, s.View(), n, "acme", now, policy.Allow)
+	later := now.Add(-ahead).Add(time.Hour)
+	if _, err := s.RecordOptOut(t.Context(), OptOut{Number: n, Scope: "acme", ReceivedAt: later}, Request{}); err != nil {
+		t.Fatal(err)
+	}
+	wantByPolicy(t, s.View(), n, "acme", now, policy.Block)
+	events, _, err := s.View().History(n, policy.EventID{}, 10)
+	if err != nil || len(events) != 2 || events[0].ReceivedAt.After(later) {
+		t.Errorf("history: %+v, %v", events, err)
+	}
+}
+
 // TestEndedContractCountsAsLongAsThePolicySays, also after another write to the number, which drops what has expired.
 func TestEndedContractCountsAsLongAsThePolicySays(t *testing.T) {
 	t.Parallel()

@@ -17,7 +17,7 @@ type Consent struct {
 	Number     phone.Number
 	Scope      policy.Scope
 	Channel    policy.Channel
-	ObtainedAt time.Time // zero: when it is recorded
+	ObtainedAt time.Time // zero: when it is recorded, or as much earlier as the clock may be ahead
 	ExpiresAt  time.Time // zero: only the policy decides
 	policy.Consent
 }

@@ -181,7 +181,7 @@ func (h *historyReader) consentEvent(e HistoryEvent, event *storev1.Event) (_ Hi
 	case *storev1.Event_ConsentRecorded:
 		e.Kind, e.Scope = EventConsent, policy.Scope(c.ConsentRecorded.GetScope())
 		e.Channel, e.Consent = policy.Channel(c.ConsentRecorded.GetChannel()), state.Consent(c.ConsentRecorded.GetConsent())
-		e.ReceivedAt = state.Time(cmp.Or(c.ConsentRecorded.GetObtainedAt(), h.rev.GetTime()))
+		e.ReceivedAt = state.Time(cmp.Or(c.ConsentRecorded.GetObtainedAt(), h.rev.GetTime()-h.rev.GetAhead()))
 		e.ExpiresAt = state.Time(c.ConsentRecorded.GetExpiresAt())
 		e.Desk = state.RefID(c.ConsentRecorded.GetDesk())
 	case *storev1.Event_ConsentWithdrawn:

@@ -565,7 +565,8 @@ type RecordConsentRequest struct {
 	Channel Channel `protobuf:"varint,5,opt,name=channel,proto3,enum=dnc.v1.Channel" json:"channel,omitempty"`
 	// Which desk received it. At most 256 bytes.
 	Desk string `protobuf:"bytes,6,opt,name=desk,proto3" json:"desk,omitempty"`
-	// When it was obtained: when the purchase was made, the contract begun. Unset: now. Not in the future.
+	// When it was obtained: when the purchase was made, the contract begun. Unset: now, or as much earlier as
+	// the server's clock may be ahead. Not in the future.
 	ObtainedAt *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=obtained_at,json=obtainedAt,proto3" json:"obtained_at,omitempty"`
 	// What proves it. At most 1024 bytes.
 	Evidence string `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`

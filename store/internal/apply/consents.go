@@ -27,7 +27,7 @@ func (a *Applier) consent(id policy.EventID, c *storev1.ConsentRecorded, story [
 	if err != nil {
 		return err
 	}
-	obtained := cmp.Or(c.GetObtainedAt(), a.Time)
+	obtained := cmp.Or(c.GetObtainedAt(), a.Time-a.Ahead) // no later than it may have been: it may lift what is older
 	if !a.replay {
 		if held := state.HeldConsent(set.RecordSet, c); c.GetUnique() && held != nil {
 			return &heldError{state.RecordID(held)}
