@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"slices"
 	"time"
@@ -89,10 +88,6 @@ func (a *auditSession) run() error {
 
 // begin reads what only the first message says, before any call is looked at.
 func (a *auditSession) begin(ctx context.Context, req *dncv1.AuditCallsRequest) error {
-	if n := len(req.GetCalls()); n > maxChecks {
-		return refuse(dncv1.ErrorReason_ERROR_REASON_BATCH_TOO_LARGE, fmt.Sprintf("at most %d calls in one message: send several", maxChecks),
-			"limit", fmt.Sprint(maxChecks), "actual", fmt.Sprint(n))
-	}
 	name := req.GetSubscriber()
 	if a.begun {
 		if name != "" {

@@ -94,6 +94,9 @@ func (in *inbound) read(size int, m any) error {
 		return err
 	}
 	defer data.Free()
+	if err := checkElements(data, m); err != nil {
+		return err
+	}
 	if messages.Unmarshal(data, m) != nil { // the error may hold what was sent
 		return invalidField("message", "does not decode: it must be the protobuf of the contract, with text in UTF-8")
 	}

@@ -15,9 +15,6 @@ import (
 	"github.com/dncd/dncd/store"
 )
 
-// maxChunkRows is the largest number of rows in a chunk of records.
-const maxChunkRows = 10_000
-
 // rowReader reads the rows of an import of opt-outs.
 type rowReader struct {
 	store    *store.Store
@@ -130,10 +127,6 @@ func checkRecordsChunk(c *dncv1.ImportChunk) error {
 	}
 	if c.GetAdd() != nil || c.GetRemove() != nil {
 		return chunkInvalid("numbers are for imports of lists: send rows")
-	}
-	if n := len(c.GetRows()); n > maxChunkRows {
-		return chunkInvalid(fmt.Sprintf("a chunk holds at most %d rows: send smaller ones", maxChunkRows)).
-			with("limit", fmt.Sprint(maxChunkRows)).with("actual", fmt.Sprint(n))
 	}
 	if n := proto.Size(c); n > maxChunkBytes {
 		return chunkInvalid(fmt.Sprintf("a chunk holds at most %d KiB: send smaller ones", maxChunkBytes>>10)).
