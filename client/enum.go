@@ -144,7 +144,8 @@ const (
 	EventListed           EventKind = "LISTED"
 	EventUnlisted         EventKind = "UNLISTED"
 	EventStoryErased      EventKind = "STORY_ERASED"
-	EventConsentUsed      EventKind = "CONSENT_USED" // a check relied on consents
+	EventConsentUsed      EventKind = "CONSENT_USED"      // a check relied on consents
+	EventOptOutRespelled  EventKind = "OPT_OUT_RESPELLED" // an opt-out is stored under the digits that its number has now: no new objection
 )
 
 // StoryState says whether the text of a record can be read.
@@ -188,6 +189,7 @@ const (
 // Further modes of an ImportRecord.
 const (
 	ModeRevert  ImportMode = "REVERT"   // Revert went back to earlier content
+	ModeRespell ImportMode = "RESPELL"  // the server replaced digits of an earlier version by those that the numbers have now
 	ModeReload  ImportMode = "RELOAD"   // the server wrote the list's own content again after an import was abandoned
 	ModeOptOuts ImportMode = "OPT_OUTS" // an import of opt-outs, into no list
 	// ModeConsents is an import of consents, into no list.

@@ -30,7 +30,7 @@ func TestConstantsAreTheContracts(t *testing.T) {
 		"EventKind":   valuesOf("EVENT_KIND_", dncv1.EventKind_value),
 		"StoryState":  valuesOf("STORY_STATE_", dncv1.StoryState_value),
 		"Channel":     valuesOf("CHANNEL_", dncv1.Channel_value),
-		"ImportMode":  append(valuesOf("IMPORT_MODE_", dncv1.ImportMode_value), "REVERT", "RELOAD", "OPT_OUTS", "CONSENTS"),
+		"ImportMode":  append(valuesOf("IMPORT_MODE_", dncv1.ImportMode_value), "REVERT", "RELOAD", "RESPELL", "OPT_OUTS", "CONSENTS"),
 		"ImportState": append(valuesOf("LIST_IMPORT_STATE_", dncv1.ListImportState_value), valuesOf("RECORD_IMPORT_STATE_", dncv1.RecordImportState_value)...),
 		"Phase":       append(valuesOf("IMPORT_PHASE_", dncv1.ImportPhase_value), "SENDING"),
 		"Guard":       valuesOf("IMPORT_GUARD_", dncv1.ImportGuard_value),

@@ -196,6 +196,8 @@ var (
 	ErrSubscriberNotFound = forReasons("subscriber not found", "SUBSCRIBER_NOT_FOUND")
 	// ErrSubscriberInvalid: its filter, parent or lists cannot be as asked, or it has children. The message says why.
 	ErrSubscriberInvalid = forReasons("subscriber invalid", "SUBSCRIBER_INVALID")
+	// ErrFeedNotReady: the server is still storing numbers of an earlier version under the digits that they have now.
+	ErrFeedNotReady = forReasons("feed not ready", "FEED_NOT_READY")
 	// ErrDeskNotFound: no desk has that name.
 	ErrDeskNotFound = forReasons("desk not found", "DESK_NOT_FOUND")
 	// ErrPolicyInvalid: the document is no policy. The message has the line and column of each problem.

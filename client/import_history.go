@@ -184,7 +184,7 @@ func fromListImport(r *dncv1.ListImport) ImportRecord {
 // modeOf is the mode of a load, or its origin where no client sent it.
 func modeOf(r *dncv1.ListImport) ImportMode {
 	switch r.GetOrigin() {
-	case dncv1.ImportOrigin_IMPORT_ORIGIN_REVERT, dncv1.ImportOrigin_IMPORT_ORIGIN_RELOAD:
+	case dncv1.ImportOrigin_IMPORT_ORIGIN_REVERT, dncv1.ImportOrigin_IMPORT_ORIGIN_RELOAD, dncv1.ImportOrigin_IMPORT_ORIGIN_RESPELL:
 		return name[ImportMode](r.GetOrigin(), "IMPORT_ORIGIN_")
 	}
 	return name[ImportMode](r.GetMode(), "IMPORT_MODE_")

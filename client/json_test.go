@@ -84,7 +84,7 @@ func TestJSONFields(t *testing.T) {
 	}{
 		{client.Result{}, 14}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.ConsentRecord{}, 20}, {client.NumberInfo{}, 10},
 		{client.Record{}, 16}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
-		{client.HistoryEvent{}, 22}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
+		{client.HistoryEvent{}, 24}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},
 		{client.ImportResult{}, 23}, {client.ImportOptOutsResult{}, 15}, {client.GuardFailure{}, 7}, {client.ServerStats{}, 22}, {client.Stats{}, 3}, {client.ConnectionStats{}, 8}, {client.ListStats{}, 8},
 		{client.FilterStats{}, 6}, {client.BatchResult{}, 11}, {client.BatchDetail{}, 6},

@@ -112,8 +112,11 @@ type HistoryEvent struct {
 	// WithdrawalReason is what kind of reason a withdrawal had.
 	WithdrawalReason WithdrawalReason `json:"withdrawal_reason"`
 	// Used are the consents that a check relied on, CheckedRevision where it was answered from.
-	Used            []EventID `json:"used"`
-	CheckedRevision uint64    `json:"checked_revision" zero:"unset"`
+	Used []EventID `json:"used"`
+	// Former are the digits under which an opt-out had been stored that was respelled, Respelled is the event that recorded it.
+	Former          string  `json:"former"`
+	Respelled       EventID `json:"respelled"`
+	CheckedRevision uint64  `json:"checked_revision" zero:"unset"`
 }
 
 // GetNumber returns what holds for a number. One that nothing was recorded about
@@ -267,6 +270,9 @@ func fromHistoryEvent(m *dncv1.HistoryEvent) HistoryEvent {
 	case *dncv1.HistoryEvent_ConsentUsed:
 		e.Scope, e.Used = c.ConsentUsed.GetScope(), each(c.ConsentUsed.GetConsents(), fromEventID)
 		e.CheckedRevision = c.ConsentUsed.GetCheckedRevision()
+	case *dncv1.HistoryEvent_OptOutRespelled:
+		e.Scope, e.Former = c.OptOutRespelled.GetScope(), c.OptOutRespelled.GetFormer()
+		e.Respelled = fromEventID(c.OptOutRespelled.GetRecorded())
 	case *dncv1.HistoryEvent_Listed:
 		e.ofList(c.Listed)
 	case *dncv1.HistoryEvent_Unlisted:

@@ -85,6 +85,9 @@ func (c *compareSession) begin(ctx context.Context) error {
 	if c.sub, err = c.subscriber(ctx, v, h.GetSubscriber()); err != nil {
 		return err
 	}
+	if err := c.s.store.FeedReady(c.sub.Filter); err != nil {
+		return err
+	}
 	c.query.Subscriber, c.query.Removals = c.sub.ID, h.GetRemovals()
 	if c.query.TakenAt, err = timeOf("taken_at", h.GetTakenAt()); err != nil {
 		return err

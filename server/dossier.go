@@ -116,7 +116,8 @@ func (w *dossierWriter) history() error {
 			after = found[i].ID
 			if e := &found[i]; w.caller.Sees(e.Scope) {
 				w.d.Events = append(w.d.Events, w.event(e, desks))
-				if e.Kind == store.EventOptOut || e.Kind == store.EventOptOutWithdrawn { // a feed carries no consents
+				switch e.Kind { // a feed carries no consents
+				case store.EventOptOut, store.EventOptOutWithdrawn, store.EventOptOutRespelled:
 					w.events = append(w.events, store.NumberEvent{ID: e.ID, Scope: e.Scope, Withdrawn: e.Kind == store.EventOptOutWithdrawn})
 				}
 			}
@@ -136,7 +137,8 @@ func (w *dossierWriter) event(e *store.HistoryEvent, desks []*store.Desk) feed.D
 		},
 	}
 	d.Kind = enumText(eventKinds[e.Kind], "EVENT_KIND_")
-	if e.Kind == store.EventOptOut || e.Kind == store.EventConsent {
+	switch e.Kind {
+	case store.EventOptOut, store.EventConsent, store.EventOptOutRespelled:
 		d.Channel = enumText(channelOf(e.Channel), "CHANNEL_")
 	}
 	if e.Consent != nil && e.Consent.Kind != policy.ConsentUnspecified {

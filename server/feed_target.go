@@ -40,8 +40,16 @@ type feedRequest interface {
 	GetFilter() *dncv1.FeedFilter
 }
 
-// target finds whose feed a request is about, and refuses a caller who may not read it.
+// target finds whose feed a request is about, and refuses a caller who may not read it. Errors: FEED_NOT_READY.
 func (s *propagationService) target(ctx context.Context, v *store.View, req feedRequest) (*feedTarget, error) {
+	t, err := s.targetOf(ctx, v, req)
+	if err != nil {
+		return nil, err
+	}
+	return t, s.store.FeedReady(t.filter)
+}
+
+func (s *propagationService) targetOf(ctx context.Context, v *store.View, req feedRequest) (*feedTarget, error) {
 	caller := callerOf(ctx)
 	switch {
 	case req.GetFilter() != nil:

@@ -203,6 +203,8 @@ func originOf(m store.Mode) dncv1.ImportOrigin {
 		return dncv1.ImportOrigin_IMPORT_ORIGIN_REVERT
 	case store.Reload:
 		return dncv1.ImportOrigin_IMPORT_ORIGIN_RELOAD
+	case store.Respell:
+		return dncv1.ImportOrigin_IMPORT_ORIGIN_RESPELL
 	}
 	return dncv1.ImportOrigin_IMPORT_ORIGIN_UPLOAD
 }

@@ -219,6 +219,7 @@ var kindsCovered = []dncv1.EventKind{
 	dncv1.EventKind_EVENT_KIND_CONSENT_RECORDED,
 	dncv1.EventKind_EVENT_KIND_CONSENT_WITHDRAWN,
 	dncv1.EventKind_EVENT_KIND_CONSENT_USED,
+	dncv1.EventKind_EVENT_KIND_OPT_OUT_RESPELLED,
 }
 
 var eventKinds = [...]dncv1.EventKind{
@@ -227,6 +228,7 @@ var eventKinds = [...]dncv1.EventKind{
 	store.EventConsent:          dncv1.EventKind_EVENT_KIND_CONSENT_RECORDED,
 	store.EventConsentWithdrawn: dncv1.EventKind_EVENT_KIND_CONSENT_WITHDRAWN,
 	store.EventConsentUsed:      dncv1.EventKind_EVENT_KIND_CONSENT_USED,
+	store.EventOptOutRespelled:  dncv1.EventKind_EVENT_KIND_OPT_OUT_RESPELLED,
 }
 
 func historyMessage(caller *access.Grant, number string, e *store.HistoryEvent) *dncv1.HistoryEvent {
@@ -242,6 +244,10 @@ func historyMessage(caller *access.Grant, number string, e *store.HistoryEvent) 
 	case store.EventOptOutWithdrawn:
 		m.Change = &dncv1.HistoryEvent_OptOutWithdrawn{OptOutWithdrawn: &dncv1.OptOutWithdrawn{
 			Number: number, Scope: string(e.Scope), Ended: eventIDs(e.Ended), WithdrawalReason: dncv1.WithdrawalReason(e.Reason),
+		}}
+	case store.EventOptOutRespelled:
+		m.Change = &dncv1.HistoryEvent_OptOutRespelled{OptOutRespelled: &dncv1.OptOutRespelled{
+			Number: number, Former: e.Former.E164(), Scope: string(e.Scope), Recorded: eventID(e.Respelled),
 		}}
 	default:
 		ofConsent(m, number, e)

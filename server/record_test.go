@@ -220,6 +220,7 @@ func TestHistoryPages(t *testing.T) {
 	covered := []dncv1.EventKind{
 		dncv1.EventKind_EVENT_KIND_OPT_OUT_RECORDED, dncv1.EventKind_EVENT_KIND_OPT_OUT_WITHDRAWN,
 		dncv1.EventKind_EVENT_KIND_CONSENT_RECORDED, dncv1.EventKind_EVENT_KIND_CONSENT_WITHDRAWN, dncv1.EventKind_EVENT_KIND_CONSENT_USED,
+		dncv1.EventKind_EVENT_KIND_OPT_OUT_RESPELLED,
 	}
 	if got := all.GetKindsCovered(); !slices.Equal(got, covered) {
 		t.Errorf("got a history complete for %v, want %v", got, covered)

@@ -132,8 +132,8 @@ func (r *actReader) listLoaded(e *storev1.Event) error {
 	case storev1.LoadMode_LOAD_MODE_REVERT:
 		r.act.Kind = ActListReverted
 		r.act.Detail = fmt.Sprintf("to its content of revision %d, %s", i.GetLoad().GetRevertedTo(), numbersInWords(i.GetLoad().GetNumbers()))
-	case storev1.LoadMode_LOAD_MODE_RELOAD:
-		r.act.Kind = ActUnspecified // the server wrote the same content again
+	case storev1.LoadMode_LOAD_MODE_RELOAD, storev1.LoadMode_LOAD_MODE_RESPELL:
+		r.act.Kind = ActUnspecified // the server wrote the same content again, or the same numbers
 	}
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 
 	"google.golang.org/protobuf/proto"
 
-	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
 	"github.com/dncd/dncd/store/internal/state"
@@ -49,7 +48,7 @@ func (v *View) lifts(r *RecordRow) (bool, error) {
 	terms.MayLift = true
 	permission := policy.Record{Kind: policy.RecordConsent, Scope: r.Scope, ReceivedAt: r.ReceivedAt, ExpiresAt: r.ExpiresAt, Consent: &terms}
 	now, _ := v.Clock()
-	for _, n := range append([]phone.Number{r.Number}, r.Number.Former()...) {
+	for _, n := range r.Number.Spellings() {
 		if !v.records.Test(uint64(n)) {
 			continue
 		}

@@ -4,7 +4,6 @@ import (
 	"runtime/debug"
 	"slices"
 
-	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -27,7 +26,7 @@ func (v *View) FormerListings(n phone.Number) (former []FormerListing, complete 
 	if err != nil {
 		return nil, false, err
 	}
-	w := formerLists{v: v, number: n, key: filter.KeyOf(uint64(n)), all: len(loads) < maxListings, complete: len(loads) < maxListings, lists: map[policy.EventID]*listed{}}
+	w := formerLists{v: v, number: n, all: len(loads) < maxListings, complete: len(loads) < maxListings, lists: map[policy.EventID]*listed{}}
 	for _, load := range slices.Backward(loads) {
 		if load.State == ImportSwitched {
 			w.take(&load)
@@ -46,7 +45,6 @@ func (v *View) FormerListings(n phone.Number) (former []FormerListing, complete 
 type formerLists struct {
 	v        *View
 	number   phone.Number
-	key      filter.Key
 	all      bool // every content is looked at
 	complete bool
 	lists    map[policy.EventID]*listed
@@ -90,7 +88,7 @@ func (w *formerLists) at(load *ImportEntry) (l *List, holds, readable bool) {
 	if l = then.listByID(load.List); l == nil {
 		return nil, false, false
 	}
-	holds, unread := then.holds(l, w.number, w.key)
+	holds, unread := then.holdsSpelled(l, w.number)
 	return l, holds, !unread
 }
 

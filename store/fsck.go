@@ -291,9 +291,8 @@ func (c *checker) event(id policy.EventID, time int64, e *storev1.Event) {
 	var err error
 	switch ch := e.GetChange().(type) {
 	case *storev1.Event_OptOut:
-		err = c.recordOf(id, ch.OptOut.GetNumber(), func(r *storev1.Record) bool {
-			return r.GetRevision() == id.Revision && r.GetIndex() == id.Index
-		}, true)
+		recorded := cmp.Or(state.RefID(ch.OptOut.GetRespelled().GetRecorded()), id)
+		err = c.recordOf(id, ch.OptOut.GetNumber(), func(r *storev1.Record) bool { return state.RecordID(r) == recorded }, true)
 	case *storev1.Event_ConsentRecorded:
 		err = c.recordOf(id, ch.ConsentRecorded.GetNumber(), func(r *storev1.Record) bool { return state.RecordID(r) == id }, true)
 	case *storev1.Event_ConsentWithdrawn:

@@ -28,6 +28,8 @@ const (
 	Consents Mode = Mode(storev1.LoadMode_LOAD_MODE_CONSENTS) // the same: rows of consents
 	// Reload writes the view as it is again, after a load was abandoned. The store's own.
 	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
+	// Respell replaces former spellings by the digits of now; see respell.go. The store's own.
+	Respell Mode = Mode(storev1.LoadMode_LOAD_MODE_RESPELL)
 )
 
 // loadInput is what a load is worked out from: the same input gives the same changes, however often.
@@ -150,7 +152,7 @@ func (m Mode) merge(old, add, remove *block.Bitmap) (b block.Bitmap) {
 			b[i] = old[i] | add[i]
 		case Remove:
 			b[i] = old[i] &^ add[i]
-		case Delta:
+		case Delta, Respell:
 			b[i] = old[i]&^remove[i] | add[i]
 		default:
 			b[i] = old[i]

@@ -30,18 +30,21 @@ func (s *Store) contentPath(list policy.EventID, sha []byte) string {
 
 // sortContent sorts the chunks of an import into its content file. Memory is bounded, whatever their order.
 func (s *Store) sortContent(ctx context.Context, list policy.EventID, c *stage.Log[Chunk], dir string) (content, error) {
-	var out content
 	if err := s.writableFor(2 * c.Size); err != nil { // buckets and the sorted file, neither larger than the chunks
-		return out, err
+		return content{}, err
 	}
-	path := filepath.Join(dir, "sorted")
+	return s.writeContent(list, filepath.Join(dir, "sorted"), func(w *stage.Writer) error { return stage.Sort(ctx, c, dir, w) })
+}
+
+// writeContent makes the content file of a list, by way of a file at path.
+func (s *Store) writeContent(list policy.EventID, path string, fill func(*stage.Writer) error) (out content, err error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return out, disk.WriteError("sort stage", err)
 	}
 	defer f.Close()
 	w := stage.NewWriter(disk.NewSteadyWriter(f))
-	if err := errors.Join(stage.Sort(ctx, c, dir, w), w.Flush()); err != nil {
+	if err := errors.Join(fill(w), w.Flush()); err != nil {
 		return out, disk.WriteError("sort stage", err)
 	}
 	if err := s.opt.faults.do(stepContent, f.Sync); err != nil {

@@ -69,7 +69,10 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 		case errors.Is(err, ErrDamaged):
 			s.noteDamage(err) // of blocks that the list shows
 			return receipt, err
-		case err == nil || isFinal(err):
+		case err == nil:
+			s.warnIf("store numbers of a list under the digits that they have now", s.opt.faults.do(stepRespell, func() error { return s.respellList(ctx, id) }))
+			return receipt, nil
+		case isFinal(err):
 			return receipt, err
 		case ctx.Err() != nil:
 			return Receipt{}, context.Cause(ctx) // whatever the load met as it was stopped

@@ -120,8 +120,8 @@ func within(prefixes, outer []phone.Prefix) []phone.Prefix {
 }
 
 // loadBefore is the load that the list showed just before it switched to its last one: with the coverage of settings that
-// changed since, and a date that was confirmed. Its reverted_to is the content revision of then. Reloads of the same view do
-// not count.
+// changed since, and a date that was confirmed. Its reverted_to is the content revision of then. Reloads of the same view, and what
+// respelled it, do not count.
 func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 	txn := s.db.NewTransactionAt(s.View().revision, false)
 	defer txn.Discard()
@@ -134,7 +134,7 @@ func (s *Store) loadBefore(l *List) (*storev1.Load, error) {
 		if !found {
 			return nil, fmt.Errorf("%w: the import of a load is missing", ErrDamaged)
 		}
-		if e.GetLoad().GetMode() != storev1.LoadMode_LOAD_MODE_RELOAD {
+		if mode := Mode(e.GetLoad().GetMode()); mode != Reload && mode != Respell {
 			return s.loadAt(l.ID, e.GetEnded()-1, e.GetBase())
 		}
 		revision = e.GetBase()

@@ -27,7 +27,7 @@ func (s *Store) openSource(in loadInput) (blockSource, error) {
 	case Revert:
 		return s.openRevertSource(in.list, in.revertTo), nil
 	}
-	return openContent(in.staged, in.mode == Delta)
+	return openContent(in.staged, in.mode == Delta || in.mode == Respell)
 }
 
 // emptySource is a load that brings nothing.

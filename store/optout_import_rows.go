@@ -157,9 +157,10 @@ func (rowChunks) Decode(payload []byte) (RowChunk, error) {
 	c.Refused, c.Remarks, c.Rows = m.GetRefused(), uint64(m.GetRemarks()), make([]RecordRow, rows)
 	copy(c.Hash[:], m.GetHash())
 	for i, o := range m.GetOptOuts() {
+		number, _ := phone.Number(o.GetNumber()).Present() // an earlier version may have staged it
 		c.Rows[i] = RecordRow{
 			OptOut: OptOut{
-				Number:     phone.Number(o.GetNumber()),
+				Number:     number,
 				Scope:      policy.Scope(o.GetScope()),
 				Channel:    policy.Channel(o.GetChannel()),
 				ReceivedAt: state.Time(o.GetReceivedAt()),

@@ -160,9 +160,13 @@ func (p *reportPass) take(entry journal.Entry) error {
 	for _, e := range rev.GetEvents() {
 		switch c := e.GetChange().(type) {
 		case *storev1.Event_OptOut:
-			p.optOut(c.OptOut)
+			if c.OptOut.GetRespelled() == nil {
+				p.optOut(c.OptOut)
+			}
 		case *storev1.Event_OptOutWithdrawn:
-			p.report.Withdrawals++
+			if c.OptOutWithdrawn.GetRespelled() == 0 {
+				p.report.Withdrawals++
+			}
 		case *storev1.Event_SubscriberPut, *storev1.Event_SubscriberRemoved:
 			registered = true
 		}

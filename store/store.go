@@ -148,11 +148,13 @@ type Store struct {
 
 	policies policies
 	feeds    feeds
-	loading  loadProgress
-	refused  sync.Map // by list: the import that a guard refused last, whose stage stays
-	records  recordJobs
-	health   health
-	watch    *watch
+
+	respelling respelling
+	loading    loadProgress
+	refused    sync.Map // by list: the import that a guard refused last, whose stage stays
+	records    recordJobs
+	health     health
+	watch      *watch
 
 	accessLog *accesslog.Log
 }
@@ -270,6 +272,7 @@ func (s *Store) startTasks() {
 	s.run(func() { s.searchSetAside(opened) })
 	s.startFilters()
 	s.startLoads()
+	s.startRespelling()
 	s.run(s.sweepRecordImports)
 	s.run(s.watchSpace)
 	s.run(s.watchClock)

@@ -199,6 +199,16 @@ func (v *View) holds(l *List, n phone.Number, key filter.Key) (listed, unread bo
 	return listed && err == nil, err != nil
 }
 
+// holdsSpelled is holds for a number under its digits or a former spelling, without a filter's key at hand.
+func (v *View) holdsSpelled(l *List, n phone.Number) (listed, unread bool) {
+	for _, spelling := range n.Spellings() {
+		if listed, unread = v.holds(l, spelling, filter.KeyOf(uint64(spelling))); listed || unread {
+			break
+		}
+	}
+	return listed, unread
+}
+
 // whole is ErrDamaged when damage was met: what a read does not find may be lost, and is never reported as absent.
 func (v *View) whole() error {
 	if v.s.damageSeen.Load() {

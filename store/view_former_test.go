@@ -17,7 +17,7 @@ func TestFormerNumbersCount(t *testing.T) {
 		{508508410024, 508410024},
 		{262801234567, 33801234567},
 	}
-	s := open(t, t.TempDir())
+	s := openEarlier(t, t.TempDir(), clockAt(day(8)))
 	createList(t, s, "old", Settings{Kind: policy.ListSuppression, Scope: "acme"})
 	var listed []uint64
 	for _, tt := range tests {

@@ -32,6 +32,7 @@ const (
 	EventConsent
 	EventConsentWithdrawn
 	EventConsentUsed
+	EventOptOutRespelled // an opt-out is stored under the digits that its number has now
 )
 
 // HistoryEvent is one event about a number.
@@ -48,6 +49,8 @@ type HistoryEvent struct {
 	Reason     WithdrawalReason // of a withdrawal
 	Used       []policy.EventID // of a use: the consents
 	Checked    uint64           // of a use: the revision that the check was answered from
+	Former     phone.Number     // of what was respelled: the digits under which it had been stored
+	Respelled  policy.EventID   // the same: the event that recorded it
 	Desk       policy.EventID   // that is registered; zero: none
 	Story      Story
 	StoryState StoryState
@@ -56,8 +59,9 @@ type HistoryEvent struct {
 // historyBytes is how many bytes of revisions one reading of a history decodes, and less than one revision more.
 const historyBytes = 8 << 20
 
-// History is the events about n after the one with id after, oldest first, at most limit, and whether there are more. It
-// costs those events, however long the journal is; of large revisions it reads fewer events than limit.
+// History is the events about n, under whichever digits they were stored, after the one with id after, oldest first, at most limit,
+// and whether there are more. It costs those events, however long the journal is; of large revisions it reads fewer events than
+// limit.
 func (v *View) History(n phone.Number, after policy.EventID, limit int) (events []HistoryEvent, more bool, err error) {
 	events, more, err = v.history(n, after, limit, historyBytes)
 	return events, more, cmp.Or(err, v.complete())
@@ -67,30 +71,36 @@ func (v *View) history(n phone.Number, after policy.EventID, limit, most int) (e
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	txn := v.s.db.NewTransactionAt(v.revision, false)
 	defer txn.Discard()
-	h := historyReader{v: v, txn: txn, number: uint64(n)}
+	h := historyReader{v: v, txn: txn, numbers: n.Spellings()}
 	defer h.close()
-	ids, err := historyIDs(txn, n, after, limit+1)
-	if err != nil {
-		return nil, false, err
-	}
-	for i, id := range ids {
-		if i == limit || h.decoded >= most && id.Revision != h.revision {
-			return events, true, nil
-		}
-		e, err := h.read(id)
+	for {
+		ids, err := h.ids(after, limit+1)
 		if err != nil {
 			return nil, false, err
 		}
-		events = append(events, e)
+		for _, id := range ids {
+			if len(events) == limit || len(events) > 0 && h.decoded >= most && id.Revision != h.revision {
+				return events, true, nil
+			}
+			e, err := h.read(id)
+			if err != nil {
+				return nil, false, err
+			}
+			if after = id; e.Kind != EventUnspecified {
+				events = append(events, e)
+			}
+		}
+		if len(ids) <= limit {
+			return events, false, nil
+		}
 	}
-	return events, false, nil
 }
 
 // historyReader reads events about a number in order. Events of one revision share what is read of it.
 type historyReader struct {
 	v        *View
 	txn      *badger.Txn
-	number   uint64
+	numbers  []phone.Number // the number, as it was stored ever
 	revision uint64
 	rev      *storev1.Revision
 	decoded  int // bytes of all revisions so far
@@ -123,6 +133,20 @@ func (h *historyReader) close() {
 	h.again, h.apply, h.done, h.ended = nil, nil, 0, nil
 }
 
+// ids are the ids of the first events after one, at most limit.
+func (h *historyReader) ids(after policy.EventID, limit int) (all []policy.EventID, err error) {
+	for _, n := range h.numbers {
+		ids, err := historyIDs(h.txn, n, after, limit)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, ids...)
+	}
+	slices.SortFunc(all, compareIDs)
+	all = slices.Compact(all)
+	return all[:min(len(all), limit)], nil
+}
+
 // historyIDs are the ids of the first events about n after one, at most limit: those with a key, and the rows that n holds.
 func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int) ([]policy.EventID, error) {
 	var set storev1.RecordSet
@@ -150,6 +174,7 @@ func historyIDs(txn *badger.Txn, n phone.Number, after policy.EventID, limit int
 	return ids[:min(len(ids), limit)], nil
 }
 
+// event is the event with that id. It is of no kind where another event says all about it.
 func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 	rev := h.rev
 	event, err := eventAt(rev, id)
@@ -165,7 +190,13 @@ func (h *historyReader) event(id policy.EventID) (HistoryEvent, error) {
 		e.ReceivedAt = state.Time(cmp.Or(c.OptOut.GetReceivedAt(), rev.GetTime()))
 		e.ExpiresAt = state.Time(c.OptOut.GetExpiresAt())
 		e.Desk = state.RefID(c.OptOut.GetDesk())
+		if was := c.OptOut.GetRespelled(); was != nil {
+			e.Kind, e.Former, e.Respelled = EventOptOutRespelled, phone.Number(was.GetFormer()), state.RefID(was.GetRecorded())
+		}
 	case *storev1.Event_OptOutWithdrawn:
+		if c.OptOutWithdrawn.GetRespelled() != 0 {
+			return HistoryEvent{ID: id}, nil
+		}
 		e.Kind, e.Scope = EventOptOutWithdrawn, policy.Scope(c.OptOutWithdrawn.GetScope())
 		e.Desk, e.Reason = state.RefID(c.OptOutWithdrawn.GetDesk()), WithdrawalReason(c.OptOutWithdrawn.GetReason())
 		e.Ended, err = h.endedBy(id)
@@ -208,7 +239,7 @@ func (h *historyReader) endedBy(id policy.EventID) ([]policy.EventID, error) {
 	}
 	for ; h.done <= int(id.Index); h.done++ {
 		e := h.rev.GetEvents()[h.done]
-		if aboutNumber(e) != h.number {
+		if !slices.Contains(h.numbers, phone.Number(aboutNumber(e))) {
 			continue
 		}
 		var err error

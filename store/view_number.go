@@ -2,12 +2,11 @@ package store
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
-	"github.com/dncd/dncd/store/internal/state"
 )
 
 // RecordDetail is a record with its story.
@@ -23,27 +22,24 @@ type NumberFacts struct {
 	Lists   []*List        // that hold the number, whatever their jurisdiction and scope
 }
 
+func anyRecord(*RecordDetail) bool { return true }
+
 // Number is all that holds about n at now.
 func (v *View) Number(n phone.Number, now time.Time) (NumberFacts, error) {
 	var facts NumberFacts
 	if err := v.whole(); err != nil {
 		return facts, err
 	}
-	set, err := v.recordSet(n)
-	if err != nil {
-		return facts, err
-	}
-	for _, r := range set.GetRecords() {
-		record := state.Record(r)
-		if !record.InForce(now) {
-			continue
+	for _, spelling := range n.Spellings() {
+		set, err := v.recordSet(spelling)
+		if err != nil {
+			return facts, err
 		}
-		story, state := v.s.stories.Get(r.GetRevision(), r.GetStoryHash(), r.GetStory())
-		facts.Records = append(facts.Records, RecordDetail{record, story, state})
+		facts.Records = append(facts.Records, v.numberRecords(n, set, now, true, anyRecord).Records...)
 	}
-	key := filter.KeyOf(uint64(n))
+	slices.SortStableFunc(facts.Records, func(a, b RecordDetail) int { return compareIDs(a.ID, b.ID) })
 	for _, l := range v.lists {
-		listed, unread := v.holds(l, n, key)
+		listed, unread := v.holdsSpelled(l, n)
 		if unread {
 			return facts, fmt.Errorf("%w: list %s cannot be read", ErrDamaged, l.Name)
 		}

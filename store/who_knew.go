@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/dncd/dncd/internal/feed"
-	"github.com/dncd/dncd/internal/filter"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
 	storev1 "github.com/dncd/dncd/internal/proto/store/v1"
@@ -169,8 +168,15 @@ func (w *knower) concerns(sub *Subscriber, e *NumberEvent) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	rows, err := begin.FeedRowsOf(w.number, sub.Filter)
-	return slices.ContainsFunc(rows, func(r feed.Row) bool { return r.Scope == e.Scope }), err
+	var rows []feed.Row
+	for _, spelling := range w.number.Spellings() {
+		of, err := begin.FeedRowsOf(spelling, sub.Filter)
+		if err != nil {
+			return false, err
+		}
+		rows = append(rows, of...)
+	}
+	return slices.ContainsFunc(rows, func(r feed.Row) bool { return r.Scope == e.Scope }), nil
 }
 
 // acknowledged is the first acknowledgement of a stage with an event, and the subscriber as it was when its epoch began. Where
@@ -361,13 +367,12 @@ func (v *View) ListedSince(n phone.Number, l *List) (at Listing, err error) {
 	if err != nil {
 		return at, err
 	}
-	key := filter.KeyOf(uint64(n))
 	for _, load := range loads {
 		if load.State != ImportSwitched {
 			continue
 		}
 		if at.Event != (policy.EventID{}) {
-			listed, readable := v.s.listedThen(l.ID, load.Ended, n, key)
+			listed, readable := v.s.listedThen(l.ID, load.Ended, n)
 			if !readable {
 				return at, nil
 			}
@@ -383,7 +388,7 @@ func (v *View) ListedSince(n phone.Number, l *List) (at Listing, err error) {
 }
 
 // listedThen reports whether a list held a number after a revision, if that can still be read.
-func (s *Store) listedThen(id policy.EventID, revision uint64, n phone.Number, key filter.Key) (listed, readable bool) {
+func (s *Store) listedThen(id policy.EventID, revision uint64, n phone.Number) (listed, readable bool) {
 	then, err := s.ViewAt(revision)
 	if err != nil {
 		return false, false
@@ -392,6 +397,6 @@ func (s *Store) listedThen(id policy.EventID, revision uint64, n phone.Number, k
 	if l == nil {
 		return false, true
 	}
-	listed, unread := then.holds(l, n, key)
+	listed, unread := then.holdsSpelled(l, n)
 	return listed, !unread
 }

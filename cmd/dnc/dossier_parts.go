@@ -45,7 +45,8 @@ func orNothing(lines []string, nothing string) []string {
 // whatHappened names the kinds of events.
 var whatHappened = map[string]string{
 	"OPT_OUT_RECORDED": "objection", "OPT_OUT_WITHDRAWN": "withdrawal",
-	"CONSENT_RECORDED": "consent", "CONSENT_WITHDRAWN": "withdrawal of consents", "CONSENT_USED": "a call relied on a consent",
+	"OPT_OUT_RESPELLED": "no new objection: an earlier one, stored under the digits that the number has now",
+	"CONSENT_RECORDED":  "consent", "CONSENT_WITHDRAWN": "withdrawal of consents", "CONSENT_USED": "a call relied on a consent",
 }
 
 func dossierEvents(d *feed.Dossier) (lines []string) {

@@ -197,6 +197,7 @@ var hints = map[string]string{
 	"TOKEN_EXISTS":           "`dnc token ls` shows it; revoke it first, or choose another name",
 	"TOKEN_NOT_FOUND":        "`dnc token ls` shows the names",
 	"SUBSCRIBER_NOT_FOUND":   "`dnc subscriber ls` shows the names",
+	"FEED_NOT_READY":         "checks continue; try again after a pause, and look at the server's log if it lasts",
 	"DESK_NOT_FOUND":         "`dnc desk ls` shows the names",
 	"POLICY_INVALID":         "`dnc policy test FILE` checks a policy without a server; docs/policies.md describes it",
 	"POLICY_CHANGED":         "`dnc policy diff FILE` shows what yours would change now",

@@ -169,11 +169,12 @@ func (v *itemVerifier) change(event EventID) {
 		}
 		return
 	}
-	kinds := map[Kind]string{Set: "OPT_OUT_RECORDED", Remove: "OPT_OUT_WITHDRAWN"}
+	kinds := map[Kind][]string{Set: {"OPT_OUT_RECORDED", "OPT_OUT_RESPELLED"}, Remove: {"OPT_OUT_WITHDRAWN"}}
 	is := func(e DossierEvent) bool {
-		return e.ID == v.item.Event && e.Kind == kinds[c.Kind] && e.Scope == string(c.Scope)
+		return e.ID == v.item.Event && slices.Contains(kinds[c.Kind], e.Kind) && e.Scope == string(c.Scope)
 	}
-	if c.ID != event || c.Number.E164() != v.dossier.Number || !slices.ContainsFunc(v.dossier.Events, is) {
+	present, _ := c.Number.Present()
+	if c.ID != event || present.E164() != v.dossier.Number || !slices.ContainsFunc(v.dossier.Events, is) {
 		v.find("its proof is of another change")
 	}
 }

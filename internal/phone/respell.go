@@ -107,28 +107,3 @@ func isItalian(national uint64, digits int) bool {
 func (n Number) isLandlineOfItaly() bool {
 	return n.CallingCode() == 39 && n/1e8 == 3903
 }
-
-// Former returns the form in which a number was stored before the French plan was treated as one: stores that an
-// earlier version wrote may hold it. It is nil for nearly all numbers.
-func (n Number) Former() []Number {
-	if n-1e10 < 1e10 { // +1
-		return nil
-	}
-	const france, stPierre = 33 * 1e9, 508 * 1e9
-	inside := n % 1e9
-	switch n.CallingCode() {
-	case 262, 590, 594, 596:
-		return []Number{france + inside}
-	case 508:
-		if n < stPierre { // six digits
-			inside = 508*1e6 + n%1e6
-			return []Number{france + inside, stPierre + inside}
-		}
-		return []Number{france + inside}
-	case 33:
-		if inside/1e8 == 8 { // what an overseas region has under its own code too
-			return []Number{262*1e9 + inside, stPierre + inside, 590*1e9 + inside, 594*1e9 + inside, 596*1e9 + inside}
-		}
-	}
-	return nil
-}

@@ -176,6 +176,10 @@ const (
 	ErrorReason_ERROR_REASON_ACK_INVALID ErrorReason = 83
 	// NOT_FOUND. No desk has that name.
 	ErrorReason_ERROR_REASON_DESK_NOT_FOUND ErrorReason = 84
+	// UNAVAILABLE. The server is still storing numbers under the digits that they have now, which an earlier version had stored
+	// under others. Until then a feed would lack them. Checks are not affected. Retry after a pause; if it lasts, the server's log
+	// has the cause.
+	ErrorReason_ERROR_REASON_FEED_NOT_READY ErrorReason = 85
 	// FAILED_PRECONDITION. Consents at that scope were withdrawn after this one was obtained. If the person consents again,
 	// record when.
 	ErrorReason_ERROR_REASON_CONSENT_WITHDRAWN ErrorReason = 90
@@ -244,6 +248,7 @@ var (
 		82: "ERROR_REASON_FILTER_CHANGED",
 		83: "ERROR_REASON_ACK_INVALID",
 		84: "ERROR_REASON_DESK_NOT_FOUND",
+		85: "ERROR_REASON_FEED_NOT_READY",
 		90: "ERROR_REASON_CONSENT_WITHDRAWN",
 		95: "ERROR_REASON_POLICY_INVALID",
 		96: "ERROR_REASON_POLICY_CHANGED",
@@ -304,6 +309,7 @@ var (
 		"ERROR_REASON_FILTER_CHANGED":         82,
 		"ERROR_REASON_ACK_INVALID":            83,
 		"ERROR_REASON_DESK_NOT_FOUND":         84,
+		"ERROR_REASON_FEED_NOT_READY":         85,
 		"ERROR_REASON_CONSENT_WITHDRAWN":      90,
 		"ERROR_REASON_POLICY_INVALID":         95,
 		"ERROR_REASON_POLICY_CHANGED":         96,
@@ -399,7 +405,7 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x12dnc/v1/error.proto\x12\x06dnc.v1\"R\n" +
 	"\tItemError\x12+\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x13.dnc.v1.ErrorReasonR\x06reason\x12\x18\n" +
-	"\amessage\x18\x02 \x01(\tR\amessage*\xb0\x0f\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage*\xd1\x0f\n" +
 	"\vErrorReason\x12\x1c\n" +
 	"\x18ERROR_REASON_UNSPECIFIED\x10\x00\x12\x1d\n" +
 	"\x19ERROR_REASON_NUMBER_EMPTY\x10\x01\x12\x1e\n" +
@@ -456,7 +462,8 @@ const file_dnc_v1_error_proto_rawDesc = "" +
 	"\x1fERROR_REASON_SUBSCRIBER_INVALID\x10Q\x12\x1f\n" +
 	"\x1bERROR_REASON_FILTER_CHANGED\x10R\x12\x1c\n" +
 	"\x18ERROR_REASON_ACK_INVALID\x10S\x12\x1f\n" +
-	"\x1bERROR_REASON_DESK_NOT_FOUND\x10T\x12\"\n" +
+	"\x1bERROR_REASON_DESK_NOT_FOUND\x10T\x12\x1f\n" +
+	"\x1bERROR_REASON_FEED_NOT_READY\x10U\x12\"\n" +
 	"\x1eERROR_REASON_CONSENT_WITHDRAWN\x10Z\x12\x1f\n" +
 	"\x1bERROR_REASON_POLICY_INVALID\x10_\x12\x1f\n" +
 	"\x1bERROR_REASON_POLICY_CHANGED\x10`B)Z'github.com/dncd/dncd/proto/dnc/v1;dncv1b\x06proto3"

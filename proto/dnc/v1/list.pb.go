@@ -154,6 +154,9 @@ const (
 	ImportOrigin_IMPORT_ORIGIN_REVERT ImportOrigin = 2
 	// The list's own content, written again by the server after a load was abandoned.
 	ImportOrigin_IMPORT_ORIGIN_RELOAD ImportOrigin = 3
+	// The list's own content, in which the server replaced digits that an earlier version had stored by those that the numbers
+	// have now.
+	ImportOrigin_IMPORT_ORIGIN_RESPELL ImportOrigin = 4
 )
 
 // Enum value maps for ImportOrigin.
@@ -163,12 +166,14 @@ var (
 		1: "IMPORT_ORIGIN_UPLOAD",
 		2: "IMPORT_ORIGIN_REVERT",
 		3: "IMPORT_ORIGIN_RELOAD",
+		4: "IMPORT_ORIGIN_RESPELL",
 	}
 	ImportOrigin_value = map[string]int32{
 		"IMPORT_ORIGIN_UNSPECIFIED": 0,
 		"IMPORT_ORIGIN_UPLOAD":      1,
 		"IMPORT_ORIGIN_REVERT":      2,
 		"IMPORT_ORIGIN_RELOAD":      3,
+		"IMPORT_ORIGIN_RESPELL":     4,
 	}
 )
 
@@ -2779,12 +2784,13 @@ const file_dnc_v1_list_proto_rawDesc = "" +
 	"\x13IMPORT_MODE_REPLACE\x10\x01\x12\x13\n" +
 	"\x0fIMPORT_MODE_ADD\x10\x02\x12\x16\n" +
 	"\x12IMPORT_MODE_REMOVE\x10\x03\x12\x15\n" +
-	"\x11IMPORT_MODE_DELTA\x10\x04*{\n" +
+	"\x11IMPORT_MODE_DELTA\x10\x04*\x96\x01\n" +
 	"\fImportOrigin\x12\x1d\n" +
 	"\x19IMPORT_ORIGIN_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14IMPORT_ORIGIN_UPLOAD\x10\x01\x12\x18\n" +
 	"\x14IMPORT_ORIGIN_REVERT\x10\x02\x12\x18\n" +
-	"\x14IMPORT_ORIGIN_RELOAD\x10\x03*\xb6\x01\n" +
+	"\x14IMPORT_ORIGIN_RELOAD\x10\x03\x12\x19\n" +
+	"\x15IMPORT_ORIGIN_RESPELL\x10\x04*\xb6\x01\n" +
 	"\x0fListImportState\x12!\n" +
 	"\x1dLIST_IMPORT_STATE_UNSPECIFIED\x10\x00\x12\x1e\n" +
 	"\x1aLIST_IMPORT_STATE_PREPARED\x10\x01\x12\x1e\n" +

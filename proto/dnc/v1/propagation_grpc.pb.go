@@ -66,7 +66,8 @@ type PropagationServiceClient interface {
 	// A slow reader delays nobody: the server keeps nothing for it but its place. The stream ends
 	// with UNAVAILABLE (SHUTTING_DOWN) when the server stops, and may end at any time: open it again
 	// from the last cursor. Errors: FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED,
-	// FILTER_CHANGED), OUT_OF_RANGE (HISTORY_GONE): get a full feed; RESOURCE_EXHAUSTED (OVERLOADED).
+	// FILTER_CHANGED), OUT_OF_RANGE (HISTORY_GONE): get a full feed; RESOURCE_EXHAUSTED (OVERLOADED);
+	// UNAVAILABLE (FEED_NOT_READY).
 	Watch(ctx context.Context, in *WatchRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchResponse], error)
 	// Sends a feed at one moment: everything that the subscriber should hold (a snapshot), or the
 	// final state of every row that was touched since a cursor. A header, chunks and a summary; a
@@ -93,7 +94,7 @@ type PropagationServiceClient interface {
 	// numbers and a commit; the answer is progress, differences and a summary. The comparison is recorded, with counts and
 	// hashes and without a number. A stream that ends before its summary recorded nothing and leaves nothing behind. Errors: of
 	// every write, and INVALID_ARGUMENT (FIELD_INVALID, CHUNK_INVALID), ABORTED
-	// (IMPORT_NOT_COMMITTED), RESOURCE_EXHAUSTED (OVERLOADED).
+	// (IMPORT_NOT_COMMITTED), RESOURCE_EXHAUSTED (OVERLOADED), UNAVAILABLE (FEED_NOT_READY).
 	CompareBase(ctx context.Context, opts ...grpc.CallOption) (grpc.BidiStreamingClient[CompareBaseRequest, CompareBaseResponse], error)
 	// Registers a desk, where objections come in, or changes one. Errors: of every write.
 	PutDesk(ctx context.Context, in *PutDeskRequest, opts ...grpc.CallOption) (*PutDeskResponse, error)
@@ -330,7 +331,8 @@ type PropagationServiceServer interface {
 	// A slow reader delays nobody: the server keeps nothing for it but its place. The stream ends
 	// with UNAVAILABLE (SHUTTING_DOWN) when the server stops, and may end at any time: open it again
 	// from the last cursor. Errors: FAILED_PRECONDITION (JOURNAL_CHANGED, JOURNAL_FORKED,
-	// FILTER_CHANGED), OUT_OF_RANGE (HISTORY_GONE): get a full feed; RESOURCE_EXHAUSTED (OVERLOADED).
+	// FILTER_CHANGED), OUT_OF_RANGE (HISTORY_GONE): get a full feed; RESOURCE_EXHAUSTED (OVERLOADED);
+	// UNAVAILABLE (FEED_NOT_READY).
 	Watch(*WatchRequest, grpc.ServerStreamingServer[WatchResponse]) error
 	// Sends a feed at one moment: everything that the subscriber should hold (a snapshot), or the
 	// final state of every row that was touched since a cursor. A header, chunks and a summary; a
@@ -357,7 +359,7 @@ type PropagationServiceServer interface {
 	// numbers and a commit; the answer is progress, differences and a summary. The comparison is recorded, with counts and
 	// hashes and without a number. A stream that ends before its summary recorded nothing and leaves nothing behind. Errors: of
 	// every write, and INVALID_ARGUMENT (FIELD_INVALID, CHUNK_INVALID), ABORTED
-	// (IMPORT_NOT_COMMITTED), RESOURCE_EXHAUSTED (OVERLOADED).
+	// (IMPORT_NOT_COMMITTED), RESOURCE_EXHAUSTED (OVERLOADED), UNAVAILABLE (FEED_NOT_READY).
 	CompareBase(grpc.BidiStreamingServer[CompareBaseRequest, CompareBaseResponse]) error
 	// Registers a desk, where objections come in, or changes one. Errors: of every write.
 	PutDesk(context.Context, *PutDeskRequest) (*PutDeskResponse, error)

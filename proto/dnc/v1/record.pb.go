@@ -46,6 +46,9 @@ const (
 	EventKind_EVENT_KIND_STORY_ERASED EventKind = 7
 	// A check relied on consents, and was asked to record that.
 	EventKind_EVENT_KIND_CONSENT_USED EventKind = 8
+	// The server stored an opt-out under the digits that its number has now. An earlier version had stored it under others. It is
+	// no new objection.
+	EventKind_EVENT_KIND_OPT_OUT_RESPELLED EventKind = 9
 )
 
 // Enum value maps for EventKind.
@@ -60,6 +63,7 @@ var (
 		6: "EVENT_KIND_UNLISTED",
 		7: "EVENT_KIND_STORY_ERASED",
 		8: "EVENT_KIND_CONSENT_USED",
+		9: "EVENT_KIND_OPT_OUT_RESPELLED",
 	}
 	EventKind_value = map[string]int32{
 		"EVENT_KIND_UNSPECIFIED":       0,
@@ -71,6 +75,7 @@ var (
 		"EVENT_KIND_UNLISTED":          6,
 		"EVENT_KIND_STORY_ERASED":      7,
 		"EVENT_KIND_CONSENT_USED":      8,
+		"EVENT_KIND_OPT_OUT_RESPELLED": 9,
 	}
 )
 
@@ -1486,6 +1491,7 @@ type HistoryEvent struct {
 	//	*HistoryEvent_Unlisted
 	//	*HistoryEvent_StoryErased
 	//	*HistoryEvent_ConsentUsed
+	//	*HistoryEvent_OptOutRespelled
 	Change        isHistoryEvent_Change `protobuf_oneof:"change"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1628,6 +1634,15 @@ func (x *HistoryEvent) GetConsentUsed() *ConsentUsed {
 	return nil
 }
 
+func (x *HistoryEvent) GetOptOutRespelled() *OptOutRespelled {
+	if x != nil {
+		if x, ok := x.Change.(*HistoryEvent_OptOutRespelled); ok {
+			return x.OptOutRespelled
+		}
+	}
+	return nil
+}
+
 type isHistoryEvent_Change interface {
 	isHistoryEvent_Change()
 }
@@ -1672,6 +1687,11 @@ type HistoryEvent_ConsentUsed struct {
 	ConsentUsed *ConsentUsed `protobuf:"bytes,23,opt,name=consent_used,json=consentUsed,proto3,oneof"`
 }
 
+type HistoryEvent_OptOutRespelled struct {
+	// With OPT_OUT_RESPELLED.
+	OptOutRespelled *OptOutRespelled `protobuf:"bytes,24,opt,name=opt_out_respelled,json=optOutRespelled,proto3,oneof"`
+}
+
 func (*HistoryEvent_OptOutRecorded) isHistoryEvent_Change() {}
 
 func (*HistoryEvent_OptOutWithdrawn) isHistoryEvent_Change() {}
@@ -1687,6 +1707,8 @@ func (*HistoryEvent_Unlisted) isHistoryEvent_Change() {}
 func (*HistoryEvent_StoryErased) isHistoryEvent_Change() {}
 
 func (*HistoryEvent_ConsentUsed) isHistoryEvent_Change() {}
+
+func (*HistoryEvent_OptOutRespelled) isHistoryEvent_Change() {}
 
 // An opt-out was recorded.
 type OptOutRecorded struct {
@@ -1770,6 +1792,79 @@ func (x *OptOutRecorded) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+// An opt-out was stored under the digits that its number has now.
+type OptOutRespelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The number in E.164.
+	Number string `protobuf:"bytes,1,opt,name=number,proto3" json:"number,omitempty"`
+	// The digits under which it had been stored, in E.164.
+	Former string `protobuf:"bytes,2,opt,name=former,proto3" json:"former,omitempty"`
+	// Who may not call: this scope and below.
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The event that recorded it.
+	Recorded      *EventId `protobuf:"bytes,4,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OptOutRespelled) Reset() {
+	*x = OptOutRespelled{}
+	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OptOutRespelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OptOutRespelled) ProtoMessage() {}
+
+func (x *OptOutRespelled) ProtoReflect() protoreflect.Message {
+	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OptOutRespelled.ProtoReflect.Descriptor instead.
+func (*OptOutRespelled) Descriptor() ([]byte, []int) {
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *OptOutRespelled) GetNumber() string {
+	if x != nil {
+		return x.Number
+	}
+	return ""
+}
+
+func (x *OptOutRespelled) GetFormer() string {
+	if x != nil {
+		return x.Former
+	}
+	return ""
+}
+
+func (x *OptOutRespelled) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *OptOutRespelled) GetRecorded() *EventId {
+	if x != nil {
+		return x.Recorded
+	}
+	return nil
+}
+
 // Opt-outs were withdrawn.
 type OptOutWithdrawn struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1787,7 +1882,7 @@ type OptOutWithdrawn struct {
 
 func (x *OptOutWithdrawn) Reset() {
 	*x = OptOutWithdrawn{}
-	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	mi := &file_dnc_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1799,7 +1894,7 @@ func (x *OptOutWithdrawn) String() string {
 func (*OptOutWithdrawn) ProtoMessage() {}
 
 func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[15]
+	mi := &file_dnc_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1812,7 +1907,7 @@ func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutWithdrawn.ProtoReflect.Descriptor instead.
 func (*OptOutWithdrawn) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *OptOutWithdrawn) GetNumber() string {
@@ -1876,7 +1971,7 @@ type ConsentRecorded struct {
 
 func (x *ConsentRecorded) Reset() {
 	*x = ConsentRecorded{}
-	mi := &file_dnc_v1_record_proto_msgTypes[16]
+	mi := &file_dnc_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1888,7 +1983,7 @@ func (x *ConsentRecorded) String() string {
 func (*ConsentRecorded) ProtoMessage() {}
 
 func (x *ConsentRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[16]
+	mi := &file_dnc_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1901,7 +1996,7 @@ func (x *ConsentRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentRecorded.ProtoReflect.Descriptor instead.
 func (*ConsentRecorded) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ConsentRecorded) GetNumber() string {
@@ -2007,7 +2102,7 @@ type ConsentWithdrawn struct {
 
 func (x *ConsentWithdrawn) Reset() {
 	*x = ConsentWithdrawn{}
-	mi := &file_dnc_v1_record_proto_msgTypes[17]
+	mi := &file_dnc_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2019,7 +2114,7 @@ func (x *ConsentWithdrawn) String() string {
 func (*ConsentWithdrawn) ProtoMessage() {}
 
 func (x *ConsentWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[17]
+	mi := &file_dnc_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2032,7 +2127,7 @@ func (x *ConsentWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentWithdrawn.ProtoReflect.Descriptor instead.
 func (*ConsentWithdrawn) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ConsentWithdrawn) GetNumber() string {
@@ -2087,7 +2182,7 @@ type ConsentUsed struct {
 
 func (x *ConsentUsed) Reset() {
 	*x = ConsentUsed{}
-	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	mi := &file_dnc_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2099,7 +2194,7 @@ func (x *ConsentUsed) String() string {
 func (*ConsentUsed) ProtoMessage() {}
 
 func (x *ConsentUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[18]
+	mi := &file_dnc_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2112,7 +2207,7 @@ func (x *ConsentUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentUsed.ProtoReflect.Descriptor instead.
 func (*ConsentUsed) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ConsentUsed) GetNumber() string {
@@ -2162,7 +2257,7 @@ type Listed struct {
 
 func (x *Listed) Reset() {
 	*x = Listed{}
-	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2174,7 +2269,7 @@ func (x *Listed) String() string {
 func (*Listed) ProtoMessage() {}
 
 func (x *Listed) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[19]
+	mi := &file_dnc_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2187,7 +2282,7 @@ func (x *Listed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Listed.ProtoReflect.Descriptor instead.
 func (*Listed) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Listed) GetNumber() string {
@@ -2244,7 +2339,7 @@ type Unlisted struct {
 
 func (x *Unlisted) Reset() {
 	*x = Unlisted{}
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2256,7 +2351,7 @@ func (x *Unlisted) String() string {
 func (*Unlisted) ProtoMessage() {}
 
 func (x *Unlisted) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[20]
+	mi := &file_dnc_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2269,7 +2364,7 @@ func (x *Unlisted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Unlisted.ProtoReflect.Descriptor instead.
 func (*Unlisted) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{20}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Unlisted) GetNumber() string {
@@ -2320,7 +2415,7 @@ type StoryErased struct {
 
 func (x *StoryErased) Reset() {
 	*x = StoryErased{}
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2427,7 @@ func (x *StoryErased) String() string {
 func (*StoryErased) ProtoMessage() {}
 
 func (x *StoryErased) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[21]
+	mi := &file_dnc_v1_record_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2440,7 @@ func (x *StoryErased) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StoryErased.ProtoReflect.Descriptor instead.
 func (*StoryErased) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{21}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *StoryErased) GetNumber() string {
@@ -2379,7 +2474,7 @@ type ImportRecordsRequest struct {
 
 func (x *ImportRecordsRequest) Reset() {
 	*x = ImportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2486,7 @@ func (x *ImportRecordsRequest) String() string {
 func (*ImportRecordsRequest) ProtoMessage() {}
 
 func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[22]
+	mi := &file_dnc_v1_record_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2404,7 +2499,7 @@ func (x *ImportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ImportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{22}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ImportRecordsRequest) GetFrame() isImportRecordsRequest_Frame {
@@ -2508,7 +2603,7 @@ type ImportRecordsHeader struct {
 
 func (x *ImportRecordsHeader) Reset() {
 	*x = ImportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2520,7 +2615,7 @@ func (x *ImportRecordsHeader) String() string {
 func (*ImportRecordsHeader) ProtoMessage() {}
 
 func (x *ImportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[23]
+	mi := &file_dnc_v1_record_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2533,7 +2628,7 @@ func (x *ImportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ImportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{23}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *ImportRecordsHeader) GetKind() RecordKind {
@@ -2624,7 +2719,7 @@ type ImportRecordsResponse struct {
 
 func (x *ImportRecordsResponse) Reset() {
 	*x = ImportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2636,7 +2731,7 @@ func (x *ImportRecordsResponse) String() string {
 func (*ImportRecordsResponse) ProtoMessage() {}
 
 func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[24]
+	mi := &file_dnc_v1_record_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2649,7 +2744,7 @@ func (x *ImportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{24}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ImportRecordsResponse) GetFrame() isImportRecordsResponse_Frame {
@@ -2744,7 +2839,7 @@ type RowReject struct {
 
 func (x *RowReject) Reset() {
 	*x = RowReject{}
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2756,7 +2851,7 @@ func (x *RowReject) String() string {
 func (*RowReject) ProtoMessage() {}
 
 func (x *RowReject) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[25]
+	mi := &file_dnc_v1_record_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2769,7 +2864,7 @@ func (x *RowReject) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RowReject.ProtoReflect.Descriptor instead.
 func (*RowReject) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{25}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RowReject) GetSeq() uint64 {
@@ -2830,7 +2925,7 @@ type ImportRecordsResult struct {
 
 func (x *ImportRecordsResult) Reset() {
 	*x = ImportRecordsResult{}
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2842,7 +2937,7 @@ func (x *ImportRecordsResult) String() string {
 func (*ImportRecordsResult) ProtoMessage() {}
 
 func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[26]
+	mi := &file_dnc_v1_record_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2855,7 +2950,7 @@ func (x *ImportRecordsResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ImportRecordsResult.ProtoReflect.Descriptor instead.
 func (*ImportRecordsResult) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{26}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ImportRecordsResult) GetImportId() string {
@@ -2999,7 +3094,7 @@ type RecordImport struct {
 
 func (x *RecordImport) Reset() {
 	*x = RecordImport{}
-	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	mi := &file_dnc_v1_record_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3011,7 +3106,7 @@ func (x *RecordImport) String() string {
 func (*RecordImport) ProtoMessage() {}
 
 func (x *RecordImport) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[27]
+	mi := &file_dnc_v1_record_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3024,7 +3119,7 @@ func (x *RecordImport) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordImport.ProtoReflect.Descriptor instead.
 func (*RecordImport) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{27}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *RecordImport) GetImportId() string {
@@ -3159,7 +3254,7 @@ type ListRecordImportsRequest struct {
 
 func (x *ListRecordImportsRequest) Reset() {
 	*x = ListRecordImportsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[28]
+	mi := &file_dnc_v1_record_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3171,7 +3266,7 @@ func (x *ListRecordImportsRequest) String() string {
 func (*ListRecordImportsRequest) ProtoMessage() {}
 
 func (x *ListRecordImportsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[28]
+	mi := &file_dnc_v1_record_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3184,7 +3279,7 @@ func (x *ListRecordImportsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordImportsRequest.ProtoReflect.Descriptor instead.
 func (*ListRecordImportsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{28}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRecordImportsRequest) GetPageSize() uint32 {
@@ -3216,7 +3311,7 @@ type ListRecordImportsResponse struct {
 
 func (x *ListRecordImportsResponse) Reset() {
 	*x = ListRecordImportsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[29]
+	mi := &file_dnc_v1_record_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3228,7 +3323,7 @@ func (x *ListRecordImportsResponse) String() string {
 func (*ListRecordImportsResponse) ProtoMessage() {}
 
 func (x *ListRecordImportsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[29]
+	mi := &file_dnc_v1_record_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3241,7 +3336,7 @@ func (x *ListRecordImportsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRecordImportsResponse.ProtoReflect.Descriptor instead.
 func (*ListRecordImportsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{29}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListRecordImportsResponse) GetImports() []*RecordImport {
@@ -3282,7 +3377,7 @@ type ExportRecordsRequest struct {
 
 func (x *ExportRecordsRequest) Reset() {
 	*x = ExportRecordsRequest{}
-	mi := &file_dnc_v1_record_proto_msgTypes[30]
+	mi := &file_dnc_v1_record_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3294,7 +3389,7 @@ func (x *ExportRecordsRequest) String() string {
 func (*ExportRecordsRequest) ProtoMessage() {}
 
 func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[30]
+	mi := &file_dnc_v1_record_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3307,7 +3402,7 @@ func (x *ExportRecordsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsRequest.ProtoReflect.Descriptor instead.
 func (*ExportRecordsRequest) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{30}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ExportRecordsRequest) GetKind() RecordKind {
@@ -3355,7 +3450,7 @@ type ExportRecordsResponse struct {
 
 func (x *ExportRecordsResponse) Reset() {
 	*x = ExportRecordsResponse{}
-	mi := &file_dnc_v1_record_proto_msgTypes[31]
+	mi := &file_dnc_v1_record_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3367,7 +3462,7 @@ func (x *ExportRecordsResponse) String() string {
 func (*ExportRecordsResponse) ProtoMessage() {}
 
 func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[31]
+	mi := &file_dnc_v1_record_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3380,7 +3475,7 @@ func (x *ExportRecordsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsResponse.ProtoReflect.Descriptor instead.
 func (*ExportRecordsResponse) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{31}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ExportRecordsResponse) GetFrame() isExportRecordsResponse_Frame {
@@ -3455,7 +3550,7 @@ type ExportRecordsHeader struct {
 
 func (x *ExportRecordsHeader) Reset() {
 	*x = ExportRecordsHeader{}
-	mi := &file_dnc_v1_record_proto_msgTypes[32]
+	mi := &file_dnc_v1_record_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3467,7 +3562,7 @@ func (x *ExportRecordsHeader) String() string {
 func (*ExportRecordsHeader) ProtoMessage() {}
 
 func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[32]
+	mi := &file_dnc_v1_record_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3480,7 +3575,7 @@ func (x *ExportRecordsHeader) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsHeader.ProtoReflect.Descriptor instead.
 func (*ExportRecordsHeader) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{32}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ExportRecordsHeader) GetPosition() *Position {
@@ -3508,7 +3603,7 @@ type ExportRecordsChunk struct {
 
 func (x *ExportRecordsChunk) Reset() {
 	*x = ExportRecordsChunk{}
-	mi := &file_dnc_v1_record_proto_msgTypes[33]
+	mi := &file_dnc_v1_record_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3520,7 +3615,7 @@ func (x *ExportRecordsChunk) String() string {
 func (*ExportRecordsChunk) ProtoMessage() {}
 
 func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[33]
+	mi := &file_dnc_v1_record_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3533,7 +3628,7 @@ func (x *ExportRecordsChunk) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsChunk.ProtoReflect.Descriptor instead.
 func (*ExportRecordsChunk) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{33}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ExportRecordsChunk) GetRecords() []*ExportedRecord {
@@ -3556,7 +3651,7 @@ type ExportedRecord struct {
 
 func (x *ExportedRecord) Reset() {
 	*x = ExportedRecord{}
-	mi := &file_dnc_v1_record_proto_msgTypes[34]
+	mi := &file_dnc_v1_record_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3568,7 +3663,7 @@ func (x *ExportedRecord) String() string {
 func (*ExportedRecord) ProtoMessage() {}
 
 func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[34]
+	mi := &file_dnc_v1_record_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3581,7 +3676,7 @@ func (x *ExportedRecord) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportedRecord.ProtoReflect.Descriptor instead.
 func (*ExportedRecord) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{34}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ExportedRecord) GetNumber() string {
@@ -3611,7 +3706,7 @@ type ExportRecordsSummary struct {
 
 func (x *ExportRecordsSummary) Reset() {
 	*x = ExportRecordsSummary{}
-	mi := &file_dnc_v1_record_proto_msgTypes[35]
+	mi := &file_dnc_v1_record_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3623,7 +3718,7 @@ func (x *ExportRecordsSummary) String() string {
 func (*ExportRecordsSummary) ProtoMessage() {}
 
 func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_dnc_v1_record_proto_msgTypes[35]
+	mi := &file_dnc_v1_record_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3636,7 +3731,7 @@ func (x *ExportRecordsSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExportRecordsSummary.ProtoReflect.Descriptor instead.
 func (*ExportRecordsSummary) Descriptor() ([]byte, []int) {
-	return file_dnc_v1_record_proto_rawDescGZIP(), []int{35}
+	return file_dnc_v1_record_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ExportRecordsSummary) GetRecords() uint64 {
@@ -3774,7 +3869,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x03 \x01(\tR\rnextPageToken\x12,\n" +
 	"\bposition\x18\x04 \x01(\v2\x10.dnc.v1.PositionR\bposition\x12!\n" +
 	"\fhistory_from\x18\x05 \x01(\x04R\vhistoryFrom\x126\n" +
-	"\rkinds_covered\x18\x06 \x03(\x0e2\x11.dnc.v1.EventKindR\fkindsCovered\"\x9d\x05\n" +
+	"\rkinds_covered\x18\x06 \x03(\x0e2\x11.dnc.v1.EventKindR\fkindsCovered\"\xe4\x05\n" +
 	"\fHistoryEvent\x12\x1f\n" +
 	"\x02id\x18\x01 \x01(\v2\x0f.dnc.v1.EventIdR\x02id\x12.\n" +
 	"\x04time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12%\n" +
@@ -3787,7 +3882,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06listed\x18\x14 \x01(\v2\x0e.dnc.v1.ListedH\x00R\x06listed\x12.\n" +
 	"\bunlisted\x18\x15 \x01(\v2\x10.dnc.v1.UnlistedH\x00R\bunlisted\x128\n" +
 	"\fstory_erased\x18\x16 \x01(\v2\x13.dnc.v1.StoryErasedH\x00R\vstoryErased\x128\n" +
-	"\fconsent_used\x18\x17 \x01(\v2\x13.dnc.v1.ConsentUsedH\x00R\vconsentUsedB\b\n" +
+	"\fconsent_used\x18\x17 \x01(\v2\x13.dnc.v1.ConsentUsedH\x00R\vconsentUsed\x12E\n" +
+	"\x11opt_out_respelled\x18\x18 \x01(\v2\x17.dnc.v1.OptOutRespelledH\x00R\x0foptOutRespelledB\b\n" +
 	"\x06change\"\xe1\x01\n" +
 	"\x0eOptOutRecorded\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
@@ -3796,7 +3892,12 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\vreceived_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"receivedAt\x129\n" +
 	"\n" +
-	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xad\x01\n" +
+	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\x84\x01\n" +
+	"\x0fOptOutRespelled\x12\x16\n" +
+	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
+	"\x06former\x18\x02 \x01(\tR\x06former\x12\x14\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope\x12+\n" +
+	"\brecorded\x18\x04 \x01(\v2\x0f.dnc.v1.EventIdR\brecorded\"\xad\x01\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12%\n" +
@@ -3943,7 +4044,7 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06record\x18\x02 \x01(\v2\x0e.dnc.v1.RecordR\x06record\"J\n" +
 	"\x14ExportRecordsSummary\x12\x18\n" +
 	"\arecords\x18\x01 \x01(\x04R\arecords\x12\x18\n" +
-	"\anumbers\x18\x02 \x01(\x04R\anumbers*\x97\x02\n" +
+	"\anumbers\x18\x02 \x01(\x04R\anumbers*\xb9\x02\n" +
 	"\tEventKind\x12\x1a\n" +
 	"\x16EVENT_KIND_UNSPECIFIED\x10\x00\x12\x1f\n" +
 	"\x1bEVENT_KIND_OPT_OUT_RECORDED\x10\x01\x12 \n" +
@@ -3953,7 +4054,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x11EVENT_KIND_LISTED\x10\x05\x12\x17\n" +
 	"\x13EVENT_KIND_UNLISTED\x10\x06\x12\x1b\n" +
 	"\x17EVENT_KIND_STORY_ERASED\x10\a\x12\x1b\n" +
-	"\x17EVENT_KIND_CONSENT_USED\x10\b*Z\n" +
+	"\x17EVENT_KIND_CONSENT_USED\x10\b\x12 \n" +
+	"\x1cEVENT_KIND_OPT_OUT_RESPELLED\x10\t*Z\n" +
 	"\x11RecordImportState\x12#\n" +
 	"\x1fRECORD_IMPORT_STATE_UNSPECIFIED\x10\x00\x12 \n" +
 	"\x1cRECORD_IMPORT_STATE_RECORDED\x10\x012\xd3\x05\n" +
@@ -3981,7 +4083,7 @@ func file_dnc_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_dnc_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 36)
+var file_dnc_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_dnc_v1_record_proto_goTypes = []any{
 	(EventKind)(0),                    // 0: dnc.v1.EventKind
 	(RecordImportState)(0),            // 1: dnc.v1.RecordImportState
@@ -4000,182 +4102,185 @@ var file_dnc_v1_record_proto_goTypes = []any{
 	(*ListHistoryResponse)(nil),       // 14: dnc.v1.ListHistoryResponse
 	(*HistoryEvent)(nil),              // 15: dnc.v1.HistoryEvent
 	(*OptOutRecorded)(nil),            // 16: dnc.v1.OptOutRecorded
-	(*OptOutWithdrawn)(nil),           // 17: dnc.v1.OptOutWithdrawn
-	(*ConsentRecorded)(nil),           // 18: dnc.v1.ConsentRecorded
-	(*ConsentWithdrawn)(nil),          // 19: dnc.v1.ConsentWithdrawn
-	(*ConsentUsed)(nil),               // 20: dnc.v1.ConsentUsed
-	(*Listed)(nil),                    // 21: dnc.v1.Listed
-	(*Unlisted)(nil),                  // 22: dnc.v1.Unlisted
-	(*StoryErased)(nil),               // 23: dnc.v1.StoryErased
-	(*ImportRecordsRequest)(nil),      // 24: dnc.v1.ImportRecordsRequest
-	(*ImportRecordsHeader)(nil),       // 25: dnc.v1.ImportRecordsHeader
-	(*ImportRecordsResponse)(nil),     // 26: dnc.v1.ImportRecordsResponse
-	(*RowReject)(nil),                 // 27: dnc.v1.RowReject
-	(*ImportRecordsResult)(nil),       // 28: dnc.v1.ImportRecordsResult
-	(*RecordImport)(nil),              // 29: dnc.v1.RecordImport
-	(*ListRecordImportsRequest)(nil),  // 30: dnc.v1.ListRecordImportsRequest
-	(*ListRecordImportsResponse)(nil), // 31: dnc.v1.ListRecordImportsResponse
-	(*ExportRecordsRequest)(nil),      // 32: dnc.v1.ExportRecordsRequest
-	(*ExportRecordsResponse)(nil),     // 33: dnc.v1.ExportRecordsResponse
-	(*ExportRecordsHeader)(nil),       // 34: dnc.v1.ExportRecordsHeader
-	(*ExportRecordsChunk)(nil),        // 35: dnc.v1.ExportRecordsChunk
-	(*ExportedRecord)(nil),            // 36: dnc.v1.ExportedRecord
-	(*ExportRecordsSummary)(nil),      // 37: dnc.v1.ExportRecordsSummary
-	(Channel)(0),                      // 38: dnc.v1.Channel
-	(*timestamppb.Timestamp)(nil),     // 39: google.protobuf.Timestamp
-	(*WriteContext)(nil),              // 40: dnc.v1.WriteContext
-	(*EventId)(nil),                   // 41: dnc.v1.EventId
-	(*Position)(nil),                  // 42: dnc.v1.Position
-	(WithdrawalReason)(0),             // 43: dnc.v1.WithdrawalReason
-	(ConsentKind)(0),                  // 44: dnc.v1.ConsentKind
-	(ConsentForm)(0),                  // 45: dnc.v1.ConsentForm
-	(*ReadAt)(nil),                    // 46: dnc.v1.ReadAt
-	(*Record)(nil),                    // 47: dnc.v1.Record
-	(ListKind)(0),                     // 48: dnc.v1.ListKind
-	(*Story)(nil),                     // 49: dnc.v1.Story
-	(*ImportChunk)(nil),               // 50: dnc.v1.ImportChunk
-	(*ImportCommit)(nil),              // 51: dnc.v1.ImportCommit
-	(RecordKind)(0),                   // 52: dnc.v1.RecordKind
-	(*ImportSource)(nil),              // 53: dnc.v1.ImportSource
-	(*ImportGuards)(nil),              // 54: dnc.v1.ImportGuards
-	(*ImportOpened)(nil),              // 55: dnc.v1.ImportOpened
-	(*ImportAck)(nil),                 // 56: dnc.v1.ImportAck
-	(*ImportProgress)(nil),            // 57: dnc.v1.ImportProgress
-	(*ItemError)(nil),                 // 58: dnc.v1.ItemError
-	(*GuardFailure)(nil),              // 59: dnc.v1.GuardFailure
-	(*durationpb.Duration)(nil),       // 60: google.protobuf.Duration
-	(*RejectTally)(nil),               // 61: dnc.v1.RejectTally
-	(ImportGuard)(0),                  // 62: dnc.v1.ImportGuard
+	(*OptOutRespelled)(nil),           // 17: dnc.v1.OptOutRespelled
+	(*OptOutWithdrawn)(nil),           // 18: dnc.v1.OptOutWithdrawn
+	(*ConsentRecorded)(nil),           // 19: dnc.v1.ConsentRecorded
+	(*ConsentWithdrawn)(nil),          // 20: dnc.v1.ConsentWithdrawn
+	(*ConsentUsed)(nil),               // 21: dnc.v1.ConsentUsed
+	(*Listed)(nil),                    // 22: dnc.v1.Listed
+	(*Unlisted)(nil),                  // 23: dnc.v1.Unlisted
+	(*StoryErased)(nil),               // 24: dnc.v1.StoryErased
+	(*ImportRecordsRequest)(nil),      // 25: dnc.v1.ImportRecordsRequest
+	(*ImportRecordsHeader)(nil),       // 26: dnc.v1.ImportRecordsHeader
+	(*ImportRecordsResponse)(nil),     // 27: dnc.v1.ImportRecordsResponse
+	(*RowReject)(nil),                 // 28: dnc.v1.RowReject
+	(*ImportRecordsResult)(nil),       // 29: dnc.v1.ImportRecordsResult
+	(*RecordImport)(nil),              // 30: dnc.v1.RecordImport
+	(*ListRecordImportsRequest)(nil),  // 31: dnc.v1.ListRecordImportsRequest
+	(*ListRecordImportsResponse)(nil), // 32: dnc.v1.ListRecordImportsResponse
+	(*ExportRecordsRequest)(nil),      // 33: dnc.v1.ExportRecordsRequest
+	(*ExportRecordsResponse)(nil),     // 34: dnc.v1.ExportRecordsResponse
+	(*ExportRecordsHeader)(nil),       // 35: dnc.v1.ExportRecordsHeader
+	(*ExportRecordsChunk)(nil),        // 36: dnc.v1.ExportRecordsChunk
+	(*ExportedRecord)(nil),            // 37: dnc.v1.ExportedRecord
+	(*ExportRecordsSummary)(nil),      // 38: dnc.v1.ExportRecordsSummary
+	(Channel)(0),                      // 39: dnc.v1.Channel
+	(*timestamppb.Timestamp)(nil),     // 40: google.protobuf.Timestamp
+	(*WriteContext)(nil),              // 41: dnc.v1.WriteContext
+	(*EventId)(nil),                   // 42: dnc.v1.EventId
+	(*Position)(nil),                  // 43: dnc.v1.Position
+	(WithdrawalReason)(0),             // 44: dnc.v1.WithdrawalReason
+	(ConsentKind)(0),                  // 45: dnc.v1.ConsentKind
+	(ConsentForm)(0),                  // 46: dnc.v1.ConsentForm
+	(*ReadAt)(nil),                    // 47: dnc.v1.ReadAt
+	(*Record)(nil),                    // 48: dnc.v1.Record
+	(ListKind)(0),                     // 49: dnc.v1.ListKind
+	(*Story)(nil),                     // 50: dnc.v1.Story
+	(*ImportChunk)(nil),               // 51: dnc.v1.ImportChunk
+	(*ImportCommit)(nil),              // 52: dnc.v1.ImportCommit
+	(RecordKind)(0),                   // 53: dnc.v1.RecordKind
+	(*ImportSource)(nil),              // 54: dnc.v1.ImportSource
+	(*ImportGuards)(nil),              // 55: dnc.v1.ImportGuards
+	(*ImportOpened)(nil),              // 56: dnc.v1.ImportOpened
+	(*ImportAck)(nil),                 // 57: dnc.v1.ImportAck
+	(*ImportProgress)(nil),            // 58: dnc.v1.ImportProgress
+	(*ItemError)(nil),                 // 59: dnc.v1.ItemError
+	(*GuardFailure)(nil),              // 60: dnc.v1.GuardFailure
+	(*durationpb.Duration)(nil),       // 61: google.protobuf.Duration
+	(*RejectTally)(nil),               // 62: dnc.v1.RejectTally
+	(ImportGuard)(0),                  // 63: dnc.v1.ImportGuard
 }
 var file_dnc_v1_record_proto_depIdxs = []int32{
-	38,  // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
-	39,  // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
-	39,  // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
-	40,  // 3: dnc.v1.RecordOptOutRequest.context:type_name -> dnc.v1.WriteContext
-	41,  // 4: dnc.v1.RecordOptOutResponse.id:type_name -> dnc.v1.EventId
-	42,  // 5: dnc.v1.RecordOptOutResponse.position:type_name -> dnc.v1.Position
-	39,  // 6: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	40,  // 7: dnc.v1.WithdrawOptOutRequest.context:type_name -> dnc.v1.WriteContext
-	43,  // 8: dnc.v1.WithdrawOptOutRequest.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
-	41,  // 9: dnc.v1.WithdrawOptOutResponse.id:type_name -> dnc.v1.EventId
-	42,  // 10: dnc.v1.WithdrawOptOutResponse.position:type_name -> dnc.v1.Position
-	39,  // 11: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	44,  // 12: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	38,  // 13: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
-	39,  // 14: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
-	39,  // 15: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
-	40,  // 16: dnc.v1.RecordConsentRequest.context:type_name -> dnc.v1.WriteContext
-	45,  // 17: dnc.v1.RecordConsentRequest.form:type_name -> dnc.v1.ConsentForm
-	39,  // 18: dnc.v1.RecordConsentRequest.appointment_from:type_name -> google.protobuf.Timestamp
-	39,  // 19: dnc.v1.RecordConsentRequest.appointment_until:type_name -> google.protobuf.Timestamp
-	41,  // 20: dnc.v1.RecordConsentResponse.id:type_name -> dnc.v1.EventId
-	42,  // 21: dnc.v1.RecordConsentResponse.position:type_name -> dnc.v1.Position
-	39,  // 22: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	44,  // 23: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
-	40,  // 24: dnc.v1.WithdrawConsentRequest.context:type_name -> dnc.v1.WriteContext
-	43,  // 25: dnc.v1.WithdrawConsentRequest.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
-	41,  // 26: dnc.v1.WithdrawConsentResponse.id:type_name -> dnc.v1.EventId
-	42,  // 27: dnc.v1.WithdrawConsentResponse.position:type_name -> dnc.v1.Position
-	39,  // 28: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
-	46,  // 29: dnc.v1.GetNumberRequest.read_at:type_name -> dnc.v1.ReadAt
-	42,  // 30: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
-	39,  // 31: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
-	47,  // 32: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
+	39,  // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
+	40,  // 1: dnc.v1.RecordOptOutRequest.received_at:type_name -> google.protobuf.Timestamp
+	40,  // 2: dnc.v1.RecordOptOutRequest.expires_at:type_name -> google.protobuf.Timestamp
+	41,  // 3: dnc.v1.RecordOptOutRequest.context:type_name -> dnc.v1.WriteContext
+	42,  // 4: dnc.v1.RecordOptOutResponse.id:type_name -> dnc.v1.EventId
+	43,  // 5: dnc.v1.RecordOptOutResponse.position:type_name -> dnc.v1.Position
+	40,  // 6: dnc.v1.RecordOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	41,  // 7: dnc.v1.WithdrawOptOutRequest.context:type_name -> dnc.v1.WriteContext
+	44,  // 8: dnc.v1.WithdrawOptOutRequest.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	42,  // 9: dnc.v1.WithdrawOptOutResponse.id:type_name -> dnc.v1.EventId
+	43,  // 10: dnc.v1.WithdrawOptOutResponse.position:type_name -> dnc.v1.Position
+	40,  // 11: dnc.v1.WithdrawOptOutResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	45,  // 12: dnc.v1.RecordConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	39,  // 13: dnc.v1.RecordConsentRequest.channel:type_name -> dnc.v1.Channel
+	40,  // 14: dnc.v1.RecordConsentRequest.obtained_at:type_name -> google.protobuf.Timestamp
+	40,  // 15: dnc.v1.RecordConsentRequest.expires_at:type_name -> google.protobuf.Timestamp
+	41,  // 16: dnc.v1.RecordConsentRequest.context:type_name -> dnc.v1.WriteContext
+	46,  // 17: dnc.v1.RecordConsentRequest.form:type_name -> dnc.v1.ConsentForm
+	40,  // 18: dnc.v1.RecordConsentRequest.appointment_from:type_name -> google.protobuf.Timestamp
+	40,  // 19: dnc.v1.RecordConsentRequest.appointment_until:type_name -> google.protobuf.Timestamp
+	42,  // 20: dnc.v1.RecordConsentResponse.id:type_name -> dnc.v1.EventId
+	43,  // 21: dnc.v1.RecordConsentResponse.position:type_name -> dnc.v1.Position
+	40,  // 22: dnc.v1.RecordConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	45,  // 23: dnc.v1.WithdrawConsentRequest.kind:type_name -> dnc.v1.ConsentKind
+	41,  // 24: dnc.v1.WithdrawConsentRequest.context:type_name -> dnc.v1.WriteContext
+	44,  // 25: dnc.v1.WithdrawConsentRequest.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	42,  // 26: dnc.v1.WithdrawConsentResponse.id:type_name -> dnc.v1.EventId
+	43,  // 27: dnc.v1.WithdrawConsentResponse.position:type_name -> dnc.v1.Position
+	40,  // 28: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
+	47,  // 29: dnc.v1.GetNumberRequest.read_at:type_name -> dnc.v1.ReadAt
+	43,  // 30: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
+	40,  // 31: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
+	48,  // 32: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
 	12,  // 33: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
-	41,  // 34: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
-	48,  // 35: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
-	46,  // 36: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
+	42,  // 34: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
+	49,  // 35: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
+	47,  // 36: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
 	15,  // 37: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
-	42,  // 38: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
+	43,  // 38: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
 	0,   // 39: dnc.v1.ListHistoryResponse.kinds_covered:type_name -> dnc.v1.EventKind
-	41,  // 40: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
-	39,  // 41: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	42,  // 40: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
+	40,  // 41: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
 	0,   // 42: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
-	49,  // 43: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
+	50,  // 43: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
 	16,  // 44: dnc.v1.HistoryEvent.opt_out_recorded:type_name -> dnc.v1.OptOutRecorded
-	17,  // 45: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
-	18,  // 46: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
-	19,  // 47: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
-	21,  // 48: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
-	22,  // 49: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
-	23,  // 50: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
-	20,  // 51: dnc.v1.HistoryEvent.consent_used:type_name -> dnc.v1.ConsentUsed
-	38,  // 52: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
-	39,  // 53: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
-	39,  // 54: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
-	41,  // 55: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
-	43,  // 56: dnc.v1.OptOutWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
-	44,  // 57: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
-	45,  // 58: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
-	38,  // 59: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
-	39,  // 60: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
-	39,  // 61: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
-	39,  // 62: dnc.v1.ConsentRecorded.appointment_from:type_name -> google.protobuf.Timestamp
-	39,  // 63: dnc.v1.ConsentRecorded.appointment_until:type_name -> google.protobuf.Timestamp
-	44,  // 64: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
-	41,  // 65: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
-	43,  // 66: dnc.v1.ConsentWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
-	41,  // 67: dnc.v1.ConsentUsed.consents:type_name -> dnc.v1.EventId
-	41,  // 68: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
-	41,  // 69: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
-	41,  // 70: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
-	25,  // 71: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
-	50,  // 72: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
-	51,  // 73: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
-	52,  // 74: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
-	53,  // 75: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
-	54,  // 76: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
-	40,  // 77: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
-	55,  // 78: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
-	56,  // 79: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
-	57,  // 80: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
-	28,  // 81: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
-	58,  // 82: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
-	59,  // 83: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	42,  // 84: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
-	60,  // 85: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
-	27,  // 86: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
-	52,  // 87: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
-	1,   // 88: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
-	53,  // 89: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
-	39,  // 90: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
-	39,  // 91: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
-	61,  // 92: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
-	62,  // 93: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
-	29,  // 94: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
-	42,  // 95: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
-	52,  // 96: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
-	46,  // 97: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
-	34,  // 98: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
-	35,  // 99: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
-	37,  // 100: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
-	42,  // 101: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
-	39,  // 102: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
-	36,  // 103: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
-	47,  // 104: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
-	2,   // 105: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
-	4,   // 106: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
-	6,   // 107: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
-	8,   // 108: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
-	10,  // 109: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
-	13,  // 110: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
-	24,  // 111: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
-	30,  // 112: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
-	32,  // 113: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
-	3,   // 114: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
-	5,   // 115: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
-	7,   // 116: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
-	9,   // 117: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
-	11,  // 118: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
-	14,  // 119: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
-	26,  // 120: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
-	31,  // 121: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
-	33,  // 122: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
-	114, // [114:123] is the sub-list for method output_type
-	105, // [105:114] is the sub-list for method input_type
-	105, // [105:105] is the sub-list for extension type_name
-	105, // [105:105] is the sub-list for extension extendee
-	0,   // [0:105] is the sub-list for field type_name
+	18,  // 45: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
+	19,  // 46: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
+	20,  // 47: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
+	22,  // 48: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
+	23,  // 49: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
+	24,  // 50: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
+	21,  // 51: dnc.v1.HistoryEvent.consent_used:type_name -> dnc.v1.ConsentUsed
+	17,  // 52: dnc.v1.HistoryEvent.opt_out_respelled:type_name -> dnc.v1.OptOutRespelled
+	39,  // 53: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
+	40,  // 54: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
+	40,  // 55: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	42,  // 56: dnc.v1.OptOutRespelled.recorded:type_name -> dnc.v1.EventId
+	42,  // 57: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
+	44,  // 58: dnc.v1.OptOutWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	45,  // 59: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
+	46,  // 60: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
+	39,  // 61: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
+	40,  // 62: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
+	40,  // 63: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 64: dnc.v1.ConsentRecorded.appointment_from:type_name -> google.protobuf.Timestamp
+	40,  // 65: dnc.v1.ConsentRecorded.appointment_until:type_name -> google.protobuf.Timestamp
+	45,  // 66: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
+	42,  // 67: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
+	44,  // 68: dnc.v1.ConsentWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	42,  // 69: dnc.v1.ConsentUsed.consents:type_name -> dnc.v1.EventId
+	42,  // 70: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
+	42,  // 71: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
+	42,  // 72: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
+	26,  // 73: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
+	51,  // 74: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
+	52,  // 75: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
+	53,  // 76: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
+	54,  // 77: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
+	55,  // 78: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
+	41,  // 79: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
+	56,  // 80: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
+	57,  // 81: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
+	58,  // 82: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
+	29,  // 83: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
+	59,  // 84: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
+	60,  // 85: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	43,  // 86: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
+	61,  // 87: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
+	28,  // 88: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
+	53,  // 89: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
+	1,   // 90: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
+	54,  // 91: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
+	40,  // 92: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
+	40,  // 93: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
+	62,  // 94: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
+	63,  // 95: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
+	30,  // 96: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
+	43,  // 97: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
+	53,  // 98: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
+	47,  // 99: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
+	35,  // 100: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
+	36,  // 101: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
+	38,  // 102: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
+	43,  // 103: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
+	40,  // 104: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
+	37,  // 105: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
+	48,  // 106: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
+	2,   // 107: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
+	4,   // 108: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
+	6,   // 109: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
+	8,   // 110: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
+	10,  // 111: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
+	13,  // 112: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
+	25,  // 113: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
+	31,  // 114: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
+	33,  // 115: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
+	3,   // 116: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
+	5,   // 117: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
+	7,   // 118: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
+	9,   // 119: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
+	11,  // 120: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
+	14,  // 121: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
+	27,  // 122: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
+	32,  // 123: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
+	34,  // 124: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
+	116, // [116:125] is the sub-list for method output_type
+	107, // [107:116] is the sub-list for method input_type
+	107, // [107:107] is the sub-list for extension type_name
+	107, // [107:107] is the sub-list for extension extendee
+	0,   // [0:107] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_record_proto_init() }
@@ -4195,21 +4300,22 @@ func file_dnc_v1_record_proto_init() {
 		(*HistoryEvent_Unlisted)(nil),
 		(*HistoryEvent_StoryErased)(nil),
 		(*HistoryEvent_ConsentUsed)(nil),
+		(*HistoryEvent_OptOutRespelled)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[22].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{
 		(*ImportRecordsRequest_Header)(nil),
 		(*ImportRecordsRequest_Chunk)(nil),
 		(*ImportRecordsRequest_Commit)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[23].OneofWrappers = []any{}
-	file_dnc_v1_record_proto_msgTypes[24].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[24].OneofWrappers = []any{}
+	file_dnc_v1_record_proto_msgTypes[25].OneofWrappers = []any{
 		(*ImportRecordsResponse_Opened)(nil),
 		(*ImportRecordsResponse_Ack)(nil),
 		(*ImportRecordsResponse_Progress)(nil),
 		(*ImportRecordsResponse_Result)(nil),
 	}
-	file_dnc_v1_record_proto_msgTypes[30].OneofWrappers = []any{}
-	file_dnc_v1_record_proto_msgTypes[31].OneofWrappers = []any{
+	file_dnc_v1_record_proto_msgTypes[31].OneofWrappers = []any{}
+	file_dnc_v1_record_proto_msgTypes[32].OneofWrappers = []any{
 		(*ExportRecordsResponse_Header)(nil),
 		(*ExportRecordsResponse_Chunk)(nil),
 		(*ExportRecordsResponse_Summary)(nil),
@@ -4220,7 +4326,7 @@ func file_dnc_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dnc_v1_record_proto_rawDesc), len(file_dnc_v1_record_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   36,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -25,6 +25,9 @@ func (a *Applier) optOut(id policy.EventID, c *storev1.OptOut, story StoryRef) e
 	if err != nil {
 		return err
 	}
+	if c.GetRespelled() != nil {
+		return a.respelled(id, c, set)
+	}
 	if held := state.HeldBy(set.RecordSet, c); c.GetUnique() && !a.replay && held != nil {
 		return &heldError{state.RecordID(held)}
 	}

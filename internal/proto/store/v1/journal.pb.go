@@ -42,6 +42,8 @@ const (
 	LoadMode_LOAD_MODE_OPT_OUTS LoadMode = 7
 	// Rows of consents, which belong to no list.
 	LoadMode_LOAD_MODE_CONSENTS LoadMode = 8
+	// Former spellings are replaced by the digits that the numbers have now. As a delta, made by the server.
+	LoadMode_LOAD_MODE_RESPELL LoadMode = 9
 )
 
 // Enum value maps for LoadMode.
@@ -56,6 +58,7 @@ var (
 		6: "LOAD_MODE_REVERT",
 		7: "LOAD_MODE_OPT_OUTS",
 		8: "LOAD_MODE_CONSENTS",
+		9: "LOAD_MODE_RESPELL",
 	}
 	LoadMode_value = map[string]int32{
 		"LOAD_MODE_UNSPECIFIED": 0,
@@ -67,6 +70,7 @@ var (
 		"LOAD_MODE_REVERT":      6,
 		"LOAD_MODE_OPT_OUTS":    7,
 		"LOAD_MODE_CONSENTS":    8,
+		"LOAD_MODE_RESPELL":     9,
 	}
 )
 
@@ -697,7 +701,9 @@ type OptOut struct {
 	// received_at is 0, the same received_at.
 	Unique bool `protobuf:"varint,6,opt,name=unique,proto3" json:"unique,omitempty"`
 	// The event that registered the desk where it came in. Unset: none that is registered.
-	Desk          *EventRef `protobuf:"bytes,7,opt,name=desk,proto3" json:"desk,omitempty"`
+	Desk *EventRef `protobuf:"bytes,7,opt,name=desk,proto3" json:"desk,omitempty"`
+	// Set: no new objection, but one that was stored under other digits of the same number.
+	Respelled     *Respelled `protobuf:"bytes,8,opt,name=respelled,proto3" json:"respelled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -781,6 +787,93 @@ func (x *OptOut) GetDesk() *EventRef {
 	return nil
 }
 
+func (x *OptOut) GetRespelled() *Respelled {
+	if x != nil {
+		return x.Respelled
+	}
+	return nil
+}
+
+// Respelled is an opt-out as it was stored under a former spelling of its number: see phone.Number.Former.
+type Respelled struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The former spelling.
+	Former uint64 `protobuf:"fixed64,1,opt,name=former,proto3" json:"former,omitempty"`
+	// The event that recorded it.
+	Recorded *EventRef `protobuf:"bytes,2,opt,name=recorded,proto3" json:"recorded,omitempty"`
+	// Record.recorded_at, Record.story_hash and Record.story.
+	RecordedAt    int64  `protobuf:"varint,3,opt,name=recorded_at,json=recordedAt,proto3" json:"recorded_at,omitempty"`
+	StoryHash     []byte `protobuf:"bytes,4,opt,name=story_hash,json=storyHash,proto3" json:"story_hash,omitempty"`
+	Story         uint32 `protobuf:"varint,5,opt,name=story,proto3" json:"story,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Respelled) Reset() {
+	*x = Respelled{}
+	mi := &file_store_v1_journal_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Respelled) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Respelled) ProtoMessage() {}
+
+func (x *Respelled) ProtoReflect() protoreflect.Message {
+	mi := &file_store_v1_journal_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Respelled.ProtoReflect.Descriptor instead.
+func (*Respelled) Descriptor() ([]byte, []int) {
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Respelled) GetFormer() uint64 {
+	if x != nil {
+		return x.Former
+	}
+	return 0
+}
+
+func (x *Respelled) GetRecorded() *EventRef {
+	if x != nil {
+		return x.Recorded
+	}
+	return nil
+}
+
+func (x *Respelled) GetRecordedAt() int64 {
+	if x != nil {
+		return x.RecordedAt
+	}
+	return 0
+}
+
+func (x *Respelled) GetStoryHash() []byte {
+	if x != nil {
+		return x.StoryHash
+	}
+	return nil
+}
+
+func (x *Respelled) GetStory() uint32 {
+	if x != nil {
+		return x.Story
+	}
+	return 0
+}
+
 // EventRef is the id of an event.
 type EventRef struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -792,7 +885,7 @@ type EventRef struct {
 
 func (x *EventRef) Reset() {
 	*x = EventRef{}
-	mi := &file_store_v1_journal_proto_msgTypes[3]
+	mi := &file_store_v1_journal_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -804,7 +897,7 @@ func (x *EventRef) String() string {
 func (*EventRef) ProtoMessage() {}
 
 func (x *EventRef) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[3]
+	mi := &file_store_v1_journal_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -817,7 +910,7 @@ func (x *EventRef) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EventRef.ProtoReflect.Descriptor instead.
 func (*EventRef) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{3}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *EventRef) GetRevision() uint64 {
@@ -860,7 +953,7 @@ type OptOuts struct {
 
 func (x *OptOuts) Reset() {
 	*x = OptOuts{}
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -872,7 +965,7 @@ func (x *OptOuts) String() string {
 func (*OptOuts) ProtoMessage() {}
 
 func (x *OptOuts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[4]
+	mi := &file_store_v1_journal_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -885,7 +978,7 @@ func (x *OptOuts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOuts.ProtoReflect.Descriptor instead.
 func (*OptOuts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{4}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *OptOuts) GetNumbers() []uint64 {
@@ -958,7 +1051,7 @@ type OptOutKind struct {
 
 func (x *OptOutKind) Reset() {
 	*x = OptOutKind{}
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -970,7 +1063,7 @@ func (x *OptOutKind) String() string {
 func (*OptOutKind) ProtoMessage() {}
 
 func (x *OptOutKind) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[5]
+	mi := &file_store_v1_journal_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -983,7 +1076,7 @@ func (x *OptOutKind) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutKind.ProtoReflect.Descriptor instead.
 func (*OptOutKind) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{5}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *OptOutKind) GetScope() string {
@@ -1015,14 +1108,16 @@ type OptOutWithdrawn struct {
 	// As OptOut.desk.
 	Desk *EventRef `protobuf:"bytes,3,opt,name=desk,proto3" json:"desk,omitempty"`
 	// dnc.v1.WithdrawalReason.
-	Reason        uint32 `protobuf:"varint,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	Reason uint32 `protobuf:"varint,4,opt,name=reason,proto3" json:"reason,omitempty"`
+	// Set: nobody withdrew anything. The number is a former spelling, whose opt-outs are stored under this one now.
+	Respelled     uint64 `protobuf:"fixed64,5,opt,name=respelled,proto3" json:"respelled,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *OptOutWithdrawn) Reset() {
 	*x = OptOutWithdrawn{}
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1034,7 +1129,7 @@ func (x *OptOutWithdrawn) String() string {
 func (*OptOutWithdrawn) ProtoMessage() {}
 
 func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[6]
+	mi := &file_store_v1_journal_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1047,7 +1142,7 @@ func (x *OptOutWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OptOutWithdrawn.ProtoReflect.Descriptor instead.
 func (*OptOutWithdrawn) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{6}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *OptOutWithdrawn) GetNumber() uint64 {
@@ -1078,6 +1173,13 @@ func (x *OptOutWithdrawn) GetReason() uint32 {
 	return 0
 }
 
+func (x *OptOutWithdrawn) GetRespelled() uint64 {
+	if x != nil {
+		return x.Respelled
+	}
+	return 0
+}
+
 // ConsentRecorded: the person of the number permits calls from the scope, or a relationship does.
 type ConsentRecorded struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1101,7 +1203,7 @@ type ConsentRecorded struct {
 
 func (x *ConsentRecorded) Reset() {
 	*x = ConsentRecorded{}
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1113,7 +1215,7 @@ func (x *ConsentRecorded) String() string {
 func (*ConsentRecorded) ProtoMessage() {}
 
 func (x *ConsentRecorded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[7]
+	mi := &file_store_v1_journal_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1126,7 +1228,7 @@ func (x *ConsentRecorded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentRecorded.ProtoReflect.Descriptor instead.
 func (*ConsentRecorded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{7}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ConsentRecorded) GetNumber() uint64 {
@@ -1204,7 +1306,7 @@ type Consent struct {
 
 func (x *Consent) Reset() {
 	*x = Consent{}
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1216,7 +1318,7 @@ func (x *Consent) String() string {
 func (*Consent) ProtoMessage() {}
 
 func (x *Consent) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[8]
+	mi := &file_store_v1_journal_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1229,7 +1331,7 @@ func (x *Consent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Consent.ProtoReflect.Descriptor instead.
 func (*Consent) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{8}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Consent) GetKind() uint32 {
@@ -1299,7 +1401,7 @@ type ConsentWithdrawn struct {
 
 func (x *ConsentWithdrawn) Reset() {
 	*x = ConsentWithdrawn{}
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1311,7 +1413,7 @@ func (x *ConsentWithdrawn) String() string {
 func (*ConsentWithdrawn) ProtoMessage() {}
 
 func (x *ConsentWithdrawn) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[9]
+	mi := &file_store_v1_journal_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1324,7 +1426,7 @@ func (x *ConsentWithdrawn) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentWithdrawn.ProtoReflect.Descriptor instead.
 func (*ConsentWithdrawn) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{9}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ConsentWithdrawn) GetNumber() uint64 {
@@ -1378,7 +1480,7 @@ type ConsentUsed struct {
 
 func (x *ConsentUsed) Reset() {
 	*x = ConsentUsed{}
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1390,7 +1492,7 @@ func (x *ConsentUsed) String() string {
 func (*ConsentUsed) ProtoMessage() {}
 
 func (x *ConsentUsed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[10]
+	mi := &file_store_v1_journal_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1403,7 +1505,7 @@ func (x *ConsentUsed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ConsentUsed.ProtoReflect.Descriptor instead.
 func (*ConsentUsed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{10}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ConsentUsed) GetNumber() uint64 {
@@ -1447,7 +1549,7 @@ type RecordsImported struct {
 
 func (x *RecordsImported) Reset() {
 	*x = RecordsImported{}
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1459,7 +1561,7 @@ func (x *RecordsImported) String() string {
 func (*RecordsImported) ProtoMessage() {}
 
 func (x *RecordsImported) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[11]
+	mi := &file_store_v1_journal_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1472,7 +1574,7 @@ func (x *RecordsImported) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordsImported.ProtoReflect.Descriptor instead.
 func (*RecordsImported) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{11}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *RecordsImported) GetLoad() *Load {
@@ -1507,7 +1609,7 @@ type ListSettings struct {
 
 func (x *ListSettings) Reset() {
 	*x = ListSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1519,7 +1621,7 @@ func (x *ListSettings) String() string {
 func (*ListSettings) ProtoMessage() {}
 
 func (x *ListSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[12]
+	mi := &file_store_v1_journal_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1532,7 +1634,7 @@ func (x *ListSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListSettings.ProtoReflect.Descriptor instead.
 func (*ListSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{12}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListSettings) GetKind() uint32 {
@@ -1581,7 +1683,7 @@ type ListCreated struct {
 
 func (x *ListCreated) Reset() {
 	*x = ListCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1593,7 +1695,7 @@ func (x *ListCreated) String() string {
 func (*ListCreated) ProtoMessage() {}
 
 func (x *ListCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[13]
+	mi := &file_store_v1_journal_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1606,7 +1708,7 @@ func (x *ListCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCreated.ProtoReflect.Descriptor instead.
 func (*ListCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{13}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ListCreated) GetName() string {
@@ -1639,7 +1741,7 @@ type ListUpdated struct {
 
 func (x *ListUpdated) Reset() {
 	*x = ListUpdated{}
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1651,7 +1753,7 @@ func (x *ListUpdated) String() string {
 func (*ListUpdated) ProtoMessage() {}
 
 func (x *ListUpdated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[14]
+	mi := &file_store_v1_journal_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1664,7 +1766,7 @@ func (x *ListUpdated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUpdated.ProtoReflect.Descriptor instead.
 func (*ListUpdated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{14}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListUpdated) GetList() *ListId {
@@ -1712,7 +1814,7 @@ type ListDeleted struct {
 
 func (x *ListDeleted) Reset() {
 	*x = ListDeleted{}
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1724,7 +1826,7 @@ func (x *ListDeleted) String() string {
 func (*ListDeleted) ProtoMessage() {}
 
 func (x *ListDeleted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[15]
+	mi := &file_store_v1_journal_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1737,7 +1839,7 @@ func (x *ListDeleted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListDeleted.ProtoReflect.Descriptor instead.
 func (*ListDeleted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{15}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListDeleted) GetList() *ListId {
@@ -1758,7 +1860,7 @@ type ListId struct {
 
 func (x *ListId) Reset() {
 	*x = ListId{}
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1770,7 +1872,7 @@ func (x *ListId) String() string {
 func (*ListId) ProtoMessage() {}
 
 func (x *ListId) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[16]
+	mi := &file_store_v1_journal_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1783,7 +1885,7 @@ func (x *ListId) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListId.ProtoReflect.Descriptor instead.
 func (*ListId) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{16}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListId) GetRevision() uint64 {
@@ -1816,7 +1918,7 @@ type Source struct {
 
 func (x *Source) Reset() {
 	*x = Source{}
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1828,7 +1930,7 @@ func (x *Source) String() string {
 func (*Source) ProtoMessage() {}
 
 func (x *Source) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[17]
+	mi := &file_store_v1_journal_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1841,7 +1943,7 @@ func (x *Source) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Source.ProtoReflect.Descriptor instead.
 func (*Source) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{17}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Source) GetName() string {
@@ -1892,7 +1994,7 @@ type Counts struct {
 
 func (x *Counts) Reset() {
 	*x = Counts{}
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1904,7 +2006,7 @@ func (x *Counts) String() string {
 func (*Counts) ProtoMessage() {}
 
 func (x *Counts) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[18]
+	mi := &file_store_v1_journal_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1917,7 +2019,7 @@ func (x *Counts) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Counts.ProtoReflect.Descriptor instead.
 func (*Counts) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{18}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Counts) GetRead() uint64 {
@@ -2022,7 +2124,7 @@ type Load struct {
 
 func (x *Load) Reset() {
 	*x = Load{}
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2136,7 @@ func (x *Load) String() string {
 func (*Load) ProtoMessage() {}
 
 func (x *Load) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[19]
+	mi := &file_store_v1_journal_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2149,7 @@ func (x *Load) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Load.ProtoReflect.Descriptor instead.
 func (*Load) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{19}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Load) GetImportId() string {
@@ -2187,7 +2289,7 @@ type GuardFailure struct {
 
 func (x *GuardFailure) Reset() {
 	*x = GuardFailure{}
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2199,7 +2301,7 @@ func (x *GuardFailure) String() string {
 func (*GuardFailure) ProtoMessage() {}
 
 func (x *GuardFailure) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[20]
+	mi := &file_store_v1_journal_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2212,7 +2314,7 @@ func (x *GuardFailure) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GuardFailure.ProtoReflect.Descriptor instead.
 func (*GuardFailure) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{20}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *GuardFailure) GetGuard() uint32 {
@@ -2282,7 +2384,7 @@ type RejectTally struct {
 
 func (x *RejectTally) Reset() {
 	*x = RejectTally{}
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2294,7 +2396,7 @@ func (x *RejectTally) String() string {
 func (*RejectTally) ProtoMessage() {}
 
 func (x *RejectTally) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[21]
+	mi := &file_store_v1_journal_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2307,7 +2409,7 @@ func (x *RejectTally) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RejectTally.ProtoReflect.Descriptor instead.
 func (*RejectTally) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{21}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *RejectTally) GetReason() string {
@@ -2337,7 +2439,7 @@ type LoadPrepared struct {
 
 func (x *LoadPrepared) Reset() {
 	*x = LoadPrepared{}
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2349,7 +2451,7 @@ func (x *LoadPrepared) String() string {
 func (*LoadPrepared) ProtoMessage() {}
 
 func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[22]
+	mi := &file_store_v1_journal_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2362,7 +2464,7 @@ func (x *LoadPrepared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadPrepared.ProtoReflect.Descriptor instead.
 func (*LoadPrepared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{22}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *LoadPrepared) GetList() *ListId {
@@ -2400,7 +2502,7 @@ type LoadSwitched struct {
 
 func (x *LoadSwitched) Reset() {
 	*x = LoadSwitched{}
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +2514,7 @@ func (x *LoadSwitched) String() string {
 func (*LoadSwitched) ProtoMessage() {}
 
 func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[23]
+	mi := &file_store_v1_journal_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +2527,7 @@ func (x *LoadSwitched) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadSwitched.ProtoReflect.Descriptor instead.
 func (*LoadSwitched) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{23}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *LoadSwitched) GetList() *ListId {
@@ -2467,7 +2569,7 @@ type LoadAbandoned struct {
 
 func (x *LoadAbandoned) Reset() {
 	*x = LoadAbandoned{}
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2479,7 +2581,7 @@ func (x *LoadAbandoned) String() string {
 func (*LoadAbandoned) ProtoMessage() {}
 
 func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[24]
+	mi := &file_store_v1_journal_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2492,7 +2594,7 @@ func (x *LoadAbandoned) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadAbandoned.ProtoReflect.Descriptor instead.
 func (*LoadAbandoned) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{24}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *LoadAbandoned) GetList() *ListId {
@@ -2522,7 +2624,7 @@ type LoadConfirmed struct {
 
 func (x *LoadConfirmed) Reset() {
 	*x = LoadConfirmed{}
-	mi := &file_store_v1_journal_proto_msgTypes[25]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2534,7 +2636,7 @@ func (x *LoadConfirmed) String() string {
 func (*LoadConfirmed) ProtoMessage() {}
 
 func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[25]
+	mi := &file_store_v1_journal_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2547,7 +2649,7 @@ func (x *LoadConfirmed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LoadConfirmed.ProtoReflect.Descriptor instead.
 func (*LoadConfirmed) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{25}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *LoadConfirmed) GetList() *ListId {
@@ -2581,7 +2683,7 @@ type ListUnloaded struct {
 
 func (x *ListUnloaded) Reset() {
 	*x = ListUnloaded{}
-	mi := &file_store_v1_journal_proto_msgTypes[26]
+	mi := &file_store_v1_journal_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2593,7 +2695,7 @@ func (x *ListUnloaded) String() string {
 func (*ListUnloaded) ProtoMessage() {}
 
 func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[26]
+	mi := &file_store_v1_journal_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2606,7 +2708,7 @@ func (x *ListUnloaded) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUnloaded.ProtoReflect.Descriptor instead.
 func (*ListUnloaded) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{26}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListUnloaded) GetList() *ListId {
@@ -2636,7 +2738,7 @@ type TokenCreated struct {
 
 func (x *TokenCreated) Reset() {
 	*x = TokenCreated{}
-	mi := &file_store_v1_journal_proto_msgTypes[27]
+	mi := &file_store_v1_journal_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2648,7 +2750,7 @@ func (x *TokenCreated) String() string {
 func (*TokenCreated) ProtoMessage() {}
 
 func (x *TokenCreated) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[27]
+	mi := &file_store_v1_journal_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2661,7 +2763,7 @@ func (x *TokenCreated) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenCreated.ProtoReflect.Descriptor instead.
 func (*TokenCreated) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{27}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TokenCreated) GetName() string {
@@ -2718,7 +2820,7 @@ type TokenRevoked struct {
 
 func (x *TokenRevoked) Reset() {
 	*x = TokenRevoked{}
-	mi := &file_store_v1_journal_proto_msgTypes[28]
+	mi := &file_store_v1_journal_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2730,7 +2832,7 @@ func (x *TokenRevoked) String() string {
 func (*TokenRevoked) ProtoMessage() {}
 
 func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[28]
+	mi := &file_store_v1_journal_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2743,7 +2845,7 @@ func (x *TokenRevoked) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenRevoked.ProtoReflect.Descriptor instead.
 func (*TokenRevoked) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{28}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TokenRevoked) GetName() string {
@@ -2778,7 +2880,7 @@ type LossAccepted struct {
 
 func (x *LossAccepted) Reset() {
 	*x = LossAccepted{}
-	mi := &file_store_v1_journal_proto_msgTypes[29]
+	mi := &file_store_v1_journal_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2790,7 +2892,7 @@ func (x *LossAccepted) String() string {
 func (*LossAccepted) ProtoMessage() {}
 
 func (x *LossAccepted) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[29]
+	mi := &file_store_v1_journal_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2803,7 +2905,7 @@ func (x *LossAccepted) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LossAccepted.ProtoReflect.Descriptor instead.
 func (*LossAccepted) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{29}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *LossAccepted) GetGaps() []*Gap {
@@ -2863,7 +2965,7 @@ type Restored struct {
 
 func (x *Restored) Reset() {
 	*x = Restored{}
-	mi := &file_store_v1_journal_proto_msgTypes[30]
+	mi := &file_store_v1_journal_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2875,7 +2977,7 @@ func (x *Restored) String() string {
 func (*Restored) ProtoMessage() {}
 
 func (x *Restored) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[30]
+	mi := &file_store_v1_journal_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2888,7 +2990,7 @@ func (x *Restored) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restored.ProtoReflect.Descriptor instead.
 func (*Restored) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{30}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Restored) GetJournalId() []byte {
@@ -2930,7 +3032,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_store_v1_journal_proto_msgTypes[31]
+	mi := &file_store_v1_journal_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2942,7 +3044,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[31]
+	mi := &file_store_v1_journal_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2955,7 +3057,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{31}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Gap) GetFrom() uint64 {
@@ -2998,7 +3100,7 @@ type SubscriberSettings struct {
 
 func (x *SubscriberSettings) Reset() {
 	*x = SubscriberSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[32]
+	mi := &file_store_v1_journal_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3010,7 +3112,7 @@ func (x *SubscriberSettings) String() string {
 func (*SubscriberSettings) ProtoMessage() {}
 
 func (x *SubscriberSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[32]
+	mi := &file_store_v1_journal_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3023,7 +3125,7 @@ func (x *SubscriberSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberSettings.ProtoReflect.Descriptor instead.
 func (*SubscriberSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{32}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *SubscriberSettings) GetName() string {
@@ -3119,7 +3221,7 @@ type SubscriberPut struct {
 
 func (x *SubscriberPut) Reset() {
 	*x = SubscriberPut{}
-	mi := &file_store_v1_journal_proto_msgTypes[33]
+	mi := &file_store_v1_journal_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3131,7 +3233,7 @@ func (x *SubscriberPut) String() string {
 func (*SubscriberPut) ProtoMessage() {}
 
 func (x *SubscriberPut) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[33]
+	mi := &file_store_v1_journal_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3144,7 +3246,7 @@ func (x *SubscriberPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberPut.ProtoReflect.Descriptor instead.
 func (*SubscriberPut) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{33}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *SubscriberPut) GetSubscriber() *EventRef {
@@ -3185,7 +3287,7 @@ type SubscriberRemoved struct {
 
 func (x *SubscriberRemoved) Reset() {
 	*x = SubscriberRemoved{}
-	mi := &file_store_v1_journal_proto_msgTypes[34]
+	mi := &file_store_v1_journal_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3197,7 +3299,7 @@ func (x *SubscriberRemoved) String() string {
 func (*SubscriberRemoved) ProtoMessage() {}
 
 func (x *SubscriberRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[34]
+	mi := &file_store_v1_journal_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3210,7 +3312,7 @@ func (x *SubscriberRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubscriberRemoved.ProtoReflect.Descriptor instead.
 func (*SubscriberRemoved) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{34}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *SubscriberRemoved) GetSubscriber() *EventRef {
@@ -3244,7 +3346,7 @@ type Acknowledged struct {
 
 func (x *Acknowledged) Reset() {
 	*x = Acknowledged{}
-	mi := &file_store_v1_journal_proto_msgTypes[35]
+	mi := &file_store_v1_journal_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3256,7 +3358,7 @@ func (x *Acknowledged) String() string {
 func (*Acknowledged) ProtoMessage() {}
 
 func (x *Acknowledged) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[35]
+	mi := &file_store_v1_journal_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3269,7 +3371,7 @@ func (x *Acknowledged) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Acknowledged.ProtoReflect.Descriptor instead.
 func (*Acknowledged) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{35}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Acknowledged) GetSubscriber() *EventRef {
@@ -3349,7 +3451,7 @@ type DeskSettings struct {
 
 func (x *DeskSettings) Reset() {
 	*x = DeskSettings{}
-	mi := &file_store_v1_journal_proto_msgTypes[36]
+	mi := &file_store_v1_journal_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3463,7 @@ func (x *DeskSettings) String() string {
 func (*DeskSettings) ProtoMessage() {}
 
 func (x *DeskSettings) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[36]
+	mi := &file_store_v1_journal_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3476,7 @@ func (x *DeskSettings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskSettings.ProtoReflect.Descriptor instead.
 func (*DeskSettings) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{36}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *DeskSettings) GetName() string {
@@ -3419,7 +3521,7 @@ type DeskPut struct {
 
 func (x *DeskPut) Reset() {
 	*x = DeskPut{}
-	mi := &file_store_v1_journal_proto_msgTypes[37]
+	mi := &file_store_v1_journal_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3431,7 +3533,7 @@ func (x *DeskPut) String() string {
 func (*DeskPut) ProtoMessage() {}
 
 func (x *DeskPut) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[37]
+	mi := &file_store_v1_journal_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3444,7 +3546,7 @@ func (x *DeskPut) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskPut.ProtoReflect.Descriptor instead.
 func (*DeskPut) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{37}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *DeskPut) GetDesk() *EventRef {
@@ -3478,7 +3580,7 @@ type DeskRemoved struct {
 
 func (x *DeskRemoved) Reset() {
 	*x = DeskRemoved{}
-	mi := &file_store_v1_journal_proto_msgTypes[38]
+	mi := &file_store_v1_journal_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3490,7 +3592,7 @@ func (x *DeskRemoved) String() string {
 func (*DeskRemoved) ProtoMessage() {}
 
 func (x *DeskRemoved) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[38]
+	mi := &file_store_v1_journal_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3503,7 +3605,7 @@ func (x *DeskRemoved) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeskRemoved.ProtoReflect.Descriptor instead.
 func (*DeskRemoved) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{38}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DeskRemoved) GetDesk() *EventRef {
@@ -3547,7 +3649,7 @@ type BaseCompared struct {
 
 func (x *BaseCompared) Reset() {
 	*x = BaseCompared{}
-	mi := &file_store_v1_journal_proto_msgTypes[39]
+	mi := &file_store_v1_journal_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3559,7 +3661,7 @@ func (x *BaseCompared) String() string {
 func (*BaseCompared) ProtoMessage() {}
 
 func (x *BaseCompared) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[39]
+	mi := &file_store_v1_journal_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3572,7 +3674,7 @@ func (x *BaseCompared) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BaseCompared.ProtoReflect.Descriptor instead.
 func (*BaseCompared) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{39}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *BaseCompared) GetSubscriber() *EventRef {
@@ -3697,7 +3799,7 @@ type PolicySet struct {
 
 func (x *PolicySet) Reset() {
 	*x = PolicySet{}
-	mi := &file_store_v1_journal_proto_msgTypes[40]
+	mi := &file_store_v1_journal_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3709,7 +3811,7 @@ func (x *PolicySet) String() string {
 func (*PolicySet) ProtoMessage() {}
 
 func (x *PolicySet) ProtoReflect() protoreflect.Message {
-	mi := &file_store_v1_journal_proto_msgTypes[40]
+	mi := &file_store_v1_journal_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3722,7 +3824,7 @@ func (x *PolicySet) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PolicySet.ProtoReflect.Descriptor instead.
 func (*PolicySet) Descriptor() ([]byte, []int) {
-	return file_store_v1_journal_proto_rawDescGZIP(), []int{40}
+	return file_store_v1_journal_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *PolicySet) GetDocument() []byte {
@@ -3798,7 +3900,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\rbase_compared\x187 \x01(\v2\x16.store.v1.BaseComparedH\x00R\fbaseCompared\x124\n" +
 	"\n" +
 	"policy_set\x188 \x01(\v2\x13.store.v1.PolicySetH\x00R\tpolicySetB\b\n" +
-	"\x06change\"\xd0\x01\n" +
+	"\x06change\"\x83\x02\n" +
 	"\x06OptOut\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
@@ -3808,7 +3910,16 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\x03R\texpiresAt\x12\x16\n" +
 	"\x06unique\x18\x06 \x01(\bR\x06unique\x12&\n" +
-	"\x04desk\x18\a \x01(\v2\x12.store.v1.EventRefR\x04desk\"<\n" +
+	"\x04desk\x18\a \x01(\v2\x12.store.v1.EventRefR\x04desk\x121\n" +
+	"\trespelled\x18\b \x01(\v2\x13.store.v1.RespelledR\trespelled\"\xa9\x01\n" +
+	"\tRespelled\x12\x16\n" +
+	"\x06former\x18\x01 \x01(\x06R\x06former\x12.\n" +
+	"\brecorded\x18\x02 \x01(\v2\x12.store.v1.EventRefR\brecorded\x12\x1f\n" +
+	"\vrecorded_at\x18\x03 \x01(\x03R\n" +
+	"recordedAt\x12\x1d\n" +
+	"\n" +
+	"story_hash\x18\x04 \x01(\fR\tstoryHash\x12\x14\n" +
+	"\x05story\x18\x05 \x01(\rR\x05story\"<\n" +
 	"\bEventRef\x12\x1a\n" +
 	"\brevision\x18\x01 \x01(\x04R\brevision\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\rR\x05index\"\xfb\x01\n" +
@@ -3828,12 +3939,13 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"OptOutKind\x12\x14\n" +
 	"\x05scope\x18\x01 \x01(\tR\x05scope\x12\x18\n" +
 	"\achannel\x18\x02 \x01(\rR\achannel\x12&\n" +
-	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"\x7f\n" +
+	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\"\x9d\x01\n" +
 	"\x0fOptOutWithdrawn\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12&\n" +
 	"\x04desk\x18\x03 \x01(\v2\x12.store.v1.EventRefR\x04desk\x12\x16\n" +
-	"\x06reason\x18\x04 \x01(\rR\x06reason\"\x86\x02\n" +
+	"\x06reason\x18\x04 \x01(\rR\x06reason\x12\x1c\n" +
+	"\trespelled\x18\x05 \x01(\x06R\trespelled\"\x86\x02\n" +
 	"\x0fConsentRecorded\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x06R\x06number\x12\x14\n" +
 	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
@@ -4061,7 +4173,7 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\bdocument\x18\x01 \x01(\fR\bdocument\x12\x16\n" +
 	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x14\n" +
 	"\x05reach\x18\x03 \x01(\rR\x05reach\x12&\n" +
-	"\x04base\x18\x04 \x01(\v2\x12.store.v1.EventRefR\x04base*\xd6\x01\n" +
+	"\x04base\x18\x04 \x01(\v2\x12.store.v1.EventRefR\x04base*\xed\x01\n" +
 	"\bLoadMode\x12\x19\n" +
 	"\x15LOAD_MODE_UNSPECIFIED\x10\x00\x12\x15\n" +
 	"\x11LOAD_MODE_REPLACE\x10\x01\x12\x11\n" +
@@ -4071,7 +4183,8 @@ const file_store_v1_journal_proto_rawDesc = "" +
 	"\x0fLOAD_MODE_DELTA\x10\x05\x12\x14\n" +
 	"\x10LOAD_MODE_REVERT\x10\x06\x12\x16\n" +
 	"\x12LOAD_MODE_OPT_OUTS\x10\a\x12\x16\n" +
-	"\x12LOAD_MODE_CONSENTS\x10\bB6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
+	"\x12LOAD_MODE_CONSENTS\x10\b\x12\x15\n" +
+	"\x11LOAD_MODE_RESPELL\x10\tB6Z4github.com/dncd/dncd/internal/proto/store/v1;storev1b\x06proto3"
 
 var (
 	file_store_v1_journal_proto_rawDescOnce sync.Once
@@ -4086,122 +4199,125 @@ func file_store_v1_journal_proto_rawDescGZIP() []byte {
 }
 
 var file_store_v1_journal_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 41)
+var file_store_v1_journal_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
 var file_store_v1_journal_proto_goTypes = []any{
 	(LoadMode)(0),              // 0: store.v1.LoadMode
 	(*Revision)(nil),           // 1: store.v1.Revision
 	(*Event)(nil),              // 2: store.v1.Event
 	(*OptOut)(nil),             // 3: store.v1.OptOut
-	(*EventRef)(nil),           // 4: store.v1.EventRef
-	(*OptOuts)(nil),            // 5: store.v1.OptOuts
-	(*OptOutKind)(nil),         // 6: store.v1.OptOutKind
-	(*OptOutWithdrawn)(nil),    // 7: store.v1.OptOutWithdrawn
-	(*ConsentRecorded)(nil),    // 8: store.v1.ConsentRecorded
-	(*Consent)(nil),            // 9: store.v1.Consent
-	(*ConsentWithdrawn)(nil),   // 10: store.v1.ConsentWithdrawn
-	(*ConsentUsed)(nil),        // 11: store.v1.ConsentUsed
-	(*RecordsImported)(nil),    // 12: store.v1.RecordsImported
-	(*ListSettings)(nil),       // 13: store.v1.ListSettings
-	(*ListCreated)(nil),        // 14: store.v1.ListCreated
-	(*ListUpdated)(nil),        // 15: store.v1.ListUpdated
-	(*ListDeleted)(nil),        // 16: store.v1.ListDeleted
-	(*ListId)(nil),             // 17: store.v1.ListId
-	(*Source)(nil),             // 18: store.v1.Source
-	(*Counts)(nil),             // 19: store.v1.Counts
-	(*Load)(nil),               // 20: store.v1.Load
-	(*GuardFailure)(nil),       // 21: store.v1.GuardFailure
-	(*RejectTally)(nil),        // 22: store.v1.RejectTally
-	(*LoadPrepared)(nil),       // 23: store.v1.LoadPrepared
-	(*LoadSwitched)(nil),       // 24: store.v1.LoadSwitched
-	(*LoadAbandoned)(nil),      // 25: store.v1.LoadAbandoned
-	(*LoadConfirmed)(nil),      // 26: store.v1.LoadConfirmed
-	(*ListUnloaded)(nil),       // 27: store.v1.ListUnloaded
-	(*TokenCreated)(nil),       // 28: store.v1.TokenCreated
-	(*TokenRevoked)(nil),       // 29: store.v1.TokenRevoked
-	(*LossAccepted)(nil),       // 30: store.v1.LossAccepted
-	(*Restored)(nil),           // 31: store.v1.Restored
-	(*Gap)(nil),                // 32: store.v1.Gap
-	(*SubscriberSettings)(nil), // 33: store.v1.SubscriberSettings
-	(*SubscriberPut)(nil),      // 34: store.v1.SubscriberPut
-	(*SubscriberRemoved)(nil),  // 35: store.v1.SubscriberRemoved
-	(*Acknowledged)(nil),       // 36: store.v1.Acknowledged
-	(*DeskSettings)(nil),       // 37: store.v1.DeskSettings
-	(*DeskPut)(nil),            // 38: store.v1.DeskPut
-	(*DeskRemoved)(nil),        // 39: store.v1.DeskRemoved
-	(*BaseCompared)(nil),       // 40: store.v1.BaseCompared
-	(*PolicySet)(nil),          // 41: store.v1.PolicySet
+	(*Respelled)(nil),          // 4: store.v1.Respelled
+	(*EventRef)(nil),           // 5: store.v1.EventRef
+	(*OptOuts)(nil),            // 6: store.v1.OptOuts
+	(*OptOutKind)(nil),         // 7: store.v1.OptOutKind
+	(*OptOutWithdrawn)(nil),    // 8: store.v1.OptOutWithdrawn
+	(*ConsentRecorded)(nil),    // 9: store.v1.ConsentRecorded
+	(*Consent)(nil),            // 10: store.v1.Consent
+	(*ConsentWithdrawn)(nil),   // 11: store.v1.ConsentWithdrawn
+	(*ConsentUsed)(nil),        // 12: store.v1.ConsentUsed
+	(*RecordsImported)(nil),    // 13: store.v1.RecordsImported
+	(*ListSettings)(nil),       // 14: store.v1.ListSettings
+	(*ListCreated)(nil),        // 15: store.v1.ListCreated
+	(*ListUpdated)(nil),        // 16: store.v1.ListUpdated
+	(*ListDeleted)(nil),        // 17: store.v1.ListDeleted
+	(*ListId)(nil),             // 18: store.v1.ListId
+	(*Source)(nil),             // 19: store.v1.Source
+	(*Counts)(nil),             // 20: store.v1.Counts
+	(*Load)(nil),               // 21: store.v1.Load
+	(*GuardFailure)(nil),       // 22: store.v1.GuardFailure
+	(*RejectTally)(nil),        // 23: store.v1.RejectTally
+	(*LoadPrepared)(nil),       // 24: store.v1.LoadPrepared
+	(*LoadSwitched)(nil),       // 25: store.v1.LoadSwitched
+	(*LoadAbandoned)(nil),      // 26: store.v1.LoadAbandoned
+	(*LoadConfirmed)(nil),      // 27: store.v1.LoadConfirmed
+	(*ListUnloaded)(nil),       // 28: store.v1.ListUnloaded
+	(*TokenCreated)(nil),       // 29: store.v1.TokenCreated
+	(*TokenRevoked)(nil),       // 30: store.v1.TokenRevoked
+	(*LossAccepted)(nil),       // 31: store.v1.LossAccepted
+	(*Restored)(nil),           // 32: store.v1.Restored
+	(*Gap)(nil),                // 33: store.v1.Gap
+	(*SubscriberSettings)(nil), // 34: store.v1.SubscriberSettings
+	(*SubscriberPut)(nil),      // 35: store.v1.SubscriberPut
+	(*SubscriberRemoved)(nil),  // 36: store.v1.SubscriberRemoved
+	(*Acknowledged)(nil),       // 37: store.v1.Acknowledged
+	(*DeskSettings)(nil),       // 38: store.v1.DeskSettings
+	(*DeskPut)(nil),            // 39: store.v1.DeskPut
+	(*DeskRemoved)(nil),        // 40: store.v1.DeskRemoved
+	(*BaseCompared)(nil),       // 41: store.v1.BaseCompared
+	(*PolicySet)(nil),          // 42: store.v1.PolicySet
 }
 var file_store_v1_journal_proto_depIdxs = []int32{
 	2,  // 0: store.v1.Revision.events:type_name -> store.v1.Event
 	3,  // 1: store.v1.Event.opt_out:type_name -> store.v1.OptOut
-	7,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
-	12, // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
-	5,  // 4: store.v1.Event.opt_outs:type_name -> store.v1.OptOuts
-	8,  // 5: store.v1.Event.consent_recorded:type_name -> store.v1.ConsentRecorded
-	10, // 6: store.v1.Event.consent_withdrawn:type_name -> store.v1.ConsentWithdrawn
-	11, // 7: store.v1.Event.consent_used:type_name -> store.v1.ConsentUsed
-	14, // 8: store.v1.Event.list_created:type_name -> store.v1.ListCreated
-	15, // 9: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
-	16, // 10: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
-	23, // 11: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
-	24, // 12: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
-	25, // 13: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
-	26, // 14: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
-	27, // 15: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
-	28, // 16: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
-	29, // 17: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
-	30, // 18: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
-	31, // 19: store.v1.Event.restored:type_name -> store.v1.Restored
-	34, // 20: store.v1.Event.subscriber_put:type_name -> store.v1.SubscriberPut
-	35, // 21: store.v1.Event.subscriber_removed:type_name -> store.v1.SubscriberRemoved
-	36, // 22: store.v1.Event.acknowledged:type_name -> store.v1.Acknowledged
-	38, // 23: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
-	39, // 24: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
-	40, // 25: store.v1.Event.base_compared:type_name -> store.v1.BaseCompared
-	41, // 26: store.v1.Event.policy_set:type_name -> store.v1.PolicySet
-	4,  // 27: store.v1.OptOut.desk:type_name -> store.v1.EventRef
-	6,  // 28: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
-	4,  // 29: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
-	4,  // 30: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
-	9,  // 31: store.v1.ConsentRecorded.consent:type_name -> store.v1.Consent
-	4,  // 32: store.v1.ConsentRecorded.desk:type_name -> store.v1.EventRef
-	4,  // 33: store.v1.ConsentWithdrawn.desk:type_name -> store.v1.EventRef
-	4,  // 34: store.v1.ConsentUsed.consents:type_name -> store.v1.EventRef
-	20, // 35: store.v1.RecordsImported.load:type_name -> store.v1.Load
-	13, // 36: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
-	17, // 37: store.v1.ListUpdated.list:type_name -> store.v1.ListId
-	13, // 38: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
-	17, // 39: store.v1.ListDeleted.list:type_name -> store.v1.ListId
-	0,  // 40: store.v1.Load.mode:type_name -> store.v1.LoadMode
-	18, // 41: store.v1.Load.sources:type_name -> store.v1.Source
-	19, // 42: store.v1.Load.counts:type_name -> store.v1.Counts
-	22, // 43: store.v1.Load.rejects:type_name -> store.v1.RejectTally
-	21, // 44: store.v1.Load.failures:type_name -> store.v1.GuardFailure
-	17, // 45: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
-	20, // 46: store.v1.LoadPrepared.load:type_name -> store.v1.Load
-	17, // 47: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
-	17, // 48: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
-	17, // 49: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
-	20, // 50: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
-	17, // 51: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
-	32, // 52: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
-	4,  // 53: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
-	17, // 54: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
-	4,  // 55: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
-	33, // 56: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
-	4,  // 57: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
-	4,  // 58: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
-	4,  // 59: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
-	37, // 60: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
-	4,  // 61: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
-	4,  // 62: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
-	17, // 63: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
-	4,  // 64: store.v1.PolicySet.base:type_name -> store.v1.EventRef
-	65, // [65:65] is the sub-list for method output_type
-	65, // [65:65] is the sub-list for method input_type
-	65, // [65:65] is the sub-list for extension type_name
-	65, // [65:65] is the sub-list for extension extendee
-	0,  // [0:65] is the sub-list for field type_name
+	8,  // 2: store.v1.Event.opt_out_withdrawn:type_name -> store.v1.OptOutWithdrawn
+	13, // 3: store.v1.Event.records_imported:type_name -> store.v1.RecordsImported
+	6,  // 4: store.v1.Event.opt_outs:type_name -> store.v1.OptOuts
+	9,  // 5: store.v1.Event.consent_recorded:type_name -> store.v1.ConsentRecorded
+	11, // 6: store.v1.Event.consent_withdrawn:type_name -> store.v1.ConsentWithdrawn
+	12, // 7: store.v1.Event.consent_used:type_name -> store.v1.ConsentUsed
+	15, // 8: store.v1.Event.list_created:type_name -> store.v1.ListCreated
+	16, // 9: store.v1.Event.list_updated:type_name -> store.v1.ListUpdated
+	17, // 10: store.v1.Event.list_deleted:type_name -> store.v1.ListDeleted
+	24, // 11: store.v1.Event.load_prepared:type_name -> store.v1.LoadPrepared
+	25, // 12: store.v1.Event.load_switched:type_name -> store.v1.LoadSwitched
+	26, // 13: store.v1.Event.load_abandoned:type_name -> store.v1.LoadAbandoned
+	27, // 14: store.v1.Event.load_confirmed:type_name -> store.v1.LoadConfirmed
+	28, // 15: store.v1.Event.list_unloaded:type_name -> store.v1.ListUnloaded
+	29, // 16: store.v1.Event.token_created:type_name -> store.v1.TokenCreated
+	30, // 17: store.v1.Event.token_revoked:type_name -> store.v1.TokenRevoked
+	31, // 18: store.v1.Event.loss_accepted:type_name -> store.v1.LossAccepted
+	32, // 19: store.v1.Event.restored:type_name -> store.v1.Restored
+	35, // 20: store.v1.Event.subscriber_put:type_name -> store.v1.SubscriberPut
+	36, // 21: store.v1.Event.subscriber_removed:type_name -> store.v1.SubscriberRemoved
+	37, // 22: store.v1.Event.acknowledged:type_name -> store.v1.Acknowledged
+	39, // 23: store.v1.Event.desk_put:type_name -> store.v1.DeskPut
+	40, // 24: store.v1.Event.desk_removed:type_name -> store.v1.DeskRemoved
+	41, // 25: store.v1.Event.base_compared:type_name -> store.v1.BaseCompared
+	42, // 26: store.v1.Event.policy_set:type_name -> store.v1.PolicySet
+	5,  // 27: store.v1.OptOut.desk:type_name -> store.v1.EventRef
+	4,  // 28: store.v1.OptOut.respelled:type_name -> store.v1.Respelled
+	5,  // 29: store.v1.Respelled.recorded:type_name -> store.v1.EventRef
+	7,  // 30: store.v1.OptOuts.kinds:type_name -> store.v1.OptOutKind
+	5,  // 31: store.v1.OptOutKind.desk:type_name -> store.v1.EventRef
+	5,  // 32: store.v1.OptOutWithdrawn.desk:type_name -> store.v1.EventRef
+	10, // 33: store.v1.ConsentRecorded.consent:type_name -> store.v1.Consent
+	5,  // 34: store.v1.ConsentRecorded.desk:type_name -> store.v1.EventRef
+	5,  // 35: store.v1.ConsentWithdrawn.desk:type_name -> store.v1.EventRef
+	5,  // 36: store.v1.ConsentUsed.consents:type_name -> store.v1.EventRef
+	21, // 37: store.v1.RecordsImported.load:type_name -> store.v1.Load
+	14, // 38: store.v1.ListCreated.settings:type_name -> store.v1.ListSettings
+	18, // 39: store.v1.ListUpdated.list:type_name -> store.v1.ListId
+	14, // 40: store.v1.ListUpdated.settings:type_name -> store.v1.ListSettings
+	18, // 41: store.v1.ListDeleted.list:type_name -> store.v1.ListId
+	0,  // 42: store.v1.Load.mode:type_name -> store.v1.LoadMode
+	19, // 43: store.v1.Load.sources:type_name -> store.v1.Source
+	20, // 44: store.v1.Load.counts:type_name -> store.v1.Counts
+	23, // 45: store.v1.Load.rejects:type_name -> store.v1.RejectTally
+	22, // 46: store.v1.Load.failures:type_name -> store.v1.GuardFailure
+	18, // 47: store.v1.LoadPrepared.list:type_name -> store.v1.ListId
+	21, // 48: store.v1.LoadPrepared.load:type_name -> store.v1.Load
+	18, // 49: store.v1.LoadSwitched.list:type_name -> store.v1.ListId
+	18, // 50: store.v1.LoadAbandoned.list:type_name -> store.v1.ListId
+	18, // 51: store.v1.LoadConfirmed.list:type_name -> store.v1.ListId
+	21, // 52: store.v1.LoadConfirmed.load:type_name -> store.v1.Load
+	18, // 53: store.v1.ListUnloaded.list:type_name -> store.v1.ListId
+	33, // 54: store.v1.LossAccepted.gaps:type_name -> store.v1.Gap
+	5,  // 55: store.v1.SubscriberSettings.parent:type_name -> store.v1.EventRef
+	18, // 56: store.v1.SubscriberSettings.lists:type_name -> store.v1.ListId
+	5,  // 57: store.v1.SubscriberPut.subscriber:type_name -> store.v1.EventRef
+	34, // 58: store.v1.SubscriberPut.settings:type_name -> store.v1.SubscriberSettings
+	5,  // 59: store.v1.SubscriberRemoved.subscriber:type_name -> store.v1.EventRef
+	5,  // 60: store.v1.Acknowledged.subscriber:type_name -> store.v1.EventRef
+	5,  // 61: store.v1.DeskPut.desk:type_name -> store.v1.EventRef
+	38, // 62: store.v1.DeskPut.settings:type_name -> store.v1.DeskSettings
+	5,  // 63: store.v1.DeskRemoved.desk:type_name -> store.v1.EventRef
+	5,  // 64: store.v1.BaseCompared.subscriber:type_name -> store.v1.EventRef
+	18, // 65: store.v1.BaseCompared.in_doubt:type_name -> store.v1.ListId
+	5,  // 66: store.v1.PolicySet.base:type_name -> store.v1.EventRef
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_store_v1_journal_proto_init() }
@@ -4237,14 +4353,14 @@ func file_store_v1_journal_proto_init() {
 		(*Event_BaseCompared)(nil),
 		(*Event_PolicySet)(nil),
 	}
-	file_store_v1_journal_proto_msgTypes[19].OneofWrappers = []any{}
+	file_store_v1_journal_proto_msgTypes[20].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_store_v1_journal_proto_rawDesc), len(file_store_v1_journal_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   41,
+			NumMessages:   42,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
