@@ -31,6 +31,9 @@ type damageBench struct {
 	space *workspace
 	truth *truth
 	base  *followedBase
+
+	created  map[string]uint64 // by list: the revision that created it
+	consents consents
 }
 
 func damageCommand() *cobra.Command {
@@ -40,17 +43,17 @@ func damageCommand() *cobra.Command {
 		Short: "Harm every file of a store, and look at what dncd makes of it",
 		Long: `Harm every file of a store, and look at what dncd makes of it.
 
-It makes a store with opt-outs, their stories, lists of several loads and a calling base
+It makes a store with opt-outs, their stories, lists of several loads, a policy, consents and a calling base
 that follows and acknowledges, with enough tables that the database's compactors work while it is open, and keeps an older copy,
 a closed one and one that was killed. Each trial harms a copy: a file is deleted,
 emptied, cut, lengthened, replaced by its older copy, or a bit of it is flipped. It
 then starts dncd, checks every known number, stops it, and runs dncd fsck, --repair,
 where that is refused --repair --accept-loss, fsck once more, and dncd once more.
 
-It fails when a number that is opted out or listed is ALLOW before --accept-loss, or
+It fails when a number that is opted out or listed, or lacks the consent that the policy wants, is ALLOW before --accept-loss, or
 after it without that the loss was named; when a server that is READY does not hold
 everything; when fsck changes a file; when a repair loses what could be read; when a
-story is gone that nothing names; when the base loses a row, or a server that has
+story or a consent is gone that nothing names; when the base loses a row, or a server that has
 everything no longer knows what the base acknowledged; or when the second fsck is
 not quiet.
 

@@ -53,14 +53,16 @@ func (b *damageBench) makeStores(ctx context.Context) (*truth, error) {
 		return nil, err
 	}
 	if err := b.whileServed(ctx, dir, func(c *client.Client, _ string) error {
-		return errors.Join(reload(ctx, c, d), b.base.follow(ctx, c), b.base.know(ctx, c))
+		return errors.Join(reload(ctx, c, d), b.consents.newer(ctx, c), b.base.follow(ctx, c), b.base.know(ctx, c))
 	}); err != nil {
 		return nil, err
 	}
 	var t *truth
 	if err := b.whileServed(ctx, dir, func(c *client.Client, _ string) (err error) {
-		t, err = readTruth(ctx, c, d)
-		return err
+		if t, err = readTruth(ctx, c, d); err != nil {
+			return err
+		}
+		return b.consents.read(ctx, c)
 	}); err != nil {
 		return nil, err
 	}
@@ -137,16 +139,22 @@ func (b *damageBench) fill(ctx context.Context, c *client.Client, addr string, d
 	if _, err := b.space.programs.ImportOptOuts(ctx, addr, file); err != nil {
 		return err
 	}
-	if err := createList(ctx, c); err != nil {
+	registry, err := createList(ctx, c)
+	if err != nil {
 		return err
 	}
-	if _, err := c.CreateList(ctx, client.ListSpec{Name: suppressionList, Kind: client.KindSuppression}); err != nil {
+	suppression, err := c.CreateList(ctx, client.ListSpec{Name: suppressionList, Kind: client.KindSuppression})
+	if err != nil {
 		return err
 	}
+	b.created = map[string]uint64{listName: registry.Revision, suppressionList: suppression.Revision}
 	if err := load(ctx, c, listName, client.ModeReplace, d.registry[:len(d.registry)/2+1]); err != nil {
 		return err
 	}
 	if err := load(ctx, c, suppressionList, client.ModeReplace, d.suppressed[:len(d.suppressed)/2+1]); err != nil {
+		return err
+	}
+	if err := b.consents.older(ctx, c); err != nil {
 		return err
 	}
 	return b.registerBase(ctx, c)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -245,6 +246,7 @@ func (t *trial) observe(ctx context.Context, server *daemon.Server, c *client.Cl
 	if !t.followed {
 		t.followed = true
 		t.holdBase(ctx, c)
+		t.holdConsents(ctx, c)
 		t.follow(ctx, c, daemon.Fsck{})
 	}
 	return outcomeHarmless
@@ -263,7 +265,7 @@ func (t *trial) unanswered(server *daemon.Server, err error) string {
 
 // blocked are all numbers that the store must block.
 func (t *trial) blocked() []uint64 {
-	all := slices.Collect(t.bench.truth.all())
+	all := slices.AppendSeq(slices.Collect(t.bench.truth.all()), maps.Keys(t.bench.consents.without))
 	for i := range t.acked {
 		all = append(all, digits(t.fictionOf(i)))
 	}
@@ -368,6 +370,7 @@ func (t *trial) look(ctx context.Context, f daemon.Fsck) {
 		return
 	}
 	t.judge(v, f)
+	t.judgeConsents(ctx, c, f)
 	if !t.accepted {
 		t.holdBase(ctx, c)
 	}
@@ -410,10 +413,14 @@ func (t *trial) isNamed(n uint64, f daemon.Fsck) bool {
 			return f.Lost(receipt.Revision)
 		}
 	}
+	if _, ok := t.bench.consents.without[n]; ok {
+		return t.bench.consents.isNamed(n, f)
+	}
 	for name, numbers := range t.bench.truth.listed {
 		if _, ok := slices.BinarySearch(numbers, n); ok {
 			t.lost.lists[name] = true
-			return f.Names("load these lists again", name) || f.Names("lost", name)
+			nameless := fmt.Sprintf("the list that revision %d created", t.bench.created[name]) // all that named it is lost
+			return f.Names("load these lists again", name) || f.Names("lost", name) || f.Names("create these lists again", nameless)
 		}
 	}
 	return false

@@ -128,7 +128,7 @@ func (b *duringBench) once(ctx context.Context) ([]report.Latency, error) {
 	}
 	defer server.Kill()
 	defer c.Close()
-	if err := createList(ctx, c); err != nil {
+	if _, err := createList(ctx, c); err != nil {
 		return nil, err
 	}
 	if _, err := b.space.importFiles(ctx, server.Addr, b.inputs[0], b.numbers); err != nil {

@@ -136,7 +136,7 @@ func (b *killBench) open(ctx context.Context) (*site, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	if err := createList(ctx, s.client); err != nil {
+	if _, err := createList(ctx, s.client); err != nil {
 		s.close()
 		return nil, err
 	}

@@ -61,7 +61,7 @@ func (l *listServer) open(ctx context.Context, log io.Writer) (err error) {
 		return err
 	}
 	l.space.say("loading %d numbers", l.numbers)
-	if err := createList(ctx, l.client); err != nil {
+	if _, err := createList(ctx, l.client); err != nil {
 		return err
 	}
 	return l.load(ctx, l.drawn)

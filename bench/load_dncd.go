@@ -40,7 +40,7 @@ func (b *loadBench) fill(ctx context.Context, dir string, l *report.Load) error 
 	}
 	defer server.Kill()
 	defer c.Close()
-	if err := createList(ctx, c); err != nil {
+	if _, err := createList(ctx, c); err != nil {
 		return err
 	}
 	if err := b.timed(ctx, server, c, l); err != nil {

@@ -19,15 +19,16 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
-// optOutsBench measures opt-outs by file.
+// optOutsBench measures opt-outs by file, or consents.
 type optOutsBench struct {
-	rows int
-	seed uint64
-	runs int
-	rate int // calls a second beside the file, of each kind; 0: none
-	idle time.Duration
-	data string
-	json bool
+	consents bool
+	rows     int
+	seed     uint64
+	runs     int
+	rate     int // calls a second beside the file, of each kind; 0: none
+	idle     time.Duration
+	data     string
+	json     bool
 
 	space *workspace
 	file  string
@@ -44,15 +45,19 @@ func optOutsCommand() *cobra.Command {
 It makes a csv as a call centre's (number, scope, channel, desk, time, ticket),
 starts dncd and records it with dnc import --opt-outs, each a process of its own,
 then imports the same file again, so that every row is a duplicate. With --rate there
-are checks and single opt-outs at that rate beside the file, and before it.`,
+are checks and single opt-outs at that rate beside the file, and before it.
+
+With --consents the rows are written permissions.`,
 		Example: `  go run . optouts --rows 1000000 --runs 3
-  go run . optouts --json --rows 1000000 --rate 100`,
+  go run . optouts --json --rows 1000000 --rate 100
+  go run . optouts --consents --rows 1000000`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return b.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
+	f.BoolVar(&b.consents, "consents", false, "measure a file of consents")
 	f.IntVar(&b.rows, "rows", 1_000_000, "of the file")
 	f.Uint64Var(&b.seed, "seed", 1, "where the random numbers start")
 	f.IntVar(&b.runs, "runs", 1, "how many runs to take the median of")
@@ -105,11 +110,16 @@ func (b *optOutsBench) write() (err error) {
 	channels := []string{"call", "email", "letter", "sms", "web", "in-person"}
 	scopes := []string{"", "acme", "acme/telecom"}
 	first := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	fmt.Fprintln(w, "phone,scope,channel,desk,received_at,evidence")
+	header, kind := "phone,scope,channel,desk,received_at,evidence", ""
+	if b.consents {
+		header, kind = "phone,scope,kind,form,channel,desk,obtained_at,evidence", ",permission,written"
+		scopes[0] = "other" // a consent to everyone has to be said
+	}
+	fmt.Fprintln(w, header)
 	for i := range b.rows {
 		// No two rows say the same: each has a second of its own.
 		received := first.Add(-time.Duration(i) * time.Second).Format(time.RFC3339)
-		fmt.Fprintf(w, "%s,%s,%s,after-sales,%s,ticket-%d\n", b.number(rnd.IntN), scopes[rnd.IntN(len(scopes))],
+		fmt.Fprintf(w, "%s,%s%s,%s,after-sales,%s,ticket-%d\n", b.number(rnd.IntN), scopes[rnd.IntN(len(scopes))], kind,
 			channels[rnd.IntN(len(channels))], received, i)
 	}
 	return errors.Join(w.Flush(), f.Sync())
@@ -175,7 +185,11 @@ func (b *optOutsBench) pass(ctx context.Context, pass string, server *daemon.Ser
 	if err := errors.Join(err, process.ResetPeak(server.PID)); err != nil {
 		return row, err
 	}
-	i, err := b.space.programs.ImportOptOuts(ctx, server.Addr, b.file)
+	record := b.space.programs.ImportOptOuts
+	if b.consents {
+		row.Case, record = report.CaseConsents, b.space.programs.ImportConsents
+	}
+	i, err := record(ctx, server.Addr, b.file)
 	if err != nil {
 		return row, err
 	}
@@ -190,8 +204,8 @@ func (b *optOutsBench) pass(ctx context.Context, pass string, server *daemon.Ser
 		want = report.OptOuts{Duplicates: uint64(b.rows)}
 	}
 	if row.Read != uint64(b.rows) || row.Accepted != want.Accepted || row.Duplicates != want.Duplicates || row.Rejected != 0 {
-		err = errors.Join(err, fmt.Errorf("dnc import --opt-outs, %s: read %d = %d accepted + %d duplicates + %d rejected of %d rows",
-			pass, row.Read, row.Accepted, row.Duplicates, row.Rejected, b.rows))
+		err = errors.Join(err, fmt.Errorf("dnc import of %s, %s: read %d = %d accepted + %d duplicates + %d rejected of %d rows",
+			row.Case, pass, row.Read, row.Accepted, row.Duplicates, row.Rejected, b.rows))
 	}
 	return row, err
 }

@@ -99,11 +99,10 @@ func (w *workspace) start(ctx context.Context, dir string) (*daemon.Server, *cli
 }
 
 // createList creates the list as the US registry would be.
-func createList(ctx context.Context, c *client.Client) error {
-	_, err := c.CreateList(ctx, client.ListSpec{
+func createList(ctx context.Context, c *client.Client) (client.ListReceipt, error) {
+	return c.CreateList(ctx, client.ListSpec{
 		Name: listName, Kind: client.KindRegistry, Jurisdiction: []string{"US"}, Coverage: []string{"1"}, MaxAge: 31 * 24 * time.Hour,
 	})
-	return err
 }
 
 // importFiles loads files that hold so many numbers, all of them different.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -290,12 +291,23 @@ func TestRecordImportGoesOnAfterAChunk(t *testing.T) {
 // counts each row once, and leaves no row behind in the stage.
 func TestRecordImportEndsAfterARestart(t *testing.T) {
 	t.Parallel()
-	rows := withRepeats(bulkRows(0, 20*batchRows))
+	optOuts := withRepeats(bulkRows(0, 20*batchRows))
+	consents := slices.Clone(optOuts)
+	for i := range consents {
+		consents[i].Consent = &policy.Consent{Kind: policy.Permission, Form: policy.Written}
+	}
+	t.Run("opt-outs", func(t *testing.T) { restartImport(t, RecordsHeader{}, optOuts) })
+	t.Run("consents", func(t *testing.T) { restartImport(t, RecordsHeader{Consents: true}, consents) })
+}
+
+// restartImport closes a store again and again while it records rows: each of them is there in the end, once.
+func restartImport(t *testing.T, header RecordsHeader, rows []RecordRow) {
+	t.Parallel()
 	calm := open(t, t.TempDir())
-	undisturbed := importRows(t, calm, RecordsHeader{}, rows)
+	undisturbed := importRows(t, calm, header, rows)
 	dir := t.TempDir()
 	s := open(t, dir)
-	i := stageRows(t, s, RecordsHeader{}, rows)
+	i := stageRows(t, s, header, rows)
 	id := i.ID()
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
@@ -319,7 +331,7 @@ func TestRecordImportEndsAfterARestart(t *testing.T) {
 		}
 		s = open(t, dir)
 	}
-	i, err := s.BeginRecords(RecordsHeader{ImportID: id})
+	i, err := s.BeginRecords(RecordsHeader{ImportID: id, Consents: header.Consents})
 	if err != nil {
 		t.Fatal(err)
 	}

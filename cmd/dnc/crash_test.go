@@ -23,6 +23,7 @@ import (
 // TestCrashScripts runs the scripts that end dncd in the middle of its work. Besides the commands of TestScripts:
 //
 //	rows N FILE            writes a csv of N opt-outs, every tenth of them twice
+//	consents N FILE        the same, of consents
 //	reach REVISION         waits until the server has come that far
 //	columns N FILE TO      copies the first N columns of a csv
 //	numbers N FILE         writes N numbers in no order, one a line
@@ -44,19 +45,20 @@ func TestCrashScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"serve":   serve,
-			"crash":   func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGKILL) },
-			"halt":    func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGTERM) },
-			"code":    code,
-			"rows":    rows,
-			"reach":   reach,
-			"columns": columns,
-			"numbers": numbers,
-			"half":    half,
-			"staged":  staged,
-			"unsent":  unsent,
-			"begin":   begin,
-			"leave":   func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(begunKey{}).(*begun).leave() },
+			"serve":    serve,
+			"crash":    func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGKILL) },
+			"halt":     func(ts *testscript.TestScript, _ bool, _ []string) { current(ts).end(ts, syscall.SIGTERM) },
+			"code":     code,
+			"rows":     rows,
+			"consents": consents,
+			"reach":    reach,
+			"columns":  columns,
+			"numbers":  numbers,
+			"half":     half,
+			"staged":   staged,
+			"unsent":   unsent,
+			"begin":    begin,
+			"leave":    func(ts *testscript.TestScript, _ bool, _ []string) { ts.Value(begunKey{}).(*begun).leave() },
 		},
 	})
 }
@@ -104,6 +106,19 @@ func rows(ts *testscript.TestScript, _ bool, args []string) {
 			i-- // says what the row before said
 		}
 		fmt.Fprintf(&b, "+1415%07d,acme,email,2026-09-01,ticket-%d\n", 2_000_000+7*i, i)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
+}
+
+func consents(ts *testscript.TestScript, _ bool, args []string) {
+	n := number(ts, args, 2)
+	var b strings.Builder
+	b.WriteString("phone,scope,kind,form,obtained_at,evidence\n")
+	for i := range n {
+		if i%10 == 9 {
+			i-- // says what the row before said
+		}
+		fmt.Fprintf(&b, "+1415%07d,acme,permission,written,2026-09-01,form-%d\n", 2_000_000+7*i, i)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), []byte(b.String()), 0o600))
 }

@@ -27,6 +27,7 @@ import (
 //	tmpfs MIB DIR               mounts a small disk
 //	leave KIB FILE              writes a file that leaves so much above --min-free
 //	shuffled N FILE             writes N lines of the FTC in random order; sparse FILE 615,240 that share no block
+//	consents N FILE             writes N consents, as in TestCrashScripts; columns N FILE TO copies columns of a csv
 //	optouts N                   opts numbers out; blocked checks that all of them are, and are in force
 //	refused                     waits until an opt-out and a load are refused with DISK_FULL, RESOURCE_EXHAUSTED
 //	await PATTERN COMMAND...    runs a command until it prints that
@@ -62,6 +63,8 @@ func TestFullDiskScripts(t *testing.T) {
 			"tmpfs":     tmpfs,
 			"leave":     leave,
 			"shuffled":  shuffled,
+			"consents":  consents,
+			"columns":   columns,
 			"sparse":    sparse,
 			"optouts":   optOuts,
 			"blocked":   blocked,

@@ -60,6 +60,15 @@ func (p Programs) ImportOptOuts(ctx context.Context, addr, file string) (Import,
 	return r.Wait()
 }
 
+// ImportConsents is ImportOptOuts of consents.
+func (p Programs) ImportConsents(ctx context.Context, addr, file string) (Import, error) {
+	r, err := p.start(ctx, addr, []string{file}, "--consents")
+	if err != nil {
+		return Import{}, err
+	}
+	return r.Wait()
+}
+
 // StartImport begins what Import does. Wait must be called.
 func (p Programs) StartImport(ctx context.Context, addr, list string, files []string) (*Importing, error) {
 	return p.start(ctx, addr, files, "--format", "ftc", "--list", list)

@@ -5,8 +5,11 @@ import (
 	"io"
 )
 
-// CaseOptOuts is the case of an import of opt-outs.
-const CaseOptOuts = "optouts"
+// The cases of an import of records.
+const (
+	CaseOptOuts  = "optouts"
+	CaseConsents = "consents"
+)
 
 // Passes of a file of opt-outs.
 const (
@@ -17,7 +20,7 @@ const (
 // OptOuts is an import of opt-outs by file, the median of its runs. Every run has
 // the same counts.
 type OptOuts struct {
-	Case       string `json:"case"` // CaseOptOuts
+	Case       string `json:"case"` // CaseOptOuts or CaseConsents
 	Pass       string `json:"pass"`
 	Runs       int    `json:"runs"`
 	Read       uint64 `json:"read"`
