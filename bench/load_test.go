@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -19,7 +18,7 @@ import (
 // The test's program stands in for bench where it is started again: by a peer, and as the server of checks.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == peer.BadgerCommand || os.Args[1] == daemon.ServeCommand || os.Args[1] == readersName) {
-		if err := command().ExecuteContext(context.Background()); err != nil {
+		if err := run(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(2)
 		}

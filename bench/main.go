@@ -36,7 +36,7 @@ func command() *cobra.Command {
 		SilenceUsage:  true,
 	}
 	root.AddCommand(genCommand(), loadCommand(), duringCommand(), optOutsCommand(), watchCommand(), basesCommand(), relistCommand(), followedCommand(), readersCommand(), killCommand(), damageCommand(), checkCommand(),
-		overloadCommand(), soakCommand(), scrubCommand(), reportCommand(), badgerCommand(), serveCommand())
+		policyCommand(), overloadCommand(), soakCommand(), scrubCommand(), reportCommand(), badgerCommand(), serveCommand())
 	return root
 }
 

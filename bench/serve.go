@@ -25,6 +25,7 @@ type serveOptions struct {
 	blockCache string
 	age        time.Duration
 	capacity   int
+	offset     time.Duration
 }
 
 // serveCommand is how a measurement starts its server, as a process of its own: the store and the server of dncd, set up
@@ -44,6 +45,7 @@ func serveCommand() *cobra.Command {
 	f.StringVar(&o.blockCache, "block-cache", "64MiB", "memory for decoded blocks")
 	f.DurationVar(&o.age, "connection-age", 0, "after which the server asks clients to reconnect; 0: like dncd")
 	f.IntVar(&o.capacity, "capacity", 0, "checks a second; 0: not limited")
+	f.DurationVar(&o.offset, "clock-offset", 0, "how far the server's clock is ahead")
 	return cmd
 }
 
@@ -61,6 +63,9 @@ func serve(ctx context.Context, o serveOptions, out, log io.Writer) (err error) 
 	options := store.Options{Logger: logger, BlockCache: int64(cache), MinFree: minFree}
 	if o.capacity > 0 {
 		options.Clock = newSlowClock(o.capacity).now
+	}
+	if o.offset != 0 {
+		options.Clock = func() time.Time { return time.Now().Add(o.offset) }
 	}
 	st, err := store.Open(o.data, options)
 	if err != nil {

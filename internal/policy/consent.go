@@ -59,9 +59,12 @@ func (p Period) IsZero() bool { return p == Period{} }
 func (p Period) After(t time.Time) time.Time {
 	t = t.UTC()
 	y, m, d := t.Date()
-	first := time.Date(y, m+time.Month(p.Months), 1, 0, 0, 0, 0, time.UTC)
-	last := first.AddDate(0, 1, -1).Day()
-	return time.Date(first.Year(), first.Month(), min(d, last)+p.Days, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+	m += time.Month(p.Months)
+	if d > 28 { // the month may lack it
+		d = min(d, time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day())
+	}
+	hour, minute, second := t.Clock()
+	return time.Date(y, m, d+p.Days, hour, minute, second, t.Nanosecond(), time.UTC)
 }
 
 // Counts says which consents of one kind count for something, and for how long.

@@ -20,6 +20,10 @@ type clock struct {
 	hours *Hours
 	off   daysOff
 	zone  *Zone
+
+	day   Date   // that was last looked at, and when it is open: the zones of a place have the same days
+	open  []Span // nil: not known, or never
+	known bool   // the two are
 }
 
 // openAt reports whether a second of the clock is open, counted from 1970 as the clock shows it.
@@ -35,11 +39,14 @@ func (c *clock) openAt(local int64) bool {
 
 // spans are when a day is open.
 func (c *clock) spans(day Date) []Span {
-	spans := c.hours.Open[day.Weekday()]
-	if len(spans) > 0 && c.off.has(day) {
-		return nil
+	if c.known && day == c.day {
+		return c.open
 	}
-	return spans
+	c.day, c.open, c.known = day, c.hours.Open[day.Weekday()], true
+	if len(c.open) > 0 && c.off.has(day) {
+		c.open = nil
+	}
+	return c.open
 }
 
 // flip is the first second of the clock from local on that is not open, if open, and otherwise that is; within the horizon.
@@ -62,29 +69,32 @@ func (c *clock) flip(local int64, open bool) int64 {
 	return int64(day) * secondsPerDay
 }
 
-// at reports whether now is open, and when that changes; at the end of the horizon it may. A clock that is put forward or
-// back shows another time from then on: the change may be that very moment.
-func (c *clock) at(now int64) (open bool, change int64) {
-	offset, end := c.zone.at(now)
-	open = c.openAt(now + offset)
+// isOpen reports whether an instant is open.
+func (c *clock) isOpen(now int64) bool {
+	offset, _ := c.zone.at(now)
+	return c.openAt(now + offset)
+}
+
+// change is when it is no longer as it is now, open or not; at the end of the horizon it may change. A clock that is put
+// forward or back shows another time from then on: the change may be that very moment.
+func (c *clock) change(now int64, open bool) int64 {
 	limit := now + horizon*secondsPerDay
 	for from := now; ; {
-		change = min(c.flip(from+offset, open)-offset, limit)
+		offset, end := c.zone.at(from)
+		change := min(c.flip(from+offset, open)-offset, limit)
 		if change < end {
-			return open, change
+			return change
 		}
 		from = end
-		offset, end = c.zone.at(from)
 	}
 }
 
 // opens is the first instant from now on that is open.
 func (c *clock) opens(now int64) int64 {
-	open, change := c.at(now)
-	if open {
+	if c.isOpen(now) {
 		return now
 	}
-	return change
+	return c.change(now, false)
 }
 
 func dayAndSecond(local int64) (Date, int) {
@@ -101,9 +111,11 @@ func (h *Hours) clock(place *Place, zone *Zone) clock {
 func (h *Hours) at(from, to time.Time, place *Place) (open bool, until time.Time, zone *Zone) {
 	c := h.clock(place, nil)
 	for _, c.zone = range place.Zones {
-		is, change := c.at(from.Unix())
-		closes := time.Unix(change, 0).UTC()
-		if !is || !to.Before(closes) {
+		if !c.isOpen(from.Unix()) {
+			return false, time.Time{}, c.zone
+		}
+		closes := time.Unix(c.change(from.Unix(), true), 0).UTC()
+		if !to.Before(closes) {
 			return false, time.Time{}, c.zone
 		}
 		if until.IsZero() || closes.Before(until) {

@@ -3,14 +3,16 @@ package policy
 import (
 	"math"
 	"slices"
+	"sync/atomic"
 	"time"
 )
 
-// Zone is a time zone whose changes of the clock are worked out in advance. It never changes.
+// Zone is a time zone whose changes of the clock are worked out in advance. What it answers never changes.
 type Zone struct {
 	location *time.Location
-	changes  []int64 // ascending: the instants between which an offset holds
-	ahead    []int64 // ahead[i], in seconds, holds from changes[i] until changes[i+1]
+	changes  []int64       // ascending: the instants between which an offset holds
+	ahead    []int64       // ahead[i], in seconds, holds from changes[i] until changes[i+1]
+	last     atomic.Uint32 // the place in ahead that was last asked for: most often the next one too
 }
 
 // zoneYears are those whose changes a Zone holds. What is outside is looked up.
@@ -40,6 +42,9 @@ func (z *Zone) Location() *time.Location { return z.location }
 
 // at is what the zone's clocks are ahead of UTC at t, in seconds, and until when.
 func (z *Zone) at(t int64) (ahead, end int64) {
+	if i := z.last.Load(); z.changes[i] <= t && t < z.changes[i+1] {
+		return z.ahead[i], z.changes[i+1]
+	}
 	i, found := slices.BinarySearch(z.changes, t)
 	if !found {
 		i--
@@ -47,6 +52,7 @@ func (z *Zone) at(t int64) (ahead, end int64) {
 	if i < 0 || i >= len(z.ahead) {
 		return lookUp(t, z.location)
 	}
+	z.last.Store(uint32(i))
 	return z.ahead[i], z.changes[i+1]
 }
 
