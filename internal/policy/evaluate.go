@@ -103,10 +103,14 @@ func (e *evaluation) optedOut() bool {
 	blocked, forever := false, false
 	for i := range e.f.Records {
 		r := &e.f.Records[i]
-		if r.Kind != RecordOptOut || !r.InForce(now) || !e.rule.OptOuts.Reach.blocks(r.Scope, e.f.Scope) {
+		if r.Kind != RecordOptOut || !r.InForce(now) {
 			continue
 		}
-		if lift, until := e.lift(r); lift != nil {
+		at, against := e.rule.OptOuts.Reach.stands(r.Scope, e.f.Scope)
+		if !against {
+			continue
+		}
+		if lift, until := e.lift(r, at); lift != nil {
 			e.rest(Reason{Kind: ConsentCounts, Record: lift, Source: e.rule.OptOuts.Source}, until)
 			continue
 		}
@@ -125,14 +129,14 @@ func (e *evaluation) optedOut() bool {
 	return blocked
 }
 
-// lift is the permission that lifts an opt-out, and until when; nil: none does.
-func (e *evaluation) lift(optOut *Record) (found *Record, until time.Time) {
+// lift is the permission that lifts an opt-out, which stands at a scope, and until when; nil: none does.
+func (e *evaluation) lift(optOut *Record, at Scope) (found *Record, until time.Time) {
 	for i := range e.f.Records {
 		r := &e.f.Records[i]
 		if r.Kind != RecordConsent || !r.covers(e.f.Scope) {
 			continue
 		}
-		if end, is := e.rule.OptOuts.lifts(r, optOut, e.now); is && (found == nil || later(end, until)) {
+		if end, is := e.rule.OptOuts.lifts(r, optOut, at, e.now); is && (found == nil || later(end, until)) {
 			found, until = r, end
 		}
 	}

@@ -118,6 +118,8 @@ func TestDecideByRule(t *testing.T) {
 		{name: "the opt-out of a part, lifted at another part by brand", rule: Rule{OptOuts: OptOutRule{Reach: ReachBrand, PermissionLifts: true}},
 			facts: Facts{Scope: "acme/energy", Records: []Record{optOutOf("acme/telecom", 2*aDay), lifting("acme/energy", aDay)}},
 			want:  Allow, reasons: []ReasonKind{ConsentCounts, HoursNotChecked}},
+		{name: "but not by a permission that is wider than the opt-out, at its own part", rule: Rule{OptOuts: OptOutRule{Reach: ReachBrand, PermissionLifts: true}},
+			facts: Facts{Scope: "acme/telecom", Records: []Record{optOutOf("acme/telecom", 2*aDay), lifting("acme", aDay)}}, want: Block, reasons: []ReasonKind{OptedOut}},
 		{name: "ends, by a clock that may be ahead", facts: Facts{Ahead: time.Hour, Records: []Record{optOutAt("acme", -30*time.Minute)}}, want: Block,
 			reasons: []ReasonKind{OptedOut}, until: 30 * time.Minute},
 		{name: "beside the caller, by brand", rule: Rule{OptOuts: OptOutRule{Reach: ReachBrand}},

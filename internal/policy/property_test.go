@@ -313,6 +313,24 @@ func TestAClockThatMayBeAheadAllowsNothing(t *testing.T) {
 	})
 }
 
+// Opt-outs that reach further permit nothing, also where permissions lift them.
+func TestAWiderReachNeverAllows(t *testing.T) {
+	check(t, func(t *rapid.T, p *Policy, f *Facts) {
+		if p == nil {
+			t.Skip("no rule")
+		}
+		before := Decide(f, p, noon).Verdict
+		for i := range p.Countries {
+			for _, r := range append(p.Countries[i].Scoped, p.Countries[i].Rule) {
+				r.OptOuts.Reach = max(r.OptOuts.Reach, oneOf(ReachScope, ReachBrand, ReachEveryone).Draw(t, "reach"))
+			}
+		}
+		if after := Decide(f, p, noon).Verdict; before != Allow && after == Allow {
+			t.Fatalf("a wider reach turned %d into ALLOW", before)
+		}
+	})
+}
+
 // The order in which facts come decides nothing.
 func TestOrderOfFactsDecidesNothing(t *testing.T) {
 	check(t, func(t *rapid.T, p *Policy, f *Facts) {

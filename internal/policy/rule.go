@@ -70,9 +70,10 @@ type OptOutRule struct {
 	Source          string
 }
 
-// lifts reports whether a consent lifts an opt-out at now, for those whom it covers, and until when; zero: without end.
-func (o *OptOutRule) lifts(consent, optOut *Record, now time.Time) (until time.Time, is bool) {
-	if !o.PermissionLifts || !consent.Consent.MayLift || !o.Reach.widen(optOut.Scope).Holds(consent.Scope) ||
+// lifts reports whether a consent lifts an opt-out that stands at a scope, its own or as wide as it reaches, and until when; zero:
+// without end.
+func (o *OptOutRule) lifts(consent, optOut *Record, at Scope, now time.Time) (until time.Time, is bool) {
+	if !o.PermissionLifts || !consent.Consent.MayLift || !at.Holds(consent.Scope) ||
 		!consent.ReceivedAt.After(optOut.ReceivedAt) {
 		return time.Time{}, false
 	}
@@ -94,7 +95,7 @@ func (p *Policy) Lifts(regions phone.RegionSet, consent, optOut *Record, now tim
 			if !rule.Scope.Holds(consent.Scope) && !consent.Scope.Holds(rule.Scope) {
 				continue
 			}
-			if _, is := rule.OptOuts.lifts(consent, optOut, now); is {
+			if _, is := rule.OptOuts.lifts(consent, optOut, rule.OptOuts.Reach.widen(optOut.Scope), now); is {
 				return true
 			}
 		}
@@ -216,8 +217,14 @@ func (c *Country) appendRules(rules []*Rule, caller Scope) []*Rule {
 	return append(rules, narrowest)
 }
 
-// blocks reports whether an opt-out at a scope stands against the caller.
-func (r Reach) blocks(at, caller Scope) bool { return r.widen(at).Blocks(caller) }
+// stands is the scope at which an opt-out stands against a caller: its own, or else as wide as it reaches. False: it does not.
+func (r Reach) stands(own, caller Scope) (at Scope, against bool) {
+	if own.Blocks(caller) {
+		return own, true
+	}
+	at = r.widen(own)
+	return at, at.Blocks(caller)
+}
 
 // widen is the scope at and below which an opt-out counts.
 func (r Reach) widen(at Scope) Scope {

@@ -75,6 +75,7 @@ func TestProblemsHaveLineAndColumn(t *testing.T) {
 		{"no mapping", country("FR", "consent: true"), "line 5, column 14: consent must be a mapping"},
 		{"no date", country("FR", "as_of: yesterday"), "line 5, column 12: as_of must be a date such as 2026-11-30"},
 		{"no truth", country("FR", "consent: {required: maybe}"), "line 5, column 25: required must be true or false"},
+		{"another truth", country("FR", "consent: {required: !!bool yes, counts: [{kind: contract}]}"), "line 5, column 25: required must be true or false"},
 		{"nothing counts", country("FR", "consent: {required: true}"), "line 5, column 14: a consent is required and none counts"},
 		{"an unknown kind", country("FR", "consent:", "  counts: [{kind: friendship}]"), `line 6, column 23: kind must be permission or purchase or inquiry or contract, not "friendship"`},
 		{"no kind", country("FR", "consent:", "  counts: [{valid: 1 year}]"), "line 6, column 16: kind is missing"},

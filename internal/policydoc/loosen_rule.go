@@ -30,8 +30,6 @@ func (l *loosening) optOuts() {
 	case !now.PermissionLifts:
 	case !old.PermissionLifts:
 		l.add("opt_outs", "a permission lifts an opt-out")
-	case now.Reach > old.Reach:
-		l.add("opt_outs", "a permission for more scopes lifts an opt-out")
 	case !within(lifts(now), lifts(old)):
 		l.add("opt_outs", "more permissions lift an opt-out, or for longer")
 	}

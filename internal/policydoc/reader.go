@@ -168,11 +168,12 @@ func (r *reader) text(what string, out *string) func(*yaml.Node) {
 
 func (r *reader) bool(what string, out *bool) func(*yaml.Node) {
 	return func(n *yaml.Node) {
-		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" {
+		value := strings.ToLower(n.Value)
+		if n.Kind != yaml.ScalarNode || n.ShortTag() != "!!bool" || value != "true" && value != "false" {
 			r.wrong(n, "%s must be true or false", what)
 			return
 		}
-		*out = strings.EqualFold(n.Value, "true")
+		*out = value == "true"
 	}
 }
 
