@@ -277,7 +277,7 @@ func (o *callOptions) judge(batch bool) (err error) {
 		return invalidField("place", "is for one number: use Check")
 	}
 	if batch && o.recordUse {
-		return invalidField("record_use", "the use of a consent is recorded for one number at a time: use Check")
+		return invalidField("record_use", "is for a check of one number before its call: use Check with RecordUse before each attempt")
 	}
 	o.sent, err = value[dncv1.Purpose](o.purpose, "PURPOSE_", dncv1.Purpose_value)
 	return err

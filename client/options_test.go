@@ -1,6 +1,9 @@
 package client_test
 
 import (
+	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dncd/dncd/client"
@@ -35,5 +38,24 @@ func TestOptionsBelong(t *testing.T) {
 			t.Errorf("%s goes with checks, reads, exports: got %t, %t, %t, want %t, %t, %t",
 				tt.name, check, read, export, tt.check, tt.read, tt.export)
 		}
+	}
+}
+
+// The use of a consent is evidence of a call: checks of many numbers, which are not calls, refuse to record one.
+func TestRecordUseIsForOneNumber(t *testing.T) {
+	t.Parallel()
+	c := connect(t, serve(t))
+	_, batch := c.CheckBatch(t.Context(), []uint64{14155550123}, client.RecordUse())
+	var all error
+	for _, err := range c.CheckAll(t.Context(), slices.Values([]string{"+14155550123"}), client.RecordUse()) {
+		all = err
+	}
+	for call, err := range map[string]error{"CheckBatch": batch, "CheckAll": all} {
+		if !errors.Is(err, client.ErrInvalidArgument) || !strings.Contains(err.Error(), "use Check with RecordUse") {
+			t.Errorf("%s: got %v, want ErrInvalidArgument that names Check", call, err)
+		}
+	}
+	if _, err := c.Check(t.Context(), "+14155550123", client.RecordUse()); err != nil {
+		t.Errorf("Check: %v", err)
 	}
 }

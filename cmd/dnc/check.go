@@ -74,6 +74,9 @@ names the column of the file that decided.`,
 			if flags.minRevision > 0 && flags.past.isSet() {
 				return usagef(cmd, "--min-revision asks about now, and --as-of and --at about the past")
 			}
+			if cmd.Flags().Changed("file") && flags.recordUse {
+				return usagef(cmd, "--record-use is for numbers that are called next: give them as arguments, not with --file")
+			}
 			if cmd.Flags().Changed("file") {
 				return a.checkFile(cmd, args, flags)
 			}

@@ -523,6 +523,7 @@ type CheckNumberRequest struct {
 	Place string `protobuf:"bytes,7,opt,name=place,proto3" json:"place,omitempty"`
 	// Record that the answer relies on consents, if it is ALLOW and some counted: an event in the number's history, durable
 	// before the answer. If that cannot be stored the answer is UNKNOWN, USE_NOT_RECORDED. Not with read_at.past.
+	// Batches and streams record no use: a use is evidence of a call, so ask about the number here before it is called.
 	RecordUse     bool `protobuf:"varint,8,opt,name=record_use,json=recordUse,proto3" json:"record_use,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
