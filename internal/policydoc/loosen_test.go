@@ -34,7 +34,7 @@ var lists = []policy.List{
 	{Name: "firm", Kind: policy.ListSuppression, Loaded: true},
 }
 
-var zones = []*policy.Zone{policy.NewZone(time.FixedZone("", 0)), policy.NewZone(time.FixedZone("", 3600))}
+var zones = []*policy.Zone{policy.NewZone(time.FixedZone("", 0)), policy.NewZone(time.FixedZone("", 3600)), policy.NewZone(time.FixedZone("", 36000))}
 
 // dice draw facts, many for each pair of policies.
 type dice struct{ *rand.Rand }
@@ -85,7 +85,7 @@ func (d dice) facts(codes []string) *policy.Facts {
 		f.Regions = f.Regions.With(r)
 	}
 	if !d.odds(8) {
-		f.Place.Zones = zones[:1+d.IntN(2)]
+		f.Place.Zones = zones[:1+d.IntN(3)]
 	}
 	f.Place.Subdivision = one(d, "", "", "FR-1", "FR-2", "US-1")
 	for range d.IntN(4) {
@@ -98,6 +98,7 @@ func (d dice) facts(codes []string) *policy.Facts {
 		l := lists[i]
 		l.SnapshotDate = policy.DateOf(noon) - policy.Date(one(d, 0, 0, 0, 27, 29, 31, 40))
 		l.Loaded = !d.odds(8)
+		l.MaxAgeDays = one(d, 0, 28, 31)
 		f.Lists = append(f.Lists, policy.Membership{
 			List: &l, Listed: d.odds(4), Outside: !l.SpeaksFor(f.Regions), Covered: !d.odds(8),
 		})
@@ -141,7 +142,7 @@ func change(t *rapid.T, d *Document) *Document {
 // A change that is not listed permits nothing: over random facts no answer goes from not callable to ALLOW.
 func TestWhatIsNotListedLoosensNothing(t *testing.T) {
 	t.Parallel()
-	var tighter, looser, allowed int
+	var c comparison
 	rapid.Check(t, func(t *rapid.T) {
 		before := drawDocument(t)
 		if rapid.Bool().Draw(t, "one country") {
@@ -152,29 +153,95 @@ func TestWhatIsNotListedLoosensNothing(t *testing.T) {
 		if rapid.IntRange(0, 9).Draw(t, "no policy before") == 0 {
 			old = nil
 		}
-		listed := Loosens(old, now)
-		d := dice{rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "facts"), 0))}
-		for range 3000 {
-			f := d.facts(union(codes(before), codes(after)))
-			at := d.time()
-			was := policy.Decide(f, old, at).Verdict
-			is := policy.Decide(f, now, at).Verdict
-			switch {
-			case is == policy.Allow && was != policy.Allow:
-				looser++
-				if len(listed) == 0 {
-					t.Fatalf("verdict %d became ALLOW, and the change is not listed as loosening\nbefore:\n%s\nafter:\n%s\nfacts: %+v\nat %v",
-						was, before.Write(), after.Write(), f, at)
-				}
-			case was == policy.Allow && is != policy.Allow:
-				tighter++
-			case is == policy.Allow:
-				allowed++
-			}
-		}
+		c.compare(t, old, now, 3000, union(codes(before), codes(after)), func() string {
+			return fmt.Sprintf("before:\n%s\nafter:\n%s", before.Write(), after.Write())
+		})
 	})
-	t.Logf("%d answers became ALLOW, %d no longer are, %d stayed so", looser, tighter, allowed)
-	if !t.Failed() && (looser == 0 || tighter == 0 || allowed == 0) {
+	c.wantAll(t)
+}
+
+// Within one section too, with nothing beside it that would be listed, so that each rule of loosening stands alone.
+func TestWhatIsNotListedInASectionLoosensNothing(t *testing.T) {
+	t.Parallel()
+	for _, name := range sectionNames {
+		if name == "deadlines" { // checks do not read them
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var c comparison
+			rapid.Check(t, func(t *rapid.T) {
+				for range 15 {
+					before, after := drawSectionPair(t, name)
+					c.compare(t, before.Compile("1", known), after.Compile("2", known), 300, []string{"FR", "FR", "FR", "FR", "FR"}, func() string {
+						return fmt.Sprintf("before:\n%s\nafter:\n%s", before.Write(), after.Write())
+					})
+				}
+			})
+			c.wantAll(t)
+		})
+	}
+}
+
+// drawSectionPair draws two policies that differ in one section of France, or of callers at a scope there.
+func drawSectionPair(t *rapid.T, name string) (before, after *Document) {
+	var same, other Sections
+	drawSection[name](t, &same, "FR")
+	if beside := rapid.SampledFrom(sectionNames).Draw(t, "beside"); name == "service" || rapid.IntRange(0, 3).Draw(t, "with another") == 0 {
+		if beside != name {
+			drawSection[beside](t, &same, "FR")
+		}
+	}
+	other = same
+	if tweak := tweakSection[name]; tweak != nil && rapid.IntRange(0, 4).Draw(t, "tweak") > 0 {
+		tweak(t, &other)
+	} else {
+		drawSection[name](t, &other, "FR")
+	}
+	atScope := rapid.IntRange(0, 3).Draw(t, "at a scope") == 0
+	of := func(s Sections) *Document {
+		c := Country{Code: "FR", Sections: s}
+		if atScope {
+			c = Country{Code: "FR", Scopes: []Scoped{{Scope: "acme", Sections: s}}}
+		}
+		return &Document{Countries: []Country{c}}
+	}
+	return of(same), of(other)
+}
+
+// comparison counts what became of answers under another policy.
+type comparison struct{ looser, tighter, allowed int }
+
+// compare decides about so many random facts under both policies.
+func (c *comparison) compare(t *rapid.T, old, now *policy.Policy, facts int, codes []string, both func() string) {
+	listed := Loosens(old, now)
+	if len(listed) > 0 {
+		facts /= 20 // they only count
+	}
+	d := dice{rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "facts"), 0))}
+	for range facts {
+		f, at := d.facts(codes), d.time()
+		was := policy.Decide(f, old, at).Verdict
+		is := policy.Decide(f, now, at).Verdict
+		switch {
+		case is == policy.Allow && was != policy.Allow:
+			c.looser++
+			if len(listed) == 0 {
+				t.Fatalf("verdict %d became ALLOW, and the change is not listed as loosening\n%s\nfacts: %+v\nat %v", was, both(), f, at)
+			}
+		case was == policy.Allow && is != policy.Allow:
+			c.tighter++
+		case is == policy.Allow:
+			c.allowed++
+		}
+	}
+}
+
+// wantAll wants that the facts told the policies apart.
+func (c *comparison) wantAll(t *testing.T) {
+	t.Helper()
+	t.Logf("%d answers became ALLOW, %d no longer are, %d stayed so", c.looser, c.tighter, c.allowed)
+	if !t.Failed() && (c.looser == 0 || c.tighter == 0 || c.allowed == 0) {
 		t.Error("the facts do not tell the policies apart")
 	}
 }

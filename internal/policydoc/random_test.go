@@ -74,12 +74,14 @@ func drawOptOuts(t *rapid.T) *policy.OptOutRule {
 func drawLists(t *rapid.T) []policy.ListRule {
 	all := []policy.ListRule{}
 	rule := func() policy.ListRule {
-		return policy.ListRule{
-			Required:   rapid.Bool().Draw(t, "required"),
-			MaxAgeDays: rapid.SampledFrom([]int{0, 28, 31}).Draw(t, "age"),
-			Overridden: drawCounts(t, 0),
-			Source:     drawText(t),
+		r := policy.ListRule{Required: rapid.Bool().Draw(t, "required"), Source: drawText(t)}
+		if len(all) > 0 && rapid.Bool().Draw(t, "as the one before") {
+			last := all[len(all)-1]
+			r.MaxAgeDays, r.Overridden = last.MaxAgeDays, last.Overridden
+			return r
 		}
+		r.MaxAgeDays, r.Overridden = rapid.SampledFrom([]int{0, 28, 31}).Draw(t, "age"), drawCounts(t, 0)
+		return r
 	}
 	for _, name := range []string{"donotcall", "tps"} {
 		if rapid.Bool().Draw(t, name) {
@@ -244,8 +246,10 @@ var tweakSection = map[string]func(t *rapid.T, s *Sections){
 		h := *s.Hours
 		switch {
 		case h.Unchecked:
-		case h.Holidays && rapid.Bool().Draw(t, "of holidays"):
+		case h.Holidays && rapid.Bool().Draw(t, "of regional holidays"):
 			h.IgnoreRegional = !h.IgnoreRegional
+		case h.Holidays && rapid.Bool().Draw(t, "of holidays"):
+			h.Holidays, h.IgnoreRegional = false, false
 		default:
 			h.Open[5] = []policy.Span{{From: 60 * rapid.IntRange(8, 11).Draw(t, "from"), To: 60 * rapid.IntRange(12, 22).Draw(t, "to")}}
 		}
