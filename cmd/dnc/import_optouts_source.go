@@ -131,7 +131,7 @@ func (s *optOutSource) remark(r client.OptOutReject) {
 // rowOf is a row that the server rejected, or has a remark about, as its file has it.
 func (s *optOutSource) rowOf(r client.OptOutReject) badRow {
 	at := s.places.of(r.Row)
-	bad := badRow{Source: at.source, File: at.file, Line: at.line, Reason: r.Message}
+	bad := badRow{Source: at.source, File: at.file, Line: at.line, Reason: whyRejected(r.Reason, r.Message)}
 	if s.texts != nil {
 		bad.Text = s.texts.of(r.Row)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/dncd/dncd/client"
@@ -61,9 +63,10 @@ func (l *rejectLog) fromFile(r registry.Reject) {
 func (l *rejectLog) fromServer(r client.ImportReject) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.refused[r.Message]++
+	why := whyRejected(r.Reason, r.Message)
+	l.refused[why]++
 	l.ofServer++
-	l.write("", "", r.Message, r.Number)
+	l.write("", "", why, r.Number)
 }
 
 // fromServerAt is a row of opt-outs that the server rejected, or has a remark about.
@@ -169,4 +172,9 @@ func (l *rejectLog) explainAs(w io.Writer, became, flag string, files []string) 
 		fmt.Fprintf(w, "  %s\n", place)
 	}
 	fmt.Fprintf(w, "hint: --%s FILE writes each of them with its line and text\n", flag)
+}
+
+// whyRejected is why the server rejected an entry. It explains the first of each chunk; of the rest it says only the reason.
+func whyRejected(reason, message string) string {
+	return cmp.Or(message, strings.ToLower(strings.ReplaceAll(reason, "_", " "))+": the first ones are explained")
 }
