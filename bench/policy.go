@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,7 @@ import (
 	"github.com/dncd/dncd/bench/internal/report"
 	"github.com/dncd/dncd/client"
 	"github.com/dncd/dncd/internal/policydoc"
+	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
 
 // policyBench measures what a policy adds to checks.
@@ -167,6 +169,26 @@ func (b *policyBench) start(ctx context.Context, dir string) (*daemon.Server, er
 	return daemon.StartSelf(ctx, dir, "--clock-offset", b.offset.String())
 }
 
+// sayAnswers says how many of each verdict a server gives.
+func (b *policyBench) sayAnswers(ctx context.Context, s stubs, state string) error {
+	count, request := map[string]int{}, &dncv1.CheckNumbersRequest{Scope: policyScope, VerdictsOnly: true}
+	for chunk := range slices.Chunk(b.pool.probes[:min(len(b.pool.probes), 50_000)], 5000) {
+		request.E164 = request.E164[:0]
+		for _, p := range chunk {
+			request.E164 = append(request.E164, p.digits())
+		}
+		answer, err := s.checks(0).CheckNumbers(ctx, request)
+		if err != nil {
+			return err
+		}
+		for _, v := range answer.GetVerdicts() {
+			count[strings.TrimPrefix(v.String(), "VERDICT_")]++
+		}
+	}
+	b.space.say("%s: %v", state, count)
+	return nil
+}
+
 // policyCase is one way to check, with what a number cost in each run.
 type policyCase struct {
 	target        func(stubs) target
@@ -197,6 +219,11 @@ func (b *policyBench) pair(ctx context.Context, run int, cases []policyCase) err
 		}
 		defer dialed[i].close()
 		lines[i].pid = server.PID
+		if run == 0 {
+			if err := b.sayAnswers(ctx, dialed[i], filepath.Base(dir)); err != nil {
+				return err
+			}
+		}
 	}
 	for n := range cases {
 		c := &cases[n]

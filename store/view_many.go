@@ -87,8 +87,9 @@ func (f *Findings) Reset() {
 	f.view, f.call, f.zones = nil, Call{}, [phone.Zones]uint16{}
 }
 
-// Large reports that an unusual lookup made f hold much memory.
-func (f *Findings) Large() bool { return cap(f.Facts) > 256 || cap(f.cohorts) > 64 }
+// Large reports that an unusual lookup made f hold much memory. Each number with records has facts of its own, a kilobyte: a part of a batch may be
+// all such numbers, as where a policy requires consents.
+func (f *Findings) Large() bool { return cap(f.Facts) > 2048 || cap(f.cohorts) > 64 }
 
 // cohort is numbers for which the same lists speak, and the same rules. They wait until there are enough to look up together.
 type cohort struct {
