@@ -217,13 +217,14 @@ func (c *Country) appendRules(rules []*Rule, caller Scope) []*Rule {
 	return append(rules, narrowest)
 }
 
-// stands is the scope at which an opt-out stands against a caller: its own, or else as wide as it reaches. False: it does not.
+// stands is the scope at which an opt-out stands against a caller: its own, or the narrowest to which it reaches. False: it does not.
 func (r Reach) stands(own, caller Scope) (at Scope, against bool) {
-	if own.Blocks(caller) {
-		return own, true
+	for reach := ReachScope; reach <= r; reach++ {
+		if at = reach.widen(own); at.Blocks(caller) {
+			return at, true
+		}
 	}
-	at = r.widen(own)
-	return at, at.Blocks(caller)
+	return at, false
 }
 
 // widen is the scope at and below which an opt-out counts.
