@@ -31,6 +31,18 @@ func TestWhatIsWrittenReadsTheSame(t *testing.T) {
 	})
 }
 
+func TestPeriodsAreReadAsWritten(t *testing.T) {
+	t.Parallel()
+	for months := range 12*maxPeriod + 1 {
+		for _, days := range []int{0, 1, maxPeriod} {
+			want := policy.Period{Months: months, Days: days}
+			if got, ok := parsePeriod(periodText(want)); got != want || ok == want.IsZero() {
+				t.Fatalf("%+v is written %q, and read as %+v, %v", want, periodText(want), got, ok)
+			}
+		}
+	}
+}
+
 func TestEmptyChangesNoAnswer(t *testing.T) {
 	t.Parallel()
 	d, err := Parse(Empty().Write(), known)
@@ -76,6 +88,7 @@ func TestProblemsHaveLineAndColumn(t *testing.T) {
 		{"no date", country("FR", "as_of: yesterday"), "line 5, column 12: as_of must be a date such as 2026-11-30"},
 		{"no truth", country("FR", "consent: {required: maybe}"), "line 5, column 25: required must be true or false"},
 		{"another truth", country("FR", "consent: {required: !!bool yes, counts: [{kind: contract}]}"), "line 5, column 25: required must be true or false"},
+		{"a period that adds up to too much", country("FR", "deadlines: {keep_proof: 1200 years 1 month}"), "line 5, column 29: keep_proof must be a period"},
 		{"nothing counts", country("FR", "consent: {required: true}"), "line 5, column 14: a consent is required and none counts"},
 		{"an unknown kind", country("FR", "consent:", "  counts: [{kind: friendship}]"), `line 6, column 23: kind must be permission or purchase or inquiry or contract, not "friendship"`},
 		{"no kind", country("FR", "consent:", "  counts: [{valid: 1 year}]"), "line 6, column 16: kind is missing"},

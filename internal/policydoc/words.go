@@ -26,7 +26,7 @@ var (
 	weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
-// maxPeriod is how many of a unit a period has at most.
+// maxPeriod is how many of a unit a period has at most. Its months and years together are no longer than so many years.
 const maxPeriod = 1200
 
 // parsePeriod reads a period such as 18 months, 1 year or 3 years 14 days.
@@ -51,16 +51,21 @@ func parsePeriod(s string) (p policy.Period, ok bool) {
 			return p, false
 		}
 	}
-	return p, true
+	return p, p.Months <= 12*maxPeriod && p.Days <= maxPeriod
 }
 
 // periodText is the inverse of parsePeriod.
 func periodText(p policy.Period) string {
 	var parts []string
-	if p.Months > 0 && p.Months%12 == 0 && (p.Months > 12 || p.Days > 0) {
-		parts = append(parts, plural(p.Months/12, "year"))
-	} else if p.Months > 0 {
-		parts = append(parts, plural(p.Months, "month"))
+	years, months := 0, p.Months
+	if months > maxPeriod || months%12 == 0 && (months > 12 || p.Days > 0) {
+		years, months = months/12, months%12
+	}
+	if years > 0 {
+		parts = append(parts, plural(years, "year"))
+	}
+	if months > 0 {
+		parts = append(parts, plural(months, "month"))
 	}
 	if p.Days > 0 {
 		parts = append(parts, plural(p.Days, "day"))
