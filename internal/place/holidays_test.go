@@ -182,7 +182,7 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %q, subdivision %q; want %s", name, got, p.Subdivision, want)
 		}
 	}
-	for _, name := range []string{"", "Local", "Europe/Nowhere", "europe/paris", "FR-00", "FR", "fr-57", "XX-1", "+01:00", "right/Europe/Paris",
+	for _, name := range []string{"", "Local", "localtime", "posixrules", "Factory", "Europe/Nowhere", "europe/paris", "FR-00", "FR", "fr-57", "XX-1", "+01:00", "right/Europe/Paris",
 		"posix/Europe/Paris", "../etc/passwd", "/etc/localtime", strings.Repeat("x", 65), "Europe/Paris\x00", "zone.tab"} {
 		if p, err := Parse(name); err == nil {
 			t.Errorf("%q is a place: %v %q", name, names(*p), p.Subdivision)

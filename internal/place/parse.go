@@ -26,8 +26,13 @@ func Parse(name string) (*policy.Place, error) {
 		return p.(*policy.Place), nil
 	}
 	area, _, _ := strings.Cut(name, "/")
-	switch {
-	case len(name) > maxName, name == "", name == "Local", area == "posix", area == "right": // of the machine, or of another kind
+	switch area {
+	case "Local", "localtime", "posixrules", "Factory": // of the machine, or of one whose zone was never set
+		return nil, ErrPlace
+	case "posix", "right": // of another kind
+		return nil, ErrPlace
+	}
+	if len(name) > maxName || name == "" {
 		return nil, ErrPlace
 	}
 	z, err := zone(name)
