@@ -206,21 +206,15 @@ func (b *policyBench) cases() []policyCase {
 
 // pair measures each case once on both servers, in alternating order.
 func (b *policyBench) pair(ctx context.Context, run int, cases []policyCase) error {
-	var lines [2]line
-	var dialed [2]stubs
+	var sides [2]policySide
+	defer sides[0].end()
+	defer sides[1].end()
 	for i, dir := range b.dirs {
-		server, err := b.start(ctx, dir)
-		if err != nil {
+		if err := sides[i].begin(ctx, b, dir); err != nil {
 			return err
 		}
-		defer server.Kill()
-		if dialed[i], err = dialStubs(server.Addr, connections); err != nil {
-			return err
-		}
-		defer dialed[i].close()
-		lines[i].pid = server.PID
 		if run == 0 {
-			if err := b.sayAnswers(ctx, dialed[i], filepath.Base(dir)); err != nil {
+			if err := b.sayAnswers(ctx, sides[i].dialed, filepath.Base(dir)); err != nil {
 				return err
 			}
 		}
@@ -229,10 +223,7 @@ func (b *policyBench) pair(ctx context.Context, run int, cases []policyCase) err
 		c := &cases[n]
 		for turn := range 2 {
 			which := (run + n + turn) % 2
-			l := lines[which]
-			l.target = c.target(dialed[which])
-			l.row = report.Check{Case: l.target.name, Loop: report.LoopClosed, Size: l.target.size, Callers: c.callers, Numbers: b.fill.listed}
-			row, err := l.once(ctx, b.pool, b.duration)
+			row, err := b.measure(ctx, c, &sides[which])
 			if err != nil {
 				return fmt.Errorf("%s of %d: %w", row.Case, row.Size, err)
 			}
@@ -244,4 +235,32 @@ func (b *policyBench) pair(ctx context.Context, run int, cases []policyCase) err
 		}
 	}
 	return nil
+}
+
+func (b *policyBench) measure(ctx context.Context, c *policyCase, side *policySide) (report.Check, error) {
+	l := line{target: c.target(side.dialed), pid: side.server.PID}
+	l.row = report.Check{Case: l.target.name, Loop: report.LoopClosed, Size: l.target.size, Callers: c.callers, Numbers: b.fill.listed}
+	return l.once(ctx, b.pool, b.duration)
+}
+
+// policySide is one of the two servers, while it runs.
+type policySide struct {
+	server *daemon.Server
+	dialed stubs
+}
+
+func (p *policySide) begin(ctx context.Context, b *policyBench, dir string) (err error) {
+	if p.server, err = b.start(ctx, dir); err != nil {
+		return err
+	}
+	p.dialed, err = dialStubs(p.server.Addr, connections)
+	return err
+}
+
+// end ends the server, if it was begun.
+func (p *policySide) end() {
+	if p.server != nil {
+		p.dialed.close()
+		p.server.Kill()
+	}
 }
