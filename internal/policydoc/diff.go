@@ -43,25 +43,34 @@ func Diff(before, after *Document) (changes []Change) {
 		old, is := before.Country(code), after.Country(code)
 		switch {
 		case old == nil:
-			changes = append(changes, Change{Country: code, What: "named", After: flow(is.node())})
+			changes = append(changes, Change{Country: code, What: "named"})
 		case is == nil:
-			changes = append(changes, Change{Country: code, What: "no longer named", Before: flow(old.node())})
-		default:
-			changes = append(changes, old.diff(is)...)
+			changes = append(changes, Change{Country: code, What: "no longer named"})
 		}
+		changes = append(changes, old.diff(is, code)...)
 	}
 	return changes
 }
 
-func (c *Country) diff(o *Country) (changes []Change) {
+// diff says what differs between two countries of one code. A country that a policy does not name is nil.
+func (c *Country) diff(o *Country, code string) (changes []Change) {
 	for _, head := range []string{"as_of", "review", "note", "not_checked"} {
-		changes = append(changes, compare(Change{Country: c.Code, Section: head}, child(c.node(), head), child(o.node(), head))...)
+		changes = append(changes, compare(Change{Country: code, Section: head}, c.head(head), o.head(head))...)
 	}
-	changes = append(changes, c.Sections.diff(&o.Sections, Change{Country: c.Code})...)
+	c, o = cmp.Or(c, &Country{}), cmp.Or(o, &Country{})
+	changes = append(changes, c.Sections.diff(&o.Sections, Change{Country: code})...)
 	for _, scope := range union(c.scopes(), o.scopes()) {
-		changes = append(changes, c.scoped(scope).diff(o.scoped(scope), Change{Country: c.Code, Scope: scope})...)
+		changes = append(changes, c.scoped(scope).diff(o.scoped(scope), Change{Country: code, Scope: scope})...)
 	}
 	return changes
+}
+
+// head is what a country says beside its sections; nil: it is not there.
+func (c *Country) head(name string) *yaml.Node {
+	if c == nil {
+		return nil
+	}
+	return child(c.node(), name)
 }
 
 func (s *Sections) diff(o *Sections, at Change) (changes []Change) {

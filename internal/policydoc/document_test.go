@@ -199,15 +199,19 @@ func TestDiffInWords(t *testing.T) {
 		return d
 	}
 	before := read(country("FR", "consent: {required: true, counts: [{kind: permission, valid: 1 year}]}", "scopes: {acme: {service: {permitted: true}}}") + "  DE: {review: primary}\n")
-	after := read("format: 1\ndefault: allow\ncountries:\n  FR: {consent: {required: false}, hours: {mon-sat: ['9:00-12:00']}}\n  CA: {}\n")
+	after := read("format: 1\ndefault: allow\ncountries:\n  FR: {consent: {required: false}, hours: {mon-sat: ['9:00-12:00']}}\n  CA: {hours: {mon-sun: ['9:00-12:00']}, scopes: {acme: {service: {permitted: true}}}}\n")
 	var got []string
 	for _, c := range Diff(before, after) {
 		got = append(got, c.Where()+" "+c.What+": "+c.Before+" -> "+c.After)
 	}
 	want := []string{
 		"countries not named: default changed: unknown -> allow",
-		"CA named:  -> {review: not reviewed}",
-		"DE no longer named: {review: primary} -> ",
+		"CA named:  -> ",
+		"CA: review added:  -> not reviewed",
+		"CA: hours added:  -> {mon-sun: [\"9:00-12:00\"], holidays: ignored}",
+		"CA at acme: service added:  -> {permitted: true}",
+		"DE no longer named:  -> ",
+		"DE: review removed: primary -> ",
 		"FR: consent changed: {required: true, counts: [{kind: permission, valid: 12 months}]} -> {required: false}",
 		"FR: hours added:  -> {mon-sat: [\"9:00-12:00\"], holidays: ignored}",
 		"FR at acme: service removed: {permitted: true} -> ",
