@@ -32,7 +32,11 @@ recorded, or, with --subscriber, since that base acknowledged it as applied. An 
 OPT_OUT_RECORDED_LATER if an opt-out had been received before the call and was recorded only
 after it: by what was known, the call was permitted. NOT_KNOWN is a call that cannot be
 answered, such as one before the journal begins: it was not permitted. INVALID is a row
-without a number or without a time.
+whose number or time cannot be read.
+
+A time is a date with a time of day, such as 2026-09-10T14:03:00+02:00 or 2026-09-10 14:03:00.
+Times without an offset need --timezone. Dates that end with the year, such as 30/11/2026, need
+--date-order.
 
 The exit code is 0 when every call was permitted and no opt-out was recorded late, 1 when not,
 and 2 when no row is a call or the server could not be asked. Nothing is written on the
@@ -59,6 +63,7 @@ server, except one entry in its access log for each 500,000 rows.`,
 	f.StringVar(&flags.out, "out", "", "file for the rows with the answer in columns: an existing file keeps its permissions, a new one is readable only by its owner")
 	complete(cmd, "date-order", "day", "month", "year")
 	complete(cmd, "purpose", purposes...)
+	a.completeSubscribers(cmd, "subscriber")
 	return cmd
 }
 
@@ -121,9 +126,7 @@ func (a *app) audit(cmd *cobra.Command, file string, flags auditFlags) error {
 		defer out.abandon()
 		run.writeTo(out)
 	}
-	bar := a.startProgress(func() progressState {
-		return progressState{what: "auditing", done: calls.BytesRead(), total: calls.TotalBytes(), isBytes: true}
-	})
+	bar := a.startProgress(run.progress)
 	err = run.all(cmd.Context())
 	bar.stop()
 	if err != nil {
@@ -139,8 +142,7 @@ func (a *app) finishAudit(run *auditRun) error {
 			return err
 		}
 	}
-	choice := run.calls.Choice()
-	fmt.Fprintf(a.stderr, "dnc: %s: number from %s; time from %s\n", choice.File, columnNames(choice.Numbers), columnName(run.calls.TimeColumn()))
+	fmt.Fprintln(a.stderr, "dnc: "+describeCalls(run.calls))
 	if err := a.printCounts(run.counts); err != nil {
 		return err
 	}
@@ -152,4 +154,14 @@ func (a *app) finishAudit(run *auditRun) error {
 		a.end(exitNo)
 	}
 	return nil
+}
+
+// describeCalls says how the columns of a file of calls were taken.
+func describeCalls(calls *registry.Calls) string {
+	choice := calls.Choice()
+	text := fmt.Sprintf("%s: number from %s; time from %s", choice.File, columnNames(choice.Numbers), columnName(calls.TimeColumn()))
+	if column := calls.ScopeColumn(); column != "" {
+		text += "; scope from " + columnName(column)
+	}
+	return text
 }

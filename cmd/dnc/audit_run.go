@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/dncd/dncd/client"
@@ -38,6 +39,8 @@ type auditRun struct {
 	text    []byte            // of the rows, as they are written
 	scopes  map[string]string // each once
 	answers []byte            // what is added to rows
+
+	done atomic.Int64 // bytes of the file whose calls were answered
 }
 
 // callRow is a row of a file.
@@ -52,6 +55,11 @@ type callRow struct {
 
 func (r *auditRun) writeTo(out *outFile) {
 	r.out, r.line = out, newCSVLine(r.calls.Delimiter())
+}
+
+// progress is how much of the file was answered. Reading it takes little of the time.
+func (r *auditRun) progress() progressState {
+	return progressState{what: "auditing", done: r.done.Load(), total: r.calls.TotalBytes(), isBytes: true}
 }
 
 // all audits the whole file.
@@ -149,13 +157,14 @@ func (r *auditRun) inOrder() iter.Seq[client.Call] {
 
 // ask asks about the calls of the part.
 func (r *auditRun) ask(ctx context.Context) error {
-	asked := 0
+	asked, from, part := 0, r.done.Load(), r.calls.BytesRead()-r.done.Load()
 	for answer, err := range r.client.Audit(ctx, r.inOrder(), client.AuditOptions{Subscriber: r.flags.subscriber}) {
 		if err != nil {
 			return err
 		}
 		row := &r.rows[r.byTime[asked]]
 		asked++
+		r.done.Store(from + part*int64(asked)/int64(len(r.byTime)))
 		f := findingOf(&answer, r.flags.subscriber != "")
 		if err := r.counts.add(r.day(row.time), row.scope, f.key()); err != nil {
 			return err
@@ -167,6 +176,7 @@ func (r *auditRun) ask(ctx context.Context) error {
 	if asked != len(r.byTime) {
 		return errors.New("the server answered fewer calls than the file has: run it again")
 	}
+	r.done.Store(from + part) // also of a part without a call
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dncd/dncd/client"
 )
 
 // auditedRows reads what was written with --out: the rows whose name is wanted, by that name.
@@ -70,7 +72,7 @@ func TestAudit(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "audited.csv")
 	code, stdout, stderr := dncOf(t.Context(), addr, "audit", calls, "--scope", "acme/other", "--scope-column", "brand", "--subscriber", "lyon", "--out", out)
 	if code != exitNo || !strings.HasSuffix(stderr, "8 rows: ALLOW 3, BLOCK 2, NOT_KNOWN 1, INVALID 2; for 1 permitted call an opt-out had been received, and was recorded only later\n") ||
-		!strings.Contains(stderr, `dnc: calls.csv: number from "phone"; time from "time"`) {
+		!strings.Contains(stderr, `dnc: calls.csv: number from "phone"; time from "time"; scope from "brand"`) {
 		t.Errorf("exit code %d: %s", code, stderr)
 	}
 	for _, want := range []string{
@@ -103,5 +105,29 @@ func TestAudit(t *testing.T) {
 	}
 	if rows["free"]["opt_out_received_at"] != "" || rows["old"]["revision"] != "" {
 		t.Errorf("got %v and %v, want no opt-out and no revision", rows["free"], rows["old"])
+	}
+}
+
+// TestAuditProgressCountsAnswers reads a whole file before it asks: the bar must not be full by then.
+func TestAuditProgressCountsAnswers(t *testing.T) {
+	t.Parallel()
+	addr, _ := startDaemon(t)
+	var flags auditFlags
+	calls, err := flags.open(nil, writeTemp(t, "calls.csv", "phone,time\n+33199001234,2020-01-01T10:00:00Z\n,\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer calls.Close()
+	c, err := client.New(addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	run := &auditRun{client: c, calls: calls, flags: flags, counts: newCallCounts(), layout: newLayout(calls.Rows, false)}
+	if err := run.read(t.Context()); !errors.Is(err, io.EOF) || run.progress().done != 0 {
+		t.Errorf("before a call was answered: %+v, %v", run.progress(), err)
+	}
+	if err := run.ask(t.Context()); err != nil || run.progress().done != calls.TotalBytes() {
+		t.Errorf("at the end: %+v, %v", run.progress(), err)
 	}
 }

@@ -81,6 +81,14 @@ func (r *Rows) timeColumn(want string) (int, error) {
 // TimeColumn is the column of the time, by its title or its place.
 func (c *Calls) TimeColumn() string { return c.table.name(c.time) }
 
+// ScopeColumn is the column of the scope, by its title or its place; empty: none.
+func (c *Calls) ScopeColumn() string {
+	if c.scope < 0 {
+		return ""
+	}
+	return c.table.name(c.scope)
+}
+
 // Location is that of times without a zone; nil: none.
 func (c *Calls) Location() *time.Location { return c.opts.Location }
 
