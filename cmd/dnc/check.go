@@ -74,6 +74,9 @@ names the column of the file that decided.`,
 			if flags.minRevision > 0 && flags.past.isSet() {
 				return usagef(cmd, "--min-revision asks about now, and --as-of and --at about the past")
 			}
+			if flags.recordUse && flags.past.isSet() {
+				return usagef(cmd, "--record-use is for a check of now, and --as-of and --at ask about the past")
+			}
 			if cmd.Flags().Changed("file") && flags.recordUse {
 				return usagef(cmd, "--record-use is for numbers that are called next: give them as arguments, not with --file")
 			}

@@ -81,6 +81,9 @@ func commandsOf(cmd *cobra.Command) string {
 		}
 	}
 	last := len(names) - 1
+	if last == 0 {
+		return names[0]
+	}
 	return strings.Join(names[:last], ", ") + " or " + names[last]
 }
 

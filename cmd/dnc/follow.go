@@ -57,6 +57,7 @@ It ends with 0 when it is stopped, or with --once when the server has no more ch
 	f.StringSliceVar(&flags.serverKeys, "server-key", nil, "`file` of the server's public key; may be repeated")
 	f.BoolVar(&flags.once, "once", false, "end when the server has no more changes")
 	cmd.AddCommand(a.orphansCommand())
+	a.completeSubscribers(cmd, "subscriber")
 	return cmd
 }
 

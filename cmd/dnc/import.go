@@ -77,8 +77,9 @@ objection was not recorded, the exit code is 1; --allow-rejects N accepts up to 
 With --consents each row is recorded as ` + "`dnc consent add`" + ` would. Its columns are number,
 scope, kind, form, channel, desk, obtained_at, evidence, expires_at, note, goods,
 third_parties, appointment_from and appointment_until. A row that cannot be read in full is a
-reject, as is one that does not say who may call and when the consent was obtained. If permissions would lift older opt-outs, nothing is recorded (exit code 1): an
-officer decides with --lift-opt-outs; with --yes they are recorded and lift none.`,
+reject, as is one that does not say who may call and when the consent was obtained. If
+permissions would lift older opt-outs, nothing is recorded (exit code 1): an officer
+decides with --lift-opt-outs; with --yes they are recorded and lift none.`,
 		Example: `  dnc import 2026-9-9_415_*.txt.zip 2026-9-9_818_*.txt.zip --list us-ftc
   dnc import suppression.csv --list partner --column phone --region FR --rejects rejects.csv
   dnc import more.txt --list partner --mode add

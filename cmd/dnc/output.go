@@ -146,7 +146,7 @@ func forWhom(scope string) string {
 // by is how something came in.
 func by(c client.Channel) string {
 	switch c {
-	case "":
+	case "", "UNSPECIFIED": // the latter in dossiers
 		return ""
 	case client.ChannelInPerson:
 		return "in person"

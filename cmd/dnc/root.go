@@ -71,11 +71,11 @@ func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dnc",
 		Short: "Ask a dncd server whether numbers may be called, and keep its lists and opt-outs",
-		Long: `dnc asks a dncd server whether numbers may be called, and keeps its lists and opt-outs.
+		Long: `dnc asks a dncd server whether numbers may be called, and keeps its lists, opt-outs, consents and policy.
 
 Exit code: 0 when everything was done; 1 when a guard refused an import, --yes is missing, a checked
-number may not be called, or an objection of a file was not recorded; 2 on an error, or when you have
-to decide: the message names the flag.
+number may not be called, an audit or a test found something, or an objection or a consent of a file
+was not recorded; 2 on an error, or when you have to decide: the message names the flag.
 
 Each global flag has an environment variable, named below. The file of --config has lines such as
 addr: dnc.example:7362. Flags override environment variables, which override the file.`,
@@ -229,17 +229,21 @@ func (a *app) encrypted() bool { return a.tls || a.tlsCA != "" || a.tlsCert != "
 
 // complete makes a flag complete to fixed values.
 func complete(cmd *cobra.Command, flag string, values ...string) {
-	err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
-	if err != nil {
+	completeBy(cmd, flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}
+
+func completeBy(cmd *cobra.Command, flag string, values cobra.CompletionFunc) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, values); err != nil {
 		panic(fmt.Sprintf("completion of --%s: %v", flag, err)) // the flag is not there
 	}
 }
 
 // completeLists makes a flag complete to the server's lists.
-func (a *app) completeLists(cmd *cobra.Command, flag string) {
-	if err := cmd.RegisterFlagCompletionFunc(flag, a.listNames); err != nil {
-		panic(fmt.Sprintf("completion of --%s: %v", flag, err))
-	}
+func (a *app) completeLists(cmd *cobra.Command, flag string) { completeBy(cmd, flag, a.listNames) }
+
+// completeSubscribers makes a flag complete to the server's subscribers.
+func (a *app) completeSubscribers(cmd *cobra.Command, flag string) {
+	completeBy(cmd, flag, a.subscriberNames)
 }
 
 // listNames asks the server for its lists, briefly: completion must not hang.

@@ -311,7 +311,15 @@ func (a *app) subscriberRebase(cmd *cobra.Command, name string, yes bool) error 
 
 // firstIsSubscriber completes the first argument to a subscriber, briefly: completion must not hang.
 func (a *app) firstIsSubscriber(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 || a.readSettings(cmd) != nil {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.subscriberNames(cmd, args, "")
+}
+
+// subscriberNames asks the server for its subscribers, briefly: completion must not hang.
+func (a *app) subscriberNames(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if a.readSettings(cmd) != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	ctx, cancel := context.WithTimeout(cmd.Context(), 500*time.Millisecond)

@@ -49,6 +49,7 @@ This shows changes. To keep a table of blocked numbers in step, use dnc follow.`
 	f.StringVar(&flags.subscriber, "subscriber", "", "the feed of this subscriber, from a cursor of it")
 	complete(cmd, "kind", watchKinds...)
 	a.completeLists(cmd, "list")
+	a.completeSubscribers(cmd, "subscriber")
 	return cmd
 }
 
