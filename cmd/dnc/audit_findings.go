@@ -216,7 +216,7 @@ func (a *app) printCounts(c *callCounts) error {
 	t := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "DAY\tSCOPE\tVERDICT\tREASON\tKNOWN FOR\tCALLS")
 	for _, l := range lines {
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\n", orDash(l.day), orDash(l.scope), l.verdict, orDash(l.reason), orDash(l.after), c.lines[l])
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%d\n", orDash(l.day), orDash(oneLine(l.scope)), l.verdict, orDash(l.reason), orDash(l.after), c.lines[l])
 	}
 	return t.Flush()
 }

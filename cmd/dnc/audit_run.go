@@ -132,14 +132,15 @@ func (r *auditRun) add(row *registry.Row) {
 	r.rows = append(r.rows, c)
 }
 
-// scopeOf is the scope of a row, kept once.
+// scopeOf is the scope of a row as the server keeps it, once for all rows.
 func (r *auditRun) scopeOf(typed string) string {
 	scope := cmp.Or(typed, r.flags.scope)
 	if kept, ok := r.scopes[scope]; ok {
 		return kept
 	}
-	r.scopes[scope] = scope
-	return scope
+	kept := stored(scope)
+	r.scopes[scope] = kept
+	return kept
 }
 
 // inOrder yields the calls of the part in order of time.

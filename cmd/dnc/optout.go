@@ -134,13 +134,18 @@ func stored(typed string) string {
 	return string(scope)
 }
 
-// parseTime reads a time with its zone, or a date, which means its beginning in UTC.
+// parseTime reads a time with its zone, or a date, which means its beginning in UTC. Empty is none. The zero time of programs is
+// refused: it would count as none, such as an --as-of that is answered as of now.
 func parseTime(cmd *cobra.Command, flag, text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, time.DateOnly} {
-		if t, err := time.Parse(layout, text); err == nil {
+		t, err := time.Parse(layout, text)
+		if err == nil && t.IsZero() {
+			return t, usagef(cmd, "--%s %q is what programs write for no time: leave it out", flag, text)
+		}
+		if err == nil {
 			return t, nil
 		}
 	}
