@@ -41,7 +41,7 @@ type CallAnswer struct {
 	// OptOut is the opt-out that blocked the call, the first that was recorded. Else it is one that had been received when the call was
 	// made, and that was recorded only later. Nil: none.
 	OptOut *CallOptOut `json:"opt_out"`
-	// Err is why there is no answer. ErrHistoryGone: the call was made before the journal begins, so what was known is not known.
+	// Err is why there is no answer. ErrHistoryGone: the call was made before the journal begins or where revisions are lost, so what was known is not known.
 	Err error `json:"error"`
 }
 

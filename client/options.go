@@ -155,8 +155,8 @@ func (a AtLeastOption) applyExport(o *callOptions) { a.applyCheck(o) }
 type AsOfOption struct{ now time.Time }
 
 // AsOf asks for the answer that would have been given at a time in the past, from what was recorded by then. It replaces AtLeast.
-// Errors: ErrHistoryGone for a time before the journal begins: what was known then is not known, and that is no permission. The
-// zero time asks for nothing.
+// Errors: ErrHistoryGone for a time before the journal begins, or where revisions are lost: what was known then is not known, and
+// that is no permission. The zero time asks for nothing.
 func AsOf(t time.Time) AsOfOption { return AsOfOption{t} }
 
 func (a AsOfOption) applyCheck(o *callOptions)  { o.asOf = a.now }

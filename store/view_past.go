@@ -31,7 +31,7 @@ func (v *View) Clock() (now time.Time, ahead time.Duration) {
 }
 
 // ViewOf is the store as of a moment of the past: what it answers was answered then. Errors: ErrFutureRevision for a moment
-// that has not come, ErrHistoryGone where nothing was recorded yet or the revision is not kept, ErrPast.
+// that has not come, ErrHistoryGone where nothing was recorded yet, or what was is lost, ErrPast.
 func (s *Store) ViewOf(p Past) (*View, error) {
 	if now, _ := s.View().Clock(); p.Now.After(now) {
 		return nil, ErrFutureRevision

@@ -20,6 +20,7 @@ type Span struct {
 }
 
 // SpanAt is the span that holds t. It is found quickly where that is soon after another span; without one that is the zero Span.
+// Where revisions are gone, nothing is known from the last one before them until the first one after.
 // Errors: ErrFutureRevision for a time that has not come, ErrDamaged.
 func (s *Store) SpanAt(t time.Time, before Span) (span Span, err error) {
 	now := s.View()
@@ -39,15 +40,19 @@ func (s *Store) SpanAt(t time.Time, before Span) (span Span, err error) {
 			return Span{}, fmt.Errorf("find revision by time: %w", err)
 		}
 	}
-	at, found, err := journal.Last(txn, span.last) // an accepted loss, and a copy that was put back, leave gaps
+	at, found, err := journal.Last(txn, span.last)
 	if err != nil {
 		return Span{}, fmt.Errorf("find revision by time: %w", err)
 	}
-	if !found {
+	switch {
+	case !found:
 		span.err = fmt.Errorf("%w: the journal begins later", ErrHistoryGone)
-		return span, nil
+	case at.Revision < span.last: // the time is within a gap, or right before it
+		span.err = fmt.Errorf("%w: what came after revision %d is not known: a loss was accepted, or a copy was put back", ErrHistoryGone, at.Revision)
+		span.from, err = s.revisionTime(txn, at.Revision)
+	default:
+		err = span.open(s, at.Revision)
 	}
-	err = span.open(s, at.Revision)
 	return span, err
 }
 

@@ -96,6 +96,36 @@ func TestTimeAloneIsAheadAsItsRevisionWas(t *testing.T) {
 	}
 }
 
+// Between the end of a copy that was put back and the moment of that, a store acknowledged what nobody knows now: an opt-out that
+// checks answered by may be among it.
+func TestMomentsOfALossAreNotKnown(t *testing.T) {
+	t.Parallel()
+	dir, clock := t.TempDir(), clockAt(day(2))
+	s := openAt(t, dir, clock)
+	optOut(t, s, fiction(212, 1), "")
+	clock.set(day(3))
+	kept := optOut(t, s, fiction(212, 2), "").ID.Revision
+	closeStore(t, s)
+	clock.set(day(5))
+	o := testOptions()
+	o.Clock = clock.now
+	if _, err := Restored(context.Background(), dir, o); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, dir, clock)
+	clock.set(day(6))
+	for _, at := range []time.Time{day(3), day(4), day(5).Add(-1)} {
+		if _, err := s.ViewOf(Past{Now: at}); !errors.Is(err, ErrHistoryGone) {
+			t.Errorf("at %v: got %v, want ErrHistoryGone", at, err)
+		}
+	}
+	for _, past := range []Past{{Now: day(3).Add(-1)}, {Now: day(5)}, {Revision: kept, Now: day(4)}} {
+		if _, err := s.ViewOf(past); err != nil {
+			t.Errorf("%+v: %v", past, err)
+		}
+	}
+}
+
 // A call that came before everything that is known is not known, and costs no more reads than the first.
 func TestSpanBeforeTheJournal(t *testing.T) {
 	t.Parallel()

@@ -238,8 +238,8 @@ type CallAnswer struct {
 	// With BLOCK by opt-outs: the one of them that was recorded first. Else an opt-out that was received before the call,
 	// recorded after it, and is not withdrawn: the one that was received first. `recorded_at` says which of the two it is. Unset: none.
 	OptOut *CallOptOut `protobuf:"bytes,5,opt,name=opt_out,json=optOut,proto3" json:"opt_out,omitempty"`
-	// Why there is no answer: HISTORY_GONE for a call before the journal begins (it is not known, and that is no permission),
-	// AS_OF_IN_FUTURE, NUMBER_*, SCOPE_INVALID, FIELD_INVALID, PERMISSION_DENIED. Then nothing else is set.
+	// Why there is no answer: HISTORY_GONE for a call before the journal begins or where revisions are lost (it is not known, and that
+	// is no permission), AS_OF_IN_FUTURE, NUMBER_*, SCOPE_INVALID, FIELD_INVALID, PERMISSION_DENIED. Then nothing else is set.
 	Error         *ItemError `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
