@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -84,7 +85,12 @@ func TestChangesOfARestComeTogether(t *testing.T) {
 	stream := &sent{ctx: ctx, messages: make(chan *dncv1.WatchResponse, 2*optOuts)}
 	ended := make(chan error, 1)
 	go func() { ended <- (&watcher{s: s, t: new(feedTarget), reader: reader, stream: stream}).run(ctx) }()
-	defer func() { stop(); <-ended }()
+	defer func() {
+		stop()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("the watcher ended with %v, want that its context was cancelled", err)
+		}
+	}()
 
 	began := time.Now()
 	for i := range optOuts {
