@@ -119,6 +119,11 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 	if err != nil {
 		return Result{}, err
 	}
+	return fromCheck(answer), nil
+}
+
+// fromCheck is the result of a check of one number.
+func fromCheck(answer *dncv1.CheckNumberResponse) Result {
 	return Result{
 		Number:        answer.GetNumber(),
 		Verdict:       verdict(answer.GetVerdict()),
@@ -132,7 +137,7 @@ func (c *Client) checkAlone(ctx context.Context, number string, o *callOptions) 
 		ClockAhead:    answer.GetClockAhead().AsDuration(),
 
 		TablesVersion: answer.GetTablesVersion(), TablesDifference: answer.GetTablesDifference(),
-	}, nil
+	}
 }
 
 // maxNumberBytes is the contract's limit for a number in a string.

@@ -37,6 +37,19 @@ func TestJSON(t *testing.T) {
 				`"checked_at":null,"valid_until":null,"opens_at":null,"policy_version":null,"clock_ahead":null,"tables_version":null,"tables_difference":[]}`,
 		},
 		{
+			"a number with its check",
+			client.NumberInfo{Number: "+14155550100", Check: &client.Result{Verdict: client.Block}},
+			`{"number":"+14155550100","regions":[],"revision":0,"journal_id":null,"tag":null,"read_at":null,"records":[],"lists":[],"tables_version":null,` +
+				`"tables_difference":[],"check":{"number":null,"verdict":"BLOCK","cause":null,"reasons":[],"revision":0,"journal_id":null,"tag":null,` +
+				`"checked_at":null,"valid_until":null,"opens_at":null,"policy_version":null,"clock_ahead":null,"tables_version":null,"tables_difference":[]}}`,
+		},
+		{
+			"a number that the caller may not check",
+			client.NumberInfo{},
+			`{"number":null,"regions":[],"revision":0,"journal_id":null,"tag":null,"read_at":null,"records":[],"lists":[],"tables_version":null,` +
+				`"tables_difference":[],"check":null}`,
+		},
+		{
 			"durations and filters",
 			client.ListStats{Name: "a \"b\"", Numbers: 1 << 60, Filter: &client.FilterStats{FillRatio: 0.5, Rebuilding: true}},
 			`{"name":"a \"b\"","id":null,"state":null,"numbers":1152921504606846976,"bytes":0,"snapshot_date":null,"visible":null,` +
@@ -82,7 +95,7 @@ func TestJSONFields(t *testing.T) {
 		value  any
 		fields int
 	}{
-		{client.Result{}, 14}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.ConsentRecord{}, 20}, {client.NumberInfo{}, 10},
+		{client.Result{}, 14}, {client.Receipt{}, 8}, {client.WithdrawReceipt{}, 9}, {client.ConsentReceipt{}, 9}, {client.ConsentRecord{}, 20}, {client.NumberInfo{}, 11},
 		{client.Record{}, 16}, {client.Story{}, 7}, {client.ListEntry{}, 6}, {client.History{}, 7},
 		{client.HistoryEvent{}, 24}, {client.List{}, 17}, {client.ListReceipt{}, 4}, {client.DeleteReceipt{}, 4},
 		{client.ImportRecord{}, 27}, {client.ImportSource{}, 4}, {client.RejectTally{}, 2},

@@ -29,6 +29,10 @@ func TestLoggedResultComesAgain(t *testing.T) {
 	if diff := cmp.Diff(kept, again); err != nil || diff != "" {
 		t.Errorf("%v (-kept +again):\n%s", err, diff)
 	}
+	shown, err := c.GetNumber(ctx, number, client.Scope("acme"), client.Logged(kept))
+	if diff := cmp.Diff(&kept, shown.Check); err != nil || diff != "" {
+		t.Errorf("GetNumber: %v (-kept +again):\n%s", err, diff)
+	}
 	kept.ClockAhead, kept.TablesVersion = time.Second, "phone:1,carriers:1"
 	differ := []string{"phone", "zones", "tzdata", "holidays", "carriers"}
 	want := func(call string, r client.Result, err error) {

@@ -23,6 +23,9 @@ type NumberInfo struct {
 	// TablesVersion and TablesDifference as in Result.
 	TablesVersion    string   `json:"tables_version"`
 	TablesDifference []string `json:"tables_difference"`
+	// Check is what Check answers at this position and time, with Explain. It is nil for a caller that may make no checks, and
+	// for one whose roles are bound to scopes when the call names none.
+	Check *Result `json:"check"`
 }
 
 // Record is one fact about one number.
@@ -119,15 +122,18 @@ type HistoryEvent struct {
 	CheckedRevision uint64  `json:"checked_revision" zero:"unset"`
 }
 
-// GetNumber returns what holds for a number. One that nothing was recorded about
+// GetNumber returns what holds for a number, and whether it may be called. One that nothing was recorded about
 // is an answer with no records and no lists. Errors as for Check.
-func (c *Client) GetNumber(ctx context.Context, number string, opts ...ReadOption) (NumberInfo, error) {
-	o := readOptions(opts)
+func (c *Client) GetNumber(ctx context.Context, number string, opts ...NumberOption) (NumberInfo, error) {
 	if err := sendable(number); err != nil {
 		return NumberInfo{}, err
 	}
+	o := c.numberOptions(opts)
+	if err := o.judge(false); err != nil {
+		return NumberInfo{}, err
+	}
 	request := &dncv1.GetNumberRequest{
-		Number: number, Region: o.region, ReadAt: o.readAt(),
+		Number: number, Region: o.region, ReadAt: o.readAt(), Scope: o.scope, Purpose: o.sent, Place: o.place,
 	}
 	answer, err := callRetry(ctx, c, func(ctx context.Context, on *connection) (*dncv1.GetNumberResponse, error) {
 		return on.records.GetNumber(ctx, request)
@@ -144,7 +150,17 @@ func (c *Client) GetNumber(ctx context.Context, number string, opts ...ReadOptio
 		Lists:    each(answer.GetLists(), fromListEntry),
 
 		TablesVersion: answer.GetTablesVersion(), TablesDifference: answer.GetTablesDifference(),
+		Check: checkIn(answer),
 	}, nil
+}
+
+// checkIn is the check in an answer; nil: it has none.
+func checkIn(answer *dncv1.GetNumberResponse) *Result {
+	if answer.GetCheck() == nil {
+		return nil
+	}
+	r := fromCheck(answer.GetCheck())
+	return &r
 }
 
 // History returns the events about a number, of the kinds that it names. Errors as for Check.

@@ -37,7 +37,7 @@ type options struct {
 	dial         []grpc.DialOption           // the caller's
 }
 
-// WithScope sets the scope of checks that name none themselves. It applies only
+// WithScope sets the scope of checks that name none themselves, that of GetNumber among them. It applies only
 // to checks: opt-outs and lists always name their own.
 func WithScope(scope string) Option { return func(o *options) { o.scope = scope } }
 
@@ -106,10 +106,13 @@ type CheckOption interface{ applyCheck(*callOptions) }
 // ReadOption changes another read of a number: Region, AtLeast, AsOf, At and Logged make one.
 type ReadOption interface{ applyRead(*callOptions) }
 
+// NumberOption changes GetNumber: each ReadOption and Scope, ForPurpose and InPlace, which are for its Check, make one.
+type NumberOption interface{ applyNumber(*callOptions) }
+
 // ExportOption changes an export of opt-outs: Scope, AtLeast, AsOf, At and Logged make one.
 type ExportOption interface{ applyExport(*callOptions) }
 
-// ScopeOption is what Scope makes, for checks and exports of opt-outs.
+// ScopeOption is what Scope makes, for checks, GetNumber and exports of opt-outs.
 type ScopeOption struct{ scope string }
 
 // Scope says for whom the call would be: it overrides WithScope. The empty scope
@@ -117,6 +120,7 @@ type ScopeOption struct{ scope string }
 func Scope(scope string) ScopeOption { return ScopeOption{scope} }
 
 func (s ScopeOption) applyCheck(o *callOptions)  { o.scope, o.scopeSet = s.scope, true }
+func (s ScopeOption) applyNumber(o *callOptions) { s.applyCheck(o) }
 func (s ScopeOption) applyExport(o *callOptions) { s.applyCheck(o) }
 
 // RegionOption is what Region makes, for calls that take a number as text.
@@ -126,8 +130,9 @@ type RegionOption struct{ code string }
 // It never overrides a country code.
 func Region(code string) RegionOption { return RegionOption{code} }
 
-func (r RegionOption) applyCheck(o *callOptions) { o.region = r.code }
-func (r RegionOption) applyRead(o *callOptions)  { r.applyCheck(o) }
+func (r RegionOption) applyCheck(o *callOptions)  { o.region = r.code }
+func (r RegionOption) applyRead(o *callOptions)   { r.applyCheck(o) }
+func (r RegionOption) applyNumber(o *callOptions) { r.applyCheck(o) }
 
 // RecordUseOption is what RecordUse makes, for Check.
 type RecordUseOption struct{}
@@ -149,6 +154,7 @@ func AtLeast(p Position) AtLeastOption { return AtLeastOption{p} }
 
 func (a AtLeastOption) applyCheck(o *callOptions)  { o.atLeast = a.position }
 func (a AtLeastOption) applyRead(o *callOptions)   { a.applyCheck(o) }
+func (a AtLeastOption) applyNumber(o *callOptions) { a.applyCheck(o) }
 func (a AtLeastOption) applyExport(o *callOptions) { a.applyCheck(o) }
 
 // AsOfOption is what AsOf makes, for every read.
@@ -161,6 +167,7 @@ func AsOf(t time.Time) AsOfOption { return AsOfOption{t} }
 
 func (a AsOfOption) applyCheck(o *callOptions)  { o.asOf = a.now }
 func (a AsOfOption) applyRead(o *callOptions)   { a.applyCheck(o) }
+func (a AsOfOption) applyNumber(o *callOptions) { a.applyCheck(o) }
 func (a AsOfOption) applyExport(o *callOptions) { a.applyCheck(o) }
 
 // AtOption is what At makes, for every read.
@@ -171,6 +178,7 @@ func At(p Position) AtOption { return AtOption{p} }
 
 func (a AtOption) applyCheck(o *callOptions)  { o.at = a.position }
 func (a AtOption) applyRead(o *callOptions)   { a.applyCheck(o) }
+func (a AtOption) applyNumber(o *callOptions) { a.applyCheck(o) }
 func (a AtOption) applyExport(o *callOptions) { a.applyCheck(o) }
 
 // LoggedOption is what Logged makes, for every read.
@@ -185,15 +193,17 @@ func (l LoggedOption) applyCheck(o *callOptions) {
 	o.asOf, o.at, o.ahead, o.tables = l.result.CheckedAt, l.result.Position, l.result.ClockAhead, l.result.TablesVersion
 }
 func (l LoggedOption) applyRead(o *callOptions)   { l.applyCheck(o) }
+func (l LoggedOption) applyNumber(o *callOptions) { l.applyCheck(o) }
 func (l LoggedOption) applyExport(o *callOptions) { l.applyCheck(o) }
 
-// PurposeOption is what ForPurpose makes, for checks.
+// PurposeOption is what ForPurpose makes, for checks and GetNumber.
 type PurposeOption struct{ purpose Purpose }
 
 // ForPurpose says what the call would be for. Without it a check is answered for the purpose with the strictest rule.
 func ForPurpose(p Purpose) PurposeOption { return PurposeOption{p} }
 
-func (p PurposeOption) applyCheck(o *callOptions) { o.purpose = p.purpose }
+func (p PurposeOption) applyCheck(o *callOptions)  { o.purpose = p.purpose }
+func (p PurposeOption) applyNumber(o *callOptions) { p.applyCheck(o) }
 
 // ExplainOption is what Explain makes, for checks.
 type ExplainOption struct{}
@@ -203,14 +213,15 @@ func Explain() ExplainOption { return ExplainOption{} }
 
 func (ExplainOption) applyCheck(o *callOptions) { o.explain = true }
 
-// PlaceOption is what InPlace makes, for Check.
+// PlaceOption is what InPlace makes, for Check and GetNumber.
 type PlaceOption struct{ place string }
 
 // InPlace says where the called party is known to be, in place of where the number says: an IANA time zone such as
-// Europe/Paris, or an ISO 3166-2 code such as FR-IDF. It is for Check: CheckAll and CheckBatch refuse it, since it would be that of all numbers.
+// Europe/Paris, or an ISO 3166-2 code such as FR-IDF. It is for one number: CheckAll and CheckBatch refuse it, since it would be that of all numbers.
 func InPlace(place string) PlaceOption { return PlaceOption{place} }
 
-func (p PlaceOption) applyCheck(o *callOptions) { o.place = p.place }
+func (p PlaceOption) applyCheck(o *callOptions)  { o.place = p.place }
+func (p PlaceOption) applyNumber(o *callOptions) { p.applyCheck(o) }
 
 // callOptions are the options of one call, together.
 type callOptions struct {
@@ -265,10 +276,22 @@ func (o *callOptions) waits() bool { return o.atLeast != Position{} }
 // checkOptions are those of a check, with the client's default scope.
 func (c *Client) checkOptions(opts []CheckOption) callOptions {
 	o := gather(opts, CheckOption.applyCheck)
-	if !o.scopeSet {
-		o.scope = c.opts.scope
-	}
+	o.scopeBy(c.opts.scope)
 	return o
+}
+
+// numberOptions are those of GetNumber, with the client's default scope.
+func (c *Client) numberOptions(opts []NumberOption) callOptions {
+	o := gather(opts, NumberOption.applyNumber)
+	o.scopeBy(c.opts.scope)
+	return o
+}
+
+// scopeBy sets the scope of a call that names none.
+func (o *callOptions) scopeBy(byDefault string) {
+	if !o.scopeSet {
+		o.scope = byDefault
+	}
 }
 
 // judge refuses options that no server could honour. A batch has no place.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dncd/dncd/client"
 )
@@ -20,23 +21,28 @@ func following(p client.Position) client.Position {
 func TestOptionsBelong(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name                string
-		option              any
-		check, read, export bool
+		name                        string
+		option                      any
+		check, number, read, export bool
 	}{
-		{"Scope", client.Scope("acme"), true, false, true},
-		{"Region", client.Region("FR"), true, true, false},
-		{"ForPurpose", client.ForPurpose(client.Service), true, false, false},
-		{"Explain", client.Explain(), true, false, false},
-		{"InPlace", client.InPlace("Europe/Paris"), true, false, false},
-		{"AtLeast", client.AtLeast(client.Position{Revision: 1}), true, true, true},
+		{"Scope", client.Scope("acme"), true, true, false, true},
+		{"Region", client.Region("FR"), true, true, true, false},
+		{"ForPurpose", client.ForPurpose(client.Service), true, true, false, false},
+		{"Explain", client.Explain(), true, false, false, false},
+		{"InPlace", client.InPlace("Europe/Paris"), true, true, false, false},
+		{"RecordUse", client.RecordUse(), true, false, false, false},
+		{"AsOf", client.AsOf(time.Now()), true, true, true, true},
+		{"At", client.At(client.Position{Revision: 1}), true, true, true, true},
+		{"Logged", client.Logged(client.Result{}), true, true, true, true},
+		{"AtLeast", client.AtLeast(client.Position{Revision: 1}), true, true, true, true},
 	} {
 		_, check := tt.option.(client.CheckOption)
+		_, number := tt.option.(client.NumberOption)
 		_, read := tt.option.(client.ReadOption)
 		_, export := tt.option.(client.ExportOption)
-		if check != tt.check || read != tt.read || export != tt.export {
-			t.Errorf("%s goes with checks, reads, exports: got %t, %t, %t, want %t, %t, %t",
-				tt.name, check, read, export, tt.check, tt.read, tt.export)
+		if check != tt.check || number != tt.number || read != tt.read || export != tt.export {
+			t.Errorf("%s goes with checks, GetNumber, reads, exports: got %t, %t, %t, %t, want %t, %t, %t, %t",
+				tt.name, check, number, read, export, tt.check, tt.number, tt.read, tt.export)
 		}
 	}
 }

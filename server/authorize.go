@@ -110,3 +110,11 @@ func within(g *access.Grant, scope policy.Scope) error {
 	}
 	return denied(outside(scope)).with("scope", string(scope))
 }
+
+// checkRoles are the roles that make checks.
+var checkRoles = access.Rules[contractPackage+"CheckService/CheckNumber"].Roles
+
+// mayCheck reports whether a caller may check numbers at scope.
+func mayCheck(g *access.Grant, scope policy.Scope) bool {
+	return g.Roles.Any(checkRoles) && g.Holds(scope)
+}

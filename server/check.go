@@ -63,6 +63,14 @@ func decideWithin(t ticket, v *store.View, n phone.Number, a *asked, f *policy.F
 	return decide(v, n, a, f, at)
 }
 
+// checkOf is what CheckNumber answers to req about n at v.
+func checkOf(v *store.View, n phone.Number, req numberRequest, a *asked, at instant) *dncv1.CheckNumberResponse {
+	f := factsPool.Get().(*policy.Facts)
+	defer release(f)
+	d := decide(v, n, a, f, at)
+	return answer(v, n, req, &d, at)
+}
+
 // release puts f back into the pool, unless one unusual number made it large.
 func release(f *policy.Facts) {
 	if cap(f.Records) <= 64 && cap(f.Lists) <= 256 {
@@ -104,13 +112,20 @@ func (s *checkService) checkNumber(ctx context.Context, req *dncv1.CheckNumberRe
 	if req.GetRecordUse() {
 		s.recordUse(ctx, v, n, a.scope, &d)
 	}
-	resp := answer(v, n, req.GetNumber(), &d, at)
-	resp.TablesDifference = tablesDifference(req.GetReadAt().GetPast())
-	return resp, d.Verdict, nil
+	return answer(v, n, req, &d, at), d.Verdict, nil
+}
+
+// numberRequest is a request whose answer says whether one number may be called.
+type numberRequest interface {
+	GetNumber() string
+	GetScope() string
+	GetPurpose() dncv1.Purpose
+	GetPlace() string
+	GetReadAt() *dncv1.ReadAt
 }
 
 // askedOf reads what a check states beside the number.
-func askedOf(req *dncv1.CheckNumberRequest) (a asked, err error) {
+func askedOf(req numberRequest) (a asked, err error) {
 	if a.scope, err = scopeOf(req.GetScope()); err != nil {
 		return a, err
 	}
@@ -128,10 +143,10 @@ type reply struct {
 	at       timestamppb.Timestamp
 }
 
-func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, at instant) *dncv1.CheckNumberResponse {
+func answer(v *store.View, n phone.Number, req numberRequest, d *policy.Decision, at instant) *dncv1.CheckNumberResponse {
 	r := new(reply)
 	r.at.Seconds, r.at.Nanos = at.now.Unix(), int32(at.now.Nanosecond())
-	r.resp.Number = e164(n, asked)
+	r.resp.Number = e164(n, req.GetNumber())
 	r.resp.Verdict = verdictOf(d.Verdict)
 	r.resp.Cause = causeOf(d.Cause)
 	r.position.Revision, r.position.JournalId, r.position.Tag = v.Revision(), v.JournalID(), v.Tag()
@@ -140,6 +155,7 @@ func answer(v *store.View, n phone.Number, asked string, d *policy.Decision, at 
 	r.resp.CheckedAt, r.resp.ClockAhead = &r.at, at.aheadMessage()
 	r.resp.ValidUntil, r.resp.OpensAt = stamp(d.ValidUntil), stamp(d.OpensAt)
 	r.resp.Reasons = reasonsOf(d)
+	r.resp.TablesDifference = tablesDifference(req.GetReadAt().GetPast())
 	return &r.resp
 }
 

@@ -24,6 +24,14 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	if err != nil {
 		return nil, err
 	}
+	caller := callerOf(ctx)
+	a, err := askedOf(req)
+	if err == nil && a.scope != "" {
+		err = within(caller, a.scope)
+	}
+	if err != nil {
+		return nil, err
+	}
 	at := instantOf(v)
 	if err := s.noteAccess(ctx, "RecordService/GetNumber", accessed{number: n}); err != nil {
 		return nil, err
@@ -32,30 +40,42 @@ func (s *recordService) GetNumber(ctx context.Context, req *dncv1.GetNumberReque
 	if err != nil {
 		return nil, err
 	}
-	caller := callerOf(ctx)
+	records, err := recordMessages(caller, facts.Records, at.byClock())
+	if err != nil {
+		return nil, err
+	}
 	resp := &dncv1.GetNumberResponse{
 		Number:    n.E164(),
 		Regions:   n.Regions().Strings(),
 		Position:  positionOf(v),
 		CheckedAt: stamp(at.now),
+		Records:   records,
 		Lists:     listEntries(caller, facts.Lists, at.now),
 
 		TablesVersion:    where.TablesVersion(),
 		TablesDifference: tablesDifference(req.GetReadAt().GetPast()),
 	}
+	if mayCheck(caller, a.scope) {
+		resp.Check = checkOf(v, n, req, &a, at)
+	}
+	return resp, nil
+}
+
+// recordMessages are the records that the caller sees, if they fit into one answer.
+func recordMessages(caller *access.Grant, records []store.RecordDetail, now time.Time) (out []*dncv1.Record, err error) {
 	bytes := 0
-	for i := range facts.Records {
-		if !caller.Sees(facts.Records[i].Scope) {
+	for i := range records {
+		if !caller.Sees(records[i].Scope) {
 			continue
 		}
-		r := recordMessage(caller, &facts.Records[i], at.byClock())
+		r := recordMessage(caller, &records[i], now)
 		if bytes += proto.Size(r); bytes > pageBytes {
 			return nil, refuse(dncv1.ErrorReason_ERROR_REASON_RECORD_LIMIT,
 				"the number's records are larger than one answer may be: read its history, which has pages")
 		}
-		resp.Records = append(resp.Records, r)
+		out = append(out, r)
 	}
-	return resp, nil
+	return out, nil
 }
 
 // recordMessage is a record on the wire, with its story if the caller may read it.

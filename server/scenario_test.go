@@ -18,7 +18,7 @@ import (
 )
 
 // TestScenariosOnAServer records what each scenario knows at the time that it names, makes its checks, changes everything, and
-// makes them again as of then.
+// makes them again as of then. Each time GetNumber has to hold the same answer.
 func TestScenariosOnAServer(t *testing.T) {
 	t.Parallel()
 	all, err := scenario.All()
@@ -157,6 +157,12 @@ func (n *node) ask(c *policydoc.Case, at *dncv1.ReadAt) *dncv1.CheckNumberRespon
 	resp, err := n.check.CheckNumber(testContext(n.t), req)
 	if err != nil {
 		n.t.Fatal(err)
+	}
+	number, err := n.record.GetNumber(testContext(n.t), &dncv1.GetNumberRequest{
+		Number: req.GetNumber(), Scope: req.GetScope(), Purpose: req.GetPurpose(), Place: req.GetPlace(), ReadAt: req.GetReadAt(),
+	})
+	if diff := cmp.Diff(resp, number.GetCheck(), protocmp.Transform()); err != nil || diff != "" {
+		n.t.Errorf("%s: %v; GetNumber has another answer than CheckNumber (-check +number):\n%s", c.Name, err, diff)
 	}
 	return resp
 }

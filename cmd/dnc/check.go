@@ -88,10 +88,10 @@ names the column of the file that decided.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	f := cmd.Flags()
-	f.StringVar(&flags.scope, "scope", "", "for whom the call would be, such as acme/telecom")
+	f.StringVar(&flags.scope, "scope", "", scopeOfCall)
 	f.StringVar(&flags.region, "region", "", "how national numbers are read, such as FR")
-	f.StringVar(&flags.purpose, "purpose", "", "what the call is for: marketing or service (default: the purpose with the strictest rule)")
-	f.StringVar(&flags.place, "place", "", "where the called party is known to be: a time zone such as Europe/Paris, or an ISO 3166-2 code such as FR-IDF")
+	f.StringVar(&flags.purpose, "purpose", "", purposeOfCall)
+	f.StringVar(&flags.place, "place", "", placeOfCall)
 	f.BoolVar(&flags.explain, "explain", false, "name the rules and their sources, and with --file the reasons of ALLOW")
 	flags.past.add(cmd)
 	flags.past.addLogged(cmd)
@@ -104,6 +104,13 @@ names the column of the file that decided.`,
 	complete(cmd, "purpose", purposes...)
 	return cmd
 }
+
+// Help texts of what check and show ask alike.
+const (
+	scopeOfCall   = "for whom the call would be, such as acme/telecom"
+	purposeOfCall = "what the call is for: marketing or service (default: the purpose with the strictest rule)"
+	placeOfCall   = "where the called party is known to be: a time zone such as Europe/Paris, or an ISO 3166-2 code such as FR-IDF"
+)
 
 // purposes are what calls are for, as they are typed.
 var purposes = []string{"marketing", "service"}
@@ -157,10 +164,7 @@ func (a *app) checkNumber(ctx context.Context, c *client.Client, number string, 
 	}
 	a.warnOfTables(result.TablesDifference)
 	return a.print(checkJSON{Result: result}, func() string {
-		line := result.Number + "  " + string(result.Verdict)
-		if why := describeResult(result); why != "" {
-			line += "  " + why
-		}
+		line := result.Number + "  " + describeVerdict(result)
 		if flags.explain {
 			line += describeRules(result)
 		}

@@ -31,6 +31,11 @@ func (a *app) printTo(w io.Writer, object any) error {
 	return err
 }
 
+// describeVerdict is a verdict with what it rests on.
+func describeVerdict(r client.Result) string {
+	return strings.TrimSuffix(string(r.Verdict)+"  "+describeResult(r), "  ")
+}
+
 // describeResult is the text of a check: what decided it.
 func describeResult(r client.Result) string {
 	var parts []string

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -9,37 +11,61 @@ import (
 	"github.com/dncd/dncd/client"
 )
 
+// showFlags are those of `dnc show`.
+type showFlags struct {
+	region  string
+	scope   string
+	purpose string
+	place   string
+	past    pastFlags
+}
+
 func (a *app) showCommand() *cobra.Command {
-	var region string
-	var past pastFlags
+	var flags showFlags
 	cmd := &cobra.Command{
 		Use:   "show NUMBER",
-		Short: "Show what holds for a number now, or held at a time: its records and the lists it is on",
+		Short: "Show what holds for a number now, or held at a time: its records, the lists it is on, and whether it may be called",
+		Long: `Show what holds for a number now, or held at a time: its records, the lists it is on, and whether it may be called.
+
+After the records and the lists comes the verdict with what it rests on, as "dnc check" gives it for the
+same --scope, --purpose and --place. These leave out no record and no list. The exit code is 0 whatever
+the verdict. No use of a consent is recorded.`,
 		Example: `  dnc show +14155550123
   dnc show 01.99.00.12.34 --region FR -o json
+  dnc show +33199001234 --scope acme/telecom --purpose service --place FR-IDF
   dnc show +14155550123 --as-of 2026-09-10`,
 		Args: counted(1, 1, "number"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := past.read(cmd); err != nil {
+			if err := errors.Join(flags.past.read(cmd), oneOf(cmd, "purpose", flags.purpose, purposes)); err != nil {
 				return err
 			}
-			c, err := a.connect()
-			if err != nil {
-				return err
-			}
-			info, err := c.GetNumber(cmd.Context(), args[0], client.Region(region), past.logged())
-			if err != nil {
-				return err
-			}
-			a.warnOfTables(info.TablesDifference)
-			return a.print(info, func() string { return describeNumber(info) + past.tablesLine(info.TablesVersion) })
+			return a.showNumber(cmd.Context(), args[0], flags)
 		},
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
-	cmd.Flags().StringVar(&region, "region", "", "how a national number is read, such as FR")
-	past.add(cmd)
-	past.addLogged(cmd)
+	f := cmd.Flags()
+	f.StringVar(&flags.region, "region", "", "how a national number is read, such as FR")
+	f.StringVar(&flags.scope, "scope", "", scopeOfCall)
+	f.StringVar(&flags.purpose, "purpose", "", purposeOfCall)
+	f.StringVar(&flags.place, "place", "", placeOfCall)
+	complete(cmd, "purpose", purposes...)
+	flags.past.add(cmd)
+	flags.past.addLogged(cmd)
 	return cmd
+}
+
+func (a *app) showNumber(ctx context.Context, number string, flags showFlags) error {
+	c, err := a.connect()
+	if err != nil {
+		return err
+	}
+	info, err := c.GetNumber(ctx, number, client.Region(flags.region), client.Scope(flags.scope),
+		client.ForPurpose(client.Purpose(flags.purpose)), client.InPlace(flags.place), flags.past.logged())
+	if err != nil {
+		return err
+	}
+	a.warnOfTables(info.TablesDifference)
+	return a.print(info, func() string { return describeNumber(info) + flags.past.tablesLine(info.TablesVersion) })
 }
 
 func describeNumber(n client.NumberInfo) string {
@@ -66,8 +92,15 @@ func describeNumber(n client.NumberInfo) string {
 	if len(lines) == 1 {
 		lines = append(lines, "  no records, on no list")
 	}
-	return strings.Join(lines, "\n")
+	verdict := noVerdict
+	if n.Check != nil {
+		verdict = describeVerdict(*n.Check)
+	}
+	return strings.Join(append(lines, "  "+verdict), "\n")
 }
+
+// noVerdict stands in place of a verdict.
+const noVerdict = "no verdict: it needs the role checker or officer, and --scope if the roles are bound to scopes"
 
 // storyText is a story as text, in the order of its fields.
 func storyText(s client.Story) string {

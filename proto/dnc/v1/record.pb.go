@@ -1039,7 +1039,14 @@ type GetNumberRequest struct {
 	// How a national form is read; empty: E.164 only.
 	Region string `protobuf:"bytes,2,opt,name=region,proto3" json:"region,omitempty"`
 	// Which state to answer from. Unset: the newest of this server.
-	ReadAt        *ReadAt `protobuf:"bytes,3,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	ReadAt *ReadAt `protobuf:"bytes,3,opt,name=read_at,json=readAt,proto3" json:"read_at,omitempty"`
+	// Who would call, for `check`: as in CheckNumberRequest. It leaves out no record and no list. PERMISSION_DENIED if it is not
+	// the caller's.
+	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
+	// What the call is for, for `check`: as in CheckNumberRequest.
+	Purpose Purpose `protobuf:"varint,5,opt,name=purpose,proto3,enum=dnc.v1.Purpose" json:"purpose,omitempty"`
+	// Where the caller knows the called party to be, for `check`: as in CheckNumberRequest.
+	Place         string `protobuf:"bytes,6,opt,name=place,proto3" json:"place,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1095,6 +1102,27 @@ func (x *GetNumberRequest) GetReadAt() *ReadAt {
 	return nil
 }
 
+func (x *GetNumberRequest) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *GetNumberRequest) GetPurpose() Purpose {
+	if x != nil {
+		return x.Purpose
+	}
+	return Purpose_PURPOSE_UNSPECIFIED
+}
+
+func (x *GetNumberRequest) GetPlace() string {
+	if x != nil {
+		return x.Place
+	}
+	return ""
+}
+
 // What holds for a number.
 type GetNumberResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1114,8 +1142,12 @@ type GetNumberResponse struct {
 	TablesVersion string `protobuf:"bytes,7,opt,name=tables_version,json=tablesVersion,proto3" json:"tables_version,omitempty"`
 	// The names of the tables that are not those of read_at.past.tables_version: the answer may differ from the one that was given then.
 	TablesDifference []string `protobuf:"bytes,8,rep,name=tables_difference,json=tablesDifference,proto3" json:"tables_difference,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// What CheckNumber answers at this position and time to a check of this scope, purpose and place. No use of a consent is
+	// recorded, and no check is counted. Unset for a caller whose roles make no checks, and for one whose roles are bound to
+	// scopes when the request names none: CheckNumber refuses both.
+	Check         *CheckNumberResponse `protobuf:"bytes,9,opt,name=check,proto3" json:"check,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetNumberResponse) Reset() {
@@ -1200,6 +1232,13 @@ func (x *GetNumberResponse) GetTablesVersion() string {
 func (x *GetNumberResponse) GetTablesDifference() []string {
 	if x != nil {
 		return x.TablesDifference
+	}
+	return nil
+}
+
+func (x *GetNumberResponse) GetCheck() *CheckNumberResponse {
+	if x != nil {
+		return x.Check
 	}
 	return nil
 }
@@ -3752,7 +3791,7 @@ var File_dnc_v1_record_proto protoreflect.FileDescriptor
 
 const file_dnc_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x13dnc/v1/record.proto\x12\x06dnc.v1\x1a\x12dnc/v1/error.proto\x1a\x13dnc/v1/import.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x02\n" +
+	"\x13dnc/v1/record.proto\x12\x06dnc.v1\x1a\x12dnc/v1/check.proto\x1a\x12dnc/v1/error.proto\x1a\x13dnc/v1/import.proto\x1a\x12dnc/v1/types.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf2\x02\n" +
 	"\x13RecordOptOutRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12\x14\n" +
@@ -3834,11 +3873,14 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\x06number\x18\x04 \x01(\tR\x06number\x12;\n" +
 	"\vrecorded_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
 	"recordedAt\x12\x1c\n" +
-	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\"k\n" +
+	"\twithdrawn\x18\x06 \x01(\rR\twithdrawn\"\xc2\x01\n" +
 	"\x10GetNumberRequest\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x16\n" +
 	"\x06region\x18\x02 \x01(\tR\x06region\x12'\n" +
-	"\aread_at\x18\x03 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\"\xd5\x02\n" +
+	"\aread_at\x18\x03 \x01(\v2\x0e.dnc.v1.ReadAtR\x06readAt\x12\x14\n" +
+	"\x05scope\x18\x04 \x01(\tR\x05scope\x12)\n" +
+	"\apurpose\x18\x05 \x01(\x0e2\x0f.dnc.v1.PurposeR\apurpose\x12\x14\n" +
+	"\x05place\x18\x06 \x01(\tR\x05place\"\x88\x03\n" +
 	"\x11GetNumberResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\tR\x06number\x12\x18\n" +
 	"\aregions\x18\x02 \x03(\tR\aregions\x12,\n" +
@@ -3848,7 +3890,8 @@ const file_dnc_v1_record_proto_rawDesc = "" +
 	"\arecords\x18\x05 \x03(\v2\x0e.dnc.v1.RecordR\arecords\x12'\n" +
 	"\x05lists\x18\x06 \x03(\v2\x11.dnc.v1.ListEntryR\x05lists\x12%\n" +
 	"\x0etables_version\x18\a \x01(\tR\rtablesVersion\x12+\n" +
-	"\x11tables_difference\x18\b \x03(\tR\x10tablesDifference\"\xc0\x01\n" +
+	"\x11tables_difference\x18\b \x03(\tR\x10tablesDifference\x121\n" +
+	"\x05check\x18\t \x01(\v2\x1b.dnc.v1.CheckNumberResponseR\x05check\"\xc0\x01\n" +
 	"\tListEntry\x12\x12\n" +
 	"\x04list\x18\x01 \x01(\tR\x04list\x12(\n" +
 	"\alist_id\x18\x02 \x01(\v2\x0f.dnc.v1.EventIdR\x06listId\x12$\n" +
@@ -4133,22 +4176,24 @@ var file_dnc_v1_record_proto_goTypes = []any{
 	(ConsentKind)(0),                  // 45: dnc.v1.ConsentKind
 	(ConsentForm)(0),                  // 46: dnc.v1.ConsentForm
 	(*ReadAt)(nil),                    // 47: dnc.v1.ReadAt
-	(*Record)(nil),                    // 48: dnc.v1.Record
-	(ListKind)(0),                     // 49: dnc.v1.ListKind
-	(*Story)(nil),                     // 50: dnc.v1.Story
-	(*ImportChunk)(nil),               // 51: dnc.v1.ImportChunk
-	(*ImportCommit)(nil),              // 52: dnc.v1.ImportCommit
-	(RecordKind)(0),                   // 53: dnc.v1.RecordKind
-	(*ImportSource)(nil),              // 54: dnc.v1.ImportSource
-	(*ImportGuards)(nil),              // 55: dnc.v1.ImportGuards
-	(*ImportOpened)(nil),              // 56: dnc.v1.ImportOpened
-	(*ImportAck)(nil),                 // 57: dnc.v1.ImportAck
-	(*ImportProgress)(nil),            // 58: dnc.v1.ImportProgress
-	(*ItemError)(nil),                 // 59: dnc.v1.ItemError
-	(*GuardFailure)(nil),              // 60: dnc.v1.GuardFailure
-	(*durationpb.Duration)(nil),       // 61: google.protobuf.Duration
-	(*RejectTally)(nil),               // 62: dnc.v1.RejectTally
-	(ImportGuard)(0),                  // 63: dnc.v1.ImportGuard
+	(Purpose)(0),                      // 48: dnc.v1.Purpose
+	(*Record)(nil),                    // 49: dnc.v1.Record
+	(*CheckNumberResponse)(nil),       // 50: dnc.v1.CheckNumberResponse
+	(ListKind)(0),                     // 51: dnc.v1.ListKind
+	(*Story)(nil),                     // 52: dnc.v1.Story
+	(*ImportChunk)(nil),               // 53: dnc.v1.ImportChunk
+	(*ImportCommit)(nil),              // 54: dnc.v1.ImportCommit
+	(RecordKind)(0),                   // 55: dnc.v1.RecordKind
+	(*ImportSource)(nil),              // 56: dnc.v1.ImportSource
+	(*ImportGuards)(nil),              // 57: dnc.v1.ImportGuards
+	(*ImportOpened)(nil),              // 58: dnc.v1.ImportOpened
+	(*ImportAck)(nil),                 // 59: dnc.v1.ImportAck
+	(*ImportProgress)(nil),            // 60: dnc.v1.ImportProgress
+	(*ItemError)(nil),                 // 61: dnc.v1.ItemError
+	(*GuardFailure)(nil),              // 62: dnc.v1.GuardFailure
+	(*durationpb.Duration)(nil),       // 63: google.protobuf.Duration
+	(*RejectTally)(nil),               // 64: dnc.v1.RejectTally
+	(ImportGuard)(0),                  // 65: dnc.v1.ImportGuard
 }
 var file_dnc_v1_record_proto_depIdxs = []int32{
 	39,  // 0: dnc.v1.RecordOptOutRequest.channel:type_name -> dnc.v1.Channel
@@ -4181,106 +4226,108 @@ var file_dnc_v1_record_proto_depIdxs = []int32{
 	43,  // 27: dnc.v1.WithdrawConsentResponse.position:type_name -> dnc.v1.Position
 	40,  // 28: dnc.v1.WithdrawConsentResponse.recorded_at:type_name -> google.protobuf.Timestamp
 	47,  // 29: dnc.v1.GetNumberRequest.read_at:type_name -> dnc.v1.ReadAt
-	43,  // 30: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
-	40,  // 31: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
-	48,  // 32: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
-	12,  // 33: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
-	42,  // 34: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
-	49,  // 35: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
-	47,  // 36: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
-	15,  // 37: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
-	43,  // 38: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
-	0,   // 39: dnc.v1.ListHistoryResponse.kinds_covered:type_name -> dnc.v1.EventKind
-	42,  // 40: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
-	40,  // 41: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
-	0,   // 42: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
-	50,  // 43: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
-	16,  // 44: dnc.v1.HistoryEvent.opt_out_recorded:type_name -> dnc.v1.OptOutRecorded
-	18,  // 45: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
-	19,  // 46: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
-	20,  // 47: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
-	22,  // 48: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
-	23,  // 49: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
-	24,  // 50: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
-	21,  // 51: dnc.v1.HistoryEvent.consent_used:type_name -> dnc.v1.ConsentUsed
-	17,  // 52: dnc.v1.HistoryEvent.opt_out_respelled:type_name -> dnc.v1.OptOutRespelled
-	39,  // 53: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
-	40,  // 54: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
-	40,  // 55: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
-	42,  // 56: dnc.v1.OptOutRespelled.recorded:type_name -> dnc.v1.EventId
-	42,  // 57: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
-	44,  // 58: dnc.v1.OptOutWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
-	45,  // 59: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
-	46,  // 60: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
-	39,  // 61: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
-	40,  // 62: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
-	40,  // 63: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
-	40,  // 64: dnc.v1.ConsentRecorded.appointment_from:type_name -> google.protobuf.Timestamp
-	40,  // 65: dnc.v1.ConsentRecorded.appointment_until:type_name -> google.protobuf.Timestamp
-	45,  // 66: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
-	42,  // 67: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
-	44,  // 68: dnc.v1.ConsentWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
-	42,  // 69: dnc.v1.ConsentUsed.consents:type_name -> dnc.v1.EventId
-	42,  // 70: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
-	42,  // 71: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
-	42,  // 72: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
-	26,  // 73: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
-	51,  // 74: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
-	52,  // 75: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
-	53,  // 76: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
-	54,  // 77: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
-	55,  // 78: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
-	41,  // 79: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
-	56,  // 80: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
-	57,  // 81: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
-	58,  // 82: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
-	29,  // 83: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
-	59,  // 84: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
-	60,  // 85: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
-	43,  // 86: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
-	61,  // 87: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
-	28,  // 88: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
-	53,  // 89: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
-	1,   // 90: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
-	54,  // 91: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
-	40,  // 92: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
-	40,  // 93: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
-	62,  // 94: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
-	63,  // 95: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
-	30,  // 96: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
-	43,  // 97: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
-	53,  // 98: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
-	47,  // 99: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
-	35,  // 100: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
-	36,  // 101: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
-	38,  // 102: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
-	43,  // 103: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
-	40,  // 104: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
-	37,  // 105: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
-	48,  // 106: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
-	2,   // 107: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
-	4,   // 108: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
-	6,   // 109: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
-	8,   // 110: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
-	10,  // 111: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
-	13,  // 112: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
-	25,  // 113: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
-	31,  // 114: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
-	33,  // 115: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
-	3,   // 116: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
-	5,   // 117: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
-	7,   // 118: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
-	9,   // 119: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
-	11,  // 120: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
-	14,  // 121: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
-	27,  // 122: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
-	32,  // 123: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
-	34,  // 124: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
-	116, // [116:125] is the sub-list for method output_type
-	107, // [107:116] is the sub-list for method input_type
-	107, // [107:107] is the sub-list for extension type_name
-	107, // [107:107] is the sub-list for extension extendee
-	0,   // [0:107] is the sub-list for field type_name
+	48,  // 30: dnc.v1.GetNumberRequest.purpose:type_name -> dnc.v1.Purpose
+	43,  // 31: dnc.v1.GetNumberResponse.position:type_name -> dnc.v1.Position
+	40,  // 32: dnc.v1.GetNumberResponse.checked_at:type_name -> google.protobuf.Timestamp
+	49,  // 33: dnc.v1.GetNumberResponse.records:type_name -> dnc.v1.Record
+	12,  // 34: dnc.v1.GetNumberResponse.lists:type_name -> dnc.v1.ListEntry
+	50,  // 35: dnc.v1.GetNumberResponse.check:type_name -> dnc.v1.CheckNumberResponse
+	42,  // 36: dnc.v1.ListEntry.list_id:type_name -> dnc.v1.EventId
+	51,  // 37: dnc.v1.ListEntry.kind:type_name -> dnc.v1.ListKind
+	47,  // 38: dnc.v1.ListHistoryRequest.read_at:type_name -> dnc.v1.ReadAt
+	15,  // 39: dnc.v1.ListHistoryResponse.events:type_name -> dnc.v1.HistoryEvent
+	43,  // 40: dnc.v1.ListHistoryResponse.position:type_name -> dnc.v1.Position
+	0,   // 41: dnc.v1.ListHistoryResponse.kinds_covered:type_name -> dnc.v1.EventKind
+	42,  // 42: dnc.v1.HistoryEvent.id:type_name -> dnc.v1.EventId
+	40,  // 43: dnc.v1.HistoryEvent.time:type_name -> google.protobuf.Timestamp
+	0,   // 44: dnc.v1.HistoryEvent.kind:type_name -> dnc.v1.EventKind
+	52,  // 45: dnc.v1.HistoryEvent.story:type_name -> dnc.v1.Story
+	16,  // 46: dnc.v1.HistoryEvent.opt_out_recorded:type_name -> dnc.v1.OptOutRecorded
+	18,  // 47: dnc.v1.HistoryEvent.opt_out_withdrawn:type_name -> dnc.v1.OptOutWithdrawn
+	19,  // 48: dnc.v1.HistoryEvent.consent_recorded:type_name -> dnc.v1.ConsentRecorded
+	20,  // 49: dnc.v1.HistoryEvent.consent_withdrawn:type_name -> dnc.v1.ConsentWithdrawn
+	22,  // 50: dnc.v1.HistoryEvent.listed:type_name -> dnc.v1.Listed
+	23,  // 51: dnc.v1.HistoryEvent.unlisted:type_name -> dnc.v1.Unlisted
+	24,  // 52: dnc.v1.HistoryEvent.story_erased:type_name -> dnc.v1.StoryErased
+	21,  // 53: dnc.v1.HistoryEvent.consent_used:type_name -> dnc.v1.ConsentUsed
+	17,  // 54: dnc.v1.HistoryEvent.opt_out_respelled:type_name -> dnc.v1.OptOutRespelled
+	39,  // 55: dnc.v1.OptOutRecorded.channel:type_name -> dnc.v1.Channel
+	40,  // 56: dnc.v1.OptOutRecorded.received_at:type_name -> google.protobuf.Timestamp
+	40,  // 57: dnc.v1.OptOutRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	42,  // 58: dnc.v1.OptOutRespelled.recorded:type_name -> dnc.v1.EventId
+	42,  // 59: dnc.v1.OptOutWithdrawn.ended:type_name -> dnc.v1.EventId
+	44,  // 60: dnc.v1.OptOutWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	45,  // 61: dnc.v1.ConsentRecorded.kind:type_name -> dnc.v1.ConsentKind
+	46,  // 62: dnc.v1.ConsentRecorded.form:type_name -> dnc.v1.ConsentForm
+	39,  // 63: dnc.v1.ConsentRecorded.channel:type_name -> dnc.v1.Channel
+	40,  // 64: dnc.v1.ConsentRecorded.obtained_at:type_name -> google.protobuf.Timestamp
+	40,  // 65: dnc.v1.ConsentRecorded.expires_at:type_name -> google.protobuf.Timestamp
+	40,  // 66: dnc.v1.ConsentRecorded.appointment_from:type_name -> google.protobuf.Timestamp
+	40,  // 67: dnc.v1.ConsentRecorded.appointment_until:type_name -> google.protobuf.Timestamp
+	45,  // 68: dnc.v1.ConsentWithdrawn.kind:type_name -> dnc.v1.ConsentKind
+	42,  // 69: dnc.v1.ConsentWithdrawn.ended:type_name -> dnc.v1.EventId
+	44,  // 70: dnc.v1.ConsentWithdrawn.withdrawal_reason:type_name -> dnc.v1.WithdrawalReason
+	42,  // 71: dnc.v1.ConsentUsed.consents:type_name -> dnc.v1.EventId
+	42,  // 72: dnc.v1.Listed.list_id:type_name -> dnc.v1.EventId
+	42,  // 73: dnc.v1.Unlisted.list_id:type_name -> dnc.v1.EventId
+	42,  // 74: dnc.v1.StoryErased.event:type_name -> dnc.v1.EventId
+	26,  // 75: dnc.v1.ImportRecordsRequest.header:type_name -> dnc.v1.ImportRecordsHeader
+	53,  // 76: dnc.v1.ImportRecordsRequest.chunk:type_name -> dnc.v1.ImportChunk
+	54,  // 77: dnc.v1.ImportRecordsRequest.commit:type_name -> dnc.v1.ImportCommit
+	55,  // 78: dnc.v1.ImportRecordsHeader.kind:type_name -> dnc.v1.RecordKind
+	56,  // 79: dnc.v1.ImportRecordsHeader.sources:type_name -> dnc.v1.ImportSource
+	57,  // 80: dnc.v1.ImportRecordsHeader.guards:type_name -> dnc.v1.ImportGuards
+	41,  // 81: dnc.v1.ImportRecordsHeader.context:type_name -> dnc.v1.WriteContext
+	58,  // 82: dnc.v1.ImportRecordsResponse.opened:type_name -> dnc.v1.ImportOpened
+	59,  // 83: dnc.v1.ImportRecordsResponse.ack:type_name -> dnc.v1.ImportAck
+	60,  // 84: dnc.v1.ImportRecordsResponse.progress:type_name -> dnc.v1.ImportProgress
+	29,  // 85: dnc.v1.ImportRecordsResponse.result:type_name -> dnc.v1.ImportRecordsResult
+	61,  // 86: dnc.v1.RowReject.error:type_name -> dnc.v1.ItemError
+	62,  // 87: dnc.v1.ImportRecordsResult.guard_failures:type_name -> dnc.v1.GuardFailure
+	43,  // 88: dnc.v1.ImportRecordsResult.position:type_name -> dnc.v1.Position
+	63,  // 89: dnc.v1.ImportRecordsResult.elapsed:type_name -> google.protobuf.Duration
+	28,  // 90: dnc.v1.ImportRecordsResult.rejects:type_name -> dnc.v1.RowReject
+	55,  // 91: dnc.v1.RecordImport.kind:type_name -> dnc.v1.RecordKind
+	1,   // 92: dnc.v1.RecordImport.state:type_name -> dnc.v1.RecordImportState
+	56,  // 93: dnc.v1.RecordImport.sources:type_name -> dnc.v1.ImportSource
+	40,  // 94: dnc.v1.RecordImport.started_at:type_name -> google.protobuf.Timestamp
+	40,  // 95: dnc.v1.RecordImport.ended_at:type_name -> google.protobuf.Timestamp
+	64,  // 96: dnc.v1.RecordImport.reject_tallies:type_name -> dnc.v1.RejectTally
+	65,  // 97: dnc.v1.RecordImport.overridden_guards:type_name -> dnc.v1.ImportGuard
+	30,  // 98: dnc.v1.ListRecordImportsResponse.imports:type_name -> dnc.v1.RecordImport
+	43,  // 99: dnc.v1.ListRecordImportsResponse.position:type_name -> dnc.v1.Position
+	55,  // 100: dnc.v1.ExportRecordsRequest.kind:type_name -> dnc.v1.RecordKind
+	47,  // 101: dnc.v1.ExportRecordsRequest.read_at:type_name -> dnc.v1.ReadAt
+	35,  // 102: dnc.v1.ExportRecordsResponse.header:type_name -> dnc.v1.ExportRecordsHeader
+	36,  // 103: dnc.v1.ExportRecordsResponse.chunk:type_name -> dnc.v1.ExportRecordsChunk
+	38,  // 104: dnc.v1.ExportRecordsResponse.summary:type_name -> dnc.v1.ExportRecordsSummary
+	43,  // 105: dnc.v1.ExportRecordsHeader.position:type_name -> dnc.v1.Position
+	40,  // 106: dnc.v1.ExportRecordsHeader.checked_at:type_name -> google.protobuf.Timestamp
+	37,  // 107: dnc.v1.ExportRecordsChunk.records:type_name -> dnc.v1.ExportedRecord
+	49,  // 108: dnc.v1.ExportedRecord.record:type_name -> dnc.v1.Record
+	2,   // 109: dnc.v1.RecordService.RecordOptOut:input_type -> dnc.v1.RecordOptOutRequest
+	4,   // 110: dnc.v1.RecordService.WithdrawOptOut:input_type -> dnc.v1.WithdrawOptOutRequest
+	6,   // 111: dnc.v1.RecordService.RecordConsent:input_type -> dnc.v1.RecordConsentRequest
+	8,   // 112: dnc.v1.RecordService.WithdrawConsent:input_type -> dnc.v1.WithdrawConsentRequest
+	10,  // 113: dnc.v1.RecordService.GetNumber:input_type -> dnc.v1.GetNumberRequest
+	13,  // 114: dnc.v1.RecordService.ListHistory:input_type -> dnc.v1.ListHistoryRequest
+	25,  // 115: dnc.v1.RecordService.ImportRecords:input_type -> dnc.v1.ImportRecordsRequest
+	31,  // 116: dnc.v1.RecordService.ListRecordImports:input_type -> dnc.v1.ListRecordImportsRequest
+	33,  // 117: dnc.v1.RecordService.ExportRecords:input_type -> dnc.v1.ExportRecordsRequest
+	3,   // 118: dnc.v1.RecordService.RecordOptOut:output_type -> dnc.v1.RecordOptOutResponse
+	5,   // 119: dnc.v1.RecordService.WithdrawOptOut:output_type -> dnc.v1.WithdrawOptOutResponse
+	7,   // 120: dnc.v1.RecordService.RecordConsent:output_type -> dnc.v1.RecordConsentResponse
+	9,   // 121: dnc.v1.RecordService.WithdrawConsent:output_type -> dnc.v1.WithdrawConsentResponse
+	11,  // 122: dnc.v1.RecordService.GetNumber:output_type -> dnc.v1.GetNumberResponse
+	14,  // 123: dnc.v1.RecordService.ListHistory:output_type -> dnc.v1.ListHistoryResponse
+	27,  // 124: dnc.v1.RecordService.ImportRecords:output_type -> dnc.v1.ImportRecordsResponse
+	32,  // 125: dnc.v1.RecordService.ListRecordImports:output_type -> dnc.v1.ListRecordImportsResponse
+	34,  // 126: dnc.v1.RecordService.ExportRecords:output_type -> dnc.v1.ExportRecordsResponse
+	118, // [118:127] is the sub-list for method output_type
+	109, // [109:118] is the sub-list for method input_type
+	109, // [109:109] is the sub-list for extension type_name
+	109, // [109:109] is the sub-list for extension extendee
+	0,   // [0:109] is the sub-list for field type_name
 }
 
 func init() { file_dnc_v1_record_proto_init() }
@@ -4288,6 +4335,7 @@ func file_dnc_v1_record_proto_init() {
 	if File_dnc_v1_record_proto != nil {
 		return
 	}
+	file_dnc_v1_check_proto_init()
 	file_dnc_v1_error_proto_init()
 	file_dnc_v1_import_proto_init()
 	file_dnc_v1_types_proto_init()

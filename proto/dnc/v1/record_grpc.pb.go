@@ -64,9 +64,9 @@ type RecordServiceClient interface {
 	// again does not bring it back, unless the reason is RECORDED_BY_MISTAKE. Who does not want to be called objects:
 	// see RecordOptOut. Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawConsent(ctx context.Context, in *WithdrawConsentRequest, opts ...grpc.CallOption) (*WithdrawConsentResponse, error)
-	// What holds for a number: its records with their stories, and the lists that hold
-	// it. A number about which nothing is recorded has an empty answer. Errors: those of
-	// CheckService.CheckNumber without SCOPE_INVALID, and RESOURCE_EXHAUSTED (RECORD_LIMIT) when
+	// What holds for a number: its records with their stories, the lists that hold it, and whether
+	// it may be called. A number about which nothing is recorded has no records and no lists. Errors: those of
+	// CheckService.CheckNumber, and RESOURCE_EXHAUSTED (RECORD_LIMIT) when
 	// the records do not fit into one answer. Safe to retry.
 	GetNumber(ctx context.Context, in *GetNumberRequest, opts ...grpc.CallOption) (*GetNumberResponse, error)
 	// Events about a number, oldest first, of the kinds that the answer names in
@@ -241,9 +241,9 @@ type RecordServiceServer interface {
 	// again does not bring it back, unless the reason is RECORDED_BY_MISTAKE. Who does not want to be called objects:
 	// see RecordOptOut. Errors: of every write, and NOT_FOUND (NOTHING_TO_WITHDRAW).
 	WithdrawConsent(context.Context, *WithdrawConsentRequest) (*WithdrawConsentResponse, error)
-	// What holds for a number: its records with their stories, and the lists that hold
-	// it. A number about which nothing is recorded has an empty answer. Errors: those of
-	// CheckService.CheckNumber without SCOPE_INVALID, and RESOURCE_EXHAUSTED (RECORD_LIMIT) when
+	// What holds for a number: its records with their stories, the lists that hold it, and whether
+	// it may be called. A number about which nothing is recorded has no records and no lists. Errors: those of
+	// CheckService.CheckNumber, and RESOURCE_EXHAUSTED (RECORD_LIMIT) when
 	// the records do not fit into one answer. Safe to retry.
 	GetNumber(context.Context, *GetNumberRequest) (*GetNumberResponse, error)
 	// Events about a number, oldest first, of the kinds that the answer names in
