@@ -145,7 +145,7 @@ const (
 	EventUnlisted         EventKind = "UNLISTED"
 	EventStoryErased      EventKind = "STORY_ERASED"
 	EventConsentUsed      EventKind = "CONSENT_USED"      // a check relied on consents
-	EventOptOutRespelled  EventKind = "OPT_OUT_RESPELLED" // an opt-out is stored under the digits that its number has now: no new objection
+	EventOptOutRespelled  EventKind = "OPT_OUT_RESPELLED" // an opt-out is stored under the present digits of its number: no new objection
 )
 
 // StoryState says whether the text of a record can be read.

@@ -196,7 +196,7 @@ var (
 	ErrSubscriberNotFound = forReasons("subscriber not found", "SUBSCRIBER_NOT_FOUND")
 	// ErrSubscriberInvalid: its filter, parent or lists cannot be as asked, or it has children. The message says why.
 	ErrSubscriberInvalid = forReasons("subscriber invalid", "SUBSCRIBER_INVALID")
-	// ErrFeedNotReady: the server is still storing numbers of an earlier version under the digits that they have now.
+	// ErrFeedNotReady: the server is still storing numbers of an earlier version under their present digits.
 	ErrFeedNotReady = forReasons("feed not ready", "FEED_NOT_READY")
 	// ErrDeskNotFound: no desk has that name.
 	ErrDeskNotFound = forReasons("desk not found", "DESK_NOT_FOUND")

@@ -16,7 +16,7 @@ import (
 )
 
 // A store of an earlier version, on a full disk and then with room: feeds and comparisons wait until the opt-out is stored under the
-// digits of now, checks never do, and the dossier shows and proves both.
+// present digits, checks never do, and the dossier shows and proves both.
 func TestFeedsWaitForFormerSpellings(t *testing.T) {
 	t.Parallel()
 	const former, present = "+33692123456", "+262692123456"
@@ -67,7 +67,7 @@ func TestFeedsWaitForFormerSpellings(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if got, err := n.feedNumbers("south"); err != nil || len(got) != 1 || got[0] != 262692123456 {
-		t.Errorf("the feed has %d numbers, %v; want the one, under the digits of now", len(got), err)
+		t.Errorf("the feed has %d numbers, %v; want the one, under the present digits", len(got), err)
 	}
 	n.clock.add(time.Hour)
 	sign(n)

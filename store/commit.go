@@ -18,7 +18,7 @@ import (
 const (
 	queueLen       = 8192
 	maxGroupEvents = 1000
-	maxGroupBytes  = 512 << 10 // of state; one event adds at most maxEventBytes and one record set
+	maxGroupBytes  = 512 << 10 // of state; one event adds at most maxEventBytes and one record set, which under former spellings may be six
 	maxEventBytes  = 256 << 10
 	maxRevision    = 384 << 10 // bytes of events and their stories before the last one
 )

@@ -28,7 +28,7 @@ const (
 	Consents Mode = Mode(storev1.LoadMode_LOAD_MODE_CONSENTS) // the same: rows of consents
 	// Reload writes the view as it is again, after a load was abandoned. The store's own.
 	Reload Mode = Mode(storev1.LoadMode_LOAD_MODE_RELOAD)
-	// Respell replaces former spellings by the digits of now; see respell.go. The store's own.
+	// Respell replaces former spellings by the present digits; see respell.go. The store's own.
 	Respell Mode = Mode(storev1.LoadMode_LOAD_MODE_RESPELL)
 )
 

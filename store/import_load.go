@@ -70,7 +70,7 @@ func (s *Store) finishLoad(ctx context.Context, id policy.EventID, prepared uint
 			s.noteDamage(err) // of blocks that the list shows
 			return receipt, err
 		case err == nil:
-			s.warnIf("store numbers of a list under the digits that they have now", s.opt.faults.do(stepRespell, func() error { return s.respellList(ctx, id) }))
+			s.respellSwitched(ctx, id)
 			return receipt, nil
 		case isFinal(err):
 			return receipt, err

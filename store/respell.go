@@ -28,10 +28,10 @@ import (
 )
 
 // Versions before 2026-11-29 stored some numbers of the French plan under other digits: see phone.Number.Former. Checks and histories
-// know both. Feeds, withdrawals and loads know the digits of now alone. So a store that is opened looks for former spellings, which
-// takes a few seeks, and stores what it finds under the digits of now, through the journal: bases get it as ordinary changes.
+// know both. Feeds, withdrawals and loads know the present digits alone. So a store that is opened looks for former spellings, which
+// takes a few seeks, and stores what it finds under the present digits, through the journal: bases get it as ordinary changes.
 //
-//   - An opt-out in force is recorded under the digits of now, and withdrawn under the former ones, in this order and in one revision if
+//   - An opt-out in force is recorded under the present digits, and withdrawn under the former ones, in this order and in one revision if
 //     there is room. It keeps its id, times and story.
 //   - A list gets a load, made by the server, that replaces the numbers.
 //
@@ -42,6 +42,16 @@ type respelling struct {
 	mu      sync.Mutex
 	optOuts bool
 	lists   map[policy.EventID]bool
+}
+
+// add notes that a list holds former spellings.
+func (r *respelling) add(list policy.EventID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lists == nil {
+		r.lists = map[policy.EventID]bool{}
+	}
+	r.lists[list] = true
 }
 
 // FeedReady returns ErrFeedNotReady while something that concerns a filter is stored under former spellings alone.
@@ -64,14 +74,13 @@ func (s *Store) startRespelling() {
 	if s.respelling.optOuts {
 		s.run(func() { s.untilRespelled("opt-outs", s.respellOptOuts) })
 	}
-	for _, l := range s.View().lists {
-		if s.respelling.lists[l.ID] {
-			s.run(func() { s.untilRespelled("list "+l.Name, func() error { return s.respellListOnceFree(l.ID) }) })
-		}
-	}
 }
 
-// findFormer notes what the view has under former spellings.
+func (s *Store) startRespellingList(l *List) {
+	s.run(func() { s.untilRespelled("list "+l.Name, func() error { return s.respellListOnceFree(l.ID) }) })
+}
+
+// findFormer notes what the view has under former spellings, and starts with the lists.
 func (s *Store) findFormer(v *View) (err error) {
 	defer badgerdir.CatchDamage(debug.SetPanicOnFault(true), &err)
 	txn := s.db.NewTransactionAt(v.revision, false)
@@ -84,14 +93,14 @@ func (s *Store) findFormer(v *View) (err error) {
 		s.respelling.optOuts = true
 		break
 	}
-	s.respelling.lists = map[policy.EventID]bool{}
 	for _, l := range v.lists {
 		found, err := s.formerOnList(l, 1)
 		if err != nil {
 			return err
 		}
 		if len(found) > 0 {
-			s.respelling.lists[l.ID] = true
+			s.respelling.add(l.ID)
+			s.startRespellingList(l)
 		}
 	}
 	return nil
@@ -99,11 +108,11 @@ func (s *Store) findFormer(v *View) (err error) {
 
 // untilRespelled tries again every second until something is respelled, or cannot be before the next start.
 func (s *Store) untilRespelled(what string, respell func() error) {
-	s.log.Info("storing numbers of an earlier version under the digits that they have now; feeds that they concern wait", "of", what)
+	s.log.Info("storing numbers of an earlier version under their present digits; feeds that they concern wait", "of", what)
 	for waits := false; ; waits = true {
 		err := s.opt.faults.do(stepRespell, respell)
 		if err == nil {
-			s.log.Info("all numbers are stored under the digits that they have now", "of", what)
+			s.log.Info("all numbers are stored under their present digits", "of", what)
 			return
 		}
 		if s.isClosing() {
@@ -198,11 +207,7 @@ func (g *group) respell(from phone.Number) (left phone.Number, err error) {
 			g.s.noteDamage(err)
 			return n, err
 		}
-		full, err := g.respellNumber(n)
-		switch {
-		case errors.Is(err, ErrTooManyRecords):
-			g.s.log.Error("a number holds too many opt-outs to take those that it has under other digits: bases lack these; withdraw some and restart")
-		case err != nil || full:
+		if full, err := g.respellNumber(n); err != nil || full {
 			return n, err
 		}
 	}
@@ -234,6 +239,9 @@ func (g *group) respellNumber(former phone.Number) (full bool, err error) {
 		}
 	}
 	for _, scope := range scopes {
+		if g.full() {
+			return true, nil
+		}
 		w := &storev1.OptOutWithdrawn{Number: uint64(former), Scope: scope, Respelled: uint64(present)}
 		if err := g.takeOwn(&storev1.Event{Change: &storev1.Event_OptOutWithdrawn{OptOutWithdrawn: w}}); err != nil {
 			return false, err
@@ -242,7 +250,7 @@ func (g *group) respellNumber(former phone.Number) (full bool, err error) {
 	return false, nil
 }
 
-// respelledOptOut records an opt-out, as it is stored under a former spelling, under the digits of now.
+// respelledOptOut records an opt-out, as it is stored under a former spelling, under the present digits.
 func respelledOptOut(present, former phone.Number, r *storev1.Record) *storev1.OptOut {
 	return &storev1.OptOut{
 		Number: uint64(present), Scope: r.GetScope(), Channel: r.GetChannel(), ReceivedAt: r.GetReceivedAt(), ExpiresAt: r.GetExpiresAt(),
@@ -317,7 +325,19 @@ func (s *Store) respellListOnceFree(id policy.EventID) error {
 	return nil
 }
 
-// respellList loads a list, which the caller has locked, with the digits of now in place of former spellings, if it has any. The load
+// respellSwitched respells a list, which the caller has locked, after it has switched to what may be a content of an earlier version.
+// If that fails, feeds wait until it succeeds.
+func (s *Store) respellSwitched(ctx context.Context, id policy.EventID) {
+	err := s.opt.faults.do(stepRespell, func() error { return s.respellList(ctx, id) })
+	l := s.View().listByID(id)
+	if err == nil || l == nil || s.isClosing() {
+		return
+	}
+	s.respelling.add(id)
+	s.startRespellingList(l)
+}
+
+// respellList loads a list, which the caller has locked, with the present digits in place of former spellings, if it has any. The load
 // ends with another look. Settings, snapshot date and coverage stay.
 func (s *Store) respellList(ctx context.Context, id policy.EventID) error {
 	l := s.View().listByID(id)

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/dncd/dncd/internal/feed"
 	"github.com/dncd/dncd/internal/phone"
 	"github.com/dncd/dncd/internal/policy"
+	"github.com/dncd/dncd/store/internal/apply"
 )
 
 // asEarlier has a store keep former spellings, as an earlier version did.
@@ -48,7 +50,7 @@ func respelled(t testing.TB, s *Store) *Store {
 
 const formerly, presently = phone.Number(33692123456), phone.Number(262692123456)
 
-// A base that follows, a snapshot, a withdrawal and a comparison know an opt-out of an earlier version by the digits of now (guarantee 11).
+// A base that follows, a snapshot, a withdrawal and a comparison know an opt-out of an earlier version by the present digits (guarantee 11).
 func TestFormerSpellingsReachBases(t *testing.T) {
 	t.Parallel()
 	dir, clock := t.TempDir(), clockAt(day(8))
@@ -129,7 +131,7 @@ func recordEarlier(t *testing.T, dir string, clock *testClock) earlierStory {
 	return e
 }
 
-// What was recorded about a number keeps its story, times, desk and id under the digits of now, and nothing of it counts twice.
+// What was recorded about a number keeps its story, times, desk and id under the present digits, and nothing of it counts twice.
 func TestRespelledRecordsKeepTheirStory(t *testing.T) {
 	t.Parallel()
 	dir, clock := t.TempDir(), clockAt(day(8))
@@ -201,7 +203,7 @@ func TestRespellingChangesNoPast(t *testing.T) {
 			[]NumberEvent{{ID: e.first.ID, Scope: "acme/loans"}, {ID: policy.EventID{Revision: e.revision + 1}, Scope: "acme/loans"}}, new(int))
 		must(t, err)
 		if len(known) != 2 || known[0].Stages[feed.Applied-feed.Received] == nil || known[1].Stages[feed.Applied-feed.Received] != nil {
-			t.Errorf("%s: got %+v, want the objection acknowledged under its former digits, and not yet under those of now", name, known)
+			t.Errorf("%s: got %+v, want the objection acknowledged under its former digits, and not yet under the present ones", name, known)
 		}
 	}
 	revision := s.View().Revision()
@@ -260,7 +262,7 @@ func TestRespellingGoesOnAfterAKill(t *testing.T) {
 	s = respelled(t, openAt(t, dir, clock))
 	got := feedRows(t, s.View(), inScopes("acme"))
 	if len(got) != many || got[0].Number != 262692000000 || got[many-1].Number != 262692000000+(many-1)*7 {
-		t.Errorf("%d rows, from %s on; want %d under the digits of now", len(got), got[0].Number.E164(), many)
+		t.Errorf("%d rows, from %s on; want %d under the present digits", len(got), got[0].Number.E164(), many)
 	}
 	changes, _ := readAll(t, openFeed(t, s, FeedQuery{Filter: inScopes("acme"), After: FeedCursor{Revision: revision}}), 1<<20)
 	if len(changes) != 2*many {
@@ -291,7 +293,40 @@ func TestRespellingOfANumberWithManyOptOuts(t *testing.T) {
 		t.Errorf("%d records, %v; want %d", len(facts.Records), err, many)
 	}
 	if rows := feedRows(t, s.View(), inScopes("acme")); len(rows) != 1 || rows[0].Number != presently {
-		t.Errorf("%d rows, want one of the digits of now", len(rows))
+		t.Errorf("%d rows, want one of the present digits", len(rows))
+	}
+}
+
+// Opt-outs under former digits come to a number that is full already: no base lacks them. It takes no more until some are withdrawn.
+func TestRespellingFillsANumberBeyondItsBound(t *testing.T) {
+	t.Parallel()
+	dir, clock := t.TempDir(), clockAt(day(8))
+	s := openEarlier(t, dir, clock)
+	most := 0
+	for _, n := range []phone.Number{formerly, presently} {
+		for i := range apply.MaxRecordSetBytes / 255 {
+			scope := policy.Scope(fmt.Sprintf("%d/%0240d", n, i))
+			if recordAll(t, s, []RecordRow{{OptOut: OptOut{Number: n, Scope: scope}}})[0].Err != nil {
+				break
+			}
+			most++
+		}
+	}
+	optOut(t, s, fiction(415, 1), "")
+	closeStore(t, s)
+	s = respelled(t, openAt(t, dir, clock))
+	if rows := feedRows(t, s.View(), feed.Filter{}); len(rows) != most+1 || rows[1].Number != presently || rows[most].Number != presently {
+		t.Fatalf("%d rows, want %d of the present digits and another", len(rows), most)
+	}
+	_, err := s.RecordOptOut(context.Background(), OptOut{Number: presently, Scope: "acme"}, Request{})
+	if outcome := recordAll(t, s, []RecordRow{{OptOut: OptOut{Number: presently, Scope: "acme"}}})[0]; !errors.Is(err, ErrTooManyRecords) || !errors.Is(outcome.Err, ErrTooManyRecords) {
+		t.Errorf("one more: %v, as a row %v; want ErrTooManyRecords", err, outcome.Err)
+	}
+	_, err = s.WithdrawOptOut(context.Background(), presently, policy.Scope(fmt.Sprintf("%d/%0240d", formerly, 1)), Request{})
+	must(t, err)
+	closeStore(t, s)
+	if r := mustFsck(t, dir); !r.OK() {
+		t.Errorf("fsck: %+v", r)
 	}
 }
 
@@ -323,7 +358,7 @@ func TestRespellingWaitsForRoom(t *testing.T) {
 	}
 }
 
-// Rows that an earlier version staged are recorded under the digits of now.
+// Rows that an earlier version staged are recorded under the present digits.
 func TestStagedRowsHaveTheDigitsOfNow(t *testing.T) {
 	t.Parallel()
 	s := openEarlier(t, t.TempDir(), clockAt(day(8)))
@@ -333,7 +368,7 @@ func TestStagedRowsHaveTheDigitsOfNow(t *testing.T) {
 	}
 }
 
-// A list has the digits of now after a load of the server's own, with the date and coverage that it had.
+// A list has the present digits after a load of the server's own, with the date and coverage that it had.
 func TestRespelledList(t *testing.T) {
 	t.Parallel()
 	dir, clock := t.TempDir(), clockAt(day(8))
@@ -396,11 +431,43 @@ func TestRespelledList(t *testing.T) {
 	_, err = s.Revert(context.Background(), header("whole", Revert), silent)
 	must(t, err)
 	if got := exportList(t, s.View(), listOf(t, s, "whole")); !slices.Equal(got, digits(presently, presently+1)) {
-		t.Errorf("reverted to former spellings it holds %d numbers, want 2 of now", len(got))
+		t.Errorf("reverted to former spellings it holds %d numbers, want the 2 present ones", len(got))
 	}
 	closeStore(t, s)
 	if r := mustFsck(t, dir); !r.OK() {
 		t.Errorf("fsck: %+v", r)
+	}
+}
+
+// A revert to a content of an earlier version, and a disk that is full just then: the feed of the list waits, that of others does not.
+func TestFeedsWaitForARevertedList(t *testing.T) {
+	t.Parallel()
+	dir, clock := t.TempDir(), clockAt(day(8))
+	s := openEarlier(t, dir, clock)
+	l := createList(t, s, "house", Settings{Kind: policy.ListSuppression})
+	load(t, s, "house", Replace, digits(formerly), Commit{})
+	load(t, s, "house", Replace, digits(fiction(415, 1)), Commit{})
+	closeStore(t, s)
+	o, full := testOptions(), atomic.Bool{}
+	o.Clock, o.faults = clock.now, func(at step, write func() error) error {
+		if at == stepRespell && full.Load() {
+			return ErrDiskFull
+		}
+		return write()
+	}
+	s = openWith(t, dir, o)
+	full.Store(true)
+	_, err := s.Revert(context.Background(), header("house", Revert), silent)
+	must(t, err)
+	if err := s.FeedReady(feed.Filter{Lists: []policy.EventID{l.ID}}); !errors.Is(err, ErrFeedNotReady) {
+		t.Errorf("the list has former spellings: got %v, want ErrFeedNotReady", err)
+	}
+	if err := s.FeedReady(feed.Filter{}); err != nil {
+		t.Error("a feed without the list:", err)
+	}
+	full.Store(false)
+	if got := exportList(t, respelled(t, s).View(), listOf(t, s, "house")); !slices.Equal(got, digits(presently)) {
+		t.Errorf("once there is room it holds %d numbers, want the present digits of one", len(got))
 	}
 }
 

@@ -57,7 +57,7 @@ var (
 	ErrForked               = errors.New("the journal holds another history at that position")
 	ErrOtherJournal         = errors.New("it is of another journal")
 	ErrHistoryGone          = errors.New("that revision is not kept")
-	ErrFeedNotReady         = errors.New("numbers that an earlier version stored under other digits are not all stored under those of now yet")
+	ErrFeedNotReady         = errors.New("numbers that an earlier version stored under other digits are not all stored under the present ones yet")
 	ErrFutureRevision       = errors.New("that moment has not come yet")
 	ErrPast                 = errors.New("the time is before that of the revision")
 	ErrStage                = fault.ErrStage

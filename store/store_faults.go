@@ -16,7 +16,7 @@ const (
 	stepRows       step = "chunk of opt-outs"
 	stepRowsCommit step = "order to record opt-outs"
 	stepCompare    step = "numbers that are compared"
-	stepRespell    step = "numbers of an earlier version under the digits of now"
+	stepRespell    step = "numbers of an earlier version under the present digits"
 )
 
 // faults is how tests make a write fail. It is called in place of the write: it may do it, fail instead, do a part of it, or

@@ -32,7 +32,7 @@ const (
 	EventConsent
 	EventConsentWithdrawn
 	EventConsentUsed
-	EventOptOutRespelled // an opt-out is stored under the digits that its number has now
+	EventOptOutRespelled // an opt-out is stored under the present digits of its number
 )
 
 // HistoryEvent is one event about a number.

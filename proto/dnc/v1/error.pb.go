@@ -176,7 +176,7 @@ const (
 	ErrorReason_ERROR_REASON_ACK_INVALID ErrorReason = 83
 	// NOT_FOUND. No desk has that name.
 	ErrorReason_ERROR_REASON_DESK_NOT_FOUND ErrorReason = 84
-	// UNAVAILABLE. The server is still storing numbers under the digits that they have now, which an earlier version had stored
+	// UNAVAILABLE. The server is still storing numbers under their present digits, which an earlier version had stored
 	// under others. Until then a feed would lack them. Checks are not affected. Retry after a pause; if it lasts, the server's log
 	// has the cause.
 	ErrorReason_ERROR_REASON_FEED_NOT_READY ErrorReason = 85

@@ -46,7 +46,7 @@ const (
 	EventKind_EVENT_KIND_STORY_ERASED EventKind = 7
 	// A check relied on consents, and was asked to record that.
 	EventKind_EVENT_KIND_CONSENT_USED EventKind = 8
-	// The server stored an opt-out under the digits that its number has now. An earlier version had stored it under others. It is
+	// The server stored an opt-out under the present digits of its number. An earlier version had stored it under others. It is
 	// no new objection.
 	EventKind_EVENT_KIND_OPT_OUT_RESPELLED EventKind = 9
 )
@@ -1831,7 +1831,7 @@ func (x *OptOutRecorded) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
-// An opt-out was stored under the digits that its number has now.
+// An opt-out was stored under the present digits of its number.
 type OptOutRespelled struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The number in E.164.

@@ -17,7 +17,8 @@ import (
 	"github.com/dncd/dncd/store/internal/wire"
 )
 
-// MaxRecordSetBytes bounds the records of one number; one more is refused with ErrTooManyRecords.
+// MaxRecordSetBytes bounds the records of one number; one more is refused with ErrTooManyRecords. Opt-outs that a number has under its
+// former spellings come to it beyond that: they count already.
 const MaxRecordSetBytes = 64 << 10
 
 func (a *Applier) optOut(id policy.EventID, c *storev1.OptOut, story StoryRef) error {
@@ -42,13 +43,26 @@ type StoryRef struct {
 	OfRow bool   // the event is a row
 }
 
-// PutNew is putRecords with one record more.
+// PutNew is putRecords with one record more. Errors: ErrTooManyRecords, before anything is written.
 func (a *Applier) PutNew(id policy.EventID, number uint64, set NumberSet) error {
+	if set.isTooLarge() {
+		return fault.ErrTooManyRecords
+	}
+	return a.putMore(id, number, set)
+}
+
+// putMore is PutNew without a bound.
+func (a *Applier) putMore(id policy.EventID, number uint64, set NumberSet) error {
 	if err := a.putRecords(id, number, set); err != nil {
 		return err
 	}
 	a.Numbers = append(a.Numbers, number)
 	return nil
+}
+
+// isTooLarge reports whether a set is beyond what one number may hold. One record never is.
+func (s *NumberSet) isTooLarge() bool {
+	return len(s.Records) > 1 && proto.Size(s.RecordSet) > MaxRecordSetBytes
 }
 
 // Record is what the state holds of an opt-out.
@@ -173,14 +187,11 @@ func (a *Applier) isNew(number uint64) bool {
 }
 
 // putRecords writes the records of a number, and the event to its history: a row is there with its record, until that
-// is gone. Errors: ErrTooManyRecords, before anything is written.
+// is gone.
 func (a *Applier) putRecords(id policy.EventID, number uint64, set NumberSet) error {
 	b, err := set.bytes()
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
-	}
-	if len(b) > MaxRecordSetBytes {
-		return fault.ErrTooManyRecords
 	}
 	numbers := present(len(set.Records)) - present(set.Stored)
 	if err := a.count(numbers, len(set.Records)-set.Stored); err != nil {

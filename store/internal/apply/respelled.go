@@ -24,5 +24,5 @@ func (a *Applier) respelled(id policy.EventID, c *storev1.OptOut, set NumberSet)
 	slices.SortStableFunc(set.Records, func(a, b *storev1.Record) int {
 		return cmp.Or(cmp.Compare(a.GetRevision(), b.GetRevision()), cmp.Compare(a.GetIndex(), b.GetIndex()))
 	})
-	return a.PutNew(id, c.GetNumber(), set)
+	return a.putMore(id, c.GetNumber(), set)
 }
