@@ -201,7 +201,7 @@ func (a *app) policyApply(ctx context.Context, file string, yes bool) error {
 	}
 	asked, err := c.SetPolicy(ctx, string(text), client.SetPolicyOptions{DryRun: true})
 	if err != nil {
-		return inFile(file, err)
+		return refusedFile(file, text, err)
 	}
 	if a.output == "text" {
 		a.tellChanges(a.stdout, asked.Changes, asked.Loosened)
@@ -209,7 +209,7 @@ func (a *app) policyApply(ctx context.Context, file string, yes bool) error {
 	done := asked
 	if !asked.Unchanged && (yes || len(asked.Loosened) == 0) {
 		if done, err = c.SetPolicy(ctx, string(text), client.SetPolicyOptions{Expected: &asked.Base, Force: yes}); err != nil {
-			return inFile(file, err)
+			return refusedFile(file, text, err)
 		}
 	} else if !asked.Unchanged {
 		a.end(exitNo)
@@ -254,9 +254,6 @@ func readWhole(file string, most int64) ([]byte, error) {
 func inFile(file string, err error) error {
 	var problems *policydoc.Error
 	if !errors.As(err, &problems) {
-		if errors.Is(err, client.ErrPolicyInvalid) {
-			return &reworded{file + ": " + err.Error(), err}
-		}
 		return err
 	}
 	lines := make([]string, len(problems.Problems))
@@ -264,6 +261,18 @@ func inFile(file string, err error) error {
 		lines[i] = fmt.Sprintf("%s:%d:%d: %s", file, p.Line, p.Column, p.Text)
 	}
 	return errors.New(strings.Join(lines, "\n"))
+}
+
+// refusedFile names the file in the server's refusal of what is in it, and the place of each problem as inFile does. A server of
+// another version may have found other problems: then its own words stay.
+func refusedFile(file string, text []byte, err error) error {
+	if !errors.Is(err, client.ErrPolicyInvalid) {
+		return err
+	}
+	if _, own := policydoc.Parse(text, atlas.Holidays); own != nil && strings.Contains(err.Error(), own.Error()) {
+		return &reworded{inFile(file, own).Error(), err}
+	}
+	return &reworded{file + ": " + err.Error(), err}
 }
 
 func (a *app) policyLogCommand() *cobra.Command {
