@@ -45,12 +45,13 @@ standard error. The server keeps only its SHA-256 and cannot show it again.
 
 Each role counts at the scopes that --scope names, and below them. No role includes another:
   checker     checks numbers, and sees what is recorded for one, without its stories
-  recorder    records and withdraws opt-outs, one by one and by file; reads history
+  recorder    records and withdraws opt-outs and consents, one by one and by file; reads history
   loader      creates, changes, deletes, loads and exports lists; imports opt-outs
   subscriber  follows the feed of the subscriber whose identity it is, and acknowledges it
-  officer     checks, and reads everything: stories, history, exports, the journal,
-              the access log
-  admin       grants and revokes; registers bases and desks; reads the journal`,
+  officer     checks, audits, and reads everything: stories, history, exports, the journal,
+              the access log; records consents, also such that may lift an opt-out
+  admin       grants and revokes; registers bases and desks; sets the policy, if it is bound
+              to no scope; reads the journal`,
 		Example: `  dnc token new dialer --role checker --scope acme > dialer.token
   dnc token new desk-1 --role checker,recorder --scope acme --expires 90d
   dnc token new "Jane Doe" --role admin --certificate`,

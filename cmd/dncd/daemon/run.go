@@ -56,7 +56,7 @@ func rootCommand(c *config) *cobra.Command {
 	root := &cobra.Command{
 		Use:   "dncd",
 		Short: "Serve a do-not-call store",
-		Long: `dncd keeps opt-outs and do-not-call lists, and answers over gRPC whether a number may be called.
+		Long: `dncd keeps opt-outs, consents, do-not-call lists and the policy, and answers over gRPC whether a number may be called.
 
 Without a command it serves. Each flag has an environment variable: DNCD_ and the flag's name in upper
 case with underscores, DNCD_TLS_CERT for --tls-cert. The file of --config has lines such as
