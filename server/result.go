@@ -100,7 +100,7 @@ func guardMessage(f *store.GuardFailure) string {
 		return fmt.Sprintf("no file is named for %s: the list would cover it because of %s in it%s: "+
 			"leave them out, name the files as the registry does, or declare the list's coverage", f.Outside[0], numbers(f.After), likewise(f))
 	case store.GuardLifts:
-		return fmt.Sprintf("%d of %d consents would lift an opt-out that is older: only an officer may let them, with lift_opt_outs; without it they lift none",
+		return fmt.Sprintf("%d of %d consents would lift an opt-out that is older: an officer decides whether they do; otherwise they are recorded and lift none",
 			f.After, f.Before)
 	case store.GuardCut:
 		if f.After == 1 {

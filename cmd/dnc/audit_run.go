@@ -87,8 +87,11 @@ func stoppedAudit(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		err = fmt.Errorf("stopped before the end of the file: %w", ctx.Err())
 	}
-	if ctx.Err() != nil || errors.Is(err, client.ErrUnavailable) {
+	switch {
+	case ctx.Err() != nil:
 		return withHint(err, "run it again: an audit changes nothing on the server")
+	case errors.Is(err, client.ErrUnavailable):
+		return withHint(err, "run it again when the server in --addr is reachable: an audit changes nothing on it")
 	}
 	return err
 }

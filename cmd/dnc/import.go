@@ -396,6 +396,7 @@ func describeGuard(g client.GuardFailure, final bool) string {
 		client.GuardCut:              "--yes",
 		client.GuardCoverageWider:    "--yes",
 		client.GuardCoverageInferred: "--yes",
+		client.GuardLiftsOptOuts:     "--lift-opt-outs, or --yes without the lift,",
 	}
 	text := lower(g.Guard)
 	if g.Prefix != "" && !strings.HasPrefix(string(g.Guard), "COVERAGE") { // whose messages name more than one
