@@ -59,7 +59,7 @@ func TestPolicyByCalls(t *testing.T) {
 	_, err = client.SetPolicy(ctx, &dncv1.SetPolicyRequest{Document: consentInFrance, ExpectedVersion: &none})
 	wantReason(t, err, codes.Aborted, "POLICY_CHANGED")
 	set, err := client.SetPolicy(ctx, &dncv1.SetPolicyRequest{Document: consentInFrance, ExpectedVersion: &commented.Policy.Version})
-	if err != nil || len(set.GetChanges()) != 1 || set.GetBaseVersion() != commented.GetPolicy().GetVersion() {
+	if err != nil || len(set.GetChanges()) != 3 || set.GetBaseVersion() != commented.GetPolicy().GetVersion() {
 		t.Fatalf("set: %v, %v", set, err)
 	}
 	blocked := check()
