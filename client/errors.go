@@ -106,6 +106,7 @@ const (
 	reasonInternal      = "INTERNAL"
 	reasonUnsupported   = "UNSUPPORTED"
 	reasonFieldInvalid  = "FIELD_INVALID"
+	reasonPolicyInvalid = "POLICY_INVALID"
 	reasonNumberEmpty   = "NUMBER_EMPTY"
 	reasonNumberSyntax  = "NUMBER_SYNTAX"
 	reasonImportRunning = "IMPORT_RUNNING"
@@ -201,7 +202,7 @@ var (
 	// ErrDeskNotFound: no desk has that name.
 	ErrDeskNotFound = forReasons("desk not found", "DESK_NOT_FOUND")
 	// ErrPolicyInvalid: the document is no policy. The message has the line and column of each problem.
-	ErrPolicyInvalid = forReasons("policy invalid", "POLICY_INVALID")
+	ErrPolicyInvalid = forReasons("policy invalid", reasonPolicyInvalid)
 	// ErrPolicyChanged: another policy is in force than the one that the change was made from.
 	ErrPolicyChanged = forReasons("policy changed", "POLICY_CHANGED")
 	// ErrFilterChanged: the cursor is of another epoch of the feed. Get a full feed.

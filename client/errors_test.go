@@ -178,3 +178,17 @@ func TestGRPCStatus(t *testing.T) {
 		}
 	}
 }
+
+// A document in another encoding, as a Windows editor may save it, is told so before it is sent.
+func TestPolicyIsUTF8(t *testing.T) {
+	t.Parallel()
+	c, err := New("127.0.0.1:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, err = c.SetPolicy(context.Background(), "format: 1 # \xe9t\xe9\n", SetPolicyOptions{})
+	if !errors.Is(err, ErrPolicyInvalid) || !strings.Contains(err.Error(), "not UTF-8") {
+		t.Errorf("got %v, want ErrPolicyInvalid", err)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"iter"
 	"time"
+	"unicode/utf8"
 
 	dncv1 "github.com/dncd/dncd/proto/dnc/v1"
 )
@@ -98,6 +99,9 @@ func (c *Client) GetPolicy(ctx context.Context, opts ...ReadOption) (Policy, err
 // SetPolicy puts a policy in force. Errors: ErrPolicyInvalid with the line and column of each problem, ErrPolicyChanged,
 // ErrConfirmationRequired without Force.
 func (c *Client) SetPolicy(ctx context.Context, document string, o SetPolicyOptions) (PolicyReceipt, error) {
+	if !utf8.ValidString(document) { // gRPC refuses it with a message that helps nobody
+		return PolicyReceipt{}, invalid(reasonPolicyInvalid, "the document is not UTF-8: save it as UTF-8")
+	}
 	request := &dncv1.SetPolicyRequest{
 		Document: document, ExpectedVersion: o.Expected, Force: o.Force, DryRun: o.DryRun, Context: c.writeContext(o.RequestID),
 	}
