@@ -127,7 +127,7 @@ func (a *app) feed(cmd *cobra.Command, name string, flags feedFlags) error {
 	}
 	dir, err := openFeedDir(flags.out, status)
 	if err != nil {
-		return withHint(fmt.Errorf("--out: %w", err), "--out names a directory that exists, and that this user can write")
+		return withHint(fmt.Errorf("--out: %w", err), "--out names a directory that exists, and that this user can write; a note that is damaged may be moved away")
 	}
 	r := &feedRun{dir: dir, form: form, status: status}
 	progress := a.startProgress(func() progressState {

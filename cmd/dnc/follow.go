@@ -84,7 +84,7 @@ func (a *app) follow(cmd *cobra.Command, flags followFlags) (err error) {
 	if err != nil {
 		return hintFollow(err)
 	}
-	return a.printFollowed(base)
+	return hintFollow(a.printFollowed(base))
 }
 
 func (f *followFlags) options(cmd *cobra.Command) (o client.FollowOptions, err error) {
@@ -114,10 +114,16 @@ func hintDB(err error) string {
 	case errors.Is(err, sqlitebase.ErrLocked):
 		return "stop the other `dnc follow`, or give each a file of its own"
 	case errors.Is(err, sqlitebase.ErrNoBase):
-		return "name a file that `dnc follow` made, or one that is not there"
+		return "name a file that `dnc follow` made, or one that is not there; if it is the base, and its beginning is damaged, " + hintAnotherFile
+	case errors.Is(err, sqlitebase.ErrDamaged):
+		return "dialers that read it may miss numbers: " + hintAnotherFile
+	case errors.Is(err, sqlitebase.ErrNoRoom):
+		return "make room and start it again: it continues where it stopped, and blocks what it did before"
 	}
 	return "--db names a file that this user can write, in a directory that it can write"
 }
+
+const hintAnotherFile = "move it away with its -wal and -shm, and run `dnc follow` again, which makes another from a snapshot"
 
 // hintFollow adds what to do about errors that only following has.
 func hintFollow(err error) error {
@@ -126,7 +132,7 @@ func hintFollow(err error) error {
 		return withHint(err, "once the operator has confirmed the fingerprint of the new key, which `dnc key show` prints, give it with --server-key NEW.pub")
 	case errors.Is(err, client.ErrFeedBroken):
 		return withHint(err, "nothing of it was applied, and the file still blocks what it did: tell the server's operator")
-	case errors.Is(err, sqlitebase.ErrLocked):
+	case errors.Is(err, sqlitebase.ErrLocked), errors.Is(err, sqlitebase.ErrDamaged), errors.Is(err, sqlitebase.ErrNoRoom):
 		return withHint(err, hintDB(err))
 	case errors.Is(err, client.ErrOtherSubscriber):
 		return withHint(err, "give each subscriber a file of its own with --db")

@@ -6,6 +6,8 @@
 //     refused, also where the lock did not stop the other: under another name of the file, or on a system without locks. Others may read
 //     meanwhile, and each reader sees one state.
 //   - Rows that a snapshot stages are in a table of their own, and count for nothing before Swap.
+//   - A file whose pages do not hold together, or that lacks the table of its rows, is refused when it is opened to be written: it could
+//     block too little in silence.
 //   - No error holds a number.
 //
 // The schema is documented in docs/subscribers.md: readers rely on it.
@@ -25,7 +27,8 @@ import (
 	"path/filepath"
 	"time"
 
-	_ "modernc.org/sqlite" // the driver: SQLite in Go, without cgo
+	"modernc.org/sqlite" // and the driver: SQLite in Go, without cgo
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/dncd/dncd/client"
 )
@@ -57,6 +60,27 @@ CREATE VIEW IF NOT EXISTS blocked AS
 // ErrNoBase is returned for a file that holds no base.
 var ErrNoBase = errors.New("the file holds no base of dnc follow")
 
+// ErrDamaged is returned for a base whose pages or tables do not hold together: it may lack rows.
+var ErrDamaged = errors.New("the file is damaged")
+
+// ErrNoRoom is returned when a disk is full. The file is as it was before.
+var ErrNoRoom = errors.New("there is no room for changes of the file")
+
+// named says which of the errors above an error of SQLite is.
+func named(err error) error {
+	var of *sqlite.Error
+	if !errors.As(err, &of) {
+		return err
+	}
+	switch of.Code() & 0xff { // what is above the byte tells more
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w: %w", ErrNoRoom, err)
+	}
+	return err
+}
+
 // Base is a client.Base in a file.
 type Base struct {
 	db     *sql.DB
@@ -64,7 +88,8 @@ type Base struct {
 	unlock func() error // nil: it is not locked
 }
 
-// Open opens a file to be written, and makes one that only its owner may read if it is not there. Errors: ErrLocked, ErrNoBase.
+// Open opens a file to be written, and makes one that only its owner may read if it is not there. Errors: ErrLocked, ErrNoBase,
+// ErrDamaged.
 func Open(ctx context.Context, path string) (*Base, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err == nil {
@@ -95,7 +120,9 @@ func openLocked(ctx context.Context, path string) (*Base, error) {
 	}
 	isNew, err := b.isEmpty(ctx, path)
 	if err == nil && !isNew {
-		err = b.check(ctx, path)
+		if err = b.check(ctx, path); err == nil {
+			err = b.verify(ctx, path)
+		}
 	}
 	if err == nil {
 		err = b.init(ctx)
@@ -144,7 +171,7 @@ func connect(path, options string) (*Base, error) {
 func (b *Base) isEmpty(ctx context.Context, path string) (bool, error) {
 	var tables int
 	if err := b.db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema`).Scan(&tables); err != nil {
-		return false, fmt.Errorf("%w: %s: %w", ErrNoBase, path, err)
+		return false, notBase(path, err)
 	}
 	return tables == 0, nil
 }
@@ -155,9 +182,36 @@ func (b *Base) check(ctx context.Context, path string) error {
 	err := b.db.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = 'schema'`).Scan(&got)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%w: %s: %w", ErrNoBase, path, err)
+		return notBase(path, err)
 	case got != version:
 		return fmt.Errorf("%w: %s is of version %d, and this dnc knows version %d", ErrNoBase, path, got, version)
+	}
+	return nil
+}
+
+// notBase is the error for a file that cannot be read as a base.
+func notBase(path string, err error) error {
+	if err = named(err); errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return fmt.Errorf("%w: %s: %w", ErrNoBase, path, err)
+}
+
+// verify reads all pages of a base, and looks for the table of its rows: init would make an empty one in its place.
+func (b *Base) verify(ctx context.Context, path string) error {
+	var found string
+	if err := b.db.QueryRowContext(ctx, `PRAGMA quick_check(1)`).Scan(&found); err != nil {
+		return notBase(path, err)
+	}
+	if found != "ok" {
+		return fmt.Errorf("%s: %w: its pages do not hold together", path, ErrDamaged) // what was found may hold a number
+	}
+	var tables int
+	if err := b.db.QueryRowContext(ctx, `SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = 'rows'`).Scan(&tables); err != nil {
+		return notBase(path, err)
+	}
+	if tables == 0 {
+		return fmt.Errorf("%s: %w: the table of its rows is not there", path, ErrDamaged)
 	}
 	return nil
 }
@@ -204,12 +258,12 @@ func (t *transaction) run(statement string, args ...any) {
 func (b *Base) update(ctx context.Context, f func(*transaction) error) error {
 	tx, err := b.db.BeginTx(ctx, nil)
 	if err != nil {
-		return err
+		return named(err)
 	}
 	if err := f(&transaction{Tx: tx, ctx: ctx}); err != nil {
-		return errors.Join(err, ignoreDone(tx.Rollback()))
+		return errors.Join(named(err), ignoreDone(tx.Rollback()))
 	}
-	return tx.Commit()
+	return named(tx.Commit())
 }
 
 // follow runs f in a transaction, unless another process has opened the file since. Two that follow at once would each apply changes to
@@ -243,10 +297,12 @@ func (b *Base) Load(ctx context.Context) (s client.FollowState, err error) {
 		return s, nil
 	}
 	if err != nil {
-		return s, err
+		return s, named(err)
 	}
-	err = json.Unmarshal([]byte(text), &s)
-	return s, err
+	if err := json.Unmarshal([]byte(text), &s); err != nil {
+		return s, fmt.Errorf("%w: its state: %w", ErrDamaged, err)
+	}
+	return s, nil
 }
 
 // setState stores the state, and what people want to see of it.
@@ -275,7 +331,7 @@ func (b *Base) query(ctx context.Context, statement string) iter.Seq2[client.Row
 	return func(yield func(client.Row, error) bool) {
 		rows, err := b.db.QueryContext(ctx, statement)
 		if err != nil {
-			yield(client.Row{}, err)
+			yield(client.Row{}, named(err))
 			return
 		}
 		defer rows.Close()
@@ -294,7 +350,7 @@ func (b *Base) query(ctx context.Context, statement string) iter.Seq2[client.Row
 			}
 		}
 		if err := rows.Err(); err != nil {
-			yield(client.Row{}, err)
+			yield(client.Row{}, named(err))
 		}
 	}
 }
@@ -302,7 +358,7 @@ func (b *Base) query(ctx context.Context, statement string) iter.Seq2[client.Row
 // Counts returns how many rows there are, and how many orphans beside them.
 func (b *Base) Counts(ctx context.Context) (rows, orphans uint64, err error) {
 	err = b.db.QueryRowContext(ctx, `SELECT count(*) - count(nullif(orphan, 0)), count(nullif(orphan, 0)) FROM rows`).Scan(&rows, &orphans)
-	return rows, orphans, err
+	return rows, orphans, named(err)
 }
 
 // DropOrphans deletes all orphans, and returns how many there were.
