@@ -30,6 +30,7 @@ func regions(code string) phone.RegionSet {
 var lists = []policy.List{
 	{Name: "donotcall", Kind: policy.ListRegistry, Jurisdiction: regions("US"), Loaded: true},
 	{Name: "tps", Kind: policy.ListRegistry, Jurisdiction: regions("FR"), Loaded: true},
+	{Name: "reunion", Kind: policy.ListRegistry, Jurisdiction: regions("RE"), Loaded: true},
 	{Name: "other", Kind: policy.ListRegistry, Jurisdiction: regions("CA"), Loaded: true},
 	{Name: "firm", Kind: policy.ListSuppression, Loaded: true},
 }
@@ -173,7 +174,7 @@ func TestWhatIsNotListedInASectionLoosensNothing(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				for range 15 {
 					before, after := drawSectionPair(t, name)
-					c.compare(t, before.Compile("1", known), after.Compile("2", known), 300, []string{"FR", "FR", "FR", "FR", "FR"}, func() string {
+					c.compare(t, before.Compile("1", known), after.Compile("2", known), 300, []string{"FR", "FR", "FR", "FR", "GP"}, func() string {
 						return fmt.Sprintf("before:\n%s\nafter:\n%s", before.Write(), after.Write())
 					})
 				}
@@ -198,15 +199,29 @@ func drawSectionPair(t *rapid.T, name string) (before, after *Document) {
 	} else {
 		drawSection[name](t, &other, "FR")
 	}
-	atScope := rapid.IntRange(0, 3).Draw(t, "at a scope") == 0
-	of := func(s Sections) *Document {
-		c := Country{Code: "FR", Sections: s}
-		if atScope {
-			c = Country{Code: "FR", Scopes: []Scoped{{Scope: "acme", Sections: s}}}
-		}
-		return &Document{Countries: []Country{c}}
+	return placed(rapid.IntRange(0, 9).Draw(t, "where"), same, other)
+}
+
+// placed puts two versions of sections into two policies: most often as the rules of France.
+func placed(where int, same, other Sections) (before, after *Document) {
+	of := func(code string, s Sections, scoped ...Scoped) *Document {
+		return &Document{Countries: []Country{{Code: code, Sections: s, Scopes: scoped}}}
 	}
-	return of(same), of(other)
+	acme := Scoped{Scope: "acme", Sections: same}
+	switch where {
+	case 0:
+		return of("FR", Sections{}, acme), of("FR", Sections{}, Scoped{Scope: "acme", Sections: other})
+	case 1: // a scope gets rules of its own
+		return of("FR", same), of("FR", same, Scoped{Scope: "acme", Sections: other})
+	case 2: // or has them no longer
+		return of("FR", same, Scoped{Scope: "acme", Sections: other}), of("FR", same)
+	case 3: // a scope within a scope
+		return of("FR", Sections{}, acme, Scoped{Scope: "acme/energy", Sections: same}),
+			of("FR", Sections{}, acme, Scoped{Scope: "acme/energy", Sections: other})
+	case 4: // a part of the country
+		return of("FR", same), of("GP", same)
+	}
+	return of("FR", same), of("FR", other)
 }
 
 // comparison counts what became of answers under another policy.
@@ -343,5 +358,25 @@ service: {permitted: false}`
 	}
 	if got := Loosens(nil, old); len(got) != 1 || got[0].Section != "lists" {
 		t.Errorf("the first policy: %+v, want its overridden lists", got)
+	}
+}
+
+// A period that counts as no longer ends no later, from whatever day it counts.
+func TestNoLongerEndsNoLater(t *testing.T) {
+	t.Parallel()
+	var periods []policy.Period
+	for _, months := range []int{0, 1, 2, 12} {
+		for _, days := range []int{0, 1, 27, 28, 29, 30, 31, 32, 59, 62} {
+			periods = append(periods, policy.Period{Months: months, Days: days})
+		}
+	}
+	for _, a := range periods {
+		for _, b := range periods {
+			for day := 0; noLonger(a, b) && day < 4*366; day++ {
+				if from := noon.AddDate(0, 0, day); a.After(from).After(b.After(from)) {
+					t.Fatalf("%+v ends later than %+v from %v", a, b, from)
+				}
+			}
+		}
 	}
 }

@@ -83,7 +83,7 @@ func drawLists(t *rapid.T) []policy.ListRule {
 		r.MaxAgeDays, r.Overridden = rapid.SampledFrom([]int{0, 28, 31}).Draw(t, "age"), drawCounts(t, 0)
 		return r
 	}
-	for _, name := range []string{"donotcall", "tps"} {
+	for _, name := range []string{"donotcall", "reunion", "tps"} {
 		if rapid.Bool().Draw(t, name) {
 			r := rule()
 			r.Name = name
@@ -230,7 +230,7 @@ var tweakSection = map[string]func(t *rapid.T, s *Sections){
 			return
 		}
 		i := rapid.IntRange(0, len(all)-1).Draw(t, "at")
-		switch l := &all[i]; rapid.IntRange(0, 3).Draw(t, "of list") {
+		switch l := &all[i]; rapid.IntRange(0, 4).Draw(t, "of list") {
 		case 0:
 			l.Required = !l.Required
 		case 1:
@@ -239,6 +239,10 @@ var tweakSection = map[string]func(t *rapid.T, s *Sections){
 			l.Overridden = tweakCounts(t, l.Overridden)
 		case 3:
 			all = slices.Delete(all, i, i+1)
+		case 4: // a list has a rule of its own, which requires less than that for its kind
+			if !slices.ContainsFunc(all, func(r policy.ListRule) bool { return r.Name == "reunion" }) {
+				all = append(all, policy.ListRule{Name: "reunion", MaxAgeDays: l.MaxAgeDays, Source: drawText(t)})
+			}
 		}
 		s.Lists = all
 	},
