@@ -201,6 +201,10 @@ func compare(t *testing.T, b *Base, m *model, state client.FollowState) {
 	if err != nil || rows != uint64(len(m.rows)) || orphans != uint64(len(m.orphans)) {
 		t.Errorf("counts %d and %d (%v), want %d and %d", rows, orphans, err, len(m.rows), len(m.orphans))
 	}
+	var staged int
+	if err := b.db.QueryRow(`SELECT count(*) FROM staged`).Scan(&staged); err != nil || staged != len(m.staged) {
+		t.Errorf("%d staged rows (%v), want %d", staged, err, len(m.staged))
+	}
 	if got, err := b.Load(t.Context()); err != nil || got.SubscriberID != state.SubscriberID {
 		t.Errorf("state %v (%v), want %v", got, err, state)
 	}
@@ -237,6 +241,24 @@ func TestBlocked(t *testing.T) {
 	}
 	if n, err := b.DropOrphans(t.Context()); err != nil || n != 2 {
 		t.Errorf("dropped %d orphans (%v), want 2, one of which had ended", n, err)
+	}
+}
+
+// TestChangesAreOnDisk holds that SQLite waits for the disk at each commit: what was applied is acknowledged as durable.
+func TestChangesAreOnDisk(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "base.sqlite")
+	b := open(t, path)
+	other, err := OpenExisting(t.Context(), path, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	for _, b := range []*Base{b, other} {
+		var synchronous int
+		if err := b.db.QueryRow(`PRAGMA synchronous`).Scan(&synchronous); err != nil || synchronous != 2 {
+			t.Errorf("synchronous is %d (%v), want 2, FULL", synchronous, err)
+		}
 	}
 }
 
