@@ -63,7 +63,7 @@ func TestPolicyDecidesFromItsRevisionOn(t *testing.T) {
 	}
 	w := setPolicy(t, s, consentInFrance)
 	sha := sha256.Sum256([]byte(consentInFrance))
-	if w.ID.Revision != 1 || w.Policy.Version != policyVersion(w.ID, sha[:]) || !strings.HasPrefix(w.Policy.Version, "1-") || w.Base != "" || len(w.Changes) != 1 || len(w.Loosened) != 0 {
+	if w.ID.Revision != 1 || w.Policy.Version != policyVersion(w.ID, sha[:]) || !strings.HasPrefix(w.Policy.Version, "1-") || w.Base != "" || len(w.Changes) != 3 || len(w.Loosened) != 0 {
 		t.Errorf("wrote %+v", w)
 	}
 	setPolicy(t, s, nothingInFrance)
