@@ -101,6 +101,37 @@ func TestFilesThatVanishAreNoticed(t *testing.T) {
 	}
 }
 
+// A number with records that do not block is doubt where a table is gone, which may have held one that does: also before the watch
+// comes to it, looked up alone or with others.
+func TestLookupAsksWhetherTablesAreWhole(t *testing.T) {
+	t.Parallel()
+	for name, look := range map[string]func(v *View, n phone.Number) policy.Facts{
+		"alone": func(v *View, n phone.Number) policy.Facts {
+			f := policy.Facts{Scope: "other"}
+			v.Lookup(n, &f)
+			return f
+		},
+		"with others": func(v *View, n phone.Number) policy.Facts {
+			var f Findings
+			v.LookupMany([]phone.Number{fiction(415, 7), n}, Call{Scope: "other"}, &f)
+			return f.Facts[f.At[1]]
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := running(t)
+			if f := look(s.View(), fiction(415, 0)); f.Damaged || len(f.Records) != 1 {
+				t.Fatalf("before: damaged %v, %d records", f.Damaged, len(f.Records))
+			}
+			must(t, os.Remove(largest(t, filepath.Join(s.dir, badgerDir, "*.sst"))))
+			if f := look(s.View(), fiction(415, 0)); !f.Damaged {
+				t.Error("a table is gone, and nothing is in doubt")
+			}
+			_ = s.Close()
+		})
+	}
+}
+
 // A write whose mark lies in a file without a name is not acknowledged.
 func TestDeletedDirectoryAcknowledgesNothing(t *testing.T) {
 	t.Parallel()

@@ -100,8 +100,20 @@ func (v *View) listByID(id policy.EventID) *List {
 // Ahead, which belongs to the time that is decided at, are the caller's, and so is Place, unless it is empty: then it is what the
 // number says, if the policy asks. Lookup allocates nothing when nothing is found and f has room.
 func (v *View) Lookup(n phone.Number, f *policy.Facts) {
+	if v.lookup(n, f) {
+		v.doubtUnlessIntact(f)
+	}
+}
+
+// doubtUnlessIntact makes doubt of facts that count on the tables having been whole while they were read.
+func (v *View) doubtUnlessIntact(f *policy.Facts) {
+	f.Damaged = v.s.watch.intact() != nil || f.Damaged
+}
+
+// lookup is Lookup, and reports whether the facts are right only if the tables were whole: the caller asks that after it.
+func (v *View) lookup(n phone.Number, f *policy.Facts) (ifIntact bool) {
 	key, formers := filter.KeyOf(uint64(n)), n.Former()
-	v.lookupRecords(n, key, formers, f)
+	ifIntact = v.lookupRecords(n, key, formers, f)
 	regions := n.Regions()
 	f.Regions = regions
 	if len(f.Place.Zones) == 0 && v.Policy().AsksPlace(regions) {
@@ -116,24 +128,29 @@ func (v *View) Lookup(n phone.Number, f *policy.Facts) {
 	for _, former := range formers {
 		v.lookupFormer(former, f, f.Lists[first:])
 	}
+	return ifIntact
 }
 
 // LookupRecords is Lookup for the records of n alone, at any scope.
 func (v *View) LookupRecords(n phone.Number, f *policy.Facts) {
-	v.lookupRecords(n, filter.KeyOf(uint64(n)), n.Former(), f)
+	if v.lookupRecords(n, filter.KeyOf(uint64(n)), n.Former(), f) {
+		v.doubtUnlessIntact(f)
+	}
 }
 
-// lookupRecords is LookupRecords of a number, whose key this is, and of the digits that an earlier version kept it as.
-func (v *View) lookupRecords(n phone.Number, key filter.Key, formers []phone.Number, f *policy.Facts) {
+// lookupRecords is LookupRecords of a number, whose key this is, and of the digits that an earlier version kept it as. It reports
+// what lookup does.
+func (v *View) lookupRecords(n phone.Number, key filter.Key, formers []phone.Number, f *policy.Facts) (ifIntact bool) {
 	f.Damaged = v.s.damageSeen.Load()
 	if v.records.TestKey(key) {
-		v.readRecords(n, f)
+		ifIntact = v.readRecords(n, f)
 	}
 	for _, former := range formers {
 		if v.records.TestKey(filter.KeyOf(uint64(former))) {
-			v.readRecords(former, f)
+			ifIntact = v.readRecords(former, f) || ifIntact
 		}
 	}
+	return ifIntact
 }
 
 // lookupFormer adds on which lists a number is under the digits that an earlier version kept it as.
@@ -149,12 +166,13 @@ func (v *View) lookupFormer(former phone.Number, f *policy.Facts, found []policy
 	}
 }
 
-func (v *View) readRecords(n phone.Number, f *policy.Facts) {
+// readRecords reports what lookup does: a lost table may have held an opt-out, or the withdrawal of a consent.
+func (v *View) readRecords(n phone.Number, f *policy.Facts) (ifIntact bool) {
 	set, err := v.recordSet(n)
 	if err != nil {
 		v.s.noteDamage(err)
 		f.Damaged = true
-		return
+		return false
 	}
 	blocked, permitted := false, false
 	for _, r := range set.GetRecords() {
@@ -163,7 +181,7 @@ func (v *View) readRecords(n phone.Number, f *policy.Facts) {
 		permitted = permitted || record.Kind != policy.RecordOptOut
 		f.Records = append(f.Records, record)
 	}
-	f.Damaged = f.Damaged || (!blocked || permitted) && v.s.watch.intact() != nil
+	return !blocked || permitted
 }
 
 func (v *View) recordSet(n phone.Number) (set *storev1.RecordSet, err error) {

@@ -20,11 +20,12 @@ type Findings struct {
 	// At has for each number its place in Facts; NoFacts for the zero Number.
 	At []uint32
 
-	view    *View
-	call    Call
-	lists   []*List             // those whose scope applies to the caller's
-	zones   [phone.Zones]uint16 // place in cohorts, plus one; 0: not met yet
-	cohorts []cohort
+	view     *View
+	call     Call
+	ifIntact bool                // the facts are right only if the tables were whole while they were read
+	lists    []*List             // those whose scope applies to the caller's
+	zones    [phone.Zones]uint16 // place in cohorts, plus one; 0: not met yet
+	cohorts  []cohort
 }
 
 // NoFacts is the place of a number that is none.
@@ -55,9 +56,7 @@ func (v *View) LookupMany(numbers []phone.Number, call Call, f *Findings) {
 			continue
 		}
 		if n.Former() != nil {
-			at, facts := f.newFacts()
-			v.Lookup(n, facts)
-			f.At[i] = at
+			f.At[i] = f.lookup(n)
 			continue
 		}
 		if c := f.cohortOf(n.Zone()); c.put(n, i) {
@@ -67,7 +66,8 @@ func (v *View) LookupMany(numbers []phone.Number, call Call, f *Findings) {
 	for i := range f.cohorts {
 		f.find(&f.cohorts[i])
 	}
-	hurt := v.s.damageSeen.Load() // it is never undone while the store is open
+	hurt := f.ifIntact && v.s.watch.intact() != nil // asked once: it takes a look at each table
+	hurt = hurt || v.s.damageSeen.Load()            // it is never undone while the store is open
 	for i := range f.Facts {
 		f.Facts[i].Damaged = hurt || f.Facts[i].Damaged
 	}
@@ -84,7 +84,7 @@ func (f *Findings) Reset() {
 	}
 	clear(f.lists)
 	f.Facts, f.At, f.lists, f.cohorts = f.Facts[:0], f.At[:0], f.lists[:0], f.cohorts[:0]
-	f.view, f.call, f.zones = nil, Call{}, [phone.Zones]uint16{}
+	f.view, f.call, f.ifIntact, f.zones = nil, Call{}, false, [phone.Zones]uint16{}
 }
 
 // Large reports that an unusual lookup made f hold much memory. Each number with records has facts of its own, a kilobyte: a part of a batch may be
@@ -210,11 +210,16 @@ func (f *Findings) find(c *cohort) {
 func (f *Findings) findEach(c *cohort, numbers []uint64, alone uint64) {
 	for i, n := range numbers {
 		if alone>>i&1 == 1 {
-			at, facts := f.newFacts()
-			f.view.Lookup(phone.Number(n), facts)
-			f.At[c.at[i]] = at
+			f.At[c.at[i]] = f.lookup(phone.Number(n))
 		}
 	}
+}
+
+// lookup returns the place of the facts about a number that shares none.
+func (f *Findings) lookup(n phone.Number) uint32 {
+	at, facts := f.newFacts()
+	f.ifIntact = f.view.lookup(n, facts) || f.ifIntact
+	return at
 }
 
 // share returns the place of the facts about a number without records.
