@@ -179,7 +179,7 @@ func TestGRPCStatus(t *testing.T) {
 	}
 }
 
-// A document in another encoding, as a Windows editor may save it, is told so before it is sent.
+// A document that is not UTF-8, such as one that a Windows editor saved, is refused before it is sent.
 func TestPolicyIsUTF8(t *testing.T) {
 	t.Parallel()
 	c, err := New("127.0.0.1:1")

@@ -227,7 +227,7 @@ func placed(where int, same, other Sections) (before, after *Document) {
 // comparison counts what became of answers under another policy.
 type comparison struct{ looser, tighter, allowed int }
 
-// compare decides about so many random facts under both policies.
+// compare decides about a number of random facts under both policies.
 func (c *comparison) compare(t *rapid.T, old, now *policy.Policy, facts int, codes []string, both func() string) {
 	listed := Loosens(old, now)
 	if len(listed) > 0 {

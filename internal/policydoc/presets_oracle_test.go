@@ -15,7 +15,7 @@ import (
 // with nothing of package policy but the facts.
 type oracle struct {
 	code     string
-	required []term // consents of which one is needed
+	required []term // one of these consents is needed
 	list     string // that must be there: its name, or the kind registry
 	days     int
 	override []term
@@ -60,7 +60,7 @@ func frenchHoliday(t time.Time) bool {
 		slices.Contains([]string{"01-01", "05-01", "05-08", "07-14", "08-15", "11-01", "11-11", "12-25", "12-26"}, t.Format("01-02"))
 }
 
-// monthsAfter is the same day and time so many months later, or the last day of that month.
+// monthsAfter is the same day and time a number of months later, or the last day of that month where it lacks the day.
 func monthsAfter(t time.Time, months int) time.Time {
 	t = t.UTC()
 	later := t.AddDate(0, months, 0)

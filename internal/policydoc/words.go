@@ -26,7 +26,7 @@ var (
 	weekdays = []string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
 )
 
-// maxPeriod is how many of a unit a period has at most. Its months and years together are no longer than so many years.
+// maxPeriod is the most days, months or years that a period may have. Its months and years together are at most maxPeriod years.
 const maxPeriod = 1200
 
 // parsePeriod reads a period such as 18 months, 1 year or 3 years 14 days.
